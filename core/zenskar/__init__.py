@@ -1,0 +1,42 @@
+"""What an author of an integration imports; everything else is private to zenskar."""
+
+from zenskar.errors import BadSignature, CallFailed, Failure, FailureKind, InvalidInput
+from zenskar.model.integration import (
+    Change,
+    Connection,
+    ExternalObject,
+    Health,
+    Page,
+    Push,
+    PushResult,
+    SandboxInfo,
+    Setting,
+    WebhookEvent,
+    WebhookRequest,
+)
+from zenskar.model.interval import Interval
+from zenskar.model.record import IntentKind
+from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
+
+__all__ = [
+    "PLUGIN_API_VERSION",
+    "BadSignature",
+    "BaseIntegration",
+    "CallFailed",
+    "Change",
+    "Connection",
+    "ExternalObject",
+    "Failure",
+    "FailureKind",
+    "Health",
+    "IntentKind",
+    "Interval",
+    "InvalidInput",
+    "Page",
+    "Push",
+    "PushResult",
+    "SandboxInfo",
+    "Setting",
+    "WebhookEvent",
+    "WebhookRequest",
+]

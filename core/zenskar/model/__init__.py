@@ -1,0 +1,1 @@
+"""Frozen values that flow through zenskar; standard library only."""

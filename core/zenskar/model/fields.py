@@ -1,0 +1,102 @@
+"""The flat form of a canonical document, in which fields are compared and merged.
+
+A leaf is addressed by a JSON pointer (RFC 6901). Every top-level field is one leaf, also an
+object such as an address: half of one address with half of another would be no address. Only
+the fields named in `EntityShape.keyed` (metadata) are split, one leaf for each key.
+
+A missing field, null, an empty string and an empty object all say "nothing here", so none of
+them appears in the flat form, and none of them can make a difference.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+Document = Mapping[str, Any]
+Fields = Mapping[str, Any]
+"""Leaf pointer to value, never None."""
+FieldChanges = Mapping[str, Any]
+"""Leaf pointer to new value; None unsets."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntityShape:
+    """Which top-level fields of an entity travel, and which of them are split by key."""
+
+    entity_type: str
+    plain: tuple[str, ...]
+    keyed: tuple[str, ...] = ()
+
+
+CUSTOMER = EntityShape("customer", plain=("name", "email", "phone", "address"), keyed=("metadata",))
+SHAPES: Mapping[str, EntityShape] = MappingProxyType({CUSTOMER.entity_type: CUSTOMER})
+
+
+def flatten(shape: EntityShape, document: Document) -> dict[str, Any]:
+    """Return the leaves of a canonical document that hold something."""
+    leaves: dict[str, Any] = {}
+    for name in shape.plain:
+        value = _present(document.get(name))
+        if value is not None:
+            leaves["/" + name] = value
+    for name in shape.keyed:
+        for key, item in (document.get(name) or {}).items():
+            value = _present(item)
+            if value is not None:
+                leaves[f"/{name}/{escape(key)}"] = value
+    return leaves
+
+
+def unflatten(shape: EntityShape, fields: Fields) -> dict[str, Any]:
+    """Return the canonical document of these leaves, every field of the entity present."""
+    document: dict[str, Any] = {name: fields.get("/" + name) for name in shape.plain}
+    for name in shape.keyed:
+        prefix = f"/{name}/"
+        document[name] = {
+            unescape(path.removeprefix(prefix)): value
+            for path, value in fields.items()
+            if path.startswith(prefix)
+        }
+    return document
+
+
+def merge_patch(shape: EntityShape, changes: FieldChanges) -> dict[str, Any]:
+    """Return the changes as a JSON merge patch (RFC 7396) of the canonical document."""
+    patch: dict[str, Any] = {}
+    for path, value in changes.items():
+        name, _, key = path[1:].partition("/")
+        if name in shape.keyed:
+            patch.setdefault(name, {})[unescape(key)] = value
+        else:
+            patch[name] = value
+    return patch
+
+
+def difference(old: Fields, new: Fields) -> dict[str, Any]:
+    """Return what must be set or unset (None) to make `old` into `new`."""
+    changes = {path: value for path, value in new.items() if old.get(path) != value}
+    changes.update({path: None for path in old if path not in new})
+    return changes
+
+
+def apply(fields: Fields, changes: FieldChanges) -> dict[str, Any]:
+    """Return the fields with the changes made."""
+    merged = {**fields, **changes}
+    return {path: value for path, value in merged.items() if value is not None}
+
+
+def escape(key: str) -> str:
+    """Escape one reference token of a JSON pointer (RFC 6901, section 3)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def unescape(token: str) -> str:
+    """Undo `escape`."""
+    return token.replace("~1", "/").replace("~0", "~")
+
+
+def _present(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: v for k, v in value.items() if v is not None and v != ""} or None
+    return None if value == "" else value

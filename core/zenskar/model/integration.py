@@ -1,0 +1,130 @@
+"""What an integration and the core hand each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zenskar.model.interval import Interval
+from zenskar.model.record import IntentKind
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a connection, read from `<CONNECTION>_<NAME>` in the environment.
+
+    `kind` is the type the text is turned into. A secret never appears in logs or listings.
+    """
+
+    name: str
+    kind: type[str] | type[int] | type[float] | type[bool] = str
+    required: bool = False
+    secret: bool = False
+    default: str | int | float | bool | None = None
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One configured use of a plugin. `name` is the `source_system` everywhere."""
+
+    name: str
+    settings: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """A webhook as it arrived: headers with lower-case names, the raw bytes, Unix seconds."""
+
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    received_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalObject:
+    """An external object in the external system's own terms; `data` is None when deleted.
+
+    `record_id` is the id of our record that the integration stored on the object, if any.
+    """
+
+    entity_type: str
+    external_id: str
+    data: Mapping[str, Any] | None = field(repr=False)
+    record_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """One event of a webhook.
+
+    `seen` is None for an event that this integration does not sync; `ignored` then says why in
+    one word (`unknown_type`, `other_account`). `occurred` is on the external clock.
+    `origin_key` is the idempotency key of the call that caused the event.
+    """
+
+    id: str
+    type: str
+    occurred: Interval
+    seen: ExternalObject | None = None
+    ignored: str | None = None
+    origin_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a push must do, in canonical terms, for `from_canonical`.
+
+    `patch` is a JSON merge patch (RFC 7396) of the canonical document: on a create every field
+    that holds something, on an update what changed, None to unset, empty on a delete.
+    `document` is the whole canonical document as it is to be.
+    """
+
+    kind: IntentKind
+    entity_type: str
+    record_id: str
+    patch: Mapping[str, Any] = field(repr=False)
+    document: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One call to make. `body` is what `from_canonical` returned, unchanged, also on a repeat."""
+
+    kind: IntentKind
+    entity_type: str
+    record_id: str
+    external_id: str | None
+    body: Mapping[str, Any] = field(repr=False)
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """The answer to a push. `replayed`: served from the external system's idempotency cache."""
+
+    seen: ExternalObject
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list; `next_cursor` is None on the last one."""
+
+    objects: tuple[ExternalObject, ...]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the external system answers with our credentials."""
+
+    ok: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxInfo:
+    """A running local stand-in: its address, and the settings that make a connection use it."""
+
+    url: str
+    settings: Mapping[str, Any] = field(repr=False)

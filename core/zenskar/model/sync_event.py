@@ -1,0 +1,26 @@
+"""One sync operation and where it stands."""
+
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Outbound leaves the catalog, inbound enters it."""
+
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+
+
+class SyncStatus(StrEnum):
+    """Status of a sync event."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    IGNORED = "ignored"
+    RETRYING = "retrying"
+    DEAD = "dead"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self in {SyncStatus.SUCCEEDED, SyncStatus.IGNORED, SyncStatus.DEAD}

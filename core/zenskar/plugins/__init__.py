@@ -1,0 +1,1 @@
+"""The plugin framework: hook specs, the base class, loading and routing."""

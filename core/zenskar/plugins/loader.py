@@ -1,0 +1,212 @@
+"""Find the installed plugins and build the integration of every connection.
+
+pluggy's own entry-point loader stops at the first plugin that cannot be imported and silently
+skips a second distribution with the same name; here each is judged alone and by name.
+"""
+
+import importlib.resources
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from importlib_metadata import EntryPoint, entry_points
+
+from zenskar.errors import ConfigurationError, PluginError
+from zenskar.kernel import ConflictPolicy, MergePolicy
+from zenskar.model.integration import Connection, Setting
+from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
+from zenskar.schema_catalog import Schema, load_folder
+from zenskar.settings import Settings, lookup
+
+GROUP = "zenskar.plugins"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One installed plugin: its class, or why it cannot be used."""
+
+    name: str
+    distribution: str
+    version: str
+    integration: type[BaseIntegration] | None = None
+    problem: str | None = None
+    schemas: Mapping[str, Schema] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredConnection:
+    """A connection that the settings describe, with its policies."""
+
+    connection: Connection
+    plugin: Plugin
+    integration: BaseIntegration
+    merge_policy: MergePolicy
+    propagate_deletes: bool
+
+
+def discover(candidates: Iterable[EntryPoint] | None = None) -> dict[str, Plugin]:
+    """Load every installed plugin; one that fails is kept with its `problem`."""
+    found = list(entry_points(group=GROUP) if candidates is None else candidates)
+    counts = Counter(entry.name for entry in found)
+    plugins: dict[str, Plugin] = {}
+    for entry in found:
+        plugin = _load(entry)
+        if counts[entry.name] > 1:
+            owners = ", ".join(sorted(_distribution(e)[0] for e in found if e.name == entry.name))
+            plugin = Plugin(
+                entry.name, owners, "", problem=f"several distributions claim this name: {owners}"
+            )
+        plugins[entry.name] = plugin
+    return plugins
+
+
+def configure(
+    plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
+) -> dict[str, ConfiguredConnection]:
+    """Build the connections that the settings name, or one for each plugin that has settings."""
+    wanted = _wanted(plugins, settings, environment)
+    return {
+        name: _connection(name, plugins[plugin], settings, environment)
+        for name, plugin in wanted.items()
+    }
+
+
+def missing_settings(
+    plugin: Plugin, connection: str, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the variables that a connection of this plugin still needs."""
+    if plugin.integration is None:
+        return ()
+    return tuple(
+        variable(connection, setting.name)
+        for setting in plugin.integration.settings
+        if setting.required and lookup(environment, variable(connection, setting.name)) is None
+    )
+
+
+def variable(connection: str, name: str) -> str:
+    """Return the environment variable of a connection's setting."""
+    return f"{connection}_{name}".upper()
+
+
+def _load(entry: EntryPoint) -> Plugin:
+    distribution, version = _distribution(entry)
+    try:
+        integration = entry.load()
+        problem = _problem(integration)
+        schemas = {} if problem else load_folder(_schemas(integration))
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises must not stop the others
+        return Plugin(entry.name, distribution, version, problem=f"cannot be loaded: {error!r}")
+    if problem:
+        return Plugin(entry.name, distribution, version, problem=problem)
+    return Plugin(entry.name, distribution, version, integration, schemas=schemas)
+
+
+def _problem(integration: Any) -> str | None:
+    if not (isinstance(integration, type) and issubclass(integration, BaseIntegration)):
+        return "the entry point does not name a subclass of BaseIntegration"
+    if integration.plugin_api != PLUGIN_API_VERSION:
+        return (
+            f"is made for plugin API {integration.plugin_api}, "
+            f"this zenskar offers {PLUGIN_API_VERSION}"
+        )
+    return None
+
+
+def _schemas(integration: type[BaseIntegration]) -> Any:
+    package = integration.__module__.partition(".")[0]
+    return importlib.resources.files(package) / "schemas"
+
+
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+
+
+def _wanted(
+    plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
+) -> dict[str, str]:
+    if settings.connections is None:
+        return {
+            name: name
+            for name, plugin in plugins.items()
+            if plugin.integration is not None and not missing_settings(plugin, name, environment)
+        }
+    pairs: dict[str, str] = {}
+    for item in filter(None, map(str.strip, settings.connections.split(","))):
+        name, _, plugin_name = item.partition("=")
+        plugin_name = plugin_name or name
+        if not _NAME.fullmatch(name) or name in pairs:
+            raise ConfigurationError(
+                f"ZENSKAR_CONNECTIONS: {name!r} is not a name of its own "
+                "(lower-case letters, digits and _, each once)"
+            )
+        if plugin_name not in plugins:
+            known = ", ".join(sorted(plugins)) or "none"
+            raise ConfigurationError(
+                f"ZENSKAR_CONNECTIONS: no plugin {plugin_name!r} is installed; there are: {known}"
+            )
+        pairs[name] = plugin_name
+    return pairs
+
+
+def _connection(
+    name: str, plugin: Plugin, settings: Settings, environment: Mapping[str, str]
+) -> ConfiguredConnection:
+    if plugin.integration is None:
+        raise PluginError(f"plugin {plugin.name} ({plugin.distribution}) {plugin.problem}")
+    if missing := missing_settings(plugin, name, environment):
+        raise ConfigurationError(f"connection {name} needs {', '.join(missing)}")
+    values = {s.name: _value(name, s, environment) for s in plugin.integration.settings}
+    connection = Connection(name, values)
+    policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
+    deletes = lookup(environment, variable(name, "propagate_deletes"))
+    return ConfiguredConnection(
+        connection=connection,
+        plugin=plugin,
+        integration=plugin.integration(connection),
+        merge_policy=_policy(name, policy),
+        propagate_deletes=settings.propagate_deletes
+        if deletes is None
+        else _boolean(variable(name, "propagate_deletes"), deletes),
+    )
+
+
+def _value(connection: str, setting: Setting, environment: Mapping[str, str]) -> Any:
+    name = variable(connection, setting.name)
+    text = lookup(environment, name)
+    if text is None:
+        return setting.default
+    if setting.kind is bool:
+        return _boolean(name, text)
+    try:
+        return setting.kind(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be of type {setting.kind.__name__}") from None
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise ConfigurationError(f"{name} must be true or false")
+
+
+def _policy(connection: str, text: str) -> MergePolicy:
+    """Read `internal_wins` or `internal_wins,email=external_wins`."""
+    default, per_field = ConflictPolicy.INTERNAL_WINS, {}
+    try:
+        for item in text.split(","):
+            left, separator, right = item.strip().partition("=")
+            if separator:
+                per_field[left] = ConflictPolicy(right)
+            else:
+                default = ConflictPolicy(left)
+    except ValueError:
+        raise ConfigurationError(
+            f"{variable(connection, 'conflict_policy')}: use {', '.join(ConflictPolicy)}, "
+            "with exceptions as in internal_wins,email=external_wins"
+        ) from None
+    return MergePolicy(default, per_field)

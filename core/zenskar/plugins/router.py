@@ -1,0 +1,96 @@
+"""Route every hook call to the one integration that owns the source system."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import pluggy
+
+from zenskar.errors import CallFailed, Failure, FailureKind, NotFound, PluginError
+from zenskar.plugins.base import BaseIntegration
+from zenskar.plugins.hookspecs import PROJECT, IntegrationSpec
+
+_HOOKS = frozenset(name for name in vars(IntegrationSpec) if not name.startswith("_"))
+
+
+class _Manager(pluggy.PluginManager):
+    """Takes the overridden methods of a `BaseIntegration` as hooks, without a decorator."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        if isinstance(plugin, BaseIntegration) and name in _HOOKS:
+            options: dict[str, Any] = dict.fromkeys(
+                ("wrapper", "hookwrapper", "optionalhook", "tryfirst", "trylast"), False
+            )
+            return {**options, "specname": None}
+        return super().parse_hookimpl_opts(plugin, name)
+
+
+class Router:
+    """The integrations by source system, and calls of their hooks.
+
+    pluggy would call every implementation of a hook, and takes a coroutine for a result: so
+    each call goes to a caller that holds one owner only, and coroutines are awaited here.
+    """
+
+    def __init__(self, integrations: Mapping[str, BaseIntegration]) -> None:
+        self._manager = _Manager(PROJECT)
+        self._manager.add_hookspecs(IntegrationSpec)
+        self._integrations = dict(integrations)
+        for name, integration in self._integrations.items():
+            self._register(name, integration)
+        self._manager.check_pending()
+        self._callers: dict[tuple[str, str], pluggy.HookCaller] = {}
+
+    def _register(self, name: str, integration: BaseIntegration) -> None:
+        try:
+            self._manager.register(integration, name=name)
+        except pluggy.PluginValidationError as error:
+            problem = " ".join(str(error).split())
+            raise PluginError(f"connection {name}: {problem}") from error
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The source systems that have an owner, in the order they were configured."""
+        return tuple(self._integrations)
+
+    def owner(self, source: str) -> BaseIntegration:
+        """Return the integration that owns a source system; `NotFound` if none does."""
+        try:
+            return self._integrations[source]
+        except KeyError:
+            raise NotFound(f"no connection is called {source!r}") from None
+
+    def owners_of(self, entity_type: str) -> tuple[str, ...]:
+        """Return the source systems that sync this entity type."""
+        return tuple(s for s, i in self._integrations.items() if entity_type in i.entities)
+
+    def call(self, source: str, hook: str, **arguments: Any) -> Any:
+        """Call a hook of the owner and return its one result."""
+        results = self._caller(source, hook)(**arguments)
+        return results[0] if results else None
+
+    async def call_async(self, source: str, hook: str, **arguments: Any) -> Any:
+        """Make a call to the external system; every error becomes a `CallFailed`."""
+        try:
+            result = self.call(source, hook, **arguments)
+            return await result if inspect.isawaitable(result) else result
+        except CallFailed:
+            raise
+        except Exception as error:
+            raise CallFailed(self.classify(source, error)) from error
+
+    def classify(self, source: str, error: Exception) -> Failure:
+        """Return what the owner makes of an error; an unknown one is a bug of the plugin."""
+        verdict = self.call(source, "classify_error", error=error)
+        if isinstance(verdict, Failure):
+            return verdict
+        # The text of an unknown error may hold a secret or personal data; its type does not.
+        return Failure(FailureKind.BUG, f"{type(error).__name__} in the integration of {source}")
+
+    def _caller(self, source: str, hook: str) -> pluggy.HookCaller:
+        key = (source, hook)
+        if key not in self._callers:
+            owner = self.owner(source)
+            others = [p for p in self._manager.get_plugins() if p is not owner]
+            self._callers[key] = self._manager.subset_hook_caller(hook, others)
+        return self._callers[key]

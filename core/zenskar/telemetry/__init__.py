@@ -1,0 +1,1 @@
+"""JSON logs and metrics. Nothing here holds a secret or personal data."""

@@ -1,0 +1,64 @@
+"""Prometheus metrics; a registry for each runtime, so nothing is global."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """Counters and latency histograms of both directions; docs/metrics.md explains each."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.http_requests = self._counter(
+            "zenskar_http_requests", "HTTP requests", "method", "route", "status"
+        )
+        self.http_seconds = self._histogram(
+            "zenskar_http_request_seconds", "Time to answer an HTTP request", "method", "route"
+        )
+        self.webhooks = self._counter(
+            "zenskar_webhooks",
+            "Webhooks by result (accepted, refused, unavailable)",
+            "source",
+            "result",
+        )
+        self.inbound_events = self._counter(
+            "zenskar_inbound_events", "Inbound events by verdict", "source", "verdict"
+        )
+        self.inbound_seconds = self._histogram(
+            "zenskar_inbound_seconds", "From a webhook's receipt to its commit", "source"
+        )
+        self.outbound_events = self._counter(
+            "zenskar_outbound_events", "Outbound sync events by final status", "source", "status"
+        )
+        self.outbound_seconds = self._histogram(
+            "zenskar_outbound_seconds", "From a change to its push being sent", "source"
+        )
+        self.calls = self._counter(
+            "zenskar_calls",
+            "Calls to external systems by hook and result",
+            "source",
+            "hook",
+            "result",
+        )
+        self.call_seconds = self._histogram(
+            "zenskar_call_seconds", "Duration of calls to external systems", "source", "hook"
+        )
+        self.conflicts = self._counter(
+            "zenskar_conflicts", "Fields that both sides changed, by winner", "source", "winner"
+        )
+        self.dead = self._counter(
+            "zenskar_dead_letters", "Operations that were given up", "source", "kind"
+        )
+        self.outbox_depth = Gauge(
+            "zenskar_outbox_depth",
+            "Messages waiting in the outbox",
+            ["topic"],
+            registry=self.registry,
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=_SECONDS)

@@ -1,0 +1,58 @@
+"""The flat form loses nothing and finds no difference where there is none."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from zenskar.model.fields import CUSTOMER, apply, difference, flatten, merge_patch, unflatten
+
+TEXT = st.one_of(st.none(), st.text(max_size=8))
+ADDRESS = st.one_of(st.none(), st.dictionaries(st.sampled_from(["line1", "city", "country"]), TEXT))
+DOCUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": TEXT,
+        "email": TEXT,
+        "phone": TEXT,
+        "address": ADDRESS,
+        "metadata": st.one_of(st.none(), st.dictionaries(st.text(max_size=4), TEXT, max_size=4)),
+    },
+)
+
+
+@given(DOCUMENTS)
+def test_flattening_twice_changes_nothing(document: dict[str, object]) -> None:
+    fields = flatten(CUSTOMER, document)
+    assert flatten(CUSTOMER, unflatten(CUSTOMER, fields)) == fields
+
+
+@given(DOCUMENTS, DOCUMENTS)
+def test_a_difference_makes_one_side_into_the_other(
+    old: dict[str, object], new: dict[str, object]
+) -> None:
+    before, after = flatten(CUSTOMER, old), flatten(CUSTOMER, new)
+    assert apply(before, difference(before, after)) == after
+
+
+@given(DOCUMENTS)
+def test_nothing_differs_from_itself(document: dict[str, object]) -> None:
+    fields = flatten(CUSTOMER, document)
+    assert difference(fields, dict(fields)) == {}
+
+
+def test_null_missing_and_empty_are_the_same() -> None:
+    nothing = {"name": None, "email": "", "address": {"line1": "", "city": None}, "metadata": {}}
+    assert flatten(CUSTOMER, nothing) == flatten(CUSTOMER, {}) == {}
+
+
+def test_an_address_is_one_leaf_and_metadata_one_for_each_key() -> None:
+    document = {"address": {"city": "Bonn", "line2": ""}, "metadata": {"a/b": "1", "c~d": "2"}}
+    assert flatten(CUSTOMER, document) == {
+        "/address": {"city": "Bonn"},
+        "/metadata/a~1b": "1",
+        "/metadata/c~0d": "2",
+    }
+
+
+def test_a_merge_patch_sets_and_unsets() -> None:
+    changes = {"/name": "Ada", "/phone": None, "/metadata/a~1b": None}
+    expected = {"name": "Ada", "phone": None, "metadata": {"a/b": None}}
+    assert merge_patch(CUSTOMER, changes) == expected

@@ -1,0 +1,112 @@
+"""Plugins are found, judged one by one, and configured from the environment."""
+
+import sys
+import types
+from typing import ClassVar
+
+import pytest
+from importlib_metadata import EntryPoint
+from zenskar import BaseIntegration, Setting
+from zenskar.errors import ConfigurationError
+from zenskar.kernel import ConflictPolicy
+from zenskar.plugins.loader import GROUP, Plugin, configure, discover, missing_settings
+from zenskar.settings import load
+
+
+class Good(BaseIntegration):
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting("api_key", required=True, secret=True),
+        Setting("rate_limit", float, default=5.0),
+        Setting("strict", bool, default=False),
+    )
+
+
+class FromTheFuture(BaseIntegration):
+    plugin_api = 99
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> str:
+    name = "zenskar_test_plugin"
+    module = types.ModuleType(name)
+    module.__path__ = []  # type: ignore[attr-defined]
+    for thing in (Good, FromTheFuture):
+        setattr(module, thing.__name__, thing)
+    module.Nothing = 3  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, module)
+    return name
+
+
+def entry(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name, value, GROUP)
+
+
+def good() -> dict[str, Plugin]:
+    return {"good": Plugin("good", "zenskar-good", "1", Good)}
+
+
+def test_one_broken_plugin_does_not_stop_the_others(module: str) -> None:
+    found = discover(
+        [
+            entry("broken", "no_such_module:X"),
+            entry("nothing", f"{module}:Nothing"),
+            entry("future", f"{module}:FromTheFuture"),
+        ]
+    )
+    assert "no_such_module" in str(found["broken"].problem)
+    assert "BaseIntegration" in str(found["nothing"].problem)
+    assert "API 99" in str(found["future"].problem)
+
+
+def test_a_name_that_two_distributions_claim_is_refused() -> None:
+    found = discover([entry("twice", "a:A"), entry("twice", "b:B")])
+    assert "several distributions" in str(found["twice"].problem)
+    assert found["twice"].integration is None
+
+
+def test_a_plugin_whose_settings_are_there_gets_a_connection_of_its_name() -> None:
+    connections = configure(good(), load({}), {"GOOD_API_KEY": "k", "GOOD_STRICT": "yes"})
+    assert connections["good"].connection.settings == {
+        "api_key": "k",
+        "rate_limit": 5.0,
+        "strict": True,
+    }
+    assert configure(good(), load({}), {}) == {}
+
+
+def test_one_plugin_may_have_several_connections() -> None:
+    environment = {"EU_API_KEY": "e", "US_API_KEY": "u", "EU_CONFLICT_POLICY": "external_wins"}
+    connections = configure(good(), load({}, connections="eu=good, us=good"), environment)
+    assert connections["eu"].merge_policy.default is ConflictPolicy.EXTERNAL_WINS
+    assert connections["us"].merge_policy.default is ConflictPolicy.INTERNAL_WINS
+
+
+def test_policies_may_differ_by_field() -> None:
+    environment = {"GOOD_API_KEY": "k", "GOOD_CONFLICT_POLICY": "latest_wins,email=external_wins"}
+    policy = configure(good(), load({}), environment)["good"].merge_policy
+    assert policy.of("/email") is ConflictPolicy.EXTERNAL_WINS
+    assert policy.of("/metadata/plan") is ConflictPolicy.LATEST_WINS
+
+
+@pytest.mark.parametrize(
+    ("connections", "environment", "message"),
+    [
+        ("good", {}, "GOOD_API_KEY"),
+        ("x=nothing", {}, "no plugin 'nothing'"),
+        ("Bad-Name=good", {}, "Bad-Name"),
+        ("good,good", {"GOOD_API_KEY": "k"}, "'good'"),
+        ("good", {"GOOD_API_KEY": "k", "GOOD_RATE_LIMIT": "fast"}, "GOOD_RATE_LIMIT"),
+        ("good", {"GOOD_API_KEY": "k", "GOOD_STRICT": "maybe"}, "GOOD_STRICT"),
+        ("good", {"GOOD_API_KEY": "k", "GOOD_CONFLICT_POLICY": "mine"}, "GOOD_CONFLICT_POLICY"),
+        ("good", {"GOOD_API_KEY": "k", "GOOD_PROPAGATE_DELETES": "?"}, "GOOD_PROPAGATE_DELETES"),
+    ],
+)
+def test_a_wrong_connection_is_named(
+    connections: str, environment: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        configure(good(), load({}, connections=connections), environment)
+
+
+def test_missing_settings_are_told_by_variable() -> None:
+    assert missing_settings(good()["good"], "eu", {}) == ("EU_API_KEY",)

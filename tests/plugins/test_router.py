@@ -1,0 +1,78 @@
+"""Every hook call reaches the one owner of the source system."""
+
+import pytest
+from zenskar import CallFailed, Failure, FailureKind
+from zenskar.errors import NotFound, PluginError
+from zenskar.plugins.router import Router
+
+from tests.support.fake import FakeIntegration, FakeSystem, fake_connection
+
+
+@pytest.fixture
+def systems() -> dict[str, FakeSystem]:
+    return {"left": FakeSystem(), "right": FakeSystem()}
+
+
+@pytest.fixture
+def router(systems: dict[str, FakeSystem]) -> Router:
+    return Router({name: fake_connection(name, system) for name, system in systems.items()})
+
+
+async def test_only_the_owner_is_called(router: Router, systems: dict[str, FakeSystem]) -> None:
+    await router.call_async("right", "fetch", entity_type="customer", external_id="x")
+    assert (systems["left"].fetches, systems["right"].fetches) == ([], ["x"])
+
+
+async def test_a_hook_that_returns_none_returns_none(router: Router) -> None:
+    assert await router.call_async("left", "find", entity_type="customer", record_id="x") is None
+
+
+def test_an_unknown_source_is_not_found(router: Router) -> None:
+    with pytest.raises(NotFound, match="'nobody'"):
+        router.call("nobody", "health")
+
+
+def test_owners_are_told_by_entity_type(router: Router) -> None:
+    assert router.owners_of("customer") == ("left", "right")
+    assert router.owners_of("invoice") == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (TimeoutError(), FailureKind.UNKNOWN_OUTCOME),
+        (ConnectionResetError(), FailureKind.UNKNOWN_OUTCOME),
+        (KeyError("canary@example.com"), FailureKind.BUG),
+    ],
+)
+async def test_errors_become_failures_by_recovery(error: Exception, kind: FailureKind) -> None:
+    class Failing(FakeIntegration):
+        async def fetch(self, entity_type: str, external_id: str) -> object:  # type: ignore[override]
+            raise error
+
+    Failing.system = FakeSystem()
+    router = Router({"fake": Failing(fake_connection("fake", Failing.system).connection)})
+    with pytest.raises(CallFailed) as caught:
+        await router.call_async("fake", "fetch", entity_type="customer", external_id="x")
+    assert caught.value.failure.kind is kind
+    assert "canary" not in str(caught.value)
+
+
+async def test_an_integration_may_raise_a_classified_failure() -> None:
+    class Failing(FakeIntegration):
+        async def fetch(self, entity_type: str, external_id: str) -> object:  # type: ignore[override]
+            raise CallFailed(Failure(FailureKind.CREDENTIALS, "no"))
+
+    router = Router({"fake": Failing(fake_connection("fake", FakeSystem()).connection)})
+    with pytest.raises(CallFailed) as caught:
+        await router.call_async("fake", "fetch", entity_type="customer", external_id="x")
+    assert caught.value.failure.kind is FailureKind.CREDENTIALS
+
+
+def test_a_hook_with_other_arguments_is_refused_by_connection_name() -> None:
+    class Wrong(FakeIntegration):
+        def verify_webhook(self, letter: str) -> None:  # type: ignore[override]
+            """Takes what nobody hands over."""
+
+    with pytest.raises(PluginError, match=r"connection fake.*letter"):
+        Router({"fake": Wrong(fake_connection("fake", FakeSystem()).connection)})

@@ -1,0 +1,176 @@
+"""An external system in memory, with an integration for it, for tests of the core."""
+
+import itertools
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from zenskar import (
+    BadSignature,
+    BaseIntegration,
+    Change,
+    Connection,
+    ExternalObject,
+    Failure,
+    FailureKind,
+    IntentKind,
+    Interval,
+    Page,
+    Push,
+    PushResult,
+    WebhookEvent,
+    WebhookRequest,
+)
+
+TRAVELLING = ("name", "email", "phone", "address", "metadata")
+
+
+class FakeError(Exception):
+    """A failed call of this class of recovery."""
+
+    def __init__(self, kind: FailureKind) -> None:
+        self.kind = kind
+        super().__init__(kind.value)
+
+
+@dataclass
+class FakeSystem:
+    """Objects by id; `None` is a deleted one. `before` and `after` run around every call."""
+
+    objects: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: list[Push] = field(default_factory=list)
+    fetches: list[str] = field(default_factory=list)
+    webhooks: list[WebhookRequest] = field(default_factory=list)
+    before: Callable[[Push], None] = lambda _push: None
+    after: Callable[[Push], None] = lambda _push: None
+    on_the_way: Callable[[Push], Awaitable[None]] | None = None
+    on_the_way_back: Callable[[Push], Awaitable[None]] | None = None
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def create(self, key: str | None = None, **values: Any) -> str:
+        external_id = f"obj_{next(self._numbers)}"
+        self.objects[external_id] = values
+        self.announce("created", external_id, key)
+        return external_id
+
+    def edit(self, external_id: str, key: str | None = None, **values: Any) -> None:
+        known = self.objects[external_id]
+        assert known is not None
+        self.objects[external_id] = {**known, **values}
+        self.announce("updated", external_id, key)
+
+    def delete(self, external_id: str, key: str | None = None) -> None:
+        self.announce("deleted", external_id, key)
+        self.objects[external_id] = None
+
+    def announce(self, action: str, external_id: str, key: str | None = None) -> None:
+        event = {
+            "id": f"evt_{next(self._numbers)}",
+            "type": f"customer.{action}",
+            "at": int(time.time()),
+            "key": key,
+            "object": {"id": external_id, **(self.objects[external_id] or {})},
+        }
+        headers = {"x-signature": "good"}
+        self.webhooks.append(WebhookRequest(headers, json.dumps(event).encode(), time.time()))
+
+    def pushes(self, kind: IntentKind) -> list[Push]:
+        return [push for push in self.calls if push.kind is kind]
+
+
+class FakeIntegration(BaseIntegration):
+    """The integration of a `FakeSystem`, which is set as `system` on a subclass."""
+
+    system: FakeSystem
+    idempotency_key_lifetime = timedelta(hours=24)
+
+    def verify_webhook(self, request: WebhookRequest) -> None:
+        if request.headers.get("x-signature") != "good":
+            raise BadSignature("the signature is wrong")
+
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
+        occurred = Interval.of_second(body["at"])
+        action = body["type"].removeprefix("customer.")
+        if action not in {"created", "updated", "deleted"}:
+            return [WebhookEvent(body["id"], body["type"], occurred, ignored="unknown_type")]
+        seen = _object(body["object"]["id"], body["object"])
+        if action == "deleted":
+            seen = ExternalObject("customer", seen.external_id, None, seen.record_id)
+        return [WebhookEvent(body["id"], body["type"], occurred, seen, origin_key=body["key"])]
+
+    def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
+        data = seen.data or {}
+        return {name: data.get(name) for name in TRAVELLING}
+
+    def from_canonical(self, change: Change) -> Mapping[str, Any]:
+        return dict(change.patch)
+
+    async def push(self, push: Push) -> PushResult:
+        self.system.calls.append(push)
+        if self.system.on_the_way is not None:
+            await self.system.on_the_way(push)
+        self.system.before(push)
+        if push.idempotency_key in self.system.answers:
+            old = self.system.answers[push.idempotency_key]
+            return PushResult(_object(old["id"], old), replayed=True)
+        external_id = self._effect(push)
+        data = self.system.objects[external_id]
+        if data is not None:
+            self.system.answers[push.idempotency_key] = {"id": external_id, **data}
+        self.system.after(push)
+        if self.system.on_the_way_back is not None:
+            await self.system.on_the_way_back(push)
+        return PushResult(_object(external_id, data))
+
+    def _effect(self, push: Push) -> str:
+        key = push.idempotency_key
+        if push.kind is IntentKind.CREATE:
+            return self.system.create(key, **push.body, record_id=push.record_id)
+        assert push.external_id is not None
+        known = self.system.objects.get(push.external_id)
+        if known is None:
+            raise FakeError(FailureKind.GONE)
+        if push.kind is IntentKind.DELETE:
+            self.system.delete(push.external_id, key)
+            return push.external_id
+        values = dict(push.body)
+        metadata = {**(known.get("metadata") or {}), **(values.pop("metadata", None) or {})}
+        values["metadata"] = {k: v for k, v in metadata.items() if v is not None}
+        self.system.edit(push.external_id, key, **values)
+        return push.external_id
+
+    async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
+        self.system.fetches.append(external_id)
+        return _object(external_id, self.system.objects.get(external_id))
+
+    async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:
+        for external_id, data in self.system.objects.items():
+            if data is not None and data.get("record_id") == record_id:
+                return _object(external_id, data)
+        return None
+
+    async def list_page(self, entity_type: str, cursor: str | None) -> Page:
+        return Page(tuple(_object(i, data) for i, data in self.system.objects.items()))
+
+    def classify_error(self, error: Exception) -> Failure | None:
+        if isinstance(error, FakeError):
+            return Failure(error.kind, f"fake {error.kind.value}")
+        return super().classify_error(error)
+
+
+def fake_class(system: FakeSystem) -> type[FakeIntegration]:
+    """Return an integration class bound to one system."""
+    return type("BoundFake", (FakeIntegration,), {"system": system})
+
+
+def fake_connection(name: str, system: FakeSystem) -> FakeIntegration:
+    return fake_class(system)(Connection(name))
+
+
+def _object(external_id: str, data: Mapping[str, Any] | None) -> ExternalObject:
+    record_id = data.get("record_id") if data is not None else None
+    return ExternalObject("customer", external_id, data, record_id)

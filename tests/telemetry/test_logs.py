@@ -1,0 +1,59 @@
+"""Log lines are JSON, carry the correlation id, and no secret."""
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+from zenskar.telemetry import logs
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    return stream
+
+
+def test_a_line_is_json_with_event_level_and_correlation_id(stream: io.StringIO) -> None:
+    with structlog.contextvars.bound_contextvars(correlation_id="c-1"):
+        logs.get_logger("zenskar.test").info("thing_done", count=3)
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["level"], line["correlation_id"], line["count"]) == (
+        "thing_done",
+        "info",
+        "c-1",
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk_live_51abcdefgh",
+        "whsec_abcdefgh12345",
+        "zsk_abcdefgh_0123456789",
+        "ada@example.com",
+        "postgresql://zenskar:hunter2secret@db/zenskar",
+    ],
+)
+def test_secrets_and_addresses_are_blanked(stream: io.StringIO, secret: str) -> None:
+    logs.get_logger("zenskar.test").error("failed", detail=f"because of {secret}!")
+    text = stream.getvalue()
+    assert secret not in text
+    assert "hunter2secret" not in text
+
+
+def test_a_secret_in_a_traceback_is_blanked(stream: io.StringIO) -> None:
+    try:
+        {}["sk_live_51abcdefgh"]
+    except KeyError:
+        logs.get_logger("zenskar.test").exception("failed")
+    assert "KeyError" in stream.getvalue()
+    assert "sk_live_51abcdefgh" not in stream.getvalue()
+
+
+def test_lines_of_libraries_are_json_too(stream: io.StringIO) -> None:
+    logging.getLogger("some.library").warning("old %s", "style")
+    assert json.loads(stream.getvalue())["event"] == "old style"

@@ -1,0 +1,65 @@
+"""Schemas decide, and explain by pointer without repeating a value."""
+
+from pathlib import Path
+
+import pytest
+from zenskar.errors import ConfigurationError, SchemaViolation
+from zenskar.schema_catalog import Schema, core_schemas, load_folder
+
+CREATE = core_schemas()["customer"].part("create")
+GOOD = {"name": "Ada", "email": "ada@example.com"}
+
+
+def violations(schema: Schema, instance: object) -> dict[str, str]:
+    with pytest.raises(SchemaViolation) as caught:
+        schema.check(instance)
+    return {v.pointer: v.message for v in caught.value.violations}
+
+
+def test_a_good_customer_passes() -> None:
+    CREATE.check(GOOD)
+    CREATE.check(GOOD | {"metadata": {"plan": "pro"}, "address": {"city": "Köln"}, "phone": None})
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"email": "nobody"}, "/email"),
+        ({"email": 7}, "/email"),
+        ({"name": ""}, "/name"),
+        ({"name": "a\x00b"}, "/name"),
+        ({"address": {"city": 1}}, "/address/city"),
+        ({"address": {"planet": "Mars"}}, "/address/planet"),
+        ({"metadata": {"k": 1}}, "/metadata/k"),
+        ({"metadata": {"zenskar_id": "x"}}, "/metadata"),
+        ({"metadata": {"a[b]": "x"}}, "/metadata"),
+        ({"extra": 1}, "/extra"),
+        ({"metadata": {"k": "v" * 501}}, "/metadata/k"),
+    ],
+)
+def test_every_violation_is_named_by_pointer(change: dict[str, object], pointer: str) -> None:
+    assert pointer in violations(CREATE, GOOD | change)
+
+
+def test_a_missing_field_is_named() -> None:
+    assert violations(CREATE, {}) == {"/name": "is required", "/email": "is required"}
+
+
+def test_a_violation_does_not_repeat_the_value() -> None:
+    found = violations(CREATE, GOOD | {"email": "canary", "name": ["canary"]})
+    assert "canary" not in str(found)
+
+
+def test_another_type_is_refused() -> None:
+    assert violations(CREATE, ["a"]) == {"": "must be of type object"}
+
+
+def test_a_folder_without_schemas_is_empty(tmp_path: Path) -> None:
+    assert load_folder(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"type": "nonsense"}'])
+def test_what_is_no_schema_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "thing.schema.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"thing\.schema\.json"):
+        load_folder(tmp_path)

@@ -1,0 +1,62 @@
+"""Settings come from the environment, a file, or fail with a clear error."""
+
+from pathlib import Path
+
+import pytest
+from zenskar.errors import ConfigurationError
+from zenskar.settings import environment, load, lookup
+
+
+def test_defaults_need_nothing() -> None:
+    settings = load({})
+    assert (settings.port, settings.auth, settings.database_url) == (8000, "required", None)
+
+
+def test_the_environment_is_read() -> None:
+    assert load({"ZENSKAR_PORT": "9001", "ZENSKAR_LOG_LEVEL": "debug"}).port == 9001
+
+
+def test_an_override_beats_the_environment() -> None:
+    assert load({"ZENSKAR_PORT": "9001"}, port=9002).port == 9002
+
+
+def test_every_wrong_setting_is_named_but_no_value_shown() -> None:
+    wrong = {"ZENSKAR_PORT": "sk_secret_port", "ZENSKAR_RETRY_MAX_ATTEMPTS": "0"}
+    with pytest.raises(ConfigurationError) as caught:
+        load(wrong)
+    text = str(caught.value)
+    assert "ZENSKAR_PORT" in text
+    assert "ZENSKAR_RETRY_MAX_ATTEMPTS" in text
+    assert "sk_secret" not in text
+
+
+def test_auth_can_be_off_on_loopback_only() -> None:
+    assert load({"ZENSKAR_AUTH": "off"}).auth == "off"
+    with pytest.raises(ConfigurationError, match="loopback"):
+        load({"ZENSKAR_AUTH": "off", "ZENSKAR_HOST": "0.0.0.0"})
+
+
+def test_a_secret_is_not_shown() -> None:
+    settings = load({"ZENSKAR_DATABASE_URL": "postgresql://u:hunter2@h/d"})
+    assert "hunter2" not in repr(settings)
+
+
+def test_a_secret_is_read_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://u:p@h/d\n")
+    settings = load({"ZENSKAR_DATABASE_URL_FILE": str(tmp_path / "url")})
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://u:p@h/d"
+
+
+def test_a_missing_secret_file_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"STRIPE_API_KEY_FILE.*/nowhere"):
+        lookup({"STRIPE_API_KEY_FILE": "/nowhere"}, "STRIPE_API_KEY")
+
+
+def test_the_process_environment_beats_the_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("ZENSKAR_PORT=1\nSTRIPE_RATE_LIMIT=7\n")
+    monkeypatch.setenv("ZENSKAR_PORT", "2")
+    found = environment(tmp_path)
+    assert (found["ZENSKAR_PORT"], found["STRIPE_RATE_LIMIT"]) == ("2", "7")
