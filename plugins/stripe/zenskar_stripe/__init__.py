@@ -1,0 +1,17 @@
+"""Stripe integration for zenskar: https://stripe.com."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zenskar_stripe.integration import StripeIntegration
+
+__all__ = ["StripeIntegration"]
+
+
+def __getattr__(name: str) -> Any:
+    # The sandbox lives in this package too and has no use for the Stripe SDK.
+    if name == "StripeIntegration":
+        from zenskar_stripe.integration import StripeIntegration
+
+        return StripeIntegration
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,135 @@
+"""Calls to Stripe through its official SDK."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import stripe
+
+from zenskar_stripe.budget import Budget
+from zenskar_stripe.config import Config
+from zenskar_stripe.failures import UnreadableAnswer
+
+API_VERSION = "2026-10-28.endive"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Stripe answered. `replayed`: it was served from the idempotency cache."""
+
+    data: dict[str, Any] = field(repr=False)
+    replayed: bool = False
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The objects of a list or of a search result."""
+        found = self.data.get("data")
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise UnreadableAnswer("the answer is no list of objects")
+        return found
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the list goes on."""
+        return bool(self.data.get("has_more"))
+
+
+class StripeApi:
+    """The endpoints that the integration uses; must be built inside a running loop.
+
+    Every call is made once: repeating it is decided by the core, not by the SDK.
+    """
+
+    def __init__(self, config: Config) -> None:
+        _quieten_sdk()
+        self._session = aiohttp.ClientSession(middlewares=(_refuse_redirects,))
+        timeout = aiohttp.ClientTimeout(total=config.timeout_seconds)
+        self._v1 = stripe.StripeClient(
+            config.api_key,
+            http_client=stripe.AIOHTTPClient(session=self._session, timeout=timeout),
+            stripe_version=API_VERSION,
+            max_network_retries=0,
+            base_addresses={"api": config.api_base},
+        ).v1
+        self._budget = Budget(config.rate, config.endpoint_rate)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def create_customer(self, params: Any, idempotency_key: str) -> Answer:
+        """https://docs.stripe.com/api/customers/create."""
+        return await self._answer(
+            "create",
+            lambda: self._v1.customers.create_async(params, {"idempotency_key": idempotency_key}),
+        )
+
+    async def update_customer(self, external_id: str, params: Any, key: str) -> Answer:
+        """https://docs.stripe.com/api/customers/update."""
+        return await self._answer(
+            "update",
+            lambda: self._v1.customers.update_async(external_id, params, {"idempotency_key": key}),
+        )
+
+    async def delete_customer(self, external_id: str) -> Answer:
+        """https://docs.stripe.com/api/customers/delete; DELETE takes no idempotency key."""
+        return await self._answer("delete", lambda: self._v1.customers.delete_async(external_id))
+
+    async def retrieve_customer(self, external_id: str) -> Answer:
+        """https://docs.stripe.com/api/customers/retrieve; a deleted one is a stub."""
+        return await self._answer(
+            "retrieve", lambda: self._v1.customers.retrieve_async(external_id)
+        )
+
+    async def list_customers(self, params: Any) -> Answer:
+        """https://docs.stripe.com/api/customers/list: newest first, without the deleted ones."""
+        return await self._answer("list", lambda: self._v1.customers.list_async(params))
+
+    async def search_customers(self, query: str) -> Answer:
+        """https://docs.stripe.com/api/customers/search: late, and not in every region."""
+        return await self._answer(
+            "search", lambda: self._v1.customers.search_async({"query": query})
+        )
+
+    async def list_events(self, params: Any) -> Answer:
+        """https://docs.stripe.com/api/events/list: newest first, of the last 30 days."""
+        return await self._answer("events", lambda: self._v1.events.list_async(params))
+
+    async def _answer(
+        self, endpoint: str, call: Callable[[], Awaitable[stripe.StripeObject]]
+    ) -> Answer:
+        await self._budget.spend(endpoint)
+        try:
+            return _read(await call())
+        except (stripe.StripeError, aiohttp.ClientError, OSError, UnreadableAnswer):
+            raise
+        except Exception as error:
+            # The SDK stumbles over JSON of another shape in ways of its own.
+            raise UnreadableAnswer(f"{type(error).__name__} in the SDK") from error
+
+
+def _read(answered: stripe.StripeObject) -> Answer:
+    data = answered.to_dict()
+    response = answered.last_response
+    replayed = response is not None and response.headers.get("Idempotent-Replayed") == "true"
+    return Answer(data, replayed)
+
+
+def _quieten_sdk() -> None:
+    # The SDK logs the text of errors, which repeats what a customer was given, and for its
+    # telemetry it writes a file into the home directory.
+    logging.getLogger("stripe").setLevel(logging.WARNING)
+    stripe.enable_telemetry = False
+
+
+async def _refuse_redirects(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    # Stripe never redirects a call; following would take the request to an address nobody set.
+    response = await handler(request)
+    if 300 <= response.status < 400:
+        response.close()
+        raise aiohttp.ClientConnectionError(f"refused a redirect ({response.status})")
+    return response

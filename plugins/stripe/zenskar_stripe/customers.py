@@ -1,0 +1,96 @@
+"""Customers in Stripe's form and in the canonical one.
+
+Stripe unsets a field when it is given an empty string, and shows an unset one as null:
+https://docs.stripe.com/api/customers/update. Here a missing field, null and an empty string are
+the same.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from zenskar import Change, ExternalObject, IntentKind
+
+from zenskar_stripe.failures import UnreadableAnswer
+
+ENTITY = "customer"
+OWN_PREFIX = "zenskar_"
+RECORD_KEY = "zenskar_id"
+"""The metadata key that carries the id of our record."""
+
+_TEXTS = ("name", "email", "phone")
+_ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
+
+
+def seen(data: Mapping[str, Any]) -> ExternalObject:
+    """Wrap a customer, or the stub of a deleted one, as Stripe sent it."""
+    external_id = data.get("id")
+    if not isinstance(external_id, str) or not external_id:
+        raise UnreadableAnswer("the answer is no customer")
+    present = None if data.get("deleted") is True else data
+    return ExternalObject(ENTITY, external_id, present, record_id(data))
+
+
+def record_id(data: Mapping[str, Any]) -> str | None:
+    """Return the id of our record that a customer carries, if any."""
+    metadata = data.get("metadata")
+    stored = metadata.get(RECORD_KEY) if isinstance(metadata, Mapping) else None
+    return stored if isinstance(stored, str) and stored else None
+
+
+def to_canonical(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the canonical document of a customer."""
+    return {
+        **{name: data.get(name) or None for name in _TEXTS},
+        "address": _canonical_address(data.get("address")),
+        "metadata": {
+            key: value
+            for key, value in (data.get("metadata") or {}).items()
+            if value and not key.startswith(OWN_PREFIX)
+        },
+    }
+
+
+def from_canonical(change: Change) -> dict[str, Any]:
+    """Return the parameters of the call that makes a change."""
+    match change.kind:
+        case IntentKind.CREATE:
+            return _create(change.record_id, change.patch)
+        case IntentKind.UPDATE:
+            return _update(change.patch)
+        case IntentKind.DELETE:
+            return {}
+
+
+def _create(own_id: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {name: patch[name] for name in _TEXTS if patch.get(name)}
+    address = {key: value for key, value in _address(patch.get("address")).items() if value}
+    if address:
+        body["address"] = address
+    metadata = {key: value for key, value in _metadata(patch).items() if value}
+    body["metadata"] = {**metadata, RECORD_KEY: own_id}
+    return body
+
+
+def _update(patch: Mapping[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {name: patch[name] or "" for name in _TEXTS if name in patch}
+    if "address" in patch:
+        # Given in part, the rest of the old address might stay behind: so it is given whole.
+        body["address"] = _address(patch["address"]) if patch["address"] else ""
+    metadata = _metadata(patch)
+    if metadata:
+        body["metadata"] = metadata
+    return body
+
+
+def _address(address: Mapping[str, Any] | None) -> dict[str, str]:
+    return {key: (address or {}).get(key) or "" for key in _ADDRESS}
+
+
+def _metadata(patch: Mapping[str, Any]) -> dict[str, str]:
+    given = (patch.get("metadata") or {}).items()
+    return {key: value or "" for key, value in given if not key.startswith(OWN_PREFIX)}
+
+
+def _canonical_address(address: Mapping[str, Any] | None) -> dict[str, str | None] | None:
+    lines = {key: (address or {}).get(key) or None for key in _ADDRESS}
+    return lines if any(lines.values()) else None

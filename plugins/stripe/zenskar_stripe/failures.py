@@ -1,0 +1,112 @@
+"""What must be done about a failed call: https://docs.stripe.com/error-low-level."""
+
+import math
+import re
+from typing import Any
+
+import aiohttp
+import stripe
+from zenskar import Failure, FailureKind
+
+_MAX_RETRY_AFTER = 3600.0
+
+
+class UnreadableAnswer(Exception):
+    """Stripe, or something in between, answered with what is no object of the API."""
+
+
+def classify(error: Exception) -> Failure | None:
+    """Sort an error of a call, None when it is none of Stripe's or the network's."""
+    if isinstance(error, stripe.StripeError):
+        return _of_stripe(error)
+    if isinstance(error, (UnreadableAnswer, aiohttp.ClientError, OSError)):
+        return Failure(FailureKind.UNKNOWN_OUTCOME, f"{type(error).__name__} during the call")
+    return None
+
+
+def is_gone(error: stripe.StripeError) -> bool:
+    """Tell whether the object of the call does not exist, or no more."""
+    return _kind(error) is FailureKind.GONE
+
+
+def is_lost_cursor(error: stripe.StripeError) -> bool:
+    """Tell whether a list was to go on after an object that does not exist any more."""
+    return getattr(error, "param", None) == "starting_after"
+
+
+def _of_stripe(error: stripe.StripeError) -> Failure:
+    return Failure(_kind(error), _message(error), _code(error), _retry_after(error))
+
+
+def _kind(error: stripe.StripeError) -> FailureKind:
+    status, code = error.http_status, _code(error)
+    if status == 429 or isinstance(error, stripe.RateLimitError):
+        # A lock on one object says nothing about the other calls of the connection.
+        return FailureKind.TRANSIENT if code == "lock_timeout" else FailureKind.RATE_LIMITED
+    if _refused_credentials(error):
+        return FailureKind.CREDENTIALS
+    if code == "idempotency_key_in_use":
+        return FailureKind.TRANSIENT
+    if status == 404 and code == "resource_missing":
+        return FailureKind.GONE
+    return FailureKind.REJECTED if _refused(error) else FailureKind.UNKNOWN_OUTCOME
+
+
+def _refused_credentials(error: stripe.StripeError) -> bool:
+    if isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):
+        return True
+    # With a key of the other mode every object looks deleted; only the text tells the difference.
+    other_mode = "similar object exists in" in str(error.user_message or "")
+    return other_mode or error.http_status in (401, 403)
+
+
+def _refused(error: stripe.StripeError) -> bool:
+    # A refusal that is not in Stripe's form was written by a proxy on the way.
+    own_form = type(error) is not stripe.APIError or bool(_details(error))
+    status = error.http_status or 0
+    return own_form and 400 <= status < 500 and status != 408
+
+
+def _details(error: stripe.StripeError) -> dict[str, Any]:
+    body = error.json_body
+    details = body.get("error") if isinstance(body, dict) else None
+    return details if isinstance(details, dict) else {}
+
+
+def _code(error: stripe.StripeError) -> str | None:
+    code = error.code or _details(error).get("code")
+    if code is None and isinstance(error, stripe.IdempotencyError):
+        code = "idempotency_error"
+    return _clean(code)
+
+
+def _message(error: stripe.StripeError) -> str:
+    """Describe the error without Stripe's own text, which repeats values that it was given."""
+    if error.http_status is None:
+        return f"{type(error).__name__} during the call"
+    param = getattr(error, "param", None) or _details(error).get("param")
+    parts = {
+        "code": _code(error),
+        "parameter": _clean(str(param).partition("[")[0]) if param else None,
+        "reason": _clean(_header(error, "Stripe-Rate-Limited-Reason")),
+        "request": _clean(error.request_id),
+    }
+    told = ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+    return f"Stripe answered {error.http_status}" + (f" ({told})" if told else "")
+
+
+def _clean(text: Any) -> str | None:
+    return text if isinstance(text, str) and re.fullmatch(r"[\w-]{1,100}", text, re.A) else None
+
+
+def _retry_after(error: stripe.StripeError) -> float | None:
+    try:
+        seconds = float(_header(error, "Retry-After") or "nan")
+    except ValueError:
+        return None
+    return min(seconds, _MAX_RETRY_AFTER) if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _header(error: stripe.StripeError, name: str) -> str | None:
+    headers = {key.lower(): value for key, value in (error.headers or {}).items()}
+    return headers.get(name.lower())

@@ -1,0 +1,160 @@
+"""The integration: what the core calls."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import stripe
+from zenskar import (
+    BaseIntegration,
+    Change,
+    Connection,
+    ExternalObject,
+    Failure,
+    Health,
+    IntentKind,
+    Page,
+    Push,
+    PushResult,
+    SandboxInfo,
+    Setting,
+    WebhookEvent,
+    WebhookRequest,
+)
+
+from zenskar_stripe import customers, lookup, webhooks
+from zenskar_stripe.client import Answer, StripeApi
+from zenskar_stripe.config import SETTINGS, Config
+from zenskar_stripe.failures import classify, is_gone
+
+
+class StripeIntegration(BaseIntegration):
+    """Speaks for one Stripe account."""
+
+    entities: ClassVar[tuple[str, ...]] = (customers.ENTITY,)
+    settings: ClassVar[tuple[Setting, ...]] = SETTINGS
+    # Stripe keeps keys for at least 24 hours: https://docs.stripe.com/api/idempotent_requests.
+    idempotency_key_lifetime: ClassVar[timedelta | None] = timedelta(hours=23)
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._config = Config.of(connection)
+        self._opened: StripeApi | None = None
+
+    @property
+    def _api(self) -> StripeApi:
+        if self._opened is None:
+            raise RuntimeError("the integration is not open")
+        return self._opened
+
+    async def open(self) -> None:
+        """Build the client."""
+        self._opened = StripeApi(self._config)
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        api, self._opened = self._opened, None
+        if api is not None:
+            await api.close()
+
+    async def health(self) -> Health:
+        """Read one customer: Stripe answers, and the key may read customers."""
+        try:
+            await self._api.list_customers({"limit": 1})
+        except Exception as error:
+            failure = classify(error)
+            if failure is None:
+                raise
+            return Health(ok=False, detail=failure.message)
+        return Health(ok=True, detail="Stripe answers")
+
+    def verify_webhook(self, request: WebhookRequest) -> None:
+        """Raise `BadSignature` unless Stripe signed exactly these bytes just now."""
+        webhooks.verify(request, self._config.webhook_secrets)
+
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:  # noqa: ARG002
+        """Return the one event that a webhook of Stripe holds."""
+        return [webhooks.event(body, self._config)]
+
+    def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
+        """Return the canonical document of a customer."""
+        return customers.to_canonical(seen.data or {})
+
+    def from_canonical(self, change: Change) -> Mapping[str, Any]:
+        """Return the parameters of the call that makes the change."""
+        return customers.from_canonical(change)
+
+    async def push(self, push: Push) -> PushResult:
+        """Create, update or delete a customer."""
+        answer = await self._send(push)
+        return PushResult(customers.seen(answer.data), answer.replayed)
+
+    async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # noqa: ARG002
+        """Read a customer; Stripe keeps a stub of a deleted one."""
+        return customers.seen((await self._api.retrieve_customer(external_id)).data)
+
+    async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002
+        """Find the customer whose metadata holds this record's id."""
+        return await lookup.find(self._api, record_id)
+
+    async def list_page(self, entity_type: str, cursor: str | None) -> Page:  # noqa: ARG002
+        """Return 100 customers, newest first."""
+        return await lookup.list_page(self._api, cursor)
+
+    async def missed_events(self, since: datetime, cursor: str | None) -> Page:
+        """Return the present state of the customers of undelivered events.
+
+        Stripe keeps events for 30 days: https://docs.stripe.com/webhooks/process-undelivered-events.
+        """
+        params = {
+            "types": list(webhooks.TYPES),
+            "created": {"gte": int(since.timestamp())},
+            "delivery_success": False,
+            "limit": lookup.PAGE,
+            **({"starting_after": cursor} if cursor else {}),
+        }
+        answer = await self._api.list_events(params)
+        events = [webhooks.event(body, self._config) for body in answer.objects]
+        more = answer.has_more and bool(events)
+        return Page(await self._present(events), events[-1].id if more else None)
+
+    def classify_error(self, error: Exception) -> Failure | None:
+        """Sort the errors of Stripe, of its SDK and of the network."""
+        return classify(error) or super().classify_error(error)
+
+    @classmethod
+    def sandbox(
+        cls, data_dir: Path, webhook_url: str
+    ) -> AbstractAsyncContextManager[SandboxInfo] | None:
+        """Run a local Stripe, of which `data_dir` keeps the customers and the credentials."""
+        from zenskar_stripe.local import run_sandbox
+
+        return run_sandbox(data_dir, webhook_url)
+
+    async def _send(self, push: Push) -> Answer:
+        if push.kind is IntentKind.CREATE:
+            return await self._api.create_customer(push.body, push.idempotency_key)
+        if push.external_id is None:
+            raise ValueError(f"a push of kind {push.kind} needs an external id")
+        if push.kind is IntentKind.UPDATE:
+            key = push.idempotency_key
+            return await self._api.update_customer(push.external_id, push.body, key)
+        return await self._api.delete_customer(push.external_id)
+
+    async def _present(self, events: Sequence[WebhookEvent]) -> tuple[ExternalObject, ...]:
+        """Read each customer of these events once."""
+        told = {event.seen.external_id: event.seen for event in events if event.seen}
+        return tuple([await self._read(seen) for seen in told.values()])
+
+    async def _read(self, told: ExternalObject) -> ExternalObject:
+        try:
+            present = await self.fetch(told.entity_type, told.external_id)
+        except stripe.InvalidRequestError as error:
+            if not is_gone(error):
+                raise
+            present = ExternalObject(told.entity_type, told.external_id, None)
+        if present.data is not None:
+            return present
+        return ExternalObject(told.entity_type, told.external_id, None, told.record_id)

@@ -1,0 +1,51 @@
+"""The sandbox, as `zenskar dev` runs it."""
+
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from zenskar import SandboxInfo
+
+from zenskar_stripe.sandbox import StripeSandbox
+
+_CREDENTIALS = "stripe_sandbox_credentials.json"
+_STORE = "stripe_sandbox.db"
+
+
+@asynccontextmanager
+async def run_sandbox(data_dir: Path, webhook_url: str) -> AsyncIterator[SandboxInfo]:
+    """Run a sandbox that keeps its data in `data_dir` and sends its events to `webhook_url`."""
+    settings = credentials(data_dir)
+    async with StripeSandbox(api_key=settings["api_key"], store_path=data_dir / _STORE) as sandbox:
+        for endpoint in sandbox.webhook_endpoints():
+            if endpoint.url != webhook_url:
+                sandbox.remove_webhook_endpoint(endpoint.id)
+        sandbox.add_webhook_endpoint(webhook_url, settings["webhook_secret"])
+        yield SandboxInfo(sandbox.base_url, {**settings, "api_base": sandbox.base_url})
+
+
+def credentials(data_dir: Path) -> dict[str, str]:
+    """Return the sandbox's API key and webhook secret, made once and kept for the owner only."""
+    path = data_dir / _CREDENTIALS
+    if path.exists():
+        kept: dict[str, str] = json.loads(path.read_text())
+        return kept
+    made = {
+        "api_key": f"sk_test_{secrets.token_urlsafe(24)}",
+        "webhook_secret": f"whsec_{secrets.token_urlsafe(24)}",
+    }
+    data_dir.mkdir(parents=True, exist_ok=True)
+    _write_private(path, json.dumps(made))
+    return made
+
+
+def _write_private(path: Path, text: str) -> None:
+    unfinished = path.with_suffix(".tmp")
+    unfinished.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with os.fdopen(os.open(unfinished, flags, 0o600), "w") as file:
+        file.write(text)
+    unfinished.replace(path)

@@ -1,0 +1,83 @@
+"""Lists of customers, and the search for the one that carries a record's id."""
+
+from typing import Any
+
+import stripe
+from zenskar import ExternalObject, Page
+
+from zenskar_stripe import customers
+from zenskar_stripe.client import StripeApi
+from zenskar_stripe.failures import is_lost_cursor
+
+PAGE = 100
+SEARCH_LAG_SECONDS = 3600
+"""How late Stripe's search may be in an outage: https://docs.stripe.com/search."""
+MAX_PAGES = 50
+"""How far the list of the last hour is read before search is asked."""
+
+
+async def list_page(api: StripeApi, cursor: str | None) -> Page:
+    """Return a page of customers, newest first: what is created meanwhile shifts nothing.
+
+    The cursor holds the second in which its customer was created too, for the case that this
+    customer is deleted before the next page is read: then that second is read again.
+    """
+    if cursor is None:
+        return await _page(api, {})
+    created, _, last = cursor.partition(":")
+    try:
+        return await _page(api, {"starting_after": last})
+    except stripe.InvalidRequestError as error:
+        if not is_lost_cursor(error):
+            raise
+        return await _page(api, {"created": {"lte": int(created)}})
+
+
+async def find(api: StripeApi, record_id: str) -> ExternalObject | None:
+    """Return the customer that carries this record's id.
+
+    Only the list shows one's own writes at once, and only search is quick in a large account: so
+    the list is read as far back as search may lag, then search is asked. Where there is no
+    search (India, other implementations) the list is read to its end.
+    """
+    cursor, newest, number, ask = None, 0, 0, True
+    while True:
+        page, number = await list_page(api, cursor), number + 1
+        hit = next((each for each in page.objects if each.record_id == record_id), None)
+        if hit is not None or page.next_cursor is None:
+            return hit
+        newest = newest or _created(page.objects[0])
+        if ask and (number >= MAX_PAGES or _lag(page, newest) > SEARCH_LAG_SECONDS):
+            try:
+                return await _search(api, record_id)
+            except stripe.InvalidRequestError:
+                ask = False
+        cursor = page.next_cursor
+
+
+async def _page(api: StripeApi, params: dict[str, Any]) -> Page:
+    answer = await api.list_customers({"limit": PAGE, **params})
+    found = tuple(map(customers.seen, answer.objects))
+    more = answer.has_more and bool(found)
+    return Page(found, f"{_created(found[-1])}:{found[-1].external_id}" if more else None)
+
+
+async def _search(api: StripeApi, record_id: str) -> ExternalObject | None:
+    """Search, and read what is found: the index may show an old state."""
+    quoted = record_id.replace("\\", "\\\\").replace("'", "\\'")
+    answer = await api.search_customers(f"metadata['{customers.RECORD_KEY}']:'{quoted}'")
+    for hit in map(customers.seen, answer.objects):
+        present = customers.seen((await api.retrieve_customer(hit.external_id)).data)
+        if present.data is None:
+            return ExternalObject(customers.ENTITY, hit.external_id, None, record_id)
+        if present.record_id == record_id:
+            return present
+    return None
+
+
+def _lag(page: Page, newest: int) -> int:
+    return newest - _created(page.objects[-1])
+
+
+def _created(seen: ExternalObject) -> int:
+    return int((seen.data or {}).get("created") or 0)

@@ -1,0 +1,200 @@
+"""The JSON control surface under `/_sandbox/`, a thin layer over the Python API."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from .errors import ApiError, BadInput
+from .fault_input import read_fault
+
+if TYPE_CHECKING:
+    from .log import LoggedCall, LoggedDelivery
+    from .sandbox import StripeSandbox
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_ENDPOINT = frozenset({"url", "secret", "events"})
+
+
+class Control:
+    """Handlers for whoever drives the sandbox."""
+
+    def __init__(self, sandbox: StripeSandbox) -> None:
+        self._sandbox = sandbox
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, each behind the guard."""
+        table: list[tuple[str, str, Handler]] = [
+            ("POST", "customers", self.create_customer),
+            ("POST", "customers/{id}", self.update_customer),
+            ("DELETE", "customers/{id}", self.delete_customer),
+            ("POST", "webhook_endpoints", self.add_endpoint),
+            ("GET", "webhook_endpoints", self.endpoints),
+            ("DELETE", "webhook_endpoints", self.remove_endpoints),
+            ("DELETE", "webhook_endpoints/{id}", self.remove_endpoint),
+            ("POST", "faults", self.add_fault),
+            ("GET", "faults", self.faults),
+            ("DELETE", "faults", self.clear_faults),
+            ("DELETE", "faults/{id}", self.remove_fault),
+            ("GET", "requests", self.requests),
+            ("GET", "deliveries", self.deliveries),
+            ("POST", "settle", self.settle),
+            ("DELETE", "data", self.clear_data),
+            ("*", "{tail:.*}", self.unknown),
+        ]
+        return [
+            web.route(method, f"/_sandbox/{path}", guarded(handler))
+            for method, path, handler in table
+        ]
+
+    async def create_customer(self, request: web.Request) -> web.Response:
+        """A dashboard edit."""
+        return _json(self._sandbox.dashboard.create(await _body(request)), 201)
+
+    async def update_customer(self, request: web.Request) -> web.Response:
+        """A dashboard edit; null unsets."""
+        values = await _body(request)
+        return _json(self._sandbox.dashboard.update(request.match_info["id"], values))
+
+    async def delete_customer(self, request: web.Request) -> web.Response:
+        """A dashboard edit."""
+        return _json(self._sandbox.dashboard.delete(request.match_info["id"]))
+
+    async def add_endpoint(self, request: web.Request) -> web.Response:
+        """Adds a webhook endpoint, or renews the one with this URL."""
+        body = await _body(request)
+        if unknown := sorted(body.keys() - _ENDPOINT):
+            raise BadInput(f"unknown members: {', '.join(unknown)}")
+        url, secret, events = body.get("url"), body.get("secret"), body.get("events")
+        if not isinstance(url, str) or not isinstance(secret, str):
+            raise BadInput("url and secret must be strings")
+        endpoint = self._sandbox.add_webhook_endpoint(url, secret, _types(events))
+        return _json(endpoint.shown(), 201)
+
+    async def endpoints(self, _: web.Request) -> web.Response:
+        """The endpoints without their secrets."""
+        return _data(endpoint.shown() for endpoint in self._sandbox.webhook_endpoints())
+
+    async def remove_endpoints(self, _: web.Request) -> web.Response:
+        """Removes every endpoint and its pending deliveries."""
+        for endpoint in self._sandbox.webhook_endpoints():
+            self._sandbox.remove_webhook_endpoint(endpoint.id)
+        return _json({"deleted": True})
+
+    async def remove_endpoint(self, request: web.Request) -> web.Response:
+        """Removes one endpoint and its pending deliveries."""
+        return _deleted(self._sandbox.remove_webhook_endpoint(request.match_info["id"]))
+
+    async def add_fault(self, request: web.Request) -> web.Response:
+        """Injects a fault."""
+        fault = read_fault(await _body(request))
+        return _json({"id": self._sandbox.faults.add(fault), **fault.shown()}, 201)
+
+    async def faults(self, _: web.Request) -> web.Response:
+        """The injected faults and how often they struck."""
+        return _data(self._sandbox.faults.shown())
+
+    async def clear_faults(self, _: web.Request) -> web.Response:
+        """Ends every injection."""
+        self._sandbox.faults.clear()
+        return _json({"deleted": True})
+
+    async def remove_fault(self, request: web.Request) -> web.Response:
+        """Ends one injection."""
+        return _deleted(self._sandbox.faults.remove(request.match_info["id"]))
+
+    async def requests(self, _: web.Request) -> web.Response:
+        """The log of API calls, oldest first."""
+        return _data(map(_entry, self._sandbox.requests))
+
+    async def deliveries(self, _: web.Request) -> web.Response:
+        """The log of webhook attempts, oldest first."""
+        return _data(map(_entry, self._sandbox.deliveries))
+
+    async def settle(self, request: web.Request) -> web.Response:
+        """Waits until nothing is pending; 504 when that takes too long."""
+        timeout = (await _body(request)).get("timeout_seconds", 10.0)
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
+            raise BadInput("timeout_seconds must be a number that is not negative")
+        try:
+            await self._sandbox.settle(timeout)
+        except TimeoutError as error:
+            return _problem(504, str(error))
+        return _json({"settled": True})
+
+    async def clear_data(self, _: web.Request) -> web.Response:
+        """Forgets customers, events, keys, deliveries and logs."""
+        await self._sandbox.clear()
+        return _json({"deleted": True})
+
+    async def unknown(self, request: web.Request) -> web.Response:
+        """A route that the control surface does not have."""
+        return _problem(404, f"no such control: {request.method} {request.path}")
+
+
+def guarded(handler: Handler) -> Handler:
+    """Refuses peers from elsewhere and turns bad input into a JSON answer."""
+
+    async def guard(request: web.Request) -> web.StreamResponse:
+        if not _is_local(request.remote):
+            return _problem(403, "the control surface answers to this machine only")
+        try:
+            return await handler(request)
+        except ApiError as error:
+            return _json(error.body(), error.status)
+        except BadInput as error:
+            return _problem(400, str(error))
+
+    return guard
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    text = await request.read()
+    try:
+        body = orjson.loads(text or b"{}")
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        raise BadInput(f"the body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise BadInput("the body must be a JSON object")
+    return body
+
+
+def _types(events: object) -> list[str] | None:
+    if events is None:
+        return None
+    if not isinstance(events, list) or not all(isinstance(each, str) for each in events):
+        raise BadInput("events must be an array of event types")
+    return events
+
+
+def _is_local(remote: str | None) -> bool:
+    try:
+        return remote is not None and ipaddress.ip_address(remote).is_loopback
+    except ValueError:
+        return False
+
+
+def _entry(entry: LoggedCall | LoggedDelivery) -> dict[str, Any]:
+    return asdict(entry)
+
+
+def _data(items: Iterable[Any]) -> web.Response:
+    return _json({"data": list(items)})
+
+
+def _deleted(found: bool) -> web.Response:
+    return _json({"deleted": True}) if found else _problem(404, "no such id")
+
+
+def _problem(status: int, message: str) -> web.Response:
+    return _json({"error": {"message": message}}, status)
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    body = orjson.dumps(value)
+    return web.Response(body=body, status=status, content_type="application/json")

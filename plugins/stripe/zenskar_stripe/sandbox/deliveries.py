@@ -1,0 +1,198 @@
+"""Webhook deliveries in the background: https://docs.stripe.com/webhooks#behaviors."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiohttp
+import orjson
+
+from .endpoints import Endpoints, WebhookEndpoint, signature
+from .log import Log, LoggedDelivery
+from .outstanding import DeliveryState
+from .plan import Plan, plan
+from .reorder import Reordering, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .background import Background
+    from .events import EventLog
+    from .faults import Faults
+    from .store import Record
+
+_USER_AGENT = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long: the wait doubles after every attempt."""
+
+    base: float = 1.0
+    attempts: int = 10
+    timeout: float = 10.0
+    longest: float = 3600.0
+
+    def wait(self, attempt: int) -> float:
+        """Seconds to wait after an attempt, counted from 1."""
+        return min(self.base * 2.0 ** (attempt - 1), self.longest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    event: Record
+    body: bytes
+    endpoint: str
+    plan: Plan
+
+
+class Deliveries:
+    """One task per event and endpoint, so that none waits for another."""
+
+    def __init__(
+        self,
+        events: EventLog,
+        endpoints: Endpoints,
+        faults: Faults,
+        background: Background,
+        clock: Callable[[], float],
+        policy: RetryPolicy,
+    ) -> None:
+        self.log: Log[LoggedDelivery] = Log()
+        self._events = events
+        self._endpoints = endpoints
+        self._faults = faults
+        self._background = background
+        self._clock = clock
+        self._policy = policy
+        self._reordering = Reordering(background)
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: dict[str, set[asyncio.Task[None]]] = {}
+
+    def start(self) -> None:
+        """Opens the client and takes up what an earlier run left pending."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=256),
+            timeout=aiohttp.ClientTimeout(total=self._policy.timeout),
+            headers={"User-Agent": _USER_AGENT, "Content-Type": "application/json; charset=utf-8"},
+        )
+        for event, endpoint in self._events.outstanding.pending():
+            self._begin(_delivery(self._events.get(event), endpoint, Plan()))
+
+    async def close(self) -> None:
+        """Closes the client."""
+        if self._session is not None:
+            await self._session.close()
+
+    def publish(self, event: Record) -> None:
+        """Starts the deliveries of a new event."""
+        endpoints = self._endpoints.wanting(event["type"])
+        if endpoints:
+            planned = plan(self._faults.for_event(event["type"]))
+            for endpoint in endpoints:
+                self._begin(_delivery(event, endpoint.id, planned))
+
+    def forget(self, endpoint: str) -> None:
+        """Ends the deliveries to an endpoint that was removed."""
+        for task in self._tasks.pop(endpoint, ()):
+            task.cancel()
+        self._events.outstanding.forget_endpoint(endpoint)
+
+    def flush(self) -> None:
+        """Releases what is held for reordering."""
+        self._reordering.flush()
+
+    def clear(self) -> None:
+        """Forgets the log and what is held for reordering."""
+        self.log.clear()
+        self._reordering.clear()
+
+    def _begin(self, delivery: _Delivery) -> None:
+        turn = self._turn(delivery)
+        task = self._background.spawn(self._run(delivery, turn))
+        tasks = self._tasks.setdefault(delivery.endpoint, set())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        # Also when the task was cancelled before it began: nobody may wait for it then.
+        task.add_done_callback(lambda _: turn.tried.set())
+
+    def _turn(self, delivery: _Delivery) -> Turn:
+        if delivery.plan.reorder is not None:
+            return self._reordering.turn(delivery.plan.reorder, delivery.endpoint)
+        turn = Turn()
+        turn.begun.set()
+        return turn
+
+    async def _run(self, delivery: _Delivery, turn: Turn) -> None:
+        await asyncio.sleep(delivery.plan.delay)
+        await turn.begun.wait()
+        await self._deliver(delivery, turn)
+
+    async def _deliver(self, delivery: _Delivery, turn: Turn) -> None:
+        event, endpoint = delivery.event["id"], delivery.endpoint
+        for attempt in range(1, self._policy.attempts + 1):
+            delivered = await self._attempt(delivery, attempt)
+            turn.tried.set()
+            if delivered:
+                self._events.outstanding.done(event, endpoint)
+                return
+            if attempt < self._policy.attempts:
+                await asyncio.sleep(self._policy.wait(attempt))
+        self._events.outstanding.mark(event, endpoint, DeliveryState.FAILED)
+
+    async def _attempt(self, delivery: _Delivery, attempt: int) -> bool:
+        # Read anew each time: its secret may have been rotated between attempts.
+        endpoint = self._endpoints.get(delivery.endpoint)
+        if endpoint is None:
+            return True
+        if attempt <= delivery.plan.drops:
+            self._note(delivery, endpoint, attempt, None, "dropped by a fault")
+            return False
+        copies = delivery.plan.copies if attempt == delivery.plan.drops + 1 else 1
+        sent = [self._send(delivery, endpoint, attempt) for _ in range(copies)]
+        return any(await asyncio.gather(*sent))
+
+    async def _send(self, delivery: _Delivery, endpoint: WebhookEndpoint, attempt: int) -> bool:
+        status, error = None, None
+        try:
+            status = await self._post(endpoint, delivery.body)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
+            error = type(failure).__name__
+        self._note(delivery, endpoint, attempt, status, error)
+        return status is not None and 200 <= status < 300
+
+    async def _post(self, endpoint: WebhookEndpoint, body: bytes) -> int:
+        if self._session is None:
+            raise ValueError("the sandbox is not running")
+        signed = {"Stripe-Signature": signature(endpoint.secret, int(self._clock()), body)}
+        # Stripe takes a redirect for a failure.
+        request = self._session.post(endpoint.url, data=body, headers=signed, allow_redirects=False)
+        async with request as response:
+            return response.status
+
+    def _note(
+        self,
+        delivery: _Delivery,
+        endpoint: WebhookEndpoint,
+        attempt: int,
+        status: int | None,
+        error: str | None,
+    ) -> None:
+        entry = LoggedDelivery(
+            time=self._clock(),
+            event=delivery.event["id"],
+            type=delivery.event["type"],
+            endpoint=endpoint.id,
+            url=endpoint.url,
+            attempt=attempt,
+            status=status,
+            error=error,
+            fault=delivery.plan.faults,
+        )
+        self.log.add(entry)
+
+
+def _delivery(event: Record, endpoint: str, planned: Plan) -> _Delivery:
+    return _Delivery(event, orjson.dumps(event, option=orjson.OPT_INDENT_2), endpoint, planned)

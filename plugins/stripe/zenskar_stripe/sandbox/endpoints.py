@@ -1,0 +1,106 @@
+"""Webhook endpoints and the signatures of what is sent to them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .ids import Ids
+    from .store import Record, Store
+
+EVENT_TYPES = frozenset({"customer.created", "customer.updated", "customer.deleted"})
+KIND = "endpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEndpoint:
+    """Where events go; `events` None stands for all types."""
+
+    id: str
+    url: str
+    secret: str
+    events: frozenset[str] | None = None
+
+    def wants(self, kind: str) -> bool:
+        """Whether events of this type are sent here."""
+        return self.events is None or kind in self.events
+
+    def shown(self) -> Record:
+        """What the control surface tells: everything but the secret."""
+        return {"id": self.id, "url": self.url, "events": sorted(self.events or {"*"})}
+
+
+def signature(secret: str, timestamp: int, body: bytes) -> str:
+    """The `Stripe-Signature` header: https://docs.stripe.com/webhooks#verify-manually."""
+    signed = str(timestamp).encode() + b"." + body
+    digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
+
+
+class Endpoints:
+    """The configured endpoints, by id; one per URL."""
+
+    def __init__(self, store: Store, ids: Ids) -> None:
+        self._store = store
+        self._ids = ids
+        self._endpoints = {key: _loaded(record) for key, record in store.load(KIND)}
+
+    def __iter__(self) -> Iterator[WebhookEndpoint]:
+        return iter(list(self._endpoints.values()))
+
+    def add(self, url: str, secret: str, events: Iterable[str] | None = None) -> WebhookEndpoint:
+        """Adds an endpoint; a URL that is already there gets the new secret and types."""
+        types = _checked(url, secret, events)
+        known = next((each.id for each in self._endpoints.values() if each.url == url), None)
+        endpoint = WebhookEndpoint(known or self._ids.endpoint(), url, secret, types)
+        self._endpoints[endpoint.id] = endpoint
+        self._store.put(KIND, endpoint.id, {**endpoint.shown(), "secret": secret})
+        return endpoint
+
+    def get(self, identifier: str) -> WebhookEndpoint | None:
+        """The endpoint, unless it was removed."""
+        return self._endpoints.get(identifier)
+
+    def remove(self, identifier: str) -> bool:
+        """Removes an endpoint; says whether it was there."""
+        self._store.delete(KIND, identifier)
+        return self._endpoints.pop(identifier, None) is not None
+
+    def wanting(self, kind: str) -> list[WebhookEndpoint]:
+        """The endpoints that want events of this type."""
+        return [each for each in self._endpoints.values() if each.wants(kind)]
+
+
+def _checked(url: str, secret: str, events: Iterable[str] | None) -> frozenset[str] | None:
+    if not _is_web(url):
+        raise BadInput(f"url must be an absolute http or https URL, not {url!r}")
+    if not secret:
+        raise BadInput("secret must not be empty")
+    types = frozenset(["*"] if events is None else events)
+    if unknown := sorted(types - EVENT_TYPES - {"*"}):
+        known = ", ".join(sorted(EVENT_TYPES))
+        raise BadInput(f"unknown event types: {', '.join(unknown)}; known are {known} and *")
+    if not types:
+        raise BadInput("events must name at least one type")
+    return None if "*" in types else types
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _loaded(record: Record) -> WebhookEndpoint:
+    events = None if "*" in record["events"] else frozenset(record["events"])
+    return WebhookEndpoint(record["id"], record["url"], record["secret"], events)

@@ -1,0 +1,62 @@
+"""Faults as JSON: every member is checked before it becomes a `Fault`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from .errors import BadInput
+from .faults import Fault, FaultKind, Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "count": (int,),
+    "probability": (int, float),
+    "seed": (int,),
+    "method": (str,),
+    "path_prefix": (str,),
+    "event_type": (str,),
+    "effect": (bool,),
+    "retry_after": (int,),
+    "reason": (str,),
+    "delay_seconds": (int, float),
+    "copies": (int,),
+    "size": (int,),
+    "attempts": (int,),
+}
+_NULLABLE: Final = frozenset({"count", "probability", "method", "event_type", "retry_after"})
+
+
+def read_fault(body: Mapping[str, Any]) -> Fault:
+    """The fault that a JSON object describes, or BadInput."""
+    known = {item.name for item in fields(Fault)}
+    if unknown := sorted(body.keys() - known):
+        raise BadInput(f"unknown members: {', '.join(unknown)}")
+    if "kind" not in body:
+        raise BadInput("kind is missing")
+    options = {name: _value(name, value) for name, value in body.items() if name != "kind"}
+    return Fault(kind=_word(FaultKind, "kind", body["kind"]), **options)
+
+
+def _value(name: str, value: object) -> Any:
+    if name == "mode":
+        return _word(Mode, name, value)
+    if value is None and name in _NULLABLE:
+        return None
+    wanted = _TYPES[name]
+    # bool is an int to Python, but `true` is no number to JSON.
+    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+        raise BadInput(f"{name} must be of type {' or '.join(each.__name__ for each in wanted)}")
+    return value.upper() if name == "method" and isinstance(value, str) else value
+
+
+def _word(words: type[_Word], name: str, value: object) -> _Word:
+    try:
+        return words(value)  # type: ignore[arg-type]
+    except ValueError:
+        raise BadInput(f"{name} must be one of {', '.join(words)}") from None

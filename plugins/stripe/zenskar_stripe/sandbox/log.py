@@ -1,0 +1,63 @@
+"""What happened, without bodies: API calls and webhook attempts."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_Entry = TypeVar("_Entry")
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedCall:
+    """An API call; `status` is None when the client got no answer."""
+
+    request_id: str
+    time: float
+    method: str
+    path: str
+    idempotency_key: str | None
+    status: int | None
+    replayed: bool
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDelivery:
+    """An attempt to deliver an event; `status` is None when there was no answer."""
+
+    time: float
+    event: str
+    type: str
+    endpoint: str
+    url: str
+    attempt: int
+    status: int | None
+    error: str | None
+    fault: str | None
+
+
+class Log(Generic[_Entry]):
+    """The latest entries, oldest first."""
+
+    def __init__(self) -> None:
+        self._entries: deque[_Entry] = deque(maxlen=_MOST)
+
+    def __iter__(self) -> Iterator[_Entry]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: _Entry) -> None:
+        """Appends an entry; the oldest one gives way."""
+        self._entries.append(entry)
+
+    def clear(self) -> None:
+        """Forgets every entry."""
+        self._entries.clear()

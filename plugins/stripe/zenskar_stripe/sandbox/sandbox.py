@@ -1,0 +1,170 @@
+"""The sandbox: one object that serves Stripe's API and is driven from within a test."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+
+from .control import Control
+from .core import Core, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+    from .dashboard import Dashboard
+    from .endpoints import WebhookEndpoint
+    from .faults import Faults
+    from .log import Log, LoggedCall, LoggedDelivery
+
+_GRACE = 2.0
+
+
+class StripeSandbox:
+    """A local Stripe, as an async context manager."""
+
+    def __init__(  # noqa: PLR0913 - every option is a keyword with a default
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: str = "sk_test_zenskar_sandbox",
+        store_path: Path | None = None,
+        seed: int = 0,
+        clock: Callable[[], float] = time.time,
+        webhook_retry_base: float = 1.0,
+        webhook_max_attempts: int = 10,
+        webhook_timeout: float = 10.0,
+        search_lag: float = 0.0,
+        idempotency_lifetime: float = 86_400.0,
+    ) -> None:
+        self._options = Options(
+            host=host,
+            port=port,
+            api_key=api_key,
+            store_path=store_path,
+            seed=seed,
+            clock=clock,
+            webhook_retry_base=webhook_retry_base,
+            webhook_max_attempts=webhook_max_attempts,
+            webhook_timeout=webhook_timeout,
+            search_lag=search_lag,
+            idempotency_lifetime=idempotency_lifetime,
+        )
+        self._core: Core | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def api_key(self) -> str:
+        """The only key that the API accepts."""
+        return self._options.api_key
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is served, without a trailing slash."""
+        if self._runner is None:
+            raise _not_running()
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def dashboard(self) -> Dashboard:
+        """Edits that no API request made."""
+        return self._running().dashboard
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on purpose."""
+        return self._running().faults
+
+    @property
+    def requests(self) -> Log[LoggedCall]:
+        """The API calls, oldest first."""
+        return self._running().requests
+
+    @property
+    def deliveries(self) -> Log[LoggedDelivery]:
+        """The webhook attempts, oldest first."""
+        return self._running().deliveries.log
+
+    def add_webhook_endpoint(
+        self, url: str, secret: str, events: Iterable[str] | None = None
+    ) -> WebhookEndpoint:
+        """Sends events there from now on; a known URL gets the new secret and types."""
+        return self._running().endpoints.add(url, secret, events)
+
+    def remove_webhook_endpoint(self, identifier: str) -> bool:
+        """Stops sending events there; says whether the endpoint existed."""
+        core = self._running()
+        core.deliveries.forget(identifier)
+        return core.endpoints.remove(identifier)
+
+    def webhook_endpoints(self) -> list[WebhookEndpoint]:
+        """The configured endpoints."""
+        return list(self._running().endpoints)
+
+    async def settle(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - reads as asyncio's
+        """Returns once no delivery or delayed effect is pending, else raises TimeoutError."""
+        await self._running().settle(timeout)
+
+    async def clear(self) -> None:
+        """Forgets customers, events, keys, deliveries and logs; keeps endpoints and faults."""
+        await self._running().clear()
+
+    async def start(self) -> None:
+        """Opens the store, listens and takes up pending deliveries."""
+        core = Core(self._options)
+        app = web.Application()
+        app.add_routes(Control(self).routes())
+        app.router.add_route("*", "/{tail:.*}", core.api.handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
+        try:
+            await runner.setup()
+            await web.TCPSite(runner, self._options.host, self._options.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            await core.close()
+            raise self._cannot_listen(error) from error
+        self._core, self._runner = core, runner
+        core.deliveries.start()
+
+    async def stop(self) -> None:
+        """Stops at once; pending deliveries stay in the store, if there is one."""
+        core, runner, self._core, self._runner = self._core, self._runner, None, None
+        if core is None or runner is None:
+            return
+        core.background.interrupt()
+        await runner.cleanup()
+        await core.close()
+
+    def _running(self) -> Core:
+        if self._core is None:
+            raise _not_running()
+        return self._core
+
+    def _cannot_listen(self, error: OSError) -> OSError:
+        address = f"{self._options.host}:{self._options.port}"
+        number = error.errno or 0
+        # Failed name look-ups have negative numbers, which are not the system's own.
+        reason = os.strerror(number).lower() if number > 0 else str(error)
+        return OSError(number, f"cannot listen on {address}: {reason}")
+
+
+def _not_running() -> RuntimeError:
+    return RuntimeError("the sandbox is not running: enter it with `async with` first")

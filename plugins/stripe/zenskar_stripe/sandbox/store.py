@@ -1,0 +1,132 @@
+"""Where the sandbox keeps its records: nowhere, or in one SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Record: TypeAlias = dict[str, Any]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    position INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    body BLOB NOT NULL,
+    UNIQUE (kind, id)
+)
+"""
+_PUT = """
+INSERT INTO records (kind, id, body) VALUES (?, ?, ?)
+ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body
+"""
+
+
+class StoreError(Exception):
+    """The store's file cannot be used."""
+
+
+class Store(Protocol):
+    """Records by kind and id, loaded once at start and written through."""
+
+    def load(self, kind: str, /) -> Iterator[tuple[str, Record]]:
+        """Every record of a kind, in the order in which they were first put."""
+
+    def put(self, kind: str, identifier: str, record: Record, /) -> None:
+        """Keeps a record."""
+
+    def delete(self, kind: str, identifier: str, /) -> None:
+        """Forgets a record."""
+
+    def clear(self, *kinds: str) -> None:
+        """Forgets every record of these kinds."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing of what is put within."""
+
+    def close(self) -> None:
+        """Lets go of the file."""
+
+
+class MemoryStore:
+    """Keeps nothing: the sandbox's own memory is all there is."""
+
+    def load(self, *_: object) -> Iterator[tuple[str, Record]]:
+        """Nothing."""
+        return iter(())
+
+    def put(self, *_: object) -> None:
+        """Does nothing."""
+
+    def delete(self, *_: object) -> None:
+        """Does nothing."""
+
+    def clear(self, *_: object) -> None:
+        """Does nothing."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Does nothing."""
+        return nullcontext()
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+class SqliteStore:
+    """One file that survives a kill of the process."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = _opened(path)
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot use the store {path}: {error}") from error
+
+    def load(self, kind: str) -> Iterator[tuple[str, Record]]:
+        """Every record of a kind, in the order in which they were first put."""
+        query = "SELECT id, body FROM records WHERE kind = ? ORDER BY position"
+        for identifier, body in self._db.execute(query, (kind,)):
+            yield identifier, orjson.loads(body)
+
+    def put(self, kind: str, identifier: str, record: Record) -> None:
+        """Keeps a record; a new body leaves its place in the order."""
+        self._db.execute(_PUT, (kind, identifier, orjson.dumps(record)))
+
+    def delete(self, kind: str, identifier: str) -> None:
+        """Forgets a record."""
+        self._db.execute("DELETE FROM records WHERE kind = ? AND id = ?", (kind, identifier))
+
+    def clear(self, *kinds: str) -> None:
+        """Forgets every record of these kinds."""
+        self._db.executemany("DELETE FROM records WHERE kind = ?", [(kind,) for kind in kinds])
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what is put within."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._db.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=0.5, isolation_level=None)
+    # Exclusive: a second sandbox on the same file is refused instead of diverging from it.
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute(_SCHEMA)
+    return db

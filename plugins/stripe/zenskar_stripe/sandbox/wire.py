@@ -1,0 +1,74 @@
+"""Requests and answers on the wire, whole or broken on purpose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from .errors import invalid
+from .faults import Mode
+from .forms import Pairs, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .idempotency import Answer
+
+_FORM = "application/x-www-form-urlencoded"
+_HTML = b"<html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</body></html>"
+
+
+async def read_pairs(request: web.Request) -> Pairs:
+    """The parameters of the query string and, for POST, of the body."""
+    pairs = parse(request.rel_url.raw_query_string)
+    if request.method != "POST" or not request.can_read_body:
+        return pairs
+    body = await request.read()
+    if body and request.content_type != _FORM:
+        # https://docs.stripe.com/api: the API accepts form-encoded request bodies.
+        raise invalid(
+            f"Invalid request (check that your POST content type is {_FORM}). "
+            "If you have any questions, we can help at https://support.stripe.com/."
+        )
+    try:
+        return pairs + parse(body.decode())
+    except UnicodeDecodeError:
+        raise invalid("Invalid UTF-8 in the request parameters.") from None
+
+
+def whole(answer: Answer, headers: Mapping[str, str]) -> web.Response:
+    """The answer as it should be."""
+    return web.Response(
+        body=answer.body,
+        status=answer.status,
+        headers={**headers, **answer.headers},
+        content_type="application/json",
+    )
+
+
+def dropped(request: web.Request) -> web.Response:
+    """Closes the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def truncated(
+    request: web.Request, answer: Answer, headers: Mapping[str, str], mode: Mode
+) -> web.StreamResponse:
+    """A success whose body is not the object."""
+    headers = {**headers, **answer.headers}
+    if mode is Mode.HTML:
+        return web.Response(body=_HTML, headers=headers, content_type="text/html")
+    half = answer.body[: len(answer.body) // 2]
+    if mode is Mode.BROKEN_JSON:
+        return web.Response(body=half, headers=headers, content_type="application/json")
+    response = web.StreamResponse(headers=headers)
+    response.content_type = "application/json"
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    await response.write(half)
+    if request.transport is not None:
+        request.transport.close()
+    return response

@@ -1,0 +1,93 @@
+"""Webhooks: https://docs.stripe.com/webhooks."""
+
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from zenskar import BadSignature, ExternalObject, Interval, InvalidInput, WebhookEvent
+from zenskar import WebhookRequest as Request
+
+from zenskar_stripe import customers
+from zenskar_stripe.config import Config
+
+HEADER = "stripe-signature"
+TOLERANCE_SECONDS = 300
+TYPES = ("customer.created", "customer.updated", "customer.deleted")
+"""Whole types: `customer.` also starts those of subscriptions, sources, tax ids and more."""
+
+
+def verify(request: Request, secrets: Iterable[str]) -> None:
+    """Raise `BadSignature` unless one of the secrets signed these bytes just now.
+
+    The rules: https://docs.stripe.com/webhooks#verify-manually.
+    """
+    # Not the SDK's: it takes timestamps of the future, and raises errors of many other kinds
+    # when header or body is not what it expects, for one when the body is not UTF-8.
+    timestamp, signatures = _parse(request.headers.get(HEADER, ""))
+    signed = timestamp.encode() + b"." + request.body
+    expected = [hmac.new(key.encode(), signed, "sha256").hexdigest().encode() for key in secrets]
+    matches = [hmac.compare_digest(given, own) for given in signatures for own in expected]
+    if not any(matches):
+        raise BadSignature("no signature matches")
+    if not abs(request.received_at - int(timestamp)) <= TOLERANCE_SECONDS:
+        raise BadSignature(f"the timestamp is more than {TOLERANCE_SECONDS} seconds away from now")
+
+
+def event(body: Mapping[str, Any], config: Config) -> WebhookEvent:
+    """Turn an event object into an event, also when it is of no concern to us."""
+    ignored = _ignored(body, config)
+    return WebhookEvent(
+        id=body["id"],
+        type=body["type"],
+        occurred=_occurred(body["created"]),
+        seen=None if ignored else _seen(body),
+        ignored=ignored,
+        origin_key=_origin_key(body.get("request")),
+    )
+
+
+def _parse(header: str) -> tuple[str, list[bytes]]:
+    items = [item.strip().partition("=") for item in header.split(",")]
+    timestamps = [value for name, _, value in items if name == "t"]
+    signatures = [value.encode(errors="replace") for name, _, value in items if name == "v1"]
+    if len(timestamps) != 1 or not re.fullmatch(r"[0-9]{1,12}", timestamps[0]):
+        raise BadSignature("the Stripe-Signature header has no timestamp")
+    if not signatures:
+        raise BadSignature("the Stripe-Signature header has no v1 signature")
+    return timestamps[0], signatures
+
+
+def _ignored(body: Mapping[str, Any], config: Config) -> str | None:
+    """Say in a word why an event is of no concern, None when it is."""
+    if body.get("object") == "v2.core.event":
+        return "thin_event"
+    if config.live is not None and body.get("livemode") not in (None, config.live):
+        return "other_mode"
+    # Only events of connected accounts name an account: https://docs.stripe.com/connect/webhooks.
+    if body.get("account") not in (None, config.account):
+        return "other_account"
+    return None if body["type"] in TYPES else "unknown_type"
+
+
+def _seen(body: Mapping[str, Any]) -> ExternalObject:
+    customer = customers.seen(body["data"]["object"])
+    if body["type"] != "customer.deleted":
+        return customer
+    return ExternalObject(customers.ENTITY, customer.external_id, None, customer.record_id)
+
+
+def _occurred(created: Any) -> Interval:
+    if not isinstance(created, str):
+        return Interval.of_second(int(created))
+    try:
+        return Interval.of_second(int(datetime.fromisoformat(created).timestamp()))
+    except (ValueError, OverflowError):
+        raise InvalidInput("created is no time") from None
+
+
+def _origin_key(request: Any) -> str | None:
+    # An object since API version 2017-05-25, before that the request's id alone.
+    key = request.get("idempotency_key") if isinstance(request, Mapping) else None
+    return key if isinstance(key, str) and key else None

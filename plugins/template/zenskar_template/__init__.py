@@ -1,0 +1,176 @@
+"""A whole integration on one page; the CRM that it speaks to is imaginary."""
+
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import aiohttp
+from zenskar import (
+    BadSignature,
+    BaseIntegration,
+    Change,
+    ExternalObject,
+    Failure,
+    FailureKind,
+    Health,
+    IntentKind,
+    Interval,
+    Page,
+    Push,
+    PushResult,
+    Setting,
+    WebhookEvent,
+    WebhookRequest,
+)
+
+TYPES = ("contact.created", "contact.updated", "contact.deleted")
+TEXTS = {"name": "full_name", "email": "email", "phone": "phone"}
+ADDRESS = {
+    "line1": "street",
+    "line2": "street2",
+    "city": "city",
+    "state": "region",
+    "postal_code": "zip",
+    "country": "country",
+}
+KINDS = {
+    401: FailureKind.CREDENTIALS,
+    403: FailureKind.CREDENTIALS,
+    # An earlier create of this record has arrived after all: the core will look it up.
+    409: FailureKind.UNKNOWN_OUTCOME,
+    410: FailureKind.GONE,
+    429: FailureKind.RATE_LIMITED,
+}
+
+
+class TemplateIntegration(BaseIntegration):
+    """Syncs customers with the contacts of the CRM.
+
+    The CRM takes no idempotency keys, so `idempotency_key_lifetime` stays None; instead a
+    contact's `external_ref`, which is unique, holds the id of our record.
+    """
+
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting("api_base", required=True, help="Address of the CRM's API."),
+        Setting("api_key", required=True, secret=True, help="Key of the CRM's API."),
+        Setting("webhook_secret", required=True, secret=True, help="Signs the CRM's webhooks."),
+    )
+    _session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Build the HTTP client."""
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {self.connection.settings['api_key']}"},
+            timeout=aiohttp.ClientTimeout(total=30),
+            raise_for_status=True,
+        )
+
+    async def close(self) -> None:
+        """Close the HTTP client."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def health(self) -> Health:
+        """Read one contact."""
+        await self._call("GET", params={"limit": "1"})
+        return Health(ok=True, detail="the CRM answers")
+
+    def verify_webhook(self, request: WebhookRequest) -> None:
+        """Check `X-Signature` over `X-Timestamp` and the raw body, at most five minutes old."""
+        timestamp, given = (request.headers.get(f"x-{n}", "") for n in ("timestamp", "signature"))
+        signed = timestamp.encode(errors="replace") + b"." + request.body
+        secret = str(self.connection.settings["webhook_secret"]).encode()
+        expected = "sha256=" + hmac.new(secret, signed, "sha256").hexdigest()
+        if not hmac.compare_digest(given.encode(errors="replace"), expected.encode()):
+            raise BadSignature("the signature does not match")
+        if not re.fullmatch("[0-9]{1,12}", timestamp):
+            raise BadSignature("the timestamp is no number of seconds")
+        if not abs(request.received_at - int(timestamp)) <= 300:
+            raise BadSignature("the timestamp is more than five minutes away from now")
+
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:  # noqa: ARG002
+        """Return the one event that a webhook holds; its time is in milliseconds."""
+        known = body["type"] in TYPES
+        at = int(body["at"]) * 1000
+        seen = _seen(body["contact"], deleted=body["type"] == TYPES[-1]) if known else None
+        ignored = None if known else "unknown_type"
+        return [WebhookEvent(body["id"], body["type"], Interval(at, at + 999), seen, ignored)]
+
+    def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
+        """Turn a contact into a canonical customer."""
+        contact = seen.data or {}
+        address = contact.get("address") or {}
+        return {
+            **{ours: contact.get(theirs) for ours, theirs in TEXTS.items()},
+            "address": {ours: address.get(theirs) for ours, theirs in ADDRESS.items()},
+            "metadata": contact.get("attributes") or {},
+        }
+
+    def from_canonical(self, change: Change) -> Mapping[str, Any]:
+        """Turn a change of a customer into the body of a POST or PATCH; null unsets there too."""
+        patch = change.patch
+        body = {theirs: patch[ours] for ours, theirs in TEXTS.items() if ours in patch}
+        if "address" in patch:
+            address = patch["address"]
+            body["address"] = address and {ADDRESS[ours]: address[ours] for ours in address}
+        if "metadata" in patch:
+            body["attributes"] = patch["metadata"]
+        if change.kind is IntentKind.CREATE:
+            body["external_ref"] = change.record_id
+        return body
+
+    async def push(self, push: Push) -> PushResult:
+        """Create, change or delete a contact."""
+        if push.kind is IntentKind.CREATE:
+            return PushResult(_seen(await self._call("POST", json=push.body)))
+        if push.external_id is None:
+            raise ValueError(f"a push of kind {push.kind} needs an external id")
+        if push.kind is IntentKind.UPDATE:
+            return PushResult(_seen(await self._call("PATCH", push.external_id, json=push.body)))
+        return PushResult(_seen(await self._call("DELETE", push.external_id), deleted=True))
+
+    async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
+        """Read a contact; the CRM answers 410 for one that was deleted."""
+        try:
+            return _seen(await self._call("GET", external_id))
+        except aiohttp.ClientResponseError as error:
+            if error.status != 410:
+                raise
+            return ExternalObject(entity_type, external_id, None)
+
+    async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002
+        """Look a contact up by our record's id."""
+        found = await self._call("GET", params={"external_ref": record_id})
+        return next(map(_seen, found["contacts"]), None)
+
+    async def list_page(self, entity_type: str, cursor: str | None) -> Page:  # noqa: ARG002
+        """Return 100 contacts, oldest first."""
+        params = {"limit": "100", **({"cursor": cursor} if cursor else {})}
+        found = await self._call("GET", params=params)
+        return Page(tuple(map(_seen, found["contacts"])), found["next_cursor"])
+
+    def classify_error(self, error: Exception) -> Failure | None:
+        """Sort the CRM's refusals by status; an answer that is no JSON may be to a done call."""
+        if isinstance(error, aiohttp.ClientResponseError):
+            other = FailureKind.REJECTED if 400 <= error.status < 500 else None
+            kind = KINDS.get(error.status) or other or FailureKind.UNKNOWN_OUTCOME
+            return Failure(kind, f"the CRM answered {error.status}")
+        if isinstance(error, (aiohttp.ClientError, json.JSONDecodeError, UnicodeDecodeError)):
+            return Failure(FailureKind.UNKNOWN_OUTCOME, f"{type(error).__name__} during the call")
+        return super().classify_error(error)
+
+    async def _call(self, method: str, external_id: str = "", **options: Any) -> Any:
+        if self._session is None:
+            raise RuntimeError("the integration is not open")
+        base = str(self.connection.settings["api_base"]).rstrip("/")
+        url = f"{base}/contacts/{quote(external_id, safe='')}".rstrip("/")
+        async with self._session.request(method, url, allow_redirects=False, **options) as response:
+            return await response.json()
+
+
+def _seen(contact: Mapping[str, Any], *, deleted: bool = False) -> ExternalObject:
+    data = None if deleted else contact
+    return ExternalObject("customer", contact["id"], data, contact.get("external_ref"))
