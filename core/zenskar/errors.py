@@ -81,12 +81,17 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed call. `message` is for people: no secret, no personal data."""
+    """A failed call. `message` is for people: no secret, no personal data.
+
+    `retry_after` is in seconds. `replayed`: the external system repeated what it had answered to
+    this idempotency key before, and will do so for ever.
+    """
 
     kind: FailureKind
     message: str
     code: str | None = None
     retry_after: float | None = None
+    replayed: bool = False
 
 
 class CallFailed(ZenskarError):

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     conflict_policy: Policy = "internal_wins"
     propagate_deletes: bool = False
     intent_lease_seconds: float = Field(60.0, gt=0)
+    claim_lease_seconds: float = Field(60.0, gt=0)
+    breaker_failures: int = Field(5, ge=1)
+    probe_seconds: float = Field(5.0, gt=0)
+    delete_guard_limit: int = Field(100, ge=0)
+    delete_guard_window_seconds: float = Field(3600.0, gt=0)
+    sweep_seconds: float = Field(300.0, gt=0)
 
     @model_validator(mode="after")
     def _auth_off_on_loopback_only(self) -> Self:

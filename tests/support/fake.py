@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from zenskar import (
@@ -16,6 +16,7 @@ from zenskar import (
     ExternalObject,
     Failure,
     FailureKind,
+    Health,
     IntentKind,
     Interval,
     Page,
@@ -31,22 +32,32 @@ TRAVELLING = ("name", "email", "phone", "address", "metadata")
 class FakeError(Exception):
     """A failed call of this class of recovery."""
 
-    def __init__(self, kind: FailureKind) -> None:
+    def __init__(self, kind: FailureKind, *, replayed: bool = False) -> None:
         self.kind = kind
+        self.replayed = replayed
         super().__init__(kind.value)
 
 
 @dataclass
 class FakeSystem:
-    """Objects by id; `None` is a deleted one. `before` and `after` run around every call."""
+    """Objects by id; `None` is a deleted one. `before` and `after` run around every push.
+
+    `reading` runs before every other call, with the hook and the id or cursor that it is about.
+    """
 
     objects: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[Push] = field(default_factory=list)
     fetches: list[str] = field(default_factory=list)
     webhooks: list[WebhookRequest] = field(default_factory=list)
+    pages: list[str | None] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+    sweeps: list[datetime] = field(default_factory=list)
+    page_size: int = 100
+    health: Health = field(default_factory=lambda: Health(ok=True))
     before: Callable[[Push], None] = lambda _push: None
     after: Callable[[Push], None] = lambda _push: None
+    reading: Callable[[str, str | None], Awaitable[None] | None] = lambda _hook, _about: None
     on_the_way: Callable[[Push], Awaitable[None]] | None = None
     on_the_way_back: Callable[[Push], Awaitable[None]] | None = None
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -78,6 +89,11 @@ class FakeSystem:
         headers = {"x-signature": "good"}
         self.webhooks.append(WebhookRequest(headers, json.dumps(event).encode(), time.time()))
 
+    async def read(self, hook: str, about: str | None) -> None:
+        waiting = self.reading(hook, about)
+        if waiting is not None:
+            await waiting
+
     def pushes(self, kind: IntentKind) -> list[Push]:
         return [push for push in self.calls if push.kind is kind]
 
@@ -108,6 +124,9 @@ class FakeIntegration(BaseIntegration):
 
     def from_canonical(self, change: Change) -> Mapping[str, Any]:
         return dict(change.patch)
+
+    async def health(self) -> Health:
+        return self.system.health
 
     async def push(self, push: Push) -> PushResult:
         self.system.calls.append(push)
@@ -145,6 +164,7 @@ class FakeIntegration(BaseIntegration):
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
         self.system.fetches.append(external_id)
+        await self.system.read("fetch", external_id)
         return _object(external_id, self.system.objects.get(external_id))
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:
@@ -154,11 +174,26 @@ class FakeIntegration(BaseIntegration):
         return None
 
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:
-        return Page(tuple(_object(i, data) for i, data in self.system.objects.items()))
+        """Count from the first object, so that pages shift when one before them goes."""
+        self.system.pages.append(cursor)
+        await self.system.read("list_page", cursor)
+        living = [_object(i, data) for i, data in self.system.objects.items() if data is not None]
+        return self._page(living, int(cursor or 0))
+
+    async def missed_events(self, since: datetime, cursor: str | None) -> Page:
+        if cursor is None:
+            self.system.sweeps.append(since)
+        await self.system.read("missed_events", cursor)
+        known = [_object(i, self.system.objects.get(i)) for i in self.system.missed]
+        return self._page(known, int(cursor or 0))
+
+    def _page(self, objects: list[ExternalObject], first: int) -> Page:
+        end = first + self.system.page_size
+        return Page(tuple(objects[first:end]), str(end) if end < len(objects) else None)
 
     def classify_error(self, error: Exception) -> Failure | None:
         if isinstance(error, FakeError):
-            return Failure(error.kind, f"fake {error.kind.value}")
+            return Failure(error.kind, f"fake {error.kind.value}", replayed=error.replayed)
         return super().classify_error(error)
 
 

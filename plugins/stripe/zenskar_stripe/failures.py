@@ -35,7 +35,8 @@ def is_lost_cursor(error: stripe.StripeError) -> bool:
 
 
 def _of_stripe(error: stripe.StripeError) -> Failure:
-    return Failure(_kind(error), _message(error), _code(error), _retry_after(error))
+    replayed = _header(error, "Idempotent-Replayed") == "true"
+    return Failure(_kind(error), _message(error), _code(error), _retry_after(error), replayed)
 
 
 def _kind(error: stripe.StripeError) -> FailureKind:

@@ -81,6 +81,10 @@ class Catalog:
             raise no_such("customer", identifier)
         return self._customers[identifier]
 
+    def living(self) -> tuple[Record, ...]:
+        """Every customer that is not deleted."""
+        return tuple(c for c in self._customers.values() if not c.get("deleted"))
+
     def list(self, params: Mapping[str, Any]) -> Record:
         """One page of customers, newest first."""
         if clock := params.get("test_clock"):

@@ -45,6 +45,10 @@ class Dashboard:
         """The customer as it is now, or the stub of a deleted one."""
         return self._catalog.retrieve(customer)
 
+    def living(self) -> tuple[Record, ...]:
+        """Every customer that is not deleted."""
+        return self._catalog.living()
+
 
 def _tree(values: Mapping[str, Any]) -> Tree:
     tree = from_json(dict(values))

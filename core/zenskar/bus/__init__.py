@@ -1,0 +1,1 @@
+"""The bus: what carries messages between the processes."""

@@ -1,0 +1,54 @@
+"""What every bus offers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from zenskar.db.outbox import OutboxMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A received message, held until it is done or deferred. `handle` is the bus's own."""
+
+    topic: str
+    key: str
+    value: bytes
+    attempts: int
+    handle: Any = None
+
+
+class Bus(Protocol):
+    """At-least-once messages by topic, with a key that keeps order."""
+
+    async def start(self) -> None:
+        """Connect."""
+
+    async def stop(self) -> None:
+        """Give back what is held and disconnect."""
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        """Return once the messages are durable; raise `Unavailable` when they are not."""
+
+    async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
+        """Wait for messages and return them, none when the wait was long.
+
+        With `exclusive_keys` no message is returned whose key is held by somebody.
+        """
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None:
+        """Let go of messages whose work is done."""
+
+    async def defer(
+        self, deliveries: Sequence[Delivery], delay_seconds: float, *, attempted: bool = True
+    ) -> None:
+        """Have messages delivered again after a while; one not `attempted` counts for nothing."""
+
+    def wake(self, topic: str) -> None:
+        """Say that there may be messages in the outbox. Returns at once."""
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless the bus takes messages."""
+
+    async def depth(self) -> dict[str, int]:
+        """Return how many messages wait, by topic."""

@@ -1,0 +1,144 @@
+"""The bus on PostgreSQL: the outbox table is the queue."""
+
+import asyncio
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from zenskar.bus.port import Delivery
+from zenskar.bus.wakeup import Wakeup
+from zenskar.db import outbox
+from zenskar.db.engine import in_transaction, ping
+from zenskar.db.outbox import OutboxMessage
+from zenskar.errors import Unavailable
+from zenskar.ids import new_id
+from zenskar.telemetry.logs import get_logger
+
+_BLOCKED_SECONDS = 0.25
+_log = get_logger(__name__)
+
+
+class PostgresBus:
+    """Claims with SKIP LOCKED, wakes with LISTEN/NOTIFY, polls as a fallback."""
+
+    def __init__(
+        self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float
+    ) -> None:
+        self._engine = engine
+        self._wakeup = wakeup
+        self._poll_seconds = poll_seconds
+        self._lease_seconds = lease_seconds
+        self._claimer = new_id()
+        self._held: set[int] = set()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start to listen, and to keep hold of what takes long."""
+        self._wakeup.start()
+        self._keeper = asyncio.create_task(self._keep(), name="outbox-keeper")
+
+    async def stop(self) -> None:
+        """Give back what is held, so that another process takes it at once."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._wakeup.stop()
+        held = list(self._held)
+        if held:
+            await in_transaction(
+                self._engine,
+                lambda c: outbox.defer(
+                    c, held, claimer=self._claimer, delay_seconds=0, attempted=False
+                ),
+            )
+            self._held.clear()
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        """Write messages to the outbox; durable on return."""
+        await in_transaction(self._engine, lambda c: outbox.insert(c, messages))
+        for topic in {message.topic for message in messages}:
+            self._wakeup.wake(topic)
+
+    async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
+        """Claim due messages; wait for a wake, the next delayed message or the poll."""
+        self._wakeup.clear(topic)
+
+        async def claim(
+            connection: AsyncConnection,
+        ) -> tuple[list[outbox.ClaimedMessage], float | None]:
+            claimed = await outbox.claim(
+                connection,
+                topic,
+                claimer=self._claimer,
+                most=most,
+                lease_seconds=self._lease_seconds,
+                by_key=exclusive_keys,
+            )
+            due = None if claimed else await outbox.seconds_to_next(connection, [topic])
+            return claimed, due
+
+        claimed, due = await in_transaction(self._engine, claim)
+        if not claimed:
+            await self._wakeup.wait(topic, self._patience(due))
+        self._held.update(message.id for message in claimed)
+        return [Delivery(m.topic, m.key, m.envelope, m.attempts, m.id) for m in claimed]
+
+    def _patience(self, due: float | None) -> float:
+        """A message that is due but was not claimed waits for its key, whose holder wakes us."""
+        if due is None:
+            return self._poll_seconds
+        return min(self._poll_seconds, due if due > 0 else _BLOCKED_SECONDS)
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None:
+        """Delete messages whose work is done."""
+        ids = [delivery.handle for delivery in deliveries]
+        await in_transaction(self._engine, lambda c: outbox.done(c, ids, claimer=self._claimer))
+        self._release(deliveries)
+
+    async def defer(
+        self, deliveries: Sequence[Delivery], delay_seconds: float, *, attempted: bool = True
+    ) -> None:
+        """Release messages, due again after a while."""
+        ids = [delivery.handle for delivery in deliveries]
+        await in_transaction(
+            self._engine,
+            lambda c: outbox.defer(
+                c, ids, claimer=self._claimer, delay_seconds=delay_seconds, attempted=attempted
+            ),
+        )
+        self._release(deliveries)
+
+    def _release(self, deliveries: Sequence[Delivery]) -> None:
+        self._held.difference_update(delivery.handle for delivery in deliveries)
+        for topic in {delivery.topic for delivery in deliveries}:
+            self._wakeup.wake_here(topic)
+
+    def wake(self, topic: str) -> None:
+        """Say that there may be messages in the outbox."""
+        self._wakeup.wake(topic)
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless the database answers."""
+        await ping(self._engine)
+
+    async def depth(self) -> dict[str, int]:
+        """Return how many messages wait, by topic."""
+        return await in_transaction(self._engine, outbox.depth)
+
+    async def _keep(self) -> None:
+        """Extend claims, so that a slow external system does not make work be done twice."""
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            try:
+                await in_transaction(self._engine, self._extend)
+            except Unavailable:
+                _log.warning("claims_not_extended", held=len(self._held))
+
+    async def _extend(self, connection: AsyncConnection) -> None:
+        if self._held:
+            await outbox.extend(
+                connection,
+                list(self._held),
+                claimer=self._claimer,
+                lease_seconds=self._lease_seconds,
+            )

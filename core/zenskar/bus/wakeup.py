@@ -1,0 +1,93 @@
+"""Wake whoever waits for a topic, in this process at once and in others by LISTEN/NOTIFY.
+
+NOTIFY takes a lock of the whole database at commit, so it is never sent in the transaction of a
+change, and while one is on its way the next ones wait and go out together.
+https://www.postgresql.org/docs/15/sql-notify.html
+"""
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+
+from zenskar.telemetry.logs import get_logger
+
+CHANNEL = "zenskar_outbox"
+_RECONNECT_SECONDS = 1.0
+_log = get_logger(__name__)
+
+
+class Wakeup:
+    """One connection that listens and notifies; everything works without it, only later."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._signals: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._unsent: set[str] = set()
+        self._something_unsent = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Connect in the background, again and again while the database is away."""
+        self._task = asyncio.create_task(self._run(), name="wakeup")
+
+    async def stop(self) -> None:
+        """Disconnect, and let go of everyone who waits."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        for signal in self._signals.values():
+            signal.set()
+
+    def wake(self, topic: str) -> None:
+        """Wake who waits for this topic, in every process."""
+        self.wake_here(topic)
+        self._unsent.add(topic)
+        self._something_unsent.set()
+
+    def wake_here(self, topic: str) -> None:
+        """Wake who waits for this topic in this process."""
+        self._signals[topic].set()
+
+    async def wait(self, topic: str, timeout_seconds: float) -> None:
+        """Return when the topic is woken, or after a while."""
+        signal = self._signals[topic]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(signal.wait(), timeout_seconds)
+
+    def clear(self, topic: str) -> None:
+        """Forget earlier wakes; do this before looking for messages, so that none is missed."""
+        self._signals[topic].clear()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._serve()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                _log.warning("wakeup_lost", error=type(error).__name__)
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _serve(self) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=5)
+        try:
+            await connection.add_listener(CHANNEL, self._on_notify)
+            self._wake_all()
+            while not connection.is_closed():
+                await self._something_unsent.wait()
+                self._something_unsent.clear()
+                topics, self._unsent = self._unsent, set()
+                for topic in topics:
+                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, topic)
+        finally:
+            await connection.close(timeout=1)
+
+    def _on_notify(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
+        self._signals[str(payload)].set()
+
+    def _wake_all(self) -> None:
+        """What was sent while nobody listened is looked for once."""
+        for signal in self._signals.values():
+            signal.set()

@@ -1,0 +1,1 @@
+"""Tables and queries, one file per aggregate. Every function works in the caller's transaction."""

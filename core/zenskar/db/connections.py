@@ -1,0 +1,129 @@
+"""Whether a connection works or is paused, and why."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+ACTIVE, PAUSED = "active", "paused"
+DELETE_GUARD = "delete_guard"
+"""The reason of a pause that resuming overrules."""
+_DELETES_ALLOWED_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """A connection's state; a connection without a row is active."""
+
+    name: str
+    state: str = ACTIVE
+    reason: str | None = None
+    error_kind: str | None = None
+    error_message: str | None = None
+    error_at: datetime | None = None
+    paused_at: datetime | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether no call is to be made."""
+        return self.state == PAUSED
+
+
+_STATES = text("""
+    SELECT name, state, reason, error_kind, error_message, error_at, paused_at FROM connections
+""")
+
+_PAUSE = text("""
+    INSERT INTO connections AS c
+        (name, state, reason, error_kind, error_message, error_at, paused_at)
+    VALUES (:name, 'paused', :reason, :error_kind, :error_message,
+            CASE WHEN CAST(:error_kind AS text) IS NOT NULL THEN now() END, now())
+    ON CONFLICT (name) DO UPDATE
+    SET state = 'paused', reason = excluded.reason, updated_at = now(),
+        error_kind = coalesce(excluded.error_kind, c.error_kind),
+        error_message = coalesce(excluded.error_message, c.error_message),
+        error_at = coalesce(excluded.error_at, c.error_at), paused_at = now()
+    WHERE c.state <> 'paused'
+    RETURNING name
+""")
+
+_RESUME = text("""
+    INSERT INTO connections (name) VALUES (:name)
+    ON CONFLICT (name) DO UPDATE
+    SET state = 'active', reason = NULL, paused_at = NULL, updated_at = now(),
+        deletes_allowed_until = CASE WHEN connections.reason = :guard
+            THEN now() + make_interval(secs => :allowed) END
+""")
+
+_RELEASE = text("""
+    UPDATE outbox SET available_at = now()
+    WHERE source_system = :name AND available_at > now() AND claimed_until IS NULL
+""")
+
+_DELETES = text("""
+    SELECT count(*) FROM sync_events AS e
+    WHERE e.source_system = :name AND e.direction = 'inbound' AND e.reason = 'deleted'
+      AND e.updated_at > now() - make_interval(secs => :window)
+""")
+
+_DELETES_ALLOWED = text("""
+    SELECT deletes_allowed_until > now() FROM connections WHERE name = :name
+""")
+
+_ERROR = text("""
+    INSERT INTO connections (name, error_kind, error_message, error_at)
+    VALUES (:name, :error_kind, :error_message, now())
+    ON CONFLICT (name) DO UPDATE
+    SET error_kind = excluded.error_kind, error_message = excluded.error_message,
+        error_at = now(), updated_at = now()
+""")
+
+
+async def states(connection: AsyncConnection) -> dict[str, ConnectionState]:
+    """Return the states of the connections that ever were paused or failed, by name."""
+    rows = await connection.execute(_STATES)
+    return {row.name: ConnectionState(*row) for row in rows}
+
+
+async def pause(
+    connection: AsyncConnection,
+    name: str,
+    reason: str,
+    error_kind: str | None = None,
+    error_message: str | None = None,
+) -> bool:
+    """Pause a connection; return whether it was active until now, so that one alert is made."""
+    values = {
+        "name": name,
+        "reason": reason,
+        "error_kind": error_kind,
+        "error_message": error_message,
+    }
+    return (await connection.execute(_PAUSE, values)).first() is not None
+
+
+async def resume(connection: AsyncConnection, name: str) -> None:
+    """Let a connection work again, at once on all that waits for it. Wake the workers after.
+
+    Who resumes what the delete guard has paused says that the deletes are meant, for an hour.
+    """
+    values = {"name": name, "guard": DELETE_GUARD, "allowed": _DELETES_ALLOWED_SECONDS}
+    await connection.execute(_RESUME, values)
+    await connection.execute(_RELEASE, {"name": name})
+
+
+async def recent_deletes(connection: AsyncConnection, name: str, window_seconds: float) -> int:
+    """Return how many deletes came from a connection lately."""
+    values = {"name": name, "window": window_seconds}
+    return int(await connection.scalar(_DELETES, values) or 0)
+
+
+async def deletes_allowed(connection: AsyncConnection, name: str) -> bool:
+    """Tell whether somebody has said that a flood of deletes is meant."""
+    return bool(await connection.scalar(_DELETES_ALLOWED, {"name": name}))
+
+
+async def note_error(connection: AsyncConnection, name: str, kind: str, message: str) -> None:
+    """Remember the last error of a connection."""
+    await connection.execute(_ERROR, {"name": name, "error_kind": kind, "error_message": message})

@@ -1,0 +1,115 @@
+"""Customers as the API sees them: whole rows, newest first."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db.tables import customers
+from zenskar.model.fields import CUSTOMER, Fields, flatten, unflatten
+from zenskar.model.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One row; `document` is the canonical document, every field present."""
+
+    id: str
+    document: dict[str, Any]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+
+    @property
+    def record(self) -> Record:
+        """The customer in the kernel's terms."""
+        return Record(
+            id=self.id,
+            fields=flatten(CUSTOMER, self.document),
+            version=self.version,
+            updated_at=round(self.updated_at.timestamp() * 1_000_000),
+            deleted=self.deleted_at is not None,
+        )
+
+
+async def create(connection: AsyncConnection, customer_id: str, fields: Fields) -> Customer:
+    """Write a new customer."""
+    statement = insert(customers).values(id=customer_id, **_columns(fields)).returning(customers)
+    return _customer((await connection.execute(statement)).one())
+
+
+async def read(
+    connection: AsyncConnection, customer_id: str, *, lock: bool = False
+) -> Customer | None:
+    """Return a customer, a deleted one too; with `lock`, held until the transaction ends."""
+    statement = select(customers).where(customers.c.id == customer_id)
+    if lock:
+        statement = statement.with_for_update()
+    row = (await connection.execute(statement)).one_or_none()
+    return None if row is None else _customer(row)
+
+
+async def read_many(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Customer]:
+    """Return customers by id, deleted ones too."""
+    rows = await connection.execute(select(customers).where(customers.c.id.in_(set(ids))))
+    return {row.id: _customer(row) for row in rows}
+
+
+async def page(
+    connection: AsyncConnection, *, most: int, before: str | None, email: str | None
+) -> list[Customer]:
+    """Return living customers, newest first, those older than `before`."""
+    statement: Select[Any] = select(customers).where(customers.c.deleted_at.is_(None))
+    if before is not None:
+        statement = statement.where(customers.c.id < before)
+    if email is not None:
+        statement = statement.where(customers.c.email == email)
+    statement = statement.order_by(customers.c.id.desc()).limit(most)
+    return [_customer(row) for row in await connection.execute(statement)]
+
+
+async def write(
+    connection: AsyncConnection, customer_id: str, fields: Fields, *, version: int
+) -> Customer | None:
+    """Store new fields as the next version; None when `version` is not the present one."""
+    return await _change(connection, customer_id, version, _columns(fields))
+
+
+async def delete(connection: AsyncConnection, customer_id: str, *, version: int) -> Customer | None:
+    """Mark a customer as deleted; None when `version` is not the present one."""
+    return await _change(connection, customer_id, version, {"deleted_at": func.now()})
+
+
+async def _change(
+    connection: AsyncConnection, customer_id: str, version: int, values: dict[str, Any]
+) -> Customer | None:
+    present = (
+        customers.c.id == customer_id,
+        customers.c.version == version,
+        customers.c.deleted_at.is_(None),
+    )
+    statement = update(customers).where(*present).returning(customers)
+    row = await connection.execute(
+        statement.values(version=version + 1, updated_at=func.now(), **values)
+    )
+    found = row.one_or_none()
+    return None if found is None else _customer(found)
+
+
+def _columns(fields: Fields) -> dict[str, Any]:
+    return unflatten(CUSTOMER, fields)
+
+
+def _customer(row: Row[Any]) -> Customer:
+    return Customer(
+        id=row.id,
+        document={name: getattr(row, name) for name in (*CUSTOMER.plain, *CUSTOMER.keyed)},
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        deleted_at=row.deleted_at,
+    )

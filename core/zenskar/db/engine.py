@@ -1,0 +1,123 @@
+"""Connections to PostgreSQL."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import orjson
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from zenskar.errors import ConfigurationError, Unavailable
+
+T = TypeVar("T")
+
+_RETRY_STATES = frozenset({"40001", "40P01", "55P03", "23505"})
+"""Serialization failure, deadlock, lock timeout, and the unique key that another worker took.
+
+https://www.postgresql.org/docs/15/errcodes-appendix.html
+"""
+_AWAY_CLASSES = ("08", "57", "53")
+"""Connection exception, operator intervention, insufficient resources."""
+_ATTEMPTS = 5
+
+
+def create_engine(url: str, *, pool_size: int, pool_timeout: float = 5.0) -> AsyncEngine:
+    """Return an engine for a `postgresql://` URL. `pool_timeout` is in seconds."""
+    engine = create_async_engine(
+        _async_url(url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=pool_timeout,
+        pool_pre_ping=True,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        connect_args={"timeout": pool_timeout, "command_timeout": 60},
+    )
+    event.listen(engine.sync_engine, "connect", _prefer_indexes)
+    return engine
+
+
+def _prefer_indexes(connection: Any, _record: Any) -> None:
+    """Tables start empty, and a plan cached then would scan them whole once they are large."""
+    cursor = connection.cursor()
+    cursor.execute("SET plan_cache_mode = force_custom_plan")
+    cursor.close()
+    connection.commit()
+
+
+def _async_url(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"} or not separator:
+        raise ConfigurationError(
+            "the database URL must start with postgresql://, for example "
+            "postgresql://user:password@host:5432/zenskar"
+        )
+    return f"postgresql+asyncpg://{rest}"
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction; a database that is away becomes `Unavailable`."""
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except Exception as error:
+        if is_away(error):
+            raise Unavailable(f"the database is away ({type(error).__name__})") from error
+        raise
+
+
+async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Run `work` in a transaction, again when the database asks for that."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            async with transaction(engine) as connection:
+                return await work(connection)
+        except DBAPIError as error:
+            if not is_transient(error):
+                raise
+    async with transaction(engine) as connection:
+        return await work(connection)
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the five-letter SQLSTATE of a database error, if it has one."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether the database could not be reached, rather than refused what was asked.
+
+    SQLAlchemy raises a bare OSError for a refused connection, and TimeoutError for its pool.
+    """
+    if isinstance(error, DBAPIError):
+        state = sqlstate(error)
+        return error.connection_invalidated or bool(state and state[:2] in _AWAY_CLASSES)
+    return isinstance(error, OSError) or type(error).__name__ in {
+        "TimeoutError",
+        "InterfaceError",
+        "CannotConnectNowError",
+        "ConnectionDoesNotExistError",
+        "TooManyConnectionsError",
+    }
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the database asks for the same transaction once more."""
+    if not isinstance(error, DBAPIError):
+        return False
+    return sqlstate(error) in _RETRY_STATES or _cached_plan_expired(error)
+
+
+def _cached_plan_expired(error: DBAPIError) -> bool:
+    """A migration under load invalidates prepared statements; the next attempt makes new ones."""
+    return "InvalidCachedStatement" in repr(error.orig)
+
+
+async def ping(engine: AsyncEngine) -> None:
+    """Raise `Unavailable` unless the database answers."""
+    async with transaction(engine) as connection:
+        await connection.execute(text("SELECT 1"))

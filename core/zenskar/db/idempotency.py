@@ -1,0 +1,57 @@
+"""Answers to requests that carried an Idempotency-Key."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """What a request with this key asked (its hash) and was answered (JSON)."""
+
+    request_hash: bytes
+    entity_id: str
+    response: str | None
+
+
+_RESERVE = text("""
+    INSERT INTO idempotency_keys (scope, key, request_hash, entity_id)
+    VALUES (:scope, :key, :request_hash, CAST(:entity_id AS uuid))
+    ON CONFLICT (scope, key) DO NOTHING
+    RETURNING key
+""")
+_READ = text("""
+    SELECT request_hash, CAST(entity_id AS text) AS entity_id, response
+    FROM idempotency_keys WHERE scope = :scope AND key = :key
+""")
+_ANSWER = text("""
+    UPDATE idempotency_keys SET response = :response WHERE scope = :scope AND key = :key
+""")
+_FORGET = text("""
+    DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(secs => :seconds)
+""")
+
+
+async def reserve(
+    connection: AsyncConnection, scope: str, key: str, request_hash: bytes, entity_id: str
+) -> bool:
+    """Take a key; False when it is taken. Waits for a transaction that is taking it just now."""
+    values = {"scope": scope, "key": key, "request_hash": request_hash, "entity_id": entity_id}
+    return (await connection.execute(_RESERVE, values)).first() is not None
+
+
+async def read(connection: AsyncConnection, scope: str, key: str) -> StoredAnswer | None:
+    """Return what is stored under a key."""
+    row = (await connection.execute(_READ, {"scope": scope, "key": key})).one_or_none()
+    return None if row is None else StoredAnswer(bytes(row.request_hash), *row[1:])
+
+
+async def answer(connection: AsyncConnection, scope: str, key: str, response: str) -> None:
+    """Store the answer beside the key."""
+    await connection.execute(_ANSWER, {"scope": scope, "key": key, "response": response})
+
+
+async def forget(connection: AsyncConnection, *, older_than_seconds: float) -> int:
+    """Delete old keys and return how many there were."""
+    return (await connection.execute(_FORGET, {"seconds": older_than_seconds})).rowcount

@@ -1,0 +1,148 @@
+"""Push intents: the ledger of what was sent, or was about to be."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.model.record import Intent, IntentKind, IntentState
+
+
+@dataclass(frozen=True, slots=True)
+class NewIntent:
+    """An intent to store before it is sent. The lease says how long its worker may hold it."""
+
+    intent: Intent
+    source_system: str
+    entity_type: str
+    entity_id: str
+    external_id: str | None
+    sync_event_id: str
+    lease_seconds: float
+
+
+_OPEN = text("""
+    SELECT id, CAST(entity_id AS text) AS entity_id, kind, changes, body, revision,
+           CASE WHEN state = 'sent' AND lease_until < now() THEN 'unknown' ELSE state END AS state,
+           NOT key_spent AND created_at > now() - make_interval(secs => :key_seconds) AS key_alive
+    FROM push_intents
+    WHERE source_system = :source AND entity_type = :entity_type
+      AND ((entity_id = ANY(CAST(:entity_ids AS uuid[])) AND state IN ('sent', 'unknown')
+            AND created_at > now() - make_interval(secs => :memory_seconds))
+           OR id = ANY(CAST(:origins AS text[])))
+    ORDER BY created_at, id
+""")
+
+_INSERT = text("""
+    INSERT INTO push_intents (id, source_system, entity_type, entity_id, external_id,
+        sync_event_id, kind, changes, body, revision, state, lease_until)
+    VALUES (:id, :source, :entity_type, CAST(:entity_id AS uuid), :external_id,
+        CAST(:sync_event_id AS uuid), :kind, :changes, :body, :revision, 'sent',
+        now() + make_interval(secs => :lease))
+""")
+
+_TAKE = text("""
+    UPDATE push_intents SET state = 'sent', lease_until = now() + make_interval(secs => :lease)
+    WHERE id = :id AND (state = 'unknown' OR lease_until < now())
+""")
+
+_SPEND_KEY = text("UPDATE push_intents SET key_spent = true WHERE id = :id")
+
+_SET = text("""
+    UPDATE push_intents
+    SET state = :state, lease_until = NULL,
+        resolved_at = CASE WHEN :state IN ('answered', 'failed') THEN now() END
+    WHERE id = ANY(CAST(:ids AS text[]))
+""")
+
+_UNKNOWN_MEMORY_SECONDS = 24 * 3600.0
+"""How long a request without an answer may still show up. Longer than any proxy holds one."""
+
+
+async def open_intents(
+    connection: AsyncConnection,
+    source: str,
+    entity_type: str,
+    entity_ids: Iterable[str],
+    *,
+    origins: Iterable[str] = (),
+    key_seconds: float,
+) -> dict[str, tuple[Intent, ...]]:
+    """Return by record the pushes without an answer, and those that `origins` name.
+
+    A push whose worker let its lease run out counts as one without an answer. `key_seconds` is
+    how long the external system remembers an idempotency key.
+    """
+    rows = await connection.execute(
+        _OPEN,
+        {
+            "source": source,
+            "entity_type": entity_type,
+            "entity_ids": sorted(set(entity_ids)),
+            "origins": sorted(set(origins)),
+            "key_seconds": key_seconds,
+            "memory_seconds": max(_UNKNOWN_MEMORY_SECONDS, key_seconds),
+        },
+    )
+    found: dict[str, tuple[Intent, ...]] = {}
+    for row in rows:
+        found[row.entity_id] = (*found.get(row.entity_id, ()), _intent(row))
+    return found
+
+
+async def insert(connection: AsyncConnection, new: NewIntent) -> None:
+    """Store an intent, sent from now on."""
+    await connection.execute(
+        _INSERT,
+        {
+            "id": new.intent.id,
+            "source": new.source_system,
+            "entity_type": new.entity_type,
+            "entity_id": new.entity_id,
+            "external_id": new.external_id,
+            "sync_event_id": new.sync_event_id,
+            "kind": new.intent.kind.value,
+            "changes": _text(new.intent.changes),
+            "body": _text(new.intent.body),
+            "revision": new.intent.revision,
+            "lease": new.lease_seconds,
+        },
+    )
+
+
+async def take(connection: AsyncConnection, intent_id: str, lease_seconds: float) -> None:
+    """Hold an intent without an answer, to resolve it."""
+    await connection.execute(_TAKE, {"id": intent_id, "lease": lease_seconds})
+
+
+async def spend_key(connection: AsyncConnection, intent_id: str) -> None:
+    """Never repeat this push: its key brings the same failure for ever, so look it up."""
+    await connection.execute(_SPEND_KEY, {"id": intent_id})
+
+
+async def set_state(
+    connection: AsyncConnection, intent_ids: Iterable[str], state: IntentState
+) -> None:
+    """Write what became of intents."""
+    ids = list(intent_ids)
+    if ids:
+        await connection.execute(_SET, {"ids": ids, "state": state.value})
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _intent(row: Row[Any]) -> Intent:
+    return Intent(
+        id=row.id,
+        kind=IntentKind(row.kind),
+        changes=orjson.loads(row.changes),
+        revision=row.revision,
+        state=IntentState(row.state),
+        key_alive=row.key_alive,
+        body=orjson.loads(row.body),
+    )

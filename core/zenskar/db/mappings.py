@@ -1,0 +1,130 @@
+"""External mappings."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.model.interval import Interval
+from zenskar.model.record import ExternalMapping, MappingState
+
+_COLUMNS = """external_id, CAST(entity_id AS text) AS entity_id, base, asof_low, asof_high,
+    revision, fetch_revision, state, detached"""
+
+_BY_EXTERNAL = text(f"""
+    SELECT {_COLUMNS} FROM external_mappings
+    WHERE source_system = :source AND entity_type = :entity_type
+      AND external_id = ANY(CAST(:ids AS text[]))
+""")  # noqa: S608 - no value is put into the text
+
+_BY_ENTITY = text(f"""
+    SELECT {_COLUMNS} FROM external_mappings
+    WHERE source_system = :source AND entity_type = :entity_type
+      AND entity_id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY state, updated_at DESC
+""")  # noqa: S608 - no value is put into the text
+
+_LOCK_NAMES = text("""
+    SELECT pg_advisory_xact_lock(h)
+    FROM (SELECT DISTINCT hashtextextended(:source || ':' || :entity_type || ':' || n, 0) AS h
+          FROM unnest(CAST(:ids AS text[])) AS n ORDER BY h) AS ordered
+""")
+
+_SAVE = text("""
+    INSERT INTO external_mappings AS m (source_system, entity_type, external_id, entity_id, base,
+        asof_low, asof_high, revision, fetch_revision, state, detached, synced_version)
+    SELECT :source, :entity_type, t.external_id, t.entity_id, CAST(t.base AS jsonb), t.asof_low,
+           t.asof_high, t.revision, t.fetch_revision, t.state, t.detached, t.synced_version
+    FROM unnest(CAST(:external_ids AS text[]), CAST(:entity_ids AS uuid[]),
+                CAST(:bases AS text[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[]),
+                CAST(:revisions AS integer[]), CAST(:fetch_revisions AS integer[]),
+                CAST(:states AS text[]), CAST(:detached AS boolean[]),
+                CAST(:versions AS integer[]))
+         AS t(external_id, entity_id, base, asof_low, asof_high, revision, fetch_revision, state,
+              detached, synced_version)
+    ON CONFLICT (source_system, entity_type, external_id) DO UPDATE
+    SET entity_id = excluded.entity_id, base = excluded.base, asof_low = excluded.asof_low,
+        asof_high = excluded.asof_high, revision = excluded.revision,
+        fetch_revision = excluded.fetch_revision, state = excluded.state,
+        detached = excluded.detached, updated_at = now(),
+        synced_version = coalesce(excluded.synced_version, m.synced_version)
+""")
+
+
+async def by_external_id(
+    connection: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
+) -> dict[str, ExternalMapping]:
+    """Return mappings by external id, tombstones too."""
+    rows = await connection.execute(
+        _BY_EXTERNAL,
+        {"source": source, "entity_type": entity_type, "ids": sorted(set(external_ids))},
+    )
+    return {row.external_id: _mapping(row) for row in rows}
+
+
+async def by_entity_id(
+    connection: AsyncConnection, source: str, entity_type: str, entity_ids: Iterable[str]
+) -> dict[str, ExternalMapping]:
+    """Return each record's mapping: the live one, or else its newest tombstone."""
+    rows = await connection.execute(
+        _BY_ENTITY,
+        {"source": source, "entity_type": entity_type, "ids": sorted(set(entity_ids))},
+    )
+    found: dict[str, ExternalMapping] = {}
+    for row in rows:
+        found.setdefault(row.entity_id, _mapping(row))
+    return found
+
+
+async def lock_names(
+    connection: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
+) -> None:
+    """Let nobody else make a mapping for these external ids until the transaction ends."""
+    await connection.execute(
+        _LOCK_NAMES,
+        {"source": source, "entity_type": entity_type, "ids": sorted(set(external_ids))},
+    )
+
+
+async def save(
+    connection: AsyncConnection,
+    source: str,
+    entity_type: str,
+    mappings: Sequence[tuple[ExternalMapping, int | None]],
+) -> None:
+    """Write mappings, each with the record version that the external object is known to show."""
+    if not mappings:
+        return
+    rows = [mapping for mapping, _ in mappings]
+    await connection.execute(
+        _SAVE,
+        {
+            "source": source,
+            "entity_type": entity_type,
+            "external_ids": [m.external_id for m in rows],
+            "entity_ids": [m.entity_id for m in rows],
+            "bases": [orjson.dumps(m.base).decode() for m in rows],
+            "lows": [m.asof.low for m in rows],
+            "highs": [m.asof.high for m in rows],
+            "revisions": [m.revision for m in rows],
+            "fetch_revisions": [m.fetch_revision for m in rows],
+            "states": [m.state.value for m in rows],
+            "detached": [m.detached for m in rows],
+            "versions": [version for _, version in mappings],
+        },
+    )
+
+
+def _mapping(row: Row[Any]) -> ExternalMapping:
+    return ExternalMapping(
+        external_id=row.external_id,
+        entity_id=row.entity_id,
+        base=row.base,
+        asof=Interval(row.asof_low, row.asof_high),
+        revision=row.revision,
+        state=MappingState(row.state),
+        fetch_revision=row.fetch_revision,
+        detached=row.detached,
+    )

@@ -1,0 +1,175 @@
+"""The outbox: messages written in the transaction of the change that they tell of.
+
+The same table is the spool, the list of delayed retries and, without Kafka, the queue.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.model.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxMessage:
+    """A message to write. `delay` is in seconds."""
+
+    topic: str
+    key: str
+    source_system: str
+    envelope: Envelope
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedMessage:
+    """A message that this claimer alone may work on until its claim runs out."""
+
+    id: int
+    topic: str
+    key: str
+    envelope: bytes
+    attempts: int
+
+
+_INSERT = text("""
+    INSERT INTO outbox (topic, key, source_system, envelope, available_at)
+    SELECT t.topic, t.key, t.source_system, t.envelope, now() + make_interval(secs => t.delay)
+    FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]),
+                CAST(:envelopes AS text[]), CAST(:delays AS double precision[]))
+         WITH ORDINALITY AS t(topic, key, source_system, envelope, delay, ordinal)
+    ORDER BY t.ordinal
+""")
+
+_CLAIM = text("""
+    WITH due AS (
+        SELECT id FROM outbox AS o
+        WHERE topic = :topic AND available_at <= now()
+          AND (claimed_until IS NULL OR claimed_until < now())
+          AND NOT (:by_key AND EXISTS (
+              SELECT 1 FROM outbox AS held
+              WHERE held.topic = o.topic AND held.key = o.key AND held.id <> o.id
+                AND held.claimed_until >= now()))
+        ORDER BY available_at, id
+        LIMIT :most
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease),
+                      claimed_by = :claimer, attempts = attempts + 1
+    FROM due WHERE outbox.id = due.id
+    RETURNING outbox.id, topic, key, envelope, attempts
+""")
+
+_DONE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer")
+
+_DEFER = text("""
+    UPDATE outbox
+    SET claimed_until = NULL, claimed_by = NULL, attempts = attempts - :uncounted,
+        available_at = now() + make_interval(secs => :delay)
+    WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer
+""")
+
+_EXTEND = text("""
+    UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease)
+    WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer
+""")
+
+_NEXT_DUE = text("""
+    SELECT extract(epoch FROM min(greatest(available_at, coalesce(claimed_until, available_at)))
+                   - now())
+    FROM outbox WHERE topic = ANY(CAST(:topics AS text[]))
+""")
+
+_DEPTH = text("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
+
+
+async def insert(connection: AsyncConnection, messages: Sequence[OutboxMessage]) -> None:
+    """Write messages, in this order."""
+    if not messages:
+        return
+    await connection.execute(
+        _INSERT,
+        {
+            "topics": [m.topic for m in messages],
+            "keys": [m.key for m in messages],
+            "sources": [m.source_system for m in messages],
+            "envelopes": [orjson.dumps(m.envelope.to_json()).decode() for m in messages],
+            "delays": [m.delay for m in messages],
+        },
+    )
+
+
+async def claim(
+    connection: AsyncConnection,
+    topic: str,
+    *,
+    claimer: str,
+    most: int,
+    lease_seconds: float,
+    by_key: bool,
+) -> list[ClaimedMessage]:
+    """Claim due messages. With `by_key`, none whose key somebody works on at this moment."""
+    rows = await connection.execute(
+        _CLAIM,
+        {
+            "topic": topic,
+            "claimer": claimer,
+            "most": most,
+            "lease": lease_seconds,
+            "by_key": by_key,
+        },
+    )
+    claimed = [
+        ClaimedMessage(row.id, row.topic, row.key, row.envelope.encode(), row.attempts)
+        for row in rows
+    ]
+    return sorted(claimed, key=lambda message: message.id)
+
+
+async def done(connection: AsyncConnection, ids: Sequence[int], *, claimer: str) -> None:
+    """Remove messages whose work is done."""
+    await connection.execute(_DONE, {"ids": list(ids), "claimer": claimer})
+
+
+async def defer(
+    connection: AsyncConnection,
+    ids: Sequence[int],
+    *,
+    claimer: str,
+    delay_seconds: float,
+    attempted: bool,
+) -> None:
+    """Give messages back, to be taken again after a while."""
+    await connection.execute(
+        _DEFER,
+        {
+            "ids": list(ids),
+            "claimer": claimer,
+            "delay": delay_seconds,
+            "uncounted": int(not attempted),
+        },
+    )
+
+
+async def extend(
+    connection: AsyncConnection, ids: Sequence[int], *, claimer: str, lease_seconds: float
+) -> None:
+    """Hold on to messages whose work takes longer than the claim."""
+    await connection.execute(
+        _EXTEND, {"ids": list(ids), "claimer": claimer, "lease": lease_seconds}
+    )
+
+
+async def seconds_to_next(connection: AsyncConnection, topics: Sequence[str]) -> float | None:
+    """Return how long until a message is due, None when there is none."""
+    seconds = await connection.scalar(_NEXT_DUE, {"topics": list(topics)})
+    return None if seconds is None else max(0.0, float(seconds))
+
+
+async def depth(connection: AsyncConnection) -> dict[str, int]:
+    """Return how many messages wait on each topic."""
+    rows = await connection.execute(_DEPTH)
+    return {row.topic: row.depth for row in rows}

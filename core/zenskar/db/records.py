@@ -1,0 +1,96 @@
+"""Records as the sync side sees them: flat fields, locked, written in sets."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.model.fields import CUSTOMER, flatten, unflatten
+from zenskar.model.record import Record
+
+_LOCK = text("""
+    SELECT CAST(id AS text) AS id, name, email, phone, address, metadata, version,
+           CAST(extract(epoch FROM updated_at) * 1000000 AS bigint) AS updated_at,
+           deleted_at IS NOT NULL AS deleted
+    FROM customers WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+""")
+
+_UNNEST = """
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]), CAST(:emails AS text[]),
+                CAST(:phones AS text[]), CAST(:addresses AS text[]), CAST(:metadata AS text[]),
+                CAST(:versions AS integer[]), CAST(:deleted AS boolean[]))
+         AS t(id, name, email, phone, address, metadata, version, deleted)
+"""
+
+_INSERT = text(f"""
+    INSERT INTO customers (id, name, email, phone, address, metadata, version, deleted_at)
+    SELECT t.id, t.name, t.email, t.phone, CAST(t.address AS jsonb), CAST(t.metadata AS jsonb),
+           t.version, CASE WHEN t.deleted THEN now() END
+    {_UNNEST}
+""")
+
+_UPDATE = text(f"""
+    UPDATE customers AS c
+    SET name = t.name, email = t.email, phone = t.phone, address = CAST(t.address AS jsonb),
+        metadata = CAST(t.metadata AS jsonb), version = t.version, updated_at = now(),
+        deleted_at = CASE WHEN t.deleted THEN coalesce(c.deleted_at, now()) END
+    {_UNNEST}
+    WHERE c.id = t.id
+""")  # noqa: S608 - no value is put into the text
+
+
+async def lock(
+    connection: AsyncConnection, entity_type: str, ids: Iterable[str]
+) -> dict[str, Record]:
+    """Return records by id, deleted ones too, locked in one order so that no two wait crosswise."""
+    _only_customers(entity_type)
+    wanted = sorted(set(ids))
+    if not wanted:
+        return {}
+    rows = await connection.execute(_LOCK, {"ids": wanted})
+    return {row.id: _record(row) for row in rows}
+
+
+async def insert(connection: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:
+    """Write new records."""
+    _only_customers(entity_type)
+    if records:
+        await connection.execute(_INSERT, _columns(records))
+
+
+async def update(connection: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:
+    """Write locked records as they are now."""
+    _only_customers(entity_type)
+    if records:
+        await connection.execute(_UPDATE, _columns(records))
+
+
+def _record(row: Row[Any]) -> Record:
+    return Record(
+        id=row.id,
+        fields=flatten(CUSTOMER, row._asdict()),
+        version=row.version,
+        updated_at=row.updated_at,
+        deleted=row.deleted,
+    )
+
+
+def _columns(records: Sequence[Record]) -> dict[str, list[Any]]:
+    documents = [unflatten(CUSTOMER, record.fields) for record in records]
+    return {
+        "ids": [r.id for r in records],
+        "names": [d["name"] for d in documents],
+        "emails": [d["email"] for d in documents],
+        "phones": [d["phone"] for d in documents],
+        "addresses": [d["address"] and orjson.dumps(d["address"]).decode() for d in documents],
+        "metadata": [orjson.dumps(d["metadata"]).decode() for d in documents],
+        "versions": [r.version for r in records],
+        "deleted": [r.deleted for r in records],
+    }
+
+
+def _only_customers(entity_type: str) -> None:
+    if entity_type != CUSTOMER.entity_type:
+        raise LookupError(f"there is no table for entities of type {entity_type}")

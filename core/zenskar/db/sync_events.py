@@ -1,0 +1,209 @@
+"""Sync events and their history: writing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.model.sync_event import Direction, SyncStatus
+
+
+@dataclass(frozen=True, slots=True)
+class NewSyncEvent:
+    """A sync event to write; `detail` goes into its first history entry."""
+
+    id: str
+    direction: Direction
+    source_system: str
+    event_type: str
+    correlation_id: str
+    entity_type: str | None = None
+    entity_id: str | None = None
+    external_id: str | None = None
+    external_event_id: str | None = None
+    causation_id: str | None = None
+    payload: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A step in the life of a sync event.
+
+    `detail` goes into the history. `count_attempt` adds one to its attempts; `retry_in` is in
+    seconds. What is None stays as it was, but an error is cleared by success.
+    """
+
+    event_id: str
+    status: SyncStatus
+    reason: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    entity_id: str | None = None
+    external_id: str | None = None
+    error_kind: str | None = None
+    error_message: str | None = None
+    count_attempt: bool = False
+    retry_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventState:
+    """What a worker must know of a sync event."""
+
+    id: str
+    status: SyncStatus
+    attempts: int
+
+
+_INSERT = text("""
+    INSERT INTO sync_events (id, direction, source_system, entity_type, entity_id, external_id,
+        event_type, external_event_id, correlation_id, causation_id, payload, status)
+    SELECT t.*, 'pending'
+    FROM unnest(CAST(:id AS uuid[]), CAST(:direction AS text[]), CAST(:source_system AS text[]),
+        CAST(:entity_type AS text[]), CAST(:entity_id AS uuid[]), CAST(:external_id AS text[]),
+        CAST(:event_type AS text[]), CAST(:external_event_id AS text[]),
+        CAST(:correlation_id AS text[]), CAST(:causation_id AS text[]), CAST(:payload AS text[]))
+        AS t
+    ON CONFLICT DO NOTHING
+    RETURNING id
+""")
+
+_HISTORY = text("""
+    INSERT INTO sync_event_history (event_id, status, detail)
+    SELECT t.event_id, t.status, t.detail
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:details AS text[]))
+        WITH ORDINALITY AS t(event_id, status, detail, ordinal)
+    ORDER BY t.ordinal
+""")
+
+_MOVE = text("""
+    UPDATE sync_events AS e
+    SET status = t.status, reason = t.reason, updated_at = now(),
+        entity_id = coalesce(t.entity_id, e.entity_id),
+        external_id = coalesce(t.external_id, e.external_id),
+        error_kind = t.error_kind, error_message = t.error_message,
+        attempts = e.attempts + t.attempt,
+        next_attempt_at = now() + make_interval(secs => t.retry_in)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
+        CAST(:entity_ids AS uuid[]), CAST(:external_ids AS text[]),
+        CAST(:error_kinds AS text[]), CAST(:error_messages AS text[]),
+        CAST(:attempts AS integer[]), CAST(:retries AS double precision[]))
+        AS t(id, status, reason, entity_id, external_id, error_kind, error_message, attempt,
+             retry_in)
+    WHERE e.id = t.id
+""")
+
+_STATE = text("""
+    SELECT CAST(id AS text) AS id, status, attempts FROM sync_events
+    WHERE id = CAST(:id AS uuid) FOR UPDATE
+""")
+
+_BY_EXTERNAL = text("""
+    SELECT CAST(id AS text) AS id, external_event_id, status, attempts FROM sync_events
+    WHERE source_system = :source AND external_event_id = ANY(CAST(:ids AS text[]))
+""")
+
+_COLUMNS = (
+    "id",
+    "direction",
+    "source_system",
+    "entity_type",
+    "entity_id",
+    "external_id",
+    "event_type",
+    "external_event_id",
+    "correlation_id",
+    "causation_id",
+    "payload",
+)
+
+
+async def insert(connection: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str]:
+    """Write sync events as pending and return the ids of those that were not there before."""
+    if not events:
+        return set()
+    columns = {name: [getattr(event, name) for event in events] for name in _COLUMNS}
+    rows = await connection.execute(_INSERT, columns)
+    written = {str(row.id) for row in rows}
+    await _history(
+        connection,
+        [(e.id, SyncStatus.PENDING, e.detail) for e in events if e.id in written],
+    )
+    return written
+
+
+async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -> None:
+    """Move sync events on and write their history. One transition for each event at most."""
+    if not transitions:
+        return
+    await connection.execute(
+        _MOVE,
+        {
+            "ids": [t.event_id for t in transitions],
+            "statuses": [t.status.value for t in transitions],
+            "reasons": [t.reason for t in transitions],
+            "entity_ids": [t.entity_id for t in transitions],
+            "external_ids": [t.external_id for t in transitions],
+            "error_kinds": [t.error_kind for t in transitions],
+            "error_messages": [t.error_message for t in transitions],
+            "attempts": [int(t.count_attempt) for t in transitions],
+            "retries": [t.retry_in for t in transitions],
+        },
+    )
+    await _history(connection, [(t.event_id, t.status, _detail(t)) for t in transitions])
+
+
+async def note(
+    connection: AsyncConnection, event_id: str, status: SyncStatus, detail: Mapping[str, Any]
+) -> None:
+    """Add to the history without a change of status."""
+    await _history(connection, [(event_id, status, detail)])
+
+
+async def lock(connection: AsyncConnection, event_id: str) -> EventState | None:
+    """Return an event's state, locked until the transaction ends."""
+    row = (await connection.execute(_STATE, {"id": event_id})).one_or_none()
+    return None if row is None else EventState(row.id, SyncStatus(row.status), row.attempts)
+
+
+async def by_external_id(
+    connection: AsyncConnection, source: str, external_event_ids: Sequence[str]
+) -> dict[str, EventState]:
+    """Return the events that a source system named so, by that name."""
+    rows = await connection.execute(
+        _BY_EXTERNAL, {"source": source, "ids": list(external_event_ids)}
+    )
+    return {
+        row.external_event_id: EventState(row.id, SyncStatus(row.status), row.attempts)
+        for row in rows
+    }
+
+
+def _detail(transition: Transition) -> dict[str, Any]:
+    extra = {
+        "reason": transition.reason,
+        "error_kind": transition.error_kind,
+        "error_message": transition.error_message,
+        "retry_in_seconds": transition.retry_in,
+    }
+    return {k: v for k, v in extra.items() if v is not None} | dict(transition.detail)
+
+
+async def _history(
+    connection: AsyncConnection, entries: Sequence[tuple[str, SyncStatus, Mapping[str, Any]]]
+) -> None:
+    if not entries:
+        return
+    await connection.execute(
+        _HISTORY,
+        {
+            "ids": [event_id for event_id, _, _ in entries],
+            "statuses": [status.value for _, status, _ in entries],
+            "details": [
+                orjson.dumps(detail).decode() if detail else None for *_, detail in entries
+            ],
+        },
+    )

@@ -1,0 +1,248 @@
+"""The tables, as the migrations leave them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+
+def _id() -> Column[str]:
+    return Column("id", Uuid(as_uuid=False), primary_key=True)
+
+
+def _time(name: str, *, nullable: bool = True) -> Column[object]:
+    default = None if nullable else func.now()
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default)
+
+
+customers = Table(
+    "customers",
+    metadata,
+    _id(),
+    Column("name", Text),
+    Column("email", Text),
+    Column("phone", Text),
+    Column("address", JSONB(none_as_null=True)),
+    Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    _time("created_at", nullable=False),
+    _time("updated_at", nullable=False),
+    _time("deleted_at"),
+    Index("customers_email", "email", "id", postgresql_where=text("deleted_at IS NULL")),
+)
+
+external_mappings = Table(
+    "external_mappings",
+    metadata,
+    Column("source_system", Text, primary_key=True),
+    Column("entity_type", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("entity_id", Uuid(as_uuid=False)),
+    Column("base", JSONB, nullable=False),
+    Column("asof_low", BigInteger, nullable=False),
+    Column("asof_high", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    Column("fetch_revision", Integer),
+    Column("state", Text, nullable=False, server_default=text("'active'")),
+    Column("detached", Boolean, nullable=False, server_default=text("false")),
+    Column("synced_version", Integer),
+    _time("created_at", nullable=False),
+    _time("updated_at", nullable=False),
+    Index(
+        "external_mappings_one_per_entity",
+        "entity_id",
+        "source_system",
+        "entity_type",
+        unique=True,
+        postgresql_where=text("state = 'active'"),
+    ),
+    Index("external_mappings_entity", "entity_id"),
+)
+
+sync_events = Table(
+    "sync_events",
+    metadata,
+    _id(),
+    Column("direction", Text, nullable=False),
+    Column("source_system", Text, nullable=False),
+    Column("entity_type", Text),
+    Column("entity_id", Uuid(as_uuid=False)),
+    Column("external_id", Text),
+    Column("event_type", Text, nullable=False),
+    Column("external_event_id", Text),
+    Column("correlation_id", Text, nullable=False),
+    Column("causation_id", Text),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _time("next_attempt_at"),
+    Column("error_kind", Text),
+    Column("error_message", Text),
+    Column("payload", Text),
+    _time("created_at", nullable=False),
+    _time("updated_at", nullable=False),
+    Index(
+        "sync_events_external",
+        "source_system",
+        "external_event_id",
+        unique=True,
+        postgresql_where=text("external_event_id IS NOT NULL"),
+    ),
+    Index("sync_events_entity", "entity_id", "id"),
+    Index(
+        "sync_events_inbound_deletes",
+        "source_system",
+        "updated_at",
+        postgresql_where=text("direction = 'inbound' AND reason = 'deleted'"),
+    ),
+    Index(
+        "sync_events_unfinished",
+        "status",
+        "id",
+        postgresql_where=text("status NOT IN ('succeeded', 'ignored')"),
+    ),
+)
+
+sync_event_history = Table(
+    "sync_event_history",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("event_id", Uuid(as_uuid=False), nullable=False),
+    Column(
+        "at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.clock_timestamp(),
+    ),
+    Column("status", Text, nullable=False),
+    Column("detail", Text),
+    Index("sync_event_history_event", "event_id", "id"),
+)
+
+push_intents = Table(
+    "push_intents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source_system", Text, nullable=False),
+    Column("entity_type", Text, nullable=False),
+    Column("entity_id", Uuid(as_uuid=False), nullable=False),
+    Column("external_id", Text),
+    Column("sync_event_id", Uuid(as_uuid=False), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("changes", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("key_spent", Boolean, nullable=False, server_default=text("false")),
+    _time("lease_until"),
+    _time("created_at", nullable=False),
+    _time("resolved_at"),
+    Index(
+        "push_intents_open",
+        "entity_id",
+        "source_system",
+        postgresql_where=text("state IN ('sent', 'unknown')"),
+    ),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("source_system", Text, nullable=False),
+    Column("envelope", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _time("available_at", nullable=False),
+    _time("claimed_until"),
+    Column("claimed_by", Text),
+    _time("created_at", nullable=False),
+    Index("outbox_due", "topic", "available_at", "id"),
+    Index("outbox_key", "topic", "key", "id"),
+)
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False, server_default=text("'active'")),
+    Column("reason", Text),
+    Column("error_kind", Text),
+    Column("error_message", Text),
+    _time("error_at"),
+    _time("paused_at"),
+    _time("deletes_allowed_until"),
+    _time("updated_at", nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    _time("created_at", nullable=False),
+    _time("last_used_at"),
+    _time("revoked_at"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("entity_id", Uuid(as_uuid=False), nullable=False),
+    Column("response", Text),
+    _time("created_at", nullable=False),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("state", JSONB, nullable=False, server_default=text("'{}'")),
+    _time("due_at", nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("state", JSONB, nullable=False),
+    _time("updated_at", nullable=False),
+)
+
+survey_seen = Table(
+    "survey_seen",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("external_id", Text, primary_key=True),
+    Column("suspect", Boolean, nullable=False, server_default=text("false")),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    _id(),
+    Column("roles", Text, nullable=False),
+    _time("started_at", nullable=False),
+    _time("seen_at", nullable=False),
+)

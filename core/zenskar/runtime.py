@@ -1,0 +1,229 @@
+"""The composition root: builds everything, in order, and takes it down again."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zenskar.api.app import create_app
+from zenskar.api.health import SystemHealth
+from zenskar.api.metrics import MetricsPage
+from zenskar.api.probes import Probes
+from zenskar.api.services import ApiServices
+from zenskar.bus.port import Bus
+from zenskar.bus.postgres import PostgresBus
+from zenskar.bus.wakeup import Wakeup
+from zenskar.db.embedded import embedded_postgres
+from zenskar.db.engine import create_engine
+from zenskar.plugins.loader import ConfiguredConnection, Plugin, configure, discover
+from zenskar.plugins.router import Router
+from zenskar.schema_catalog import Schema, core_schemas
+from zenskar.settings import Settings
+from zenskar.sync.breaker import Breaker
+from zenskar.sync.bulk import Bulk
+from zenskar.sync.calls import Caller
+from zenskar.sync.context import SyncContext
+from zenskar.sync.customers import CustomerService
+from zenskar.sync.guard import DeleteGuard
+from zenskar.sync.inbound import InboundSync
+from zenskar.sync.ingress import Ingress
+from zenskar.sync.ledger import IntentLedger
+from zenskar.sync.outbound import OutboundSync
+from zenskar.sync.replay import Replay
+from zenskar.sync.retry import RetryPolicy
+from zenskar.sync.setbacks import Setbacks
+from zenskar.sync.translate import Translator
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.metrics import Metrics
+from zenskar.worker.inbound import InboundSyncWorker
+from zenskar.worker.outbound import OutboundSyncWorker
+from zenskar.worker.scheduler import Scheduler
+from zenskar.worker.service import ROLES, WorkerService
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything that a process works with."""
+
+    settings: Settings
+    plugins: Mapping[str, Plugin]
+    connections: Mapping[str, ConfiguredConnection]
+    router: Router
+    schemas: Mapping[str, Schema]
+    engine: AsyncEngine
+    bus: Bus
+    metrics: Metrics
+    context: SyncContext
+    customers: CustomerService
+    ingress: Ingress
+    replay: Replay
+
+    def api(self) -> web.Application:
+        """Build the HTTP API."""
+        return create_app(self._services())
+
+    def probes(self) -> web.Application:
+        """Build what a worker serves: whether it is well, and its metrics."""
+        services, app = self._services(), web.Application()
+        for resource in (Probes(services), MetricsPage(services)):
+            for route in resource.routes():
+                app.router.add_get(route.path, route.handler)
+        return app
+
+    def worker(self, roles: Collection[str] = ROLES) -> WorkerService:
+        """Build the worker of these roles."""
+        settings, event_schema = self.settings, self.schemas["event"]
+        retry = RetryPolicy.of(settings)
+        dice = random.Random()  # noqa: S311 - jitter, not a secret
+        caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
+        breaker = Breaker(self.router, settings.breaker_failures)
+        guard = DeleteGuard(settings.delete_guard_limit, settings.delete_guard_window_seconds)
+        outbound = OutboundSync(
+            self.context,
+            caller,
+            Setbacks(self.context, retry, dice),
+            breaker,
+            IntentLedger(self.context.translator, settings.intent_lease_seconds),
+        )
+        return WorkerService(
+            self.engine,
+            InboundSyncWorker(
+                self.context,
+                self.bus,
+                InboundSync(self.context, guard),
+                event_schema,
+                retry,
+                batch=settings.inbound_batch,
+            ),
+            OutboundSyncWorker(
+                self.context,
+                self.bus,
+                outbound,
+                event_schema,
+                concurrency=settings.worker_concurrency,
+            ),
+            Scheduler(
+                self.context,
+                breaker,
+                Bulk(self.context, self.bus, event_schema, settings).sweep(),
+                probe_seconds=settings.probe_seconds,
+                sweep_seconds=settings.sweep_seconds,
+            ),
+            roles=roles,
+            grace_seconds=settings.shutdown_grace_seconds,
+        )
+
+    def _services(self) -> ApiServices:
+        return ApiServices(
+            settings=self.settings,
+            engine=self.engine,
+            customers=self.customers,
+            ingress=self.ingress,
+            replay=self.replay,
+            router=self.router,
+            schemas=self.schemas,
+            metrics=self.metrics,
+            health=SystemHealth(self.engine, self.bus),
+            wake=self.bus.wake,
+        )
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[str]:
+    """Yield the URL of the database, starting the embedded one when none is configured."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    async with embedded_postgres(settings.data_dir) as url:
+        yield url
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """Yield an engine for commands that need the database only."""
+    async with open_database(settings) as url, _engine(settings, url) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: Settings,
+    environment: Mapping[str, str],
+    *,
+    plugins: Mapping[str, Plugin] | None = None,
+    prepare: Callable[[AsyncEngine], Awaitable[None]] | None = None,
+) -> AsyncIterator[Runtime]:
+    """Build a runtime on a migrated database.
+
+    `plugins` replaces those that are installed. `prepare` migrates the database, or refuses it,
+    before anything else reads it.
+    """
+    async with AsyncExitStack() as stack:
+        known = discover() if plugins is None else plugins
+        _report_problems(known)
+        connections = configure(known, settings, environment)
+        router = Router({name: c.integration for name, c in connections.items()})
+        url = await stack.enter_async_context(open_database(settings))
+        engine = await stack.enter_async_context(_engine(settings, url))
+        if prepare is not None:
+            await prepare(engine)
+        bus = PostgresBus(
+            engine,
+            Wakeup(url),
+            poll_seconds=settings.poll_seconds,
+            lease_seconds=settings.claim_lease_seconds,
+        )
+        await _open_integrations(stack, connections)
+        await bus.start()
+        stack.push_async_callback(bus.stop)
+        schemas = core_schemas()
+        metrics = Metrics()
+        translator = Translator(router, connections, schemas)
+        context = SyncContext(engine, router, connections, translator, metrics, bus.wake)
+        yield Runtime(
+            settings=settings,
+            plugins=known,
+            connections=connections,
+            router=router,
+            schemas=schemas,
+            engine=engine,
+            bus=bus,
+            metrics=metrics,
+            context=context,
+            customers=CustomerService(engine, router, bus.wake),
+            ingress=Ingress(context, bus, schemas["event"]),
+            replay=Replay(engine, bus.wake),
+        )
+
+
+@asynccontextmanager
+async def _engine(settings: Settings, url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(url, pool_size=settings.database_pool_size)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+async def _open_integrations(
+    stack: AsyncExitStack, connections: Mapping[str, ConfiguredConnection]
+) -> None:
+    for connection in connections.values():
+        stack.push_async_callback(connection.integration.close)
+        await connection.integration.open()
+
+
+def _report_problems(plugins: Mapping[str, Plugin]) -> None:
+    for plugin in plugins.values():
+        if plugin.problem:
+            _log.error(
+                "plugin_unusable",
+                plugin=plugin.name,
+                distribution=plugin.distribution,
+                problem=plugin.problem,
+            )

@@ -1,0 +1,134 @@
+"""Make the calls that a plan asks for, and turn the answers into observations."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from zenskar.errors import CallFailed, Failure, FailureKind
+from zenskar.kernel import StepKind
+from zenskar.model.integration import ExternalObject, Push, PushResult
+from zenskar.model.interval import MICROSECONDS, Interval
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.record import Intent
+from zenskar.sync.context import SyncContext
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to make for a record. `revision` is its mapping's at this moment, 0 without one."""
+
+    source: str
+    entity_type: str
+    record_id: str
+    step: StepKind
+    external_id: str | None = None
+    revision: int = 0
+    intent: Intent | None = None
+
+    @property
+    def pushes(self) -> bool:
+        """Whether it may change the external system."""
+        return self.step not in {StepKind.FETCH, StepKind.FIND}
+
+
+class Caller:
+    """Calls integrations, each call bounded in time."""
+
+    def __init__(
+        self,
+        context: SyncContext,
+        *,
+        timeout_seconds: float,
+    ) -> None:
+        self._context = context
+        self._timeout = timeout_seconds
+
+    async def make(self, call: Call) -> Observation | None:
+        """Make a call and return what its answer shows, None when `find` finds nothing.
+
+        Raises `CallFailed`. The answer's snapshot was taken between sending and receipt, on a
+        clock that may differ from ours by the integration's tolerance.
+        """
+        sent, began = self._context.clock(), time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._send(call)
+            observation = self._observation(call, answer, sent)
+        except TimeoutError:
+            self._count(call, FailureKind.UNKNOWN_OUTCOME.value, began)
+            failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"no answer within {self._timeout:g} s")
+            raise CallFailed(failure) from None
+        except CallFailed as error:
+            self._count(call, error.failure.kind.value, began)
+            raise
+        self._count(call, "ok", began)
+        return observation
+
+    async def _send(self, call: Call) -> PushResult | None:
+        source, entity_type = call.source, call.entity_type
+        if call.step is StepKind.FETCH:
+            seen = await self._context.router.call_async(
+                source, "fetch", entity_type=entity_type, external_id=call.external_id
+            )
+            return PushResult(_expect(ExternalObject, seen))
+        if call.step is StepKind.FIND:
+            found = await self._context.router.call_async(
+                source, "find", entity_type=entity_type, record_id=call.record_id
+            )
+            return None if found is None else PushResult(_expect(ExternalObject, found))
+        answer = await self._context.router.call_async(source, "push", push=_push(call))
+        result: PushResult = _expect(PushResult, answer)
+        return result
+
+    def _observation(
+        self, call: Call, answer: PushResult | None, sent: float
+    ) -> Observation | None:
+        if answer is None:
+            return None
+        integration = self._context.connections[call.source].integration
+        tolerance = integration.clock_tolerance.total_seconds()
+        return Observation(
+            kind=ObservationKind.ANSWER if call.pushes else ObservationKind.FETCH,
+            external_id=answer.seen.external_id,
+            asof=Interval(
+                int((sent - tolerance) * MICROSECONDS),
+                int((self._context.clock() + tolerance) * MICROSECONDS),
+            ),
+            fields=self._context.translator.fields(call.source, answer.seen),
+            # What we asked for by the record's id belongs to the record.
+            record_id=call.record_id,
+            seen_revision=call.revision,
+            intent_id=call.intent.id if call.intent and call.pushes else None,
+            replayed=answer.replayed,
+        )
+
+    def _count(self, call: Call, result: str, began: float) -> None:
+        hook = "push" if call.pushes else call.step.value
+        metrics, seconds = self._context.metrics, time.perf_counter() - began
+        metrics.calls.labels(call.source, hook, result).inc()
+        metrics.call_seconds.labels(call.source, hook).observe(seconds)
+
+
+def _push(call: Call) -> Push:
+    if call.intent is None:
+        raise ValueError("a push needs its intent")
+    return Push(
+        kind=call.intent.kind,
+        entity_type=call.entity_type,
+        record_id=call.record_id,
+        external_id=call.external_id,
+        body=call.intent.body,
+        idempotency_key=call.intent.id,
+    )
+
+
+def _expect(kind: type[Any], value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise CallFailed(
+            Failure(
+                FailureKind.BUG,
+                f"the integration returned {type(value).__name__} instead of {kind.__name__}",
+            )
+        )
+    return value

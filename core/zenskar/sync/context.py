@@ -1,0 +1,34 @@
+"""What both directions work with."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zenskar.plugins.loader import ConfiguredConnection
+from zenskar.plugins.router import Router
+from zenskar.sync.translate import Translator
+from zenskar.telemetry.metrics import Metrics
+
+
+async def pass_by(_point: str) -> None:
+    """Go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncContext:
+    """The database, the integrations and the way to wake a worker: `wake(topic)`.
+
+    `passing` is told of every point between two steps that a crash may come between, by name;
+    tests stop a worker there.
+    """
+
+    engine: AsyncEngine
+    router: Router
+    connections: Mapping[str, ConfiguredConnection]
+    translator: Translator
+    metrics: Metrics
+    wake: Callable[[str], None]
+    passing: Callable[[str], Awaitable[None]] = pass_by
+    clock: Callable[[], float] = time.time

@@ -1,0 +1,91 @@
+"""Tell connections that a record changed: one sync event and one message for each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import outbox, sync_events
+from zenskar.db.outbox import OutboxMessage
+from zenskar.db.sync_events import NewSyncEvent
+from zenskar.ids import new_id
+from zenskar.model.envelope import OUTBOUND, SCHEMA_VERSION, Envelope
+from zenskar.model.sync_event import Direction
+
+CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """A record as it is after a change. `action` is created, updated, deleted or resync.
+
+    `changes` (leaf pointer to new value) and the values `before` go into the history.
+    `causation_id` is the sync event that led to this one.
+    """
+
+    entity_type: str
+    record_id: str
+    version: int
+    action: str
+    document: dict[str, Any] | None
+    correlation_id: str
+    causation_id: str | None = None
+    changes: dict[str, Any] | None = None
+    before: dict[str, Any] | None = None
+
+
+async def enqueue(
+    connection: AsyncConnection, targets: Iterable[tuple[RecordChange, str]]
+) -> list[str]:
+    """Write sync events and outbox rows for changes and their source systems, all at once.
+
+    Returns the ids of the sync events. Wake the workers after the commit.
+    """
+    pairs = [(_event(change, source), change) for change, source in targets]
+    await sync_events.insert(connection, [event for event, _ in pairs])
+    await outbox.insert(connection, [_message(event, change) for event, change in pairs])
+    return [event.id for event, _ in pairs]
+
+
+def _event(change: RecordChange, source: str) -> NewSyncEvent:
+    detail: dict[str, Any] = {"record_version": change.version}
+    if change.changes:
+        detail["changes"] = change.changes
+    if change.before:
+        detail["before"] = change.before
+    return NewSyncEvent(
+        id=new_id(),
+        direction=Direction.OUTBOUND,
+        source_system=source,
+        event_type=f"{change.entity_type}.{change.action}",
+        correlation_id=change.correlation_id,
+        entity_type=change.entity_type,
+        entity_id=change.record_id,
+        causation_id=change.causation_id,
+        detail=detail,
+    )
+
+
+def _message(event: NewSyncEvent, change: RecordChange) -> OutboxMessage:
+    key = f"{change.entity_type}:{change.record_id}"
+    envelope = Envelope(
+        id=event.id,
+        source="zenskar",
+        type=event.event_type,
+        subject=key,
+        time=datetime.now(UTC).isoformat(),
+        data={
+            "schema_version": SCHEMA_VERSION,
+            "direction": Direction.OUTBOUND.value,
+            "source_system": event.source_system,
+            "entity_type": change.entity_type,
+            "entity_id": change.record_id,
+            "record_version": change.version,
+            "document": change.document,
+        },
+        correlation_id=change.correlation_id,
+        causation_id=change.causation_id,
+    )
+    return OutboxMessage(OUTBOUND, key, event.source_system, envelope)

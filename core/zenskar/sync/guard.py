@@ -1,0 +1,37 @@
+"""Stop a flood of deletes before it wipes the catalog."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import connections
+from zenskar.errors import ZenskarError
+
+
+class TooManyDeletes(ZenskarError):
+    """A connection deletes more than it may in a while; nothing of the batch was applied."""
+
+    def __init__(self, source: str, deletes: int, window_seconds: float) -> None:
+        self.source = source
+        super().__init__(
+            f"{deletes} deletes from {source} within {window_seconds:g} s: paused before the "
+            "catalog is wiped; resume the connection if they are meant"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteGuard:
+    """At most `limit` deletes in `window_seconds` for each connection; 0 turns the guard off."""
+
+    limit: int
+    window_seconds: float
+
+    async def check(self, connection: AsyncConnection, source: str, deletes: int) -> None:
+        """Raise `TooManyDeletes` when these deletes are too many, with those before."""
+        if not self.limit or not deletes:
+            return
+        before = await connections.recent_deletes(connection, source, self.window_seconds)
+        if before + deletes <= self.limit:
+            return
+        if not await connections.deletes_allowed(connection, source):
+            raise TooManyDeletes(source, before + deletes, self.window_seconds)

@@ -1,0 +1,285 @@
+"""Apply events of external systems, a batch in one transaction."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import connections, sync_events
+from zenskar.db.connections import DELETE_GUARD
+from zenskar.db.engine import in_transaction
+from zenskar.db.sync_events import NewSyncEvent, Transition
+from zenskar.kernel import Outcome, StepKind
+from zenskar.model.envelope import Envelope
+from zenskar.model.fields import SHAPES, flatten
+from zenskar.model.interval import Interval
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.sync import fanout, workset
+from zenskar.sync.context import SyncContext
+from zenskar.sync.fanout import RecordChange
+from zenskar.sync.follow import change_of, follow_ups
+from zenskar.sync.guard import DeleteGuard
+from zenskar.sync.reading import bury
+from zenskar.sync.workset import Workset
+from zenskar.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one envelope. `verdict` is the kernel's, or `duplicate_event`, `ignored`."""
+
+    envelope: Envelope
+    source: str
+    verdict: str
+    outcome: Outcome | None = None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction gathers."""
+
+    applied: list[Applied] = field(default_factory=list)
+    moves: list[Transition] = field(default_factory=list)
+    follow_ups: list[tuple[RecordChange, str]] = field(default_factory=list)
+
+
+class InboundSync:
+    """Takes observations of webhooks in, and has other connections follow."""
+
+    def __init__(self, context: SyncContext, guard: DeleteGuard) -> None:
+        self._context = context
+        self._guard = guard
+
+    async def apply(self, envelopes: Sequence[Envelope]) -> tuple[list[Applied], bool]:
+        """Apply envelopes in their order, all or none.
+
+        Returns what became of each, and whether messages were written to the outbox.
+        """
+        batch = await in_transaction(self._context.engine, lambda c: self._apply(c, envelopes))
+        self._count(batch.applied)
+        return batch.applied, bool(batch.follow_ups)
+
+    async def bury(self, key: str, value: bytes, problem: str) -> None:
+        """Keep a message that cannot be read as a dead sync event."""
+        await bury(self._context.engine, key, value, problem, Direction.INBOUND)
+
+    async def parked(self) -> frozenset[str]:
+        """Return the source systems whose events are not applied at this moment."""
+        states = await in_transaction(self._context.engine, connections.states)
+        return frozenset(
+            name for name, s in states.items() if s.paused and s.reason == DELETE_GUARD
+        )
+
+    async def trip(self, source: str, message: str) -> None:
+        """Pause a connection that deletes too much."""
+        await in_transaction(
+            self._context.engine,
+            lambda c: connections.pause(c, source, DELETE_GUARD, DELETE_GUARD, message),
+        )
+        _log.error("connection_paused", source=source, reason=DELETE_GUARD)
+
+    async def park(self, envelopes: Sequence[Envelope]) -> None:
+        """Record events that wait for their connection."""
+        events = [_new_event(envelope) for envelope in envelopes]
+        await in_transaction(self._context.engine, lambda c: sync_events.insert(c, events))
+
+    async def give_up(self, envelope: Envelope, kind: str, message: str) -> None:
+        """Record an event that cannot be applied as dead, with all that is needed to retry it."""
+
+        async def work(connection: AsyncConnection) -> None:
+            event_id = await self._ensure_event(connection, envelope)
+            await sync_events.move(
+                connection,
+                [
+                    Transition(
+                        event_id,
+                        SyncStatus.DEAD,
+                        error_kind=kind,
+                        error_message=message,
+                        count_attempt=True,
+                    )
+                ],
+            )
+
+        await in_transaction(self._context.engine, work)
+        self._context.metrics.dead.labels(envelope.data["source_system"], kind).inc()
+
+    async def retry_later(
+        self, envelope: Envelope, kind: str, message: str, delay_seconds: float
+    ) -> None:
+        """Record that an event will be tried again."""
+
+        async def work(connection: AsyncConnection) -> None:
+            event_id = await self._ensure_event(connection, envelope)
+            await sync_events.move(
+                connection,
+                [
+                    Transition(
+                        event_id,
+                        SyncStatus.RETRYING,
+                        error_kind=kind,
+                        error_message=message,
+                        count_attempt=True,
+                        retry_in=delay_seconds,
+                    )
+                ],
+            )
+
+        await in_transaction(self._context.engine, work)
+
+    async def _ensure_event(self, connection: AsyncConnection, envelope: Envelope) -> str:
+        """Return the id of the envelope's sync event, writing it when it is not there yet."""
+        event = _new_event(envelope)
+        await sync_events.insert(connection, [event])
+        if event.external_event_id is None:
+            return event.id
+        known = await sync_events.by_external_id(
+            connection, event.source_system, [event.external_event_id]
+        )
+        return known[event.external_event_id].id
+
+    async def _apply(self, connection: AsyncConnection, envelopes: Sequence[Envelope]) -> _Batch:
+        batch = _Batch()
+        by_source: dict[str, list[Envelope]] = defaultdict(list)
+        for envelope in envelopes:
+            by_source[envelope.data["source_system"]].append(envelope)
+        for source in sorted(by_source):
+            await self._apply_source(connection, source, by_source[source], batch)
+        await sync_events.move(connection, batch.moves)
+        await fanout.enqueue(connection, batch.follow_ups)
+        return batch
+
+    async def _apply_source(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        envelopes: Sequence[Envelope],
+        batch: _Batch,
+    ) -> None:
+        event_ids = await self._new_events(connection, source, envelopes)
+        by_entity: dict[str, list[tuple[str, Envelope]]] = defaultdict(list)
+        for envelope in envelopes:
+            external = envelope.data["external_event_id"]
+            event_id = event_ids.pop(external, None)
+            if event_id is None:
+                batch.applied.append(Applied(envelope, source, "duplicate_event"))
+            elif envelope.data.get("object") is None:
+                reason = envelope.data.get("ignored") or "no_object"
+                batch.moves.append(Transition(event_id, SyncStatus.IGNORED, reason))
+                batch.applied.append(Applied(envelope, source, "ignored"))
+            else:
+                entity_type = envelope.data["object"]["entity_type"]
+                by_entity[entity_type].append((event_id, envelope))
+        for entity_type in sorted(by_entity):
+            await self._observe_all(connection, source, entity_type, by_entity[entity_type], batch)
+
+    async def _new_events(
+        self, connection: AsyncConnection, source: str, envelopes: Sequence[Envelope]
+    ) -> dict[str, str]:
+        """Return the sync event ids of what has not been applied yet, by external event id."""
+        events = {e.data["external_event_id"]: _new_event(e) for e in reversed(envelopes)}
+        written = await sync_events.insert(connection, list(reversed(events.values())))
+        fresh = {name: e.id for name, e in events.items() if e.id in written}
+        seen_before = [name for name in events if name not in fresh]
+        if seen_before:
+            states = await sync_events.by_external_id(connection, source, seen_before)
+            fresh |= {name: s.id for name, s in states.items() if not s.status.final}
+        return fresh
+
+    async def _observe_all(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        entity_type: str,
+        events: Sequence[tuple[str, Envelope]],
+        batch: _Batch,
+    ) -> None:
+        observations = [_observation(entity_type, e.data) for _, e in events]
+        work = await workset.load(
+            connection,
+            self._context.connections[source],
+            entity_type,
+            external_ids=[o.external_id for o in observations],
+            record_ids=[o.record_id for o in observations if o.record_id],
+            origins=[o.origin_key for o in observations if o.origin_key],
+        )
+        for (event_id, envelope), seen in zip(events, observations, strict=True):
+            record_id, outcome = work.observe(seen)
+            batch.moves.append(_transition(event_id, record_id, seen, outcome))
+            batch.applied.append(Applied(envelope, source, outcome.verdict.value, outcome))
+            if record_id is not None and outcome.verdict.news:
+                batch.follow_ups += self._follow_ups(
+                    work, record_id, outcome, event_id, envelope.correlation_id
+                )
+        mine = [one.outcome for one in batch.applied if one.source == source and one.outcome]
+        deletes = sum(outcome.delete_record for outcome in mine)
+        await self._guard.check(connection, source, deletes)
+        await work.flush(connection)
+
+    def _follow_ups(
+        self, work: Workset, record_id: str, outcome: Outcome, event_id: str, correlation_id: str
+    ) -> list[tuple[RecordChange, str]]:
+        """Other connections follow a changed record; this one if both sides are not equal yet."""
+        causes = {"correlation_id": correlation_id, "causation_id": event_id}
+        owners = self._context.router.owners_of(work.entity_type)
+        targets = follow_ups(work, record_id, outcome, owners, **causes)
+        if work.plan(record_id).kind not in {StepKind.NOTHING, StepKind.WAIT}:
+            targets.append((change_of(work, record_id, fanout.RESYNC, **causes), work.name))
+        return targets
+
+    def _count(self, applied: Sequence[Applied]) -> None:
+        for one in applied:
+            self._context.metrics.inbound_events.labels(one.source, one.verdict).inc()
+            for conflict in one.outcome.conflicts if one.outcome else ():
+                self._context.metrics.conflicts.labels(one.source, conflict.winner.value).inc()
+
+
+def _new_event(envelope: Envelope) -> NewSyncEvent:
+    data = envelope.data
+    seen = data.get("object") or {}
+    return NewSyncEvent(
+        id=envelope.id,
+        direction=Direction.INBOUND,
+        source_system=data["source_system"],
+        event_type=data["event_type"],
+        correlation_id=envelope.correlation_id,
+        entity_type=seen.get("entity_type"),
+        external_id=seen.get("external_id"),
+        external_event_id=data["external_event_id"],
+        causation_id=envelope.causation_id,
+        payload=orjson.dumps(envelope.to_json()).decode(),
+        detail={"received_at": envelope.time},
+    )
+
+
+def _observation(entity_type: str, data: Mapping[str, Any]) -> Observation:
+    seen = data["object"]
+    document = seen["document"]
+    return Observation(
+        kind=ObservationKind(data.get("kind", ObservationKind.WEBHOOK)),
+        external_id=seen["external_id"],
+        asof=Interval(*data["occurred"]),
+        fields=None if document is None else flatten(SHAPES[entity_type], document),
+        record_id=seen.get("record_id"),
+        origin_key=data.get("origin_key"),
+    )
+
+
+def _transition(
+    event_id: str, record_id: str | None, seen: Observation, outcome: Outcome
+) -> Transition:
+    reason = "conflict" if outcome.conflicts else outcome.verdict.value
+    return Transition(
+        event_id,
+        SyncStatus.SUCCEEDED if outcome.verdict.news else SyncStatus.IGNORED,
+        reason,
+        detail=workset.describe(outcome),
+        entity_id=record_id,
+        external_id=seen.external_id,
+    )

@@ -1,0 +1,88 @@
+"""Take a webhook in: verify, parse, put its events durably on the bus."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from zenskar.bus.port import Bus
+from zenskar.db.outbox import OutboxMessage
+from zenskar.errors import InvalidInput, Unavailable, ZenskarError
+from zenskar.model.integration import WebhookEvent, WebhookRequest
+from zenskar.schema_catalog import Schema
+from zenskar.sync.context import SyncContext
+from zenskar.sync.envelopes import InboundEnvelopes, News
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.traces import trace
+
+_log = get_logger(__name__)
+
+
+class Ingress:
+    """The way in for webhooks of every source system."""
+
+    def __init__(self, context: SyncContext, bus: Bus, event_schema: Schema) -> None:
+        self._context = context
+        self._bus = bus
+        self._envelopes = InboundEnvelopes(context.translator, event_schema)
+
+    async def accept(self, source: str, request: WebhookRequest, correlation_id: str) -> int:
+        """Return how many events the webhook held, all of them durable.
+
+        Raises `NotFound` for an unknown source, `BadSignature`, `InvalidInput` (with
+        `SchemaViolation`) for what can never be accepted, `Unavailable` for what may be later.
+        """
+        self._context.router.owner(source)
+        try:
+            messages = self._messages(source, request, correlation_id)
+            await self._bus.publish(messages)
+            await self._context.passing("webhook.published")
+        except InvalidInput:
+            self._context.metrics.webhooks.labels(source, "refused").inc()
+            raise
+        except Unavailable:
+            self._context.metrics.webhooks.labels(source, "unavailable").inc()
+            raise
+        self._context.metrics.webhooks.labels(source, "accepted").inc()
+        return len(messages)
+
+    def _messages(
+        self, source: str, request: WebhookRequest, correlation_id: str
+    ) -> list[OutboxMessage]:
+        self._hook(source, "verify_webhook", request=request)
+        body = _json(request.body)
+        schema = self._context.connections[source].plugin.schemas.get("webhook_event")
+        if schema is not None:
+            schema.check(body)
+        events: Sequence[WebhookEvent] = self._hook(
+            source, "parse_webhook", request=request, body=body
+        )
+        return [self._envelopes.message(source, _news(event), correlation_id) for event in events]
+
+    def _hook(self, source: str, hook: str, **arguments: Any) -> Any:
+        """A bug of the plugin is no fault of the sender, who is asked to come again."""
+        try:
+            return self._context.router.call(source, hook, **arguments)
+        except ZenskarError:
+            raise
+        except Exception as error:
+            _log.error("plugin_failed", source=source, hook=hook, trace=trace(error))
+            raise Unavailable(f"the integration of {source} failed") from error
+
+
+def _news(event: WebhookEvent) -> News:
+    return News(
+        event.id,
+        event.type,
+        event.occurred,
+        event.seen,
+        ignored=event.ignored,
+        origin_key=event.origin_key,
+    )
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except (orjson.JSONDecodeError, RecursionError):
+        raise InvalidInput("the body is not JSON in UTF-8") from None

@@ -1,0 +1,110 @@
+"""Store what a failed call means for its event, its push and its connection."""
+
+import random
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import connections, sync_events
+from zenskar.db.sync_events import EventState, Transition
+from zenskar.errors import Failure
+from zenskar.model.sync_event import SyncStatus
+from zenskar.sync.breaker import OUTAGE
+from zenskar.sync.context import SyncContext
+from zenskar.sync.failures import Next
+from zenskar.sync.retry import RetryPolicy
+from zenskar.sync.tasks import Done, Later, Task
+from zenskar.telemetry.logs import get_logger
+
+PARKED_SECONDS = 30.0
+_LIMITED_SECONDS = 1.0
+_log = get_logger(__name__)
+
+
+class Setbacks:
+    """Decides whether an event is tried again, waits or is given up, and writes that down."""
+
+    def __init__(self, context: SyncContext, retry: RetryPolicy, dice: random.Random) -> None:
+        self._context = context
+        self._retry = retry
+        self._dice = dice
+
+    async def store(
+        self,
+        connection: AsyncConnection,
+        task: Task,
+        event: EventState | None,
+        failure: Failure,
+        what: Next,
+    ) -> Done | Later:
+        """Write the failure down and say when to come back, if at all."""
+        if event is None or event.status.final:
+            # Another worker took over and has ended it; this failure is no news any more.
+            return Done()
+        attempts = event.attempts + 1
+        await connections.note_error(connection, task.source, failure.kind, failure.message)
+        if what in {Next.PAUSE, Next.OUTAGE}:
+            reason = OUTAGE if what is Next.OUTAGE else failure.kind.value
+            await self._pause(connection, task, failure, reason)
+            return await self._postpone(connection, task, failure, PARKED_SECONDS)
+        if what is Next.WAIT:
+            delay = failure.retry_after or _LIMITED_SECONDS
+            return await self._postpone(connection, task, failure, delay)
+        if what is Next.RETRY and not self._retry.used_up(attempts):
+            delay = failure.retry_after or self._retry.delay(attempts, self._dice)
+            await self._end_attempt(connection, task, failure, SyncStatus.RETRYING, delay)
+            return Later(delay)
+        await self._end_attempt(connection, task, failure, SyncStatus.DEAD)
+        self._context.metrics.dead.labels(task.source, failure.kind.value).inc()
+        self._context.metrics.outbound_events.labels(task.source, "dead").inc()
+        return Done()
+
+    async def _end_attempt(
+        self,
+        connection: AsyncConnection,
+        task: Task,
+        failure: Failure,
+        status: SyncStatus,
+        delay: float | None = None,
+    ) -> None:
+        _log.warning(
+            "sync_attempt_failed",
+            source=task.source,
+            sync_event_id=task.event_id,
+            status=status.value,
+            kind=failure.kind.value,
+            error=failure.message,
+        )
+        transition = Transition(
+            task.event_id,
+            status,
+            reason=failure.code,
+            error_kind=failure.kind.value,
+            error_message=failure.message,
+            count_attempt=True,
+            retry_in=delay,
+        )
+        await sync_events.move(connection, [transition])
+
+    async def _postpone(
+        self, connection: AsyncConnection, task: Task, failure: Failure, delay: float
+    ) -> Later:
+        """Come back later without using up an attempt."""
+        transition = Transition(
+            task.event_id,
+            SyncStatus.PENDING,
+            reason=failure.kind.value,
+            error_kind=failure.kind.value,
+            error_message=failure.message,
+            retry_in=delay,
+        )
+        await sync_events.move(connection, [transition])
+        return Later(delay)
+
+    async def _pause(
+        self, connection: AsyncConnection, task: Task, failure: Failure, reason: str
+    ) -> None:
+        first = await connections.pause(
+            connection, task.source, reason, failure.kind.value, failure.message
+        )
+        if first:
+            _log.error("connection_paused", source=task.source, reason=reason)

@@ -1,0 +1,43 @@
+"""What an outbound message asks for, and what its processing says back."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from zenskar.model.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Make one connection equal to one record. `changed_at` is in Unix seconds."""
+
+    event_id: str
+    source: str
+    entity_type: str
+    record_id: str
+    correlation_id: str
+    changed_at: float
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> "Task":
+        """Read a valid outbound envelope."""
+        data = envelope.data
+        return cls(
+            event_id=envelope.id,
+            source=data["source_system"],
+            entity_type=data["entity_type"],
+            record_id=data["entity_id"],
+            correlation_id=envelope.correlation_id,
+            changed_at=datetime.fromisoformat(envelope.time).timestamp(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The message is worked off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The message is to be delivered again after a while."""
+
+    seconds: float

@@ -1,0 +1,67 @@
+"""Between an integration's own terms and the canonical form, checked on both sides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from zenskar.errors import CallFailed, Failure, FailureKind, SchemaViolation
+from zenskar.model.fields import SHAPES, Fields, flatten, merge_patch, unflatten
+from zenskar.model.integration import Change, ExternalObject
+from zenskar.model.record import IntentKind, Record
+from zenskar.plugins.loader import ConfiguredConnection
+from zenskar.plugins.router import Router
+from zenskar.schema_catalog import Schema
+
+
+class Translator:
+    """Calls the transforming hooks of the owner and checks what goes in and comes out."""
+
+    def __init__(
+        self,
+        router: Router,
+        connections: Mapping[str, ConfiguredConnection],
+        schemas: Mapping[str, Schema],
+    ) -> None:
+        self._router = router
+        self._connections = connections
+        self._schemas = schemas
+
+    def document(self, source: str, seen: ExternalObject) -> dict[str, Any] | None:
+        """Return the canonical document of an external object, None when it is deleted.
+
+        Raises `SchemaViolation` when the object or what the integration made of it is not valid.
+        """
+        if seen.data is None:
+            return None
+        own = self._connections[source].plugin.schemas.get(seen.entity_type)
+        if own is not None:
+            own.check(seen.data)
+        document = dict(self._router.call(source, "to_canonical", seen=seen))
+        self._schemas[seen.entity_type].check(document)
+        return document
+
+    def fields(self, source: str, seen: ExternalObject) -> Fields | None:
+        """Return the leaves of an answer; one that cannot be read is an unknown outcome."""
+        try:
+            document = self.document(source, seen)
+        except SchemaViolation as error:
+            raise CallFailed(
+                Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read: {error}")
+            ) from error
+        return None if document is None else flatten(SHAPES[seen.entity_type], document)
+
+    def body(
+        self, source: str, kind: IntentKind, entity_type: str, record: Record, changes: Fields
+    ) -> dict[str, Any]:
+        """Return the body of a push, in the integration's own terms."""
+        shape = SHAPES[entity_type]
+        change = Change(
+            kind=kind,
+            entity_type=entity_type,
+            record_id=record.id,
+            patch=merge_patch(shape, changes),
+            document=unflatten(shape, record.fields),
+        )
+        try:
+            return dict(self._router.call(source, "from_canonical", change=change))
+        except Exception as error:
+            raise CallFailed(self._router.classify(source, error)) from error

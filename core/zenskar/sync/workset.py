@@ -1,0 +1,240 @@
+"""The records, mappings and pushes that one transaction decides on.
+
+Loaded under locks, decided on in memory by the kernel one observation after the other, written
+back in sets. Both directions use it, inbound with a batch, outbound with one record.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar import kernel
+from zenskar.db import intents, mappings, records
+from zenskar.ids import is_id, new_id
+from zenskar.kernel import Outcome, Situation, Step
+from zenskar.model.fields import apply
+from zenskar.model.observation import Observation
+from zenskar.model.record import ExternalMapping, Intent, IntentState, MappingState, Record
+from zenskar.plugins.loader import ConfiguredConnection
+
+
+@dataclass(slots=True)
+class Workset:
+    """What is known of some records at one connection, and what has been decided so far."""
+
+    source: ConfiguredConnection
+    entity_type: str
+    records: dict[str, Record] = field(default_factory=dict)
+    mappings: dict[str, ExternalMapping] = field(default_factory=dict)
+    by_record: dict[str, ExternalMapping] = field(default_factory=dict)
+    intents: dict[str, tuple[Intent, ...]] = field(default_factory=dict)
+    _created: set[str] = field(default_factory=set)
+    _changed: set[str] = field(default_factory=set)
+    _mapped: set[str] = field(default_factory=set)
+    _settled: dict[str, IntentState] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The source system."""
+        return self.source.connection.name
+
+    def observe(self, seen: Observation) -> tuple[str | None, Outcome]:
+        """Let the kernel decide on news; return the record's id and the outcome."""
+        situation = self._situation(seen)
+        outcome = kernel.observe(situation, seen, self.source.merge_policy, new_record_id=new_id())
+        record_id = situation.record.id if situation.record else None
+        if outcome.mapping is not None:
+            record_id = outcome.mapping.entity_id or record_id
+            self._map(outcome.mapping)
+        self._change(record_id, outcome)
+        for intent_id in outcome.settled:
+            self.settle(intent_id, IntentState.ANSWERED)
+        return record_id, outcome
+
+    def plan(self, record_id: str) -> Step:
+        """Let the kernel say what to do next for a record."""
+        return kernel.plan(
+            self.planned_situation(record_id), propagate_deletes=self.source.propagate_deletes
+        )
+
+    def planned_situation(self, record_id: str) -> Situation:
+        """Return what is known of a record, for planning."""
+        return Situation(
+            record=self.records.get(record_id),
+            mapping=self.by_record.get(record_id),
+            intents=tuple(i for i in self.intents.get(record_id, ()) if _open(i)),
+        )
+
+    def lose(self, record_id: str, intent_id: str, state: IntentState) -> None:
+        """Note that a push got no answer, or one that is hard to believe: look (rule 6)."""
+        self.settle(intent_id, state)
+        outcome = kernel.lost(self.planned_situation(record_id))
+        if outcome.mapping is not None:
+            self._map(outcome.mapping)
+
+    def detach(self, record_id: str) -> None:
+        """Let go of the external object of a deleted record, and never take it up again."""
+        mapping = self.by_record[record_id]
+        self._map(
+            replace(
+                mapping,
+                state=MappingState.DELETED,
+                detached=True,
+                revision=mapping.revision + 1,
+                fetch_revision=None,
+            )
+        )
+
+    def settle(self, intent_id: str, state: IntentState) -> None:
+        """Note what became of a push."""
+        self._settled[intent_id] = state
+        self.intents = {
+            record_id: tuple(replace(i, state=state) if i.id == intent_id else i for i in known)
+            for record_id, known in self.intents.items()
+        }
+
+    async def flush(self, connection: AsyncConnection) -> None:
+        """Write what has been decided."""
+        entity_type = self.entity_type
+        created = [self.records[i] for i in sorted(self._created)]
+        changed = [self.records[i] for i in sorted(self._changed - self._created)]
+        saved = [self.mappings[i] for i in sorted(self._mapped)]
+        await records.insert(connection, entity_type, created)
+        await records.update(connection, entity_type, changed)
+        await mappings.save(
+            connection, self.name, entity_type, [(m, self._synced_version(m)) for m in saved]
+        )
+        for state in set(self._settled.values()):
+            ids = [i for i, s in self._settled.items() if s is state]
+            await intents.set_state(connection, ids, state)
+        for pending in (self._created, self._changed, self._mapped, self._settled):
+            pending.clear()
+
+    def _situation(self, seen: Observation) -> Situation:
+        mapping = self.mappings.get(seen.external_id)
+        owner = mapping.entity_id if mapping is not None else None
+        record_id = owner or seen.record_id or ""
+        known = self.by_record.get(record_id)
+        rival = known if known and known.active and known.external_id != seen.external_id else None
+        return Situation(
+            record=self.records.get(record_id),
+            mapping=mapping,
+            intents=self.intents.get(record_id, ()),
+            rival=rival,
+        )
+
+    def _map(self, mapping: ExternalMapping) -> None:
+        self.mappings[mapping.external_id] = mapping
+        self._mapped.add(mapping.external_id)
+        if mapping.entity_id is not None:
+            self.by_record[mapping.entity_id] = mapping
+
+    def _change(self, record_id: str | None, outcome: Outcome) -> None:
+        if record_id is None:
+            return
+        if outcome.create_record:
+            self.records[record_id] = Record(record_id, dict(outcome.record_changes))
+            self._created.add(record_id)
+            return
+        if not outcome.record_changes and not outcome.delete_record:
+            return
+        record = self.records[record_id]
+        self.records[record_id] = replace(
+            record,
+            fields=apply(record.fields, outcome.record_changes),
+            version=record.version + 1,
+            deleted=record.deleted or outcome.delete_record,
+        )
+        self._changed.add(record_id)
+
+    def _synced_version(self, mapping: ExternalMapping) -> int | None:
+        record = self.records.get(mapping.entity_id or "")
+        agreed = record is not None and mapping.active and mapping.base == record.fields
+        return record.version if record is not None and agreed else None
+
+
+async def load(
+    connection: AsyncConnection,
+    source: ConfiguredConnection,
+    entity_type: str,
+    *,
+    external_ids: Iterable[str] = (),
+    record_ids: Iterable[str] = (),
+    origins: Iterable[str] = (),
+) -> Workset:
+    """Lock and load all that is known of these external objects and records.
+
+    Always in one order, so that no two transactions wait for each other: first the names of
+    unknown external objects, then the records.
+    """
+    name = source.connection.name
+    work = Workset(source, entity_type)
+    wanted = {i for i in record_ids if is_id(i)}
+    external = set(external_ids)
+    if external:
+        known = await _known(connection, name, entity_type, external)
+        wanted |= {m.entity_id for m in known.values() if m.entity_id is not None}
+    work.records = await records.lock(connection, entity_type, wanted)
+    if external:
+        work.mappings = await mappings.by_external_id(connection, name, entity_type, external)
+    if work.records:
+        work.by_record = await mappings.by_entity_id(connection, name, entity_type, work.records)
+        work.mappings.update({m.external_id: m for m in work.by_record.values()})
+        work.intents = await intents.open_intents(
+            connection,
+            name,
+            entity_type,
+            work.records,
+            origins=origins,
+            key_seconds=_key_seconds(source),
+        )
+    return work
+
+
+async def _known(
+    connection: AsyncConnection, name: str, entity_type: str, external_ids: set[str]
+) -> dict[str, ExternalMapping]:
+    known = await mappings.by_external_id(connection, name, entity_type, external_ids)
+    unknown = external_ids - known.keys()
+    if unknown:
+        await mappings.lock_names(connection, name, entity_type, unknown)
+        # Somebody may have made them while this transaction waited for the names.
+        known |= await mappings.by_external_id(connection, name, entity_type, unknown)
+    return known
+
+
+def describe(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as it goes into the history."""
+    detail: dict[str, Any] = {"verdict": outcome.verdict.value}
+    if outcome.record_changes:
+        detail["changes"] = dict(outcome.record_changes)
+    if outcome.seen_changes and outcome.seen_changes != outcome.record_changes:
+        detail["seen"] = dict(outcome.seen_changes)
+    if outcome.conflicts:
+        detail["conflicts"] = [
+            {
+                "path": c.path,
+                "base": c.base,
+                "internal": c.internal,
+                "external": c.external,
+                "winner": c.winner.value,
+                "policy": c.policy.value,
+            }
+            for c in outcome.conflicts
+        ]
+    if outcome.mapping is not None:
+        detail["revision"] = outcome.mapping.revision
+        if outcome.mapping.fetch_revision is not None:
+            detail["fetch_wanted"] = True
+    return detail
+
+
+def _open(intent: Intent) -> bool:
+    return intent.state in {IntentState.SENT, IntentState.UNKNOWN}
+
+
+def _key_seconds(source: ConfiguredConnection) -> float:
+    lifetime = source.integration.idempotency_key_lifetime
+    return lifetime.total_seconds() if lifetime is not None else 0.0

@@ -1,0 +1,139 @@
+"""Takes inbound events off the bus, a batch in one transaction where that is possible."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from zenskar.bus.port import Bus, Delivery
+from zenskar.db.engine import is_transient
+from zenskar.errors import Unavailable
+from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
+from zenskar.schema_catalog import Schema
+from zenskar.sync.context import SyncContext
+from zenskar.sync.guard import TooManyDeletes
+from zenskar.sync.inbound import InboundSync
+from zenskar.sync.reading import UnreadableMessage, read_envelope
+from zenskar.sync.retry import RetryPolicy
+from zenskar.sync.setbacks import PARKED_SECONDS
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.traces import trace
+from zenskar.worker.loop import run_until
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A delivery and its envelope."""
+
+    delivery: Delivery
+    envelope: Envelope
+
+    @property
+    def source(self) -> str:
+        """The source system."""
+        return str(self.envelope.data["source_system"])
+
+
+class InboundSyncWorker:
+    """Consumes `sync.inbound`."""
+
+    def __init__(
+        self,
+        context: SyncContext,
+        bus: Bus,
+        sync: InboundSync,
+        event_schema: Schema,
+        retry: RetryPolicy,
+        *,
+        batch: int,
+    ) -> None:
+        self._context = context
+        self._bus = bus
+        self._sync = sync
+        self._event_schema = event_schema
+        self._retry = retry
+        self._batch = batch
+        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Consume until told to stop; what has been taken is finished."""
+        await run_until(stopping, "inbound", self.turn)
+
+    async def turn(self) -> None:
+        """Take one batch and work it off."""
+        deliveries = await self._bus.receive(INBOUND, self._batch, exclusive_keys=False)
+        readable = await self._read(deliveries)
+        if not readable:
+            return
+        open_sources = set(self._context.router.sources) - await self._sync.parked()
+        ready = [r for r in readable if r.source in open_sources]
+        await self._park([r for r in readable if r.source not in open_sources])
+        if ready:
+            await self._apply(ready)
+
+    async def _park(self, waiting: Sequence[_Read]) -> None:
+        """Keep what nobody owns, or what a guard holds back, until that has changed."""
+        if waiting:
+            await self._sync.park([one.envelope for one in waiting])
+            deliveries = [one.delivery for one in waiting]
+            await self._bus.defer(deliveries, PARKED_SECONDS, attempted=False)
+
+    async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read]:
+        readable: list[_Read] = []
+        for delivery in deliveries:
+            try:
+                envelope = read_envelope(delivery.value, self._event_schema)
+                readable.append(_Read(delivery, envelope))
+            except UnreadableMessage as error:
+                await self._sync.bury(delivery.key, delivery.value, str(error))
+                await self._bus.done([delivery])
+        return readable
+
+    async def _apply(self, batch: Sequence[_Read]) -> None:
+        try:
+            await self._apply_together(batch)
+        except Unavailable:
+            raise
+        except TooManyDeletes as error:
+            await self._sync.trip(error.source, str(error))
+            await self._bus.defer([one.delivery for one in batch], 0, attempted=False)
+        except Exception:
+            # One bad event must not hold up the others, so each gets a transaction of its own.
+            for one in batch:
+                await self._apply_alone(one)
+
+    async def _apply_together(self, batch: Sequence[_Read]) -> None:
+        await self._context.passing("inbound.claimed")
+        _, followed = await self._sync.apply([one.envelope for one in batch])
+        await self._context.passing("inbound.applied")
+        if followed:
+            self._context.wake(OUTBOUND)
+        await self._bus.done([one.delivery for one in batch])
+        now = datetime.now(UTC)
+        for one in batch:
+            waited = (now - datetime.fromisoformat(one.envelope.time)).total_seconds()
+            self._context.metrics.inbound_seconds.labels(one.source).observe(max(0.0, waited))
+
+    async def _apply_alone(self, one: _Read) -> None:
+        try:
+            await self._apply_together([one])
+        except Unavailable:
+            raise
+        except Exception as error:
+            await self._set_back(one, error)
+
+    async def _set_back(self, one: _Read, error: Exception) -> None:
+        """What the database may take later is tried again; the rest is a bug, and dead."""
+        kind = type(error).__name__
+        _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(error))
+        attempts = one.delivery.attempts
+        if is_transient(error) and not self._retry.used_up(attempts):
+            delay = self._retry.delay(attempts, self._dice)
+            await self._sync.retry_later(one.envelope, "transient", kind, delay)
+            await self._bus.defer([one.delivery], delay)
+            return
+        await self._sync.give_up(one.envelope, "bug", f"{kind} while it was applied")
+        await self._bus.done([one.delivery])

@@ -1,0 +1,41 @@
+"""What every consumer does when a part that it needs is away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from zenskar.errors import Unavailable
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.traces import trace
+
+_log = get_logger(__name__)
+_FIRST_SECONDS, _MOST_SECONDS = 0.2, 5.0
+
+
+async def run_until(
+    stopping: asyncio.Event, name: str, turn: Callable[[], Awaitable[None]]
+) -> None:
+    """Take turns until told to stop; back off while the database or the bus is away.
+
+    A turn that fails in a way nobody foresaw is logged and tried again: a consumer that dies
+    silently would be found months later.
+    """
+    pause = _FIRST_SECONDS
+    while not stopping.is_set():
+        try:
+            await turn()
+            pause = _FIRST_SECONDS
+        except Unavailable as error:
+            _log.warning("consumer_waits", consumer=name, reason=str(error), seconds=pause)
+            await _sleep(stopping, pause)
+            pause = min(_MOST_SECONDS, pause * 2)
+        except Exception as error:
+            _log.error("consumer_failed", consumer=name, trace=trace(error))
+            await _sleep(stopping, pause)
+            pause = min(_MOST_SECONDS, pause * 2)
+
+
+async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,97 @@
+"""Takes outbound messages off the bus, many records at once, each record's one after another."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from zenskar.bus.port import Bus, Delivery
+from zenskar.errors import Unavailable
+from zenskar.model.envelope import OUTBOUND
+from zenskar.schema_catalog import Schema
+from zenskar.sync.context import SyncContext
+from zenskar.sync.outbound import OutboundSync
+from zenskar.sync.reading import UnreadableMessage, read_envelope
+from zenskar.sync.tasks import Later
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.traces import trace
+from zenskar.worker.loop import run_until
+
+_FAILED_SECONDS = 5.0
+_log = get_logger(__name__)
+
+
+class OutboundSyncWorker:
+    """Consumes `sync.outbound`."""
+
+    def __init__(
+        self,
+        context: SyncContext,
+        bus: Bus,
+        sync: OutboundSync,
+        event_schema: Schema,
+        *,
+        concurrency: int,
+    ) -> None:
+        self._context = context
+        self._bus = bus
+        self._sync = sync
+        self._event_schema = event_schema
+        self._concurrency = concurrency
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Consume until told to stop, then finish the calls that are under way."""
+        try:
+            await run_until(stopping, "outbound", self.turn)
+            if self._running:
+                await asyncio.wait(self._running)
+        finally:
+            await self._cut_off()
+
+    async def turn(self) -> None:
+        """Take as many messages as there are free lanes, and start on them."""
+        while len(self._running) >= self._concurrency:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        free = self._concurrency - len(self._running)
+        for delivery in await self._bus.receive(OUTBOUND, free, exclusive_keys=True):
+            self._start(self._work_off(delivery))
+
+    async def _cut_off(self) -> None:
+        """What is under way when the grace period ends is resolved by whoever takes it next."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _work_off(self, delivery: Delivery) -> None:
+        try:
+            await self._process(delivery)
+        except Unavailable as error:
+            # Its claim runs out by itself, and whoever takes it then resolves the open push.
+            _log.warning("outbound_interrupted", reason=str(error))
+        except Exception as error:
+            _log.error("outbound_failed", trace=trace(error))
+            await self._bus.defer([delivery], _FAILED_SECONDS)
+
+    async def _process(self, delivery: Delivery) -> None:
+        try:
+            envelope = read_envelope(delivery.value, self._event_schema)
+        except UnreadableMessage as error:
+            await self._sync.bury(delivery.key, delivery.value, str(error))
+            await self._bus.done([delivery])
+            return
+        structlog.contextvars.bind_contextvars(correlation_id=envelope.correlation_id)
+        await self._context.passing("outbound.claimed")
+        result = await self._sync.process(envelope)
+        await self._context.passing("outbound.decided")
+        if isinstance(result, Later):
+            await self._bus.defer([delivery], result.seconds)
+        else:
+            await self._bus.done([delivery])

@@ -1,0 +1,90 @@
+"""Periodic work, done by one worker of all that have this role."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from zenskar.db import connections, schedules
+from zenskar.db.engine import in_transaction
+from zenskar.model.envelope import INBOUND, OUTBOUND
+from zenskar.sync.breaker import OUTAGE, Breaker
+from zenskar.sync.context import SyncContext
+from zenskar.sync.sweep import MissedSweep
+from zenskar.telemetry.logs import get_logger
+from zenskar.worker.loop import run_until
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to do every so often, with the state that the last run left."""
+
+    name: str
+    every_seconds: float
+    run: Callable[[Any], Awaitable[None]]
+
+
+class Scheduler:
+    """Runs the jobs that are due."""
+
+    def __init__(
+        self,
+        context: SyncContext,
+        breaker: Breaker,
+        sweep: MissedSweep,
+        *,
+        probe_seconds: float,
+        sweep_seconds: float,
+    ) -> None:
+        self._context = context
+        self._breaker = breaker
+        self._jobs = (
+            Job("probe_outages", probe_seconds, self._probe_outages),
+            *(
+                Job(sweep.schedule(source), sweep_seconds, partial(sweep.run, source))
+                for source in context.connections
+            ),
+        )
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until told to stop; a job that takes long holds up no other."""
+        await asyncio.gather(*(self._repeat(job, stopping) for job in self._jobs))
+
+    async def _repeat(self, job: Job, stopping: asyncio.Event) -> None:
+        async def turn() -> None:
+            await self._run_if_due(job)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), job.every_seconds)
+
+        await run_until(stopping, job.name, turn)
+
+    async def run_due(self) -> None:
+        """Run every job whose time has come and that nobody else runs."""
+        for job in self._jobs:
+            await self._run_if_due(job)
+
+    async def _run_if_due(self, job: Job) -> None:
+        state = await in_transaction(
+            self._context.engine, lambda c: schedules.take(c, job.name, job.every_seconds)
+        )
+        if state is not None:
+            await job.run(state)
+
+    async def _probe_outages(self, _state: Any) -> None:
+        """Resume a connection that an outage paused, once its external system answers again."""
+        states = await in_transaction(self._context.engine, connections.states)
+        for name, state in states.items():
+            away = state.paused and state.reason == OUTAGE and name in self._context.connections
+            if away and await self._breaker.healthy(name):
+                await self._resume(name)
+
+    async def _resume(self, name: str) -> None:
+        self._breaker.succeeded(name)
+        await in_transaction(self._context.engine, lambda c: connections.resume(c, name))
+        for topic in (OUTBOUND, INBOUND):
+            self._context.wake(topic)
+        _log.info("connection_resumed", source=name)

@@ -1,0 +1,83 @@
+"""One worker process: its consumers and its sign of life."""
+
+import asyncio
+from collections.abc import Collection
+from contextlib import suppress
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zenskar.db import workers
+from zenskar.db.engine import in_transaction
+from zenskar.errors import Unavailable
+from zenskar.ids import new_id
+from zenskar.telemetry.logs import get_logger
+from zenskar.worker.inbound import InboundSyncWorker
+from zenskar.worker.outbound import OutboundSyncWorker
+from zenskar.worker.scheduler import Scheduler
+
+ROLES = ("relay", "inbound", "outbound", "scheduler")
+_BEAT_SECONDS = 5.0
+_log = get_logger(__name__)
+
+
+class WorkerService:
+    """Runs the consumers of its roles until it is stopped."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        inbound: InboundSyncWorker,
+        outbound: OutboundSyncWorker,
+        scheduler: Scheduler,
+        *,
+        roles: Collection[str] = ROLES,
+        grace_seconds: float,
+    ) -> None:
+        self._engine = engine
+        self._consumers: dict[str, InboundSyncWorker | OutboundSyncWorker | Scheduler] = {
+            "inbound": inbound,
+            "outbound": outbound,
+            "scheduler": scheduler,
+        }
+        self._roles = tuple(roles)
+        self._grace_seconds = grace_seconds
+        self._id = new_id()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until told to stop; what outlasts the grace period is cut off and redelivered."""
+        await self._beat_once()
+        beat = asyncio.create_task(self._beat(), name="heartbeat")
+        tasks = [
+            asyncio.create_task(consumer.run(stopping), name=role)
+            for role, consumer in self._consumers.items()
+            if role in self._roles
+        ]
+        _log.info("worker_started", roles=list(self._roles))
+        try:
+            await stopping.wait()
+            await self._drain(tasks)
+        finally:
+            for task in (beat, *tasks):
+                task.cancel()
+            await asyncio.gather(beat, *tasks, return_exceptions=True)
+        with suppress(Unavailable):
+            await in_transaction(self._engine, lambda c: workers.leave(c, self._id))
+        _log.info("worker_stopped")
+
+    async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=self._grace_seconds)
+        if late:
+            _log.warning("worker_cut_off", consumers=[task.get_name() for task in late])
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            await self._beat_once()
+
+    async def _beat_once(self) -> None:
+        try:
+            await in_transaction(self._engine, lambda c: workers.beat(c, self._id, self._roles))
+        except Unavailable as error:
+            _log.warning("heartbeat_missed", reason=str(error))

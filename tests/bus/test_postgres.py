@@ -1,0 +1,112 @@
+"""The bus on PostgreSQL delivers at least once, in one place at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from zenskar.bus.postgres import PostgresBus
+from zenskar.bus.wakeup import Wakeup
+from zenskar.db.outbox import OutboxMessage
+from zenskar.model.envelope import OUTBOUND, Envelope
+
+
+def message(number: int, key: str | None = None) -> OutboxMessage:
+    envelope = Envelope(str(number), "test", "t", "s", "2026-01-01T00:00:00Z", {}, "c")
+    return OutboxMessage(OUTBOUND, key or f"customer:{number}", "fake", envelope)
+
+
+@asynccontextmanager
+async def open_bus(engine: AsyncEngine, url: str, poll: float = 0.2) -> AsyncIterator[PostgresBus]:
+    bus = PostgresBus(engine, Wakeup(url), poll_seconds=poll, lease_seconds=60)
+    await bus.start()
+    try:
+        yield bus
+    finally:
+        await bus.stop()
+
+
+@pytest.fixture
+async def bus(engine: AsyncEngine, database_url: str) -> AsyncIterator[PostgresBus]:
+    async with open_bus(engine, database_url) as bus:
+        yield bus
+
+
+async def receive(bus: PostgresBus, most: int = 10, *, exclusive: bool = True) -> list[str]:
+    deliveries = await bus.receive(OUTBOUND, most, exclusive_keys=exclusive)
+    return [delivery.key for delivery in deliveries]
+
+
+async def test_messages_come_in_the_order_they_were_published(bus: PostgresBus) -> None:
+    await bus.publish([message(n) for n in range(5)])
+    assert await receive(bus) == [f"customer:{n}" for n in range(5)]
+
+
+async def test_a_message_that_is_held_is_not_delivered_again(bus: PostgresBus) -> None:
+    await bus.publish([message(1)])
+    assert await receive(bus) == ["customer:1"]
+    assert await receive(bus) == []
+
+
+async def test_a_message_that_is_done_is_gone(bus: PostgresBus) -> None:
+    await bus.publish([message(1)])
+    await bus.done(await bus.receive(OUTBOUND, 1, exclusive_keys=True))
+    assert await bus.depth() == {}
+
+
+async def test_two_buses_share_the_messages(
+    bus: PostgresBus, engine: AsyncEngine, database_url: str
+) -> None:
+    async with open_bus(engine, database_url) as other:
+        await bus.publish([message(n) for n in range(40)])
+        received = await asyncio.gather(*(receive(b, 10) for b in (bus, other) * 2))
+        keys = [key for part in received for key in part]
+        assert sorted(keys) == sorted({f"customer:{n}" for n in range(40)})
+
+
+async def test_a_key_that_is_held_holds_back_its_next_message(bus: PostgresBus) -> None:
+    await bus.publish([message(1, "customer:a")])
+    first = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
+    await bus.publish([message(2, "customer:a"), message(3, "customer:b")])
+    assert await receive(bus) == ["customer:b"]
+    await bus.done(first)
+    assert await receive(bus) == ["customer:a"]
+
+
+async def test_a_deferred_message_comes_back(bus: PostgresBus) -> None:
+    await bus.publish([message(1)])
+    await bus.defer(await bus.receive(OUTBOUND, 1, exclusive_keys=True), 0.05)
+    async with asyncio.timeout(5):
+        while not (again := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
+            pass
+    assert again[0].attempts == 2
+
+
+async def test_what_a_stopped_bus_held_is_delivered_to_another(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    async with open_bus(engine, database_url) as stopped:
+        await stopped.publish([message(1)])
+        assert await receive(stopped) == ["customer:1"]
+    async with open_bus(engine, database_url) as other:
+        assert await receive(other) == ["customer:1"]
+
+
+async def test_a_waiting_receiver_is_woken_from_another_process(
+    bus: PostgresBus, engine: AsyncEngine, database_url: str
+) -> None:
+    """The poll is far longer than the deadline, so only NOTIFY can bring the message in time."""
+    async with open_bus(engine, database_url, poll=60) as other, asyncio.timeout(10):
+        await other.publish([message(0)])
+        await other.done(await other.receive(OUTBOUND, 1, exclusive_keys=True))
+
+        async def wait_for_it() -> str:
+            while not (keys := await receive(other)):
+                pass
+            return keys[0]
+
+        waiting = asyncio.create_task(wait_for_it())
+        await asyncio.sleep(0)
+        await bus.publish([message(7)])
+        assert await waiting == "customer:7"

@@ -1,0 +1,48 @@
+"""Fixtures of all tests: a real PostgreSQL, and a database of its own for each test."""
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that `tests.support` can be imported
+
+from zenskar.db.engine import create_engine
+
+from tests.support import postgres
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the workers of one session share one server."""
+    if not hasattr(config, "workerinput"):
+        postgres.prepare_session()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what the tests have started."""
+    if not hasattr(config, "workerinput"):
+        postgres.finish_session()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """Return the URL of a running PostgreSQL; use `database_url` unless it is about the server."""
+    return postgres.server_url()
+
+
+@pytest.fixture
+def database_url(postgres_server: str) -> Iterator[str]:
+    """Yield the URL of a fresh, migrated database."""
+    with postgres.new_database(postgres_server) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """Yield an engine on a fresh, migrated database."""
+    engine = create_engine(database_url, pool_size=5)
+    yield engine
+    await engine.dispose()

@@ -1,0 +1,191 @@
+"""What happens in one world: a list of acts, drawn from a seed and replayed as it is."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from zenskar.errors import NotFound
+from zenskar_stripe.sandbox import Fault, FaultKind
+
+from tests.simulation.workers import POINTS
+from tests.simulation.world import World
+
+FIELDS = ("name", "phone", "metadata")
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing to do. `who` picks a customer, `what` a field, a fault or a point."""
+
+    kind: str
+    who: int = 0
+    what: str = ""
+    value: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Written:
+    """A value that somebody wrote, and that must not be lost without a trace."""
+
+    value: str
+    side: str
+
+
+@dataclass
+class Memory:
+    """Who was made, and what was written."""
+
+    local: list[str] = field(default_factory=list)
+    external: list[str] = field(default_factory=list)
+    written: list[Written] = field(default_factory=list)
+    faults: int = 0
+
+
+_FAULTS: dict[str, dict[str, Any]] = {
+    "rate_limited": {"kind": FaultKind.RATE_LIMITED},
+    "error": {"kind": FaultKind.SERVER_ERROR, "method": "POST"},
+    "error_after": {"kind": FaultKind.SERVER_ERROR, "method": "POST", "effect": True},
+    "drop_answer": {"kind": FaultKind.DROP_ANSWER, "method": "POST"},
+    "drop_request": {"kind": FaultKind.DROP_REQUEST, "method": "POST"},
+    "zombie": {"kind": FaultKind.ZOMBIE, "method": "POST", "delay_seconds": 0.2},
+    "late_zombie": {"kind": FaultKind.ZOMBIE, "method": "POST", "delay_seconds": 0.9},
+    "truncate": {"kind": FaultKind.TRUNCATE},
+    "slow": {"kind": FaultKind.DELAY, "delay_seconds": 0.2},
+    "too_slow": {"kind": FaultKind.DELAY, "delay_seconds": 0.8},
+    "webhook_delay": {"kind": FaultKind.WEBHOOK_DELAY, "delay_seconds": 0.3},
+    "webhook_duplicate": {"kind": FaultKind.WEBHOOK_DUPLICATE, "copies": 3},
+    "webhook_reorder": {"kind": FaultKind.WEBHOOK_REORDER, "size": 2},
+    "webhook_drop": {"kind": FaultKind.WEBHOOK_DROP, "attempts": 3},
+}
+
+_WEIGHTS = {
+    "create": 3,
+    "create_outside": 2,
+    "edit": 6,
+    "edit_outside": 6,
+    "delete": 1,
+    "delete_outside": 1,
+    "tick": 2,
+    "rest": 5,
+    "fault": 6,
+    "kill": 3,
+}
+
+
+def draw(seed: int) -> list[Act]:
+    """Draw a story."""
+    dice = random.Random(seed)
+    kinds, weights = list(_WEIGHTS), list(_WEIGHTS.values())
+    picked = dice.choices(kinds, weights, k=dice.randint(5, 16))
+    first = dice.choice(["create", "create_outside"])
+    return [_act(kind, number, dice) for number, kind in enumerate([first, *picked])]
+
+
+def _act(kind: str, number: int, dice: random.Random) -> Act:
+    what = {
+        "edit": FIELDS,
+        "edit_outside": FIELDS,
+        "fault": tuple(_FAULTS),
+        "kill": POINTS,
+    }.get(kind, ("",))
+    return Act(
+        kind=kind,
+        who=dice.randrange(100),
+        what=dice.choice(what),
+        value=f"v{number}",
+        seconds=dice.choice([0.0, 0.005, 0.02, 0.1, 0.5]),
+    )
+
+
+async def perform(world: World, act: Act, memory: Memory) -> None:
+    """Do one act; what cannot be done at this moment is left out."""
+    await world.replace_killed()
+    await _ACTS[act.kind](world, act, memory)
+
+
+def change(act: Act) -> dict[str, Any]:
+    """Return what an edit writes."""
+    return {"metadata": {"k": act.value}} if act.what == "metadata" else {act.what: act.value}
+
+
+async def _create(world: World, act: Act, memory: Memory) -> None:
+    body = {"name": act.value, "email": f"{act.value}@example.com"}
+    created = await world.runtime.customers.create(body, correlation_id="simulation")
+    memory.local.append(str(created.view["id"]))
+
+
+async def _create_outside(world: World, act: Act, memory: Memory) -> None:
+    created = world.sandbox.dashboard.create({"name": act.value})
+    memory.external.append(str(created["id"]))
+
+
+async def _edit(world: World, act: Act, memory: Memory) -> None:
+    known = [row["id"] for row in await world.rows("SELECT CAST(id AS text) AS id FROM customers")]
+    if known:
+        record_id = sorted(known)[act.who % len(known)]
+        try:
+            await world.runtime.customers.patch(record_id, change(act), correlation_id="simulation")
+            memory.written.append(Written(act.value, "internal"))
+        except NotFound:
+            return
+
+
+async def _edit_outside(world: World, act: Act, memory: Memory) -> None:
+    external_id = await _anybody_outside(world, act)
+    if external_id is not None:
+        world.sandbox.dashboard.update(external_id, change(act))
+        memory.written.append(Written(act.value, "external"))
+
+
+async def _delete(world: World, act: Act, _memory: Memory) -> None:
+    known = [row["id"] for row in await world.rows("SELECT CAST(id AS text) AS id FROM customers")]
+    if known:
+        record_id = sorted(known)[act.who % len(known)]
+        try:
+            await world.runtime.customers.delete(record_id, correlation_id="simulation")
+        except NotFound:
+            return
+
+
+async def _delete_outside(world: World, act: Act, _memory: Memory) -> None:
+    external_id = await _anybody_outside(world, act)
+    if external_id is not None:
+        world.sandbox.dashboard.delete(external_id)
+
+
+async def _tick(world: World, act: Act, _memory: Memory) -> None:
+    world.clock.tick(0.3 + act.seconds)
+
+
+async def _rest(_world: World, act: Act, _memory: Memory) -> None:
+    await asyncio.sleep(act.seconds)
+
+
+async def _fault(world: World, act: Act, memory: Memory) -> None:
+    world.sandbox.faults.add(Fault(**_FAULTS[act.what]))
+    memory.faults += 1
+
+
+async def _kill(world: World, act: Act, _memory: Memory) -> None:
+    world.workers[act.who % len(world.workers)].kill_at(act.what)
+
+
+async def _anybody_outside(world: World, act: Act) -> str | None:
+    alive = sorted(str(seen["id"]) for seen in world.sandbox.dashboard.living())
+    return alive[act.who % len(alive)] if alive else None
+
+
+_ACTS = {
+    "create": _create,
+    "create_outside": _create_outside,
+    "edit": _edit,
+    "edit_outside": _edit_outside,
+    "delete": _delete,
+    "delete_outside": _delete_outside,
+    "tick": _tick,
+    "rest": _rest,
+    "fault": _fault,
+    "kill": _kill,
+}

@@ -1,0 +1,94 @@
+"""The HTTP API on a whole runtime with fake external systems."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import ClientResponse, ClientSession
+from zenskar.api.app import create_app
+from zenskar.api.health import SystemHealth
+from zenskar.api.server import serve
+from zenskar.api.services import ApiServices
+from zenskar.runtime import Runtime
+
+from tests.support.flow import Flow, open_flow
+
+ADA = {"name": "Ada", "email": "ada@example.com"}
+UNKNOWN_ID = "0198f7a4-0000-7000-8000-000000000000"
+
+
+@dataclass
+class Api:
+    """A client of an API, and what the API works on."""
+
+    client: ClientSession
+    services: ApiServices
+    flow: Flow
+
+    async def create(self, **document: Any) -> dict[str, Any]:
+        """Make a customer over HTTP."""
+        response = await self.client.post("/customers", json={**ADA, **document})
+        return await body_of(response, 201)
+
+    async def webhook(
+        self, body: Any, source: str = "fake", signature: str = "good"
+    ) -> ClientResponse:
+        """Send a webhook."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"X-Signature": signature, "Content-Type": "application/json"}
+        return await self.client.post(f"/webhooks/{source}", data=data, headers=headers)
+
+
+@asynccontextmanager
+async def open_api(
+    database_url: str, *sources: str, working: bool = False, **settings: Any
+) -> AsyncIterator[Api]:
+    """Open the API without authentication unless the settings say otherwise."""
+    chosen = {"auth": "off"} | settings
+    async with open_flow(database_url, *sources, working=working, **chosen) as flow:
+        services = services_of(flow.runtime)
+        served = serve(create_app(services), "127.0.0.1", 0, services.settings)
+        async with served as address, ClientSession(address) as client:
+            yield Api(client, services, flow)
+
+
+def services_of(runtime: Runtime) -> ApiServices:
+    """Return what the API needs of a runtime."""
+    return ApiServices(
+        settings=runtime.settings,
+        engine=runtime.engine,
+        customers=runtime.customers,
+        ingress=runtime.ingress,
+        replay=runtime.replay,
+        router=runtime.router,
+        schemas=runtime.schemas,
+        metrics=runtime.metrics,
+        health=SystemHealth(runtime.engine, runtime.bus),
+        wake=runtime.bus.wake,
+    )
+
+
+async def body_of(response: ClientResponse, status: int) -> dict[str, Any]:
+    """Return a JSON body after a look at the status."""
+    text = await response.text()
+    assert response.status == status, text
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+async def problem_of(response: ClientResponse, status: int) -> dict[str, Any]:
+    """Return a problem after a look at its form."""
+    problem = await body_of(response, status)
+    assert response.content_type == "application/problem+json"
+    assert {"type", "title", "status", "detail"} <= problem.keys()
+    assert problem["status"] == status
+    return problem
+
+
+def event(name: str = "evt_1", kind: str = "customer.created", **values: Any) -> dict[str, Any]:
+    """Return the body of a webhook of the fake system."""
+    seen = {"id": "obj_1", "name": "Ada", "email": "ada@example.com", **values}
+    return {"id": name, "type": kind, "at": int(time.time()), "key": None, "object": seen}

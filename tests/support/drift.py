@@ -1,0 +1,61 @@
+"""Two sides that differ, for the tests of what finds and mends that."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import text
+
+from tests.support.fake import FakeSystem
+from tests.support.flow import Flow, open_flow, running_worker
+from zenskar.sync.bulk import Bulk
+from zenskar.sync.report import Report
+
+
+def bulk(flow: Flow) -> Bulk:
+    runtime = flow.runtime
+    return Bulk(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
+
+
+async def reconcile(flow: Flow, settle_seconds: float = 0.0, **options: Any) -> Report:
+    reconciler = bulk(flow).reconciler(settle_seconds=settle_seconds, wait_seconds=10)
+    return await reconciler.run("fake", "customer", **options)
+
+
+async def execute(flow: Flow, statement: str, **values: Any) -> None:
+    async with flow.runtime.engine.begin() as connection:
+        await connection.execute(text(statement), values)
+
+
+@asynccontextmanager
+async def synced(
+    database_url: str, count: int, **settings: Any
+) -> AsyncIterator[tuple[Flow, FakeSystem]]:
+    """Yield a flow whose two sides hold the same objects, and whose worker has stopped.
+
+    Each object was taken in so long ago that a look of today is news.
+    """
+    async with open_flow(database_url, working=False, **settings) as flow:
+        system = flow.systems["fake"]
+        for number in range(count):
+            system.create(name=f"Customer {number}")
+        async with running_worker(flow.runtime):
+            await flow.deliver()
+        await execute(
+            flow,
+            "UPDATE external_mappings SET asof_low = asof_low - 3600000000,"
+            " asof_high = asof_high - 3600000000",
+        )
+        system.webhooks.clear()
+        yield flow, system
+
+
+async def lose_what_waits(flow: Flow) -> None:
+    """Let messages get lost, as after a database that was restored from an old backup."""
+    await execute(flow, "DELETE FROM outbox")
+    await execute(flow, "UPDATE sync_events SET status = 'dead' WHERE status = 'pending'")
+
+
+async def names(flow: Flow) -> list[str]:
+    rows = await flow.rows("SELECT name FROM customers WHERE deleted_at IS NULL ORDER BY name")
+    return [row["name"] for row in rows]

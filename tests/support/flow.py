@@ -1,0 +1,112 @@
+"""A whole runtime with fake external systems, for tests that follow a customer both ways."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from zenskar.plugins.loader import Plugin
+from zenskar.runtime import Runtime, open_runtime
+from zenskar.settings import load
+
+from tests.support.fake import FakeSystem, fake_class
+
+DEADLINE_SECONDS = 20.0
+
+
+@dataclass
+class Flow:
+    """A runtime whose worker runs, and the systems at its connections by name."""
+
+    runtime: Runtime
+    systems: Mapping[str, FakeSystem]
+
+    async def create(self, **document: Any) -> str:
+        body = {"name": "Ada", "email": "ada@example.com", **document}
+        result = await self.runtime.customers.create(body, correlation_id="test")
+        return str(result.view["id"])
+
+    async def deliver(self, source: str = "fake") -> None:
+        """Hand every webhook that waits to the ingress, in its order."""
+        waiting = self.systems[source].webhooks
+        while waiting:
+            await self.runtime.ingress.accept(source, waiting.pop(0), "test")
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until nothing is left to do."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await self.scalar(
+                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM sync_events"
+                " WHERE status IN ('pending', 'processing', 'retrying'))"
+            ):
+                await asyncio.sleep(0.005)
+
+    async def scalar(self, query: str, **values: Any) -> Any:
+        async with self.runtime.engine.connect() as connection:
+            return await connection.scalar(text(query), values)
+
+    async def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
+        async with self.runtime.engine.connect() as connection:
+            return [dict(row) for row in (await connection.execute(text(query), values)).mappings()]
+
+    async def record(self, record_id: str) -> dict[str, Any]:
+        (row,) = await self.rows("SELECT * FROM customers WHERE id = :id", id=record_id)
+        return row
+
+    async def mapping(self, record_id: str, source: str = "fake") -> dict[str, Any]:
+        (row,) = await self.rows(
+            "SELECT * FROM external_mappings WHERE entity_id = :id AND source_system = :source",
+            id=record_id,
+            source=source,
+        )
+        return row
+
+    async def events(self, direction: str) -> list[dict[str, Any]]:
+        return await self.rows(
+            "SELECT * FROM sync_events WHERE direction = :direction ORDER BY id",
+            direction=direction,
+        )
+
+
+@asynccontextmanager
+async def open_flow(
+    database_url: str,
+    *sources: str,
+    working: bool = True,
+    **settings: Any,
+) -> AsyncIterator[Flow]:
+    """Open a runtime with a fake system at each connection; `fake` alone by default."""
+    systems = {name: FakeSystem() for name in sources or ("fake",)}
+    plugins = {
+        name: Plugin(name, f"test-{name}", "1", fake_class(system))
+        for name, system in systems.items()
+    }
+    defaults = {
+        "database_url": database_url,
+        "retry_base_seconds": 0.01,
+        "retry_max_seconds": 0.05,
+        "poll_seconds": 0.2,
+    }
+    loaded = load({}, **(defaults | settings))
+    async with open_runtime(loaded, {}, plugins=plugins) as runtime:
+        flow = Flow(runtime, systems)
+        if not working:
+            yield flow
+            return
+        async with running_worker(runtime):
+            yield flow
+
+
+@asynccontextmanager
+async def running_worker(runtime: Runtime) -> AsyncIterator[None]:
+    """Run a worker of this runtime meanwhile."""
+    stopping = asyncio.Event()
+    worker = asyncio.create_task(runtime.worker().run(stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await worker

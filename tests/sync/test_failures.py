@@ -1,0 +1,284 @@
+"""Each class of failure has its own recovery; nothing is lost and nothing is made twice."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from zenskar import FailureKind, IntentKind, Push
+
+from tests.support.fake import FakeError, FakeSystem
+from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
+
+
+def fail(kind: FailureKind, times: int = 1) -> Callable[[Push], None]:
+    """Return a hook that fails that often and then no more."""
+    left = iter(range(times))
+
+    def hook(_push: Push) -> None:
+        if next(left, None) is not None:
+            raise FakeError(kind)
+
+    return hook
+
+
+async def wait_for(flow: Flow, query: str) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not await flow.scalar(query):
+            await asyncio.sleep(0.005)
+
+
+def only(system: FakeSystem) -> dict[str, object]:
+    (seen,) = system.objects.values()
+    assert seen is not None
+    return seen
+
+
+@pytest.mark.parametrize("kind", [FailureKind.TRANSIENT, FailureKind.UNKNOWN_OUTCOME])
+async def test_a_create_without_an_answer_is_repeated_with_its_key(
+    database_url: str, kind: FailureKind
+) -> None:
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        system.after = fail(kind)
+        await flow.create()
+        await flow.settle()
+        first, second = system.pushes(IntentKind.CREATE)
+        assert first.idempotency_key == second.idempotency_key
+        assert first.body == second.body
+        assert only(system)["name"] == "Ada"
+        (event,) = await flow.events("outbound")
+        assert (event["status"], event["attempts"]) == ("succeeded", 1)
+
+
+async def test_a_failure_that_is_replayed_for_ever_is_looked_up(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        keys: list[str] = []
+
+        def fail_by_key(push: Push) -> None:
+            if keys and push.idempotency_key not in keys:
+                return
+            replayed = push.idempotency_key in keys
+            keys.append(push.idempotency_key)
+            raise FakeError(FailureKind.UNKNOWN_OUTCOME, replayed=replayed)
+
+        system.before = fail_by_key
+        await flow.create()
+        await flow.settle()
+        assert [push.idempotency_key for push in system.calls[:2]] == keys
+        assert len(system.calls) == 3
+        assert only(system)["name"] == "Ada"
+
+
+async def test_an_update_without_an_answer_gives_way_to_a_look(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        record_id = await flow.create()
+        await flow.settle()
+        system.before = fail(FailureKind.UNKNOWN_OUTCOME)
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
+        await flow.settle()
+        assert len(system.fetches) == 1
+        assert only(system)["name"] == "Eve"
+
+
+async def test_a_lost_answer_of_an_update_that_landed_is_not_repeated(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        record_id = await flow.create()
+        await flow.settle()
+        system.after = fail(FailureKind.UNKNOWN_OUTCOME)
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
+        await flow.settle()
+        assert len(system.pushes(IntentKind.UPDATE)) == 1
+        assert only(system)["name"] == "Eve"
+
+
+async def test_a_rejected_push_is_dead_at_once_and_a_newer_change_goes_on(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        system.before = fail(FailureKind.REJECTED)
+        record_id = await flow.create(name="Bad")
+        await flow.settle()
+        (event,) = await flow.events("outbound")
+        assert (event["status"], event["error_kind"]) == ("dead", "rejected")
+        await flow.runtime.customers.patch(record_id, {"name": "Good"}, correlation_id="test")
+        await flow.settle()
+        assert only(system)["name"] == "Good"
+
+
+async def test_attempts_that_are_used_up_make_a_dead_letter(database_url: str) -> None:
+    async with open_flow(database_url, retry_max_attempts=3) as flow:
+        flow.systems["fake"].before = fail(FailureKind.TRANSIENT, times=99)
+        await flow.create()
+        await flow.settle()
+        (event,) = await flow.events("outbound")
+        assert (event["status"], event["attempts"]) == ("dead", 3)
+        history = await flow.rows(
+            "SELECT status FROM sync_event_history WHERE event_id = :id ORDER BY id",
+            id=event["id"],
+        )
+        assert [row["status"] for row in history].count("retrying") == 2
+
+
+async def test_a_failing_record_does_not_hold_up_others(database_url: str) -> None:
+    async with open_flow(database_url, retry_max_attempts=50) as flow:
+
+        def fail_bob(push: Push) -> None:
+            if push.body["name"] == "Bob":
+                raise FakeError(FailureKind.TRANSIENT)
+
+        flow.systems["fake"].before = fail_bob
+        await flow.create(name="Bob")
+        await flow.create(name="Ada")
+        await wait_for(flow, "SELECT true FROM sync_events WHERE status = 'succeeded'")
+        assert only(flow.systems["fake"])["name"] == "Ada"
+
+
+async def test_a_rate_limit_uses_up_no_attempt(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        flow.systems["fake"].before = fail(FailureKind.RATE_LIMITED)
+        await flow.create()
+        await flow.settle()
+        (event,) = await flow.events("outbound")
+        assert (event["status"], event["attempts"]) == ("succeeded", 0)
+
+
+async def test_bad_credentials_pause_the_connection_and_make_no_dead_letters(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url) as flow:
+        flow.systems["fake"].before = fail(FailureKind.CREDENTIALS, times=99)
+        for _ in range(3):
+            await flow.create()
+        await wait_for(flow, "SELECT true FROM connections WHERE state = 'paused'")
+        await wait_for(flow, "SELECT count(*) = 3 FROM outbox WHERE available_at > now()")
+        assert await flow.scalar("SELECT count(*) FROM sync_events WHERE status = 'dead'") == 0
+
+
+async def test_an_object_that_is_gone_is_looked_at_before_it_is_believed(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        record_id = await flow.create()
+        await flow.settle()
+        external_id = next(iter(system.objects))
+        system.objects[external_id] = None
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
+        await flow.settle()
+        assert system.fetches == [external_id]
+        assert (await flow.record(record_id))["deleted_at"] is not None
+        assert len(system.objects) == 1
+
+
+async def test_a_bug_of_the_integration_is_a_dead_letter_without_its_text(
+    database_url: str,
+) -> None:
+    def explode(_push: Push) -> None:
+        raise KeyError("canary@example.com")
+
+    async with open_flow(database_url) as flow:
+        flow.systems["fake"].before = explode
+        await flow.create()
+        await flow.settle()
+        (event,) = await flow.events("outbound")
+        assert (event["status"], event["error_kind"]) == ("dead", "bug")
+        assert "canary" not in event["error_message"]
+        assert "KeyError" in event["error_message"]
+
+
+async def test_a_call_that_never_answers_is_cut_off(database_url: str) -> None:
+    async with open_flow(database_url, request_timeout_seconds=0.05) as flow:
+        system = flow.systems["fake"]
+        never = asyncio.Event()
+
+        async def hang_once(_push: Push) -> None:
+            if len(system.calls) == 1:
+                await never.wait()
+
+        system.on_the_way_back = hang_once
+        await flow.create()
+        await flow.settle()
+        assert len(system.calls) == 2
+        assert len(system.objects) == 1
+
+
+async def test_an_edit_during_a_push_is_pushed_next(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        record_id = await flow.create()
+        await flow.settle()
+        sent, go_on = asyncio.Event(), asyncio.Event()
+
+        async def wait(_push: Push) -> None:
+            sent.set()
+            await go_on.wait()
+
+        system.on_the_way = wait
+        change = flow.runtime.customers.patch
+        await change(record_id, {"name": "One"}, correlation_id="test")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await sent.wait()
+        await change(record_id, {"name": "Two"}, correlation_id="test")
+        go_on.set()
+        await flow.settle()
+        assert only(system)["name"] == "Two"
+
+
+async def test_a_worker_that_wakes_up_late_does_not_reopen_what_another_has_ended(
+    database_url: str,
+) -> None:
+    """Found by the simulation: the event was left as retrying, with no message to retry it."""
+    async with open_flow(database_url, intent_lease_seconds=0.05) as flow:
+        system = flow.systems["fake"]
+        asleep, wake_up = asyncio.Event(), asyncio.Event()
+
+        async def sleep_once(_push: Push) -> None:
+            if not asleep.is_set():
+                asleep.set()
+                await wake_up.wait()
+                raise FakeError(FailureKind.UNKNOWN_OUTCOME)
+
+        system.on_the_way = sleep_once
+        await flow.create()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await asleep.wait()
+        async with flow.runtime.engine.begin() as connection:
+            await connection.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
+        await wait_for(flow, "SELECT status = 'succeeded' FROM sync_events")
+        wake_up.set()
+        await wait_for(flow, "SELECT count(*) = 0 FROM outbox")
+        await flow.settle()
+        assert len(system.objects) == 1
+        assert await flow.scalar("SELECT bool_and(status = 'succeeded') FROM sync_events")
+
+
+async def test_a_worker_that_dies_before_the_answer_leaves_the_push_to_another(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url, working=False, intent_lease_seconds=0.05) as flow:
+        system = flow.systems["fake"]
+        await flow.create()
+        called, never = asyncio.Event(), asyncio.Event()
+
+        async def hang(_push: Push) -> None:
+            called.set()
+            await never.wait()
+
+        system.on_the_way_back = hang
+        stopping = asyncio.Event()
+        victim = asyncio.create_task(flow.runtime.worker().run(stopping))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await called.wait()
+        victim.cancel()
+        await asyncio.gather(victim, return_exceptions=True)
+        system.on_the_way_back = None
+        async with flow.runtime.engine.begin() as connection:
+            await connection.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
+        async with running_worker(flow.runtime):
+            await flow.settle()
+        assert len(system.objects) == 1
+        assert len(system.pushes(IntentKind.CREATE)) == 2
