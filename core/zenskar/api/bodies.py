@@ -1,0 +1,87 @@
+"""Read and write JSON bodies."""
+
+import zlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from zenskar.errors import InvalidInput
+from zenskar.schema_catalog import Schema
+
+JSON_TYPES = ("application/json",)
+PATCH_TYPES = ("application/merge-patch+json", "application/json")
+_PLAIN = frozenset({"", "identity"})
+_PACKINGS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+"""Content-Encoding to the window of zlib (RFC 9110, section 8.4.1)."""
+
+
+async def read_json(
+    request: web.Request, schema: Schema, media_types: tuple[str, ...] = JSON_TYPES
+) -> dict[str, Any]:
+    """Return a body that is valid against the schema of a JSON object."""
+    if request.content_type not in media_types or (request.charset or "utf-8").lower() != "utf-8":
+        raise web.HTTPUnsupportedMediaType(
+            text=f"the Content-Type must be {' or '.join(media_types)} in UTF-8"
+        )
+    packing = _encoding(request, _PLAIN | _PACKINGS.keys())
+    body = parse(_unpacked(await _read(request), packing, request.client_max_size))
+    schema.check(body)
+    valid: dict[str, Any] = body
+    return valid
+
+
+async def read_signed(request: web.Request) -> bytes:
+    """Return a body exactly as it was sent: what was compressed is not what was signed."""
+    _encoding(request, _PLAIN)
+    return await _read(request)
+
+
+async def _read(request: web.Request) -> bytes:
+    """Return the body as it arrives: the server leaves it packed."""
+    limit = request.client_max_size
+    if limit and (request.content_length or 0) > limit:
+        raise web.HTTPRequestEntityTooLarge(limit)
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionError):
+        raise InvalidInput("the body could not be read to its end") from None
+
+
+def parse(body: bytes) -> Any:
+    """Return what JSON text says."""
+    try:
+        return orjson.loads(body)
+    except (orjson.JSONDecodeError, RecursionError):
+        raise InvalidInput("the body is not JSON in UTF-8") from None
+
+
+def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a JSON answer."""
+    return web.Response(
+        body=orjson.dumps(body), status=status, content_type="application/json", headers=headers
+    )
+
+
+def _encoding(request: web.Request, known: Collection[str]) -> str:
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in known:
+        raise web.HTTPUnsupportedMediaType(text="this Content-Encoding is not accepted here")
+    return encoding
+
+
+def _unpacked(body: bytes, packing: str, limit: int) -> bytes:
+    """Unpack no more than the limit, however much there is."""
+    if packing not in _PACKINGS:
+        return body
+    unpacker = zlib.decompressobj(_PACKINGS[packing])
+    try:
+        unpacked = unpacker.decompress(body, limit + 1)
+    except zlib.error:
+        raise InvalidInput(f"the body is not {packing}") from None
+    if len(unpacked) > limit:
+        raise web.HTTPRequestEntityTooLarge(limit)
+    if not unpacker.eof:
+        raise InvalidInput("the body could not be read to its end")
+    return unpacked

@@ -1,0 +1,162 @@
+"""`/connections`: what works, what is paused, and what waits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.api import bodies
+from zenskar.api.routes import Answer, JsonSchema, Route
+from zenskar.api.services import ApiServices
+from zenskar.db import connections, event_log
+from zenskar.db.connections import ConnectionState
+from zenskar.db.engine import in_transaction
+from zenskar.db.event_log import Backlog
+from zenskar.model.envelope import INBOUND, OUTBOUND
+from zenskar.sync.customer_views import timestamp
+
+BY_HAND = "paused by an operator"
+_COMMON = (401, 403, 429, 503)
+_NOTHING = Backlog(waiting=0, oldest_seconds=None, dead=0)
+
+
+class Connections:
+    """List, pause and resume connections."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._engine = services.engine
+        self._router = services.router
+        self._wake = services.wake
+
+    async def show(self, _request: web.Request) -> web.Response:
+        """Return all connections."""
+        return bodies.answer({"data": await in_transaction(self._engine, self._views)})
+
+    async def pause(self, request: web.Request) -> web.Response:
+        """Make no more calls to an external system."""
+        name = self._name(request)
+
+        async def work(connection: AsyncConnection) -> dict[str, Any]:
+            await connections.pause(connection, name, BY_HAND)
+            return await self._view(connection, name)
+
+        return bodies.answer(await in_transaction(self._engine, work))
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """Go on where it was paused."""
+        name = self._name(request)
+
+        async def work(connection: AsyncConnection) -> dict[str, Any]:
+            await connections.resume(connection, name)
+            return await self._view(connection, name)
+
+        view = await in_transaction(self._engine, work)
+        for topic in (OUTBOUND, INBOUND):
+            self._wake(topic)
+        return bodies.answer(view)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        one = {200: Answer("The connection.", "Connection")}
+        many = {200: Answer("All connections.", "ConnectionList")}
+        return (
+            Route("GET", "/connections", self.show, "List connections", many, _COMMON),
+            Route(
+                "POST",
+                "/connections/{name}/pause",
+                self.pause,
+                "Pause a connection",
+                one,
+                (404, *_COMMON),
+            ),
+            Route(
+                "POST",
+                "/connections/{name}/resume",
+                self.resume,
+                "Resume a connection",
+                one,
+                (404, *_COMMON),
+            ),
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas."""
+        return {
+            "Connection": _CONNECTION,
+            "ConnectionList": {
+                "type": "object",
+                "required": ["data"],
+                "properties": {"data": {"type": "array", "items": {"$ref": "#/$defs/Connection"}}},
+            },
+        }
+
+    def _name(self, request: web.Request) -> str:
+        name = request.match_info["name"]
+        self._router.owner(name)
+        return name
+
+    async def _view(self, connection: AsyncConnection, name: str) -> dict[str, Any]:
+        return next(v for v in await self._views(connection) if v["name"] == name)
+
+    async def _views(self, connection: AsyncConnection) -> list[dict[str, Any]]:
+        states = await connections.states(connection)
+        waiting = await event_log.backlog(connection)
+        return [
+            _view(
+                states.get(name, ConnectionState(name)),
+                waiting.get(name, _NOTHING),
+                self._router.owner(name).entities,
+            )
+            for name in self._router.sources
+        ]
+
+
+def _view(state: ConnectionState, waiting: Backlog, entities: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "entities": entities,
+        "state": state.state,
+        "reason": state.reason,
+        "paused_at": state.paused_at and timestamp(state.paused_at),
+        "last_error": state.error_at
+        and {
+            "kind": state.error_kind,
+            "message": state.error_message,
+            "at": timestamp(state.error_at),
+        },
+        "lag": {
+            "waiting": waiting.waiting,
+            "oldest_seconds": waiting.oldest_seconds,
+            "dead": waiting.dead,
+        },
+    }
+
+
+_TEXT = {"type": ["string", "null"]}
+_TIME = {"type": ["string", "null"], "format": "date-time"}
+_CONNECTION: JsonSchema = {
+    "type": "object",
+    "required": ["name", "entities", "state", "reason", "paused_at", "last_error", "lag"],
+    "properties": {
+        "name": {"type": "string"},
+        "entities": {"type": "array", "items": {"type": "string"}},
+        "state": {"enum": [connections.ACTIVE, connections.PAUSED]},
+        "reason": _TEXT,
+        "paused_at": _TIME,
+        "last_error": {
+            "type": ["object", "null"],
+            "properties": {"kind": _TEXT, "message": _TEXT, "at": _TIME},
+        },
+        "lag": {
+            "description": "Sync events that are not finished.",
+            "type": "object",
+            "properties": {
+                "waiting": {"type": "integer"},
+                "oldest_seconds": {"type": ["number", "null"]},
+                "dead": {"type": "integer"},
+            },
+        },
+    },
+}

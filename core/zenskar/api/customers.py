@@ -1,0 +1,248 @@
+"""`/customers`."""
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import orjson
+from aiohttp import ETag, web
+
+from zenskar.api import bodies, cursors
+from zenskar.api.auth import client
+from zenskar.api.correlation import correlation_id
+from zenskar.api.queries import PAGE_PARAMETERS, Query
+from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.services import ApiServices
+from zenskar.errors import InvalidInput, NotFound
+from zenskar.ids import is_id
+from zenskar.sync.customers import Idempotency
+
+_IF_MATCH = Parameter("If-Match", "The `ETag` that the record must still have.", "header")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_ONE = Answer("The customer.", "Customer", headers={"ETag": "Its version."})
+_COMMON = (401, 403, 429, 503)
+
+
+class Customers:
+    """Create, read, replace, patch and delete customers."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._customers = services.customers
+        self._schema = services.schemas["customer"]
+        self._input = self._schema.part("create")
+        self._patch = self._schema.part("patch")
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Make a customer."""
+        document = await bodies.read_json(request, self._input)
+        created = await self._customers.create(
+            document, correlation_id=correlation_id(request), once=_idempotency(request, document)
+        )
+        headers = {"Location": f"/customers/{created.view['id']}", "ETag": _etag(created.view)}
+        if created.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return bodies.answer(created.view, 201, headers)
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Return a page of customers."""
+        query = Query.of(request, ("limit", "cursor", "email"))
+        page = await self._customers.list(
+            most=query.limit, before=query.before, email=query.text("email")
+        )
+        return bodies.answer({"data": page.views, "next_cursor": cursors.encode(page.last_id)})
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Return one customer."""
+        view = await self._customers.get(_id(request))
+        return bodies.answer(view, headers={"ETag": _etag(view)})
+
+    async def replace(self, request: web.Request) -> web.Response:
+        """Make a customer be what is sent."""
+        customer_id = _id(request)
+        view = await self._customers.replace(
+            customer_id,
+            await bodies.read_json(request, self._input),
+            correlation_id=correlation_id(request),
+            expected=_expected(request),
+        )
+        return bodies.answer(view, headers={"ETag": _etag(view)})
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """Change some fields of a customer."""
+        customer_id = _id(request)
+        view = await self._customers.patch(
+            customer_id,
+            await bodies.read_json(request, self._patch, bodies.PATCH_TYPES),
+            correlation_id=correlation_id(request),
+            expected=_expected(request),
+        )
+        return bodies.answer(view, headers={"ETag": _etag(view)})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Delete a customer."""
+        await self._customers.delete(
+            _id(request), correlation_id=correlation_id(request), expected=_expected(request)
+        )
+        return web.Response(status=204)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        one, many = "/customers/{id}", "/customers"
+        created = Answer(
+            "The new customer.",
+            "Customer",
+            headers={
+                "Location": "Its address.",
+                "ETag": "Its version.",
+                "Idempotent-Replayed": "`true` when this answer was given before.",
+            },
+        )
+        once = Parameter(
+            "Idempotency-Key", "A repeat with the same key makes no second customer.", "header"
+        )
+        email = Parameter("email", "Only customers with exactly this e-mail address.")
+        refused = (400, 404, 408, 412, 413, 415, 422, *_COMMON)
+        return (
+            Route(
+                "POST",
+                many,
+                self.create,
+                "Create a customer",
+                {201: created},
+                (400, 408, 413, 415, 422, *_COMMON),
+                "CustomerInput",
+                parameters=(once,),
+            ),
+            Route(
+                "GET",
+                many,
+                self.list,
+                "List customers, newest first",
+                {200: Answer("A page.", "CustomerPage")},
+                (400, *_COMMON),
+                parameters=(*PAGE_PARAMETERS, email),
+            ),
+            Route("GET", one, self.get, "Read a customer", {200: _ONE}, (404, *_COMMON)),
+            Route(
+                "PUT",
+                one,
+                self.replace,
+                "Replace a customer",
+                {200: _ONE},
+                refused,
+                "CustomerInput",
+                parameters=(_IF_MATCH,),
+            ),
+            Route(
+                "PATCH",
+                one,
+                self.patch,
+                "Change a customer by a JSON merge patch",
+                {200: _ONE},
+                refused,
+                "CustomerPatch",
+                bodies.PATCH_TYPES,
+                (_IF_MATCH,),
+            ),
+            Route(
+                "DELETE",
+                one,
+                self.delete,
+                "Delete a customer",
+                {204: Answer("It is deleted.")},
+                (404, 412, *_COMMON),
+                parameters=(_IF_MATCH,),
+            ),
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas of the input, as they are checked, and those of the answers."""
+        definitions: dict[str, Any] = self._schema.document["$defs"]
+        inputs = {d.get("title", name): d for name, d in definitions.items()}
+        return {**inputs, **_VIEWS}
+
+
+def _id(request: web.Request) -> str:
+    customer_id = request.match_info["id"]
+    if not is_id(customer_id):
+        raise NotFound("there is no customer with this id")
+    return customer_id.lower()
+
+
+def _etag(view: Mapping[str, Any]) -> str:
+    return f'"{view["version"]}"'
+
+
+def _expected(request: web.Request) -> Collection[int] | None:
+    """Return the versions that If-Match allows, None for any (RFC 9110, section 13.1.1)."""
+    tags = request.if_match
+    if tags is None or any(tag == ETag("*") for tag in tags):
+        return None
+    strong = [tag.value for tag in tags if not tag.is_weak]
+    return [int(value[:9]) for value in strong if value.isascii() and value.isdigit()]
+
+
+def _idempotency(request: web.Request, document: Mapping[str, Any]) -> Idempotency | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidInput("Idempotency-Key: must be 1 to 255 printable ASCII characters")
+    asked = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return Idempotency(f"POST /customers by {client(request)}", key, hashlib.sha256(asked).digest())
+
+
+_NULLABLE = {"type": ["string", "null"]}
+_VIEWS: dict[str, JsonSchema] = {
+    "Customer": {
+        "type": "object",
+        "required": [
+            "id",
+            "name",
+            "email",
+            "phone",
+            "address",
+            "metadata",
+            "version",
+            "created_at",
+            "updated_at",
+        ],
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "name": _NULLABLE,
+            "email": _NULLABLE,
+            "phone": _NULLABLE,
+            "address": {"$ref": "#/$defs/address"},
+            "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+            "version": {"type": "integer", "minimum": 1},
+            "created_at": {"type": "string", "format": "date-time"},
+            "updated_at": {"type": "string", "format": "date-time"},
+            "external": {
+                "description": "Where the customer stands at each external system; on reads.",
+                "type": "array",
+                "items": {"$ref": "#/$defs/External"},
+            },
+        },
+    },
+    "External": {
+        "type": "object",
+        "required": ["source_system", "external_id", "state", "synced_version", "in_sync"],
+        "properties": {
+            "source_system": {"type": "string"},
+            "external_id": _NULLABLE,
+            "state": {"enum": ["active", "deleted", "pending"]},
+            "synced_version": {"type": ["integer", "null"]},
+            "in_sync": {"type": "boolean"},
+        },
+    },
+    "CustomerPage": {
+        "type": "object",
+        "required": ["data", "next_cursor"],
+        "properties": {
+            "data": {"type": "array", "items": {"$ref": "#/$defs/Customer"}},
+            "next_cursor": _NULLABLE,
+        },
+    },
+}

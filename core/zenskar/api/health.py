@@ -1,0 +1,120 @@
+"""Whether the parts that the API needs are there."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zenskar.db import connections, workers
+from zenskar.db.engine import in_transaction, ping
+from zenskar.errors import Unavailable, ZenskarError
+
+REQUIRED = frozenset({"database", "bus"})
+"""Without these no request can be served; without the others work waits."""
+
+_CHECK_SECONDS = 3.0
+_WORKER_SECONDS = 15.0
+
+
+class HealthStatus(StrEnum):
+    """How well a part, or the whole, is."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part."""
+
+    status: HealthStatus
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """The whole, and each part by name."""
+
+    status: HealthStatus
+    checks: dict[str, Check] = field(default_factory=dict)
+
+    @property
+    def http_status(self) -> int:
+        """200, or 503 when requests should go elsewhere."""
+        return 503 if self.status is HealthStatus.UNAVAILABLE else 200
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the body of the answer."""
+        checks = {n: {"status": c.status, "detail": c.detail} for n, c in self.checks.items()}
+        return {"status": self.status, "checks": checks}
+
+
+class Checkable(Protocol):
+    """Something that knows whether it works."""
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless it works."""
+
+
+class SystemHealth:
+    """Checks the database, the bus, the workers and the connections."""
+
+    def __init__(self, engine: AsyncEngine, bus: Checkable) -> None:
+        self._engine = engine
+        self._bus = bus
+
+    async def live(self) -> HealthReport:
+        """A process that answers is alive; what it depends on is no reason to restart it."""
+        return HealthReport(HealthStatus.OK)
+
+    async def ready(self) -> HealthReport:
+        """Check every part at once, each within a bounded time."""
+        parts = {
+            "database": lambda: ping(self._engine),
+            "bus": self._bus.check,
+            "workers": self._workers,
+            "connections": self._connections,
+        }
+        found = await asyncio.gather(*(_bounded(check) for check in parts.values()))
+        return _summary(dict(zip(parts, found, strict=True)))
+
+    async def _workers(self) -> Check:
+        alive = await in_transaction(
+            self._engine, lambda c: workers.alive(c, within_seconds=_WORKER_SECONDS)
+        )
+        if alive == 0:
+            return Check(HealthStatus.DEGRADED, "no worker has given a sign of life lately")
+        return Check(HealthStatus.OK, f"{alive} alive")
+
+    async def _connections(self) -> Check:
+        states = await in_transaction(self._engine, connections.states)
+        paused = sorted(name for name, state in states.items() if state.paused)
+        if paused:
+            return Check(HealthStatus.DEGRADED, f"paused: {', '.join(paused)}")
+        return Check(HealthStatus.OK)
+
+
+async def _bounded(check: Callable[[], Awaitable[Check | None]]) -> Check:
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            return await check() or Check(HealthStatus.OK)
+    except TimeoutError:
+        return Check(HealthStatus.UNAVAILABLE, f"no answer within {_CHECK_SECONDS:g} seconds")
+    except Unavailable as error:
+        return Check(HealthStatus.UNAVAILABLE, str(error))
+    except ZenskarError as error:
+        return Check(HealthStatus.DEGRADED, str(error))
+    except Exception as error:  # noqa: BLE001 - a check that fails is an answer, not a crash
+        return Check(HealthStatus.UNAVAILABLE, type(error).__name__)
+
+
+def _summary(checks: dict[str, Check]) -> HealthReport:
+    bad = {name for name, check in checks.items() if check.status is not HealthStatus.OK}
+    away = {name for name in bad if checks[name].status is HealthStatus.UNAVAILABLE}
+    if away & REQUIRED:
+        return HealthReport(HealthStatus.UNAVAILABLE, checks)
+    return HealthReport(HealthStatus.DEGRADED if bad else HealthStatus.OK, checks)

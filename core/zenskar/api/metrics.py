@@ -1,0 +1,60 @@
+"""`/metrics`, and what the API itself measures."""
+
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from zenskar.api.routes import Answer, JsonSchema, Route
+from zenskar.api.services import ApiServices
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.metrics import Metrics
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_log = get_logger(__name__)
+
+
+class MetricsPage:
+    """Serves the registry to Prometheus."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._handler = make_aiohttp_handler(services.metrics.registry)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        page = Answer("Metrics in the format of Prometheus.", media_type="text/plain")
+        return (Route("GET", "/metrics", self._handler, "Metrics", {200: page}, public=True),)
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """No schemas."""
+        return {}
+
+
+def metrics_middleware(metrics: Metrics) -> Middleware:
+    """Count and time requests by route; a path is never a label, it would have no bound."""
+
+    @web.middleware
+    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        response = await handler(request)
+        seconds = time.perf_counter() - started
+        method = request.method if request.method in _METHODS else "other"
+        route = template(request)
+        metrics.http_requests.labels(method, route, str(response.status)).inc()
+        metrics.http_seconds.labels(method, route).observe(seconds)
+        level = "info" if response.status >= 400 else "debug"
+        getattr(_log, level)(
+            "request", method=method, route=route, status=response.status, seconds=round(seconds, 4)
+        )
+        return response
+
+    return measure
+
+
+def template(request: web.Request) -> str:
+    """Return the route's path with its placeholders."""
+    resource = request.match_info.route.resource
+    return "unmatched" if resource is None else resource.canonical

@@ -1,0 +1,59 @@
+"""A route together with its description, so that neither exists without the other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiohttp.typedefs import Handler
+
+JsonSchema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter in the query or in a header."""
+
+    name: str
+    description: str
+    place: str = "query"
+    schema: JsonSchema = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer: what it means, the component that its body is, its headers."""
+
+    description: str
+    body: str | None = None
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation. `body` names the component that is sent; `public`: no API key is asked for.
+
+    Answers that are problems are given by status alone.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    answers: Mapping[int, Answer]
+    problems: tuple[int, ...] = ()
+    body: str | None = None
+    body_types: tuple[str, ...] = ("application/json",)
+    parameters: tuple[Parameter, ...] = ()
+    public: bool = False
+
+
+class Resource(Protocol):
+    """A group of routes that share their schemas."""
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The JSON Schemas that the routes name."""
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""

@@ -1,0 +1,42 @@
+"""What the API is built from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zenskar.api.health import HealthReport
+from zenskar.plugins.router import Router
+from zenskar.schema_catalog import Schema
+from zenskar.settings import Settings
+from zenskar.sync.customers import CustomerService
+from zenskar.sync.ingress import Ingress
+from zenskar.sync.replay import Replay
+from zenskar.telemetry.metrics import Metrics
+
+
+class HealthChecks(Protocol):
+    """Says whether this process is well and whether what it needs is there."""
+
+    async def live(self) -> HealthReport:
+        """Report on the process alone."""
+
+    async def ready(self) -> HealthReport:
+        """Report on everything that a request needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """Everything the handlers use; `schemas` are those of the core, by name."""
+
+    settings: Settings
+    engine: AsyncEngine
+    customers: CustomerService
+    ingress: Ingress
+    replay: Replay
+    router: Router
+    schemas: Mapping[str, Schema]
+    metrics: Metrics
+    health: HealthChecks
+    wake: Callable[[str], None]

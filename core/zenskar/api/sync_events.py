@@ -1,0 +1,242 @@
+"""`/sync-events`: what was synced, what failed, and once more."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import orjson
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.api import bodies, cursors
+from zenskar.api.queries import PAGE_PARAMETERS, Query
+from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.services import ApiServices
+from zenskar.db import event_log
+from zenskar.db.engine import in_transaction
+from zenskar.db.event_log import EventFilter, LoggedEvent
+from zenskar.db.replay import RETRYABLE
+from zenskar.errors import Conflict, NotFound
+from zenskar.ids import is_id
+from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.schema_catalog import Schema
+from zenskar.sync.customer_views import timestamp
+
+_COMMON = (401, 403, 429, 503)
+_FILTERS = ("status", "source", "direction", "customer_id", "reason")
+
+
+class SyncEvents:
+    """List, read and retry sync events."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._engine = services.engine
+        self._replay = services.replay
+        self._filter = Schema("filter", dict(_RETRY_FILTER))
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Return a page of sync events."""
+        query = Query.of(request, (*_FILTERS, "limit", "cursor"))
+        limit, before, wanted = query.limit, query.before, _filter(query)
+        found = await in_transaction(
+            self._engine, lambda c: event_log.page(c, wanted, most=limit + 1, before=before)
+        )
+        last_id = found[limit - 1].id if len(found) > limit else None
+        page = {"data": [_view(e) for e in found[:limit]], "next_cursor": cursors.encode(last_id)}
+        return bodies.answer(page)
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Return one sync event with its history."""
+        event_id = _id(request)
+        with_payload = Query.of(request, ("include",)).text("include") == "payload"
+
+        async def work(connection: AsyncConnection) -> dict[str, Any]:
+            view = _view(_found(await event_log.read(connection, event_id)))
+            if with_payload:
+                payload = await event_log.payload(connection, event_id)
+                view["payload"] = orjson.loads(payload) if payload else None
+            entries = await event_log.history(connection, event_id)
+            view["history"] = [
+                {"at": timestamp(e.at), "status": e.status, "detail": e.detail} for e in entries
+            ]
+            return view
+
+        return bodies.answer(await in_transaction(self._engine, work))
+
+    async def retry_one(self, request: web.Request) -> web.Response:
+        """Retry one sync event."""
+        event_id = _id(request)
+        retried = await self._replay.retry(EventFilter(ids=(event_id,)))
+        if not retried:
+            found = await in_transaction(self._engine, lambda c: event_log.read(c, event_id))
+            raise Conflict(f"a sync event that is {_found(found).status} cannot be retried")
+        return bodies.answer({"retried": retried}, 202)
+
+    async def retry_many(self, request: web.Request) -> web.Response:
+        """Retry all failed sync events that a filter means."""
+        body = await bodies.read_json(request, self._filter)
+        wanted = EventFilter(
+            status=SyncStatus(body["status"]) if "status" in body else None,
+            direction=Direction(body["direction"]) if "direction" in body else None,
+            source=body.get("source"),
+            customer_id=body.get("customer_id"),
+            reason=body.get("reason"),
+            ids=body.get("ids"),
+        )
+        return bodies.answer({"retried": await self._replay.retry(wanted)}, 202)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        filters = (
+            Parameter("status", "Only with this status.", schema=_enum(SyncStatus)),
+            Parameter("source", "Only of this source system."),
+            Parameter("direction", "Only of this direction.", schema=_enum(Direction)),
+            Parameter("customer_id", "Only of this customer.", schema=_UUID),
+            Parameter("reason", "Only with this reason."),
+        )
+        include = Parameter(
+            "include",
+            "`payload` adds the message of an inbound event; it holds personal data.",
+            schema={"enum": ["payload"]},
+        )
+        retried = {202: Answer("So many are to be worked on again.", "Retried")}
+        return (
+            Route(
+                "GET",
+                "/sync-events",
+                self.list,
+                "List sync events, newest first",
+                {200: Answer("A page.", "SyncEventPage")},
+                (400, *_COMMON),
+                parameters=(*PAGE_PARAMETERS, *filters),
+            ),
+            Route(
+                "GET",
+                "/sync-events/{id}",
+                self.get,
+                "Read a sync event with its history",
+                {200: Answer("The sync event.", "SyncEventWithHistory")},
+                (400, 404, *_COMMON),
+                parameters=(include,),
+            ),
+            Route(
+                "POST",
+                "/sync-events/retry",
+                self.retry_many,
+                "Retry failed sync events",
+                retried,
+                (400, 408, 413, 415, 422, *_COMMON),
+                "RetryFilter",
+            ),
+            Route(
+                "POST",
+                "/sync-events/{id}/retry",
+                self.retry_one,
+                "Retry a failed sync event",
+                retried,
+                (404, 409, *_COMMON),
+            ),
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas."""
+        return {
+            "SyncEvent": {"type": "object", "properties": _properties()},
+            "SyncEventPage": {
+                "type": "object",
+                "required": ["data", "next_cursor"],
+                "properties": {
+                    "data": {"type": "array", "items": {"$ref": "#/$defs/SyncEvent"}},
+                    "next_cursor": {"type": ["string", "null"]},
+                },
+            },
+            "SyncEventWithHistory": {
+                "type": "object",
+                "properties": {
+                    **_properties(),
+                    "payload": {"type": ["object", "null"]},
+                    "history": {"type": "array", "items": {"$ref": "#/$defs/HistoryEntry"}},
+                },
+            },
+            "HistoryEntry": {
+                "type": "object",
+                "required": ["at", "status", "detail"],
+                "properties": {
+                    "at": {"type": "string", "format": "date-time"},
+                    "status": _enum(SyncStatus),
+                    "detail": {"type": "object"},
+                },
+            },
+            "RetryFilter": _RETRY_FILTER,
+            "Retried": {
+                "type": "object",
+                "required": ["retried"],
+                "properties": {"retried": {"type": "integer", "minimum": 0}},
+            },
+        }
+
+
+def _filter(query: Query) -> EventFilter:
+    return EventFilter(
+        status=query.one_of("status", SyncStatus),
+        direction=query.one_of("direction", Direction),
+        source=query.text("source"),
+        customer_id=query.id("customer_id"),
+        reason=query.text("reason"),
+    )
+
+
+def _id(request: web.Request) -> str:
+    event_id = request.match_info["id"]
+    if not is_id(event_id):
+        raise NotFound("there is no sync event with this id")
+    return event_id.lower()
+
+
+def _found(event: LoggedEvent | None) -> LoggedEvent:
+    if event is None:
+        raise NotFound("there is no sync event with this id")
+    return event
+
+
+def _view(event: LoggedEvent) -> dict[str, Any]:
+    return {
+        name: timestamp(value) if isinstance(value, datetime) else value
+        for name, value in asdict(event).items()
+    }
+
+
+def _properties() -> dict[str, JsonSchema]:
+    """Describe the columns by the types that the code gives them."""
+    types: dict[Any, JsonSchema] = {
+        str: {"type": "string"},
+        int: {"type": "integer"},
+        str | None: {"type": ["string", "null"]},
+        datetime: {"type": "string", "format": "date-time"},
+        datetime | None: {"type": ["string", "null"], "format": "date-time"},
+    }
+    known = {n: types[f.type] for n, f in LoggedEvent.__dataclass_fields__.items()}
+    return {**known, "status": _enum(SyncStatus), "direction": _enum(Direction)}
+
+
+def _enum(choices: type[SyncStatus] | type[Direction]) -> JsonSchema:
+    return {"type": "string", "enum": [choice.value for choice in choices]}
+
+
+_UUID = {"type": "string", "format": "uuid"}
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\u0000]*$"}
+_RETRY_FILTER: JsonSchema = {
+    "description": "Which failed sync events; an empty object means all of them.",
+    "type": "object",
+    "properties": {
+        "status": {"type": "string", "enum": [status.value for status in RETRYABLE]},
+        "source": _TEXT,
+        "direction": {"type": "string", "enum": [d.value for d in Direction]},
+        "customer_id": _UUID,
+        "reason": _TEXT,
+        "ids": {"type": "array", "minItems": 1, "maxItems": 1000, "items": _UUID},
+    },
+    "additionalProperties": False,
+}

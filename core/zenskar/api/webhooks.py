@@ -1,0 +1,68 @@
+"""`/webhooks/{source}`: one route for every source system."""
+
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from zenskar.api import bodies, problems
+from zenskar.api.correlation import correlation_id
+from zenskar.api.routes import Answer, JsonSchema, Route
+from zenskar.api.services import ApiServices
+from zenskar.errors import SchemaViolation
+from zenskar.model.integration import WebhookRequest
+
+
+class Webhooks:
+    """Takes webhooks in; an answer of 200 means that every event is durable."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._ingress = services.ingress
+
+    async def accept(self, request: web.Request) -> web.Response:
+        """Hand a webhook to the source system's integration."""
+        webhook = WebhookRequest(
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=await bodies.read_signed(request),
+            received_at=time.time(),
+        )
+        try:
+            accepted = await self._ingress.accept(
+                request.match_info["source"], webhook, correlation_id(request)
+            )
+        except SchemaViolation as error:
+            problem = problems.of_error(error, status=400)
+            if problem is None:
+                raise
+            return problem.response()
+        return bodies.answer({"accepted": accepted})
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        return (
+            Route(
+                "POST",
+                "/webhooks/{source}",
+                self.accept,
+                "Receive a webhook",
+                {200: Answer("Every event of it is durable.", "Accepted")},
+                (400, 403, 404, 408, 413, 415, 503),
+                "Webhook",
+                public=True,
+            ),
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas."""
+        return {
+            "Webhook": {
+                "description": "Whatever the external system sends, signed by it.",
+                "type": ["object", "array"],
+            },
+            "Accepted": {
+                "type": "object",
+                "required": ["accepted"],
+                "properties": {"accepted": {"type": "integer", "minimum": 0}},
+            },
+        }

@@ -1,0 +1,274 @@
+"""Customers as the API works on them: the change and the news of it in one transaction."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from zenskar.db import customers, idempotency
+from zenskar.db.customers import Customer
+from zenskar.db.engine import in_transaction
+from zenskar.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    SchemaViolation,
+    Unavailable,
+    Violation,
+)
+from zenskar.ids import new_id
+from zenskar.kernel.edit import edit
+from zenskar.model.envelope import OUTBOUND
+from zenskar.model.fields import CUSTOMER, Document, FieldChanges, apply, difference, flatten
+from zenskar.plugins.router import Router
+from zenskar.sync import fanout
+from zenskar.sync.customer_views import View, view, with_external
+from zenskar.sync.fanout import RecordChange
+
+METADATA_KEYS = 48
+"""As in the schema of the input; a patch is judged by what it makes of the whole."""
+
+
+class StaleVersion(Conflict):
+    """The record has another version than the caller asked for."""
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """An Idempotency-Key came back with another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A request's Idempotency-Key, whose it is, and a hash of what is asked."""
+
+    scope: str
+    key: str
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The answer to a create; `replayed`: it was given before."""
+
+    view: View
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerPage:
+    """One page, newest first; `last_id` is where the next one starts, None on the last one."""
+
+    views: tuple[View, ...]
+    last_id: str | None
+
+
+class CustomerService:
+    """Create, read, replace, patch and delete. Documents have passed their schema before."""
+
+    def __init__(self, engine: AsyncEngine, router: Router, wake: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._router = router
+        self._wake = wake
+
+    async def create(
+        self, document: Document, *, correlation_id: str, once: Idempotency | None = None
+    ) -> Created:
+        """Make a customer, or replay the answer when this was asked before."""
+
+        async def work(connection: AsyncConnection) -> Created:
+            customer_id = new_id()
+            if once and not await _reserve(connection, once, customer_id):
+                return await _stored_answer(connection, once)
+            fields = flatten(CUSTOMER, document)
+            customer = await customers.create(connection, customer_id, fields)
+            await self._tell(connection, customer, fanout.CREATED, correlation_id, fields)
+            answer = view(customer)
+            if once:
+                await idempotency.answer(
+                    connection, once.scope, once.key, orjson.dumps(answer).decode()
+                )
+            return Created(answer)
+
+        created = await in_transaction(self._engine, work)
+        if not created.replayed:
+            self._wake(OUTBOUND)
+        return created
+
+    async def get(self, customer_id: str) -> View:
+        """Return a customer with where it stands at the external systems."""
+
+        async def work(connection: AsyncConnection) -> View:
+            customer = _living(await customers.read(connection, customer_id))
+            return (await with_external(connection, [customer], self._owners))[0]
+
+        return await in_transaction(self._engine, work)
+
+    async def replace(
+        self,
+        customer_id: str,
+        document: Document,
+        *,
+        correlation_id: str,
+        expected: Collection[int] | None = None,
+    ) -> View:
+        """Make the customer be this document. `expected`: only if it has one of these versions."""
+        return await self._edit(customer_id, lambda _: document, correlation_id, expected)
+
+    async def patch(
+        self,
+        customer_id: str,
+        patch: Document,
+        *,
+        correlation_id: str,
+        expected: Collection[int] | None = None,
+    ) -> View:
+        """Apply a JSON merge patch (RFC 7396)."""
+
+        def change(document: Document) -> Document:
+            patched: dict[str, Any] = merge_patched(document, patch)
+            _check_metadata(document, patched)
+            return patched
+
+        return await self._edit(customer_id, change, correlation_id, expected)
+
+    async def delete(
+        self,
+        customer_id: str,
+        *,
+        correlation_id: str,
+        expected: Collection[int] | None = None,
+    ) -> None:
+        """Mark the customer as deleted."""
+
+        async def work(connection: AsyncConnection) -> None:
+            present = await _locked(connection, customer_id, expected)
+            deleted = await customers.delete(connection, customer_id, version=present.version)
+            await self._tell(connection, _sure(deleted), fanout.DELETED, correlation_id, None)
+
+        await in_transaction(self._engine, work)
+        self._wake(OUTBOUND)
+
+    async def list(
+        self, *, most: int, before: str | None = None, email: str | None = None
+    ) -> CustomerPage:
+        """Return a page of customers, those older than `before`."""
+
+        async def work(connection: AsyncConnection) -> CustomerPage:
+            found = await customers.page(connection, most=most + 1, before=before, email=email)
+            shown = found[:most]
+            views = await with_external(connection, shown, self._owners)
+            return CustomerPage(tuple(views), shown[-1].id if len(found) > most else None)
+
+        return await in_transaction(self._engine, work)
+
+    async def _edit(
+        self,
+        customer_id: str,
+        change: Callable[[Document], Document],
+        correlation_id: str,
+        expected: Collection[int] | None,
+    ) -> View:
+        async def work(connection: AsyncConnection) -> tuple[Customer, bool]:
+            present = await _locked(connection, customer_id, expected)
+            record = present.record
+            wanted = flatten(CUSTOMER, change(present.document))
+            changes = edit(record, difference(record.fields, wanted))
+            if not changes:
+                return present, False
+            fields = apply(record.fields, changes)
+            written = _sure(
+                await customers.write(connection, customer_id, fields, version=present.version)
+            )
+            before = {path: record.fields.get(path) for path in changes}
+            await self._tell(connection, written, fanout.UPDATED, correlation_id, changes, before)
+            return written, True
+
+        customer, changed = await in_transaction(self._engine, work)
+        if changed:
+            self._wake(OUTBOUND)
+        return view(customer)
+
+    async def _tell(
+        self,
+        connection: AsyncConnection,
+        customer: Customer,
+        action: str,
+        correlation_id: str,
+        changes: FieldChanges | None,
+        before: FieldChanges | None = None,
+    ) -> None:
+        change = RecordChange(
+            entity_type=CUSTOMER.entity_type,
+            record_id=customer.id,
+            version=customer.version,
+            action=action,
+            document=None if customer.deleted_at else customer.document,
+            correlation_id=correlation_id,
+            changes=dict(changes) if changes else None,
+            before=dict(before) if before else None,
+        )
+        await fanout.enqueue(connection, [(change, source) for source in self._owners])
+
+    @property
+    def _owners(self) -> tuple[str, ...]:
+        return self._router.owners_of(CUSTOMER.entity_type)
+
+
+def merge_patched(document: Any, patch: Any) -> Any:
+    """Return the document with a JSON merge patch applied (RFC 7396, section 2)."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(document) if isinstance(document, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patched(merged.get(name), value)
+    return merged
+
+
+def _check_metadata(before: Document, after: Document) -> None:
+    """What an external system has put there may exceed the limit, but nobody may add to it."""
+    had, has = len(before.get("metadata") or {}), len(after.get("metadata") or {})
+    if has > METADATA_KEYS and has > had:
+        message = f"must have at most {METADATA_KEYS} properties"
+        raise SchemaViolation("patch", [Violation("/metadata", message)])
+
+
+async def _reserve(connection: AsyncConnection, once: Idempotency, customer_id: str) -> bool:
+    return await idempotency.reserve(
+        connection, once.scope, once.key, once.request_hash, customer_id
+    )
+
+
+async def _stored_answer(connection: AsyncConnection, once: Idempotency) -> Created:
+    stored = await idempotency.read(connection, once.scope, once.key)
+    if stored is None or stored.response is None:
+        raise Unavailable("the Idempotency-Key has just expired")
+    if stored.request_hash != once.request_hash:
+        raise IdempotencyKeyReused("this Idempotency-Key was used for another request")
+    return Created(orjson.loads(stored.response), replayed=True)
+
+
+async def _locked(
+    connection: AsyncConnection, customer_id: str, expected: Collection[int] | None
+) -> Customer:
+    present = _living(await customers.read(connection, customer_id, lock=True))
+    if expected is not None and present.version not in expected:
+        raise StaleVersion(f"the customer has version {present.version}")
+    return present
+
+
+def _living(customer: Customer | None) -> Customer:
+    if customer is None or customer.deleted_at is not None:
+        raise NotFound("there is no customer with this id")
+    return customer
+
+
+def _sure(customer: Customer | None) -> Customer:
+    """The row is locked, so its version cannot have moved."""
+    if customer is None:
+        raise StaleVersion("the customer was changed at the same time")
+    return customer

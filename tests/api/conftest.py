@@ -1,0 +1,14 @@
+"""Fixtures of the HTTP tests."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tests.support.api import Api, open_api
+
+
+@pytest_asyncio.fixture
+async def api(database_url: str) -> AsyncIterator[Api]:
+    """Yield an API without authentication whose worker does not run."""
+    async with open_api(database_url) as api:
+        yield api

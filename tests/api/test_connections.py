@@ -1,0 +1,44 @@
+"""`/connections` over HTTP."""
+
+from zenskar.db import connections
+from zenskar.db.engine import in_transaction
+
+from tests.support.api import Api, body_of, open_api, problem_of
+
+
+async def test_list_shows_state_last_error_and_lag(database_url: str) -> None:
+    async with open_api(database_url, "one", "two") as api:
+        await api.create()
+        await in_transaction(
+            api.services.engine, lambda c: connections.note_error(c, "two", "transient", "timeout")
+        )
+        listed = await body_of(await api.client.get("/connections"), 200)
+    one, two = listed["data"]
+    assert one.pop("lag").items() >= {"waiting": 1, "dead": 0}.items()
+    assert one == {
+        "name": "one",
+        "entities": ["customer"],
+        "state": "active",
+        "reason": None,
+        "paused_at": None,
+        "last_error": None,
+    }
+    assert two["last_error"] | {"kind": "transient", "message": "timeout"} == two["last_error"]
+
+
+async def test_pause_and_resume(api: Api) -> None:
+    for _ in range(2):
+        paused = await body_of(await api.client.post("/connections/fake/pause"), 200)
+        assert (paused["state"], paused["reason"]) == ("paused", "paused by an operator")
+        assert paused["paused_at"]
+    listed = await body_of(await api.client.get("/connections"), 200)
+    assert listed["data"][0]["state"] == "paused"
+    for _ in range(2):
+        resumed = await body_of(await api.client.post("/connections/fake/resume"), 200)
+        assert (resumed["state"], resumed["reason"]) == ("active", None)
+
+
+async def test_unknown_connections_are_404(api: Api) -> None:
+    for action in ("pause", "resume"):
+        await problem_of(await api.client.post(f"/connections/other/{action}"), 404)
+    assert await api.flow.scalar("SELECT count(*) FROM connections") == 0

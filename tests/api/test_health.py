@@ -1,0 +1,92 @@
+"""Probes, and what they look at."""
+
+import asyncio
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from zenskar.api import health
+from zenskar.api.health import HealthStatus, SystemHealth
+from zenskar.db import connections, workers
+from zenskar.db.engine import in_transaction
+from zenskar.errors import Unavailable
+from zenskar.ids import new_id
+
+from tests.support.api import Api, body_of, open_api
+from tests.support.postgres import open_gate
+
+
+class Bus:
+    """A bus that is well, away, stuck or broken."""
+
+    def __init__(self, error: Exception | None = None, *, stuck: bool = False) -> None:
+        self._error, self._stuck = error, stuck
+
+    async def check(self) -> None:
+        if self._error:
+            raise self._error
+        if self._stuck:
+            await asyncio.Event().wait()
+
+
+async def beat(engine: AsyncEngine) -> None:
+    await in_transaction(engine, lambda c: workers.beat(c, new_id(), ["inbound"]))
+
+
+async def test_live(api: Api) -> None:
+    assert await body_of(await api.client.get("/health/live"), 200) == {
+        "status": "ok",
+        "checks": {},
+    }
+
+
+async def test_ready_names_every_part(api: Api) -> None:
+    await beat(api.services.engine)
+    report = await body_of(await api.client.get("/health/ready"), 200)
+    assert report["status"] == "ok"
+    assert set(report["checks"]) == {"database", "bus", "workers", "connections"}
+    assert {check["status"] for check in report["checks"].values()} == {"ok"}
+
+
+async def test_without_a_worker_it_is_degraded(engine: AsyncEngine) -> None:
+    report = await SystemHealth(engine, Bus()).ready()
+    assert (report.status, report.http_status) == (HealthStatus.DEGRADED, 200)
+    assert report.checks["workers"].status is HealthStatus.DEGRADED
+
+
+async def test_a_worker_that_fell_silent_does_not_count(engine: AsyncEngine) -> None:
+    await beat(engine)
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE workers SET seen_at = now() - interval '16 s'")
+    assert (await SystemHealth(engine, Bus()).ready()).status is HealthStatus.DEGRADED
+
+
+async def test_a_paused_connection_is_named(engine: AsyncEngine) -> None:
+    await beat(engine)
+    await in_transaction(engine, lambda c: connections.pause(c, "fake", "by hand"))
+    report = await SystemHealth(engine, Bus()).ready()
+    assert report.status is HealthStatus.DEGRADED
+    assert report.checks["connections"].detail == "paused: fake"
+
+
+@pytest.mark.parametrize("bus", [Bus(Unavailable("away")), Bus(RuntimeError("x")), Bus(stuck=True)])
+async def test_without_the_bus_it_is_unavailable(
+    engine: AsyncEngine, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_CHECK_SECONDS", 0.5)
+    await beat(engine)
+    report = await SystemHealth(engine, bus).ready()
+    assert (report.status, report.http_status) == (HealthStatus.UNAVAILABLE, 503)
+    assert report.checks["bus"].status is HealthStatus.UNAVAILABLE
+    assert report.checks["database"].status is HealthStatus.OK
+
+
+async def test_without_the_database_it_is_503_and_recovers(database_url: str) -> None:
+    async with open_gate(database_url) as gate, open_api(gate.url) as api:
+        assert (await api.client.get("/health/ready")).status == 200
+        await gate.close()
+        report = await body_of(await api.client.get("/health/ready"), 503)
+        assert report["status"] == "unavailable"
+        assert report["checks"]["database"]["status"] == "unavailable"
+        assert (await api.client.get("/health/live")).status == 200
+        await gate.open()
+        assert (await api.client.get("/health/ready")).status == 200

@@ -1,0 +1,68 @@
+"""The description of the API says what the router does, both ways."""
+
+import re
+
+from jsonschema import Draft202012Validator
+from zenskar.api.app import create_app
+
+from tests.support.api import ADA, Api, body_of
+
+
+async def described(api: Api) -> dict[str, object]:
+    return await body_of(await api.client.get("/openapi.json"), 200)
+
+
+async def test_every_route_is_described_and_every_description_routed(api: Api) -> None:
+    routed = {
+        (route.method, route.resource.canonical)
+        for route in create_app(api.services).router.routes()
+        if route.method != "HEAD" and route.resource
+    }
+    paths = (await described(api))["paths"]
+    named = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert named == routed
+    assert len(named) == 20
+
+
+async def test_every_reference_leads_somewhere(api: Api) -> None:
+    document = await described(api)
+    names = document["components"]["schemas"].keys()
+    references = set(re.findall(r"'\$ref': '([^']+)'", str(document)))
+    assert references
+    assert {r.removeprefix("#/components/schemas/") for r in references} <= names
+
+
+async def test_every_schema_is_one(api: Api) -> None:
+    document = await described(api)
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+async def test_answers_are_as_described(api: Api) -> None:
+    document = await described(api)
+    created = await api.create(address={"city": "Paris"}, metadata={"a": "1"})
+    one = await body_of(await api.client.get(f"/customers/{created['id']}"), 200)
+    event = (await body_of(await api.client.get("/sync-events"), 200))["data"][0]
+    answers = {
+        "CustomerInput": ADA,
+        "Customer": one,
+        "CustomerPage": await body_of(await api.client.get("/customers"), 200),
+        "SyncEventPage": await body_of(await api.client.get("/sync-events"), 200),
+        "SyncEventWithHistory": await body_of(
+            await api.client.get(f"/sync-events/{event['id']}"), 200
+        ),
+        "ConnectionList": await body_of(await api.client.get("/connections"), 200),
+        "Health": await body_of(await api.client.get("/health/ready"), 200),
+        "Problem": await body_of(await api.client.get("/customers/x"), 404),
+    }
+    for name, answer in answers.items():
+        root = {**document, "$ref": f"#/components/schemas/{name}"}
+        assert not list(Draft202012Validator(root).iter_errors(answer)), name
+
+
+async def test_what_is_public_is_said(api: Api) -> None:
+    paths = (await described(api))["paths"]
+    assert paths["/webhooks/{source}"]["post"]["security"] == []
+    assert paths["/customers"]["post"]["security"] == [{"key": []}]
+    operations = [o["operationId"] for methods in paths.values() for o in methods.values()]
+    assert len(operations) == len(set(operations))

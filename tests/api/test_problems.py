@@ -1,0 +1,79 @@
+"""Errors as answers and as log lines."""
+
+import logging
+
+import pytest
+from aiohttp import ClientSession, web
+from zenskar.api.problems import problem_middleware
+from zenskar.api.server import serve
+from zenskar.errors import (
+    BadSignature,
+    CallFailed,
+    Conflict,
+    Failure,
+    FailureKind,
+    InvalidInput,
+    NotFound,
+    SchemaViolation,
+    Unavailable,
+    Violation,
+)
+from zenskar.settings import load
+from zenskar.sync.customers import IdempotencyKeyReused, StaleVersion
+
+from tests.support.api import problem_of
+
+
+async def answer_to(error: Exception, status: int) -> dict[str, object]:
+    async def fail(_request: web.Request) -> web.Response:
+        raise error
+
+    app = web.Application(middlewares=[problem_middleware])
+    app.router.add_get("/", fail)
+    served = serve(app, "127.0.0.1", 0, load({}))
+    async with served as address, ClientSession(address) as client:
+        response = await client.get("/")
+        assert ("Retry-After" in response.headers) == (status == 503)
+        return await problem_of(response, status)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (SchemaViolation("body", [Violation("/a", "is required")]), 422, "schema-violation"),
+        (IdempotencyKeyReused("reused"), 422, "idempotency-key-reused"),
+        (BadSignature("unsigned"), 400, "bad-signature"),
+        (InvalidInput("wrong"), 400, "invalid-input"),
+        (NotFound("none"), 404, "not-found"),
+        (StaleVersion("old"), 412, "stale-version"),
+        (Conflict("moved"), 409, "conflict"),
+        (Unavailable("away"), 503, "unavailable"),
+    ],
+)
+async def test_each_class_has_its_status(error: Exception, status: int, kind: str) -> None:
+    problem = await answer_to(error, status)
+    assert problem["type"] == f"https://zenskar.dev/problems/{kind}"
+    assert problem["detail"] == str(error)
+    assert ("errors" in problem) == isinstance(error, SchemaViolation)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("canary@example.com"),
+        CallFailed(Failure(FailureKind.BUG, "canary@example.com")),
+        TimeoutError("canary@example.com"),
+    ],
+)
+async def test_the_unexpected_tells_nothing(
+    error: Exception, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    error.__cause__ = ValueError("canary-cause")
+    problem = await answer_to(error, 500)
+    assert "canary" not in str(problem)
+    logged = caplog.text + capsys.readouterr().out
+    assert "canary-cause" not in logged.replace('ValueError("canary-cause")', "")
+    assert "canary@example.com" not in logged
+    assert type(error).__name__ in logged
+    assert "in fail" in logged

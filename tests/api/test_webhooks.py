@@ -1,0 +1,130 @@
+"""`/webhooks/{source}` and what must not get through it."""
+
+import asyncio
+import gzip
+from collections.abc import Sequence
+
+import pytest
+from zenskar.bus.port import Bus
+from zenskar.db.outbox import OutboxMessage
+from zenskar.errors import Unavailable
+
+from tests.support.api import Api, body_of, event, open_api, problem_of
+from tests.support.flow import running_worker
+from tests.support.postgres import open_gate
+
+
+async def waiting(api: Api) -> int:
+    return await api.flow.scalar("SELECT count(*) FROM outbox WHERE topic = 'sync.inbound'")
+
+
+async def test_accepted_once_durable(api: Api) -> None:
+    assert await body_of(await api.webhook(event()), 200) == {"accepted": 1}
+    assert await waiting(api) == 1
+
+
+@pytest.mark.parametrize("signature", ["bad", "", "good " * 40])
+async def test_a_bad_signature_is_400_and_stores_nothing(api: Api, signature: str) -> None:
+    problem = await problem_of(await api.webhook(event(), signature=signature), 400)
+    assert problem["type"].endswith("bad-signature")
+    assert await waiting(api) == 0
+
+
+async def test_no_signature_is_400(api: Api) -> None:
+    await problem_of(await api.client.post("/webhooks/fake", json=event()), 400)
+
+
+@pytest.mark.parametrize("source", ["stripe", "FAKE", "..%2f..", "fake%00", "%ff", "a b"])
+async def test_an_unknown_source_is_404(api: Api, source: str) -> None:
+    await problem_of(await api.webhook(event(), source=source), 404)
+
+
+async def test_an_unknown_type_is_accepted_and_ignored(api: Api) -> None:
+    await body_of(await api.webhook(event(kind="invoice.paid")), 200)
+    async with running_worker(api.flow.runtime):
+        await api.flow.settle()
+    (found,) = await api.flow.events("inbound")
+    assert (found["status"], found["reason"]) == ("ignored", "unknown_type")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b"NaN", b"[" * 5000, b'{"a": "\\ud800"}', b'{"id": 1e999}']
+)
+async def test_signed_rubbish_is_400(api: Api, body: bytes) -> None:
+    await problem_of(await api.webhook(body), 400)
+    assert await waiting(api) == 0
+
+
+async def test_a_document_that_breaks_the_schema_is_400_and_says_where(api: Api) -> None:
+    problem = await problem_of(await api.webhook(event(name="evt", email="a\0b")), 400)
+    assert "/email" in problem["errors"][0]["pointer"]
+
+
+async def test_oversize_is_413(api: Api) -> None:
+    await problem_of(await api.webhook(b"x" * (1024 * 1024 + 1)), 413)
+
+
+async def test_packed_bodies_are_415(api: Api) -> None:
+    headers = {"Content-Encoding": "gzip", "X-Signature": "good"}
+    packed = gzip.compress(b"{}")
+    response = await api.client.post("/webhooks/fake", data=packed, headers=headers)
+    await problem_of(response, 415)
+
+
+async def test_other_methods_are_405(api: Api) -> None:
+    await problem_of(await api.client.get("/webhooks/fake"), 405)
+
+
+async def test_a_thousand_deliveries_at_once_have_one_effect(api: Api) -> None:
+    body = event()
+    answers = await asyncio.gather(*(api.webhook(body) for _ in range(1000)))
+    assert {answer.status for answer in answers} == {200}
+    async with running_worker(api.flow.runtime):
+        await api.flow.settle()
+    assert len(await api.flow.events("inbound")) == 1
+    assert await api.flow.scalar("SELECT count(*) FROM customers") == 1
+
+
+async def test_a_redelivery_after_the_commit_is_deduplicated(api: Api) -> None:
+    """The process was killed between its commit and its answer, so the sender comes again."""
+    async with running_worker(api.flow.runtime):
+        for _ in range(2):
+            await body_of(await api.webhook(event()), 200)
+            await api.flow.settle()
+    (found,) = await api.flow.events("inbound")
+    assert found["status"] == "succeeded"
+    assert await api.flow.scalar("SELECT version FROM customers") == 1
+
+
+async def test_database_away_is_503_and_it_recovers(database_url: str) -> None:
+    async with open_gate(database_url) as gate, open_api(gate.url) as api:
+        assert (await api.webhook(event("evt_1"))).status == 200
+        await gate.close()
+        response = await api.webhook(event("evt_2"))
+        await problem_of(response, 503)
+        assert int(response.headers["Retry-After"]) > 0
+        await problem_of(await api.client.post("/customers", json={}), 422)
+        await problem_of(await api.client.get("/customers"), 503)
+        await gate.open()
+        assert (await api.webhook(event("evt_2"))).status == 200
+        assert await waiting(api) == 2
+
+
+async def test_bus_away_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(messages: Sequence[OutboxMessage]) -> None:
+        raise Unavailable("the bus is away")
+
+    bus: Bus = api.flow.runtime.bus
+    monkeypatch.setattr(bus, "publish", refuse)
+    response = await api.webhook(event())
+    await problem_of(response, 503)
+    assert "Retry-After" in response.headers
+
+
+async def test_the_correlation_id_reaches_the_event(api: Api) -> None:
+    headers = {"X-Signature": "good", "X-Correlation-Id": "trace-me.1"}
+    response = await api.client.post("/webhooks/fake", json=event(), headers=headers)
+    assert response.headers["X-Correlation-Id"] == "trace-me.1"
+    async with running_worker(api.flow.runtime):
+        await api.flow.settle()
+    assert (await api.flow.events("inbound"))[0]["correlation_id"] == "trace-me.1"

@@ -1,0 +1,54 @@
+"""API keys in the database."""
+
+import re
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from zenskar.db import api_keys
+from zenskar.telemetry.logs import scrub
+
+
+async def test_a_key_is_shown_once_and_stored_as_a_hash(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        stored, key = await api_keys.create(connection, "ci")
+        row = (await connection.execute(text("SELECT * FROM api_keys"))).one()
+        found = await api_keys.living(connection, stored.prefix)
+    assert re.fullmatch(r"zsk_[A-Za-z0-9]{8}_[A-Za-z0-9]{43}", key)
+    assert key[4:12] == stored.prefix
+    assert key[13:] not in str(row)
+    assert found == (stored.id, api_keys.digest(key))
+    assert scrub(f"got {key}!") == "got [secret]!"
+
+
+async def test_a_revoked_key_is_dead(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        first, _ = await api_keys.create(connection, "first")
+        second, _ = await api_keys.create(connection, "second")
+        assert await api_keys.revoke(connection, first.prefix)
+        assert not await api_keys.revoke(connection, first.prefix)
+        assert not await api_keys.revoke(connection, "nobody")
+        assert await api_keys.living(connection, first.prefix) is None
+        assert await api_keys.living(connection, second.prefix)
+        listed = await api_keys.read_all(connection)
+    assert [(k.name, k.revoked_at is None) for k in listed] == [("first", False), ("second", True)]
+
+
+async def test_use_is_noted_once_a_minute(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        key, _ = await api_keys.create(connection, "ci")
+        await api_keys.used(connection, key.id)
+        await connection.execute(
+            text("UPDATE api_keys SET last_used_at = now() - interval '30 seconds'")
+        )
+        (before,) = await api_keys.read_all(connection)
+        await api_keys.used(connection, key.id)
+        assert await api_keys.read_all(connection) == [before]
+        await connection.execute(
+            text("UPDATE api_keys SET last_used_at = now() - interval '61 seconds'")
+        )
+        (old,) = await api_keys.read_all(connection)
+        await api_keys.used(connection, key.id)
+        (new,) = await api_keys.read_all(connection)
+    assert old.last_used_at
+    assert new.last_used_at
+    assert new.last_used_at > old.last_used_at

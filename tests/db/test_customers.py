@@ -1,0 +1,54 @@
+"""Rows of customers."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from zenskar.db import customers
+from zenskar.db.engine import in_transaction
+from zenskar.ids import new_id
+
+FIELDS = {"/name": "Ada", "/address": {"city": "Paris"}, "/metadata/plan": "pro"}
+
+
+async def test_round_trip(engine: AsyncEngine) -> None:
+    created = await in_transaction(engine, lambda c: customers.create(c, new_id(), FIELDS))
+    found = await in_transaction(engine, lambda c: customers.read(c, created.id))
+    assert found == created
+    assert (created.version, created.record.fields, created.record.deleted) == (1, FIELDS, False)
+    assert created.document == {
+        "name": "Ada",
+        "email": None,
+        "phone": None,
+        "address": {"city": "Paris"},
+        "metadata": {"plan": "pro"},
+    }
+
+
+async def test_only_the_present_version_is_written(engine: AsyncEngine) -> None:
+    created = await in_transaction(engine, lambda c: customers.create(c, new_id(), FIELDS))
+    changed = {"/name": "Ada L"}
+    async with engine.begin() as connection:
+        assert await customers.write(connection, created.id, changed, version=2) is None
+        written = await customers.write(connection, created.id, changed, version=1)
+        assert written
+        assert (written.version, written.record.fields) == (2, changed)
+        assert await customers.delete(connection, created.id, version=1) is None
+        deleted = await customers.delete(connection, created.id, version=2)
+        assert deleted
+        assert deleted.record.deleted
+        assert await customers.write(connection, created.id, changed, version=3) is None
+
+
+async def test_pages_leave_out_the_deleted(engine: AsyncEngine) -> None:
+    made = [
+        await in_transaction(engine, lambda c: customers.create(c, new_id(), {"/email": "e@x.org"}))
+        for _ in range(3)
+    ]
+    async with engine.begin() as connection:
+        await customers.delete(connection, made[1].id, version=1)
+        newest = await customers.page(connection, most=5, before=None, email=None)
+        older = await customers.page(connection, most=5, before=made[2].id, email="e@x.org")
+        other = await customers.page(connection, most=5, before=None, email="E@x.org")
+        every = await customers.read_many(connection, [c.id for c in made])
+    assert [c.id for c in newest] == [made[2].id, made[0].id]
+    assert [c.id for c in older] == [made[0].id]
+    assert other == []
+    assert every.keys() == {c.id for c in made}

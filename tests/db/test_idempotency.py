@@ -1,0 +1,48 @@
+"""Stored answers."""
+
+import asyncio
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from zenskar.db import idempotency
+from zenskar.db.engine import in_transaction
+from zenskar.ids import new_id
+
+
+async def test_a_key_is_taken_once_and_answers(engine: AsyncEngine) -> None:
+    entity_id = new_id()
+    async with engine.begin() as connection:
+        assert await idempotency.reserve(connection, "s", "k", b"h", entity_id)
+        assert not await idempotency.reserve(connection, "s", "k", b"h", new_id())
+        assert await idempotency.reserve(connection, "other", "k", b"h", new_id())
+        await idempotency.answer(connection, "s", "k", "{}")
+        found = await idempotency.read(connection, "s", "k")
+        assert await idempotency.read(connection, "s", "x") is None
+    assert found == idempotency.StoredAnswer(b"h", entity_id, "{}")
+
+
+async def test_a_second_one_waits_for_the_first_to_end(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.begin()
+        await idempotency.reserve(connection, "s", "k", b"h", new_id())
+        second = asyncio.create_task(
+            in_transaction(engine, lambda c: idempotency.reserve(c, "s", "k", b"h", new_id()))
+        )
+        done, _ = await asyncio.wait([second], timeout=0.1)
+        assert not done
+        await connection.rollback()
+    assert await second
+
+
+async def test_old_keys_are_forgotten(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        for key in ("old", "new"):
+            await idempotency.reserve(connection, "s", key, b"h", new_id())
+        await connection.execute(
+            text(
+                "UPDATE idempotency_keys SET created_at = now() - interval '2 hours'"
+                " WHERE key = 'old'"
+            )
+        )
+        assert await idempotency.forget(connection, older_than_seconds=3600) == 1
+        assert await idempotency.read(connection, "s", "new")

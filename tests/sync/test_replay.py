@@ -1,0 +1,220 @@
+"""Retry on request."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from zenskar.db import event_log, outbox, sync_events
+from zenskar.db.engine import in_transaction
+from zenskar.db.event_log import EventFilter
+from zenskar.db.outbox import OutboxMessage
+from zenskar.db.sync_events import NewSyncEvent, Transition
+from zenskar.ids import new_id
+from zenskar.model.envelope import INBOUND, Envelope
+from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.plugins.router import Router
+from zenskar.schema_catalog import core_schemas
+from zenskar.sync import replay as replay_module
+from zenskar.sync.customers import CustomerService
+from zenskar.sync.replay import Replay
+
+from tests.support.fake import FakeSystem, fake_connection
+
+ADA = {"name": "Ada", "email": "ada@example.com"}
+
+
+class Bench:
+    """A replay, and a way to make events that failed."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.wakes: list[str] = []
+        router = Router({"fake": fake_connection("fake", FakeSystem())})
+        self.customers = CustomerService(engine, router, lambda _topic: None)
+        self.replay = Replay(engine, self.wakes.append)
+
+    async def rows(self, query: str) -> list[dict[str, Any]]:
+        async with self.engine.connect() as connection:
+            return [dict(row) for row in (await connection.execute(text(query))).mappings()]
+
+    async def sent(self) -> list[dict[str, Any]]:
+        found = await self.rows("SELECT * FROM outbox ORDER BY id")
+        return [row | {"envelope": orjson.loads(row["envelope"])} for row in found]
+
+    async def lose_messages(self) -> None:
+        async with self.engine.begin() as connection:
+            await connection.execute(text("DELETE FROM outbox"))
+
+    async def set_status(self, event_id: str, status: SyncStatus) -> None:
+        transition = Transition(event_id, status, error_kind="bug", count_attempt=True)
+        await in_transaction(self.engine, lambda c: sync_events.move(c, [transition]))
+
+    async def outbound(self, status: SyncStatus = SyncStatus.DEAD) -> str:
+        """Return the id of an outbound event whose message is gone."""
+        await self.customers.create(ADA, correlation_id="c")
+        event_id = (await self.events())[0].id
+        await self.set_status(event_id, status)
+        await self.lose_messages()
+        return event_id
+
+    async def inbound(self, status: SyncStatus = SyncStatus.DEAD, name: str = "A\0B") -> Envelope:
+        """Return the envelope of an inbound event whose message is gone."""
+        data = {
+            "schema_version": 1,
+            "direction": "inbound",
+            "source_system": "fake",
+            "external_event_id": new_id(),
+            "event_type": "customer.updated",
+            "occurred": [1, 2],
+            "object": {
+                "entity_type": "customer",
+                "external_id": "obj_1",
+                "document": {"name": name},
+            },
+        }
+        envelope = Envelope(
+            new_id(), "fake", "customer.updated", "fake:obj_1", "2026-01-01T00:00:00Z", data, "c"
+        )
+        event = NewSyncEvent(
+            envelope.id,
+            Direction.INBOUND,
+            "fake",
+            envelope.type,
+            "c",
+            external_event_id=data["external_event_id"],
+            payload=orjson.dumps(envelope.to_json()).decode(),
+        )
+        await in_transaction(self.engine, lambda c: sync_events.insert(c, [event]))
+        await self.set_status(event.id, status)
+        return envelope
+
+    async def events(self) -> list[event_log.LoggedEvent]:
+        return await in_transaction(
+            self.engine, lambda c: event_log.page(c, EventFilter(), most=1000)
+        )
+
+
+@pytest.fixture
+def bench(engine: AsyncEngine) -> Bench:
+    return Bench(engine)
+
+
+@pytest.mark.parametrize("status", [SyncStatus.DEAD, SyncStatus.RETRYING])
+async def test_an_outbound_event_gets_its_message_again(bench: Bench, status: SyncStatus) -> None:
+    event_id = await bench.outbound(status)
+    assert await bench.replay.retry(EventFilter()) == 1
+    (message,) = await bench.sent()
+    (event,) = await bench.events()
+    envelope = message["envelope"]
+    assert (message["topic"], message["key"]) == ("sync.outbound", f"customer:{event.entity_id}")
+    assert (envelope["id"], envelope["correlationid"]) == (event_id, "c")
+    assert envelope["data"]["document"] | ADA == envelope["data"]["document"]
+    core_schemas()["event"].check(envelope)
+    assert (event.status, event.attempts, event.error_kind) == ("pending", 0, None)
+    history = await in_transaction(bench.engine, lambda c: event_log.history(c, event_id))
+    assert (history[-1].status, history[-1].detail) == ("pending", {"reason": "retry_requested"})
+    assert bench.wakes == ["sync.outbound"]
+
+
+async def test_an_inbound_event_gets_its_stored_message_again(bench: Bench) -> None:
+    original = await bench.inbound()
+    assert await bench.replay.retry(EventFilter(direction=Direction.INBOUND)) == 1
+    (message,) = await bench.sent()
+    assert (message["topic"], message["key"]) == ("sync.inbound", "fake:obj_1")
+    assert Envelope.from_json(message["envelope"]) == original
+    assert bench.wakes == ["sync.inbound"]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [SyncStatus.PENDING, SyncStatus.PROCESSING, SyncStatus.SUCCEEDED, SyncStatus.IGNORED],
+)
+async def test_other_events_are_left_alone(bench: Bench, status: SyncStatus) -> None:
+    event_id = await bench.outbound(status)
+    assert await bench.replay.retry(EventFilter(ids=(event_id,))) == 0
+    assert await bench.sent() == []
+    assert (await bench.events())[0].status == status
+    assert bench.wakes == []
+
+
+async def test_a_message_that_still_waits_is_made_due(bench: Bench) -> None:
+    envelope = await bench.inbound(SyncStatus.RETRYING)
+    waiting = OutboxMessage(INBOUND, "fake:obj_1", "fake", envelope, delay=3600)
+    other = OutboxMessage(INBOUND, "fake:obj_1", "fake", await bench.inbound(name="x"), delay=3600)
+    await in_transaction(bench.engine, lambda c: outbox.insert(c, [waiting, other]))
+    assert await bench.replay.retry(EventFilter(ids=(envelope.id,))) == 1
+    due = await bench.rows("SELECT id, available_at <= now() AS due FROM outbox ORDER BY id")
+    assert [row["due"] for row in due] == [True, False]
+
+
+async def test_a_second_request_has_no_effect(bench: Bench) -> None:
+    await bench.outbound()
+    answers = await asyncio.gather(*(bench.replay.retry(EventFilter()) for _ in range(4)))
+    assert sorted(answers) == [0, 0, 0, 1]
+    assert len(await bench.sent()) == 1
+
+
+async def test_filters_choose(bench: Bench) -> None:
+    await bench.outbound()
+    await bench.inbound()
+    for nothing in (
+        EventFilter(source="other"),
+        EventFilter(status=SyncStatus.RETRYING),
+        EventFilter(customer_id=new_id()),
+        EventFilter(reason="x"),
+        EventFilter(ids=()),
+    ):
+        assert await bench.replay.retry(nothing) == 0
+    assert await bench.replay.retry(EventFilter(source="fake", status=SyncStatus.DEAD)) == 2
+
+
+async def test_all_batches_are_retried_in_their_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "_BATCH", 2)
+    ids = [(await bench.inbound()).id for _ in range(5)]
+    assert await bench.replay.retry(EventFilter()) == 5
+    assert [m["envelope"]["id"] for m in await bench.sent()] == ids
+
+
+async def test_a_kill_between_batches_loses_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "_BATCH", 2)
+    ids = [(await bench.inbound()).id for _ in range(5)]
+    batches = 0
+
+    def die_at_the_second(_topic: str) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await Replay(bench.engine, die_at_the_second).retry(EventFilter())
+    assert await bench.replay.retry(EventFilter()) == 1
+    assert [m["envelope"]["id"] for m in await bench.sent()] == ids
+    assert {event.status for event in await bench.events()} == {"pending"}
+
+
+async def test_the_event_of_a_deleted_record_shows_no_document(bench: Bench) -> None:
+    await bench.outbound()
+    (event,) = await bench.events()
+    assert event.entity_id
+    await bench.customers.delete(event.entity_id, correlation_id="c")
+    await bench.lose_messages()
+    assert await bench.replay.retry(EventFilter(ids=(event.id,))) == 1
+    (message,) = await bench.sent()
+    assert message["envelope"]["data"]["document"] is None
+    core_schemas()["event"].check(message["envelope"])
+
+
+async def test_an_event_without_what_it_needs_stays_dead(bench: Bench) -> None:
+    event = NewSyncEvent(new_id(), Direction.INBOUND, "fake", "customer.updated", "c")
+    await in_transaction(bench.engine, lambda c: sync_events.insert(c, [event]))
+    await bench.set_status(event.id, SyncStatus.DEAD)
+    assert await bench.replay.retry(EventFilter()) == 0
+    assert (await bench.events())[0].status == "dead"
