@@ -25,8 +25,11 @@ dev: $(STAMP) ## Serve on embedded defaults: API, worker, PostgreSQL, Stripe san
 	@exec $(BIN)/zenskar dev $(ARGS)
 
 test: $(STAMP) ## Run every test that needs no outside server
-	$(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered -q $(ARGS)
-	@echo "lanes: main (PostgreSQL embedded, Stripe sandbox, localstripe) ran; kafka did not (make test-kafka)"
+	@$(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered -q $(ARGS); code=$$?; \
+	test $$code -eq 0 && result=passed || result=FAILED; \
+	echo "lane main (embedded PostgreSQL, Stripe sandbox, localstripe): $$result"; \
+	echo "lane kafka: did not run, see make test-kafka"; \
+	exit $$code
 
 test-kafka: ## Run the lane on real Apache Kafka
 	@echo "The Kafka lane holds no test yet: nothing ran."

@@ -1,18 +1,19 @@
 """Fixtures of all tests: a real PostgreSQL, and a database of its own for each test."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # so that `tests.support` can be imported
 
-from zenskar.db.engine import create_engine
-
 from tests.support import postgres
+from zenskar.db.engine import create_engine
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,6 +26,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what the tests have started."""
     if not hasattr(config, "workerinput"):
         postgres.finish_session()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what a test, or a command that it ran, did to the logging of this process."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers, root.level = handlers, level
+    for name in logging.root.manager.loggerDict:
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import ClientResponse, ClientSession
-from zenskar.api.app import create_app
-from zenskar.api.health import SystemHealth
-from zenskar.api.server import serve
-from zenskar.api.services import ApiServices
-from zenskar.runtime import Runtime
 
 from tests.support.flow import Flow, open_flow
+from zenskar.api.app import create_app
+from zenskar.api.server import serve
+from zenskar.api.services import ApiServices
 
 ADA = {"name": "Ada", "email": "ada@example.com"}
 UNKNOWN_ID = "0198f7a4-0000-7000-8000-000000000000"
@@ -49,26 +47,10 @@ async def open_api(
     """Open the API without authentication unless the settings say otherwise."""
     chosen = {"auth": "off"} | settings
     async with open_flow(database_url, *sources, working=working, **chosen) as flow:
-        services = services_of(flow.runtime)
+        services = flow.runtime.services()
         served = serve(create_app(services), "127.0.0.1", 0, services.settings)
         async with served as address, ClientSession(address) as client:
             yield Api(client, services, flow)
-
-
-def services_of(runtime: Runtime) -> ApiServices:
-    """Return what the API needs of a runtime."""
-    return ApiServices(
-        settings=runtime.settings,
-        engine=runtime.engine,
-        customers=runtime.customers,
-        ingress=runtime.ingress,
-        replay=runtime.replay,
-        router=runtime.router,
-        schemas=runtime.schemas,
-        metrics=runtime.metrics,
-        health=SystemHealth(runtime.engine, runtime.bus),
-        wake=runtime.bus.wake,
-    )
 
 
 async def body_of(response: ClientResponse, status: int) -> dict[str, Any]:

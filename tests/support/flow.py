@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
+
+from tests.support.fake import FakeSystem, fake_class
+from tests.support.wait import DEADLINE_SECONDS, until
 from zenskar.plugins.loader import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
 
-from tests.support.fake import FakeSystem, fake_class
-
-DEADLINE_SECONDS = 20.0
+__all__ = ["DEADLINE_SECONDS", "Flow", "open_flow", "running_worker"]
 
 
 @dataclass
@@ -37,12 +38,12 @@ class Flow:
 
     async def settle(self) -> None:
         """Wait until nothing is left to do."""
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while await self.scalar(
-                "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM sync_events"
+        await until(
+            lambda: self.scalar(
+                "SELECT NOT EXISTS (SELECT FROM outbox) AND NOT EXISTS (SELECT FROM sync_events"
                 " WHERE status IN ('pending', 'processing', 'retrying'))"
-            ):
-                await asyncio.sleep(0.005)
+            )
+        )
 
     async def scalar(self, query: str, **values: Any) -> Any:
         async with self.runtime.engine.connect() as connection:

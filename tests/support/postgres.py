@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
+
 from zenskar.db import migrate
 from zenskar.db.engine import create_engine
 

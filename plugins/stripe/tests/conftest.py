@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+
 from zenskar import Connection
 from zenskar_stripe import StripeIntegration
 from zenskar_stripe.sandbox import StripeSandbox

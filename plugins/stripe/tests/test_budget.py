@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from zenskar_stripe.budget import Budget
 
 

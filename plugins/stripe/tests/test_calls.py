@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import stripe as sdk
 from aiohttp import web
+
 from zenskar import Change, FailureKind, IntentKind, Push, PushResult
 from zenskar_stripe import StripeIntegration
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox

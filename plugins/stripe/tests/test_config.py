@@ -1,6 +1,7 @@
 """Settings and their defaults."""
 
 import pytest
+
 from zenskar import Connection
 from zenskar_stripe import StripeIntegration
 from zenskar_stripe.config import Config

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from zenskar import Change, ExternalObject, IntentKind
 from zenskar_stripe import customers
 from zenskar_stripe.failures import UnreadableAnswer

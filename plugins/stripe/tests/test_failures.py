@@ -5,6 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 import stripe
+
 from zenskar import FailureKind
 from zenskar_stripe.failures import UnreadableAnswer
 

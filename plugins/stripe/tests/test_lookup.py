@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from zenskar import ExternalObject
 from zenskar_stripe import StripeIntegration, lookup
 from zenskar_stripe.sandbox import StripeSandbox

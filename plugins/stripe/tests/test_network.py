@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from zenskar import FailureKind, IntentKind, Push
 from zenskar_stripe import StripeIntegration
 from zenskar_stripe.client import API_VERSION

@@ -5,6 +5,7 @@ import sys
 from importlib.resources import files
 
 import pytest
+
 import zenskar_stripe
 
 

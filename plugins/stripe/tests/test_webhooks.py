@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from zenskar import BadSignature, Interval, InvalidInput, WebhookEvent, WebhookRequest
 from zenskar_stripe.sandbox.endpoints import signature
 

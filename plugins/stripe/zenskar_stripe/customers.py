@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from zenskar import Change, ExternalObject, IntentKind
-
 from zenskar_stripe.failures import UnreadableAnswer
 
 ENTITY = "customer"

@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 import stripe
+
 from zenskar import Failure, FailureKind
 
 _MAX_RETRY_AFTER = 3600.0

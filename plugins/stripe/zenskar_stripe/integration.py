@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import stripe
+
 from zenskar import (
     BaseIntegration,
     Change,
@@ -23,7 +24,6 @@ from zenskar import (
     WebhookEvent,
     WebhookRequest,
 )
-
 from zenskar_stripe import customers, lookup, webhooks
 from zenskar_stripe.client import Answer, StripeApi
 from zenskar_stripe.config import SETTINGS, Config

@@ -1,5 +1,6 @@
 """The sandbox, as `zenskar dev` runs it."""
 
+import errno
 import json
 import os
 import secrets
@@ -8,23 +9,45 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from zenskar import SandboxInfo
-
 from zenskar_stripe.sandbox import StripeSandbox
 
 _CREDENTIALS = "stripe_sandbox_credentials.json"
 _STORE = "stripe_sandbox.db"
+_PORT = 8010
+_FIRST_STEP = (
+    "curl -sS {url}/_sandbox/customers -H 'content-type: application/json' "
+    """-d '{{"name": "Grace Hopper", "email": "grace@example.com"}}'"""
+)
 
 
 @asynccontextmanager
 async def run_sandbox(data_dir: Path, webhook_url: str) -> AsyncIterator[SandboxInfo]:
     """Run a sandbox that keeps its data in `data_dir` and sends its events to `webhook_url`."""
     settings = credentials(data_dir)
-    async with StripeSandbox(api_key=settings["api_key"], store_path=data_dir / _STORE) as sandbox:
+    async with _started(settings["api_key"], data_dir / _STORE) as sandbox:
         for endpoint in sandbox.webhook_endpoints():
             if endpoint.url != webhook_url:
                 sandbox.remove_webhook_endpoint(endpoint.id)
         sandbox.add_webhook_endpoint(webhook_url, settings["webhook_secret"])
-        yield SandboxInfo(sandbox.base_url, {**settings, "api_base": sandbox.base_url})
+        url = sandbox.base_url
+        yield SandboxInfo(url, {**settings, "api_base": url}, _FIRST_STEP.format(url=url))
+
+
+@asynccontextmanager
+async def _started(api_key: str, store: Path) -> AsyncIterator[StripeSandbox]:
+    """Keep to one port, so that a restart changes nothing, unless somebody else has it."""
+    sandbox = StripeSandbox(api_key=api_key, store_path=store, port=_PORT)
+    try:
+        await sandbox.start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sandbox = StripeSandbox(api_key=api_key, store_path=store)
+        await sandbox.start()
+    try:
+        yield sandbox
+    finally:
+        await sandbox.stop()
 
 
 def credentials(data_dir: Path) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from typing import Any
 
 import stripe
-from zenskar import ExternalObject, Page
 
+from zenskar import ExternalObject, Page
 from zenskar_stripe import customers
 from zenskar_stripe.client import StripeApi
 from zenskar_stripe.failures import is_lost_cursor

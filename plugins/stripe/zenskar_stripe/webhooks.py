@@ -8,7 +8,6 @@ from typing import Any
 
 from zenskar import BadSignature, ExternalObject, Interval, InvalidInput, WebhookEvent
 from zenskar import WebhookRequest as Request
-
 from zenskar_stripe import customers
 from zenskar_stripe.config import Config
 

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import aiohttp
 import jsonschema_rs
 import pytest
+
 from zenskar import (
     BadSignature,
     Change,

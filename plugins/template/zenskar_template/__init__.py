@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 import aiohttp
+
 from zenskar import (
     BadSignature,
     BaseIntegration,

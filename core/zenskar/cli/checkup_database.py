@@ -1,0 +1,75 @@
+"""The checks of `zenskar doctor` that need the database."""
+
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from zenskar.cli import session
+from zenskar.cli.finding import Finding, failed, note, ok
+from zenskar.db import api_keys, connections, event_log, workers
+from zenskar.db.engine import in_transaction
+from zenskar.errors import ZenskarError
+from zenskar.runtime import open_engine
+from zenskar.settings import Settings
+
+_ALIVE_SECONDS = 15.0
+
+
+async def check(settings: Settings, *, dev: bool) -> list[Finding]:
+    """Check the database and what it tells. `dev`: `zenskar dev` runs on it, without keys."""
+    mend = "check ZENSKAR_DATABASE_URL, or run `zenskar dev`"
+    try:
+        session.require_database(settings)
+        async with open_engine(settings) as engine:
+            await session.reachable(engine)
+            kind = "embedded" if settings.database_url is None else "at ZENSKAR_DATABASE_URL"
+            return [ok("database", f"answers ({kind})"), *await _contents(engine, settings, dev)]
+    except ZenskarError as error:
+        return [failed("database", str(error), mend)]
+
+
+async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[Finding]:
+    try:
+        await session.require_schema(engine)
+    except ZenskarError as error:
+        return [failed("schema", str(error), "zenskar migrate")]
+    checks: list[Callable[[AsyncConnection], Awaitable[Finding]]] = [_workers, _paused, _dead]
+    if settings.auth == "required" and not dev:
+        checks.append(_keys)
+    found = [await in_transaction(engine, check) for check in checks]
+    return [ok("schema", "is up to date"), *found]
+
+
+async def _workers(connection: AsyncConnection) -> Finding:
+    alive = await workers.alive(connection, _ALIVE_SECONDS)
+    if alive:
+        return ok("workers", f"{alive} alive")
+    return failed("workers", "none is alive", "start `zenskar worker`, or `zenskar dev`")
+
+
+async def _paused(connection: AsyncConnection) -> Finding:
+    paused = [state for state in (await connections.states(connection)).values() if state.paused]
+    if not paused:
+        return ok("paused", "no connection is paused")
+    told = "; ".join(f"{s.name}: {s.error_message or s.reason}" for s in paused)
+    mend = f"mend the cause, then: zenskar connections resume {paused[0].name}"
+    return failed("paused", told, mend)
+
+
+async def _dead(connection: AsyncConnection) -> Finding:
+    dead = {n: b.dead for n, b in (await event_log.backlog(connection)).items() if b.dead}
+    if not dead:
+        return ok("dead letters", "there are none")
+    told = ", ".join(f"{count} of {name}" for name, count in dead.items())
+    return note(
+        "dead letters", told, "zenskar events list --status dead, then zenskar events retry"
+    )
+
+
+async def _keys(connection: AsyncConnection) -> Finding:
+    living = [k for k in await api_keys.read_all(connection) if k.revoked_at is None]
+    if living:
+        return ok("api keys", f"{len(living)} can be used")
+    return failed(
+        "api keys", "there is none, so the API refuses everyone", "zenskar keys create NAME"
+    )

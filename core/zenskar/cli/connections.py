@@ -1,0 +1,126 @@
+"""`zenskar connections`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from zenskar.cli import session
+from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.errors import NotFound
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, help="The connections to external systems.")
+Name = Annotated[str, typer.Argument(help="The connection, see `zenskar connections list`.")]
+_COLUMNS = {
+    "name": "NAME",
+    "state": "STATE",
+    "reason": "REASON",
+    "waiting": "WAITING",
+    "oldest_seconds": "OLDEST (S)",
+    "dead": "DEAD",
+    "error_kind": "LAST ERROR",
+    "error_message": "MESSAGE",
+    "error_at": "AT",
+}
+
+
+@app.command("list")
+def show(output: OutputOption = Output.TABLE) -> None:
+    """List the connections, what waits at each, and its last error."""
+    rows = _run(_rows)
+    if output is Output.JSON:
+        show_json({"data": rows})
+    elif rows:
+        show_table(_COLUMNS, [_rounded(row) for row in rows])
+    else:
+        typer.echo("There is no connection: see `zenskar plugins list` for the settings to set.")
+
+
+@app.command("pause")
+def pause(name: Name, output: OutputOption = Output.TABLE) -> None:
+    """Make no more calls to an external system; changes wait."""
+    from zenskar.db import connections
+
+    async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
+        await _known(connection, known, name)
+        await connections.pause(connection, name, "paused by an operator")
+        return await _row(connection, known, name)
+
+    _show(_run(work), output)
+
+
+@app.command("resume")
+def resume(name: Name, output: OutputOption = Output.TABLE) -> None:
+    """Go on where a connection was paused."""
+    from zenskar.db import connections
+    from zenskar.model.envelope import INBOUND, OUTBOUND
+
+    async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
+        await _known(connection, known, name)
+        await connections.resume(connection, name)
+        await session.notify(connection, OUTBOUND, INBOUND)
+        return await _row(connection, known, name)
+
+    _show(_run(work), output)
+
+
+def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> T:
+    from zenskar.cli.folder import DataFolder
+    from zenskar.plugins.loader import configure, discover
+
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, serving=False)
+    running = DataFolder(settings.data_dir).running() if settings.database_url is None else None
+    sandboxes = tuple(running.sandboxes) if running else ()
+    known = (*configure(discover(), settings, environment), *sandboxes)
+
+    async def run() -> T:
+        from zenskar.db.engine import in_transaction
+
+        async with session.open_current(settings) as engine:
+            return await in_transaction(engine, lambda c: work(c, known))
+
+    return asyncio.run(run())
+
+
+async def _rows(connection: "AsyncConnection", known: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the configured connections, and those that the database remembers."""
+    from zenskar.db import connections, event_log
+    from zenskar.db.connections import ConnectionState
+    from zenskar.db.event_log import Backlog
+
+    states, backlog = await connections.states(connection), await event_log.backlog(connection)
+    rows = []
+    for name in dict.fromkeys((*known, *states, *backlog)):
+        state = states.get(name, ConnectionState(name))
+        waits = backlog.get(name, Backlog(waiting=0, oldest_seconds=None, dead=0))
+        rows.append(asdict(state) | asdict(waits))
+    return rows
+
+
+async def _row(connection: "AsyncConnection", known: tuple[str, ...], name: str) -> dict[str, Any]:
+    return next(row for row in await _rows(connection, known) if row["name"] == name)
+
+
+async def _known(connection: "AsyncConnection", known: tuple[str, ...], name: str) -> None:
+    names = [row["name"] for row in await _rows(connection, known)]
+    if name not in names:
+        raise NotFound(f"no connection is called {name!r}; there are: {', '.join(names) or 'none'}")
+
+
+def _show(row: dict[str, Any], output: Output) -> None:
+    if output is Output.JSON:
+        show_json(row)
+    else:
+        typer.echo(f"The connection {row['name']} is {row['state']}.")
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    oldest = row["oldest_seconds"]
+    return {**row, "oldest_seconds": None if oldest is None else round(oldest)}

@@ -1,0 +1,159 @@
+"""`zenskar events`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from zenskar.cli import session
+from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.errors import Conflict, InvalidInput, NotFound
+from zenskar.ids import is_id
+from zenskar.model.sync_event import Direction, SyncStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from zenskar.db.event_log import EventFilter
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, help="What was synced, what failed, and once more.")
+
+Status = Annotated[SyncStatus | None, typer.Option(help="Only with this status.")]
+Source = Annotated[str | None, typer.Option(help="Only of this connection.")]
+Way = Annotated[Direction | None, typer.Option(help="Only of this direction.")]
+Customer = Annotated[str | None, typer.Option(help="Only of the customer with this id.")]
+_COLUMNS = {
+    "id": "ID",
+    "created_at": "CREATED",
+    "direction": "DIRECTION",
+    "source_system": "SOURCE",
+    "event_type": "TYPE",
+    "status": "STATUS",
+    "reason": "REASON",
+    "attempts": "ATTEMPTS",
+    "entity_id": "RECORD",
+    "external_id": "EXTERNAL",
+}
+
+
+@app.command("list")
+def show_many(  # noqa: PLR0913, PLR0917 - one for each option
+    status: Status = None,
+    source: Source = None,
+    direction: Way = None,
+    customer: Customer = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
+    before: Annotated[str | None, typer.Option(help="Only those older than this event.")] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List sync events, newest first."""
+    from zenskar.db import event_log
+    from zenskar.db.engine import in_transaction
+
+    wanted = _filter(status, source, direction, customer)
+    older = _id(before) if before else None
+
+    async def work(engine: "AsyncEngine") -> list[dict[str, Any]]:
+        found = await in_transaction(
+            engine, lambda c: event_log.page(c, wanted, most=limit, before=older)
+        )
+        return [asdict(event) for event in found]
+
+    rows = _run(work)
+    if output is Output.JSON:
+        show_json({"data": rows})
+    elif rows:
+        show_table(_COLUMNS, rows)
+    else:
+        typer.echo("There is no such sync event.")
+
+
+@app.command("show")
+def show_one(
+    event_id: Annotated[str, typer.Argument(help="The sync event's id.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show a sync event with its history: what changed, who won, what failed."""
+    from zenskar.cli.event_text import event_text
+    from zenskar.db import event_log
+    from zenskar.db.engine import in_transaction
+
+    async def work(engine: "AsyncEngine") -> dict[str, Any]:
+        event = await in_transaction(engine, lambda c: event_log.read(c, _id(event_id)))
+        if event is None:
+            raise NotFound(f"there is no sync event {event_id}")
+        history = await in_transaction(engine, lambda c: event_log.history(c, event.id))
+        return {**asdict(event), "history": [asdict(entry) for entry in history]}
+
+    found = _run(work)
+    if output is Output.JSON:
+        show_json(found)
+    else:
+        typer.echo(event_text(found))
+
+
+@app.command("retry")
+def retry(  # noqa: PLR0913, PLR0917 - one for each option
+    event_ids: Annotated[list[str] | None, typer.Argument(help="Sync events to retry.")] = None,
+    status: Status = None,
+    source: Source = None,
+    direction: Way = None,
+    customer: Customer = None,
+    every: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Put failed sync events back to work: those named, or those that the options mean."""
+    given = (event_ids, status, source, direction, customer)
+    if every == any(given):
+        raise InvalidInput("name the sync events to retry, or filter them, or give --all")
+    ids = tuple(map(_id, event_ids)) if event_ids else None
+    count = _run(lambda engine: _retry(engine, _filter(status, source, direction, customer, ids)))
+    if count == 0 and ids:
+        raise Conflict("only sync events that are retrying or dead can be retried")
+    if output is Output.JSON:
+        show_json({"retried": count})
+    else:
+        typer.echo(f"{count} sync events are to be worked on again.")
+
+
+async def _retry(engine: "AsyncEngine", wanted: "EventFilter") -> int:
+    from zenskar.db.engine import in_transaction
+    from zenskar.sync.replay import Replay
+
+    topics: set[str] = set()
+    count = await Replay(engine, topics.add).retry(wanted)
+    await in_transaction(engine, lambda c: session.notify(c, *topics))
+    return count
+
+
+def _filter(
+    status: SyncStatus | None,
+    source: str | None,
+    direction: Direction | None,
+    customer: str | None,
+    ids: tuple[str, ...] | None = None,
+) -> "EventFilter":
+    from zenskar.db.event_log import EventFilter
+
+    owner = _id(customer) if customer else None
+    return EventFilter(status, source, direction, customer_id=owner, ids=ids)
+
+
+def _id(text: str) -> str:
+    if not is_id(text):
+        raise InvalidInput(f"{text!r} is not an id")
+    return text.lower()
+
+
+def _run(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
+    settings, _ = session.read_settings()
+    session.configure_logs(settings, serving=False)
+
+    async def run() -> T:
+        async with session.open_current(settings) as engine:
+            return await work(engine)
+
+    return asyncio.run(run())

@@ -1,0 +1,37 @@
+"""What a check of `zenskar doctor` finds."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """How a part is. `NOTE` is worth knowing, and no failure."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part, how it is, and how to mend it."""
+
+    part: str
+    verdict: Verdict
+    detail: str
+    mend: str | None = None
+
+
+def ok(part: str, detail: str) -> Finding:
+    """Return that a part is well."""
+    return Finding(part, Verdict.OK, detail)
+
+
+def note(part: str, detail: str, mend: str | None = None) -> Finding:
+    """Return what is worth knowing."""
+    return Finding(part, Verdict.NOTE, detail, mend)
+
+
+def failed(part: str, detail: str, mend: str) -> Finding:
+    """Return that a part is not well."""
+    return Finding(part, Verdict.FAILED, detail, mend)

@@ -1,0 +1,26 @@
+"""Ports, found taken before anything is started."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from zenskar.errors import ConfigurationError
+
+
+@contextmanager
+def reserved_port(host: str, port: int) -> Iterator[tuple[int, socket.socket]]:
+    """Yield a port (0: any free one) and the socket that keeps others from getting it by chance.
+
+    Close the socket to listen there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            held.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {port} of {host} cannot be used ({error.strerror}): choose another one "
+                "with --port"
+            ) from error
+        yield held.getsockname()[1], held

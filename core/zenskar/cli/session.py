@@ -1,0 +1,123 @@
+"""What every command begins with: settings, logs, and a database that fits."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from zenskar.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from zenskar.settings import Settings
+
+
+def read_settings(
+    defaults: Mapping[str, str] | None = None, **overrides: Any
+) -> tuple["Settings", Mapping[str, str]]:
+    """Return the settings, and the environment that connections are read from.
+
+    Beside a running `zenskar dev`, commands use its sandboxes.
+    """
+    from zenskar.cli.folder import DataFolder
+    from zenskar.settings import environment, load
+
+    variables = {**(defaults or {}), **environment()}
+    settings = load(variables, **overrides)
+    running = DataFolder(settings.data_dir).running()
+    return settings, {**(running.variables if running else {}), **variables}
+
+
+def configure_logs(settings: "Settings", *, serving: bool) -> None:
+    """Send logs to standard error; a command that only answers keeps to warnings."""
+    from zenskar.telemetry import logs
+
+    chosen = settings.model_fields_set
+    quiet = not serving and "log_level" not in chosen
+    plain = not serving and "log_format" not in chosen
+    logs.configure(
+        "warning" if quiet else settings.log_level, "console" if plain else settings.log_format
+    )
+
+
+@asynccontextmanager
+async def open_current(settings: "Settings") -> AsyncIterator["AsyncEngine"]:
+    """Yield an engine on a database whose schema is the one that this zenskar knows."""
+    from zenskar.runtime import open_engine
+
+    require_database(settings)
+    async with open_engine(settings) as engine:
+        await require_schema(engine)
+        yield engine
+
+
+def require_database(settings: "Settings") -> None:
+    """Raise unless there is a database: asking a question must not make one."""
+    if settings.database_url is None and not has_embedded(settings):
+        raise ConfigurationError(
+            f"there is no database in {settings.data_dir.resolve()} yet: run `zenskar migrate` or "
+            "`zenskar dev`, or set ZENSKAR_DATABASE_URL or ZENSKAR_DATA_DIR"
+        )
+
+
+def has_embedded(settings: "Settings") -> bool:
+    """Tell whether the data folder holds an embedded database."""
+    return (settings.data_dir / "postgres" / "PG_VERSION").exists()
+
+
+async def require_schema(engine: "AsyncEngine") -> None:
+    """Raise unless the schema is up to date.
+
+    A schema from a newer release is fine: migrations leave the release before them working, and
+    it must be possible to start that one again meanwhile.
+    """
+    from zenskar.db import migrate
+
+    status = await migrate.status(await reachable(engine))
+    if status.up_to_date or not (status.current is None or known_revision(status.current)):
+        return
+    has = f"is at {status.current}" if status.current else "has no tables yet"
+    raise ConfigurationError(
+        f"the database {has}, and this zenskar needs {status.head}: run `zenskar migrate`"
+    )
+
+
+async def reachable(engine: "AsyncEngine") -> "AsyncEngine":
+    """Return the engine if the database lets us in; say in one line why it does not."""
+    import asyncpg
+    from sqlalchemy.exc import DBAPIError
+
+    from zenskar.db.engine import ping
+    from zenskar.errors import Unavailable
+
+    try:
+        await ping(engine)
+    except Unavailable as error:
+        raise Unavailable(f"{error}; see ZENSKAR_DATABASE_URL") from error
+    except asyncpg.PostgresError as error:
+        raise ConfigurationError(f"the database refuses the connection: {error}") from error
+    except DBAPIError as error:
+        raise ConfigurationError(f"the database refuses the connection: {error.orig}") from error
+    return engine
+
+
+def known_revision(revision: str) -> bool:
+    """Tell whether a migration is one of this release."""
+    from alembic.script import ScriptDirectory
+
+    from zenskar import resources
+
+    scripts = ScriptDirectory(str(resources.migrations_dir()))
+    return any(script.revision == revision for script in scripts.walk_revisions())
+
+
+async def notify(connection: "AsyncConnection", *topics: str) -> None:
+    """Wake the workers that wait for these topics, once the transaction is committed."""
+    from sqlalchemy import text
+
+    from zenskar.bus.wakeup import CHANNEL
+
+    for topic in topics:
+        await connection.execute(
+            text("SELECT pg_notify(:channel, :topic)"), {"channel": CHANNEL, "topic": topic}
+        )

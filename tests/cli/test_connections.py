@@ -1,0 +1,33 @@
+"""`zenskar connections`."""
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def stripe(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_do_not_show_me")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_do_not_show_me")
+
+
+def test_a_connection_is_paused_and_resumed(cli: Cli, stripe: None) -> None:
+    (row,) = cli.json("connections", "list")["data"]
+    assert (row["name"], row["state"], row["waiting"], row["dead"]) == ("stripe", "active", 0, 0)
+    assert cli.json("connections", "pause", "stripe")["state"] == "paused"
+    table = cli("connections", "list")
+    assert "paused by an operator" in table
+    assert "do_not_show_me" not in table
+    assert "is active" in cli("connections", "resume", "stripe")
+    (row,) = cli.json("connections", "list")["data"]
+    assert (row["state"], row["reason"]) == ("active", None)
+
+
+def test_an_unknown_connection_is_refused(cli: Cli, stripe: None) -> None:
+    text = cli("connections", "pause", "strype", code=1)
+    assert text == "error: no connection is called 'strype'; there are: stripe\n"
+
+
+def test_without_any_the_way_to_one_is_named(cli: Cli, database: str) -> None:
+    assert "zenskar plugins list" in cli("connections", "list")
+    assert cli.json("connections", "list") == {"data": []}

@@ -1,0 +1,78 @@
+"""`zenskar doctor`."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.cli.conftest import Cli, with_flow
+from tests.cli.processes import run
+from tests.support.flow import Flow
+from tests.support.postgres import apart
+from zenskar_stripe.sandbox import StripeSandbox
+
+
+def parts(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {check["part"]: check for check in found["checks"]}
+
+
+def test_where_there_is_nothing_every_mend_is_named(cli: Cli) -> None:
+    found = cli.json("doctor", code=1)
+    assert found["ok"] is False
+    checks = parts(found)
+    assert "STRIPE_API_KEY" in checks["plugin stripe"]["mend"]
+    assert checks["connections"]["verdict"] == "failed"
+    assert "zenskar dev" in checks["database"]["mend"]
+    assert checks["api"]["verdict"] == "note"
+    assert "STRIPE_API_KEY" in cli("doctor", code=1)
+
+
+def test_a_database_without_tables_names_the_command(cli: Cli, database: str) -> None:
+    cli("migrate", "down")
+    assert parts(cli.json("doctor", code=1))["schema"]["mend"] == "zenskar migrate"
+
+
+def test_what_the_database_tells(cli: Cli, database: str, home: Path) -> None:
+    checks = parts(cli.json("doctor", code=1))
+    assert checks["schema"]["verdict"] == "ok"
+    assert checks["workers"]["verdict"] == "failed"
+    assert checks["api keys"]["mend"] == "zenskar keys create NAME"
+    cli("keys", "create", "ci")
+
+    async def look(_flow: Flow) -> Any:
+        done = await asyncio.to_thread(
+            run, "doctor", "--output", "json", folder=home, ZENSKAR_DATABASE_URL=database
+        )
+        return parts(orjson.loads(done.stdout))
+
+    checks = with_flow(database, look)
+    assert checks["workers"]["detail"] == "1 alive"
+    assert checks["api keys"]["verdict"] == "ok"
+
+
+def test_a_connection_is_tried_out(
+    cli: Cli, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_one_that_is_refused")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_do_not_show_me")
+
+    async def look() -> Any:
+        async with StripeSandbox(api_key="sk_test_another_one") as stripe:
+            monkeypatch.setenv("STRIPE_API_BASE", stripe.base_url)
+            return await asyncio.to_thread(cli.json, "doctor", code=1)
+
+    found = apart(look)
+    check = parts(found)["connection stripe"]
+    assert (check["verdict"], "401" in check["detail"]) == ("failed", True)
+    assert "sk_test_one" not in str(found)
+
+
+def test_a_connection_that_is_configured_in_part_fails(
+    cli: Cli, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_do_not_show_me")
+    check = parts(cli.json("doctor", code=1))["plugin stripe"]
+    assert check["verdict"] == "failed"
+    assert check["mend"] == "set STRIPE_WEBHOOK_SECRET"

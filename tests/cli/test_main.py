@@ -1,0 +1,117 @@
+"""What all commands have in common."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cli.processes import run
+from zenskar.cli import serve
+from zenskar.worker.service import ROLES
+
+COMMANDS = (
+    "dev",
+    "api",
+    "worker",
+    "migrate",
+    "doctor",
+    "events list",
+    "events show",
+    "events retry",
+    "connections list",
+    "connections pause",
+    "connections resume",
+    "plugins list",
+    "keys create",
+    "keys list",
+    "keys revoke",
+)
+
+
+def test_the_version_is_the_distributions(cli: Cli) -> None:
+    assert cli("--version").strip() == f"zenskar {version('zenskar')}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_speaks_json(cli: Cli, command: str) -> None:
+    text = cli(*command.split(), "--help")
+    assert "Usage: " in text
+    assert "--output" in text
+
+
+def test_help_loads_no_server_and_no_database() -> None:
+    code = (
+        "import sys\n"
+        "from zenskar.cli.main import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'sqlalchemy', 'aiohttp', 'alembic', 'stripe', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    command = (sys.executable, "-c", code)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_error_is_one_line_without_a_traceback(home: Path) -> None:
+    done = run("events", "list", folder=home)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: there is no database in ")
+    assert "zenskar migrate" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ZENSKAR_PORT", "many"),
+        ("ZENSKAR_LOG_LEVEL", "loud"),
+        ("ZENSKAR_DATABASE_URL", "mysql://user:s3cret@host/db"),
+        ("ZENSKAR_DATABASE_URL_FILE", "/nowhere/at/all"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    text = cli("events", "list", code=1)
+    assert text.startswith("error: ")
+    assert variable in text or "postgresql://" in text
+    assert "s3cret" not in text
+
+
+def test_a_dotenv_file_is_read(cli: Cli, home: Path) -> None:
+    (home / ".env").write_text("ZENSKAR_PORT=nonsense\n")
+    assert "ZENSKAR_PORT" in cli("events", "list", code=1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://nobody:s3cret@127.0.0.1:1/zenskar",
+        "postgresql://nobody:s3cret@does-not-exist.invalid/zenskar",
+    ],
+)
+@pytest.mark.parametrize("command", ["events list", "api", "worker", "migrate", "keys list"])
+def test_a_database_that_is_away_is_said_in_one_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str, url: str
+) -> None:
+    monkeypatch.setenv("ZENSKAR_DATABASE_URL", url)
+    text = cli(*command.split(), code=1)
+    assert text.startswith("error: the database is away")
+    assert "s3cret" not in text
+
+
+def test_a_database_that_does_not_exist_is_said_in_one_line(
+    cli: Cli, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZENSKAR_DATABASE_URL", database.replace("/test_", "/nothing_"))
+    assert "refuses the connection" in cli("events", "list", code=1)
+
+
+def test_the_roles_are_those_of_the_worker() -> None:
+    assert tuple(serve.ALL_ROLES.split(",")) == ROLES

@@ -1,0 +1,60 @@
+"""`zenskar migrate`."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from tests.cli.conftest import Cli
+from tests.support.postgres import apart
+from zenskar.db.engine import create_engine, transaction
+
+
+def execute(url: str, statement: str) -> None:
+    async def run() -> None:
+        engine = create_engine(url, pool_size=1)
+        async with transaction(engine) as connection:
+            await connection.execute(text(statement))
+        await engine.dispose()
+
+    apart(run)
+
+
+@pytest.fixture
+def empty(cli: Cli, database: str) -> Iterator[None]:
+    """Start from a database without tables."""
+    assert cli.json("migrate", "down")["current"] is None
+    return
+
+
+def test_up_is_the_default_and_may_be_repeated(cli: Cli, database: str, empty: None) -> None:
+    assert not cli.json("migrate", "status")["up_to_date"]
+    assert "run `zenskar migrate`" in cli("migrate", "status")
+    status = cli.json("migrate")
+    assert status["up_to_date"]
+    assert status["current"] == status["head"]
+    assert cli.json("migrate", "up") == status
+    assert "newest" in cli("migrate", "status")
+
+
+def test_what_needs_the_tables_names_the_command(cli: Cli, database: str, empty: None) -> None:
+    for command in ("events list", "keys list", "connections list", "api", "worker"):
+        said = cli(*command.split(), code=1)
+        assert said.startswith("error: the database has no tables yet")
+        assert "run `zenskar migrate`" in said
+
+
+def test_down_at_the_bottom_fails_in_one_line(cli: Cli, database: str, empty: None) -> None:
+    said = cli("migrate", "down", code=1)
+    assert said.startswith("error: the schema cannot be migrated")
+    assert len(said.splitlines()) == 1
+
+
+def test_the_schema_of_a_newer_release_is_read_but_not_migrated(cli: Cli, database: str) -> None:
+    execute(database, "UPDATE alembic_version SET version_num = '9999'")
+    assert cli.json("events", "list") == {"data": []}
+    assert cli("migrate", code=1).startswith("error: the schema cannot be migrated")
+
+
+def test_status_makes_no_database(cli: Cli) -> None:
+    assert "there is no database" in cli("migrate", "status", code=1)

@@ -1,0 +1,36 @@
+"""`zenskar plugins`."""
+
+import pytest
+
+from tests.cli.conftest import Cli
+from zenskar.plugins import loader
+from zenskar.plugins.loader import Plugin
+
+
+def test_missing_settings_are_named_by_their_variables(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_do_not_show_me")
+    text = cli("plugins", "list")
+    assert "STRIPE_WEBHOOK_SECRET" in text
+    stripe = next(p for p in cli.json("plugins", "list")["data"] if p["name"] == "stripe")
+    assert stripe["missing"] == ["STRIPE_WEBHOOK_SECRET"]
+    assert stripe["distribution"] == "zenskar-stripe"
+    settings = {setting["variable"]: setting for setting in stripe["settings"]}
+    assert settings["STRIPE_API_KEY"]["set"]
+    assert settings["STRIPE_API_KEY"]["secret"]
+    assert "do_not_show_me" not in text + str(stripe)
+
+
+def test_a_plugin_that_cannot_be_used_says_why(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Plugin("broken", "acme-broken", "1.0", problem="cannot be loaded: ImportError()")
+    monkeypatch.setattr(loader, "discover", lambda: {"broken": broken})
+    assert "cannot be loaded" in cli("plugins", "list")
+    (row,) = cli.json("plugins", "list")["data"]
+    assert (row["name"], row["problem"]) == ("broken", broken.problem)
+
+
+def test_none_installed_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "discover", dict)
+    assert "pip install" in cli("plugins", "list")
+    assert cli.json("plugins", "list") == {"data": []}

@@ -1,0 +1,54 @@
+"""Signals."""
+
+import signal
+import sys
+from pathlib import Path
+
+from tests.cli.processes import Running, until
+
+SCRIPT = """
+import asyncio
+from zenskar.cli.process import stop_signals
+
+async def main():
+    async with stop_signals() as stopping:
+        print("is ready", flush=True)
+        await stopping.wait()
+        print("stopping", flush=True)
+        {after}
+
+asyncio.run(main())
+"""
+
+
+def run(folder: Path, after: str) -> Running:
+    running = Running((sys.executable, "-c", SCRIPT.format(after=after)), folder, {})
+    running.ready_text()
+    return running
+
+
+def test_one_signal_lets_the_work_finish(tmp_path: Path) -> None:
+    running = run(tmp_path, "await asyncio.sleep(0.1); print('finished', flush=True)")
+    assert running.stop(signal.SIGINT) == 0
+    assert running.stdout.split() == ["is", "ready", "stopping", "finished"]
+
+
+def test_a_second_signal_cuts_the_work_off(tmp_path: Path) -> None:
+    running = run(tmp_path, "await asyncio.sleep(600)")
+    running.process.send_signal(signal.SIGINT)
+    until(lambda: "stopping" in running.stdout)
+    assert running.stop(signal.SIGINT) == 130
+
+
+def test_work_that_cannot_be_cut_off_is_left_behind(tmp_path: Path) -> None:
+    stubborn = "\n        ".join(
+        (
+            "while True:",
+            "    try: await asyncio.sleep(600)",
+            "    except asyncio.CancelledError: pass",
+        )
+    )
+    running = run(tmp_path, stubborn)
+    running.process.send_signal(signal.SIGTERM)
+    until(lambda: "stopping" in running.stdout)
+    assert running.stop(signal.SIGTERM) == 130

@@ -1,0 +1,209 @@
+"""`zenskar reconcile` and `zenskar backfill`, against a local Stripe that runs beside them."""
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.cli.conftest import Cli, Start
+from tests.cli.processes import run, until
+from tests.support.postgres import apart
+from zenskar.db.engine import create_engine
+from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
+
+T = TypeVar("T")
+SETTLE = ("--settle", "0")
+
+
+class Remote:
+    """A sandbox that runs in a loop of its own, in another thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sandbox: StripeSandbox) -> None:
+        self._loop = loop
+        self.sandbox = sandbox
+
+    def do(self, work: Callable[[StripeSandbox], T]) -> T:
+        """Do something with the sandbox in its loop."""
+
+        async def run() -> T:
+            return work(self.sandbox)
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(20)
+
+    def create(self, **values: Any) -> str:
+        return str(self.do(lambda s: s.dashboard.create(values))["id"])
+
+    def update(self, customer: str, **values: Any) -> None:
+        self.do(lambda s: s.dashboard.update(customer, values))
+
+    def delete(self, customer: str) -> None:
+        self.do(lambda s: s.dashboard.delete(customer))
+
+
+@contextmanager
+def running_sandbox() -> Iterator[Remote]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    sandbox = StripeSandbox()
+    try:
+        asyncio.run_coroutine_threadsafe(sandbox.start(), loop).result(20)
+        yield Remote(loop, sandbox)
+        asyncio.run_coroutine_threadsafe(sandbox.stop(), loop).result(20)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def stripe(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """A connection with a local Stripe, which sends no webhooks."""
+    with running_sandbox() as remote:
+        variables = {
+            "ZENSKAR_CONNECTIONS": "stripe",
+            "ZENSKAR_RETRY_MAX_ATTEMPTS": "2",
+            "ZENSKAR_RETRY_BASE_SECONDS": "0.01",
+            "ZENSKAR_POLL_SECONDS": "0.1",
+            "STRIPE_API_KEY": remote.sandbox.api_key,
+            "STRIPE_API_BASE": remote.sandbox.base_url,
+            "STRIPE_WEBHOOK_SECRET": "whsec_of_the_tests",
+            "STRIPE_RATE_LIMIT": "0",
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield remote
+
+
+def age(database_url: str) -> None:
+    """Let all that is known be an hour old, so that a look of now is surely newer."""
+
+    async def run() -> None:
+        engine = create_engine(database_url, pool_size=2)
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql(
+                "UPDATE external_mappings SET asof_low = asof_low - 3600000000,"
+                " asof_high = asof_high - 3600000000"
+            )
+        await engine.dispose()
+
+    apart(run)
+
+
+def test_a_backfill_takes_in_what_is_there_without_another_worker(cli: Cli, stripe: Remote) -> None:
+    for number in range(3):
+        stripe.create(name=f"Customer {number}", email=f"c{number}@example.com")
+    (intake,) = cli.json("backfill", "stripe")["data"]
+    assert (intake["complete"], intake["objects"], intake["published"]) == (True, 3, 3)
+    text = cli("backfill", "stripe", "customer")
+    assert "stripe customer: 3 objects, 0 taken in, 0 failed, 0 not valid." in text
+    (report,) = cli.json("reconcile", "stripe", *SETTLE)["data"]
+    assert (report["complete"], report["found"], report["objects"]) == (True, {}, 3)
+
+
+def test_drift_gives_exit_code_3_until_it_is_repaired(
+    cli: Cli, stripe: Remote, database: str
+) -> None:
+    changed, gone = stripe.create(name="Ada"), stripe.create(name="Grace")
+    cli("backfill", "stripe")
+    age(database)
+    stripe.update(changed, email="secret@example.com")
+    stripe.delete(gone)
+    new = stripe.create(name="Edsger")
+    (report,) = cli.json("reconcile", "stripe", *SETTLE, code=3)["data"]
+    assert report["found"] == {"different": 1, "missing_there": 1, "missing_here": 1}
+    found = {e["external_id"]: (e["kind"], e["fields"]) for e in report["examples"]}
+    assert found == {
+        changed: ("different", ["/email"]),
+        gone: ("missing_there", []),
+        new: ("missing_here", []),
+    }
+    text = cli("reconcile", "stripe", *SETTLE, code=3)
+    assert "3 differences, 3 left" in text
+    assert "/email" in text
+    assert "secret@example.com" not in text
+    (repaired,) = cli.json("reconcile", "stripe", "--repair", *SETTLE)["data"]
+    assert repaired["remaining"] == {}
+    assert all(example["repaired"] for example in repaired["examples"])
+    assert "0 differences" in cli("reconcile", "stripe", *SETTLE)
+
+
+def test_what_cannot_be_repaired_gives_exit_code_3(
+    cli: Cli, stripe: Remote, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZENSKAR_DELETE_GUARD_LIMIT", "1")
+    customers = [stripe.create(name=f"Customer {number}") for number in range(3)]
+    cli("backfill", "stripe")
+    for customer in customers:
+        stripe.delete(customer)
+    text = cli("reconcile", "stripe", "--repair", *SETTLE, "--output", "json", code=3)
+    # What the guard logs to standard error comes after the report.
+    (report,) = json.JSONDecoder().raw_decode(text)[0]["data"]
+    assert report["remaining"] == {"missing_there": 3}
+    text = cli("reconcile", "stripe", "--repair", code=1)
+    assert "delete_guard" in text
+
+
+def test_a_stopped_run_gives_exit_code_1_and_goes_on(cli: Cli, stripe: Remote) -> None:
+    for number in range(101):
+        stripe.create(name=f"Customer {number}")
+    fault = Fault(kind=FaultKind.SERVER_ERROR, count=50, path_prefix="/v1/customers")
+    stripe.do(lambda s: s.faults.add(fault))
+    text = cli("reconcile", "stripe", *SETTLE, code=1)
+    assert "error: stripe customer is not complete" in text
+    stripe.do(lambda s: s.faults.clear())
+    (report,) = cli.json("reconcile", "stripe", *SETTLE, code=3)["data"]
+    assert (report["complete"], report["found"]) == (True, {"missing_here": 101})
+
+
+def test_a_wrong_name_is_told_in_one_line(cli: Cli, stripe: Remote) -> None:
+    text = cli("reconcile", "strype", code=1)
+    assert text == "error: no connection is called 'strype'\n"
+    text = cli("backfill", "stripe", "invoice", code=1)
+    assert text == "error: stripe does not sync invoice, but: customer\n"
+
+
+def test_a_killed_backfill_goes_on_where_it_was(
+    stripe: Remote, start: Start, tmp_path: Path, database: str
+) -> None:
+    for number in range(250):
+        stripe.create(name=f"Customer {number}")
+    slow = Fault(kind=FaultKind.DELAY, count=99, path_prefix="/v1/customers", delay_seconds=0.5)
+    stripe.do(lambda s: s.faults.add(slow))
+    given = ("ZENSKAR_", "STRIPE_")
+    variables = {name: value for name, value in os.environ.items() if name.startswith(given)}
+    running = start("backfill", "stripe", **variables)
+    # The second page is asked for once the checkpoint of the first one is written.
+    until(lambda: asked(stripe) >= 2)
+    running.process.kill()
+    running.process.wait(30)
+    stripe.do(lambda s: s.faults.clear())
+    before = asked(stripe)
+    done = run("backfill", "stripe", "--output", "json", folder=tmp_path, **variables)
+    (intake,) = json.loads(done.stdout)["data"]
+    assert (intake["complete"], intake["objects"]) == (True, 250)
+    assert asked(stripe) - before < 3
+    assert count(database, "customers") == 250
+
+
+def asked(stripe: Remote) -> int:
+    """How many pages of the list were asked for."""
+    return stripe.do(lambda s: sum(call.path == "/v1/customers" for call in s.requests))
+
+
+def count(database_url: str, table: str) -> int:
+    async def work() -> int:
+        engine = create_engine(database_url, pool_size=2)
+        async with engine.connect() as connection:
+            found = await connection.exec_driver_sql(f"SELECT count(*) FROM {table}")
+            number = int(found.scalar_one())
+        await engine.dispose()
+        return number
+
+    return apart(work)
