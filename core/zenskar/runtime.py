@@ -18,6 +18,7 @@ from zenskar.bus.postgres import PostgresBus
 from zenskar.bus.wakeup import Wakeup
 from zenskar.db.embedded import embedded_postgres
 from zenskar.db.engine import create_engine
+from zenskar.errors import ConfigurationError
 from zenskar.plugins.loader import ConfiguredConnection, Plugin, configure, discover
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema, core_schemas
@@ -65,11 +66,11 @@ class Runtime:
 
     def api(self) -> web.Application:
         """Build the HTTP API."""
-        return create_app(self._services())
+        return create_app(self.services())
 
     def probes(self) -> web.Application:
         """Build what a worker serves: whether it is well, and its metrics."""
-        services, app = self._services(), web.Application()
+        services, app = self.services(), web.Application()
         for resource in (Probes(services), MetricsPage(services)):
             for route in resource.routes():
                 app.router.add_get(route.path, route.handler)
@@ -118,7 +119,8 @@ class Runtime:
             grace_seconds=settings.shutdown_grace_seconds,
         )
 
-    def _services(self) -> ApiServices:
+    def services(self) -> ApiServices:
+        """Gather what the API and its probes are built from."""
         return ApiServices(
             settings=self.settings,
             engine=self.engine,
@@ -130,6 +132,7 @@ class Runtime:
             metrics=self.metrics,
             health=SystemHealth(self.engine, self.bus),
             wake=self.bus.wake,
+            depth=self.bus.depth,
         )
 
 
@@ -164,6 +167,7 @@ async def open_runtime(
     before anything else reads it.
     """
     async with AsyncExitStack() as stack:
+        _refuse_kafka(settings)
         known = discover() if plugins is None else plugins
         _report_problems(known)
         connections = configure(known, settings, environment)
@@ -216,6 +220,14 @@ async def _open_integrations(
     for connection in connections.values():
         stack.push_async_callback(connection.integration.close)
         await connection.integration.open()
+
+
+def _refuse_kafka(settings: Settings) -> None:
+    if settings.kafka_bootstrap_servers:
+        raise ConfigurationError(
+            "ZENSKAR_KAFKA_BOOTSTRAP_SERVERS is set, but this version has the PostgreSQL bus only: "
+            "unset it"
+        )
 
 
 def _report_problems(plugins: Mapping[str, Plugin]) -> None:

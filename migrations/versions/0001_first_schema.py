@@ -161,6 +161,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
+        sa.Column("parked", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("claimed_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("claimed_by", sa.Text(), nullable=True),
         sa.Column(
@@ -173,6 +174,13 @@ def upgrade() -> None:
     )
     op.create_index("outbox_due", "outbox", ["topic", "available_at", "id"], unique=False)
     op.create_index("outbox_key", "outbox", ["topic", "key", "id"], unique=False)
+    op.create_index(
+        "outbox_parked",
+        "outbox",
+        ["source_system"],
+        unique=False,
+        postgresql_where=sa.text("parked"),
+    )
     op.create_table(
         "push_intents",
         sa.Column("id", sa.Text(), nullable=False),
@@ -297,6 +305,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status NOT IN ('succeeded', 'ignored')"),
     )
+    op.create_index(
+        "sync_events_unowned",
+        "sync_events",
+        ["source_system", "external_id"],
+        unique=False,
+        postgresql_where=sa.text("entity_id IS NULL AND external_id IS NOT NULL"),
+    )
     op.create_table(
         "workers",
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
@@ -316,6 +331,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("workers")
+    op.drop_index(
+        "sync_events_unowned",
+        table_name="sync_events",
+        postgresql_where=sa.text("entity_id IS NULL AND external_id IS NOT NULL"),
+    )
     op.drop_index(
         "sync_events_unfinished",
         table_name="sync_events",
@@ -343,6 +363,7 @@ def downgrade() -> None:
         postgresql_where=sa.text("state IN ('sent', 'unknown')"),
     )
     op.drop_table("push_intents")
+    op.drop_index("outbox_parked", table_name="outbox", postgresql_where=sa.text("parked"))
     op.drop_index("outbox_key", table_name="outbox")
     op.drop_index("outbox_due", table_name="outbox")
     op.drop_table("outbox")

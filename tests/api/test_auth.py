@@ -3,11 +3,11 @@
 import pytest
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.api import ADA, Api, event, open_api, problem_of
 from zenskar.api.auth import KeyRing, Throttle
 from zenskar.db import api_keys
 from zenskar.db.engine import in_transaction
-
-from tests.support.api import ADA, Api, event, open_api, problem_of
 
 PUBLIC = ("/health/live", "/health/ready", "/openapi.json", "/docs", "/metrics", "/console")
 PROTECTED = (

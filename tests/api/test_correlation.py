@@ -1,9 +1,9 @@
 """`X-Correlation-Id`."""
 
 import pytest
-from zenskar.ids import is_id
 
 from tests.support.api import ADA, Api
+from zenskar.ids import is_id
 
 NAME = "X-Correlation-Id"
 

@@ -1,6 +1,7 @@
 """Opaque cursors."""
 
 import pytest
+
 from zenskar.api import cursors
 from zenskar.errors import InvalidInput
 from zenskar.ids import new_id

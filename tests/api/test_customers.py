@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from zenskar.sync.customers import METADATA_KEYS
 
 from tests.support.api import ADA, UNKNOWN_ID, Api, body_of, problem_of
+from zenskar.sync.customers import METADATA_KEYS
 
 FIELDS = {
     "id", "name", "email", "phone", "address", "metadata", "version", "created_at", "updated_at",

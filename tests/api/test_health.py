@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.api import Api, body_of, open_api
+from tests.support.postgres import open_gate
 from zenskar.api import health
 from zenskar.api.health import HealthStatus, SystemHealth
 from zenskar.db import connections, workers
 from zenskar.db.engine import in_transaction
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
-
-from tests.support.api import Api, body_of, open_api
-from tests.support.postgres import open_gate
 
 
 class Bus:

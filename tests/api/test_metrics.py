@@ -19,3 +19,14 @@ async def test_routes_are_counted_by_template(api: Api) -> None:
     assert UNKNOWN_ID not in text
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     assert all(name.startswith("zenskar_") for name in names)
+
+
+async def test_what_waits_is_told_as_it_is_now(api: Api) -> None:
+    for number in range(3):
+        await api.create(name=f"Customer {number}")
+    text = await (await api.client.get("/metrics")).text()
+    assert 'zenskar_outbox_depth{topic="sync.outbound"} 3.0' in text
+    async with api.flow.runtime.engine.begin() as connection:
+        await connection.exec_driver_sql("DELETE FROM outbox")
+    text = await (await api.client.get("/metrics")).text()
+    assert "zenskar_outbox_depth{" not in text

@@ -3,9 +3,9 @@
 import re
 
 from jsonschema import Draft202012Validator
-from zenskar.api.app import create_app
 
 from tests.support.api import ADA, Api, body_of
+from zenskar.api.app import create_app
 
 
 async def described(api: Api) -> dict[str, object]:

@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from zenskar.api.pages import content_security_policy
 
 from tests.support.api import Api
+from zenskar.api.pages import content_security_policy
 
 
 @pytest.mark.parametrize("path", ["/docs", "/console"])

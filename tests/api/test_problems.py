@@ -4,6 +4,8 @@ import logging
 
 import pytest
 from aiohttp import ClientSession, web
+
+from tests.support.api import problem_of
 from zenskar.api.problems import problem_middleware
 from zenskar.api.server import serve
 from zenskar.errors import (
@@ -20,8 +22,6 @@ from zenskar.errors import (
 )
 from zenskar.settings import load
 from zenskar.sync.customers import IdempotencyKeyReused, StaleVersion
-
-from tests.support.api import problem_of
 
 
 async def answer_to(error: Exception, status: int) -> dict[str, object]:

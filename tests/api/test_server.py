@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession, web
+
+from tests.support.api import Api, open_api, problem_of
 from zenskar.api.limits import deadline_middleware
 from zenskar.api.problems import problem_middleware
 from zenskar.api.server import serve
 from zenskar.errors import ConfigurationError
 from zenskar.settings import load
-
-from tests.support.api import Api, open_api, problem_of
 
 PATIENCE = 10.0
 

@@ -5,13 +5,13 @@ import gzip
 from collections.abc import Sequence
 
 import pytest
-from zenskar.bus.port import Bus
-from zenskar.db.outbox import OutboxMessage
-from zenskar.errors import Unavailable
 
 from tests.support.api import Api, body_of, event, open_api, problem_of
 from tests.support.flow import running_worker
 from tests.support.postgres import open_gate
+from zenskar.bus.port import Bus
+from zenskar.db.outbox import OutboxMessage
+from zenskar.errors import Unavailable
 
 
 async def waiting(api: Api) -> int:

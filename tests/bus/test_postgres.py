@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.bus.postgres import PostgresBus
 from zenskar.bus.wakeup import Wakeup
 from zenskar.db.outbox import OutboxMessage
@@ -72,6 +73,14 @@ async def test_a_key_that_is_held_holds_back_its_next_message(bus: PostgresBus) 
     assert await receive(bus) == ["customer:b"]
     await bus.done(first)
     assert await receive(bus) == ["customer:a"]
+
+
+async def test_messages_of_one_key_are_delivered_one_after_another(bus: PostgresBus) -> None:
+    await bus.publish([message(n, "customer:a") for n in range(3)])
+    for number in range(3):
+        (only,) = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
+        assert f'"id":"{number}"'.encode() in only.value
+        await bus.done([only])
 
 
 async def test_a_deferred_message_comes_back(bus: PostgresBus) -> None:

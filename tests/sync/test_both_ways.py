@@ -1,10 +1,10 @@
 """A customer travels both ways through the real services and a real database."""
 
 import pytest
-from zenskar import FailureKind, IntentKind
 
 from tests.support.fake import FakeError
 from tests.support.flow import open_flow
+from zenskar import FailureKind, IntentKind
 
 
 async def test_a_created_customer_reaches_the_external_system(database_url: str) -> None:

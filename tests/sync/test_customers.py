@@ -8,6 +8,8 @@ import orjson
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.fake import FakeSystem, fake_connection
 from zenskar.db import intents, mappings, outbox
 from zenskar.db.engine import in_transaction
 from zenskar.db.intents import NewIntent
@@ -25,8 +27,6 @@ from zenskar.sync.customers import (
     StaleVersion,
     merge_patched,
 )
-
-from tests.support.fake import FakeSystem, fake_connection
 
 ADA = {"name": "Ada", "email": "ada@example.com"}
 BASE = {"/name": "Ada", "/email": "ada@example.com"}
@@ -111,6 +111,7 @@ async def test_an_edit_tells_what_changed(service: CustomerService, engine: Asyn
     assert orjson.loads(entry["detail"]) == {
         "record_version": 2,
         "changes": {"/name": "Ada L", "/phone": None},
+        "before": {"/name": "Ada", "/phone": "+441"},
     }
 
 

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from zenskar import FailureKind, IntentKind, Push
 
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
+from tests.support.wait import until
+from zenskar import FailureKind, IntentKind, Push
 
 
 def fail(kind: FailureKind, times: int = 1) -> Callable[[Push], None]:
@@ -22,9 +23,7 @@ def fail(kind: FailureKind, times: int = 1) -> Callable[[Push], None]:
 
 
 async def wait_for(flow: Flow, query: str) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await flow.scalar(query):
-            await asyncio.sleep(0.005)
+    await until(lambda: flow.scalar(query))
 
 
 def only(system: FakeSystem) -> dict[str, object]:

@@ -1,20 +1,17 @@
 """An outage pauses a connection, a flood of deletes too, and neither loses anything."""
 
-import asyncio
-
 import pytest
+
+from tests.support.fake import FakeError
+from tests.support.flow import Flow, open_flow
+from tests.support.wait import until
 from zenskar import FailureKind, Health, Push
 from zenskar.db import connections
 from zenskar.db.engine import in_transaction
 
-from tests.support.fake import FakeError
-from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow
-
 
 async def wait_until(flow: Flow, query: str) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await flow.scalar(query):
-            await asyncio.sleep(0.005)
+    await until(lambda: flow.scalar(query))
 
 
 async def resume(flow: Flow) -> None:

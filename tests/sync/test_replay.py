@@ -7,6 +7,8 @@ import orjson
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.fake import FakeSystem, fake_connection
 from zenskar.db import event_log, outbox, sync_events
 from zenskar.db.engine import in_transaction
 from zenskar.db.event_log import EventFilter
@@ -20,8 +22,6 @@ from zenskar.schema_catalog import core_schemas
 from zenskar.sync import replay as replay_module
 from zenskar.sync.customers import CustomerService
 from zenskar.sync.replay import Replay
-
-from tests.support.fake import FakeSystem, fake_connection
 
 ADA = {"name": "Ada", "email": "ada@example.com"}
 

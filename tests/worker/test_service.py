@@ -3,18 +3,17 @@
 import asyncio
 from pathlib import Path
 
-from zenskar import Push
-from zenskar.db import workers
-
 from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow
 from tests.support.postgres import Gate
+from tests.support.wait import until
+from zenskar import Push
+from zenskar.db import workers
+from zenskar.errors import Unavailable
 
 
 async def start(flow: Flow, stopping: asyncio.Event) -> "asyncio.Task[None]":
     task = asyncio.create_task(flow.runtime.worker().run(stopping))
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await alive(flow):
-            await asyncio.sleep(0.005)
+    await until(lambda: alive(flow))
     return task
 
 
@@ -83,18 +82,15 @@ async def test_a_worker_lives_through_a_database_that_goes_away(
         await flow.settle()
         await gate.close()
         await gate.open()
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while len(flow.systems["fake"].objects) < 2:
-                await try_to_create(flow)
+        await until(lambda: created(flow))
         await flow.settle()
     await gate.close()
 
 
-async def try_to_create(flow: Flow) -> None:
-    from zenskar.errors import Unavailable
-
+async def created(flow: Flow) -> bool:
+    """Try until the database is there again."""
     try:
         await flow.create(name="After")
-        await flow.settle()
     except (Unavailable, OSError):
-        await asyncio.sleep(0.01)
+        return False
+    return True

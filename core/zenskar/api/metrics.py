@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -9,6 +10,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from zenskar.api.routes import Answer, JsonSchema, Route
 from zenskar.api.services import ApiServices
+from zenskar.errors import Unavailable
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 
@@ -20,12 +22,22 @@ class MetricsPage:
     """Serves the registry to Prometheus."""
 
     def __init__(self, services: ApiServices) -> None:
-        self._handler = make_aiohttp_handler(services.metrics.registry)
+        self._gauge = services.metrics.outbox_depth
+        self._depth = services.depth
+        self._page = make_aiohttp_handler(services.metrics.registry)
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """Serve the registry, with what waits at this moment."""
+        self._gauge.clear()
+        with suppress(Unavailable):
+            for topic, waiting in (await self._depth()).items():
+                self._gauge.labels(topic).set(waiting)
+        return await self._page(request)
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
         page = Answer("Metrics in the format of Prometheus.", media_type="text/plain")
-        return (Route("GET", "/metrics", self._handler, "Metrics", {200: page}, public=True),)
+        return (Route("GET", "/metrics", self.show, "Metrics", {200: page}, public=True),)
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:

@@ -1,6 +1,6 @@
 """What the API is built from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,7 +28,10 @@ class HealthChecks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApiServices:
-    """Everything the handlers use; `schemas` are those of the core, by name."""
+    """Everything the handlers use; `schemas` are those of the core, by name.
+
+    `depth` tells how many messages wait, by topic.
+    """
 
     settings: Settings
     engine: AsyncEngine
@@ -40,3 +43,4 @@ class ApiServices:
     metrics: Metrics
     health: HealthChecks
     wake: Callable[[str], None]
+    depth: Callable[[], Awaitable[Mapping[str, int]]]

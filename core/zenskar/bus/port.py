@@ -39,13 +39,14 @@ class Bus(Protocol):
     async def done(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages whose work is done."""
 
-    async def defer(
-        self, deliveries: Sequence[Delivery], delay_seconds: float, *, attempted: bool = True
-    ) -> None:
-        """Have messages delivered again after a while; one not `attempted` counts for nothing."""
+    async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
+        """Have messages delivered again after a while."""
 
     def wake(self, topic: str) -> None:
         """Say that there may be messages in the outbox. Returns at once."""
+
+    async def park(self, deliveries: Sequence[Delivery]) -> None:
+        """Have messages delivered again when their connection works, and count no attempt."""
 
     async def check(self) -> None:
         """Raise `Unavailable` unless the bus takes messages."""

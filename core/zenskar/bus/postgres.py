@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -15,6 +16,8 @@ from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger
 
 _BLOCKED_SECONDS = 0.25
+_PARKED_SECONDS = 3600.0
+"""The scheduler ends a parking long before; this is for when there is none."""
 _log = get_logger(__name__)
 
 
@@ -95,16 +98,20 @@ class PostgresBus:
         await in_transaction(self._engine, lambda c: outbox.done(c, ids, claimer=self._claimer))
         self._release(deliveries)
 
-    async def defer(
-        self, deliveries: Sequence[Delivery], delay_seconds: float, *, attempted: bool = True
-    ) -> None:
+    async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
         """Release messages, due again after a while."""
+        await self._give_back(deliveries, delay_seconds=delay_seconds)
+
+    async def park(self, deliveries: Sequence[Delivery]) -> None:
+        """Release messages, due again when their connection works."""
+        await self._give_back(
+            deliveries, delay_seconds=_PARKED_SECONDS, attempted=False, parked=True
+        )
+
+    async def _give_back(self, deliveries: Sequence[Delivery], **how: Any) -> None:
         ids = [delivery.handle for delivery in deliveries]
         await in_transaction(
-            self._engine,
-            lambda c: outbox.defer(
-                c, ids, claimer=self._claimer, delay_seconds=delay_seconds, attempted=attempted
-            ),
+            self._engine, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how)
         )
         self._release(deliveries)
 

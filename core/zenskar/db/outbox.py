@@ -50,15 +50,16 @@ _CLAIM = text("""
         WHERE topic = :topic AND available_at <= now()
           AND (claimed_until IS NULL OR claimed_until < now())
           AND NOT (:by_key AND EXISTS (
-              SELECT 1 FROM outbox AS held
-              WHERE held.topic = o.topic AND held.key = o.key AND held.id <> o.id
-                AND held.claimed_until >= now()))
+              SELECT 1 FROM outbox AS other
+              WHERE other.topic = o.topic AND other.key = o.key AND other.id <> o.id
+                AND (other.claimed_until >= now()
+                     OR (other.id < o.id AND other.available_at <= now()))))
         ORDER BY available_at, id
         LIMIT :most
         FOR UPDATE SKIP LOCKED
     )
     UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease),
-                      claimed_by = :claimer, attempts = attempts + 1
+                      claimed_by = :claimer, attempts = attempts + 1, parked = false
     FROM due WHERE outbox.id = due.id
     RETURNING outbox.id, topic, key, envelope, attempts
 """)
@@ -68,6 +69,7 @@ _DONE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[])) AND clai
 _DEFER = text("""
     UPDATE outbox
     SET claimed_until = NULL, claimed_by = NULL, attempts = attempts - :uncounted,
+        parked = :parked,
         available_at = now() + make_interval(secs => :delay)
     WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer
 """)
@@ -81,6 +83,14 @@ _NEXT_DUE = text("""
     SELECT extract(epoch FROM min(greatest(available_at, coalesce(claimed_until, available_at)))
                    - now())
     FROM outbox WHERE topic = ANY(CAST(:topics AS text[]))
+""")
+
+_UNPARK = text("""
+    UPDATE outbox SET parked = false, available_at = now()
+    WHERE parked AND claimed_until IS NULL AND source_system = ANY(CAST(:sources AS text[]))
+      AND NOT EXISTS (SELECT FROM connections AS c
+                      WHERE c.name = outbox.source_system AND c.state = 'paused')
+    RETURNING topic
 """)
 
 _DEPTH = text("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
@@ -111,7 +121,7 @@ async def claim(
     lease_seconds: float,
     by_key: bool,
 ) -> list[ClaimedMessage]:
-    """Claim due messages. With `by_key`, none whose key somebody works on at this moment."""
+    """Claim due messages. With `by_key`, one of each key, and none that somebody works on."""
     rows = await connection.execute(
         _CLAIM,
         {
@@ -140,9 +150,14 @@ async def defer(
     *,
     claimer: str,
     delay_seconds: float,
-    attempted: bool,
+    attempted: bool = True,
+    parked: bool = False,
 ) -> None:
-    """Give messages back, to be taken again after a while."""
+    """Give messages back, to be taken again after a while.
+
+    One not `attempted` counts for nothing; one that is `parked` is due earlier when its
+    connection works again.
+    """
     await connection.execute(
         _DEFER,
         {
@@ -150,6 +165,7 @@ async def defer(
             "claimer": claimer,
             "delay": delay_seconds,
             "uncounted": int(not attempted),
+            "parked": parked,
         },
     )
 
@@ -167,6 +183,12 @@ async def seconds_to_next(connection: AsyncConnection, topics: Sequence[str]) ->
     """Return how long until a message is due, None when there is none."""
     seconds = await connection.scalar(_NEXT_DUE, {"topics": list(topics)})
     return None if seconds is None else max(0.0, float(seconds))
+
+
+async def unpark(connection: AsyncConnection, sources: Sequence[str]) -> set[str]:
+    """Make due what was parked for connections that work; return the topics to wake."""
+    rows = await connection.execute(_UNPARK, {"sources": list(sources)})
+    return {row.topic for row in rows}
 
 
 async def depth(connection: AsyncConnection) -> dict[str, int]:

@@ -105,6 +105,12 @@ sync_events = Table(
     ),
     Index("sync_events_entity", "entity_id", "id"),
     Index(
+        "sync_events_unowned",
+        "source_system",
+        "external_id",
+        postgresql_where=text("entity_id IS NULL AND external_id IS NOT NULL"),
+    ),
+    Index(
         "sync_events_inbound_deletes",
         "source_system",
         "updated_at",
@@ -170,11 +176,13 @@ outbox = Table(
     Column("envelope", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     _time("available_at", nullable=False),
+    Column("parked", Boolean, nullable=False, server_default=text("false")),
     _time("claimed_until"),
     Column("claimed_by", Text),
     _time("created_at", nullable=False),
     Index("outbox_due", "topic", "available_at", "id"),
     Index("outbox_key", "topic", "key", "id"),
+    Index("outbox_parked", "source_system", postgresql_where=text("parked")),
 )
 
 connections = Table(

@@ -124,7 +124,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class SandboxInfo:
-    """A running local stand-in: its address, and the settings that make a connection use it."""
+    """A running local stand-in: its address, and the settings that make a connection use it.
+
+    `first_step` is a shell command that makes a customer in it, for people to try.
+    """
 
     url: str
     settings: Mapping[str, Any] = field(repr=False)
+    first_step: str = ""

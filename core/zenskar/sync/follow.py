@@ -19,7 +19,7 @@ def follow_ups(
     causation_id: str,
 ) -> list[tuple[RecordChange, str]]:
     """Return the changes for the other connections of a record that has just been changed."""
-    if not (outcome.create_record or outcome.delete_record or outcome.record_changes):
+    if not outcome.changes_record:
         return []
     change = change_of(
         work, record_id, _action(outcome), correlation_id=correlation_id, causation_id=causation_id

@@ -211,7 +211,8 @@ class InboundSync:
         )
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
-            batch.moves.append(_transition(event_id, record_id, seen, outcome))
+            detail = workset.describe(work, record_id, outcome)
+            batch.moves.append(_transition(event_id, record_id, seen, outcome, detail))
             batch.applied.append(Applied(envelope, source, outcome.verdict.value, outcome))
             if record_id is not None and outcome.verdict.news:
                 batch.follow_ups += self._follow_ups(
@@ -272,14 +273,18 @@ def _observation(entity_type: str, data: Mapping[str, Any]) -> Observation:
 
 
 def _transition(
-    event_id: str, record_id: str | None, seen: Observation, outcome: Outcome
+    event_id: str,
+    record_id: str | None,
+    seen: Observation,
+    outcome: Outcome,
+    detail: dict[str, Any],
 ) -> Transition:
     reason = "conflict" if outcome.conflicts else outcome.verdict.value
     return Transition(
         event_id,
         SyncStatus.SUCCEEDED if outcome.verdict.news else SyncStatus.IGNORED,
         reason,
-        detail=workset.describe(outcome),
+        detail=detail,
         entity_id=record_id,
         external_id=seen.external_id,
     )

@@ -22,8 +22,8 @@ from zenskar.sync.failures import Next, recover
 from zenskar.sync.follow import change_of, follow_ups
 from zenskar.sync.ledger import IntentLedger, intent_id
 from zenskar.sync.reading import bury
-from zenskar.sync.setbacks import PARKED_SECONDS, Setbacks
-from zenskar.sync.tasks import Done, Later, Task
+from zenskar.sync.setbacks import Setbacks
+from zenskar.sync.tasks import Done, Later, Parked, Result, Task
 from zenskar.sync.workset import Workset
 
 _HELD_SECONDS = 1.0
@@ -48,12 +48,12 @@ class OutboundSync:
         self._breaker = breaker
         self._ledger = ledger
 
-    async def process(self, envelope: Envelope) -> Done | Later:
+    async def process(self, envelope: Envelope) -> Result:
         """Work off one message; the record's present state counts, not the message's."""
         task = Task.of(envelope)
         if task.source not in self._context.connections:
-            return Later(PARKED_SECONDS)
-        step: Call | Done | Later = await self._start(task)
+            return Parked()
+        step: Call | Result = await self._start(task)
         for _ in range(_MOST_CALLS):
             if not isinstance(step, Call):
                 return step
@@ -67,13 +67,13 @@ class OutboundSync:
         """Keep a message that cannot be read as a dead sync event."""
         await bury(self._context.engine, key, value, problem, Direction.OUTBOUND)
 
-    async def _start(self, task: Task) -> Call | Done | Later:
+    async def _start(self, task: Task) -> Call | Result:
         try:
             return await in_transaction(self._context.engine, lambda c: self._begin(c, task))
         except CallFailed as error:
             return await self._failed(task, None, error.failure)
 
-    async def _take_step(self, task: Task, call: Call) -> Call | Done | Later:
+    async def _take_step(self, task: Task, call: Call) -> Call | Result:
         if call.pushes:
             waited = max(0.0, self._context.clock() - task.changed_at)
             self._context.metrics.outbound_seconds.labels(task.source).observe(waited)
@@ -92,19 +92,19 @@ class OutboundSync:
             self._context.wake(OUTBOUND)
         return step
 
-    async def _begin(self, connection: AsyncConnection, task: Task) -> Call | Done | Later:
+    async def _begin(self, connection: AsyncConnection, task: Task) -> Call | Result:
         event = await sync_events.lock(connection, task.event_id)
         if _over(event):
             return Done()
         states = await connection_states.states(connection)
         if task.source in states and states[task.source].paused:
-            return Later(PARKED_SECONDS)
+            return Parked()
         work = await self._load(connection, task)
         return await self._next(connection, task, work, reason="in_sync")
 
     async def _answered(
         self, connection: AsyncConnection, task: Task, call: Call, seen: Observation | None
-    ) -> tuple[bool, Call | Done | Later]:
+    ) -> tuple[bool, Call | Result]:
         """Take an answer in and plan the next step, in one transaction."""
         event = await sync_events.lock(connection, task.event_id)
         work = await self._load(connection, task, seen)
@@ -115,7 +115,7 @@ class OutboundSync:
             detail["verdict"] = "not_found"
         else:
             record_id, outcome = work.observe(seen)
-            detail |= workset.describe(outcome)
+            detail |= workset.describe(work, record_id, outcome)
             detail["external_id"] = seen.external_id
             for conflict in outcome.conflicts:
                 self._context.metrics.conflicts.labels(task.source, conflict.winner.value).inc()
@@ -157,7 +157,7 @@ class OutboundSync:
         event: EventState | None,
         work: Workset,
         reason: str,
-    ) -> Call | Done | Later:
+    ) -> Call | Result:
         if _over(event):
             await work.flush(connection)
             return Done()
@@ -165,7 +165,7 @@ class OutboundSync:
 
     async def _next(
         self, connection: AsyncConnection, task: Task, work: Workset, *, reason: str
-    ) -> Call | Done | Later:
+    ) -> Call | Result:
         step = work.plan(task.record_id)
         if step.kind is StepKind.DETACH:
             work.detach(task.record_id)
@@ -187,7 +187,7 @@ class OutboundSync:
         await work.flush(connection)
         return call
 
-    async def _failed(self, task: Task, call: Call | None, failure: Failure) -> Done | Later | Call:
+    async def _failed(self, task: Task, call: Call | None, failure: Failure) -> Call | Result:
         recovery = recover(call, failure)
         if recovery.next is Next.LOOK and call is not None:
             return await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
@@ -203,8 +203,8 @@ class OutboundSync:
         failure: Failure,
         what: Next,
         push: IntentState | None = IntentState.UNKNOWN,
-    ) -> Done | Later:
-        async def store(connection: AsyncConnection) -> Done | Later:
+    ) -> Result:
+        async def store(connection: AsyncConnection) -> Result:
             event = await sync_events.lock(connection, task.event_id)
             if call is not None and call.pushes and push is not None:
                 work = await self._load(connection, task)
@@ -216,9 +216,7 @@ class OutboundSync:
 
         return await in_transaction(self._context.engine, store)
 
-    async def _look(
-        self, connection: AsyncConnection, task: Task, call: Call
-    ) -> Call | Done | Later:
+    async def _look(self, connection: AsyncConnection, task: Task, call: Call) -> Call | Result:
         """The object seems gone: look before believing it, then plan again."""
         event = await sync_events.lock(connection, task.event_id)
         work = await self._load(connection, task)

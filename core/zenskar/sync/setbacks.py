@@ -12,10 +12,9 @@ from zenskar.sync.breaker import OUTAGE
 from zenskar.sync.context import SyncContext
 from zenskar.sync.failures import Next
 from zenskar.sync.retry import RetryPolicy
-from zenskar.sync.tasks import Done, Later, Task
+from zenskar.sync.tasks import Done, Later, Parked, Result, Task
 from zenskar.telemetry.logs import get_logger
 
-PARKED_SECONDS = 30.0
 _LIMITED_SECONDS = 1.0
 _log = get_logger(__name__)
 
@@ -35,7 +34,7 @@ class Setbacks:
         event: EventState | None,
         failure: Failure,
         what: Next,
-    ) -> Done | Later:
+    ) -> Result:
         """Write the failure down and say when to come back, if at all."""
         if event is None or event.status.final:
             # Another worker took over and has ended it; this failure is no news any more.
@@ -45,10 +44,12 @@ class Setbacks:
         if what in {Next.PAUSE, Next.OUTAGE}:
             reason = OUTAGE if what is Next.OUTAGE else failure.kind.value
             await self._pause(connection, task, failure, reason)
-            return await self._postpone(connection, task, failure, PARKED_SECONDS)
+            await self._postpone(connection, task, failure)
+            return Parked()
         if what is Next.WAIT:
             delay = failure.retry_after or _LIMITED_SECONDS
-            return await self._postpone(connection, task, failure, delay)
+            await self._postpone(connection, task, failure, delay)
+            return Later(delay)
         if what is Next.RETRY and not self._retry.used_up(attempts):
             delay = failure.retry_after or self._retry.delay(attempts, self._dice)
             await self._end_attempt(connection, task, failure, SyncStatus.RETRYING, delay)
@@ -86,8 +87,12 @@ class Setbacks:
         await sync_events.move(connection, [transition])
 
     async def _postpone(
-        self, connection: AsyncConnection, task: Task, failure: Failure, delay: float
-    ) -> Later:
+        self,
+        connection: AsyncConnection,
+        task: Task,
+        failure: Failure,
+        delay: float | None = None,
+    ) -> None:
         """Come back later without using up an attempt."""
         transition = Transition(
             task.event_id,
@@ -98,7 +103,6 @@ class Setbacks:
             retry_in=delay,
         )
         await sync_events.move(connection, [transition])
-        return Later(delay)
 
     async def _pause(
         self, connection: AsyncConnection, task: Task, failure: Failure, reason: str

@@ -37,7 +37,16 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """The message is to be delivered again when its connection works."""
+
+
+@dataclass(frozen=True, slots=True)
 class Later:
     """The message is to be delivered again after a while."""
 
     seconds: float
+
+
+Result = Done | Later | Parked
+"""What the processing of a message says."""

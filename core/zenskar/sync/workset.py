@@ -51,6 +51,8 @@ class Workset:
         self._change(record_id, outcome)
         for intent_id in outcome.settled:
             self.settle(intent_id, IntentState.ANSWERED)
+        for intent_id in outcome.unconfirmed:
+            self.settle(intent_id, IntentState.UNKNOWN)
         return record_id, outcome
 
     def plan(self, record_id: str) -> Step:
@@ -205,9 +207,11 @@ async def _known(
     return known
 
 
-def describe(outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome as it goes into the history."""
+def describe(work: Workset, record_id: str | None, outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as it goes into the history, just after it was decided."""
     detail: dict[str, Any] = {"verdict": outcome.verdict.value}
+    if outcome.changes_record and record_id is not None:
+        detail["record_version"] = work.records[record_id].version
     if outcome.record_changes:
         detail["changes"] = dict(outcome.record_changes)
     if outcome.seen_changes and outcome.seen_changes != outcome.record_changes:

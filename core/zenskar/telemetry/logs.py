@@ -51,7 +51,7 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("aiohttp.access", "aiokafka", "stripe", "asyncio", "alembic"):
+    for noisy in ("aiohttp.access", "aiokafka", "asyncio", "alembic"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

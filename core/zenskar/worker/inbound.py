@@ -16,7 +16,6 @@ from zenskar.sync.guard import TooManyDeletes
 from zenskar.sync.inbound import InboundSync
 from zenskar.sync.reading import UnreadableMessage, read_envelope
 from zenskar.sync.retry import RetryPolicy
-from zenskar.sync.setbacks import PARKED_SECONDS
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import run_until
@@ -79,7 +78,7 @@ class InboundSyncWorker:
         if waiting:
             await self._sync.park([one.envelope for one in waiting])
             deliveries = [one.delivery for one in waiting]
-            await self._bus.defer(deliveries, PARKED_SECONDS, attempted=False)
+            await self._bus.park(deliveries)
 
     async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read]:
         readable: list[_Read] = []
@@ -99,7 +98,7 @@ class InboundSyncWorker:
             raise
         except TooManyDeletes as error:
             await self._sync.trip(error.source, str(error))
-            await self._bus.defer([one.delivery for one in batch], 0, attempted=False)
+            await self._bus.defer([one.delivery for one in batch], 0)
         except Exception:
             # One bad event must not hold up the others, so each gets a transaction of its own.
             for one in batch:

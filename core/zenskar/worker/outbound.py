@@ -13,7 +13,7 @@ from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.outbound import OutboundSync
 from zenskar.sync.reading import UnreadableMessage, read_envelope
-from zenskar.sync.tasks import Later
+from zenskar.sync.tasks import Done, Later, Parked
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import run_until
@@ -91,7 +91,10 @@ class OutboundSyncWorker:
         await self._context.passing("outbound.claimed")
         result = await self._sync.process(envelope)
         await self._context.passing("outbound.decided")
-        if isinstance(result, Later):
-            await self._bus.defer([delivery], result.seconds)
-        else:
-            await self._bus.done([delivery])
+        match result:
+            case Later(seconds):
+                await self._bus.defer([delivery], seconds)
+            case Parked():
+                await self._bus.park([delivery])
+            case Done():
+                await self._bus.done([delivery])

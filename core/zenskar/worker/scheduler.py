@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from zenskar.db import connections, schedules
+from zenskar.db import connections, idempotency, outbox, schedules
 from zenskar.db.engine import in_transaction
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.sync.breaker import OUTAGE, Breaker
@@ -16,6 +16,7 @@ from zenskar.sync.sweep import MissedSweep
 from zenskar.telemetry.logs import get_logger
 from zenskar.worker.loop import run_until
 
+_HOUR = 3600.0
 _log = get_logger(__name__)
 
 
@@ -44,6 +45,8 @@ class Scheduler:
         self._breaker = breaker
         self._jobs = (
             Job("probe_outages", probe_seconds, self._probe_outages),
+            Job("unpark", probe_seconds, self._unpark),
+            Job("forget_idempotency_keys", _HOUR, self._forget_idempotency_keys),
             *(
                 Job(sweep.schedule(source), sweep_seconds, partial(sweep.run, source))
                 for source in context.connections
@@ -73,6 +76,19 @@ class Scheduler:
         )
         if state is not None:
             await job.run(state)
+
+    async def _unpark(self, _state: Any) -> None:
+        """Take up what was parked while its connection was being resumed."""
+        sources = list(self._context.connections)
+        topics = await in_transaction(self._context.engine, lambda c: outbox.unpark(c, sources))
+        for topic in topics:
+            self._context.wake(topic)
+
+    async def _forget_idempotency_keys(self, _state: Any) -> None:
+        """Answers to the Idempotency-Keys of our own API are kept for a day."""
+        await in_transaction(
+            self._context.engine, lambda c: idempotency.forget(c, older_than_seconds=24 * _HOUR)
+        )
 
     async def _probe_outages(self, _state: Any) -> None:
         """Resume a connection that an outage paused, once its external system answers again."""

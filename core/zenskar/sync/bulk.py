@@ -1,0 +1,56 @@
+"""Builds what works on all of an external system at once."""
+
+from zenskar.bus.port import Bus
+from zenskar.schema_catalog import Schema
+from zenskar.settings import Settings
+from zenskar.sync.backfill import Backfiller
+from zenskar.sync.context import SyncContext
+from zenskar.sync.examine import Examiner
+from zenskar.sync.looks import Looker, Patience
+from zenskar.sync.reconcile import Reconciler
+from zenskar.sync.repair import Repairer
+from zenskar.sync.retry import RetryPolicy
+from zenskar.sync.settle import Waiter
+from zenskar.sync.survey import Survey
+from zenskar.sync.sweep import MissedSweep
+
+_SETTLE_SECONDS = 3.0
+_WAIT_SECONDS = 60.0
+
+
+class Bulk:
+    """A reconciler, a backfiller and a sweep that share their parts."""
+
+    def __init__(
+        self, context: SyncContext, bus: Bus, event_schema: Schema, settings: Settings
+    ) -> None:
+        self._context = context
+        self._settings = settings
+        self._survey = Survey(context, bus, event_schema)
+        self._looker = self._patient(Patience(RetryPolicy.of(settings)))
+        self._examiner = Examiner(context, self._looker, self._survey)
+
+    def reconciler(
+        self, *, settle_seconds: float = _SETTLE_SECONDS, wait_seconds: float = _WAIT_SECONDS
+    ) -> Reconciler:
+        """Build what finds drift. It waits for workers until nothing moves for `wait_seconds`."""
+        waiter = Waiter(self._context, wait_seconds)
+        repairer = Repairer(self._context, self._survey, waiter)
+        return Reconciler(self._context, self._looker, self._examiner, repairer, settle_seconds)
+
+    def backfiller(self, *, wait_seconds: float = _WAIT_SECONDS) -> Backfiller:
+        """Build what takes everything in."""
+        waiter = Waiter(self._context, wait_seconds)
+        return Backfiller(self._context, self._looker, self._examiner, self._survey, waiter)
+
+    def sweep(self) -> MissedSweep:
+        """Build what looks for missed webhooks. It tries once, since it comes again soon."""
+        once = RetryPolicy(1, self._settings.retry_base_seconds, self._settings.retry_max_seconds)
+        looker = self._patient(Patience(once, rate_limit_waits=0))
+        return MissedSweep(
+            self._context, looker, self._survey, every_seconds=self._settings.sweep_seconds
+        )
+
+    def _patient(self, patience: Patience) -> Looker:
+        timeout = self._settings.request_timeout_seconds
+        return Looker(self._context, patience, timeout_seconds=timeout)

@@ -1,0 +1,177 @@
+"""Compare records with their objects, without changing either."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import mappings, surveys
+from zenskar.db.engine import in_transaction
+from zenskar.errors import CallFailed, FailureKind
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.sync import workset
+from zenskar.sync.context import SyncContext
+from zenskar.sync.drift import Drift, DriftKind, judge, judge_unmapped
+from zenskar.sync.looks import Look, Looker, together
+from zenskar.sync.survey import Survey
+from zenskar.sync.workset import Workset
+
+T = TypeVar("T")
+_OF_ONE_OBJECT = frozenset({FailureKind.REJECTED, FailureKind.GONE, FailureKind.BUG})
+"""Failures that say nothing of the next call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Differences that stay; those that somebody works on; and the looks by external id."""
+
+    drifts: tuple[Drift, ...] = ()
+    under_way: tuple[Drift, ...] = ()
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    invalid: int = 0
+
+
+class Examiner:
+    """Lets the kernel judge looks, in transactions that are rolled back."""
+
+    def __init__(self, context: SyncContext, looker: Looker, survey: Survey) -> None:
+        self._context = context
+        self._looker = looker
+        self._survey = survey
+
+    async def dry_run(
+        self,
+        source: str,
+        entity_type: str,
+        looks: Iterable[Look],
+        decide: Callable[[Workset, Observation], T],
+    ) -> dict[str, T]:
+        """Return by external id what a list tells; objects that are not valid are missing."""
+        read = (self._survey.observation(source, look, ObservationKind.LIST) for look in looks)
+        seen = [observation for observation in read if observation is not None]
+
+        async def work(connection: AsyncConnection) -> dict[str, T]:
+            loaded = await self._load(connection, source, entity_type, seen)
+            decided = {each.external_id: decide(loaded, each) for each in seen}
+            await connection.rollback()
+            return decided
+
+        return await in_transaction(self._context.engine, work)
+
+    async def gone(self, source: str, entity_type: str, external_ids: Sequence[str]) -> list[str]:
+        """Fetch objects and return those that are not there."""
+        looks, _ = await self._fetch(source, entity_type, external_ids)
+        return [name for name, look in looks.items() if look.seen.data is None]
+
+    async def objects(self, source: str, entity_type: str, external_ids: Sequence[str]) -> Findings:
+        """Fetch objects and compare them with their records."""
+        before = await self._revisions(source, entity_type, external_ids)
+        looks, invalid = await self._fetch(source, entity_type, external_ids)
+        read = [self._observation(source, look, before.get(name)) for name, look in looks.items()]
+        seen = [observation for observation in read if observation is not None]
+
+        async def work(connection: AsyncConnection) -> Findings:
+            loaded = await self._load(connection, source, entity_type, seen)
+            moved = {i for i, m in loaded.mappings.items() if m.revision != before.get(i)}
+            drifts = [drift for each in seen if (drift := judge(loaded, each))]
+            return await self._sort(connection, source, drifts, moved)
+
+        found = await in_transaction(self._context.engine, work)
+        unread = invalid + len(read) - len(seen)
+        return Findings(found.drifts, found.under_way, looks, unread)
+
+    async def records(self, source: str, entity_type: str, record_ids: Sequence[str]) -> Findings:
+        """Look for the objects of records that have none that we know of."""
+        busy = await self._busy(source, record_ids)
+        waiting = tuple(Drift(DriftKind.MISSING_THERE, None, i) for i in record_ids if i in busy)
+        quiet = [each for each in record_ids if each not in busy]
+        found, invalid = await self._find(source, entity_type, quiet)
+        read = {i: self._observation(source, look) for i, look in found.items() if look}
+        unread = {i for i, observation in read.items() if observation is None}
+        seen = {i: observation for i, observation in read.items() if observation is not None}
+        judged = [i for i in found if i not in unread]
+
+        async def work(connection: AsyncConnection) -> Findings:
+            loaded = await self._load(connection, source, entity_type, seen.values(), judged)
+            drifts = [drift for i in judged if (drift := judge_unmapped(loaded, i, seen.get(i)))]
+            return await self._sort(connection, source, drifts)
+
+        sorted_out = await in_transaction(self._context.engine, work)
+        looks = {look.seen.external_id: look for look in found.values() if look}
+        left = (*waiting, *sorted_out.under_way)
+        return Findings(sorted_out.drifts, left, looks, invalid + len(unread))
+
+    def _observation(
+        self, source: str, look: Look, revision: int | None = None
+    ) -> Observation | None:
+        return self._survey.observation(source, look, ObservationKind.FETCH, revision)
+
+    async def _busy(self, source: str, record_ids: Sequence[str]) -> set[str]:
+        return await in_transaction(
+            self._context.engine, lambda c: surveys.under_way(c, source, (), record_ids)
+        )
+
+    async def _revisions(
+        self, source: str, entity_type: str, external_ids: Sequence[str]
+    ) -> dict[str, int]:
+        known = await in_transaction(
+            self._context.engine,
+            lambda c: mappings.by_external_id(c, source, entity_type, external_ids),
+        )
+        return {name: mapping.revision for name, mapping in known.items()}
+
+    async def _fetch(
+        self, source: str, entity_type: str, external_ids: Sequence[str]
+    ) -> tuple[dict[str, Look], int]:
+        calls = [self._looker.fetch(source, entity_type, each) for each in external_ids]
+        return _answered(external_ids, await together(calls))
+
+    async def _find(
+        self, source: str, entity_type: str, record_ids: Sequence[str]
+    ) -> tuple[dict[str, Look | None], int]:
+        calls = [self._looker.find(source, entity_type, each) for each in record_ids]
+        return _answered(record_ids, await together(calls))
+
+    async def _load(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        entity_type: str,
+        seen: Collection[Observation],
+        record_ids: Iterable[str] = (),
+    ) -> Workset:
+        return await workset.load(
+            connection,
+            self._context.connections[source],
+            entity_type,
+            external_ids=[each.external_id for each in seen],
+            record_ids=[*record_ids, *(each.record_id for each in seen if each.record_id)],
+        )
+
+    async def _sort(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        drifts: Sequence[Drift],
+        moved: Collection[str] = (),
+    ) -> Findings:
+        """Part what stays from what somebody works on, while the records are still locked."""
+        external_ids = [d.external_id for d in drifts if d.external_id is not None]
+        record_ids = [d.record_id for d in drifts if d.record_id is not None]
+        busy = await surveys.under_way(connection, source, external_ids, record_ids)
+        busy |= set(moved)
+        await connection.rollback()
+        working = [d for d in drifts if d.external_id in busy or d.record_id in busy]
+        return Findings(tuple(d for d in drifts if d not in working), tuple(working))
+
+
+def _answered(names: Sequence[str], answers: Sequence[T | CallFailed]) -> tuple[dict[str, T], int]:
+    """Return the answers by name, and how many calls failed for reasons of one object alone."""
+    found: dict[str, T] = {}
+    for name, answer in zip(names, answers, strict=True):
+        if not isinstance(answer, CallFailed):
+            found[name] = answer
+        elif answer.failure.kind not in _OF_ONE_OBJECT:
+            raise answer
+    return found, len(names) - len(found)

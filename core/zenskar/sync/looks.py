@@ -1,0 +1,175 @@
+"""Look at external systems without changing anything, patiently."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from zenskar.errors import CallFailed, Failure, FailureKind
+from zenskar.model.integration import ExternalObject, Page
+from zenskar.model.interval import MICROSECONDS, Interval
+from zenskar.sync.context import SyncContext
+from zenskar.sync.retry import RetryPolicy
+
+T = TypeVar("T")
+_PARALLEL = 8
+_LIMITED_SECONDS = 1.0
+_LARGE_HOOKS, _LARGE_FACTOR = {"find", "missed_events"}, 4
+"""A hook that may make many calls of its own gets more time than one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An object as it was at some time within the interval."""
+
+    seen: ExternalObject
+    asof: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class LookPage:
+    """A page of objects, all as they were within one interval."""
+
+    looks: tuple[Look, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a call is tried again, and how often a rate limit is waited for."""
+
+    retry: RetryPolicy
+    rate_limit_waits: int = 100
+
+
+class Looker:
+    """Makes the reading calls of integrations, each bounded in time."""
+
+    def __init__(
+        self,
+        context: SyncContext,
+        patience: Patience,
+        *,
+        timeout_seconds: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._context = context
+        self._patience = patience
+        self._timeout = timeout_seconds
+        self._sleep = sleep
+        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
+
+    async def page(self, source: str, entity_type: str, cursor: str | None) -> LookPage:
+        """Return a page of the list of all objects; raises `CallFailed`."""
+        arguments = {"entity_type": entity_type, "cursor": cursor}
+        return await self._page(source, "list_page", arguments)
+
+    async def missed(self, source: str, since: datetime, cursor: str | None) -> LookPage:
+        """Return a page of objects whose events may have been missed; raises `CallFailed`."""
+        arguments = {"since": since, "cursor": cursor}
+        return await self._page(source, "missed_events", arguments)
+
+    async def fetch(self, source: str, entity_type: str, external_id: str) -> Look:
+        """Read one object, deleted when the external system knows nothing of it."""
+        arguments = {"entity_type": entity_type, "external_id": external_id}
+        sent = self._context.clock()
+        try:
+            seen, asof = await self._call(source, "fetch", arguments)
+        except CallFailed as error:
+            if error.failure.kind is not FailureKind.GONE:
+                raise
+            gone = ExternalObject(entity_type, external_id, None)
+            return Look(gone, self._interval(source, sent))
+        return Look(_expect(ExternalObject, seen), asof)
+
+    async def find(self, source: str, entity_type: str, record_id: str) -> Look | None:
+        """Look for the object that carries a record's id."""
+        arguments = {"entity_type": entity_type, "record_id": record_id}
+        seen, asof = await self._call(source, "find", arguments)
+        return None if seen is None else Look(_expect(ExternalObject, seen), asof)
+
+    async def _page(self, source: str, hook: str, arguments: dict[str, Any]) -> LookPage:
+        answer, asof = await self._call(source, hook, arguments)
+        page: Page = _expect(Page, answer)
+        if page.next_cursor is not None and page.next_cursor == arguments["cursor"]:
+            raise _bug(f"{hook} of the integration does not move on")
+        return LookPage(tuple(Look(seen, asof) for seen in page.objects), page.next_cursor)
+
+    async def _call(
+        self, source: str, hook: str, arguments: dict[str, Any]
+    ) -> tuple[Any, Interval]:
+        attempts = waits = 0
+        while True:
+            sent = self._context.clock()
+            try:
+                answer = await self._once(source, hook, arguments)
+                return answer, self._interval(source, sent)
+            except CallFailed as error:
+                limited = error.failure.kind is FailureKind.RATE_LIMITED
+                waits, attempts = waits + limited, attempts + (not limited)
+                delay = self._delay(error.failure, attempts, waits)
+                if delay is None:
+                    raise
+            await self._sleep(delay)
+
+    async def _once(self, source: str, hook: str, arguments: dict[str, Any]) -> Any:
+        metrics, sent, result = self._context.metrics, self._context.clock(), "ok"
+        seconds = self._timeout * (_LARGE_FACTOR if hook in _LARGE_HOOKS else 1)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._context.router.call_async(source, hook, **arguments)
+        except TimeoutError:
+            result = FailureKind.UNKNOWN_OUTCOME.value
+            text = f"no answer within {seconds:g} s"
+            raise CallFailed(Failure(FailureKind.UNKNOWN_OUTCOME, text)) from None
+        except CallFailed as error:
+            result = error.failure.kind.value
+            raise
+        finally:
+            metrics.calls.labels(source, hook, result).inc()
+            metrics.call_seconds.labels(source, hook).observe(self._context.clock() - sent)
+
+    def _delay(self, failure: Failure, attempts: int, waits: int) -> float | None:
+        """Return how long to wait before the next attempt, None when there is none."""
+        retry = self._patience.retry
+        match failure.kind:
+            case FailureKind.RATE_LIMITED if waits <= self._patience.rate_limit_waits:
+                return failure.retry_after or _LIMITED_SECONDS
+            case FailureKind.TRANSIENT | FailureKind.UNKNOWN_OUTCOME:
+                if not retry.used_up(attempts):
+                    return failure.retry_after or retry.delay(attempts, self._dice)
+        return None
+
+    def _interval(self, source: str, sent: float) -> Interval:
+        integration = self._context.connections[source].integration
+        tolerance = integration.clock_tolerance.total_seconds()
+        return Interval(
+            int((sent - tolerance) * MICROSECONDS),
+            int((self._context.clock() + tolerance) * MICROSECONDS),
+        )
+
+
+async def together(work: Iterable[Awaitable[T]]) -> list[T | CallFailed]:
+    """Run calls side by side, some at a time; each gives its result or how it failed."""
+    lanes = asyncio.Semaphore(_PARALLEL)
+
+    async def one(call: Awaitable[T]) -> T | CallFailed:
+        async with lanes:
+            try:
+                return await call
+            except CallFailed as error:
+                return error
+
+    return await asyncio.gather(*(one(call) for call in work))
+
+
+def _expect(kind: type[Any], value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise _bug(f"the integration returned {type(value).__name__} instead of {kind.__name__}")
+    return value
+
+
+def _bug(text: str) -> CallFailed:
+    return CallFailed(Failure(FailureKind.BUG, text))

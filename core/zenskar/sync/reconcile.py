@@ -1,0 +1,191 @@
+"""Compare all records with all objects of an external system, and mend what differs.
+
+First the whole list is walked, and whatever does not fit is noted. What was not in a complete
+list is then asked for by its id, since a page may have shifted. Only what still differs in a
+fresh look, and what nobody works on, is drift.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import surveys
+from zenskar.db.engine import in_transaction
+from zenskar.errors import CallFailed
+from zenskar.sync.context import SyncContext
+from zenskar.sync.drift import judge
+from zenskar.sync.examine import Examiner, Findings
+from zenskar.sync.looks import Looker
+from zenskar.sync.repair import Repairer
+from zenskar.sync.report import OnProgress, Progress, Report, Tally, silent
+from zenskar.sync.runs import Run, check_ready, close_run, open_run, save_run
+from zenskar.telemetry.logs import get_logger
+
+T = TypeVar("T")
+_LIST, _UNSEEN, _SUSPECTS, _RECORDS, _END = "list", "unseen", "suspects", "records", "end"
+_BATCH = 100
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Finds drift and mends it.
+
+    A change may be under way for `settle_seconds` before it counts as drift; of each kind of
+    drift so many `examples` are kept.
+    """
+
+    context: SyncContext
+    looker: Looker
+    examiner: Examiner
+    repairer: Repairer
+    settle_seconds: float = 3.0
+    examples: int = 5
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    async def run(
+        self,
+        source: str,
+        entity_type: str,
+        *,
+        repair: bool = False,
+        restart: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> Report:
+        """Compare everything; go on with a run that stopped within the last day.
+
+        A failing external system ends the run with an incomplete report. How far it came is kept
+        for the next one, and nothing is taken for deleted.
+        """
+        await check_ready(self.context, source, entity_type, only_looks=not repair)
+        name = f"reconcile:{source}:{entity_type}"
+        run = await open_run(self.context.engine, name, _LIST, restart=restart)
+        comparison = _Comparison(self, source, entity_type, run, on_progress)
+        comparison.choose(repair=repair)
+        try:
+            await comparison.work_off()
+        except CallFailed as error:
+            _log.warning("reconcile_stopped", source=source, kind=error.failure.kind.value)
+            return comparison.tally.report(source, entity_type, str(error))
+        await close_run(self.context.engine, run)
+        return comparison.tally.report(source, entity_type)
+
+
+class _Comparison:
+    """One run of a reconciler: four phases, with a checkpoint after every step."""
+
+    def __init__(
+        self, tools: Reconciler, source: str, entity_type: str, run: Run, on_progress: OnProgress
+    ) -> None:
+        self._tools = tools
+        self._about = (source, entity_type)
+        self._run = run
+        self._on_progress = on_progress
+        self._done = 0
+        self._total: int | None = None
+        self.tally = Tally(**run.counts)
+
+    def choose(self, *, repair: bool) -> None:
+        """Say whether to mend; what an earlier run only counted is then looked at once more."""
+        if repair and not self.tally.repair and self._run.phase in {_SUSPECTS, _RECORDS}:
+            self._run.phase, self._run.cursor = _SUSPECTS, None
+            self.tally.forget_drift()
+        self.tally.repair = repair
+
+    async def work_off(self) -> None:
+        """Go through the phases that are left."""
+        phases = {
+            _LIST: self._list,
+            _UNSEEN: self._unseen,
+            _SUSPECTS: self._suspects,
+            _RECORDS: self._records,
+        }
+        while self._run.phase != _END:
+            phase, self._done, self._total = self._run.phase, 0, None
+            while self._run.phase == phase:
+                await phases[phase]()
+
+    async def _list(self) -> None:
+        """Read one page of the list."""
+        page = await self._tools.looker.page(*self._about, self._run.cursor)
+        listed = {look.seen.external_id for look in page.looks}
+        judged = await self._tools.examiner.dry_run(*self._about, page.looks, judge)
+        self.tally.objects += len(listed)
+        self.tally.invalid += len(listed) - len(judged)
+        suspects = [name for name, drift in judged.items() if drift is not None]
+        await self._step(len(listed), page.next_cursor, _UNSEEN, seen=listed, suspects=suspects)
+
+    async def _unseen(self) -> None:
+        """Ask for what was not in the list: a page may have shifted. Only what is gone is news."""
+        run = self._run
+        ids = await self._read(
+            lambda c: surveys.unseen(c, run.id, *self._about, run.cursor or "", _BATCH)
+        )
+        gone = await self._tools.examiner.gone(*self._about, ids)
+        await self._step(len(ids), _last(ids), _SUSPECTS, seen=ids, suspects=gone)
+
+    async def _suspects(self) -> None:
+        """Look again at what did not fit, once what was under way has had time to arrive."""
+        run = self._run
+        if self._total is None:
+            self._total = await self._read(lambda c: surveys.count_suspects(c, run.id))
+            await self._tools.sleep(self._tools.settle_seconds if self._total else 0)
+        after = run.cursor or ""
+        ids = await self._read(lambda c: surveys.suspects(c, run.id, after, _BATCH))
+        await self._take(await self._tools.examiner.objects(*self._about, ids), objects=True)
+        await self._step(len(ids), _last(ids), _RECORDS)
+
+    async def _records(self) -> None:
+        """Look for the objects of records that have none."""
+        after = self._run.cursor or surveys.FIRST_ID
+        ids = await self._read(lambda c: surveys.unmapped(c, *self._about, after, _BATCH))
+        await self._take(await self._tools.examiner.records(*self._about, ids), objects=False)
+        await self._step(len(ids), _last(ids), _END)
+
+    async def _take(self, findings: Findings, *, objects: bool) -> None:
+        """Count differences, after mending them if that is asked for."""
+        remaining = findings.drifts
+        if self.tally.repair and any(d.inward or d.outward for d in remaining):
+            await self._tools.repairer.mend(*self._about, findings)
+            names = [d.external_id if objects else d.record_id for d in remaining]
+            look = self._tools.examiner.objects if objects else self._tools.examiner.records
+            again = await look(*self._about, [name for name in names if name is not None])
+            # What is still being worked on is not mended yet.
+            remaining = (*again.drifts, *again.under_way)
+        self.tally.add(findings.drifts, remaining, self._tools.examples)
+        self.tally.under_way += len(findings.under_way)
+        self.tally.invalid += findings.invalid
+
+    async def _step(
+        self,
+        done: int,
+        cursor: str | None,
+        next_phase: str,
+        *,
+        seen: Collection[str] = (),
+        suspects: Sequence[str] = (),
+    ) -> None:
+        """Write a checkpoint together with what was seen, so that a crash loses neither."""
+        run = self._run
+        if cursor is None:
+            run.phase = next_phase
+        run.cursor, run.counts = cursor, asdict(self.tally)
+
+        async def save(connection: AsyncConnection) -> None:
+            await save_run(connection, run)
+            await surveys.see(connection, run.id, seen, suspects)
+
+        await in_transaction(self._tools.context.engine, save)
+        self._done += done
+        found = sum(self.tally.found.values())
+        self._on_progress(Progress(run.phase, self._done, self._total, found))
+
+    async def _read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        return await in_transaction(self._tools.context.engine, work)
+
+
+def _last(ids: Sequence[str]) -> str | None:
+    return ids[-1] if ids else None

@@ -1,0 +1,70 @@
+"""Mend differences by the ways that every change goes: news inward, pushes outward."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import records
+from zenskar.db.engine import in_transaction
+from zenskar.ids import new_id
+from zenskar.model.envelope import OUTBOUND
+from zenskar.model.fields import SHAPES, unflatten
+from zenskar.model.observation import ObservationKind
+from zenskar.sync import fanout
+from zenskar.sync.context import SyncContext
+from zenskar.sync.drift import Drift
+from zenskar.sync.examine import Findings
+from zenskar.sync.fanout import RecordChange
+from zenskar.sync.settle import Waiter
+from zenskar.sync.survey import Survey
+
+
+class Repairer:
+    """Asks the workers to mend, and waits for them."""
+
+    def __init__(self, context: SyncContext, survey: Survey, waiter: Waiter) -> None:
+        self._context = context
+        self._survey = survey
+        self._waiter = waiter
+
+    async def mend(self, source: str, entity_type: str, findings: Findings) -> None:
+        """Work on differences until nothing moves any more.
+
+        News first: a push before them could overwrite an edit that nobody here has seen yet.
+        """
+        correlation_id = new_id()
+        looks = [
+            findings.looks[drift.external_id]
+            for drift in findings.drifts
+            if drift.inward and drift.external_id is not None
+        ]
+        published = await self._survey.publish(source, looks, ObservationKind.FETCH, correlation_id)
+        await self._waiter.settled(source, published.event_ids, correlation_id)
+        pushes = [drift for drift in findings.drifts if drift.outward]
+        if pushes:
+            await self._push(source, entity_type, pushes, correlation_id)
+            await self._waiter.settled(source, (), correlation_id)
+
+    async def _push(
+        self, source: str, entity_type: str, drifts: Sequence[Drift], correlation_id: str
+    ) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            wanted = [drift.record_id for drift in drifts if drift.record_id is not None]
+            known = await records.lock(connection, entity_type, wanted)
+            changes = [
+                RecordChange(
+                    entity_type=entity_type,
+                    record_id=record.id,
+                    version=record.version,
+                    action=fanout.RESYNC,
+                    document=None
+                    if record.deleted
+                    else unflatten(SHAPES[entity_type], record.fields),
+                    correlation_id=correlation_id,
+                )
+                for record in known.values()
+            ]
+            await fanout.enqueue(connection, [(change, source) for change in changes])
+
+        await in_transaction(self._context.engine, work)
+        self._context.wake(OUTBOUND)

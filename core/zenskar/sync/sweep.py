@@ -1,0 +1,72 @@
+"""Ask external systems for what their webhooks did not bring."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from zenskar.db import connections, schedules
+from zenskar.db.engine import in_transaction
+from zenskar.errors import CallFailed
+from zenskar.ids import new_id
+from zenskar.model.observation import ObservationKind
+from zenskar.sync.context import SyncContext
+from zenskar.sync.looks import Looker
+from zenskar.sync.survey import Survey
+from zenskar.telemetry.logs import get_logger
+
+_OVERLAP = timedelta(minutes=5)
+"""That long after an event the external system may still tell of it wrongly, or not at all."""
+_log = get_logger(__name__)
+
+
+class MissedSweep:
+    """Reads what one connection may have missed since the last sweep that succeeded."""
+
+    def __init__(
+        self, context: SyncContext, looker: Looker, survey: Survey, *, every_seconds: float
+    ) -> None:
+        self._context = context
+        self._looker = looker
+        self._survey = survey
+        self._every = timedelta(seconds=every_seconds)
+
+    @staticmethod
+    def schedule(source: str) -> str:
+        """Return the name under which a connection's sweeps are scheduled."""
+        return f"sweep_missed:{source}"
+
+    async def run(self, source: str, state: Mapping[str, Any]) -> None:
+        """Sweep once. Only success moves the time on from which the next one looks."""
+        states = await in_transaction(self._context.engine, connections.states)
+        if source in states and states[source].paused:
+            return
+        started = datetime.fromtimestamp(self._context.clock(), UTC)
+        since = state.get("since")
+        first = datetime.fromisoformat(since) if since else started - self._every
+        try:
+            found = await self._sweep(source, first)
+        except CallFailed as error:
+            failure = error.failure
+            _log.warning(
+                "sweep_failed", source=source, kind=failure.kind.value, error=failure.message
+            )
+            return
+        left = orjson.dumps({"since": started.isoformat()}).decode()
+        name = self.schedule(source)
+        await in_transaction(self._context.engine, lambda c: schedules.save(c, name, left))
+        if found:
+            _log.info("sweep_found", source=source, objects=found)
+
+    async def _sweep(self, source: str, first: datetime) -> int:
+        tolerance = self._context.connections[source].integration.clock_tolerance
+        since, run_id = first - tolerance - _OVERLAP, new_id()
+        cursor, found = None, 0
+        while True:
+            page = await self._looker.missed(source, since, cursor)
+            await self._survey.publish(source, page.looks, ObservationKind.FETCH, run_id)
+            found += len(page.looks)
+            if page.next_cursor is None:
+                return found
+            cursor = page.next_cursor

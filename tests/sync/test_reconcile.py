@@ -1,0 +1,413 @@
+"""Each kind of drift is found and mended, and nothing that only looks like it is touched."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from tests.support.drift import bulk, execute, lose_what_waits, names, reconcile, synced
+from tests.support.fake import FakeError
+from tests.support.flow import running_worker
+from zenskar import FailureKind
+from zenskar.db import connections
+from zenskar.db.engine import in_transaction
+from zenskar.errors import Conflict, InvalidInput
+from zenskar.sync.report import Progress
+
+
+async def test_equal_sides_show_no_drift_and_nothing_is_written(database_url: str) -> None:
+    async with synced(database_url, 5) as (flow, system):
+        system.page_size = 2
+        before = await flow.rows("SELECT * FROM external_mappings ORDER BY external_id")
+        events = await flow.scalar("SELECT count(*) FROM sync_events")
+        report = await reconcile(flow)
+        assert (report.complete, report.objects, dict(report.found)) == (True, 5, {})
+        assert system.pages == [None, "2", "4"]
+        assert system.fetches == []
+        assert await flow.rows("SELECT * FROM external_mappings ORDER BY external_id") == before
+        assert await flow.scalar("SELECT count(*) FROM sync_events") == events
+        assert await flow.scalar("SELECT count(*) FROM survey_seen") == 0
+        assert await flow.scalar("SELECT count(*) FROM checkpoints") == 0
+
+
+async def test_an_object_without_a_record_is_missing_here(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        external_id = system.create(name="Grace")
+        report = await reconcile(flow)
+        assert dict(report.found) == dict(report.remaining) == {"missing_here": 1}
+        (example,) = report.examples
+        assert (example.external_id, example.record_id, example.repaired) == (
+            external_id,
+            None,
+            None,
+        )
+        assert await names(flow) == ["Customer 0"]
+        async with running_worker(flow.runtime):
+            repaired = await reconcile(flow, repair=True)
+        assert (dict(repaired.found), repaired.drifts) == ({"missing_here": 1}, 0)
+        assert repaired.examples[0].repaired is True
+        assert await names(flow) == ["Customer 0", "Grace"]
+        (event,) = await flow.rows("SELECT * FROM sync_events WHERE event_type LIKE '%.fetched'")
+        assert (event["status"], event["reason"]) == ("succeeded", "created")
+        assert system.calls == []
+
+
+async def test_a_missed_edit_there_is_found_by_its_fields_alone(database_url: str) -> None:
+    async with synced(database_url, 3) as (flow, system):
+        system.edit("obj_2", email="secret@example.com", metadata={"plan": "pro"})
+        report = await reconcile(flow)
+        assert dict(report.found) == {"different": 1}
+        (example,) = report.examples
+        assert example.fields == ("/email", "/metadata/plan")
+        assert "secret" not in str(report.to_json())
+        async with running_worker(flow.runtime):
+            repaired = await reconcile(flow, repair=True)
+        assert repaired.drifts == 0
+        emails = await flow.rows("SELECT email FROM customers WHERE email IS NOT NULL")
+        assert emails == [{"email": "secret@example.com"}]
+        assert system.calls == []
+
+
+async def test_a_lost_push_is_found_and_sent(database_url: str) -> None:
+    async with synced(database_url, 2) as (flow, system):
+        await execute(flow, "UPDATE customers SET phone = '+91 1' WHERE name = 'Customer 1'")
+        report = await reconcile(flow)
+        assert [(e.kind, e.fields) for e in report.examples] == [("different", ("/phone",))]
+        async with running_worker(flow.runtime):
+            repaired = await reconcile(flow, repair=True)
+        assert (repaired.drifts, len(system.calls)) == (0, 1)
+        assert [data and data.get("phone") for data in system.objects.values()] == [None, "+91 1"]
+
+
+async def test_an_edit_there_is_taken_in_before_anything_is_pushed(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        system.edit("obj_0", name="There")
+        await execute(flow, "UPDATE customers SET name = 'Here'")
+        async with running_worker(flow.runtime):
+            assert (await reconcile(flow, repair=True)).drifts == 0
+        assert system.objects["obj_0"] == {"name": "Here", "metadata": {}}
+        history = "SELECT count(*) FROM sync_event_history WHERE detail LIKE :conflict"
+        assert await flow.scalar(history, conflict='%"external":"There"%') == 1
+
+
+@pytest.mark.parametrize("known_deleted", [True, False])
+async def test_an_object_that_is_gone_takes_its_record_with_it(
+    database_url: str, known_deleted: bool
+) -> None:
+    async with synced(database_url, 3) as (flow, system):
+        if known_deleted:
+            system.objects["obj_2"] = None
+        else:
+            del system.objects["obj_2"]
+        report = await reconcile(flow)
+        assert dict(report.found) == {"missing_there": 1}
+        assert report.examples[0].external_id == "obj_2"
+        assert len(await names(flow)) == 3
+        async with running_worker(flow.runtime):
+            repaired = await reconcile(flow, repair=True)
+        assert repaired.drifts == 0
+        assert await names(flow) == ["Customer 0", "Customer 2"]
+        assert system.calls == []
+
+
+async def test_a_fetch_that_says_gone_means_gone(database_url: str) -> None:
+    async with synced(database_url, 2) as (flow, system):
+        del system.objects["obj_0"]
+
+        def refuse(hook: str, about: str | None) -> None:
+            if (hook, about) == ("fetch", "obj_0"):
+                raise FakeError(FailureKind.GONE)
+
+        system.reading = refuse
+        assert dict((await reconcile(flow)).found) == {"missing_there": 1}
+
+
+async def test_a_record_whose_create_was_lost_is_made_there(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        record_id = await flow.create(name="Ada")
+        await lose_what_waits(flow)
+        report = await reconcile(flow)
+        assert [(e.kind, e.record_id) for e in report.examples] == [("missing_there", record_id)]
+        async with running_worker(flow.runtime):
+            repaired = await reconcile(flow, repair=True)
+        assert repaired.drifts == 0
+        assert [data and data["name"] for data in system.objects.values()] == ["Customer 0", "Ada"]
+
+
+async def test_a_lost_create_that_had_an_effect_is_linked_and_not_repeated(
+    database_url: str,
+) -> None:
+    async with synced(database_url, 0) as (flow, system):
+        record_id = await flow.create(name="Ada")
+        await lose_what_waits(flow)
+        system.create(name="Ada", email="ada@example.com", record_id=record_id)
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True)
+        assert (dict(report.found), report.drifts) == ({"missing_here": 1}, 0)
+        assert (await flow.mapping(record_id))["external_id"] == "obj_0"
+        assert (await names(flow), len(system.objects)) == (["Ada"], 1)
+
+
+async def test_what_lives_on_behind_a_tombstone_is_reported_and_stays(database_url: str) -> None:
+    async with synced(database_url, 2) as (flow, system):
+        before = system.objects["obj_0"]
+        system.delete("obj_0")
+        async with running_worker(flow.runtime):
+            await flow.deliver()
+            system.objects["obj_0"] = before
+            report = await reconcile(flow, repair=True)
+        assert dict(report.found) == dict(report.remaining) == {"deleted_here": 1}
+        assert report.examples[0].repaired is False
+        assert await names(flow) == ["Customer 1"]
+
+
+@pytest.mark.parametrize("propagate", [True, False])
+async def test_a_lost_delete_is_sent_only_where_deletes_are(
+    database_url: str, propagate: bool
+) -> None:
+    async with synced(database_url, 2, propagate_deletes=propagate) as (flow, system):
+        await execute(flow, "UPDATE customers SET deleted_at = now() WHERE name = 'Customer 0'")
+        report = await reconcile(flow)
+        assert dict(report.found) == ({"deleted_here": 1} if propagate else {})
+        async with running_worker(flow.runtime):
+            assert (await reconcile(flow, repair=True)).drifts == 0
+        assert (system.objects["obj_0"] is None) is propagate
+
+
+async def test_a_record_that_was_let_go_of_is_no_drift(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        (row,) = await flow.rows("SELECT CAST(id AS text) AS id FROM customers")
+        await flow.runtime.customers.delete(row["id"], correlation_id="test")
+        async with running_worker(flow.runtime):
+            await flow.settle()
+        assert system.objects["obj_0"] is not None
+        assert dict((await reconcile(flow)).found) == {}
+
+
+async def test_a_second_object_that_claims_a_record_is_reported(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        (row,) = await flow.rows("SELECT CAST(id AS text) AS id FROM customers")
+        copy = system.create(name="Customer 0", record_id=row["id"])
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True)
+        assert dict(report.remaining) == {"duplicate": 1}
+        assert (report.examples[0].external_id, report.examples[0].record_id) == (copy, row["id"])
+        assert await names(flow) == ["Customer 0"]
+
+
+async def test_an_object_that_is_not_valid_is_counted_and_stops_nothing(
+    database_url: str,
+) -> None:
+    async with synced(database_url, 2) as (flow, system):
+        system.objects["obj_0"] = {"name": 5}
+        system.create(name="Grace")
+        report = await reconcile(flow)
+        assert (report.invalid, dict(report.found)) == (1, {"missing_here": 1})
+
+
+async def test_an_incomplete_list_deletes_nothing(database_url: str) -> None:
+    async with synced(database_url, 6, retry_max_attempts=2) as (flow, system):
+        system.page_size = 2
+        system.objects["obj_1"] = None
+
+        def break_off(hook: str, about: str | None) -> None:
+            if (hook, about) == ("list_page", "2"):
+                raise FakeError(FailureKind.TRANSIENT)
+
+        system.reading = break_off
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True)
+        assert (report.complete, report.problem) == (False, "fake transient")
+        assert system.pages == [None, "2", "2"]
+        assert (dict(report.found), system.fetches) == ({}, [])
+        assert len(await names(flow)) == 6
+
+
+async def test_a_shifted_page_neither_misses_nor_deletes(database_url: str) -> None:
+    async with synced(database_url, 6) as (flow, system):
+        system.page_size = 2
+
+        def shift(hook: str, about: str | None) -> None:
+            if (hook, about) == ("list_page", "2"):
+                system.delete("obj_0")
+
+        system.reading = shift
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True)
+        # The third object moved to the page that was read already, so it was not in the list.
+        assert system.fetches == ["obj_4"]
+        assert (report.complete, report.objects, dict(report.found)) == (True, 5, {})
+        assert len(await names(flow)) == 6
+
+
+async def test_a_change_of_ours_that_is_under_way_is_no_drift(database_url: str) -> None:
+    async with synced(database_url, 2) as (flow, _):
+        (row,) = await flow.rows(
+            "SELECT CAST(id AS text) AS id FROM customers WHERE name = 'Customer 0'"
+        )
+        patch = {"phone": "+91 1"}
+        await flow.runtime.customers.patch(row["id"], patch, correlation_id="test")
+        await flow.create(name="New")
+        report = await reconcile(flow)
+        assert (dict(report.found), report.under_way) == ({}, 2)
+
+
+async def test_a_webhook_that_is_under_way_is_no_drift(database_url: str) -> None:
+    async with synced(database_url, 2) as (flow, system):
+        system.edit("obj_0", name="Changed")
+        system.create(name="New")
+
+        async def deliver(_seconds: float) -> None:
+            async with running_worker(flow.runtime):
+                await flow.deliver()
+
+        tools = bulk(flow).reconciler(settle_seconds=3)
+        report = await replace(tools, sleep=deliver).run("fake", "customer")
+        assert (dict(report.found), report.under_way) == ({}, 0)
+        assert await names(flow) == ["Changed", "Customer 1", "New"]
+
+
+async def test_a_webhook_that_waits_on_the_bus_is_no_drift(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        system.create(name="New")
+        await flow.runtime.ingress.accept("fake", system.webhooks.pop(), "test")
+        report = await reconcile(flow)
+        assert (dict(report.found), report.under_way) == ({}, 1)
+
+
+async def test_a_change_during_the_last_look_is_no_drift(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        system.edit("obj_0", name="There")
+
+        async def meanwhile(hook: str, _about: str | None) -> None:
+            if hook == "fetch":
+                await execute(flow, "UPDATE external_mappings SET revision = revision + 1")
+
+        system.reading = meanwhile
+        report = await reconcile(flow)
+        assert (dict(report.found), report.under_way) == ({}, 1)
+        system.reading = lambda _hook, _about: None
+        assert dict((await reconcile(flow)).found) == {"different": 1}
+
+
+async def test_a_killed_run_goes_on_at_its_checkpoint(database_url: str) -> None:
+    async with synced(database_url, 6) as (flow, system):
+        system.page_size = 2
+        system.edit("obj_0", name="Changed")
+        stuck = asyncio.Event()
+
+        def stop(progress: Progress) -> None:
+            if progress.done == 4:
+                stuck.set()
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await reconcile(flow, on_progress=stop)
+        assert system.pages == [None, "2"]
+        system.pages.clear()
+        report = await reconcile(flow)
+        assert system.pages == ["4"]
+        assert (report.complete, report.objects) == (True, 6)
+        assert dict(report.found) == {"different": 1}
+
+
+async def test_a_restart_begins_again_and_an_old_checkpoint_too(database_url: str) -> None:
+    async with synced(database_url, 4) as (flow, system):
+        system.page_size = 2
+
+        def stop(_progress: Progress) -> None:
+            raise asyncio.CancelledError
+
+        for options in ({"restart": True}, {}):
+            with pytest.raises(asyncio.CancelledError):
+                await reconcile(flow, on_progress=stop, restart=True)
+            await execute(flow, "UPDATE checkpoints SET updated_at = now() - interval '25 hours'")
+            system.pages.clear()
+            report = await reconcile(flow, **options)
+            assert (report.objects, system.pages) == (4, [None, "2"])
+            assert await flow.scalar("SELECT count(*) FROM survey_seen") == 0
+
+
+async def test_a_repair_mends_what_a_stopped_run_only_counted(database_url: str) -> None:
+    async with synced(database_url, 2) as (flow, system):
+        system.edit("obj_0", name="Changed")
+
+        def stop(progress: Progress) -> None:
+            if progress.found:
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await reconcile(flow, on_progress=stop)
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True)
+        assert (dict(report.found), report.drifts) == ({"different": 1}, 0)
+        assert await names(flow) == ["Changed", "Customer 1"]
+
+
+async def test_a_run_that_somebody_else_took_up_stops(database_url: str) -> None:
+    async with synced(database_url, 4) as (flow, system):
+        system.page_size = 2
+
+        def steal(hook: str, about: str | None) -> None:
+            if about == "2":
+                system.reading = lambda _hook, _about: None
+                stolen.append(asyncio.ensure_future(reconcile(flow)))
+
+        stolen: list[asyncio.Future[object]] = []
+        system.reading = steal
+        first = asyncio.ensure_future(reconcile(flow))
+        async with asyncio.timeout(20):
+            while not stolen:
+                await asyncio.sleep(0.001)
+        results = await asyncio.gather(first, stolen[0], return_exceptions=True)
+        assert any(not isinstance(result, BaseException) for result in results)
+        assert all(isinstance(r, Conflict) for r in results if isinstance(r, BaseException))
+
+
+async def test_a_repair_that_nobody_works_on_says_what_remains(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        system.edit("obj_0", name="Changed")
+        reconciler = bulk(flow).reconciler(settle_seconds=0, wait_seconds=0.05)
+        report = await reconciler.run("fake", "customer", repair=True)
+        assert dict(report.remaining) == {"different": 1}
+        assert report.examples[0].repaired is False
+
+
+async def test_a_flood_of_deletes_is_held_back_and_remains(database_url: str) -> None:
+    async with synced(database_url, 5, delete_guard_limit=2) as (flow, system):
+        system.objects.clear()
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True)
+        assert dict(report.remaining) == {"missing_there": 5}
+        assert len(await names(flow)) == 5
+        assert await flow.scalar("SELECT reason FROM connections") == "delete_guard"
+        assert dict((await reconcile(flow)).found) == {}
+        with pytest.raises(Conflict, match="delete_guard"):
+            await reconcile(flow, repair=True)
+
+
+async def test_a_paused_connection_and_a_wrong_entity_are_refused(database_url: str) -> None:
+    async with synced(database_url, 0) as (flow, system):
+        with pytest.raises(InvalidInput, match="customer"):
+            await bulk(flow).reconciler().run("fake", "invoice")
+        await in_transaction(
+            flow.runtime.engine, lambda c: connections.pause(c, "fake", "paused by an operator")
+        )
+        with pytest.raises(Conflict, match="paused"):
+            await reconcile(flow)
+        assert system.pages == []
+
+
+async def test_thousands_of_objects_take_seconds(database_url: str) -> None:
+    async with synced(database_url, 0) as (flow, system):
+        system.objects = {f"obj_{n}": {"name": f"Customer {n}"} for n in range(3000)}
+        async with running_worker(flow.runtime):
+            await bulk(flow).backfiller().run("fake", "customer")
+        for number in range(0, 3000, 100):
+            system.edit(f"obj_{number}", name="Changed")
+        started = time.monotonic()
+        report = await reconcile(flow)
+        assert (report.objects, dict(report.found)) == (3000, {"different": 30})
+        assert len(report.examples) == 5
+        assert time.monotonic() - started < 20

@@ -1,0 +1,177 @@
+"""Reading calls are patient with what passes, and what was read becomes valid news."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.support.fake import FakeError
+from tests.support.flow import Flow, open_flow
+from zenskar import CallFailed, ExternalObject, FailureKind, Interval, Page
+from zenskar.model.observation import ObservationKind
+from zenskar.sync.looks import Look, Looker, Patience, together
+from zenskar.sync.retry import RetryPolicy
+from zenskar.sync.survey import Survey
+
+
+def looker(
+    flow: Flow, waits: list[float], *, attempts: int = 3, rate_limit_waits: int = 5
+) -> Looker:
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    patience = Patience(RetryPolicy(attempts, 1.0, 8.0), rate_limit_waits)
+    return Looker(flow.runtime.context, patience, timeout_seconds=0.2, sleep=sleep)
+
+
+def failing(*kinds: FailureKind) -> Callable[[str, str | None], None]:
+    left = list(kinds)
+
+    def fail(_hook: str, _about: str | None) -> None:
+        if left:
+            raise FakeError(left.pop(0))
+
+    return fail
+
+
+async def test_a_page_shows_when_it_was_taken(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        flow.systems["fake"].page_size = 1
+        for name in ("Ada", "Grace"):
+            flow.systems["fake"].create(name=name)
+        before = time.time()
+        page = await looker(flow, []).page("fake", "customer", None)
+        after = time.time()
+        (look,) = page.looks
+        assert (look.seen.external_id, page.next_cursor) == ("obj_0", "1")
+        tolerance = 2_000_000
+        assert look.asof.low <= before * 1e6 - tolerance + 1e5
+        assert before * 1e6 - tolerance - 1e5 <= look.asof.low
+        assert after * 1e6 + tolerance - 1e5 <= look.asof.high <= after * 1e6 + tolerance + 1e5
+
+
+async def test_what_passes_is_tried_again_and_a_rate_limit_uses_no_attempt(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        limited, away = FailureKind.RATE_LIMITED, FailureKind.TRANSIENT
+        flow.systems["fake"].reading = failing(limited, limited, away, limited, away)
+        waits: list[float] = []
+        page = await looker(flow, waits).page("fake", "customer", None)
+        assert page.looks == ()
+        assert len(waits) == 5
+        assert waits[0] == waits[1] == waits[3] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("kinds", "calls"),
+    [
+        ([FailureKind.TRANSIENT] * 9, 3),
+        ([FailureKind.UNKNOWN_OUTCOME] * 9, 3),
+        ([FailureKind.RATE_LIMITED] * 9, 6),
+        ([FailureKind.CREDENTIALS] * 9, 1),
+        ([FailureKind.REJECTED] * 9, 1),
+    ],
+)
+async def test_what_does_not_pass_fails(
+    database_url: str, kinds: list[FailureKind], calls: int
+) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        system = flow.systems["fake"]
+        system.reading = failing(*kinds)
+        with pytest.raises(CallFailed) as caught:
+            await looker(flow, []).page("fake", "customer", None)
+        assert caught.value.failure.kind is kinds[0]
+        assert len(system.pages) == calls
+
+
+async def test_an_answer_that_never_comes_is_waited_for_in_vain(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+
+        async def hang(_hook: str, _about: str | None) -> None:
+            await asyncio.Event().wait()
+
+        flow.systems["fake"].reading = hang
+        with pytest.raises(CallFailed, match="no answer within"):
+            await looker(flow, [], attempts=1).page("fake", "customer", None)
+
+
+@pytest.mark.parametrize("answer", [Page((), "2"), None, []])
+async def test_a_list_that_makes_no_sense_is_a_bug(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    async with open_flow(database_url, working=False) as flow:
+
+        async def call(*_: Any, **__: Any) -> Any:
+            return answer
+
+        monkeypatch.setattr(flow.runtime.router, "call_async", call)
+        with pytest.raises(CallFailed) as caught:
+            await looker(flow, []).page("fake", "customer", "2")
+        assert caught.value.failure.kind is FailureKind.BUG
+
+
+async def test_one_failure_among_many_calls_hides_no_other(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        system = flow.systems["fake"]
+        ids = [system.create(name=f"Customer {n}") for n in range(20)]
+
+        def fail(_hook: str, about: str | None) -> None:
+            if about == ids[3]:
+                raise FakeError(FailureKind.REJECTED)
+
+        system.reading = fail
+        reader = looker(flow, [])
+        answers = await together(reader.fetch("fake", "customer", each) for each in ids)
+        failed = [i for i, answer in enumerate(answers) if isinstance(answer, CallFailed)]
+        assert failed == [3]
+        assert len(answers) == 20
+
+
+async def test_what_was_read_goes_the_way_of_every_news_once(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        asof = Interval.of_second(1_700_000_000)
+        good = ExternalObject("customer", "x1", {"name": "Grace"}, None)
+        bad = ExternalObject("customer", "x2", {"name": ["secret"]}, None)
+        runtime = flow.runtime
+        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
+        looks = [Look(good, asof), Look(bad, asof)]
+        for _ in range(2):
+            published = await survey.publish("fake", looks, ObservationKind.LIST, "run")
+            assert (published.event_ids, published.invalid) == (("run:x1",), 1)
+            await flow.settle()
+        (event,) = await flow.events("inbound")
+        assert (event["event_type"], event["external_event_id"]) == ("customer.listed", "run:x1")
+        data = orjson.loads(event["payload"])["data"]
+        assert (data["kind"], data["occurred"]) == ("list", [asof.low, asof.high])
+        assert event["correlation_id"] == "run"
+        assert await flow.scalar("SELECT count(*) FROM customers") == 1
+
+
+async def test_an_object_that_is_not_valid_is_named_without_what_it_holds(
+    database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        bad = ExternalObject("customer", "x2", {"name": ["secret"]}, None)
+        runtime = flow.runtime
+        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
+        look = Look(bad, Interval(0, 1))
+        assert survey.observation("fake", look, ObservationKind.LIST) is None
+        written = capsys.readouterr()
+        assert "x2" in written.out + written.err
+        assert "/name" in written.out + written.err
+        assert "secret" not in written.out + written.err
+
+
+async def test_missed_events_are_asked_for_since_a_time(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        system = flow.systems["fake"]
+        system.missed = [system.create(name="Ada"), "unknown"]
+        since = datetime(2026, 1, 1, tzinfo=UTC)
+        page = await looker(flow, []).missed("fake", since, None)
+        assert system.sweeps == [since]
+        assert [look.seen.data is None for look in page.looks] == [False, True]
