@@ -1,0 +1,463 @@
+"""The documentation names everything that exists, and nothing that does not."""
+
+import ast
+import doctest
+import importlib
+import json
+import pkgutil
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+from urllib.parse import urlsplit
+
+import pytest
+import typer
+from prometheus_client.metrics import MetricWrapperBase
+
+import zenskar
+from zenskar import errors, settings
+from zenskar.api import problems
+from zenskar.api.app import resources
+from zenskar.api.routes import Route
+from zenskar.cli.main import app
+from zenskar.db.tables import metadata
+from zenskar.errors import FailureKind, ZenskarError
+from zenskar.kernel import StepKind, Verdict
+from zenskar.model.sync_event import SyncStatus
+from zenskar.plugins.base import BaseIntegration
+from zenskar.plugins.hookspecs import IntegrationSpec
+from zenskar.schema_catalog import core_schemas
+from zenskar.settings import PREFIX, Settings
+from zenskar.sync.drift import DriftKind
+from zenskar.telemetry.metrics import Metrics
+from zenskar_stripe.config import SETTINGS
+from zenskar_stripe.sandbox import FaultKind
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+CORE = ROOT / "core" / "zenskar"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "plugins").glob("*/README.md")])
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A block of code: its language, its text and the line it starts on."""
+
+    language: str
+    text: str
+    line: int
+
+
+def fences(page: Path) -> list[Fence]:
+    found, language, start, lines = [], None, 0, []
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if language is None and line.lstrip().startswith("```"):
+            language, start, lines = line.strip().removeprefix("```"), number, []
+        elif language is not None and line.strip() == "```":
+            found.append(Fence(language, "\n".join(lines), start))
+            language = None
+        elif language is not None:
+            lines.append(line)
+    assert language is None, f"{page}: the fence of line {start} is not closed"
+    return found
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code."""
+    return re.sub(r"^( *)```.*?^\1```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def section(name: str, heading: str) -> str:
+    """The text under a heading, up to the next one of its level or above."""
+    text = prose(DOCS / name)
+    level = heading.partition(" ")[0]
+    pattern = rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)"
+    found = re.search(pattern, text, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/{name} has no heading {heading!r}"
+    return found.group(1)
+
+
+def rows(name: str, heading: str) -> dict[str, list[str]]:
+    """The rows of the first table under a heading: the code in the first cell, and all cells."""
+    found: dict[str, list[str]] = {}
+    for line in section(name, heading).splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+        entry = re.match(r"`([^`]+)`", cells[0]) if cells else None
+        if entry:
+            assert all(cells), f"docs/{name}, {heading}: {entry.group(1)} has an empty cell"
+            assert entry.group(1) not in found, f"docs/{name}, {heading}: {entry.group(1)} twice"
+            found[entry.group(1)] = cells
+        elif found and not cells:
+            break
+    assert found, f"docs/{name}: there is no table under {heading!r}"
+    return found
+
+
+def code(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def public(names: Any) -> set[str]:
+    return {name for name in names if not name.startswith("_")}
+
+
+def core_modules() -> None:
+    """Import all of the core, so that every class of it is known."""
+    for module in pkgutil.walk_packages([str(CORE)], "zenskar."):
+        importlib.import_module(module.name)
+
+
+def subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def routes() -> list[Route]:
+    """Every route of the API, without its database."""
+    services = MagicMock(schemas=core_schemas(), metrics=Metrics())
+    return [route for resource in resources(services) for route in resource.routes()]
+
+
+def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The commands that do something, by their whole name."""
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield path, command
+    else:
+        for name, child in children.items():
+            yield from commands(child, f"{path} {name}")
+
+
+COMMANDS = dict(commands(typer.main.get_command(app), "zenskar"))
+
+
+def calls_of_loggers() -> Iterator[tuple[str, Path]]:
+    """The event names of all log calls, and where they are."""
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = _event_name(node)
+            if name is not None:
+                yield name, path
+
+
+def _event_name(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Call) and _is_log(node.func) and node.args:
+        first = node.args[0]
+        assert isinstance(first, ast.Constant), f"an event name is a constant: {ast.unparse(node)}"
+        return str(first.value)
+    if isinstance(node, ast.Assign) and "record.msg" in ast.unparse(node.targets[0]):
+        values = [v.value for v in ast.walk(node.value) if isinstance(v, ast.Constant)]
+        return str(values[0])
+    return None
+
+
+def _is_log(function: ast.expr) -> bool:
+    """`_log.warning` or `getattr(_log, level)`."""
+    if isinstance(function, ast.Attribute):
+        return function.attr in LEVELS and ast.unparse(function.value).endswith("log")
+    return isinstance(function, ast.Call) and ast.unparse(function).startswith("getattr(_log,")
+
+
+def shown(default: Any) -> str:
+    """A default as the tables write it."""
+    if default is None:
+        return "none"
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+# --- what the code has, the pages have ------------------------------------------------------
+
+
+def test_hooks() -> None:
+    assert rows("plugins.md", "## Hooks").keys() == public(vars(IntegrationSpec))
+
+
+def test_what_a_plugin_class_declares() -> None:
+    declared = public(vars(BaseIntegration)) - public(vars(IntegrationSpec)) | {"connection"}
+    assert rows("plugins.md", "## What the class declares").keys() == declared
+
+
+def test_what_a_plugin_imports() -> None:
+    mentioned = set(re.findall(r"\w+", (DOCS / "plugins.md").read_text()))
+    assert set(zenskar.__all__) <= mentioned
+
+
+def test_settings_and_their_defaults() -> None:
+    table = rows("configuration.md", "## Settings")
+    expected = {f"{PREFIX}{n.upper()}": f.default for n, f in Settings.model_fields.items()}
+    assert table.keys() == expected.keys()
+    for name, default in expected.items():
+        assert table[name][1].strip("`") == shown(default), name
+
+
+def test_stripe_settings_and_their_defaults() -> None:
+    table = rows("stripe.md", "## Settings")
+    expected = {f"STRIPE_{s.name.upper()}": s for s in SETTINGS}
+    assert table.keys() == expected.keys()
+    for name, setting in expected.items():
+        wanted = "required" if setting.required else shown(setting.default)
+        assert table[name][1].strip("`") == wanted, name
+
+
+def test_stripe_sandbox_faults() -> None:
+    assert rows("stripe.md", "### Faults").keys() == {kind.value for kind in FaultKind}
+
+
+def test_metrics_and_their_labels() -> None:
+    table = rows("metrics.md", "## Metrics")
+    found = [m for m in vars(Metrics()).values() if isinstance(m, MetricWrapperBase)]
+    expected = {f"{m._name}{'_total' if m._type == 'counter' else ''}": m for m in found}
+    assert table.keys() == expected.keys()
+    for name, metric in expected.items():
+        assert table[name][1] == metric._type, name
+        assert code(table[name][2]) == list(metric._labelnames), name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_and_its_options(name: str) -> None:
+    text = section("cli.md", f"### `{name}`")
+    for parameter in COMMANDS[name].params:
+        if parameter.param_type_name == "argument":
+            assert (parameter.metavar or parameter.name.upper()) in text
+        elif not {"--help", "--output"} & {*parameter.opts}:
+            assert f"`{parameter.opts[0]}`" in text
+
+
+def test_no_command_is_made_up() -> None:
+    named = re.findall(r"^### `(zenskar[^`]*)`$", (DOCS / "cli.md").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(COMMANDS)
+
+
+def test_differences() -> None:
+    documented = re.findall(r"^\| `(\w+)` \|", section("cli.md", "### `zenskar reconcile`"), re.M)
+    assert set(documented) == {kind.value for kind in DriftKind}
+
+
+def test_error_classes() -> None:
+    core_modules()
+    own = [e for e in subclasses(ZenskarError) if e.__module__.startswith("zenskar.")]
+    expected = {error.__name__ for error in own} | {"ZenskarError"}
+    assert rows("errors.md", "## Classes").keys() == expected
+    assert {n for n, e in vars(errors).items() if _is_error(e)} <= expected
+
+
+def _is_error(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Exception)
+
+
+def test_kinds_of_failure() -> None:
+    assert rows("errors.md", "## Kinds of failure").keys() == {kind.value for kind in FailureKind}
+
+
+def test_problems() -> None:
+    table = rows("errors.md", "## Problems")
+    own = {name: str(status) for _, status, name in problems._KINDS}
+    statuses = {status for route in routes() for status in route.problems}
+    statuses |= problems._DETAILS.keys()
+    own["internal"] = "500"
+    covered = {int(status) for status in own.values()}
+    http = {HTTPStatus(s).phrase.lower().replace(" ", "-"): str(s) for s in statuses - covered}
+    for name, status in (http | own).items():
+        assert table[name][1] == status, name
+
+
+def test_routes() -> None:
+    table = rows("http.md", "## Routes")
+    assert table.keys() == {f"{route.method} {route.path}" for route in routes()}
+    for route in routes():
+        statuses = {str(s) for s in (*route.answers, *route.problems)}
+        cells = table[f"{route.method} {route.path}"]
+        assert set(re.findall(r"\b[245]\d\d\b", cells[2])) == statuses, route
+
+
+def test_log_events() -> None:
+    named = {name for name, _ in calls_of_loggers()}
+    assert rows("logs.md", "## Events").keys() == named
+
+
+@pytest.mark.parametrize("table", metadata.tables)
+def test_a_table_and_its_columns(table: str) -> None:
+    documented = rows("data.md", f"### `{table}`")
+    assert list(documented) == [column.name for column in metadata.tables[table].columns]
+
+
+def test_no_table_is_made_up() -> None:
+    named = re.findall(r"^### `(\w+)`$", section("data.md", "## Tables"), re.MULTILINE)
+    assert set(named) == metadata.tables.keys()
+
+
+def test_the_envelope() -> None:
+    schema = core_schemas()["event"].document
+    assert rows("data.md", "## Envelope").keys() == schema["properties"].keys()
+    for name in ("outbound", "inbound"):
+        expected = schema["$defs"][name]["properties"].keys()
+        assert rows("data.md", f"### {name.capitalize()} data").keys() == expected
+
+
+def test_statuses() -> None:
+    assert rows("data.md", "## Statuses").keys() == {status.value for status in SyncStatus}
+
+
+def test_verdicts_and_steps() -> None:
+    assert rows("kernel.md", "## Verdicts").keys() == {verdict.value for verdict in Verdict}
+    assert rows("kernel.md", "## Steps").keys() == {step.value for step in StepKind}
+
+
+# --- what the pages say is true -------------------------------------------------------------
+
+
+def test_the_examples_of_the_kernel_hold() -> None:
+    page = DOCS / "kernel.md"
+    text = re.sub(r"^```.*$", "", page.read_text(), flags=re.MULTILINE)
+    examples = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    result = doctest.DocTestRunner(verbose=False).run(examples)
+    assert result.attempted > 40
+    assert result.failed == 0
+
+
+def test_the_rules_of_the_kernel_are_all_there() -> None:
+    numbers = re.findall(r"^## Rule (\d)\b", (DOCS / "kernel.md").read_text(), re.MULTILINE)
+    assert numbers == list("123456789")
+
+
+def test_the_readme_is_short_and_names_the_two_commands() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) < 150
+    assert "make dev" in text
+    assert "make test" in text
+
+
+@by_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if urlsplit(target).scheme:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file), target
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).strip().replace(" ", "-") for h in headings}
+
+
+@by_page
+def test_code_can_be_read(page: Path) -> None:
+    for fence in fences(page):
+        if fence.language == "json":
+            json.loads(fence.text)
+        elif fence.language == "python" and ">>>" not in fence.text:
+            ast.parse(fence.text)
+        assert fence.language, f"the fence of line {fence.line} has no language"
+
+
+@by_page
+def test_commands_exist(page: Path) -> None:
+    for line in shell_lines(page):
+        words = shlex.split(line, comments=True)
+        words = words[next((i for i, w in enumerate(words) if "=" not in w), 0) :]
+        if words[:1] == ["make"]:
+            assert words[1] in make_targets(), line
+        elif words and words[0].rpartition("/")[2] == "zenskar":
+            assert any(" ".join(["zenskar", *words[1:]]).startswith(c) for c in COMMANDS), line
+
+
+@by_page
+def test_variables_exist(page: Path) -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    sources = [*CORE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT / "docker-compose.yml"]
+    for name in set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", page.read_text())):
+        if name.removesuffix("_FILE") not in known:
+            assert any(name in path.read_text() for path in sources if path.exists()), name
+
+
+@by_page
+def test_curl_asks_for_routes_that_exist(page: Path) -> None:
+    known = [(route.method, as_pattern(route.path)) for route in routes()]
+    for line in shell_lines(page):
+        words = shlex.split(line, comments=True)
+        if words[:1] != ["curl"]:
+            continue
+        method, path = asked(words)
+        if path.startswith("/_sandbox/"):
+            assert (method, path) in sandbox_routes(), line
+        else:
+            assert any(m == method and p.fullmatch(path) for m, p in known), line
+
+
+def shell_lines(page: Path) -> Iterator[str]:
+    for fence in fences(page):
+        if fence.language in {"sh", "console"}:
+            text = fence.text.replace("\\\n", " ")
+            for line in re.split(r"\n(?=\S)|\s\|\s", text):
+                yield line.strip().removeprefix("$ ")
+
+
+def asked(words: list[str]) -> tuple[str, str]:
+    """The method and the path that a curl command asks for."""
+    has_body = any(w in {"-d", "--data", "--json", "--data-binary"} for w in words)
+    method = words[words.index("-X") + 1] if "-X" in words else "POST" if has_body else "GET"
+    address = next(w for w in words if re.match(r"https?://|\$\w+/|localhost", w))
+    path = re.sub(r"^(https?://[^/]*|\$\w+|localhost:\d+)", "", address)
+    return method, urlsplit(path).path
+
+
+def as_pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{\w+\\}", r"[^/]+", re.escape(path)))
+
+
+def sandbox_routes() -> "Routes":
+    from zenskar_stripe.sandbox.control import Control
+
+    return Routes({(r.method, r.path) for r in Control(MagicMock()).routes() if r.method != "*"})
+
+
+class Routes:
+    """Says whether one of the routes fits a method and a path."""
+
+    def __init__(self, pairs: set[tuple[str, str]]) -> None:
+        self._pairs = [(method, as_pattern(path)) for method, path in pairs]
+
+    def __contains__(self, asked: tuple[str, str]) -> bool:
+        return any(m == asked[0] and p.fullmatch(asked[1]) for m, p in self._pairs)
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@by_page
+def test_every_page_is_in_the_index(page: Path) -> None:
+    if page.parent == DOCS and page.name != "README.md":
+        assert f"]({page.name})" in (DOCS / "README.md").read_text()
+
+
+def test_settings_can_be_read_as_documented() -> None:
+    """What the example of a `.env` file says is accepted."""
+    (example,) = [f for f in fences(DOCS / "configuration.md") if f.language == "ini"]
+    environment: Mapping[str, str] = dict(
+        line.split("=", 1) for line in example.text.splitlines() if line and line[0] != "#"
+    )
+    names = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    own = {name for name in environment if name.startswith(PREFIX)}
+    assert own <= names
+    assert settings.load(environment)
+
+
+def test_every_folder_of_tests_is_explained() -> None:
+    folders = {f"tests/{f.parent.name}" for f in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders <= set(code(section("testing.md", "## Where tests are")))
