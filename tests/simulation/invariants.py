@@ -3,10 +3,9 @@
 from collections import Counter
 from typing import Any
 
-from zenskar.model.fields import CUSTOMER, flatten
-
 from tests.simulation.story import Memory
 from tests.simulation.world import World
+from zenskar.model.fields import CUSTOMER, flatten
 
 _PUSHES_FOR_EACH = 6
 _PUSHES_ANYWAY = 20

@@ -11,12 +11,11 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 
-from zenskar.telemetry import logs
-
 from tests.simulation.invariants import breaches
 from tests.simulation.story import Act, Memory, draw, perform
 from tests.simulation.world import open_world
 from tests.support import postgres
+from zenskar.telemetry import logs
 
 SETTLE_SECONDS = 30.0
 _POLICIES = ("internal_wins", "external_wins", "latest_wins")
@@ -45,15 +44,17 @@ async def tell(server: str, seed: int, story: list[Act]) -> list[str]:
         "propagate_deletes": dice.choice([True, False]),
     }
     memory = Memory()
-    async with postgres.fresh_database(server) as url:
-        async with open_world(url, seed, **settings) as world:
-            for act in story:
-                await perform(world, act, memory)
-            try:
-                await world.settle(SETTLE_SECONDS)
-            except TimeoutError:
-                return await world.unfinished()
-            return await breaches(world, memory)
+    async with (
+        postgres.fresh_database(server) as url,
+        open_world(url, seed, **settings) as world,
+    ):
+        for act in story:
+            await perform(world, act, memory)
+        try:
+            await world.settle(SETTLE_SECONDS)
+        except TimeoutError:
+            return await world.unfinished()
+        return await breaches(world, memory)
 
 
 async def run_seed(server: str, seed: int, *, shorten: bool = True) -> Failure | None:

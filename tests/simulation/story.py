@@ -5,11 +5,10 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from zenskar.errors import NotFound
-from zenskar_stripe.sandbox import Fault, FaultKind
-
 from tests.simulation.workers import POINTS
 from tests.simulation.world import World
+from zenskar.errors import NotFound
+from zenskar_stripe.sandbox import Fault, FaultKind
 
 FIELDS = ("name", "phone", "metadata")
 

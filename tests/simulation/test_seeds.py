@@ -1,9 +1,9 @@
 """Seeds of the simulation; `make simulate SEEDS=5000` runs more."""
 
 import pytest
-from zenskar.telemetry import logs
 
 from tests.simulation.run import run_seeds
+from zenskar.telemetry import logs
 
 SEEDS, GROUPS = 200, 8
 

@@ -4,11 +4,10 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from tests.simulation.clock import Clock
 from zenskar.bus.postgres import PostgresBus
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import Settings
-
-from tests.simulation.clock import Clock
 
 POINTS = (
     "inbound.claimed",

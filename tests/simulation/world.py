@@ -10,14 +10,14 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from sqlalchemy import text
-from zenskar import WebhookRequest
-from zenskar.runtime import Runtime, open_runtime
-from zenskar.settings import Settings, load
-from zenskar_stripe.sandbox import StripeSandbox
 
 from tests.simulation.clock import Clock
 from tests.simulation.workers import Worker
 from tests.support.wait import until
+from zenskar import WebhookRequest
+from zenskar.runtime import Runtime, open_runtime
+from zenskar.settings import Settings, load
+from zenskar_stripe.sandbox import StripeSandbox
 
 SECRET = "whsec_simulation"
 WORKERS = 2
@@ -96,7 +96,9 @@ _UNFINISHED = """
 
 
 @asynccontextmanager
-async def open_world(database_url: str, seed: int, **settings: Any) -> AsyncIterator[World]:
+async def open_world(
+    database_url: str, seed: int, *, workers: int = WORKERS, **settings: Any
+) -> AsyncIterator[World]:
     """Open a world with its workers at work."""
     clock = Clock()
     async with AsyncExitStack() as stack:
@@ -109,7 +111,7 @@ async def open_world(database_url: str, seed: int, **settings: Any) -> AsyncIter
         url = await stack.enter_async_context(_receiver(runtime, clock))
         sandbox.add_webhook_endpoint(url, SECRET)
         world = World(clock, sandbox, runtime, loaded, environment)
-        for _ in range(WORKERS):
+        for _ in range(workers):
             world.workers.append(await world.start_worker())
         try:
             yield world

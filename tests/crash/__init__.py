@@ -1,0 +1,1 @@
+"""Real worker processes, killed by the kernel between any two steps."""
