@@ -7,7 +7,7 @@ PROJECTS := pyproject.toml plugins/stripe/pyproject.toml plugins/template/pyproj
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-kafka lint format check-kernel bench docs build clean
+.PHONY: help install dev test test-kafka lint format check-kernel simulate bench docs build clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,8 +44,14 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check-kernel: $(STAMP) ## Run the kernel's tests alone
-	$(BIN)/pytest -q tests/kernel
+check-kernel: $(STAMP) ## Search the kernel's interleavings, more than a million states
+	$(BIN)/python -m tests.kernel.check --large --states 300000
+	$(BIN)/python -m tests.kernel.check --large --walks 300
+	$(BIN)/python -m tests.kernel.check --mutations
+
+SEEDS ?= 1000
+simulate: $(STAMP) ## Run SEEDS=1000 random histories with faults on a real database
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
 
 bench: ## Measure against peers
 	@echo "There is no benchmark yet."

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from zenskar.errors import ConfigurationError, SchemaViolation
 from zenskar.schema_catalog import Schema, core_schemas, load_folder
 

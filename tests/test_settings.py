@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from zenskar.errors import ConfigurationError
 from zenskar.settings import environment, load, lookup
 

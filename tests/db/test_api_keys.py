@@ -4,6 +4,7 @@ import re
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.db import api_keys
 from zenskar.telemetry.logs import scrub
 

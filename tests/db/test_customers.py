@@ -1,6 +1,7 @@
 """Rows of customers."""
 
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.db import customers
 from zenskar.db.engine import in_transaction
 from zenskar.ids import new_id

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.db import event_log, sync_events
 from zenskar.db.engine import in_transaction
 from zenskar.db.event_log import Backlog, EventFilter

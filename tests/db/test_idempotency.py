@@ -4,6 +4,7 @@ import asyncio
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.db import idempotency
 from zenskar.db.engine import in_transaction
 from zenskar.ids import new_id

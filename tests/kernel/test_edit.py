@@ -1,6 +1,7 @@
 """What an edit really changes."""
 
 import pytest
+
 from zenskar.kernel.edit import edit
 from zenskar.model.fields import apply
 from zenskar.model.record import Record

@@ -1,6 +1,7 @@
 """Envelopes survive the bus and are valid."""
 
 import pytest
+
 from zenskar.errors import SchemaViolation
 from zenskar.model.envelope import Envelope
 from zenskar.schema_catalog import core_schemas

@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from zenskar.model.fields import CUSTOMER, apply, difference, flatten, merge_patch, unflatten
 
 TEXT = st.one_of(st.none(), st.text(max_size=8))

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 from importlib_metadata import EntryPoint
+
 from zenskar import BaseIntegration, Setting
 from zenskar.errors import ConfigurationError
 from zenskar.kernel import ConflictPolicy

@@ -1,11 +1,11 @@
 """Every hook call reaches the one owner of the source system."""
 
 import pytest
+
+from tests.support.fake import FakeIntegration, FakeSystem, fake_connection
 from zenskar import CallFailed, Failure, FailureKind
 from zenskar.errors import NotFound, PluginError
 from zenskar.plugins.router import Router
-
-from tests.support.fake import FakeIntegration, FakeSystem, fake_connection
 
 
 @pytest.fixture

@@ -98,13 +98,14 @@ async def _remembered(
     outside: dict[str, dict[str, Any]],
 ) -> list[str]:
     """What was written is there, or the history tells what became of it."""
-    if any(record["deleted_at"] is not None for record in records) or not records:
-        return []
+    living = {r["key"] for r in records if r["deleted_at"] is None} | set(outside)
     present = f"{records}{list(outside.values())}{await world.history()}"
     return [
         f"the {one.side} value {one.value} is lost"
         for one in memory.written
-        if f"'{one.value}'" not in present and f'"{one.value}"' not in present
+        if one.whose in living
+        and f"'{one.value}'" not in present
+        and f'"{one.value}"' not in present
     ]
 
 

@@ -30,6 +30,7 @@ class Written:
 
     value: str
     side: str
+    whose: str
 
 
 @dataclass
@@ -126,7 +127,7 @@ async def _edit(world: World, act: Act, memory: Memory) -> None:
         record_id = sorted(known)[act.who % len(known)]
         try:
             await world.runtime.customers.patch(record_id, change(act), correlation_id="simulation")
-            memory.written.append(Written(act.value, "internal"))
+            memory.written.append(Written(act.value, "internal", record_id))
         except NotFound:
             return
 
@@ -135,7 +136,7 @@ async def _edit_outside(world: World, act: Act, memory: Memory) -> None:
     external_id = await _anybody_outside(world, act)
     if external_id is not None:
         world.sandbox.dashboard.update(external_id, change(act))
-        memory.written.append(Written(act.value, "external"))
+        memory.written.append(Written(act.value, "external", external_id))
 
 
 async def _delete(world: World, act: Act, _memory: Memory) -> None:

@@ -255,6 +255,25 @@ async def test_a_worker_that_wakes_up_late_does_not_reopen_what_another_has_ende
         assert await flow.scalar("SELECT bool_and(status = 'succeeded') FROM sync_events")
 
 
+async def test_an_answer_with_another_records_object_is_given_up(database_url: str) -> None:
+    """Found by the search over interleavings: a second object was created."""
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        await flow.create(name="First")
+        await flow.settle()
+        (answer,) = system.answers.values()
+
+        def answer_with_the_first(push: Push) -> None:
+            system.answers[push.idempotency_key] = answer
+
+        system.before = answer_with_the_first
+        record_id = await flow.create(name="Second")
+        await flow.settle()
+        (event,) = await flow.rows("SELECT * FROM sync_events WHERE entity_id = :id", id=record_id)
+        assert (event["status"], event["reason"]) == ("dead", "anothers_object")
+        assert len(system.objects) == len(system.calls) - 1 == 1
+
+
 async def test_a_worker_that_dies_before_the_answer_leaves_the_push_to_another(
     database_url: str,
 ) -> None:

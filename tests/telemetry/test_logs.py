@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import structlog
+
 from zenskar.telemetry import logs
 
 

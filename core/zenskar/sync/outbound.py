@@ -9,7 +9,7 @@ from zenskar.db import sync_events
 from zenskar.db.engine import in_transaction
 from zenskar.db.sync_events import EventState, Transition
 from zenskar.errors import CallFailed, Failure, FailureKind
-from zenskar.kernel import StepKind
+from zenskar.kernel import StepKind, Verdict
 from zenskar.model.envelope import OUTBOUND, Envelope
 from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
@@ -115,6 +115,8 @@ class OutboundSync:
             detail["verdict"] = "not_found"
         else:
             record_id, outcome = work.observe(seen)
+            if outcome.verdict is Verdict.DUPLICATE and not _is_mapped(work, task):
+                raise CallFailed(_anothers_object(seen))
             detail |= workset.describe(work, record_id, outcome)
             detail["external_id"] = seen.external_id
             for conflict in outcome.conflicts:
@@ -237,6 +239,20 @@ class OutboundSync:
             record_ids=[task.record_id],
             external_ids=[seen.external_id] if seen is not None else [],
         )
+
+
+def _is_mapped(work: Workset, task: Task) -> bool:
+    mapping = work.by_record.get(task.record_id)
+    return mapping is not None and mapping.active
+
+
+def _anothers_object(seen: Observation) -> Failure:
+    """To go on would make a second object, or take one from the record that has it."""
+    return Failure(
+        FailureKind.BUG,
+        f"the external system answered with {seen.external_id}, which belongs to another record",
+        code="anothers_object",
+    )
 
 
 async def _note(

@@ -119,7 +119,7 @@ class Workset:
         owner = mapping.entity_id if mapping is not None else None
         record_id = owner or seen.record_id or ""
         known = self.by_record.get(record_id)
-        rival = known if known and known.active and known.external_id != seen.external_id else None
+        rival = known if known and known.external_id != seen.external_id else None
         return Situation(
             record=self.records.get(record_id),
             mapping=mapping,

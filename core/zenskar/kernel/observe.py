@@ -1,0 +1,210 @@
+"""Take in news of an external object, whatever its kind."""
+
+from dataclasses import replace
+
+from zenskar.kernel import intervals
+from zenskar.kernel.first_sight import first_sight
+from zenskar.kernel.intervals import Order
+from zenskar.kernel.merge import merge, wrote
+from zenskar.kernel.outcome import Outcome, Verdict
+from zenskar.kernel.policy import MergePolicy
+from zenskar.kernel.situation import Situation
+from zenskar.model.fields import Fields, difference
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.record import ExternalMapping, Intent, IntentState, MappingState
+
+
+def observe(
+    situation: Situation, seen: Observation, policy: MergePolicy, *, new_record_id: str
+) -> Outcome:
+    """Decide what one observation changes. `new_record_id` is used if it makes a record."""
+    mapping = situation.mapping
+    if mapping is None:
+        return first_sight(situation, seen, policy, new_record_id)
+    if _is_anothers(mapping, seen):
+        return Outcome(Verdict.DUPLICATE, unconfirmed=seen.answers)
+    if not mapping.active:
+        return _tombstone(situation, mapping, seen)
+    if seen.fields is None:
+        return _delete(situation, mapping, seen)
+    return _living(situation, mapping, seen, seen.fields, policy)
+
+
+def lost(situation: Situation) -> Outcome:
+    """Rule 6: a push without an answer. With a mapping, look before anything is written again.
+
+    Without one the push was a create, for which `plan` asks for a repeat or a look-up.
+    """
+    if situation.mapping is None or not situation.mapping.active:
+        return Outcome(Verdict.LOST)
+    return Outcome(Verdict.LOST, mapping=_want_fetch(situation.mapping))
+
+
+def _living(
+    situation: Situation,
+    mapping: ExternalMapping,
+    seen: Observation,
+    fields: Fields,
+    policy: MergePolicy,
+) -> Outcome:
+    if seen.replayed:
+        return _replayed(mapping, seen)
+    if _is_echo(situation, seen, fields):
+        return Outcome(Verdict.ECHO)
+    return _compare(situation, mapping, seen, fields, policy)
+
+
+def _compare(
+    situation: Situation,
+    mapping: ExternalMapping,
+    seen: Observation,
+    fields: Fields,
+    policy: MergePolicy,
+) -> Outcome:
+    order = intervals.compare(seen.asof, mapping.asof)
+    if order is Order.AFTER or _is_causal(mapping, seen):
+        return _take(situation, mapping, seen, fields, policy)
+    changes = difference(mapping.base, fields)
+    if order is Order.BEFORE:
+        return Outcome(
+            Verdict.STALE,
+            mapping=_with_fetch_answered(mapping, seen),
+            seen_changes=changes,
+            settled=_settled(situation, seen, fields),
+        )
+    if changes:
+        return Outcome(
+            Verdict.AMBIGUOUS,
+            mapping=None if _awaits_later_fetch(mapping, seen) else _want_fetch(mapping),
+            seen_changes=changes,
+            unconfirmed=seen.answers,
+        )
+    return _take(situation, mapping, seen, fields, policy)
+
+
+def _is_causal(mapping: ExternalMapping, seen: Observation) -> bool:
+    """Rule 2: nothing was learnt since this call was sent, so it shows what is newer than that."""
+    return seen.seen_revision == mapping.revision
+
+
+def _take(
+    situation: Situation,
+    mapping: ExternalMapping,
+    seen: Observation,
+    fields: Fields,
+    policy: MergePolicy,
+) -> Outcome:
+    changes = difference(mapping.base, fields)
+    updated = replace(
+        _with_fetch_answered(mapping, seen) or mapping,
+        base=fields,
+        asof=intervals.later(mapping.asof, seen.asof),
+        revision=mapping.revision + 1,
+    )
+    settled = _settled(situation, seen, fields)
+    record = situation.record
+    if record is None or record.deleted:
+        verdict = Verdict.MERGED if changes else Verdict.CONFIRMED
+        return Outcome(verdict, mapping=updated, seen_changes=changes, settled=settled)
+    merged = merge(record, mapping.base, seen, situation.intents, policy)
+    return Outcome(
+        Verdict.MERGED if changes or merged.conflicts else Verdict.CONFIRMED,
+        mapping=updated,
+        record_changes=merged.changes,
+        seen_changes=changes,
+        conflicts=merged.conflicts,
+        settled=settled,
+    )
+
+
+def _delete(situation: Situation, mapping: ExternalMapping, seen: Observation) -> Outcome:
+    """Rule 8: a delete wins over edits, whenever it was seen, since it cannot be undone."""
+    record = situation.record
+    return Outcome(
+        Verdict.DELETED,
+        mapping=replace(
+            mapping,
+            state=MappingState.DELETED,
+            asof=intervals.later(mapping.asof, seen.asof),
+            revision=mapping.revision + 1,
+            fetch_revision=None,
+        ),
+        delete_record=record is not None and not record.deleted,
+        settled=seen.answers,
+    )
+
+
+def _tombstone(situation: Situation, mapping: ExternalMapping, seen: Observation) -> Outcome:
+    """Rule 8: a tombstone is never revived, but learns whose object it was."""
+    record = situation.record
+    settled = seen.answers
+    if mapping.entity_id is not None or record is None or situation.rival is not None:
+        return Outcome(Verdict.TOMBSTONE, settled=settled)
+    adopted = replace(mapping, entity_id=record.id, revision=mapping.revision + 1)
+    return Outcome(
+        Verdict.DELETED, mapping=adopted, delete_record=not record.deleted, settled=settled
+    )
+
+
+def _is_anothers(mapping: ExternalMapping, seen: Observation) -> bool:
+    """Whether a call for one record was answered with another one's object (never shared)."""
+    asked = seen.seen_revision is not None and seen.record_id is not None
+    return asked and mapping.entity_id not in {None, seen.record_id}
+
+
+def _replayed(mapping: ExternalMapping, seen: Observation) -> Outcome:
+    """Rule 4: a replayed answer is no news; look at the object itself."""
+    return Outcome(Verdict.REPLAYED, mapping=_want_fetch(mapping), unconfirmed=seen.answers)
+
+
+def _is_echo(situation: Situation, seen: Observation, fields: Fields) -> bool:
+    """Whether this shows the very call whose answer was taken in already (rule 5)."""
+    return any(
+        intent.state is IntentState.ANSWERED and _shows(intent, fields)
+        for intent in _origins(situation, seen)
+    )
+
+
+def _settled(situation: Situation, seen: Observation, fields: Fields) -> tuple[str, ...]:
+    known = tuple(
+        intent.id
+        for intent in _origins(situation, seen)
+        if intent.state is IntentState.UNKNOWN and _shows(intent, fields)
+    )
+    return seen.answers + known
+
+
+def _origins(situation: Situation, seen: Observation) -> tuple[Intent, ...]:
+    return tuple(i for i in situation.intents if i.id == seen.origin_key)
+
+
+def _shows(intent: Intent, fields: Fields) -> bool:
+    """Match fields and values: one call can cause several events under one key."""
+    return all(wrote((intent,), path, fields.get(path)) for path in intent.changes)
+
+
+def _want_fetch(mapping: ExternalMapping) -> ExternalMapping:
+    revision = mapping.revision + 1
+    return replace(mapping, revision=revision, fetch_revision=revision)
+
+
+def _awaits_later_fetch(mapping: ExternalMapping, seen: Observation) -> bool:
+    """Whether this fetch was sent before the one that is wanted, which will show more.
+
+    To ask again would make each of two workers' fetches come too late for the other's request.
+    """
+    wanted, sent_at = mapping.fetch_revision, seen.seen_revision
+    if seen.kind is not ObservationKind.FETCH or wanted is None:
+        return False
+    return sent_at is not None and sent_at < wanted
+
+
+def _with_fetch_answered(mapping: ExternalMapping, seen: Observation) -> ExternalMapping | None:
+    """Rule 3: only a fetch sent after it was asked for answers the request.
+
+    Returns None when this observation answers none, so that an unchanged mapping is not stored.
+    """
+    wanted = mapping.fetch_revision
+    if wanted is None or seen.kind is not ObservationKind.FETCH or seen.seen_revision is None:
+        return None
+    return replace(mapping, fetch_revision=None) if seen.seen_revision >= wanted else None

@@ -1,0 +1,80 @@
+"""Decide what to do next for one record at one connection."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from zenskar.kernel.situation import Situation
+from zenskar.model.fields import FieldChanges, difference
+from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentState, Record
+
+
+class StepKind(StrEnum):
+    """One thing to do. After it has been done and observed, plan again."""
+
+    NOTHING = "nothing"
+    WAIT = "wait"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    DETACH = "detach"
+    FETCH = "fetch"
+    RESEND = "resend"
+    FIND = "find"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The next step. `changes` are to be written; `intent` is the push to resolve."""
+
+    kind: StepKind
+    changes: FieldChanges = field(default_factory=dict)
+    intent: Intent | None = None
+
+
+NOTHING = Step(StepKind.NOTHING)
+
+
+def plan(situation: Situation, *, propagate_deletes: bool) -> Step:
+    """Compare the record with the base and say what makes both sides equal.
+
+    State-based: it looks at what is, never at what a message said. An intent in state `sent` is
+    held by a live worker; a shell turns those of a dead one into `unknown` before it asks.
+    """
+    record, mapping = situation.record, situation.mapping
+    if record is None:
+        return NOTHING
+    if any(intent.state is IntentState.SENT for intent in situation.intents):
+        return Step(StepKind.WAIT)
+    if mapping is None:
+        return _unmapped(situation, record)
+    if not mapping.active:
+        return NOTHING
+    if mapping.fetch_revision is not None or _unheard(situation.intents, mapping):
+        return Step(StepKind.FETCH)
+    return _mapped(record, mapping, propagate_deletes=propagate_deletes)
+
+
+def _unmapped(situation: Situation, record: Record) -> Step:
+    """Rule 6: a create that got no answer is resolved first, and never repeated blindly."""
+    pending = next((i for i in situation.intents if i.kind is IntentKind.CREATE), None)
+    if pending is not None:
+        repeat = pending.key_alive and not record.deleted
+        return Step(StepKind.RESEND if repeat else StepKind.FIND, intent=pending)
+    if record.deleted:
+        return NOTHING
+    return Step(StepKind.CREATE, changes=record.fields)
+
+
+def _unheard(intents: tuple[Intent, ...], mapping: ExternalMapping) -> bool:
+    """Rule 6: whether a push got no answer, and nothing was learnt since it was sent."""
+    return any(
+        intent.state is IntentState.UNKNOWN and intent.revision == mapping.revision
+        for intent in intents
+    )
+
+
+def _mapped(record: Record, mapping: ExternalMapping, *, propagate_deletes: bool) -> Step:
+    if record.deleted:
+        return Step(StepKind.DELETE if propagate_deletes else StepKind.DETACH)
+    changes = difference(mapping.base, record.fields)
+    return Step(StepKind.UPDATE, changes=changes) if changes else NOTHING

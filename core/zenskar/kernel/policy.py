@@ -1,0 +1,45 @@
+"""Who wins when both sides changed one field since the base (rule 9)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class ConflictPolicy(StrEnum):
+    """How a conflict over one field is settled."""
+
+    INTERNAL_WINS = "internal_wins"
+    EXTERNAL_WINS = "external_wins"
+    LATEST_WINS = "latest_wins"
+
+
+class Side(StrEnum):
+    """The two sides of a mapping."""
+
+    INTERNAL = "internal"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True, slots=True)
+class MergePolicy:
+    """A connection's policy, with exceptions by top-level field name."""
+
+    default: ConflictPolicy = ConflictPolicy.INTERNAL_WINS
+    per_field: Mapping[str, ConflictPolicy] = field(default_factory=dict)
+
+    def of(self, path: str) -> ConflictPolicy:
+        """Return the policy for a leaf."""
+        return self.per_field.get(path[1:].partition("/")[0], self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """One field that both sides changed: all three values, who won and by which policy."""
+
+    path: str
+    base: Any
+    internal: Any
+    external: Any
+    winner: Side
+    policy: ConflictPolicy

@@ -1,0 +1,104 @@
+"""The external system: what it does with a request, and the webhooks that this causes."""
+
+from typing import Any
+
+from tests.kernel.shell import merged
+from tests.kernel.world import (
+    FIRST_EXTERNAL,
+    GONE,
+    NOT_FOUND,
+    RESOURCE_MISSING,
+    REWRITTEN,
+    Answer,
+    Bounds,
+    Call,
+    Hook,
+    Obj,
+    Sent,
+    World,
+    bit,
+)
+from zenskar.kernel import StepKind
+
+
+class External:
+    """Answers each key once, remembers the answers of creates, and has a clock of seconds."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+
+    def act(self, world: World, call: Call) -> tuple[World, Answer]:
+        if call.step is StepKind.FIND:
+            return world, self._find(world, call.rid)
+        if call.step in {StepKind.CREATE, StepKind.RESEND}:
+            return self._create(world, call)
+        held = world.objects[call.eid]
+        if call.step is StepKind.FETCH:
+            return world, Answer(call.eid, held.fields)
+        if held.fields == GONE:
+            return world, RESOURCE_MISSING
+        if call.step is StepKind.DELETE:
+            return self.put(world, call.eid, GONE, 0), Answer(call.eid, GONE)
+        fields = self._kept(held.fields, merged(held.fields, _intent(world, call.kid).changes))
+        if fields != held.fields:
+            world = self.put(_overwritten(world, call.eid, fields), call.eid, fields, call.kid)
+        return world, Answer(call.eid, fields)
+
+    def _kept(self, held: Any, sent: Any) -> Any:
+        """Return what the external system makes of the fields that it is sent."""
+        if self._bounds.refuses:
+            return tuple(h or s for h, s in zip(held, sent, strict=True))
+        if self._bounds.rewrites:
+            return tuple(s + REWRITTEN if 0 < s < FIRST_EXTERNAL else s for s in sent)
+        return sent
+
+    def _find(self, world: World, rid: int) -> Answer:
+        for eid, held in enumerate(world.objects):
+            if held.tag == rid and held.fields != GONE:
+                return Answer(eid, held.fields)
+        return NOT_FOUND
+
+    def _create(self, world: World, call: Call) -> tuple[World, Answer]:
+        for kid, eid, fields in world.cache:
+            if kid == call.kid:
+                return world, Answer(eid, fields, replayed=True)
+        if call.late:
+            world = world._replace(broken="a create was sent for a deleted record")
+        sent = _intent(world, call.kid).changes
+        fields = self._kept((0, 0), sent)
+        if self._bounds.upserts and world.objects and world.objects[0].fields != GONE:
+            eid = 0
+            world = self.put(world, eid, fields, call.kid)
+        else:
+            eid = len(world.objects)
+            world = world._replace(objects=(*world.objects, Obj(GONE, call.rid, ours=True)))
+            world = self.put(world, eid, fields, call.kid)
+        return world._replace(cache=(*world.cache, (call.kid, eid, fields))), Answer(eid, fields)
+
+    def put(self, world: World, eid: int, fields: Any, origin: int) -> World:
+        """Change an external object, which causes a webhook."""
+        held = world.objects[eid]
+        objects = (
+            *world.objects[:eid],
+            held._replace(fields=fields),
+            *world.objects[eid + 1 :],
+        )
+        per = self._bounds.per_second
+        second = world.clock // per * per
+        tag = -1 if fields == GONE and self._bounds.stubs else held.tag
+        hook = Hook(second, second + per - 1, eid, fields, tag, origin)
+        return world._replace(objects=objects, hooks=(*world.hooks, hook))
+
+
+def _intent(world: World, kid: int) -> Sent:
+    return next(i for i in world.intents if i.kid == kid)
+
+
+def _overwritten(world: World, eid: int, fields: Any) -> World:
+    """Let an external edit that a push overwrites unseen count no longer as the later one."""
+    base = next((m.base for m in world.maps if m.eid == eid), (0, 0))
+    unseen = any(
+        old not in {new, known} and old >= FIRST_EXTERNAL
+        for old, new, known in zip(world.objects[eid].fields, fields, base, strict=True)
+    )
+    return world._replace(old=world.old & bit(FIRST_EXTERNAL) - 1) if unseen else world

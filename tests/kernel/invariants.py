@@ -1,0 +1,75 @@
+"""What must hold in every world, and what must hold in one at rest."""
+
+from tests.kernel.shell import Shell
+from tests.kernel.world import GONE, Bounds, Map, World, active_map, bit
+from zenskar.kernel import StepKind
+
+
+def always(world: World) -> str:
+    """Return what is wrong with a world, whatever goes on in it."""
+    if world.broken:
+        return world.broken
+    if world.slack < 0:
+        return "more pushes than edits, conflicts and faults account for"
+    owners = [m.rid for m in world.maps if m.active]
+    if len(owners) != len(set(owners)):
+        return "a record has two live mappings"
+    made = [o.tag for o in world.objects if o.ours and o.fields != GONE]
+    if len(made) != len(set(made)):
+        return "a record has two external objects"
+    return ""
+
+
+def at_rest(bounds: Bounds, shell: Shell, world: World) -> str:
+    """Return what is wrong with a world in which nothing goes on any more."""
+    for rid, record in enumerate(world.records):
+        if world.refused >> rid & 1 and active_map(world, rid) is None:
+            continue
+        step = shell.plan(world, rid)[0]
+        if step is not StepKind.NOTHING:
+            return f"record {rid} waits for {step.value} and nobody does it"
+        problem = _unequal(bounds, world, rid)
+        if problem:
+            return f"record {rid} {problem}"
+        if not record.deleted:
+            present = bit(record.fields[0]) | bit(record.fields[1])
+            world = world._replace(owed=world.owed & ~present)
+            if bounds.traceable and present & world.old:
+                return f"record {rid} holds a value that its own side had overwritten"
+    if bounds.traceable and world.owed and not _deleted(world):
+        return f"the update {world.owed.bit_length() - 1} is lost without a trace"
+    return _strays(world)
+
+
+def _deleted(world: World) -> bool:
+    """Whether there was a delete, which wins over every edit."""
+    return any(r.deleted for r in world.records) or any(o.fields == GONE for o in world.objects)
+
+
+def _unequal(bounds: Bounds, world: World, rid: int) -> str:
+    record, known = world.records[rid], active_map(world, rid)
+    if known is None:
+        return "" if record.deleted else "has no external object"
+    held = world.objects[known.eid]
+    if known.active:
+        if record.deleted:
+            return "is deleted and still mapped"
+        return "" if held.fields == record.fields else "is not equal to its external object"
+    if not record.deleted:
+        return "lives and its external object is gone"
+    if held.fields != GONE and (bounds.propagate or not known.detached):
+        return "is deleted and its external object lives"
+    return ""
+
+
+def _strays(world: World) -> str:
+    """Every live external object is somebody's, or claims a record that has another one."""
+    known = {m.eid: m for m in world.maps}
+    for eid, held in enumerate(world.objects):
+        mapping: Map | None = known.get(eid)
+        if held.fields == GONE or mapping is not None:
+            continue
+        rival = active_map(world, held.tag) if held.tag >= 0 else None
+        if rival is None:
+            return f"object {eid} is nobody's"
+    return ""

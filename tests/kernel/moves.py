@@ -1,0 +1,203 @@
+"""Everything that can happen next in a world, the moves that cost nothing first.
+
+`Moves.free` are what goes on by itself, so a world without any is at rest; `Moves.costly` are
+edits, faults and the clock, bounded by the budget.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.kernel.external import External
+from tests.kernel.outside import Outside
+from tests.kernel.shell import Seen, Shell, detach, settle
+from tests.kernel.world import (
+    GONE,
+    NOT_ANSWERED,
+    NOT_FOUND,
+    RESOURCE_MISSING,
+    Bounds,
+    Call,
+    Hook,
+    Move,
+    Sent,
+    World,
+    active_map,
+    call_name,
+    without,
+)
+from zenskar.kernel import StepKind, Verdict
+from zenskar.model.observation import ObservationKind
+from zenskar.model.record import IntentKind, IntentState
+
+_PUSHES = {
+    StepKind.CREATE: IntentKind.CREATE,
+    StepKind.UPDATE: IntentKind.UPDATE,
+    StepKind.DELETE: IntentKind.DELETE,
+}
+
+
+class Moves:
+    """The moves within some bounds."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self.shell = Shell(bounds)
+        self._external = External(bounds)
+        self._outside = Outside(bounds, self.shell, self._external)
+
+    def free(self, world: World) -> Iterator[Move]:
+        """Yield what goes on by itself."""
+        for call in world.calls:
+            if call.answer != NOT_ANSWERED:
+                yield f"answer of {call_name(call)}", self._receive(world, call)
+        for call in world.calls:
+            if call.answer == NOT_ANSWERED:
+                yield f"{call_name(call)} takes effect", self._reach(world, call)
+        for rid in range(len(world.records)):
+            if world.waiting >> rid & 1 and not self._held(world, rid):
+                before = world._replace(waiting=world.waiting & ~(1 << rid))
+                yield f"a worker takes up record {rid}", self._next(before, rid)
+        for hook in sorted(set(world.hooks)):
+            yield f"webhook {_hook(hook)}", self._deliver(world, hook, again=False)
+
+    def costly(self, world: World) -> Iterator[Move]:
+        """Yield what comes from outside."""
+        yield from self._outside.edits(world)
+        yield from self._outside.deletes(world)
+        yield from self._outside.faults(world)
+        budget = world.budget
+        if budget.copies:
+            spent = world._replace(budget=budget._replace(copies=budget.copies - 1))
+            for hook in sorted(set(world.hooks)):
+                yield f"webhook {_hook(hook)}, again later", self._deliver(spent, hook, again=True)
+        if budget.ticks:
+            spent = world._replace(budget=budget._replace(ticks=budget.ticks - 1))
+            yield "tick", spent._replace(clock=world.clock + 1)
+
+    def zombies(self, world: World) -> Iterator[Move]:
+        """Yield the end of requests that nobody waits for and that never arrive."""
+        for call in world.calls:
+            if not call.live:
+                yield f"{call_name(call)} is lost for ever", without(world, call)
+
+    def _held(self, world: World, rid: int) -> bool:
+        """Whether a live worker is busy with the record, and no other may be."""
+        busy = sum(1 for c in world.calls if c.rid == rid and c.live)
+        if not busy:
+            return False
+        fenced = self._bounds.overlap and busy < 2
+        return not fenced or self.shell.plan(world, rid)[0] is StepKind.WAIT
+
+    def _next(self, world: World, rid: int) -> World:
+        """Plan and start the next call of a worker, as `OutboundSync._next` does."""
+        step, changes, kid = self.shell.plan(world, rid)
+        if step is StepKind.DETACH:
+            known = active_map(world, rid)
+            assert known is not None
+            world = detach(world, known)
+            step, changes, kid = self.shell.plan(world, rid)
+        if step is StepKind.NOTHING:
+            return world
+        if step is StepKind.WAIT:
+            return world._replace(waiting=world.waiting | 1 << rid)
+        return self._send(world, rid, step, changes, kid)
+
+    def _send(self, world: World, rid: int, step: StepKind, changes: Any, kid: int) -> World:
+        known = active_map(world, rid)
+        live = known if known is not None and known.active else None
+        rev = live.rev if live else 0
+        record = world.records[rid]
+        if step is StepKind.UPDATE and _unheard(world, rid, rev):
+            world = world._replace(broken="an update is repeated without a look")
+        if step in _PUSHES:
+            kid = 1 + max((i.kid for i in world.intents), default=0)
+            intent = Sent(kid, rid, _PUSHES[step], changes, rev, IntentState.SENT)
+            world = world._replace(intents=(*world.intents, intent))
+        elif step is StepKind.RESEND:
+            world = settle(world, (kid,), IntentState.SENT)
+        if step not in {StepKind.FETCH, StepKind.FIND}:
+            world = world._replace(slack=world.slack - 1)
+        makes = step in {StepKind.CREATE, StepKind.RESEND}
+        call = Call(
+            rid,
+            step,
+            kid,
+            live.eid if live else -1,
+            rev,
+            world.clock,
+            late=record.deleted and makes,
+        )
+        return world._replace(calls=(*world.calls, call))
+
+    def _reach(self, world: World, call: Call) -> World:
+        """Let the external system act on a request."""
+        rest = without(world, call)
+        changed, answer = self._external.act(rest, call)
+        if not call.live:
+            return changed
+        return changed._replace(calls=(*changed.calls, call._replace(answer=answer)))
+
+    def _receive(self, world: World, call: Call) -> World:
+        """Take an answer in and go on, as `OutboundSync._answered` and `_look` do."""
+        world, rid, answer = without(world, call), call.rid, call.answer
+        if answer == NOT_FOUND:
+            return self._next(settle(world, (call.kid,), IntentState.FAILED), rid)
+        if answer == RESOURCE_MISSING:
+            world = self.shell.lose(world, rid, call.kid, IntentState.FAILED)
+            return self._next(world, rid)
+        pushes = call.step not in {StepKind.FETCH, StepKind.FIND}
+        seen = Seen(
+            ObservationKind.ANSWER if pushes else ObservationKind.FETCH,
+            answer.eid,
+            call.sent,
+            world.clock,
+            answer.fields,
+            rid,
+            rev=call.rev,
+            kid=call.kid if pushes else 0,
+            replayed=answer.replayed,
+        )
+        world, _, told = self.shell.observe(world, seen)
+        if told.verdict is Verdict.DUPLICATE:
+            return self._anothers(world, call)
+        return self._next(world, rid)
+
+    def _anothers(self, world: World, call: Call) -> World:
+        """The object is another record's, so for this one there is nothing more to be done."""
+        if active_map(world, call.rid) is not None:
+            return self._next(world, call.rid)
+        mine = 1 << call.rid
+        return world._replace(refused=world.refused | mine, waiting=world.waiting & ~mine)
+
+    def _deliver(self, world: World, hook: Hook, *, again: bool) -> World:
+        """Take a webhook in and tell the outbound side, as `InboundSync` does."""
+        if not again:
+            hooks = list(world.hooks)
+            hooks.remove(hook)
+            world = world._replace(hooks=tuple(hooks))
+        seen = Seen(
+            ObservationKind.WEBHOOK,
+            hook.eid,
+            hook.low,
+            hook.high,
+            hook.fields,
+            hook.tag,
+            origin=hook.origin,
+        )
+        world, rid, told = self.shell.observe(world, seen)
+        if rid < 0 or not told.verdict.news:
+            return world
+        if self.shell.plan(world, rid)[0] in {StepKind.NOTHING, StepKind.WAIT}:
+            return world
+        return world._replace(waiting=world.waiting | 1 << rid)
+
+
+def _unheard(world: World, rid: int, rev: int) -> bool:
+    """Whether a push got no answer, and nothing was learnt since."""
+    unknown = IntentState.UNKNOWN
+    return any(i.rid == rid and i.rev == rev and i.state is unknown for i in world.intents)
+
+
+def _hook(hook: Hook) -> str:
+    shows = "deleted" if hook.fields == GONE else hook.fields
+    return f"object {hook.eid} {shows} at {hook.low}" + (f" by k{hook.origin}" * bool(hook.origin))

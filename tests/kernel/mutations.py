@@ -1,0 +1,209 @@
+"""Every rule of the kernel taken out, one at a time, with bounds in which that is noticed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+from unittest.mock import patch
+
+from tests.kernel.scenarios import fresh, native, synced, two_new
+from tests.kernel.world import Bounds
+from zenskar import kernel
+from zenskar.kernel import ConflictPolicy, Outcome, Situation, Verdict
+from zenskar.kernel.intervals import Order
+from zenskar.kernel.merge import Merge
+from zenskar.model.observation import ObservationKind
+from zenskar.model.record import IntentState, MappingState
+
+Patches = Callable[[], list[tuple[Any, str, Any]]]
+_observe = import_module("zenskar.kernel.observe")
+_first_sight = import_module("zenskar.kernel.first_sight")
+_merge = import_module("zenskar.kernel.merge")
+_plan = import_module("zenskar.kernel.plan")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One rule taken out."""
+
+    rule: int
+    name: str
+    patches: Patches
+    bounds: Bounds
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Have the kernel work without the rule."""
+        patches = [patch.object(*one) for one in self.patches()]
+        for one in patches:
+            one.start()
+        try:
+            yield
+        finally:
+            for one in patches:
+                one.stop()
+
+
+def _compare_as(order: Order) -> Patches:
+    real = _observe.intervals.compare
+
+    def compare(seen: Any, known: Any) -> Order:
+        found: Order = real(seen, known)
+        return order if found is Order.OVERLAPS else found
+
+    return lambda: [(_observe.intervals, "compare", compare)]
+
+
+def _no_causality() -> list[tuple[Any, str, Any]]:
+    return [(_observe, "_is_causal", lambda mapping, seen: False)]
+
+
+def _anything_answers_a_fetch() -> list[tuple[Any, str, Any]]:
+    def answered(mapping: Any, seen: Any) -> Any:
+        asked = seen.kind is not ObservationKind.WEBHOOK
+        return replace(mapping, fetch_revision=None) if asked else None
+
+    return [(_observe, "_with_fetch_answered", answered)]
+
+
+def _late_fetch_asks_again() -> list[tuple[Any, str, Any]]:
+    return [(_observe, "_awaits_later_fetch", lambda mapping, seen: False)]
+
+
+def _replays_are_news() -> list[tuple[Any, str, Any]]:
+    return _with_observe(lambda situation, seen: (situation, replace(seen, replayed=False)))
+
+
+def _nothing_is_our_own() -> list[tuple[Any, str, Any]]:
+    def wrote(intents: Any, path: str, value: Any) -> bool:
+        return False
+
+    return [(_merge, "wrote", wrote)]
+
+
+def _answers_always_settle() -> list[tuple[Any, str, Any]]:
+    real = kernel.observe
+
+    def observe(*args: Any, **more: Any) -> Outcome:
+        outcome = real(*args, **more)
+        return replace(outcome, settled=outcome.settled + outcome.unconfirmed, unconfirmed=())
+
+    return [(kernel, "observe", observe)]
+
+
+def _creates_are_repeated_blindly() -> list[tuple[Any, str, Any]]:
+    real = kernel.plan
+
+    def plan(situation: Situation, *, propagate_deletes: bool) -> Any:
+        held = tuple(i for i in situation.intents if i.state is IntentState.SENT)
+        return real(replace(situation, intents=held), propagate_deletes=propagate_deletes)
+
+    return [(kernel, "plan", plan)]
+
+
+def _lost_updates_are_not_looked_for() -> list[tuple[Any, str, Any]]:
+    return [
+        (kernel, "lost", lambda situation: Outcome(Verdict.LOST)),
+        (_plan, "_unheard", lambda intents, mapping: False),
+    ]
+
+
+def _webhooks_do_not_link() -> list[tuple[Any, str, Any]]:
+    def unlink(situation: Situation, seen: Any) -> tuple[Situation, Any]:
+        early = situation.mapping is None and seen.kind is ObservationKind.WEBHOOK
+        return (Situation(), seen) if early else (situation, seen)
+
+    return _with_observe(unlink)
+
+
+def _links_forget_the_create() -> list[tuple[Any, str, Any]]:
+    return [(_first_sight, "_pending_create", lambda intents, seen: None)]
+
+
+def _tombstones_are_forgotten() -> list[tuple[Any, str, Any]]:
+    def forget(situation: Situation, seen: Any) -> tuple[Situation, Any]:
+        mapping = situation.mapping
+        if mapping is None or mapping.active or seen.fields is None:
+            return situation, seen
+        return replace(situation, mapping=replace(mapping, state=MappingState.ACTIVE)), seen
+
+    return _with_observe(forget)
+
+
+def _early_deletes_are_ignored() -> list[tuple[Any, str, Any]]:
+    def buried(record: Any, seen: Any) -> Outcome:
+        return Outcome(Verdict.STALE)
+
+    return [(_first_sight, "_buried", buried)]
+
+
+def _edits_win_over_deletes() -> list[tuple[Any, str, Any]]:
+    real = _observe._delete
+
+    def delete(situation: Situation, mapping: Any, seen: Any) -> Outcome:
+        if situation.record is not None and situation.record.fields != mapping.base:
+            return Outcome(Verdict.STALE)
+        outcome: Outcome = real(situation, mapping, seen)
+        return outcome
+
+    return [(_observe, "_delete", delete)]
+
+
+def _conflicts_leave_no_trace() -> list[tuple[Any, str, Any]]:
+    real = _merge.merge
+
+    def merge(record: Any, *args: Any) -> Merge:
+        return replace(real(record, *args), conflicts=())
+
+    return [(_observe, "merge", merge), (_first_sight, "merge", merge)]
+
+
+def _other_records_answers_count() -> list[tuple[Any, str, Any]]:
+    return [(_observe, "_is_anothers", lambda mapping, seen: False)]
+
+
+def _with_observe(change: Callable[[Situation, Any], tuple[Situation, Any]]) -> Any:
+    real = kernel.observe
+
+    def observe(situation: Situation, seen: Any, policy: Any, **more: Any) -> Outcome:
+        return real(*change(situation, seen), policy, **more)
+
+    return [(kernel, "observe", observe)]
+
+
+_EDITS = Bounds("edits", synced(internal=2, external=1, ticks=1, copies=1), crash=False)
+_THEIRS = replace(_EDITS, name="edits, theirs win", policy=ConflictPolicy.EXTERNAL_WINS)
+_FAULT = Bounds("edits and a lost answer", synced(internal=2, faults=1), crash=False)
+_NEW = Bounds("a new record", fresh(internal=1, external=1, faults=1), crash=False)
+_NEW_THEIRS = replace(_NEW, name="a new record, theirs win", policy=ConflictPolicy.EXTERNAL_WINS)
+_REPLAY = Bounds("a replay", fresh(external=1, faults=1, ticks=1), crash=False)
+_DELETES = Bounds(
+    "edits and deletes",
+    synced(internal=1, external=1, internal_deletes=1, external_deletes=1, copies=1),
+)
+_NATIVE = Bounds("a new object there", native(external=1, external_deletes=1))
+_SLOW = Bounds("overlapping workers", synced(internal=1, faults=1), overlap=True)
+_UPSERTS = Bounds("one object for two creates", two_new(), upserts=True)
+
+MUTATIONS = [
+    Mutation(1, "what overlaps counts as newer", _compare_as(Order.AFTER), _EDITS),
+    Mutation(1, "what overlaps counts as older", _compare_as(Order.BEFORE), _EDITS),
+    Mutation(2, "answers are judged by clocks alone", _no_causality, _EDITS),
+    Mutation(3, "any answer fulfils a request for a fetch", _anything_answers_a_fetch, _EDITS),
+    Mutation(3, "a late fetch asks for another", _late_fetch_asks_again, _SLOW),
+    Mutation(4, "a replayed answer is news", _replays_are_news, _REPLAY),
+    Mutation(5, "own writes are external edits", _nothing_is_our_own, _THEIRS),
+    Mutation(
+        5, "an answer settles its push before the base has it", _answers_always_settle, _THEIRS
+    ),
+    Mutation(6, "a create is repeated blindly", _creates_are_repeated_blindly, _NEW),
+    Mutation(6, "an update is repeated without a look", _lost_updates_are_not_looked_for, _FAULT),
+    Mutation(7, "a webhook before the answer makes a record", _webhooks_do_not_link, _NEW),
+    Mutation(7, "the create's body is not the base", _links_forget_the_create, _NEW_THEIRS),
+    Mutation(8, "a tombstone is revived", _tombstones_are_forgotten, _DELETES),
+    Mutation(8, "a delete before its create is forgotten", _early_deletes_are_ignored, _NATIVE),
+    Mutation(8, "an edit wins over a delete", _edits_win_over_deletes, _DELETES),
+    Mutation(9, "a conflict leaves no trace", _conflicts_leave_no_trace, _THEIRS),
+    Mutation(7, "another record's object is taken", _other_records_answers_count, _UPSERTS),
+]

@@ -1,0 +1,146 @@
+"""What comes from outside: edits and deletes on both sides, lost answers, the clock."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.kernel.external import External
+from tests.kernel.shell import Shell, settle
+from tests.kernel.world import (
+    FIRST_EXTERNAL,
+    FIRST_INTERNAL,
+    GONE,
+    NOT_ANSWERED,
+    Bounds,
+    Call,
+    Move,
+    World,
+    bit,
+    call_name,
+    without,
+)
+from zenskar.kernel import ConflictPolicy, StepKind
+from zenskar.model.record import IntentState
+
+
+class Outside:
+    """The moves that a budget bounds."""
+
+    def __init__(self, bounds: Bounds, shell: Shell, external: External) -> None:
+        self._bounds = bounds
+        self._shell = shell
+        self._external = external
+
+    def edits(self, world: World) -> Iterator[Move]:
+        budget = world.budget
+        if budget.internal:
+            value = FIRST_INTERNAL + budget.internal - 1
+            spent = world._replace(budget=budget._replace(internal=budget.internal - 1))
+            for rid, record in enumerate(world.records):
+                for field in () if record.deleted else self._bounds.internal_fields:
+                    for new in self._values(record.fields, field, value):
+                        name = f"record {rid} field {field} := {new}"
+                        yield name, self._edit_inside(spent, rid, field, new)
+        if budget.external:
+            value = FIRST_EXTERNAL + budget.external - 1
+            spent = world._replace(budget=budget._replace(external=budget.external - 1))
+            for eid, held in enumerate(world.objects):
+                for field in () if held.fields == GONE else self._bounds.external_fields:
+                    for new in self._values(held.fields, field, value):
+                        name = f"object {eid} field {field} := {new}"
+                        yield name, self._edit_outside(spent, eid, field, new)
+
+    def _values(self, fields: Any, field: int, value: int) -> tuple[int, ...]:
+        """Return what an edit may write: a new value, or also what was there at first."""
+        first = field + 1
+        return (value, first) if self._bounds.again and fields[field] != first else (value,)
+
+    def _edit_inside(self, world: World, rid: int, field: int, value: int) -> World:
+        record = world.records[rid]
+        before = record.fields[field]
+        updated = world.clock if self._bounds.policy is ConflictPolicy.LATEST_WINS else 0
+        changed = record._replace(fields=_with(record.fields, field, value), updated=updated)
+        return world._replace(
+            records=_with(world.records, rid, changed),
+            waiting=world.waiting | 1 << rid,
+            slack=world.slack + 1,
+            owed=(world.owed & ~bit(before)) | bit(value),
+            old=world.old | bit(before),
+        )
+
+    def _edit_outside(self, world: World, eid: int, field: int, value: int) -> World:
+        fields = world.objects[eid].fields
+        before = fields[field]
+        theirs = before >= FIRST_EXTERNAL
+        world = self._external.put(world, eid, _with(fields, field, value), 0)
+        return world._replace(
+            slack=world.slack + 1,
+            owed=(world.owed & ~bit(before)) | bit(value),
+            old=world.old | (bit(before) if theirs else 0),
+        )
+
+    def deletes(self, world: World) -> Iterator[Move]:
+        budget = world.budget
+        if budget.internal_deletes:
+            spent = budget._replace(internal_deletes=budget.internal_deletes - 1)
+            for rid, record in enumerate(world.records):
+                if not record.deleted:
+                    records = _with(world.records, rid, record._replace(deleted=True))
+                    yield (
+                        f"record {rid} is deleted",
+                        world._replace(
+                            budget=spent,
+                            records=records,
+                            waiting=world.waiting | 1 << rid,
+                            slack=world.slack + 1,
+                        ),
+                    )
+        if budget.external_deletes:
+            spent = budget._replace(external_deletes=budget.external_deletes - 1)
+            for eid, held in enumerate(world.objects):
+                if held.fields != GONE:
+                    gone = self._external.put(world._replace(budget=spent), eid, GONE, 0)
+                    yield f"object {eid} is deleted", gone._replace(slack=world.slack + 1)
+
+    def faults(self, world: World) -> Iterator[Move]:
+        budget = world.budget
+        if budget.faults:
+            spent = world._replace(
+                budget=budget._replace(faults=budget.faults - 1), slack=world.slack + 1
+            )
+            for call in world.calls:
+                if call.live:
+                    yield from self._lost(spent, call)
+        if budget.forgets and world.cache and not any(_creates(c) for c in world.calls):
+            intents = tuple(i._replace(alive=False) for i in world.intents)
+            spent = world._replace(budget=budget._replace(forgets=budget.forgets - 1))
+            yield "keys are forgotten", spent._replace(cache=(), intents=intents)
+
+    def _lost(self, world: World, call: Call) -> Iterator[Move]:
+        """The ways in which a worker can go without its answer."""
+        rest, name = without(world, call), call_name(call)
+        pushes = call.step not in {StepKind.FETCH, StepKind.FIND}
+        fates = [("no answer to", rest)]
+        if call.answer == NOT_ANSWERED and pushes:
+            zombie = call._replace(live=False)
+            fates = [("no answer yet to", rest._replace(calls=(*rest.calls, zombie)))]
+            fates.append(("never arrives:", rest))
+        for fate, after in fates:
+            waiting = after._replace(waiting=after.waiting | 1 << call.rid)
+            if not pushes:
+                yield f"{fate} {name}", waiting
+                continue
+            state = IntentState.UNKNOWN
+            yield f"{fate} {name}", self._shell.lose(waiting, call.rid, call.kid, state)
+            if self._bounds.crash:
+                yield f"{fate} {name}, crash", settle(waiting, (call.kid,), state)
+        if self._bounds.overlap and pushes:
+            held = settle(world, (call.kid,), IntentState.UNKNOWN)
+            yield f"lease of {name} runs out", held._replace(waiting=held.waiting | 1 << call.rid)
+
+
+def _creates(call: Call) -> bool:
+    return call.step in {StepKind.CREATE, StepKind.RESEND}
+
+
+def _with(items: Any, place: int, item: Any) -> Any:
+    return (*items[:place], item, *items[place + 1 :])

@@ -1,0 +1,287 @@
+"""The bounded worlds that are searched: what they start from and what may happen in them."""
+
+from dataclasses import replace
+
+from tests.kernel.world import Bounds, Budget, Hook, Map, Obj, Rec, World
+from zenskar.kernel import ConflictPolicy
+
+_INTERNAL, _EXTERNAL = ConflictPolicy.INTERNAL_WINS, ConflictPolicy.EXTERNAL_WINS
+_LATEST = ConflictPolicy.LATEST_WINS
+
+
+def synced(**budget: int) -> World:
+    """One record, equal to its external object."""
+    return _world(
+        (Rec((1, 2)),), (Map(0, 0, (1, 2), 0, 0),), (Obj((1, 2), 0, ours=True),), budget=budget
+    )
+
+
+def fresh(**budget: int) -> World:
+    """One new record that no external system has seen."""
+    return _world((Rec((1, 2)),), (), (), waiting=1, budget=budget)
+
+
+def native(**budget: int) -> World:
+    """One new external object that the catalog has not seen."""
+    news = Hook(0, 0, 0, (1, 2), -1, 0)
+    return _world((), (), (Obj((1, 2), -1),), budget=budget)._replace(hooks=(news,))
+
+
+def claimed(**budget: int) -> World:
+    """A record equal to its external object, and a second object that carries its id."""
+    world = synced(**budget)
+    second = Hook(0, 0, 1, (1, 2), 0, 0)
+    return world._replace(objects=(*world.objects, Obj((1, 2), 0)), hooks=(second,))
+
+
+def two_new(**budget: int) -> World:
+    """Two new records."""
+    return _world((Rec((1, 2)), Rec((8, 9))), (), (), waiting=3, budget=budget)
+
+
+def retagged(**budget: int) -> World:
+    """A new record, whose id somebody has put on another record's external object."""
+    records = (Rec((1, 2)), Rec((8, 9)))
+    known = (Map(0, 0, (1, 2), 0, 0),)
+    return _world(records, known, (Obj((1, 2), 1),), waiting=2, budget=budget)
+
+
+def small() -> list[Bounds]:
+    """Bounds for every run of the tests."""
+    one_each = {"internal": 1, "external": 1}
+    return [
+        Bounds(
+            "two edits here, one there, one lost answer, one tick",
+            synced(internal=2, external=1, faults=1, ticks=1),
+            crash=False,
+        ),
+        Bounds(
+            "the same, theirs win, no tick",
+            synced(internal=2, external=1, faults=1),
+            policy=_EXTERNAL,
+        ),
+        Bounds(
+            "the same, the later edit wins",
+            synced(internal=1, external=1, faults=1, ticks=1),
+            policy=_LATEST,
+        ),
+        *_both(
+            Bounds(
+                "an edit and a delete on each side, a copy",
+                synced(**one_each, internal_deletes=1, external_deletes=1, copies=1),
+            )
+        ),
+        Bounds(
+            "an edit on each side, a delete that stays here, a lost answer",
+            synced(**one_each, internal_deletes=1, faults=1, copies=1),
+            propagate=False,
+        ),
+        Bounds(
+            "two edits there, a copy, finer clocks here",
+            synced(internal=1, external=2, copies=1, ticks=1),
+            policy=_EXTERNAL,
+            per_second=2,
+        ),
+        Bounds(
+            "two fields",
+            synced(internal=1, external=1, faults=1),
+            internal_fields=(0, 1),
+            external_fields=(0, 1),
+        ),
+        Bounds("values come back", synced(internal=2, external=1, copies=1), again=True),
+        *_both(Bounds("a new record", fresh(**one_each, faults=1), overlap=True)),
+        Bounds(
+            "a new record is deleted",
+            fresh(faults=1, internal_deletes=1, external_deletes=1, forgets=1),
+            overlap=True,
+            stubs=True,
+            propagate=False,
+        ),
+        Bounds(
+            "a new object there, deletes on both sides",
+            native(**one_each, internal_deletes=1, external_deletes=1),
+            policy=_EXTERNAL,
+        ),
+        Bounds(
+            "an external system that rewrites what it is sent",
+            synced(internal=2, external=1, faults=1),
+            policy=_EXTERNAL,
+            rewrites=True,
+        ),
+        Bounds(
+            "the same with a new record",
+            fresh(internal=1, external=1, faults=1),
+            rewrites=True,
+        ),
+        *_both(
+            Bounds(
+                "an external system that refuses what it is sent",
+                synced(internal=2, external=1, faults=1),
+                refuses=True,
+            )
+        ),
+        *_rivals(),
+    ]
+
+
+def _rivals() -> list[Bounds]:
+    """Two that want one external object."""
+    return [
+        Bounds(
+            "two objects claim a record",
+            claimed(internal=1, external=1, internal_deletes=1, external_deletes=1, copies=1),
+        ),
+        Bounds("two workers create one record each", two_new(faults=1), overlap=True),
+        Bounds(
+            "another record's object is found",
+            retagged(internal=1, faults=1, forgets=1),
+        ),
+        Bounds("two creates are given one object", two_new(internal=1), upserts=True, again=True),
+    ]
+
+
+def large() -> list[Bounds]:
+    """Bounds that take minutes."""
+    return [
+        *_all(
+            Bounds(
+                "two edits on each side, one lost answer, one tick",
+                synced(internal=2, external=2, faults=1, ticks=1),
+                crash=False,
+            )
+        ),
+        *_both(
+            Bounds(
+                "two edits here, one there, two lost answers, one tick",
+                synced(internal=2, external=1, faults=2, ticks=1),
+            )
+        ),
+        *_both(
+            Bounds(
+                "two overlapping workers",
+                synced(internal=2, external=1, faults=1, ticks=1),
+                overlap=True,
+            )
+        ),
+        *_both(
+            Bounds(
+                "edits and deletes on both sides, a lost answer, a copy, a tick",
+                synced(
+                    internal=1,
+                    external=1,
+                    internal_deletes=1,
+                    external_deletes=1,
+                    faults=1,
+                    copies=1,
+                    ticks=1,
+                ),
+            )
+        ),
+        *_both(
+            Bounds(
+                "two fields, a lost answer, a copy",
+                synced(internal=2, external=1, faults=1, copies=1),
+                internal_fields=(0, 1),
+                external_fields=(0, 1),
+                crash=False,
+            )
+        ),
+        *_both(
+            Bounds(
+                "finer clocks here, a lost answer, two ticks",
+                synced(internal=2, external=1, faults=1, ticks=2),
+                per_second=2,
+                crash=False,
+            )
+        ),
+        *_both(
+            Bounds(
+                "a new record, two lost answers, a tick",
+                fresh(internal=1, external=1, faults=2, ticks=1),
+                overlap=True,
+            )
+        ),
+        *_both(
+            Bounds(
+                "a new object there, two edits there, a lost answer",
+                native(internal=1, external=2, faults=1, ticks=1, copies=1),
+            )
+        ),
+        *_both(
+            Bounds(
+                "an external system that rewrites what it is sent, a copy",
+                synced(internal=2, external=1, faults=1, copies=1),
+                rewrites=True,
+            )
+        ),
+        Bounds(
+            "values come back, a lost answer, a copy",
+            synced(internal=2, external=2, faults=1, copies=1),
+            again=True,
+        ),
+        Bounds(
+            "another record's object is found, with edits",
+            retagged(internal=1, external=1, faults=1, forgets=1, ticks=1),
+            policy=_EXTERNAL,
+        ),
+    ]
+
+
+def deep() -> list[Bounds]:
+    """Bounds for random runs alone."""
+    faults = {"faults": 4, "copies": 3, "ticks": 4}
+    edits = {"internal": 4, "external": 4} | faults
+    deletes = {"internal_deletes": 1, "external_deletes": 1}
+    return [
+        *_all(Bounds("long, synced", synced(**edits), overlap=True)),
+        *_all(
+            Bounds(
+                "long, synced, two fields, finer clocks here",
+                synced(**edits),
+                internal_fields=(0, 1),
+                external_fields=(0, 1),
+                per_second=2,
+            )
+        ),
+        *_both(Bounds("long, synced, deletes", synced(**edits, **deletes), overlap=True)),
+        *_both(Bounds("long, new", fresh(**edits, **deletes), overlap=True, stubs=True)),
+        *_both(Bounds("long, native", native(**edits, **deletes), propagate=False)),
+        *_both(Bounds("long, rewrites", fresh(**edits), rewrites=True)),
+        *_both(Bounds("long, values come back", synced(**edits), again=True, overlap=True)),
+        *_both(Bounds("long, claimed", claimed(**edits, **deletes), overlap=True)),
+    ]
+
+
+def _both(bounds: Bounds) -> list[Bounds]:
+    return [_under(bounds, policy) for policy in (_INTERNAL, _EXTERNAL)]
+
+
+def _all(bounds: Bounds) -> list[Bounds]:
+    return [*_both(bounds), _under(bounds, _LATEST)]
+
+
+def _under(bounds: Bounds, policy: ConflictPolicy) -> Bounds:
+    return replace(bounds, name=f"{bounds.name} ({policy.value})", policy=policy)
+
+
+def _world(
+    records: tuple[Rec, ...],
+    maps: tuple[Map, ...],
+    objects: tuple[Obj, ...],
+    *,
+    budget: dict[str, int],
+    waiting: int = 0,
+) -> World:
+    return World(
+        clock=0,
+        records=records,
+        maps=maps,
+        intents=(),
+        objects=objects,
+        calls=(),
+        hooks=(),
+        cache=(),
+        waiting=waiting,
+        budget=Budget(**budget),
+        slack=1 + waiting.bit_count(),
+    )

@@ -1,0 +1,260 @@
+"""What `zenskar.sync` does around the kernel, in the small: load, decide, store.
+
+`Workset.observe`, `lose`, `detach` and `plan` are mirrored on tuples; what they decide comes from
+the real kernel, each question asked once.
+"""
+
+from typing import Any, NamedTuple
+
+from tests.kernel.world import GONE, Bounds, Map, Rec, Sent, World, active_map, bit
+from zenskar import kernel
+from zenskar.kernel import MergePolicy, Situation, Step, StepKind, Verdict
+from zenskar.model.interval import Interval
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.record import (
+    ExternalMapping,
+    Intent,
+    IntentState,
+    MappingState,
+    Record,
+)
+
+PATHS = ("/f", "/g")
+_OPEN = frozenset({IntentState.SENT, IntentState.UNKNOWN})
+
+
+class Seen(NamedTuple):
+    """An observation."""
+
+    kind: ObservationKind
+    eid: int
+    low: int
+    high: int
+    fields: Any
+    tag: int
+    origin: int = 0
+    rev: int = -1
+    kid: int = 0
+    replayed: bool = False
+
+
+class Told(NamedTuple):
+    """What of a kernel's outcome the world needs."""
+
+    verdict: Verdict
+    map: Map | None
+    changes: tuple[int | None, int | None]
+    creates: bool
+    deletes: bool
+    shown: int
+    conflicts: int
+    settled: tuple[int, ...]
+    unconfirmed: tuple[int, ...]
+
+
+class Shell:
+    """Asks the kernel, and remembers its answers."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._policy = MergePolicy(bounds.policy)
+        self._propagate = bounds.propagate
+        self._observed: dict[Any, Told] = {}
+        self._planned: dict[Any, tuple[StepKind, Any, int]] = {}
+        self._lost: dict[Any, Map | None] = {}
+
+    def observe(self, world: World, seen: Seen) -> tuple[World, int, Told]:
+        """Take news in; return the record that it is about, too (-1 for none)."""
+        known = next((m for m in world.maps if m.eid == seen.eid), None)
+        rid = known.rid if known is not None and known.rid >= 0 else seen.tag
+        rid = rid if rid < len(world.records) else -1
+        mine = active_map(world, rid) if rid >= 0 else None
+        rival = mine if mine and mine.eid != seen.eid else None
+        record = world.records[rid] if rid >= 0 else None
+        intents = tuple(
+            i for i in world.intents if i.rid == rid and (i.state in _OPEN or i.kid == seen.origin)
+        )
+        question = (rid, record, known, intents, rival, seen, len(world.records))
+        told = self._observed.get(question)
+        if told is None:
+            told = self._observed[question] = self._ask(question)
+        world, rid = _stored(world, rid, told)
+        world = settle(world, told.unconfirmed, IntentState.UNKNOWN)
+        return settle(world, told.settled, IntentState.ANSWERED), rid, told
+
+    def plan(self, world: World, rid: int) -> tuple[StepKind, Any, int]:
+        """Return the next step for a record: kind, changes, intent."""
+        question = (rid, world.records[rid], active_map(world, rid), _open_of(world, rid))
+        step = self._planned.get(question)
+        if step is None:
+            step = self._planned[question] = _step(
+                kernel.plan(_situation(*question), propagate_deletes=self._propagate)
+            )
+        return step
+
+    def lose(self, world: World, rid: int, kid: int, state: IntentState) -> World:
+        """Note that a push got no answer, or one that is hard to believe."""
+        world = settle(world, (kid,), state)
+        question = (rid, world.records[rid], active_map(world, rid), _open_of(world, rid))
+        if question not in self._lost:
+            mapping = kernel.lost(_situation(*question)).mapping
+            self._lost[question] = None if mapping is None else _map(mapping)
+        changed = self._lost[question]
+        return world if changed is None else _with_map(world, changed)
+
+    def _ask(self, question: Any) -> Told:
+        rid, record, known, intents, rival, seen, new = question
+        situation = _situation(rid, record, known, intents, rival)
+        outcome = kernel.observe(
+            situation, _observation(seen), self._policy, new_record_id=str(new)
+        )
+        shown = 0
+        for values in (outcome.record_changes, outcome.seen_changes):
+            for value in values.values():
+                shown |= bit(value or 0)
+        for conflict in outcome.conflicts:
+            shown |= bit(conflict.internal or 0) | bit(conflict.external or 0)
+        return Told(
+            outcome.verdict,
+            None if outcome.mapping is None else _map(outcome.mapping),
+            _changes(outcome.record_changes),
+            outcome.create_record,
+            outcome.delete_record,
+            shown,
+            len(outcome.conflicts),
+            tuple(int(i) for i in outcome.settled),
+            tuple(int(i) for i in outcome.unconfirmed),
+        )
+
+
+def settle(world: World, kids: tuple[int, ...], state: IntentState) -> World:
+    """Note what became of pushes."""
+    if not kids:
+        return world
+    intents = tuple(i._replace(state=state) if i.kid in kids else i for i in world.intents)
+    return world._replace(intents=intents)
+
+
+def detach(world: World, known: Map) -> World:
+    """Let go of the object of a deleted record."""
+    return _with_map(world, known._replace(active=False, detached=True, rev=known.rev + 1, fetch=0))
+
+
+def merged(fields: Any, changes: tuple[int | None, int | None]) -> Any:
+    """Return the fields with the changes made."""
+    return tuple(old if new is None else new for old, new in zip(fields, changes, strict=True))
+
+
+def _stored(world: World, rid: int, told: Told) -> tuple[World, int]:
+    records, broken = world.records, world.broken
+    if told.creates:
+        rid = len(records)
+        records = (*records, Rec(merged((0, 0), told.changes), updated=world.clock))
+    elif rid >= 0 and (told.deletes or told.changes != (None, None)):
+        record = records[rid]
+        changed = record._replace(
+            fields=merged(record.fields, told.changes), deleted=record.deleted or told.deletes
+        )
+        records = (*records[:rid], changed, *records[rid + 1 :])
+    world = world._replace(
+        records=records,
+        owed=world.owed & ~told.shown,
+        slack=world.slack + told.conflicts,
+        broken=broken,
+    )
+    if told.map is not None:
+        world = _with_map(world, told.map)
+        rid = told.map.rid if told.map.rid >= 0 else rid
+    return world, rid
+
+
+def _with_map(world: World, changed: Map) -> World:
+    others = [m for m in world.maps if m.eid != changed.eid]
+    before = next((m for m in world.maps if m.eid == changed.eid), None)
+    if before is not None and changed.active and not before.active:
+        world = world._replace(broken="a tombstone was revived")
+    if before is not None and before.rid not in {-1, changed.rid}:
+        world = world._replace(broken="an external object went to another record")
+    return world._replace(maps=tuple(sorted([*others, changed])))
+
+
+def _open_of(world: World, rid: int) -> tuple[Sent, ...]:
+    return tuple(i for i in world.intents if i.rid == rid and i.state in _OPEN)
+
+
+def _situation(
+    rid: int,
+    record: Rec | None,
+    known: Map | None,
+    intents: tuple[Sent, ...],
+    rival: Map | None = None,
+) -> Situation:
+    return Situation(
+        record=None
+        if record is None
+        else Record(
+            str(rid), _fields(record.fields), updated_at=record.updated, deleted=record.deleted
+        ),
+        mapping=None if known is None else _mapping(known),
+        intents=tuple(
+            Intent(str(i.kid), i.kind, _patch(i.changes), i.rev, i.state, i.alive) for i in intents
+        ),
+        rival=None if rival is None else _mapping(rival),
+    )
+
+
+def _mapping(known: Map) -> ExternalMapping:
+    return ExternalMapping(
+        external_id=str(known.eid),
+        entity_id=None if known.rid < 0 else str(known.rid),
+        base=_fields(known.base),
+        asof=Interval(known.low, known.high),
+        revision=known.rev,
+        state=MappingState.ACTIVE if known.active else MappingState.DELETED,
+        fetch_revision=known.fetch or None,
+        detached=known.detached,
+    )
+
+
+def _map(mapping: ExternalMapping) -> Map:
+    return Map(
+        eid=int(mapping.external_id),
+        rid=-1 if mapping.entity_id is None else int(mapping.entity_id),
+        base=(mapping.base.get("/f", 0), mapping.base.get("/g", 0)),
+        low=mapping.asof.low,
+        high=mapping.asof.high,
+        rev=mapping.revision,
+        active=mapping.active,
+        fetch=mapping.fetch_revision or 0,
+        detached=mapping.detached,
+    )
+
+
+def _observation(seen: Seen) -> Observation:
+    return Observation(
+        kind=seen.kind,
+        external_id=str(seen.eid),
+        asof=Interval(seen.low, seen.high),
+        fields=None if seen.fields == GONE else _fields(seen.fields),
+        record_id=None if seen.tag < 0 else str(seen.tag),
+        origin_key=str(seen.origin) if seen.origin else None,
+        seen_revision=None if seen.rev < 0 else seen.rev,
+        intent_id=str(seen.kid) if seen.kid else None,
+        replayed=seen.replayed,
+    )
+
+
+def _step(step: Step) -> tuple[StepKind, Any, int]:
+    return step.kind, _changes(step.changes), int(step.intent.id) if step.intent else 0
+
+
+def _fields(fields: Any) -> dict[str, int]:
+    return {path: value for path, value in zip(PATHS, fields, strict=True) if value}
+
+
+def _patch(changes: Any) -> dict[str, int | None]:
+    return {p: v or None for p, v in zip(PATHS, changes, strict=True) if v is not None}
+
+
+def _changes(patch: Any) -> tuple[int | None, int | None]:
+    f, g = ((patch[p] or 0) if p in patch else None for p in PATHS)
+    return f, g

@@ -1,0 +1,26 @@
+"""A kernel without one of its rules breaks an invariant, and the search notices.
+
+`python -m tests.kernel.check --mutations` prints what is found, and after how many moves.
+"""
+
+import pytest
+
+from tests.kernel.mutations import MUTATIONS, Mutation
+from tests.kernel.search import explore
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=[f"{m.rule}: {m.name}" for m in MUTATIONS])
+def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation) -> None:
+    with mutation.applied():
+        result = explore(mutation.bounds)
+    assert result.problem
+    assert 1 < len(result.trace) < 25
+
+
+def test_every_rule_is_taken_out() -> None:
+    assert {mutation.rule for mutation in MUTATIONS} == set(range(1, 10))
+
+
+@pytest.mark.parametrize("bounds", {m.bounds.name: m.bounds for m in MUTATIONS}.values())
+def test_with_all_rules_the_same_bounds_hold(bounds) -> None:
+    assert explore(bounds).problem == ""

@@ -1,0 +1,234 @@
+"""Rules 6 to 9, one after the other, each in its smallest case; docs/kernel.md explains them."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.kernel.cases import (
+    ANSWER,
+    EXTERNAL_WINS,
+    FETCH,
+    INTERNAL_WINS,
+    LATEST_WINS,
+    UNKNOWN,
+    intent,
+    mapping,
+    record,
+    second,
+    seen,
+    take,
+)
+from zenskar.kernel import Situation, StepKind, Verdict, lost, plan
+from zenskar.kernel.policy import Side
+from zenskar.model.interval import MICROSECONDS
+from zenskar.model.record import ExternalMapping, IntentKind, MappingState
+
+SYNCED = Situation(record(), mapping())
+
+
+def step(situation: Situation, *, propagate_deletes: bool = True) -> StepKind:
+    return plan(situation, propagate_deletes=propagate_deletes).kind
+
+
+WANTED = Situation(record("Bob"), mapping(fetch_revision=4))
+
+
+# Rule 6: a push without an answer
+
+
+def test_rule_6_an_update_without_an_answer_is_looked_for() -> None:
+    known = Situation(record("Bob"), mapping(), (intent("Bob", UNKNOWN),))
+    outcome = lost(known)
+    assert outcome.mapping is not None
+    assert outcome.mapping.fetch_revision == 6
+    assert step(replace(known, mapping=outcome.mapping)) is StepKind.FETCH
+
+
+def test_rule_6_so_is_one_whose_worker_died_without_a_word() -> None:
+    known = Situation(record("Bob"), mapping(), (intent("Bob", UNKNOWN),))
+    assert step(known) is StepKind.FETCH
+    assert step(replace(known, mapping=mapping(revision=6))) is StepKind.UPDATE
+
+
+@pytest.mark.parametrize(
+    ("alive", "deleted", "expected"),
+    [
+        (True, False, StepKind.RESEND),
+        (False, False, StepKind.FIND),
+        (True, True, StepKind.FIND),
+    ],
+)
+def test_rule_6_a_create_without_an_answer_is_never_repeated_blindly(
+    alive: bool, deleted: bool, expected: StepKind
+) -> None:
+    create = intent("Ada", UNKNOWN, kind=IntentKind.CREATE, revision=0, key_alive=alive)
+    known = Situation(record(deleted=deleted), None, (create,))
+    assert plan(known, propagate_deletes=True).intent == create
+    assert step(known) is expected
+    assert lost(known).mapping is None
+
+
+def test_rule_6_nothing_is_sent_while_a_push_is_on_its_way() -> None:
+    assert step(replace(WANTED, intents=(intent("Bob"),))) is StepKind.WAIT
+
+
+# Rule 7: a webhook before the answer
+
+CREATING = Situation(record("Bob"), None, (intent("Ada", kind=IntentKind.CREATE, revision=0),))
+
+
+def test_rule_7_an_object_with_our_records_id_is_linked_to_it() -> None:
+    outcome = take(CREATING, seen("Ada", record_id="r1", origin_key="k1"))
+    assert outcome.verdict is Verdict.LINKED
+    assert outcome.mapping is not None
+    assert (outcome.mapping.entity_id, outcome.mapping.base) == ("r1", {"/name": "Ada"})
+    assert not outcome.create_record
+
+
+@pytest.mark.parametrize("policy", [INTERNAL_WINS, EXTERNAL_WINS])
+def test_rule_7_the_creates_body_is_the_base(policy) -> None:
+    outcome = take(CREATING, seen("Ada", record_id="r1"), policy)
+    assert (outcome.record_changes, outcome.conflicts) == ({}, ())
+    outcome = take(replace(CREATING, record=record()), seen("Eve", record_id="r1"), policy)
+    assert (outcome.record_changes, outcome.conflicts) == ({"/name": "Eve"}, ())
+
+
+def test_rule_7_a_lost_create_is_settled_by_its_object() -> None:
+    create = intent("Ada", UNKNOWN, kind=IntentKind.CREATE, revision=0)
+    outcome = take(Situation(record(), None, (create,)), seen("Ada", record_id="r1"))
+    assert outcome.settled == ("k1",)
+
+
+def test_rule_7_a_second_object_that_claims_a_record_stays_alone() -> None:
+    known = Situation(record(), None, rival=mapping())
+    outcome = take(known, seen("Eve", record_id="r1", external_id="x2"))
+    assert (outcome.verdict, outcome.mapping) == (Verdict.DUPLICATE, None)
+    assert outcome.seen_changes == {"/name": "Eve"}
+    assert not outcome.record_changes
+    deleted = take(known, seen(None, record_id="r1", external_id="x2"))
+    assert (deleted.verdict, deleted.delete_record) == (Verdict.DUPLICATE, False)
+
+
+@pytest.mark.parametrize("kind", [ANSWER, FETCH])
+def test_rule_7_a_call_for_one_record_never_tells_of_anothers_object(kind) -> None:
+    """Found by the search.
+
+    1. A create for record 1 gets no answer. 2. The look-up by its id finds record 0's object,
+    on which somebody has put that id. 3. Record 0 took it for news and waited for a fetch that
+    nobody made, and the look-up was repeated for ever.
+    """
+    intent_id = "k1" if kind is ANSWER else None
+    news = seen("Eve", 11, kind, record_id="r9", seen_revision=0, intent_id=intent_id)
+    outcome = take(SYNCED, news)
+    assert (outcome.verdict, outcome.mapping) == (Verdict.DUPLICATE, None)
+    assert (outcome.settled, outcome.unconfirmed) == ((), news.answers)
+
+
+def test_rule_7_a_webhook_belongs_to_the_mapped_record_whatever_id_it_carries() -> None:
+    assert take(SYNCED, seen("Eve", 11, record_id="r9")).record_changes == {"/name": "Eve"}
+
+
+def test_an_unknown_object_becomes_a_record() -> None:
+    outcome = take(Situation(), seen("Eve"))
+    assert (outcome.verdict, outcome.create_record) == (Verdict.CREATED, True)
+    assert outcome.mapping is not None
+    assert (outcome.mapping.entity_id, outcome.record_changes) == ("r2", {"/name": "Eve"})
+
+
+# Rule 8: deletes
+
+
+@pytest.mark.parametrize("at", [9, 10, 11])
+def test_rule_8_a_delete_wins_over_edits_whenever_it_was_seen(at: int) -> None:
+    outcome = take(Situation(record("Bob"), mapping()), seen(None, at))
+    assert (outcome.verdict, outcome.delete_record) == (Verdict.DELETED, True)
+    assert outcome.mapping is not None
+    assert not outcome.mapping.active
+
+
+def test_rule_8_a_tombstone_is_never_revived() -> None:
+    tombstone = mapping(state=MappingState.DELETED)
+    outcome = take(Situation(record(deleted=True), tombstone), seen("Eve", 12))
+    assert (outcome.verdict, outcome.mapping) == (Verdict.TOMBSTONE, None)
+    assert step(Situation(record(deleted=True), tombstone)) is StepKind.NOTHING
+
+
+def test_rule_8_a_delete_before_its_create_leaves_a_tombstone() -> None:
+    outcome = take(Situation(), seen(None))
+    assert outcome.mapping is not None
+    assert (outcome.mapping.entity_id, outcome.mapping.active) == (None, False)
+    assert take(Situation(mapping=outcome.mapping), seen("Eve")).verdict is Verdict.TOMBSTONE
+
+
+def test_rule_8_a_tombstone_that_turns_out_to_be_a_records_deletes_it() -> None:
+    tombstone = ExternalMapping("x1", None, {}, second(10), state=MappingState.DELETED)
+    outcome = take(Situation(record(), tombstone), seen("Ada", record_id="r1"))
+    assert (outcome.verdict, outcome.delete_record) == (Verdict.DELETED, True)
+    assert outcome.mapping is not None
+    assert outcome.mapping.entity_id == "r1"
+
+
+@pytest.mark.parametrize(
+    ("propagate", "expected"), [(True, StepKind.DELETE), (False, StepKind.DETACH)]
+)
+def test_rule_8_deletes_travel_outward_only_if_that_is_set(propagate, expected) -> None:
+    known = Situation(record(deleted=True), mapping())
+    assert step(known, propagate_deletes=propagate) is expected
+
+
+def test_rule_8_edits_do_not_reach_a_deleted_record() -> None:
+    outcome = take(Situation(record(deleted=True), mapping()), seen("Eve", 11))
+    assert (outcome.record_changes, outcome.seen_changes) == ({}, {"/name": "Eve"})
+
+
+# Rule 9: conflicts
+
+CONFLICT = Situation(record("Bob", updated_at=11 * MICROSECONDS), mapping())
+
+
+@pytest.mark.parametrize(
+    ("policy", "at", "winner"),
+    [
+        (INTERNAL_WINS, 12, Side.INTERNAL),
+        (EXTERNAL_WINS, 12, Side.EXTERNAL),
+        (LATEST_WINS, 12, Side.EXTERNAL),
+        (LATEST_WINS, 11, Side.INTERNAL),
+    ],
+)
+def test_rule_9_the_policy_settles_a_conflict(policy, at: int, winner: Side) -> None:
+    outcome = take(CONFLICT, seen("Eve", at), policy)
+    assert outcome.record_changes == ({"/name": "Eve"} if winner is Side.EXTERNAL else {})
+    (conflict,) = outcome.conflicts
+    assert (conflict.winner, conflict.policy) == (winner, policy.default)
+    assert (conflict.base, conflict.internal, conflict.external) == ("Ada", "Bob", "Eve")
+
+
+def test_rule_9_the_same_edit_on_both_sides_is_no_conflict() -> None:
+    outcome = take(CONFLICT, seen("Bob", 12))
+    assert (outcome.conflicts, outcome.record_changes) == ((), {})
+
+
+def test_rule_9_an_edit_that_was_overwritten_unseen_is_recorded() -> None:
+    outcome = take(Situation(record("Bob"), mapping("Bob", asof=second(12))), seen("Eve", 11))
+    assert (outcome.verdict, outcome.seen_changes) == (Verdict.STALE, {"/name": "Eve"})
+
+
+@pytest.mark.parametrize("shown", ["ada", "Ada"])
+def test_rule_9_a_value_that_the_external_system_refuses_is_not_sent_for_ever(shown: str) -> None:
+    """Found by the search, in a world whose external system stores other values than it is sent.
+
+    An update was answered with another value, which lost to the record's by policy, so the
+    record's was sent again, and so on for ever.
+    """
+    known = Situation(record("ADA"), mapping(), (intent("ADA"),))
+    outcome = take(known, seen(shown, 10, ANSWER, seen_revision=5, intent_id="k1"))
+    assert outcome.record_changes == {"/name": shown}
+    (conflict,) = outcome.conflicts
+    assert (conflict.internal, conflict.winner) == ("ADA", Side.EXTERNAL)
+
+
+@pytest.mark.parametrize("policy", [INTERNAL_WINS, EXTERNAL_WINS])
+def test_rule_9_a_later_edit_is_sent_although_the_one_before_was_refused(policy) -> None:
+    known = Situation(record("Cyd"), mapping(), (intent("ADA"),))
+    outcome = take(known, seen("ada", 10, ANSWER, seen_revision=5, intent_id="k1"), policy)
+    assert (outcome.record_changes, outcome.conflicts) == ({}, ())

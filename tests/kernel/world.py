@@ -1,0 +1,252 @@
+"""A small world around the real kernel: what there is in it, and one name for equal states.
+
+Values are small integers, 0 is "nothing here". Everything is a tuple, so that states are cheap to
+compare and to hash. Time is an integer; `Bounds.per_second` of its units make one second.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from zenskar.kernel import ConflictPolicy, StepKind
+from zenskar.model.record import IntentKind, IntentState
+
+Fields = tuple[int, int]
+GONE: Fields | tuple[()] = ()
+"""The fields of a deleted object."""
+
+
+class Rec(NamedTuple):
+    """A record of the catalog; its id is its place in `World.records`."""
+
+    fields: Fields
+    deleted: bool = False
+    updated: int = 0
+
+
+class Map(NamedTuple):
+    """A mapping; `rid` is -1 for the tombstone of an unknown record's object."""
+
+    eid: int
+    rid: int
+    base: Fields
+    low: int
+    high: int
+    rev: int = 1
+    active: bool = True
+    fetch: int = 0
+    detached: bool = False
+
+
+class Sent(NamedTuple):
+    """An intent; a change of 0 unsets a field, None leaves it alone."""
+
+    kid: int
+    rid: int
+    kind: IntentKind
+    changes: tuple[int | None, int | None]
+    rev: int
+    state: IntentState
+    alive: bool = True
+
+
+class Obj(NamedTuple):
+    """An external object; its id is its place in `World.objects`. `ours`: a push made it."""
+
+    fields: Any
+    tag: int
+    ours: bool = False
+
+
+class Answer(NamedTuple):
+    """What the external system answers: an object, or a problem."""
+
+    eid: int
+    fields: Any
+    replayed: bool = False
+
+
+# No two negative numbers: -1 and -2 have the same hash.
+NOT_ANSWERED = Answer(97, GONE)
+NOT_FOUND = Answer(98, GONE)
+RESOURCE_MISSING = Answer(99, GONE)
+
+
+class Call(NamedTuple):
+    """A request on its way; `live`: a worker waits for it. `late`: sent after its record's end."""
+
+    rid: int
+    step: StepKind
+    kid: int
+    eid: int
+    rev: int
+    sent: int
+    live: bool = True
+    answer: Answer = NOT_ANSWERED
+    late: bool = False
+
+
+class Hook(NamedTuple):
+    """A webhook that has not been delivered."""
+
+    low: int
+    high: int
+    eid: int
+    fields: Any
+    tag: int
+    origin: int
+
+
+class Budget(NamedTuple):
+    """What may still happen from outside."""
+
+    internal: int = 0
+    external: int = 0
+    internal_deletes: int = 0
+    external_deletes: int = 0
+    faults: int = 0
+    copies: int = 0
+    ticks: int = 0
+    forgets: int = 0
+
+
+class World(NamedTuple):
+    """One state. `slack` is how many more pushes are allowed for.
+
+    `owed` and `old` are sets of values as bits: those written and not accounted for yet, and
+    those that somebody of the same side has overwritten.
+    """
+
+    clock: int
+    records: tuple[Rec, ...]
+    maps: tuple[Map, ...]
+    intents: tuple[Sent, ...]
+    objects: tuple[Obj, ...]
+    calls: tuple[Call, ...]
+    hooks: tuple[Hook, ...]
+    cache: tuple[tuple[int, int, Any], ...]
+    waiting: int
+    budget: Budget
+    slack: int = 1
+    owed: int = 0
+    old: int = 0
+    refused: int = 0
+    broken: str = ""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A scenario: where it starts, what may happen, and under which settings.
+
+    `crash`: a worker may die without noting that it got no answer. `overlap`: a worker may be
+    taken for dead and go on. `stubs`: a delete's webhook does not say whose object it was.
+    `upserts`: a create may answer with an object that is there already. `again`: an edit may
+    restore the first value; then no value tells who wrote it, and only equality is checked.
+    `rewrites`, `refuses`: the external system stores other values than it was sent, or none.
+    """
+
+    name: str
+    start: World
+    internal_fields: tuple[int, ...] = (0,)
+    external_fields: tuple[int, ...] = (0,)
+    policy: ConflictPolicy = ConflictPolicy.INTERNAL_WINS
+    propagate: bool = True
+    per_second: int = 1
+    crash: bool = True
+    overlap: bool = False
+    stubs: bool = False
+    upserts: bool = False
+    again: bool = False
+    rewrites: bool = False
+    refuses: bool = False
+
+    @property
+    def traceable(self) -> bool:
+        """Whether every value tells who wrote it, so that a lost one is noticed."""
+        return not (self.again or self.rewrites or self.refuses)
+
+
+Move = tuple[str, World]
+FIRST_INTERNAL, FIRST_EXTERNAL = 3, 10
+"""Every edit writes a value of its own; 1 and 2 are what the fields hold at first."""
+REWRITTEN = 20
+"""What an external system that rewrites values adds to them."""
+
+
+def bit(value: int) -> int:
+    """Return a value as a set of one; nothing is no value."""
+    return 1 << value if value else 0
+
+
+def without(world: World, call: Call) -> World:
+    """Return the world without a request."""
+    calls = list(world.calls)
+    calls.remove(call)
+    return world._replace(calls=tuple(calls))
+
+
+def call_name(call: Call) -> str:
+    """Return a request's name in a trace."""
+    which = f" k{call.kid}" if call.kid else ""
+    return f"{call.step.value}{which} of record {call.rid}"
+
+
+def active_map(world: World, rid: int) -> Map | None:
+    """Return the record's live mapping, or else its newest tombstone, as the database does."""
+    found = None
+    for one in world.maps:
+        if one.rid == rid:
+            if one.active:
+                return one
+            found = one
+    return found
+
+
+def canonical(world: World) -> World:
+    """Return the one state that stands for all that differ in names and order only."""
+    maps, intents, calls, hooks, cache = _canonical(world[2], world[3], world[5:8])
+    return World(world[0], world[1], maps, intents, world[4], calls, hooks, cache, *world[8:])
+
+
+@lru_cache(maxsize=100_000)
+def _canonical(
+    maps: tuple[Map, ...], intents: tuple[Sent, ...], rest: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    calls, hooks, cache = rest
+    known = {m.rid: m for m in maps if m.active}
+    referred = {c.kid for c in calls} | {h.origin for h in hooks}
+    kept = [i for i in intents if i.state in _OPEN or i.kid in referred]
+    names = {intent.kid: n for n, intent in enumerate(kept, 1)}
+    names[0] = 0
+    return (
+        tuple(_ranked_map(m) for m in maps),
+        tuple(i._replace(kid=names[i.kid], rev=_ranked(i.rev, known.get(i.rid))) for i in kept),
+        tuple(sorted(_ranked_call(c, known.get(c.rid))._replace(kid=names[c.kid]) for c in calls)),
+        tuple(sorted(h._replace(origin=names.get(h.origin, 0)) for h in hooks)),
+        tuple((names[k], e, f) for k, e, f in cache if k in names),
+    )
+
+
+_OPEN = frozenset({IntentState.SENT, IntentState.UNKNOWN})
+
+
+def _ranked_map(known: Map) -> Map:
+    """Only the order of revisions matters, and which of them are equal."""
+    if known.fetch == 0:
+        return known if known.rev == 1 else known._replace(rev=1)
+    if known.fetch == known.rev:
+        return known._replace(rev=1, fetch=1)
+    return known._replace(rev=2, fetch=1)
+
+
+def _ranked(rev: int, known: Map | None) -> int:
+    if known is None or rev == 0:
+        return 0
+    return _ranked_map(known).rev if rev == known.rev else 0
+
+
+def _ranked_call(call: Call, known: Map | None) -> Call:
+    rank = _ranked(call.rev, known)
+    if rank == 0 and known is not None and call.step is StepKind.FETCH:
+        rank = 1 if 0 < known.fetch <= call.rev else 0
+    return call if rank == call.rev else call._replace(rev=rank)
