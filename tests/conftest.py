@@ -31,12 +31,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
     """Undo what a test, or a command that it ran, did to the logging of this process."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    root, own = logging.getLogger(), logging.getLogger("zenskar")
+    handlers, levels = list(root.handlers), (root.level, own.level)
     yield
-    root.handlers, root.level = handlers, level
-    for name in logging.root.manager.loggerDict:
-        logging.getLogger(name).setLevel(logging.NOTSET)
+    root.handlers = handlers
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
     structlog.reset_defaults()
 
 

@@ -1,6 +1,5 @@
 """Fixtures of the command line's tests."""
 
-import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -9,7 +8,6 @@ from typing import Any, Protocol
 
 import orjson
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from tests.cli.processes import ZENSKAR, Running, empty_folder
@@ -59,14 +57,9 @@ def bare(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
 
 @pytest.fixture
-def cli(bare: None) -> Iterator[Cli]:
-    """Run commands in this process; give the logs back afterwards."""
-    root, config = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
-    yield _Cli()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.configure(**config)
+def cli(bare: None) -> Cli:
+    """Run commands in this process."""
+    return _Cli()
 
 
 @pytest.fixture

@@ -58,3 +58,27 @@ def test_a_secret_in_a_traceback_is_blanked(stream: io.StringIO) -> None:
 def test_lines_of_libraries_are_json_too(stream: io.StringIO) -> None:
     logging.getLogger("some.library").warning("old %s", "style")
     assert json.loads(stream.getvalue())["event"] == "old style"
+
+
+def test_only_our_own_loggers_are_as_loud_as_asked() -> None:
+    stream = io.StringIO()
+    logs.configure("debug", "json", stream)
+    for name in ("sqlalchemy.pool", "some.library", "zenskar.test"):
+        logging.getLogger(name).debug("detail")
+        logging.getLogger(name).info("news")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["logger"] for line in lines] == ["zenskar.test", "zenskar.test"]
+
+
+def test_no_other_logger_is_touched() -> None:
+    others = [logging.getLogger(name) for name in ("sqlalchemy", "alembic", "aiohttp.access")]
+    before = [(logger.level, logger.handlers) for logger in others]
+    logs.configure("debug", "json", io.StringIO())
+    assert [(logger.level, logger.handlers) for logger in others] == before
+
+
+def test_libraries_are_no_louder_than_asked() -> None:
+    stream = io.StringIO()
+    logs.configure("error", "json", stream)
+    logging.getLogger("some.library").warning("old style")
+    assert stream.getvalue() == ""

@@ -18,7 +18,7 @@ def configure(
     log_format: Literal["json", "console"],
     stream: TextIO | None = None,
 ) -> None:
-    """Send every log line of the process, libraries included, to `stream` (standard error)."""
+    """Send every log line of the process to `stream` (standard error), libraries' from warning."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -48,11 +48,10 @@ def configure(
             ],
         )
     )
-    root = logging.getLogger()
+    own, root = logging.getLogger("zenskar"), logging.getLogger()
+    own.setLevel(level.upper())
+    root.setLevel(max(own.level, logging.WARNING))
     root.handlers = [handler]
-    root.setLevel(level.upper())
-    for noisy in ("aiohttp.access", "aiokafka", "asyncio", "alembic"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
