@@ -31,8 +31,11 @@ test: $(STAMP) ## Run every test that needs no outside server
 	echo "lane kafka: did not run, see make test-kafka"; \
 	exit $$code
 
-test-kafka: ## Run the lane on real Apache Kafka
-	@echo "The Kafka lane holds no test yet: nothing ran."
+test-kafka: $(STAMP) ## Run the lane on real Apache Kafka; KAFKA_VERSION=4.x: without ZooKeeper
+	@$(BIN)/pytest tests/kafka -q $(ARGS); code=$$?; \
+	test $$code -eq 0 && result=passed || result=FAILED; \
+	echo "lane kafka: $$result"; \
+	exit $$code
 
 lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

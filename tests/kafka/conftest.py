@@ -1,0 +1,43 @@
+"""Fixtures of the lane, and its summary."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kafka import summary
+from tests.kafka.cluster import GIVEN, open_cluster
+from tests.kafka.jars import LaneUnavailable, chosen_version, distribution
+
+
+def pytest_sessionstart() -> None:
+    """Fail before the first test when the lane cannot run; it never passes by running nothing."""
+    try:
+        if given := os.environ.get(GIVEN):
+            asyncio.run(_reach(given))
+        else:
+            distribution(chosen_version(os.environ))
+    except (LaneUnavailable, TimeoutError) as error:
+        pytest.exit(f"lane kafka: FAILED, it cannot run. {error}", returncode=1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what ran on what."""
+    for line in summary.lines(os.environ):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Yield a folder that PostgreSQL's own user can reach too."""
+    with tempfile.TemporaryDirectory(prefix="zenskar-lane-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+async def _reach(given: str) -> None:
+    async with open_cluster(Path(), environment={GIVEN: given}):
+        return
