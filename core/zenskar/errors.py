@@ -5,10 +5,12 @@ ZenskarError
 │   └── PluginError         one plugin cannot be used; the others go on
 ├── InvalidInput            the sender must change what was sent
 │   ├── BadSignature        … or prove who it is
-│   └── SchemaViolation     … names every field that is wrong
+│   ├── SchemaViolation     … names every field that is wrong
+│   └── TooLarge            … or send less
 ├── NotFound                nothing of that name or id
 ├── Conflict                the state moved on; read again, then decide
 ├── Unavailable             try again later; nothing was done
+├── Degraded                nothing: it works, but something waits
 └── CallFailed              a call to an external system failed; `failure.kind` says what next
 """
 
@@ -55,6 +57,10 @@ class SchemaViolation(InvalidInput):
         super().__init__(f"{subject} is not valid: {places}")
 
 
+class TooLarge(InvalidInput):
+    """A message that is larger than the bus takes."""
+
+
 class NotFound(ZenskarError):
     """There is nothing of that name or id."""
 
@@ -65,6 +71,10 @@ class Conflict(ZenskarError):
 
 class Unavailable(ZenskarError):
     """A part that is needed is away; nothing was done, try again later."""
+
+
+class Degraded(ZenskarError):
+    """A part works, but what it should pass on waits."""
 
 
 class FailureKind(StrEnum):

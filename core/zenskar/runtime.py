@@ -13,12 +13,13 @@ from zenskar.api.health import SystemHealth
 from zenskar.api.metrics import MetricsPage
 from zenskar.api.probes import Probes
 from zenskar.api.services import ApiServices
+from zenskar.bus.kafka import KafkaBus
+from zenskar.bus.kafka_options import KafkaOptions
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres import PostgresBus
 from zenskar.bus.wakeup import Wakeup
 from zenskar.db.embedded import embedded_postgres
 from zenskar.db.engine import create_engine
-from zenskar.errors import ConfigurationError
 from zenskar.plugins.loader import ConfiguredConnection, Plugin, configure, discover
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema, core_schemas
@@ -28,6 +29,7 @@ from zenskar.sync.bulk import Bulk
 from zenskar.sync.calls import Caller
 from zenskar.sync.context import SyncContext
 from zenskar.sync.customers import CustomerService
+from zenskar.sync.dead_letters import DeadLetters
 from zenskar.sync.guard import DeleteGuard
 from zenskar.sync.inbound import InboundSync
 from zenskar.sync.ingress import Ingress
@@ -41,8 +43,9 @@ from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 from zenskar.worker.inbound import InboundSyncWorker
 from zenskar.worker.outbound import OutboundSyncWorker
+from zenskar.worker.relay import Relay
 from zenskar.worker.scheduler import Scheduler
-from zenskar.worker.service import ROLES, WorkerService
+from zenskar.worker.service import ROLES, Consumer, WorkerService
 
 _log = get_logger(__name__)
 
@@ -91,9 +94,8 @@ class Runtime:
             breaker,
             IntentLedger(self.context.translator, settings.intent_lease_seconds),
         )
-        return WorkerService(
-            self.engine,
-            InboundSyncWorker(
+        consumers: dict[str, Consumer] = {
+            "inbound": InboundSyncWorker(
                 self.context,
                 self.bus,
                 InboundSync(self.context, guard),
@@ -101,22 +103,25 @@ class Runtime:
                 retry,
                 batch=settings.inbound_batch,
             ),
-            OutboundSyncWorker(
+            "outbound": OutboundSyncWorker(
                 self.context,
                 self.bus,
                 outbound,
                 event_schema,
                 concurrency=settings.worker_concurrency,
             ),
-            Scheduler(
+            "scheduler": Scheduler(
                 self.context,
                 breaker,
                 Bulk(self.context, self.bus, event_schema, settings).sweep(),
                 probe_seconds=settings.probe_seconds,
                 sweep_seconds=settings.sweep_seconds,
             ),
-            roles=roles,
-            grace_seconds=settings.shutdown_grace_seconds,
+        }
+        if isinstance(self.bus, KafkaBus):
+            consumers["relay"] = Relay(self.context, self.bus)
+        return WorkerService(
+            self.engine, consumers, roles=roles, grace_seconds=settings.shutdown_grace_seconds
         )
 
     def services(self) -> ApiServices:
@@ -167,7 +172,6 @@ async def open_runtime(
     before anything else reads it.
     """
     async with AsyncExitStack() as stack:
-        _refuse_kafka(settings)
         known = discover() if plugins is None else plugins
         _report_problems(known)
         connections = configure(known, settings, environment)
@@ -176,19 +180,15 @@ async def open_runtime(
         engine = await stack.enter_async_context(_engine(settings, url))
         if prepare is not None:
             await prepare(engine)
-        bus = PostgresBus(
-            engine,
-            Wakeup(url),
-            poll_seconds=settings.poll_seconds,
-            lease_seconds=settings.claim_lease_seconds,
-        )
+        bus = _bus(settings, engine, url)
         await _open_integrations(stack, connections)
-        await bus.start()
         stack.push_async_callback(bus.stop)
+        await bus.start()
         schemas = core_schemas()
         metrics = Metrics()
         translator = Translator(router, connections, schemas)
-        context = SyncContext(engine, router, connections, translator, metrics, bus.wake)
+        letters = DeadLetters(metrics, publishing=isinstance(bus, KafkaBus))
+        context = SyncContext(engine, router, connections, translator, metrics, bus.wake, letters)
         yield Runtime(
             settings=settings,
             plugins=known,
@@ -222,12 +222,18 @@ async def _open_integrations(
         await connection.integration.open()
 
 
-def _refuse_kafka(settings: Settings) -> None:
-    if settings.kafka_bootstrap_servers:
-        raise ConfigurationError(
-            "ZENSKAR_KAFKA_BOOTSTRAP_SERVERS is set, but this version has the PostgreSQL bus only: "
-            "unset it"
-        )
+def _bus(settings: Settings, engine: AsyncEngine, url: str) -> Bus:
+    """Build the bus on Kafka if there is one, else the one on PostgreSQL."""
+    postgres = PostgresBus(
+        engine,
+        Wakeup(url),
+        poll_seconds=settings.poll_seconds,
+        lease_seconds=settings.claim_lease_seconds,
+    )
+    if not settings.kafka_bootstrap_servers:
+        return postgres
+    options = KafkaOptions.of(settings)
+    return KafkaBus(options, postgres, engine, poll_seconds=settings.poll_seconds)
 
 
 def _report_problems(plugins: Mapping[str, Plugin]) -> None:

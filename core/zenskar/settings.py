@@ -24,6 +24,20 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     database_pool_size: int = Field(10, ge=2, le=500)
     kafka_bootstrap_servers: str | None = None
+    kafka_group: str = Field("zenskar", min_length=1)
+    kafka_partitions: int = Field(12, ge=1, le=10_000)
+    kafka_replication: int | None = Field(None, ge=1)
+    kafka_create_topics: bool = True
+    kafka_compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
+    kafka_max_message_bytes: int = Field(1_000_000, ge=10_000)
+    kafka_send_timeout_seconds: float = Field(5.0, gt=0)
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_cafile: str | None = None
+    kafka_ssl_certfile: str | None = None
+    kafka_ssl_keyfile: str | None = None
     data_dir: Path = Path(".zenskar")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)

@@ -162,6 +162,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("parked", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=True),
         sa.Column("claimed_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("claimed_by", sa.Text(), nullable=True),
         sa.Column(

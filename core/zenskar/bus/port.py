@@ -1,20 +1,28 @@
 """What every bus offers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from zenskar.db.outbox import OutboxMessage
 
+ENCODING = "zenskar-encoding"
+"""Header of a message that is no text, and so waits in base64."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A received message, held until it is done or deferred. `handle` is the bus's own."""
+    """A received message, held until it is let go in one of the ways that the bus offers.
+
+    `attempts` counts this one. `origin` says where exactly it was read; `handle` is the bus's own.
+    """
 
     topic: str
     key: str
     value: bytes
     attempts: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
     handle: Any = None
 
 
@@ -28,7 +36,10 @@ class Bus(Protocol):
         """Give back what is held and disconnect."""
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
-        """Return once the messages are durable; raise `Unavailable` when they are not."""
+        """Return once the messages are durable; raise `Unavailable` when they are not.
+
+        Raises `TooLarge` before anything is published when the bus can never take one of them.
+        """
 
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
         """Wait for messages and return them, none when the wait was long.
@@ -42,6 +53,9 @@ class Bus(Protocol):
     async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
         """Have messages delivered again after a while."""
 
+    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Have those still held delivered again soon, whatever is away; count no attempt."""
+
     def wake(self, topic: str) -> None:
         """Say that there may be messages in the outbox. Returns at once."""
 
@@ -49,7 +63,7 @@ class Bus(Protocol):
         """Have messages delivered again when their connection works, and count no attempt."""
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless the bus takes messages."""
+        """Raise `Unavailable` unless the bus takes messages, `Degraded` when they only wait."""
 
     async def depth(self) -> dict[str, int]:
         """Return how many messages wait, by topic."""

@@ -33,6 +33,7 @@ class PostgresBus:
         self._lease_seconds = lease_seconds
         self._claimer = new_id()
         self._held: set[int] = set()
+        self._returned: set[int] = set()
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -46,15 +47,9 @@ class PostgresBus:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         await self._wakeup.stop()
-        held = list(self._held)
-        if held:
-            await in_transaction(
-                self._engine,
-                lambda c: outbox.defer(
-                    c, held, claimer=self._claimer, delay_seconds=0, attempted=False
-                ),
-            )
-            self._held.clear()
+        self._returned |= self._held
+        self._held.clear()
+        await in_transaction(self._engine, self._hand_back)
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
         """Write messages to the outbox; durable on return."""
@@ -69,6 +64,7 @@ class PostgresBus:
         async def claim(
             connection: AsyncConnection,
         ) -> tuple[list[outbox.ClaimedMessage], float | None]:
+            await self._hand_back(connection)
             claimed = await outbox.claim(
                 connection,
                 topic,
@@ -81,10 +77,11 @@ class PostgresBus:
             return claimed, due
 
         claimed, due = await in_transaction(self._engine, claim)
+        self._returned.clear()
         if not claimed:
             await self._wakeup.wait(topic, self._patience(due))
         self._held.update(message.id for message in claimed)
-        return [Delivery(m.topic, m.key, m.envelope, m.attempts, m.id) for m in claimed]
+        return [_delivery(message) for message in claimed]
 
     def _patience(self, due: float | None) -> float:
         """A message that is due but was not claimed waits for its key, whose holder wakes us."""
@@ -100,15 +97,31 @@ class PostgresBus:
 
     async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
         """Release messages, due again after a while."""
-        await self._give_back(deliveries, delay_seconds=delay_seconds)
+        await self._release_at(deliveries, delay_seconds=delay_seconds)
 
     async def park(self, deliveries: Sequence[Delivery]) -> None:
         """Release messages, due again when their connection works."""
-        await self._give_back(
+        await self._release_at(
             deliveries, delay_seconds=_PARKED_SECONDS, attempted=False, parked=True
         )
 
-    async def _give_back(self, deliveries: Sequence[Delivery], **how: Any) -> None:
+    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Release messages as soon as the database takes it, at the latest when they run out."""
+        ids = {delivery.handle for delivery in deliveries} & self._held
+        self._held -= ids
+        self._returned |= ids
+
+    async def _hand_back(self, connection: AsyncConnection) -> None:
+        if self._returned:
+            await outbox.defer(
+                connection,
+                list(self._returned),
+                claimer=self._claimer,
+                delay_seconds=0,
+                attempted=False,
+            )
+
+    async def _release_at(self, deliveries: Sequence[Delivery], **how: Any) -> None:
         ids = [delivery.handle for delivery in deliveries]
         await in_transaction(
             self._engine, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how)
@@ -149,3 +162,15 @@ class PostgresBus:
                 claimer=self._claimer,
                 lease_seconds=self._lease_seconds,
             )
+
+
+def _delivery(message: outbox.ClaimedMessage) -> Delivery:
+    return Delivery(
+        message.topic,
+        message.key,
+        message.envelope,
+        message.attempts,
+        headers=message.headers,
+        origin={"topic": message.topic, "key": message.key},
+        handle=message.id,
+    )

@@ -3,8 +3,8 @@
 The same table is the spool, the list of delayed retries and, without Kafka, the queue.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 from sqlalchemy import text
@@ -23,6 +23,32 @@ class OutboxMessage:
     envelope: Envelope
     delay: float = 0.0
 
+    def encode(self) -> bytes:
+        """Return the message as it travels."""
+        return orjson.dumps(self.envelope.to_json())
+
+    def row(self) -> "OutboxRow":
+        """Return the message as it waits."""
+        text = self.encode().decode()
+        return OutboxRow(self.topic, self.key, self.source_system, text, delay=self.delay)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A message as it waits, whatever it holds. `delay` is in seconds.
+
+    `attempts` were made before; one that is `parked` is due earlier when its connection works.
+    """
+
+    topic: str
+    key: str
+    source_system: str
+    text: str
+    delay: float = 0.0
+    attempts: int = 0
+    parked: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedMessage:
@@ -33,14 +59,20 @@ class ClaimedMessage:
     key: str
     envelope: bytes
     attempts: int
+    headers: Mapping[str, str]
 
 
 _INSERT = text("""
-    INSERT INTO outbox (topic, key, source_system, envelope, available_at)
-    SELECT t.topic, t.key, t.source_system, t.envelope, now() + make_interval(secs => t.delay)
+    INSERT INTO outbox (topic, key, source_system, envelope, attempts, parked, headers,
+        available_at)
+    SELECT t.topic, t.key, t.source_system, t.envelope, t.attempts, t.parked, t.headers,
+        now() + make_interval(secs => t.delay)
     FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]),
-                CAST(:envelopes AS text[]), CAST(:delays AS double precision[]))
-         WITH ORDINALITY AS t(topic, key, source_system, envelope, delay, ordinal)
+                CAST(:envelopes AS text[]), CAST(:attempts AS integer[]),
+                CAST(:parked AS boolean[]), CAST(:headers AS text[]),
+                CAST(:delays AS double precision[]))
+         WITH ORDINALITY AS t(topic, key, source_system, envelope, attempts, parked, headers,
+                              delay, ordinal)
     ORDER BY t.ordinal
 """)
 
@@ -61,7 +93,7 @@ _CLAIM = text("""
     UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease),
                       claimed_by = :claimer, attempts = attempts + 1, parked = false
     FROM due WHERE outbox.id = due.id
-    RETURNING outbox.id, topic, key, envelope, attempts
+    RETURNING outbox.id, topic, key, envelope, attempts, headers
 """)
 
 _DONE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer")
@@ -98,18 +130,30 @@ _DEPTH = text("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
 
 async def insert(connection: AsyncConnection, messages: Sequence[OutboxMessage]) -> None:
     """Write messages, in this order."""
-    if not messages:
+    await insert_rows(connection, [message.row() for message in messages])
+
+
+async def insert_rows(connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
+    """Write messages that may be no envelopes, in this order."""
+    if not rows:
         return
     await connection.execute(
         _INSERT,
         {
-            "topics": [m.topic for m in messages],
-            "keys": [m.key for m in messages],
-            "sources": [m.source_system for m in messages],
-            "envelopes": [orjson.dumps(m.envelope.to_json()).decode() for m in messages],
-            "delays": [m.delay for m in messages],
+            "topics": [row.topic for row in rows],
+            "keys": [row.key for row in rows],
+            "sources": [row.source_system for row in rows],
+            "envelopes": [row.text for row in rows],
+            "attempts": [row.attempts for row in rows],
+            "parked": [row.parked for row in rows],
+            "headers": [_dump(row.headers) for row in rows],
+            "delays": [row.delay for row in rows],
         },
     )
+
+
+def _dump(headers: Mapping[str, str]) -> str | None:
+    return orjson.dumps(dict(headers)).decode() if headers else None
 
 
 async def claim(
@@ -133,7 +177,14 @@ async def claim(
         },
     )
     claimed = [
-        ClaimedMessage(row.id, row.topic, row.key, row.envelope.encode(), row.attempts)
+        ClaimedMessage(
+            row.id,
+            row.topic,
+            row.key,
+            row.envelope.encode(),
+            row.attempts,
+            orjson.loads(row.headers) if row.headers else {},
+        )
         for row in rows
     ]
     return sorted(claimed, key=lambda message: message.id)

@@ -96,6 +96,10 @@ _MOVE = text("""
     WHERE e.id = t.id
 """)
 
+_KEEP_PAYLOAD = text("""
+    UPDATE sync_events SET payload = :payload WHERE id = CAST(:id AS uuid) AND payload IS NULL
+""")
+
 _STATE = text("""
     SELECT CAST(id AS text) AS id, status, attempts FROM sync_events
     WHERE id = CAST(:id AS uuid) FOR UPDATE
@@ -154,6 +158,11 @@ async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -
         },
     )
     await _history(connection, [(t.event_id, t.status, _detail(t)) for t in transitions])
+
+
+async def keep_payload(connection: AsyncConnection, event_id: str, payload: str) -> None:
+    """Keep the message of an event that has none yet."""
+    await connection.execute(_KEEP_PAYLOAD, {"id": event_id, "payload": payload})
 
 
 async def note(

@@ -177,6 +177,7 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     _time("available_at", nullable=False),
     Column("parked", Boolean, nullable=False, server_default=text("false")),
+    Column("headers", Text),
     _time("claimed_until"),
     Column("claimed_by", Text),
     _time("created_at", nullable=False),

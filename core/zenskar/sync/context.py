@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.plugins.loader import ConfiguredConnection
 from zenskar.plugins.router import Router
+from zenskar.sync.dead_letters import DeadLetters
 from zenskar.sync.translate import Translator
 from zenskar.telemetry.metrics import Metrics
 
@@ -30,5 +31,6 @@ class SyncContext:
     translator: Translator
     metrics: Metrics
     wake: Callable[[str], None]
+    dead_letters: DeadLetters
     passing: Callable[[str], Awaitable[None]] = pass_by
     clock: Callable[[], float] = time.time

@@ -20,6 +20,7 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import fanout, workset
 from zenskar.sync.context import SyncContext
+from zenskar.sync.dead_letters import Message
 from zenskar.sync.fanout import RecordChange
 from zenskar.sync.follow import change_of, follow_ups
 from zenskar.sync.guard import DeleteGuard
@@ -65,9 +66,9 @@ class InboundSync:
         self._count(batch.applied)
         return batch.applied, bool(batch.follow_ups)
 
-    async def bury(self, key: str, value: bytes, problem: str) -> None:
-        """Keep a message that cannot be read as a dead sync event."""
-        await bury(self._context.engine, key, value, problem, Direction.INBOUND)
+    async def bury(self, message: Message, problem: str) -> None:
+        """Keep a message that cannot be read as a dead letter."""
+        await bury(self._context, message, problem, Direction.INBOUND)
 
     async def parked(self) -> frozenset[str]:
         """Return the source systems whose events are not applied at this moment."""
@@ -89,26 +90,26 @@ class InboundSync:
         events = [_new_event(envelope) for envelope in envelopes]
         await in_transaction(self._context.engine, lambda c: sync_events.insert(c, events))
 
-    async def give_up(self, envelope: Envelope, kind: str, message: str) -> None:
+    async def give_up(
+        self, envelope: Envelope, message: Message, kind: str, problem: str, attempts: int
+    ) -> None:
         """Record an event that cannot be applied as dead, with all that is needed to retry it."""
+        source = envelope.data["source_system"]
 
         async def work(connection: AsyncConnection) -> None:
-            event_id = await self._ensure_event(connection, envelope)
-            await sync_events.move(
-                connection,
-                [
-                    Transition(
-                        event_id,
-                        SyncStatus.DEAD,
-                        error_kind=kind,
-                        error_message=message,
-                        count_attempt=True,
-                    )
-                ],
+            dead = Transition(
+                await self._ensure_event(connection, envelope),
+                SyncStatus.DEAD,
+                error_kind=kind,
+                error_message=problem,
+                count_attempt=True,
+            )
+            await self._context.dead_letters.write(
+                connection, source, message, dead, attempts=attempts
             )
 
         await in_transaction(self._context.engine, work)
-        self._context.metrics.dead.labels(envelope.data["source_system"], kind).inc()
+        self._context.dead_letters.count(source, kind)
 
     async def retry_later(
         self, envelope: Envelope, kind: str, message: str, delay_seconds: float

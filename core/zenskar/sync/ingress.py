@@ -7,11 +7,13 @@ import orjson
 
 from zenskar.bus.port import Bus
 from zenskar.db.outbox import OutboxMessage
-from zenskar.errors import InvalidInput, Unavailable, ZenskarError
+from zenskar.errors import InvalidInput, TooLarge, Unavailable, ZenskarError
 from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
+from zenskar.sync.dead_letters import Message
 from zenskar.sync.envelopes import InboundEnvelopes, News
+from zenskar.sync.oversize import bury_oversize
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 
@@ -35,7 +37,7 @@ class Ingress:
         self._context.router.owner(source)
         try:
             messages = self._messages(source, request, correlation_id)
-            await self._bus.publish(messages)
+            await self._publish(messages)
             await self._context.passing("webhook.published")
         except InvalidInput:
             self._context.metrics.webhooks.labels(source, "refused").inc()
@@ -45,6 +47,21 @@ class Ingress:
             raise
         self._context.metrics.webhooks.labels(source, "accepted").inc()
         return len(messages)
+
+    async def _publish(self, messages: Sequence[OutboxMessage]) -> None:
+        try:
+            await self._bus.publish(messages)
+        except TooLarge:
+            for message in messages:
+                await self._publish_alone(message)
+
+    async def _publish_alone(self, message: OutboxMessage) -> None:
+        """The sender cannot mend it, and would send the same again for days."""
+        try:
+            await self._bus.publish([message])
+        except TooLarge as error:
+            letter = Message(message.key, message.encode(), {"topic": message.topic})
+            await bury_oversize(self._context, letter, str(error))
 
     def _messages(
         self, source: str, request: WebhookRequest, correlation_id: str

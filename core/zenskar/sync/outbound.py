@@ -18,6 +18,7 @@ from zenskar.sync import fanout, workset
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.calls import Call, Caller
 from zenskar.sync.context import SyncContext
+from zenskar.sync.dead_letters import Message
 from zenskar.sync.failures import Next, recover
 from zenskar.sync.follow import change_of, follow_ups
 from zenskar.sync.ledger import IntentLedger, intent_id
@@ -48,9 +49,9 @@ class OutboundSync:
         self._breaker = breaker
         self._ledger = ledger
 
-    async def process(self, envelope: Envelope) -> Result:
+    async def process(self, envelope: Envelope, message: Message) -> Result:
         """Work off one message; the record's present state counts, not the message's."""
-        task = Task.of(envelope)
+        task = Task.of(envelope, message)
         if task.source not in self._context.connections:
             return Parked()
         step: Call | Result = await self._start(task)
@@ -63,9 +64,9 @@ class OutboundSync:
         endless = Failure(FailureKind.TRANSIENT, f"not equal after {_MOST_CALLS} calls")
         return await self._setback(task, step, endless, Next.RETRY)
 
-    async def bury(self, key: str, value: bytes, problem: str) -> None:
-        """Keep a message that cannot be read as a dead sync event."""
-        await bury(self._context.engine, key, value, problem, Direction.OUTBOUND)
+    async def bury(self, message: Message, problem: str) -> None:
+        """Keep a message that cannot be read as a dead letter."""
+        await bury(self._context, message, problem, Direction.OUTBOUND)
 
     async def _start(self, task: Task) -> Call | Result:
         try:

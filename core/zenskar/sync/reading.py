@@ -1,17 +1,20 @@
 """Read what comes off the bus; what cannot be read is kept and named, never dropped."""
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import sync_events
 from zenskar.db.engine import in_transaction
 from zenskar.db.sync_events import NewSyncEvent, Transition
-from zenskar.errors import InvalidInput, SchemaViolation
+from zenskar.errors import FailureKind, InvalidInput, SchemaViolation
 from zenskar.ids import new_id
 from zenskar.model.envelope import SCHEMA_VERSION, Envelope
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
+from zenskar.sync.context import SyncContext
+from zenskar.sync.dead_letters import Message
 
+UNREADABLE = "unreadable"
 _KEY_LENGTH = 200
 
 
@@ -36,24 +39,27 @@ def read_envelope(value: bytes, schema: Schema) -> Envelope:
     return Envelope.from_json(body)
 
 
-async def bury(
-    engine: AsyncEngine, key: str, value: bytes, problem: str, direction: Direction
-) -> None:
-    """Keep an unreadable message as a dead sync event, so that a person can look at it."""
+async def bury(context: SyncContext, message: Message, problem: str, direction: Direction) -> None:
+    """Keep an unreadable message as a dead letter, so that a person can look at it."""
+    source = message.key.partition(":")[0][:_KEY_LENGTH].replace("\x00", "") or "unknown"
     event = NewSyncEvent(
         id=new_id(),
         direction=direction,
-        source_system=key.partition(":")[0][:_KEY_LENGTH] or "unknown",
-        event_type="unreadable",
+        source_system=source,
+        event_type=UNREADABLE,
         correlation_id=new_id(),
-        payload=value.decode("utf-8", "backslashreplace").replace("\x00", "\\x00"),
     )
     dead = Transition(
-        event.id, SyncStatus.DEAD, reason="unreadable", error_kind="rejected", error_message=problem
+        event.id,
+        SyncStatus.DEAD,
+        reason=UNREADABLE,
+        error_kind=FailureKind.REJECTED.value,
+        error_message=problem,
     )
 
     async def work(connection: AsyncConnection) -> None:
         await sync_events.insert(connection, [event])
-        await sync_events.move(connection, [dead])
+        await context.dead_letters.write(connection, source, message, dead, attempts=1)
 
-    await in_transaction(engine, work)
+    await in_transaction(context.engine, work)
+    context.dead_letters.count(source, FailureKind.REJECTED.value)

@@ -54,8 +54,8 @@ class Setbacks:
             delay = failure.retry_after or self._retry.delay(attempts, self._dice)
             await self._end_attempt(connection, task, failure, SyncStatus.RETRYING, delay)
             return Later(delay)
-        await self._end_attempt(connection, task, failure, SyncStatus.DEAD)
-        self._context.metrics.dead.labels(task.source, failure.kind.value).inc()
+        await self._end_attempt(connection, task, failure, SyncStatus.DEAD, attempts=attempts)
+        self._context.dead_letters.count(task.source, failure.kind.value)
         self._context.metrics.outbound_events.labels(task.source, "dead").inc()
         return Done()
 
@@ -66,6 +66,8 @@ class Setbacks:
         failure: Failure,
         status: SyncStatus,
         delay: float | None = None,
+        *,
+        attempts: int = 0,
     ) -> None:
         _log.warning(
             "sync_attempt_failed",
@@ -84,7 +86,12 @@ class Setbacks:
             count_attempt=True,
             retry_in=delay,
         )
-        await sync_events.move(connection, [transition])
+        if status is SyncStatus.DEAD:
+            await self._context.dead_letters.write(
+                connection, task.source, task.message, transition, attempts=attempts
+            )
+        else:
+            await sync_events.move(connection, [transition])
 
     async def _postpone(
         self,

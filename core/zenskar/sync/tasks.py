@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zenskar.model.envelope import Envelope
+from zenskar.sync.dead_letters import Message
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Make one connection equal to one record. `changed_at` is in Unix seconds."""
+    """Make one connection equal to one record. `changed_at` is in Unix seconds.
+
+    `message` is what asked for it.
+    """
 
     event_id: str
     source: str
@@ -16,9 +20,10 @@ class Task:
     record_id: str
     correlation_id: str
     changed_at: float
+    message: Message
 
     @classmethod
-    def of(cls, envelope: Envelope) -> "Task":
+    def of(cls, envelope: Envelope, message: Message) -> "Task":
         """Read a valid outbound envelope."""
         data = envelope.data
         return cls(
@@ -28,6 +33,7 @@ class Task:
             record_id=data["entity_id"],
             correlation_id=envelope.correlation_id,
             changed_at=datetime.fromisoformat(envelope.time).timestamp(),
+            message=message,
         )
 
 

@@ -18,7 +18,7 @@ from zenskar.sync.reading import UnreadableMessage, read_envelope
 from zenskar.sync.retry import RetryPolicy
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
-from zenskar.worker.loop import run_until
+from zenskar.worker.loop import message_of, run_until
 
 _log = get_logger(__name__)
 
@@ -64,6 +64,13 @@ class InboundSyncWorker:
     async def turn(self) -> None:
         """Take one batch and work it off."""
         deliveries = await self._bus.receive(INBOUND, self._batch, exclusive_keys=False)
+        try:
+            await self._work_off(deliveries)
+        except BaseException:
+            await self._bus.give_back(deliveries)
+            raise
+
+    async def _work_off(self, deliveries: Sequence[Delivery]) -> None:
         readable = await self._read(deliveries)
         if not readable:
             return
@@ -87,7 +94,7 @@ class InboundSyncWorker:
                 envelope = read_envelope(delivery.value, self._event_schema)
                 readable.append(_Read(delivery, envelope))
             except UnreadableMessage as error:
-                await self._sync.bury(delivery.key, delivery.value, str(error))
+                await self._sync.bury(message_of(delivery), str(error))
                 await self._bus.done([delivery])
         return readable
 
@@ -134,5 +141,7 @@ class InboundSyncWorker:
             await self._sync.retry_later(one.envelope, "transient", kind, delay)
             await self._bus.defer([one.delivery], delay)
             return
-        await self._sync.give_up(one.envelope, "bug", f"{kind} while it was applied")
+        problem = f"{kind} while it was applied"
+        message = message_of(one.delivery)
+        await self._sync.give_up(one.envelope, message, "bug", problem, attempts)
         await self._bus.done([one.delivery])

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from zenskar.errors import Unavailable
+from zenskar.bus.port import Delivery
+from zenskar.errors import ConfigurationError, Unavailable
+from zenskar.sync.dead_letters import Message
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 
@@ -17,7 +19,7 @@ async def run_until(
     """Take turns until told to stop; back off while the database or the bus is away.
 
     A turn that fails in a way nobody foresaw is logged and tried again: a consumer that dies
-    silently would be found months later.
+    silently would be found months later. Raises `ConfigurationError`, which no waiting mends.
     """
     pause = _FIRST_SECONDS
     while not stopping.is_set():
@@ -28,6 +30,8 @@ async def run_until(
             _log.warning("consumer_waits", consumer=name, reason=str(error), seconds=pause)
             await _sleep(stopping, pause)
             pause = min(_MOST_SECONDS, pause * 2)
+        except ConfigurationError:
+            raise
         except Exception as error:
             _log.error("consumer_failed", consumer=name, trace=trace(error))
             await _sleep(stopping, pause)
@@ -39,3 +43,8 @@ async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stopping.wait(), seconds)
     except TimeoutError:
         return
+
+
+def message_of(delivery: Delivery) -> Message:
+    """Return what a dead letter keeps of a delivery."""
+    return Message(delivery.key, delivery.value, delivery.origin)

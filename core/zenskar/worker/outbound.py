@@ -16,9 +16,10 @@ from zenskar.sync.reading import UnreadableMessage, read_envelope
 from zenskar.sync.tasks import Done, Later, Parked
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
-from zenskar.worker.loop import run_until
+from zenskar.worker.loop import message_of, run_until
 
 _FAILED_SECONDS = 5.0
+_AWAY_SECONDS = 1.0
 _log = get_logger(__name__)
 
 
@@ -71,11 +72,20 @@ class OutboundSyncWorker:
         task.add_done_callback(self._running.discard)
 
     async def _work_off(self, delivery: Delivery) -> None:
+        """Whoever takes what was interrupted resolves the push that it left open."""
+        try:
+            await self._process_or_defer(delivery)
+        except Unavailable as error:
+            _log.warning("outbound_interrupted", reason=str(error))
+            await asyncio.sleep(_AWAY_SECONDS)
+        finally:
+            await self._bus.give_back([delivery])
+
+    async def _process_or_defer(self, delivery: Delivery) -> None:
         try:
             await self._process(delivery)
-        except Unavailable as error:
-            # Its claim runs out by itself, and whoever takes it then resolves the open push.
-            _log.warning("outbound_interrupted", reason=str(error))
+        except Unavailable:
+            raise
         except Exception as error:
             _log.error("outbound_failed", trace=trace(error))
             await self._bus.defer([delivery], _FAILED_SECONDS)
@@ -84,12 +94,12 @@ class OutboundSyncWorker:
         try:
             envelope = read_envelope(delivery.value, self._event_schema)
         except UnreadableMessage as error:
-            await self._sync.bury(delivery.key, delivery.value, str(error))
+            await self._sync.bury(message_of(delivery), str(error))
             await self._bus.done([delivery])
             return
         structlog.contextvars.bind_contextvars(correlation_id=envelope.correlation_id)
         await self._context.passing("outbound.claimed")
-        result = await self._sync.process(envelope)
+        result = await self._sync.process(envelope, message_of(delivery))
         await self._context.passing("outbound.decided")
         match result:
             case Later(seconds):

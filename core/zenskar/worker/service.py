@@ -1,8 +1,9 @@
 """One worker process: its consumers and its sign of life."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -11,13 +12,17 @@ from zenskar.db.engine import in_transaction
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger
-from zenskar.worker.inbound import InboundSyncWorker
-from zenskar.worker.outbound import OutboundSyncWorker
-from zenskar.worker.scheduler import Scheduler
 
 ROLES = ("relay", "inbound", "outbound", "scheduler")
 _BEAT_SECONDS = 5.0
 _log = get_logger(__name__)
+
+
+class Consumer(Protocol):
+    """What a role does."""
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until told to stop."""
 
 
 class WorkerService:
@@ -26,25 +31,22 @@ class WorkerService:
     def __init__(
         self,
         engine: AsyncEngine,
-        inbound: InboundSyncWorker,
-        outbound: OutboundSyncWorker,
-        scheduler: Scheduler,
+        consumers: Mapping[str, Consumer],
         *,
         roles: Collection[str] = ROLES,
         grace_seconds: float,
     ) -> None:
         self._engine = engine
-        self._consumers: dict[str, InboundSyncWorker | OutboundSyncWorker | Scheduler] = {
-            "inbound": inbound,
-            "outbound": outbound,
-            "scheduler": scheduler,
-        }
+        self._consumers = consumers
         self._roles = tuple(roles)
         self._grace_seconds = grace_seconds
         self._id = new_id()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until told to stop; what outlasts the grace period is cut off and redelivered."""
+        """Work until told to stop; what outlasts the grace period is cut off and redelivered.
+
+        Raises `ConfigurationError` when a part can never work as it is set up.
+        """
         await self._beat_once()
         beat = asyncio.create_task(self._beat(), name="heartbeat")
         tasks = [
@@ -53,16 +55,22 @@ class WorkerService:
             if role in self._roles
         ]
         _log.info("worker_started", roles=list(self._roles))
+        told = asyncio.create_task(stopping.wait())
         try:
-            await stopping.wait()
+            await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            stopping.set()
             await self._drain(tasks)
         finally:
+            told.cancel()
             for task in (beat, *tasks):
                 task.cancel()
             await asyncio.gather(beat, *tasks, return_exceptions=True)
         with suppress(Unavailable):
             await in_transaction(self._engine, lambda c: workers.leave(c, self._id))
         _log.info("worker_stopped")
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
     async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
         if not tasks:

@@ -1,0 +1,81 @@
+"""How Kafka is reached and what is asked of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.helpers import create_ssl_context
+
+from zenskar.errors import ConfigurationError
+from zenskar.settings import Settings
+
+GROUP = "zenskar"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaOptions:
+    """Options of every client. `replication` of None is as many brokers as there are, at most 3."""
+
+    bootstrap_servers: str
+    group: str = GROUP
+    partitions: int = 12
+    replication: int | None = None
+    create_topics: bool = True
+    compression: str | None = None
+    max_message_bytes: int = 1_000_000
+    send_timeout_seconds: float = 5.0
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: str | None = None
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "KafkaOptions":
+        """Take the options from the settings, of which the bootstrap servers are set."""
+        password = settings.kafka_sasl_password
+        compression = settings.kafka_compression
+        return cls(
+            bootstrap_servers=settings.kafka_bootstrap_servers or "",
+            group=settings.kafka_group,
+            partitions=settings.kafka_partitions,
+            replication=settings.kafka_replication,
+            create_topics=settings.kafka_create_topics,
+            compression=None if compression == "none" else compression,
+            max_message_bytes=settings.kafka_max_message_bytes,
+            send_timeout_seconds=settings.kafka_send_timeout_seconds,
+            security_protocol=settings.kafka_security_protocol,
+            sasl_mechanism=settings.kafka_sasl_mechanism,
+            sasl_username=settings.kafka_sasl_username,
+            sasl_password=password.get_secret_value() if password is not None else None,
+            ssl_cafile=settings.kafka_ssl_cafile,
+            ssl_certfile=settings.kafka_ssl_certfile,
+            ssl_keyfile=settings.kafka_ssl_keyfile,
+        )
+
+    def client(self) -> dict[str, Any]:
+        """Return what every client of aiokafka takes; raise `ConfigurationError` for bad files."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "client_id": "zenskar",
+            "security_protocol": self.security_protocol,
+            "metadata_max_age_ms": 30_000,
+        }
+        if self.security_protocol.startswith("SASL"):
+            options |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.sasl_password,
+            }
+        if self.security_protocol.endswith("SSL"):
+            options["ssl_context"] = self._ssl_context()
+        return options
+
+    def _ssl_context(self) -> Any:
+        try:
+            return create_ssl_context(
+                cafile=self.ssl_cafile, certfile=self.ssl_certfile, keyfile=self.ssl_keyfile
+            )
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"the TLS files of Kafka cannot be used: {error}") from error

@@ -1,0 +1,77 @@
+"""Dead letters: a sync event that ends as dead and, with Kafka, its message on `sync.dlq`.
+
+Both are one transaction: whoever holds the message lets go of it only after that.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.bus.port import ENCODING
+from zenskar.db import outbox, sync_events
+from zenskar.db.outbox import OutboxRow
+from zenskar.db.sync_events import Transition
+from zenskar.model.envelope import DEAD_LETTER
+from zenskar.model.sync_event import SyncStatus
+from zenskar.telemetry.metrics import Metrics
+
+_MESSAGE_LENGTH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it was received. `origin` says where: topic, partition, offset."""
+
+    key: str
+    value: bytes
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+
+class DeadLetters:
+    """Writes dead letters. Without `publishing` the sync event is all there is of them."""
+
+    def __init__(self, metrics: Metrics, *, publishing: bool) -> None:
+        self._metrics = metrics
+        self._publishing = publishing
+
+    async def write(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        message: Message,
+        why: Transition,
+        *,
+        attempts: int,
+    ) -> None:
+        """End a sync event as dead, with its message kept."""
+        if why.status is not SyncStatus.DEAD:
+            raise ValueError("a dead letter belongs to a dead sync event")
+        await sync_events.move(connection, [why])
+        await sync_events.keep_payload(connection, why.event_id, as_text(message.value))
+        if self._publishing:
+            row = _row(source, message, why, attempts)
+            await outbox.insert_rows(connection, [row])
+
+    def count(self, source: str, kind: str) -> None:
+        """Count a dead letter, once it is committed."""
+        self._metrics.dead.labels(source, kind).inc()
+
+
+def as_text(value: bytes) -> str:
+    """Return a message as text that the database takes, whatever it is."""
+    return value.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+
+
+def _row(source: str, message: Message, why: Transition, attempts: int) -> OutboxRow:
+    headers = {f"zenskar-{name}": value for name, value in message.origin.items()} | {
+        "zenskar-sync-event": why.event_id,
+        "zenskar-error-class": why.error_kind or "",
+        "zenskar-error-message": (why.error_message or "")[:_MESSAGE_LENGTH],
+        "zenskar-attempts": str(attempts),
+    }
+    text = as_text(message.value)
+    if text.encode() != message.value:
+        text, headers = base64.b64encode(message.value).decode(), headers | {ENCODING: "base64"}
+    return OutboxRow(DEAD_LETTER, message.key or why.event_id, source, text, headers=headers)

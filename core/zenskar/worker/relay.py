@@ -1,0 +1,64 @@
+"""Moves due messages of the outbox to Kafka."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from zenskar.bus.kafka import KafkaBus
+from zenskar.bus.port import Delivery
+from zenskar.errors import TooLarge
+from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
+from zenskar.sync.context import SyncContext
+from zenskar.sync.oversize import bury_oversize
+from zenskar.telemetry.logs import get_logger
+from zenskar.worker.loop import message_of, run_until
+
+_BATCH = 500
+_log = get_logger(__name__)
+
+
+class Relay:
+    """Any number may run: a key is moved by one of them at a time, so its order stays."""
+
+    def __init__(self, context: SyncContext, bus: KafkaBus) -> None:
+        self._context = context
+        self._bus = bus
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Move messages until told to stop."""
+        topics = (OUTBOUND, INBOUND, DEAD_LETTER)
+        turns = ((topic, partial(self.turn, topic)) for topic in topics)
+        await asyncio.gather(*(run_until(stopping, f"relay {t}", turn) for t, turn in turns))
+
+    async def turn(self, topic: str) -> None:
+        """Move one batch."""
+        waiting = self._bus.outbox
+        deliveries = await waiting.receive(topic, _BATCH, exclusive_keys=True)
+        if not deliveries:
+            return
+        try:
+            await self._context.passing("relay.claimed")
+            await self._move(deliveries)
+            await self._context.passing("relay.published")
+            await waiting.done(deliveries)
+        except BaseException:
+            await waiting.give_back(deliveries)
+            raise
+
+    async def _move(self, deliveries: Sequence[Delivery]) -> None:
+        try:
+            await self._bus.forward(deliveries)
+        except TooLarge:
+            # One that Kafka never takes must not hold up the others.
+            for delivery in deliveries:
+                await self._move_alone(delivery)
+
+    async def _move_alone(self, delivery: Delivery) -> None:
+        try:
+            await self._bus.forward([delivery])
+        except TooLarge as error:
+            _log.error("message_too_large", topic=delivery.topic, bytes=len(delivery.value))
+            if delivery.topic == DEAD_LETTER:
+                await self._bus.forward_headers(delivery)
+            else:
+                await bury_oversize(self._context, message_of(delivery), str(error))

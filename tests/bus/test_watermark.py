@@ -1,0 +1,45 @@
+"""An offset is committed only when everything before it is done."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zenskar.bus.watermark import Watermark
+
+
+def received(*offsets: int) -> Watermark:
+    mark = Watermark()
+    for offset in offsets:
+        mark.add(offset)
+    return mark
+
+
+def test_nothing_is_committed_before_the_first_record_is_done() -> None:
+    mark = received(5, 6)
+    assert mark.to_commit is None
+    mark.done(6)
+    assert mark.to_commit is None
+    mark.done(5)
+    assert mark.to_commit == 7
+
+
+def test_a_gap_in_the_offsets_is_no_hindrance() -> None:
+    mark = received(5, 9)
+    mark.done(5)
+    assert mark.to_commit == 9
+
+
+def test_what_is_committed_is_not_committed_again() -> None:
+    mark = received(1)
+    mark.done(1)
+    mark.committed(2)
+    assert mark.to_commit is None
+
+
+@given(st.permutations(range(8)))
+def test_the_commit_is_the_first_that_is_not_done(order: list[int]) -> None:
+    mark, done = received(*range(8)), set()
+    for offset in order:
+        mark.done(offset)
+        done.add(offset)
+        expected = next((n for n in range(8) if n not in done), 8)
+        assert mark.to_commit == (expected or None)
