@@ -24,7 +24,7 @@ def test_credentials_reach_the_client() -> None:
         SECURITY_PROTOCOL="SASL_SSL",
         SASL_MECHANISM="SCRAM-SHA-512",
         SASL_USERNAME="u",
-        SASL_PASSWORD="canary",  # noqa: S106 - what is tested
+        SASL_PASSWORD="canary",
     ).client()
     assert client["security_protocol"] == "SASL_SSL"
     assert client["sasl_mechanism"] == "SCRAM-SHA-512"

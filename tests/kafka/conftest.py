@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,3 +43,17 @@ def home() -> Iterator[Path]:
 async def _reach(given: str) -> None:
     async with open_cluster(Path(), environment={GIVEN: given}):
         return
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Yield the address of one broker that tests share; those that kill start their own."""
+    if given := os.environ.get(GIVEN):
+        yield given
+        return
+    command = [sys.executable, "-m", "tests.kafka.cluster"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        yield address
+        process.terminate()
