@@ -243,7 +243,7 @@ async def test_a_topic_that_may_not_be_made_is_named(options: KafkaOptions) -> N
 
 
 async def test_more_replicas_than_brokers_are_said_in_words(options: KafkaOptions) -> None:
-    with pytest.raises(ConfigurationError, match="(?i)replication factor"):
+    with pytest.raises(ConfigurationError, match=r"(?i)replication factor"):
         await ensure_topics(replace(options, replication=7), timeout_seconds=DEADLINE)
 
 
@@ -258,7 +258,9 @@ async def test_without_kafka_messages_wait_in_the_outbox(
             await bus.check()
 
 
-async def test_partitions_that_are_added_are_consumed(options: KafkaOptions, bus: KafkaBus) -> None:
+async def test_partitions_that_are_added_are_consumed(
+    options: KafkaOptions, bus: KafkaBus, engine: AsyncEngine, database_url: str
+) -> None:
     await bus.publish([message(1)])
     await receive(bus, 1)
     async with admin(options.bootstrap_servers) as client:

@@ -15,6 +15,7 @@ from zenskar.telemetry.logs import get_logger
 TOPICS = (OUTBOUND, INBOUND, DEAD_LETTER)
 _MOST_REPLICAS = 3
 _DEAD_LETTER_DAYS = 30
+_LOOK_SECONDS = 0.1
 _log = get_logger(__name__)
 
 
@@ -28,9 +29,10 @@ async def ensure_topics(options: KafkaOptions, *, timeout_seconds: float) -> Non
     try:
         async with asyncio.timeout(timeout_seconds):
             await admin.start()
-            missing = [topic for topic in TOPICS if topic not in await admin.list_topics()]
-            if missing:
+            # One that is just being deleted exists and is not there; so look until all are.
+            while missing := [t for t in TOPICS if t not in await admin.list_topics()]:
                 await _make(admin, options, missing)
+                await asyncio.sleep(_LOOK_SECONDS)
     except TimeoutError:
         raise Unavailable(f"Kafka does not answer within {timeout_seconds:g} seconds") from None
     except (KafkaError, OSError) as error:
@@ -49,7 +51,10 @@ async def _make(admin: AIOKafkaAdminClient, options: KafkaOptions, missing: Sequ
         if code and error is not TopicAlreadyExistsError:
             why = str(reason[0] or error.__name__) if reason else error.__name__
             raise ConfigurationError(_advice(options, [topic], why))
-        _log.info("topic_created", topic=topic, partitions=options.partitions, replicas=replicas)
+        if not code:
+            _log.info(
+                "topic_created", topic=topic, partitions=options.partitions, replicas=replicas
+            )
 
 
 async def _replicas(admin: AIOKafkaAdminClient) -> int:
