@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.bus.postgres import PostgresBus
 from zenskar.bus.wakeup import Wakeup
+from zenskar.db import outbox
 from zenskar.db.outbox import OutboxMessage
 from zenskar.model.envelope import OUTBOUND, Envelope
 
@@ -119,3 +121,30 @@ async def test_a_waiting_receiver_is_woken_from_another_process(
         await asyncio.sleep(0)
         await bus.publish([message(7)])
         assert await waiting == "customer:7"
+
+
+async def test_what_is_given_back_comes_again_and_counts_no_attempt(bus: PostgresBus) -> None:
+    """Far earlier than its claim runs out."""
+    await bus.publish([message(1)])
+    taken = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
+    await bus.give_back(taken)
+    (again,) = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
+    assert (again.handle, again.attempts) == (taken[0].handle, 1)
+
+
+async def test_what_is_given_back_while_others_are_received_is_not_forgotten(
+    bus: PostgresBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bus.publish([message(1)])
+    taken = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
+    claim = outbox.claim
+
+    async def claim_and_meanwhile(*args: Any, **how: Any) -> list[outbox.ClaimedMessage]:
+        claimed = await claim(*args, **how)
+        await bus.give_back(taken)
+        return claimed
+
+    monkeypatch.setattr(outbox, "claim", claim_and_meanwhile)
+    assert await receive(bus) == []
+    monkeypatch.undo()
+    assert await receive(bus) == ["customer:1"]

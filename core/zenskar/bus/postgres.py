@@ -1,7 +1,7 @@
 """The bus on PostgreSQL: the outbox table is the queue."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -47,9 +47,9 @@ class PostgresBus:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         await self._wakeup.stop()
-        self._returned |= self._held
+        returned = self._returned | self._held
         self._held.clear()
-        await in_transaction(self._engine, self._hand_back)
+        await in_transaction(self._engine, lambda c: self._hand_back(c, returned))
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
         """Write messages to the outbox; durable on return."""
@@ -60,11 +60,12 @@ class PostgresBus:
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
         """Claim due messages; wait for a wake, the next delayed message or the poll."""
         self._wakeup.clear(topic)
+        returned = frozenset(self._returned)
 
         async def claim(
             connection: AsyncConnection,
         ) -> tuple[list[outbox.ClaimedMessage], float | None]:
-            await self._hand_back(connection)
+            await self._hand_back(connection, returned)
             claimed = await outbox.claim(
                 connection,
                 topic,
@@ -77,7 +78,8 @@ class PostgresBus:
             return claimed, due
 
         claimed, due = await in_transaction(self._engine, claim)
-        self._returned.clear()
+        # More may have been given back meanwhile.
+        self._returned -= returned
         if not claimed:
             await self._wakeup.wait(topic, self._patience(due))
         self._held.update(message.id for message in claimed)
@@ -111,11 +113,11 @@ class PostgresBus:
         self._held -= ids
         self._returned |= ids
 
-    async def _hand_back(self, connection: AsyncConnection) -> None:
-        if self._returned:
+    async def _hand_back(self, connection: AsyncConnection, ids: Collection[int]) -> None:
+        if ids:
             await outbox.defer(
                 connection,
-                list(self._returned),
+                list(ids),
                 claimer=self._claimer,
                 delay_seconds=0,
                 attempted=False,
