@@ -201,7 +201,7 @@ async def open_runtime(
             context=context,
             customers=CustomerService(engine, router, bus.wake),
             ingress=Ingress(context, bus, schemas["event"]),
-            replay=Replay(engine, bus.wake),
+            replay=Replay(engine, bus.wake, schemas["event"]),
         )
 
 

@@ -1,12 +1,13 @@
 """Retry on request."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import orjson
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.fake import FakeSystem, fake_connection
 from zenskar.db import event_log, outbox, sync_events
@@ -21,8 +22,11 @@ from zenskar.plugins.router import Router
 from zenskar.schema_catalog import core_schemas
 from zenskar.sync import replay as replay_module
 from zenskar.sync.customers import CustomerService
-from zenskar.sync.replay import Replay
+from zenskar.sync.dead_letters import as_text
+from zenskar.sync.reading import UNREADABLE
+from zenskar.sync.replay import Operator, Replay
 
+ME = Operator("me", "here")
 ADA = {"name": "Ada", "email": "ada@example.com"}
 
 
@@ -34,7 +38,9 @@ class Bench:
         self.wakes: list[str] = []
         router = Router({"fake": fake_connection("fake", FakeSystem())})
         self.customers = CustomerService(engine, router, lambda _topic: None)
-        self.replay = Replay(engine, self.wakes.append)
+        self.replay = Replay(engine, self.wakes.append, core_schemas()["event"])
+        self.discard = partial(self.replay.discard, operator=ME)
+        self.retry = partial(self.replay.retry, operator=ME)
 
     async def rows(self, query: str) -> list[dict[str, Any]]:
         async with self.engine.connect() as connection:
@@ -105,7 +111,7 @@ def bench(engine: AsyncEngine) -> Bench:
 @pytest.mark.parametrize("status", [SyncStatus.DEAD, SyncStatus.RETRYING])
 async def test_an_outbound_event_gets_its_message_again(bench: Bench, status: SyncStatus) -> None:
     event_id = await bench.outbound(status)
-    assert await bench.replay.retry(EventFilter()) == 1
+    assert await bench.retry(EventFilter()) == 1
     (message,) = await bench.sent()
     (event,) = await bench.events()
     envelope = message["envelope"]
@@ -115,13 +121,14 @@ async def test_an_outbound_event_gets_its_message_again(bench: Bench, status: Sy
     core_schemas()["event"].check(envelope)
     assert (event.status, event.attempts, event.error_kind) == ("pending", 0, None)
     history = await in_transaction(bench.engine, lambda c: event_log.history(c, event_id))
-    assert (history[-1].status, history[-1].detail) == ("pending", {"reason": "retry_requested"})
+    audit = {"reason": "retry_requested", "by": "me", "from": "here"}
+    assert (history[-1].status, history[-1].detail) == ("pending", audit)
     assert bench.wakes == ["sync.outbound"]
 
 
 async def test_an_inbound_event_gets_its_stored_message_again(bench: Bench) -> None:
     original = await bench.inbound()
-    assert await bench.replay.retry(EventFilter(direction=Direction.INBOUND)) == 1
+    assert await bench.retry(EventFilter(direction=Direction.INBOUND)) == 1
     (message,) = await bench.sent()
     assert (message["topic"], message["key"]) == ("sync.inbound", "fake:obj_1")
     assert Envelope.from_json(message["envelope"]) == original
@@ -134,7 +141,7 @@ async def test_an_inbound_event_gets_its_stored_message_again(bench: Bench) -> N
 )
 async def test_other_events_are_left_alone(bench: Bench, status: SyncStatus) -> None:
     event_id = await bench.outbound(status)
-    assert await bench.replay.retry(EventFilter(ids=(event_id,))) == 0
+    assert await bench.retry(EventFilter(ids=(event_id,))) == 0
     assert await bench.sent() == []
     assert (await bench.events())[0].status == status
     assert bench.wakes == []
@@ -145,14 +152,14 @@ async def test_a_message_that_still_waits_is_made_due(bench: Bench) -> None:
     waiting = OutboxMessage(INBOUND, "fake:obj_1", "fake", envelope, delay=3600)
     other = OutboxMessage(INBOUND, "fake:obj_1", "fake", await bench.inbound(name="x"), delay=3600)
     await in_transaction(bench.engine, lambda c: outbox.insert(c, [waiting, other]))
-    assert await bench.replay.retry(EventFilter(ids=(envelope.id,))) == 1
+    assert await bench.retry(EventFilter(ids=(envelope.id,))) == 1
     due = await bench.rows("SELECT id, available_at <= now() AS due FROM outbox ORDER BY id")
     assert [row["due"] for row in due] == [True, False]
 
 
 async def test_a_second_request_has_no_effect(bench: Bench) -> None:
     await bench.outbound()
-    answers = await asyncio.gather(*(bench.replay.retry(EventFilter()) for _ in range(4)))
+    answers = await asyncio.gather(*(bench.retry(EventFilter()) for _ in range(4)))
     assert sorted(answers) == [0, 0, 0, 1]
     assert len(await bench.sent()) == 1
 
@@ -167,8 +174,8 @@ async def test_filters_choose(bench: Bench) -> None:
         EventFilter(reason="x"),
         EventFilter(ids=()),
     ):
-        assert await bench.replay.retry(nothing) == 0
-    assert await bench.replay.retry(EventFilter(source="fake", status=SyncStatus.DEAD)) == 2
+        assert await bench.retry(nothing) == 0
+    assert await bench.retry(EventFilter(source="fake", status=SyncStatus.DEAD)) == 2
 
 
 async def test_all_batches_are_retried_in_their_order(
@@ -176,7 +183,7 @@ async def test_all_batches_are_retried_in_their_order(
 ) -> None:
     monkeypatch.setattr(replay_module, "_BATCH", 2)
     ids = [(await bench.inbound()).id for _ in range(5)]
-    assert await bench.replay.retry(EventFilter()) == 5
+    assert await bench.retry(EventFilter()) == 5
     assert [m["envelope"]["id"] for m in await bench.sent()] == ids
 
 
@@ -194,8 +201,10 @@ async def test_a_kill_between_batches_loses_nothing(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await Replay(bench.engine, die_at_the_second).retry(EventFilter())
-    assert await bench.replay.retry(EventFilter()) == 1
+        await Replay(bench.engine, die_at_the_second, core_schemas()["event"]).retry(
+            EventFilter(), ME
+        )
+    assert await bench.retry(EventFilter()) == 1
     assert [m["envelope"]["id"] for m in await bench.sent()] == ids
     assert {event.status for event in await bench.events()} == {"pending"}
 
@@ -206,7 +215,7 @@ async def test_the_event_of_a_deleted_record_shows_no_document(bench: Bench) -> 
     assert event.entity_id
     await bench.customers.delete(event.entity_id, correlation_id="c")
     await bench.lose_messages()
-    assert await bench.replay.retry(EventFilter(ids=(event.id,))) == 1
+    assert await bench.retry(EventFilter(ids=(event.id,))) == 1
     (message,) = await bench.sent()
     assert message["envelope"]["data"]["document"] is None
     core_schemas()["event"].check(message["envelope"])
@@ -216,5 +225,73 @@ async def test_an_event_without_what_it_needs_stays_dead(bench: Bench) -> None:
     event = NewSyncEvent(new_id(), Direction.INBOUND, "fake", "customer.updated", "c")
     await in_transaction(bench.engine, lambda c: sync_events.insert(c, [event]))
     await bench.set_status(event.id, SyncStatus.DEAD)
-    assert await bench.replay.retry(EventFilter()) == 0
+    assert await bench.retry(EventFilter()) == 0
     assert (await bench.events())[0].status == "dead"
+
+
+async def test_a_discarded_event_is_ignored_and_says_who_did_that(bench: Bench) -> None:
+    dead, retrying = await bench.outbound(), await bench.outbound(SyncStatus.RETRYING)
+    assert await bench.discard(EventFilter()) == 1
+    states = {event.id: (event.status, event.reason) for event in await bench.events()}
+    assert states == {dead: ("ignored", "discarded"), retrying: ("retrying", None)}
+    history = await in_transaction(bench.engine, lambda c: event_log.history(c, dead))
+    assert [entry.status for entry in history] == ["pending", "dead", "ignored"]
+    assert history[-1].detail == {"reason": "discarded", "by": "me", "from": "here"}
+    assert await bench.discard(EventFilter()) == await bench.retry(EventFilter(ids=(dead,))) == 0
+    assert await bench.sent() == []
+
+
+@pytest.mark.parametrize("attribute", ["error_kind", "event_type"])
+async def test_filters_on_what_went_wrong(bench: Bench, attribute: str) -> None:
+    await bench.outbound()
+    value = getattr((await bench.events())[0], attribute)
+    assert await bench.replay.count(EventFilter(**{attribute: "other"})) == 0
+    assert await bench.replay.count(EventFilter(**{attribute: value})) == 1
+
+
+async def test_filters_by_age(bench: Bench) -> None:
+    old, new = await bench.outbound(), await bench.outbound()
+    async with bench.engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE sync_events SET updated_at = now() - interval '2 h' WHERE id = :id"),
+            {"id": old},
+        )
+    assert await bench.discard(EventFilter(older_than=3600.0)) == 1
+    assert await bench.retry(EventFilter(newer_than=3600.0)) == 1
+    assert {e.id: e.status for e in await bench.events()} == {old: "ignored", new: "pending"}
+
+
+async def bury(bench: Bench, value: bytes) -> str:
+    event = NewSyncEvent(
+        new_id(), Direction.INBOUND, "fake", UNREADABLE, "c", payload=as_text(value)
+    )
+    dead = Transition(event.id, SyncStatus.DEAD, reason=UNREADABLE)
+
+    async def work(connection: AsyncConnection) -> None:
+        await sync_events.insert(connection, [event])
+        await sync_events.move(connection, [dead])
+
+    await in_transaction(bench.engine, work)
+    return event.id
+
+
+@pytest.mark.parametrize("value", [b"not JSON", b"{}", b"[1]", b"\xff\x00"])
+async def test_what_cannot_be_read_stays_dead_and_holds_up_no_other(
+    bench: Bench, value: bytes
+) -> None:
+    buried = await bury(bench, value)
+    other = await bench.inbound()
+    assert await bench.retry(EventFilter()) == 1
+    assert [m["envelope"]["id"] for m in await bench.sent()] == [other.id]
+    assert {e.id: e.status for e in await bench.events()}[buried] == "dead"
+
+
+async def test_what_this_release_can_read_is_sent_on_once(bench: Bench) -> None:
+    envelope = await bench.inbound(SyncStatus.SUCCEEDED)
+    buried = await bury(bench, orjson.dumps(envelope.to_json()))
+    assert await bench.retry(EventFilter()) == 1
+    assert await bench.retry(EventFilter()) == 0
+    (message,) = await bench.sent()
+    assert Envelope.from_json(message["envelope"]) == envelope
+    history = await in_transaction(bench.engine, lambda c: event_log.history(c, buried))
+    assert (history[-1].status, history[-1].detail["message"]) == ("ignored", envelope.id)

@@ -9,6 +9,7 @@ from zenskar.api.auth import KeyRing, Throttle, auth_middleware
 from zenskar.api.connections import Connections
 from zenskar.api.correlation import correlation_middleware
 from zenskar.api.customers import Customers
+from zenskar.api.dead_letters import DeadLetters
 from zenskar.api.limits import deadline_middleware, same_origin_middleware
 from zenskar.api.metrics import MetricsPage, metrics_middleware
 from zenskar.api.openapi import Description
@@ -48,6 +49,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         Customers(services),
         Webhooks(services),
         SyncEvents(services),
+        DeadLetters(services),
         Connections(services),
         Probes(services),
         MetricsPage(services),

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import api_keys
 from zenskar.db.engine import in_transaction
+from zenskar.sync.replay import Operator
 
 ANONYMOUS = "anonymous"
 _CLIENT = web.RequestKey("client", str)
@@ -127,6 +128,13 @@ def auth_middleware(keys: KeyRing | None, public: Collection[Handler]) -> Middle
 def client(request: web.Request) -> str:
     """Return the id of the API key that the request came with."""
     return request[_CLIENT]
+
+
+def operator(request: web.Request) -> Operator:
+    """Return who asks, and from where, for the history."""
+    key = client(request)
+    name = key if key == ANONYMOUS else f"API key {key}"
+    return Operator(name, request.remote or "an unknown address")
 
 
 def _unauthorized(text: str) -> web.HTTPUnauthorized:

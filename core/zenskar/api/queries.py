@@ -1,5 +1,6 @@
 """Query parameters, read strictly: a mistyped filter must not become no filter."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -65,6 +66,22 @@ class Query:
             return choices(value)
         except ValueError:
             raise InvalidInput(f"{name}: must be one of {', '.join(choices)}") from None
+
+    def seconds(self, name: str) -> float | None:
+        """Return a span of time."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", value, re.ASCII):
+            raise InvalidInput(f"{name}: must be a number of seconds")
+        return float(value)
+
+    def flag(self, name: str) -> bool:
+        """Return a switch, off unless it is given."""
+        value = self.values.get(name, "false")
+        if value not in {"true", "false"}:
+            raise InvalidInput(f"{name}: must be true or false")
+        return value == "true"
 
     @property
     def limit(self) -> int:

@@ -1,6 +1,6 @@
 """`/sync-events`: what was synced, what failed, and once more."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -10,12 +10,13 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.api import bodies, cursors
+from zenskar.api.auth import operator
 from zenskar.api.queries import PAGE_PARAMETERS, Query
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
 from zenskar.api.services import ApiServices
 from zenskar.db import event_log
 from zenskar.db.engine import in_transaction
-from zenskar.db.event_log import EventFilter, LoggedEvent
+from zenskar.db.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.db.replay import RETRYABLE
 from zenskar.errors import Conflict, NotFound
 from zenskar.ids import is_id
@@ -43,31 +44,30 @@ class SyncEvents:
             self._engine, lambda c: event_log.page(c, wanted, most=limit + 1, before=before)
         )
         last_id = found[limit - 1].id if len(found) > limit else None
-        page = {"data": [_view(e) for e in found[:limit]], "next_cursor": cursors.encode(last_id)}
+        page = {
+            "data": [event_view(e) for e in found[:limit]],
+            "next_cursor": cursors.encode(last_id),
+        }
         return bodies.answer(page)
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one sync event with its history."""
-        event_id = _id(request)
+        event_id = event_id_of(request)
         with_payload = Query.of(request, ("include",)).text("include") == "payload"
 
         async def work(connection: AsyncConnection) -> dict[str, Any]:
-            view = _view(_found(await event_log.read(connection, event_id)))
+            view = event_view(_found(await event_log.read(connection, event_id)))
             if with_payload:
-                payload = await event_log.payload(connection, event_id)
-                view["payload"] = orjson.loads(payload) if payload else None
-            entries = await event_log.history(connection, event_id)
-            view["history"] = [
-                {"at": timestamp(e.at), "status": e.status, "detail": e.detail} for e in entries
-            ]
+                view["payload"] = _json(await event_log.payload(connection, event_id))
+            view["history"] = history_view(await event_log.history(connection, event_id))
             return view
 
         return bodies.answer(await in_transaction(self._engine, work))
 
     async def retry_one(self, request: web.Request) -> web.Response:
         """Retry one sync event."""
-        event_id = _id(request)
-        retried = await self._replay.retry(EventFilter(ids=(event_id,)))
+        event_id = event_id_of(request)
+        retried = await self._replay.retry(EventFilter(ids=(event_id,)), operator(request))
         if not retried:
             found = await in_transaction(self._engine, lambda c: event_log.read(c, event_id))
             raise Conflict(f"a sync event that is {_found(found).status} cannot be retried")
@@ -84,7 +84,7 @@ class SyncEvents:
             reason=body.get("reason"),
             ids=body.get("ids"),
         )
-        return bodies.answer({"retried": await self._replay.retry(wanted)}, 202)
+        return bodies.answer({"retried": await self._replay.retry(wanted, operator(request))}, 202)
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -92,7 +92,7 @@ class SyncEvents:
             Parameter("status", "Only with this status.", schema=_enum(SyncStatus)),
             Parameter("source", "Only of this source system."),
             Parameter("direction", "Only of this direction.", schema=_enum(Direction)),
-            Parameter("customer_id", "Only of this customer.", schema=_UUID),
+            Parameter("customer_id", "Only of this customer.", schema=UUID),
             Parameter("reason", "Only with this reason."),
         )
         include = Parameter(
@@ -156,7 +156,7 @@ class SyncEvents:
                 "type": "object",
                 "properties": {
                     **_properties(),
-                    "payload": {"type": ["object", "null"]},
+                    "payload": {"description": "The message; text if it is not JSON."},
                     "history": {"type": "array", "items": {"$ref": "#/$defs/HistoryEntry"}},
                 },
             },
@@ -188,7 +188,8 @@ def _filter(query: Query) -> EventFilter:
     )
 
 
-def _id(request: web.Request) -> str:
+def event_id_of(request: web.Request) -> str:
+    """Return the id in the address; `NotFound` if it cannot be one."""
     event_id = request.match_info["id"]
     if not is_id(event_id):
         raise NotFound("there is no sync event with this id")
@@ -201,11 +202,25 @@ def _found(event: LoggedEvent | None) -> LoggedEvent:
     return event
 
 
-def _view(event: LoggedEvent) -> dict[str, Any]:
+def _json(payload: str | None) -> Any:
+    """A message that could not be read is shown as it came."""
+    try:
+        return orjson.loads(payload) if payload else None
+    except orjson.JSONDecodeError:
+        return payload
+
+
+def event_view(event: LoggedEvent) -> dict[str, Any]:
+    """Return a sync event as the API shows it."""
     return {
         name: timestamp(value) if isinstance(value, datetime) else value
         for name, value in asdict(event).items()
     }
+
+
+def history_view(entries: Sequence[HistoryEntry]) -> list[dict[str, Any]]:
+    """Return a history as the API shows it."""
+    return [{"at": timestamp(e.at), "status": e.status, "detail": e.detail} for e in entries]
 
 
 def _properties() -> dict[str, JsonSchema]:
@@ -225,18 +240,19 @@ def _enum(choices: type[SyncStatus] | type[Direction]) -> JsonSchema:
     return {"type": "string", "enum": [choice.value for choice in choices]}
 
 
-_UUID = {"type": "string", "format": "uuid"}
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\u0000]*$"}
+UUID = {"type": "string", "format": "uuid"}
+TEXT = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\u0000]*$"}
+DIRECTION = _enum(Direction)
 _RETRY_FILTER: JsonSchema = {
     "description": "Which failed sync events; an empty object means all of them.",
     "type": "object",
     "properties": {
         "status": {"type": "string", "enum": [status.value for status in RETRYABLE]},
-        "source": _TEXT,
-        "direction": {"type": "string", "enum": [d.value for d in Direction]},
-        "customer_id": _UUID,
-        "reason": _TEXT,
-        "ids": {"type": "array", "minItems": 1, "maxItems": 1000, "items": _UUID},
+        "source": TEXT,
+        "direction": DIRECTION,
+        "customer_id": UUID,
+        "reason": TEXT,
+        "ids": {"type": "array", "minItems": 1, "maxItems": 1000, "items": UUID},
     },
     "additionalProperties": False,
 }

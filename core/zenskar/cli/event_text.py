@@ -38,6 +38,19 @@ def event_text(event: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def message_text(payload: Any) -> str:
+    """Return the message of an event, indented."""
+    if payload is None:
+        return "\nMessage\n  not kept; a retry shows the record as it is then"
+    text = payload if isinstance(payload, str) else _pretty(payload)
+    shown = "\n".join(f"  {line}" for line in text.splitlines())
+    return f"\nMessage\n{shown}"
+
+
+def _pretty(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
 def _status(event: Mapping[str, Any]) -> str:
     reason = event.get("reason")
     return f"{event['status']} ({reason})" if reason else str(event["status"])

@@ -1,16 +1,13 @@
 """`zenskar events`."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zenskar.cli import session
+from zenskar.cli import replaying, session
 from zenskar.cli.output import Output, OutputOption, show_json, show_table
 from zenskar.errors import Conflict, InvalidInput, NotFound
-from zenskar.ids import is_id
 from zenskar.model.sync_event import Direction, SyncStatus
 
 if TYPE_CHECKING:
@@ -18,7 +15,6 @@ if TYPE_CHECKING:
 
     from zenskar.db.event_log import EventFilter
 
-T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="What was synced, what failed, and once more.")
 
 Status = Annotated[SyncStatus | None, typer.Option(help="Only with this status.")]
@@ -54,7 +50,7 @@ def show_many(  # noqa: PLR0913, PLR0917 - one for each option
     from zenskar.db.engine import in_transaction
 
     wanted = _filter(status, source, direction, customer)
-    older = _id(before) if before else None
+    older = session.identifier(before) if before else None
 
     async def work(engine: "AsyncEngine") -> list[dict[str, Any]]:
         found = await in_transaction(
@@ -62,7 +58,7 @@ def show_many(  # noqa: PLR0913, PLR0917 - one for each option
         )
         return [asdict(event) for event in found]
 
-    rows = _run(work)
+    rows = session.run(work)
     if output is Output.JSON:
         show_json({"data": rows})
     elif rows:
@@ -82,13 +78,15 @@ def show_one(
     from zenskar.db.engine import in_transaction
 
     async def work(engine: "AsyncEngine") -> dict[str, Any]:
-        event = await in_transaction(engine, lambda c: event_log.read(c, _id(event_id)))
+        event = await in_transaction(
+            engine, lambda c: event_log.read(c, session.identifier(event_id))
+        )
         if event is None:
             raise NotFound(f"there is no sync event {event_id}")
         history = await in_transaction(engine, lambda c: event_log.history(c, event.id))
         return {**asdict(event), "history": [asdict(entry) for entry in history]}
 
-    found = _run(work)
+    found = session.run(work)
     if output is Output.JSON:
         show_json(found)
     else:
@@ -109,24 +107,15 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     given = (event_ids, status, source, direction, customer)
     if every == any(given):
         raise InvalidInput("name the sync events to retry, or filter them, or give --all")
-    ids = tuple(map(_id, event_ids)) if event_ids else None
-    count = _run(lambda engine: _retry(engine, _filter(status, source, direction, customer, ids)))
+    ids = tuple(map(session.identifier, event_ids)) if event_ids else None
+    wanted = _filter(status, source, direction, customer, ids)
+    count = replaying.run(lambda replay: replay.retry(wanted, replaying.operator()))
     if count == 0 and ids:
         raise Conflict("only sync events that are retrying or dead can be retried")
     if output is Output.JSON:
         show_json({"retried": count})
     else:
         typer.echo(f"{count} sync events are to be worked on again.")
-
-
-async def _retry(engine: "AsyncEngine", wanted: "EventFilter") -> int:
-    from zenskar.db.engine import in_transaction
-    from zenskar.sync.replay import Replay
-
-    topics: set[str] = set()
-    count = await Replay(engine, topics.add).retry(wanted)
-    await in_transaction(engine, lambda c: session.notify(c, *topics))
-    return count
 
 
 def _filter(
@@ -138,22 +127,5 @@ def _filter(
 ) -> "EventFilter":
     from zenskar.db.event_log import EventFilter
 
-    owner = _id(customer) if customer else None
+    owner = session.identifier(customer) if customer else None
     return EventFilter(status, source, direction, customer_id=owner, ids=ids)
-
-
-def _id(text: str) -> str:
-    if not is_id(text):
-        raise InvalidInput(f"{text!r} is not an id")
-    return text.lower()
-
-
-def _run(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
-    settings, _ = session.read_settings()
-    session.configure_logs(settings, serving=False)
-
-    async def run() -> T:
-        async with session.open_current(settings) as engine:
-            return await work(engine)
-
-    return asyncio.run(run())

@@ -42,8 +42,8 @@ def title(step: Step) -> str:
         Happening.CALL: _call,
         Happening.ANSWER: _answer,
         Happening.SETBACK: _setback,
-        Happening.RETRY: lambda s: f"{s.source_system}: another try was asked for",
-        Happening.DONE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}",
+        Happening.RETRY: lambda s: f"{s.source_system}: another try was asked for{_by(s)}",
+        Happening.DONE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}{_by(s)}",
         Happening.NOTE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}",
         Happening.PAUSED: _paused,
     }[step.kind](step)
@@ -155,6 +155,10 @@ def _paused(step: Step) -> str:
 
 def _because(reason: str | None) -> str:
     return f", {reason}" if reason else ""
+
+
+def _by(step: Step) -> str:
+    return f", by {step.by} from {step.place}" if step.by else ""
 
 
 def _version(step: Step) -> str:

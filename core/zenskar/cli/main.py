@@ -10,6 +10,7 @@ import typer
 from zenskar.cli import (
     connections,
     dev,
+    dlq,
     doctor,
     events,
     explain,
@@ -54,6 +55,7 @@ app.command("doctor")(doctor.doctor)
 app.command("reconcile")(reconcile.reconcile)
 app.command("backfill")(reconcile.backfill)
 app.add_typer(events.app, name="events")
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(explain.app, name="explain")
 app.add_typer(connections.app, name="connections")
 app.add_typer(plugins.app, name="plugins")

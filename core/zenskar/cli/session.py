@@ -1,15 +1,19 @@
 """What every command begins with: settings, logs, and a database that fits."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from zenskar.errors import ConfigurationError
+from zenskar.errors import ConfigurationError, InvalidInput
+from zenskar.ids import is_id
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from zenskar.settings import Settings
+
+T = TypeVar("T")
 
 
 def read_settings(
@@ -38,6 +42,25 @@ def configure_logs(settings: "Settings", *, serving: bool) -> None:
     logs.configure(
         "warning" if quiet else settings.log_level, "console" if plain else settings.log_format
     )
+
+
+def run(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
+    """Do something with the database and return what comes of it."""
+    settings, _ = read_settings()
+    configure_logs(settings, serving=False)
+
+    async def with_engine() -> T:
+        async with open_current(settings) as engine:
+            return await work(engine)
+
+    return asyncio.run(with_engine())
+
+
+def identifier(text: str) -> str:
+    """Return an id as it is stored; `InvalidInput` if it cannot be one."""
+    if not is_id(text):
+        raise InvalidInput(f"{text!r} is not an id")
+    return text.lower()
 
 
 @asynccontextmanager

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Row, select, text
+from sqlalchemy import ColumnElement, Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.tables import sync_event_history, sync_events
@@ -15,7 +15,7 @@ from zenskar.model.sync_event import Direction, SyncStatus
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which sync events are meant; None means any."""
+    """Which sync events are meant; None means any. Ages are since the last change, in seconds."""
 
     status: SyncStatus | None = None
     source: str | None = None
@@ -23,6 +23,10 @@ class EventFilter:
     customer_id: str | None = None
     reason: str | None = None
     ids: Sequence[str] | None = None
+    error_kind: str | None = None
+    event_type: str | None = None
+    older_than: float | None = None
+    newer_than: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ async def read(connection: AsyncConnection, event_id: str) -> LoggedEvent | None
 
 
 async def payload(connection: AsyncConnection, event_id: str) -> str | None:
-    """Return the stored message of an inbound event, as JSON text."""
+    """Return the stored message of a sync event as text, None when none is kept."""
     statement = select(sync_events.c.payload).where(sync_events.c.id == event_id)
     found: str | None = await connection.scalar(statement)
     return found
@@ -133,13 +137,23 @@ def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
         (columns.direction, wanted.direction),
         (columns.entity_id, wanted.customer_id),
         (columns.reason, wanted.reason),
+        (columns.error_kind, wanted.error_kind),
+        (columns.event_type, wanted.event_type),
     )
     found = [column == str(value) for column, value in pairs if value is not None]
     if wanted.customer_id is not None:
         found.append(columns.entity_type == "customer")
     if wanted.ids is not None:
         found.append(columns.id.in_(wanted.ids))
+    if wanted.older_than is not None:
+        found.append(columns.updated_at < _ago(wanted.older_than))
+    if wanted.newer_than is not None:
+        found.append(columns.updated_at >= _ago(wanted.newer_than))
     return found
+
+
+def _ago(seconds: float) -> ColumnElement[datetime]:
+    return func.now() - timedelta(seconds=seconds)
 
 
 def _event(row: Row[Any]) -> LoggedEvent:

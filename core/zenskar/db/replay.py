@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Row, select, text
+from sqlalchemy import ColumnElement, Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.event_log import EventFilter, conditions
@@ -26,6 +26,7 @@ class FailedEvent:
     event_type: str
     correlation_id: str
     causation_id: str | None
+    reason: str | None
     payload: str | None
 
 
@@ -58,13 +59,17 @@ async def lock_failed(
     connection: AsyncConnection, wanted: EventFilter, *, most: int, after: str | None
 ) -> list[FailedEvent]:
     """Return failed events, oldest first, locked until the transaction ends."""
-    statement = select(*_COLUMNS).where(
-        *conditions(wanted), sync_events.c.status.in_([status.value for status in RETRYABLE])
-    )
+    statement = select(*_COLUMNS).where(*_failed(wanted))
     if after is not None:
         statement = statement.where(sync_events.c.id > after)
     statement = statement.order_by(sync_events.c.id).limit(most).with_for_update()
     return [_event(row) for row in await connection.execute(statement)]
+
+
+async def count_failed(connection: AsyncConnection, wanted: EventFilter) -> int:
+    """Return how many failed events a filter means."""
+    statement = select(func.count()).select_from(sync_events).where(*_failed(wanted))
+    return (await connection.execute(statement)).scalar_one()
 
 
 async def make_due(connection: AsyncConnection, names: Sequence[MessageName]) -> set[str]:
@@ -82,6 +87,11 @@ async def make_due(connection: AsyncConnection, names: Sequence[MessageName]) ->
 async def reset_attempts(connection: AsyncConnection, event_ids: Sequence[str]) -> None:
     """Give events all their attempts again."""
     await connection.execute(_RESET, {"ids": list(event_ids)})
+
+
+def _failed(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    failed = sync_events.c.status.in_([status.value for status in RETRYABLE])
+    return [*conditions(wanted), failed]
 
 
 def _event(row: Row[tuple[object, ...]]) -> FailedEvent:

@@ -217,6 +217,8 @@ class Story:
             "causation_id": event.causation_id,
             "status": entry.status,
             "reason": detail.get("reason"),
+            "by": detail.get("by"),
+            "place": detail.get("from"),
             "error_kind": detail.get("error_kind"),
             "error_message": detail.get("error_message"),
             "retry_in_seconds": detail.get("retry_in_seconds"),

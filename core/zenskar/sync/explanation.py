@@ -67,7 +67,7 @@ class Step:
     `version` is the record's after a change. `changes` were made to the record, `writes` were to
     be made to the external object, `seen` is what was found different from the base, `shown` all
     that an external event showed, `occurred` when that was on the external clock. `push_state`
-    is what has become of a push by now.
+    is what has become of a push by now. `by` is who asked for a retry or a discard, from `place`.
     """
 
     kind: Happening
@@ -85,6 +85,8 @@ class Step:
     occurred: tuple[datetime, datetime] | None = None
     status: str | None = None
     reason: str | None = None
+    by: str | None = None
+    place: str | None = None
     call: str | None = None
     idempotency_key: str | None = None
     push_state: str | None = None

@@ -1,6 +1,10 @@
-"""Retry sync events on request: write their messages again, whatever became of the first ones."""
+"""Retry or discard failed sync events on request.
 
-from collections.abc import Callable, Mapping, Sequence
+A retry writes the message again, whatever became of the first one; it says who asked for it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import orjson
@@ -16,48 +20,136 @@ from zenskar.db.sync_events import Transition
 from zenskar.model.envelope import INBOUND, OUTBOUND, SCHEMA_VERSION, Envelope
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.schema_catalog import Schema
+from zenskar.sync.reading import UNREADABLE, UnreadableMessage, read_envelope
 
 REQUESTED = "retry_requested"
+DISCARDED = "discarded"
+REPUBLISHED = "republished"
 _BATCH = 500
 
 
-class Replay:
-    """Puts failed events back as pending, oldest first, a batch in one transaction."""
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who asks, and from where."""
 
-    def __init__(self, engine: AsyncEngine, wake: Callable[[str], None]) -> None:
+    name: str
+    place: str
+
+    @property
+    def detail(self) -> dict[str, str]:
+        """This as it goes into the history."""
+        return {"by": self.name, "from": self.place}
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """How many events were put back or ended, and the topics to wake."""
+
+    count: int
+    topics: frozenset[str] = frozenset()
+
+
+Work = Callable[[AsyncConnection, Sequence[FailedEvent]], Awaitable[_Done]]
+
+
+class Replay:
+    """Puts failed events back as pending or ends them, oldest first, a batch in one transaction.
+
+    A kill between two batches loses nothing: the events that are left are still dead.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, wake: Callable[[str], None], event_schema: Schema
+    ) -> None:
         self._engine = engine
         self._wake = wake
+        self._event_schema = event_schema
 
-    async def retry(self, wanted: EventFilter) -> int:
+    async def retry(self, wanted: EventFilter, operator: Operator) -> int:
         """Retry the events that the filter means and that are retrying or dead; return how many.
 
-        A kill between two batches loses nothing: the events that are left are still dead.
+        An event without what it needs to be worked on stays as it is.
         """
+
+        async def put_back(connection: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
+            unread = [event for event in events if event.reason == UNREADABLE]
+            sent = await self._republish(connection, unread, operator)
+            rest = [event for event in events if event.reason != UNREADABLE]
+            sent += await _put_back(connection, rest, operator)
+            return _Done(len(sent), frozenset(message.topic for message in sent))
+
+        return await self._in_batches(wanted, put_back)
+
+    async def discard(self, wanted: EventFilter, operator: Operator) -> int:
+        """End the dead events that the filter means as ignored; return how many."""
+
+        async def end(connection: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
+            await sync_events.move(
+                connection, [_ended(event.id, DISCARDED, operator.detail) for event in events]
+            )
+            return _Done(len(events))
+
+        return await self._in_batches(replace(wanted, status=SyncStatus.DEAD), end)
+
+    async def count(self, wanted: EventFilter) -> int:
+        """Return how many failed events a filter means."""
+        return await in_transaction(self._engine, lambda c: replay.count_failed(c, wanted))
+
+    async def _in_batches(self, wanted: EventFilter, work: Work) -> int:
         total, after = 0, None
         while True:
-            events, retried = await self._batch(wanted, after)
-            total += retried
+            events, done = await self._batch(wanted, after, work)
+            for topic in done.topics:
+                self._wake(topic)
+            total += done.count
             if len(events) < _BATCH:
                 return total
             after = events[-1].id
 
     async def _batch(
-        self, wanted: EventFilter, after: str | None
-    ) -> tuple[Sequence[FailedEvent], int]:
-        async def work(
-            connection: AsyncConnection,
-        ) -> tuple[list[FailedEvent], list[OutboxMessage]]:
+        self, wanted: EventFilter, after: str | None, work: Work
+    ) -> tuple[Sequence[FailedEvent], _Done]:
+        async def transact(connection: AsyncConnection) -> tuple[list[FailedEvent], _Done]:
             found = await replay.lock_failed(connection, wanted, most=_BATCH, after=after)
-            return found, await _put_back(connection, found)
+            return found, await work(connection, found)
 
-        events, messages = await in_transaction(self._engine, work)
-        for topic in {message.topic for message in messages}:
-            self._wake(topic)
-        return events, len(messages)
+        return await in_transaction(self._engine, transact)
+
+    async def _republish(
+        self, connection: AsyncConnection, events: Sequence[FailedEvent], operator: Operator
+    ) -> list[OutboxMessage]:
+        """Send on what an older release could not read, if this one can.
+
+        The message has a sync event of its own, so the one that stood for it ends.
+        """
+        found = [(event, message) for event in events if (message := self._reread(event))]
+        await outbox.insert(connection, [message for _, message in found])
+        await sync_events.move(
+            connection,
+            [
+                _ended(e.id, REPUBLISHED, {**operator.detail, "message": m.envelope.id})
+                for e, m in found
+            ],
+        )
+        return [message for _, message in found]
+
+    def _reread(self, event: FailedEvent) -> OutboxMessage | None:
+        try:
+            envelope = read_envelope((event.payload or "").encode(), self._event_schema)
+        except UnreadableMessage:
+            return None
+        topic = OUTBOUND if event.direction is Direction.OUTBOUND else INBOUND
+        source = envelope.data["source_system"]
+        return OutboxMessage(topic, envelope.subject, source, envelope)
+
+
+def _ended(event_id: str, reason: str, detail: Mapping[str, str]) -> Transition:
+    return Transition(event_id, SyncStatus.IGNORED, reason, detail=detail)
 
 
 async def _put_back(
-    connection: AsyncConnection, events: Sequence[FailedEvent]
+    connection: AsyncConnection, events: Sequence[FailedEvent], operator: Operator
 ) -> list[OutboxMessage]:
     """Write messages again unless they still wait in the outbox; return all of them."""
     messages = await _messages(connection, events)
@@ -65,7 +157,8 @@ async def _put_back(
         return []
     ids = [message.envelope.id for message in messages]
     await sync_events.move(
-        connection, [Transition(event_id, SyncStatus.PENDING, REQUESTED) for event_id in ids]
+        connection,
+        [Transition(i, SyncStatus.PENDING, REQUESTED, detail=operator.detail) for i in ids],
     )
     await replay.reset_attempts(connection, ids)
     names = [MessageName(m.topic, m.key, m.envelope.id) for m in messages]

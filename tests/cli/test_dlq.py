@@ -1,0 +1,108 @@
+"""`zenskar dlq`."""
+
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli, with_flow
+from tests.support.fake import FakeError
+from tests.support.flow import Flow
+from zenskar import FailureKind
+
+UNKNOWN_ID = "01990000-0000-7000-8000-000000000000"
+
+
+def refuse(_push: object) -> None:
+    raise FakeError(FailureKind.REJECTED)
+
+
+@pytest.fixture
+def dead(database: str) -> str:
+    """Make two dead letters."""
+
+    async def work(flow: Flow) -> Any:
+        flow.systems["fake"].before = refuse
+        for _ in range(2):
+            await flow.create()
+        await flow.settle()
+
+    with_flow(database, work)
+    return database
+
+
+def letters(cli: Cli, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = cli.json("dlq", "list", *arguments)["data"]
+    return found
+
+
+def test_dead_letters_are_listed_newest_first_and_filtered(cli: Cli, dead: str) -> None:
+    newest, oldest = letters(cli)
+    assert newest["id"] > oldest["id"]
+    assert letters(cli, "--limit", "1") == [newest]
+    assert letters(cli, "--before", newest["id"]) == [oldest]
+    assert letters(cli, "--filter", f"customer_id={oldest['entity_id']}") == [oldest]
+    both = ("--filter", "source=fake", "--filter", "direction=outbound")
+    assert len(letters(cli, *both, "--filter", "error_kind=rejected")) == 2
+    assert len(letters(cli, "--filter", "newer_than=1h", "--filter", "older_than=0s")) == 2
+    for nothing in ("older_than=1h", "error_kind=bug", "event_type=x", "source=x", "reason=x"):
+        assert letters(cli, "--filter", nothing) == []
+    assert newest["id"] in cli("dlq", "list")
+    assert "no such dead letter" in cli("dlq", "list", "--filter", "source=x")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["kind=x", "source", "source=", "older_than=soon", "direction=up", "customer_id=x"],
+)
+def test_a_wrong_filter_fails_and_says_what_there_is(cli: Cli, dead: str, wrong: str) -> None:
+    assert "error: " in cli("dlq", "list", "--filter", wrong, code=1)
+    assert "error: " in cli("dlq", "discard", "--filter", wrong, code=1)
+    assert "twice" in cli("dlq", "list", "--filter", "source=a", "--filter", "source=b", code=1)
+    assert len(letters(cli)) == 2
+
+
+def test_one_is_shown_without_personal_data_unless_it_is_revealed(cli: Cli, dead: str) -> None:
+    event_id = letters(cli)[0]["id"]
+    text = cli("dlq", "show", event_id)
+    assert "rejected" in text
+    assert '/email -> "(hidden)"' in text
+    assert "ada@example.com" not in text + str(cli.json("dlq", "show", event_id))
+    assert "ada@example.com" in cli("dlq", "show", event_id, "--reveal")
+    assert "error: there is no dead letter" in cli("dlq", "show", UNKNOWN_ID, code=1)
+
+
+def test_retry(cli: Cli, dead: str) -> None:
+    event_id = letters(cli)[0]["id"]
+    assert cli.json("dlq", "retry", "--all", "--dry-run") == {"matched": 2, "retried": 0}
+    assert "2 dead letters would be retried" in cli("dlq", "retry", "--all", "--dry-run")
+    assert len(letters(cli)) == 2
+    assert cli.json("dlq", "retry", event_id) == {"matched": 1, "retried": 1}
+    assert "none of these" in cli("dlq", "retry", event_id, code=1)
+    assert "1 dead letters retried" in cli("dlq", "retry", "--filter", "source=fake")
+    assert letters(cli) == []
+    shown = cli("dlq", "show", event_id)
+    assert "the command line on" in shown
+
+    async def work(flow: Flow) -> Any:
+        await flow.settle()
+        return len(flow.systems["fake"].objects)
+
+    assert with_flow(dead, work) == 2
+    assert {e["status"] for e in cli.json("events", "list")["data"]} == {"succeeded"}
+
+
+def test_discard(cli: Cli, dead: str) -> None:
+    event_id = letters(cli)[0]["id"]
+    assert cli.json("dlq", "discard", event_id, "--dry-run") == {"matched": 1, "discarded": 0}
+    assert cli.json("dlq", "discard", event_id) == {"matched": 1, "discarded": 1}
+    assert cli.json("dlq", "discard", "--all") == {"matched": 1, "discarded": 1}
+    assert letters(cli) == []
+    assert {e["reason"] for e in cli.json("events", "list")["data"]} == {"discarded"}
+    assert "ignored (discarded)" in cli("dlq", "show", event_id)
+
+
+def test_everything_is_never_meant_by_accident(cli: Cli, dead: str) -> None:
+    for command in ("retry", "discard"):
+        assert "--all" in cli("dlq", command, code=1)
+        assert "--all" in cli("dlq", command, "--all", "--filter", "source=fake", code=1)
+        assert "--all" in cli("dlq", command, UNKNOWN_ID, "--all", code=1)
