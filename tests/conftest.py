@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 sys.path.insert(0, str(Path(__file__).parent.parent))  # so that `tests.support` can be imported
 
 from tests.support import postgres
+from tests.support.databases import Databases
 from zenskar.db.engine import create_engine
 
 
@@ -46,16 +47,24 @@ def postgres_server() -> str:
     return postgres.server_url()
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_server: str) -> Iterator[Databases]:
+    """Yield the databases of this process."""
+    databases = Databases(postgres_server)
+    yield databases
+    databases.drop_all()
+
+
 @pytest.fixture
-def database_url(postgres_server: str) -> Iterator[str]:
-    """Yield the URL of a fresh, migrated database."""
-    with postgres.new_database(postgres_server) as url:
+def database_url(databases: Databases) -> Iterator[str]:
+    """Yield the URL of a migrated database without rows."""
+    with databases.one() as url:
         yield url
 
 
 @pytest_asyncio.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """Yield an engine on a fresh, migrated database."""
+    """Yield an engine on a migrated database without rows."""
     engine = create_engine(database_url, pool_size=5)
     yield engine
     await engine.dispose()

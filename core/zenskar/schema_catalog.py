@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema_rs
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import ValidationError
 
 from zenskar import resources
 from zenskar.errors import ConfigurationError, SchemaViolation, Violation
@@ -43,9 +43,8 @@ class Schema:
         self.name = name
         self.document = document
         try:
-            Draft202012Validator.check_schema(document)
             self._fast = jsonschema_rs.Draft202012Validator(document, validate_formats=True)
-        except (SchemaError, ValueError) as error:
+        except ValueError as error:
             raise ConfigurationError(f"schema {name} is not a JSON Schema: {error}") from error
         self._slow = Draft202012Validator(
             document, format_checker=Draft202012Validator.FORMAT_CHECKER

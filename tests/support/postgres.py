@@ -9,9 +9,9 @@ import shutil
 import tempfile
 import uuid
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ def finish_session() -> None:
     """Stop the server if a test has started it, and remove its folder."""
     folder = Path(os.environ[CLUSTER])
     if server := os.environ.get(SERVER):
-        apart(lambda: _execute(server, f"DROP DATABASE IF EXISTS {_template()} WITH (FORCE)"))
+        apart(lambda: drop(server, _template()))
     if (folder / "postgres" / "postmaster.pid").exists():
         _embedded(folder).stop()
     shutil.rmtree(folder, ignore_errors=True)
@@ -51,15 +51,14 @@ def server_url() -> str:
     return url
 
 
-@contextmanager
-def new_database(server: str) -> Iterator[str]:
-    """Yield the URL of a fresh, migrated database and drop it afterwards."""
-    name = f"test_{uuid.uuid4().hex}"
-    apart(lambda: _execute(server, f"CREATE DATABASE {name} TEMPLATE {_template()}"))
-    try:
-        yield database_of(server, name)
-    finally:
-        apart(lambda: _execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+async def create(server: str, name: str) -> None:
+    """Make a migrated database."""
+    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {_template()} STRATEGY file_copy")
+
+
+async def drop(server: str, name: str) -> None:
+    """Drop a database, whoever uses it."""
+    await _execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def database_of(server: str, name: str) -> str:
@@ -182,10 +181,10 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def fresh_database(server: str) -> AsyncIterator[str]:
-    """As `new_database`, for code that runs in a loop of its own."""
+    """Yield the URL of a migrated database, and drop it afterwards."""
     name = f"test_{uuid.uuid4().hex}"
-    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {_template()}")
+    await create(server, name)
     try:
         yield database_of(server, name)
     finally:
-        await _execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await drop(server, name)

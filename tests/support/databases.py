@@ -1,0 +1,87 @@
+"""The databases of one test process: each test gets one that is as good as new.
+
+To make a database costs a hundred times as much as to empty one.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from tests.support import postgres
+from zenskar.db.tables import metadata
+
+# An UPDATE of a catalog's row gives it another xmin: so any change of the schema is seen.
+_SHAPE = """
+SELECT array_agg(format('%s %s', oid, xmin) ORDER BY oid)
+    || (SELECT array_agg(format('%s %s', version_num, xmin)) FROM alembic_version)
+FROM pg_class WHERE relnamespace = 'public'::regnamespace
+"""
+_OTHERS_AWAY = """
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+_NUMBERS_ANEW = """
+SELECT setval(oid::regclass, 1, false) FROM pg_class
+WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace
+"""
+
+
+class Databases:
+    """Makes databases on a server, and empties those that a test has left."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._free: dict[str, list[str] | None] = {}
+
+    @contextmanager
+    def one(self) -> Iterator[str]:
+        """Yield the URL of a migrated database without rows."""
+        name, shape = postgres.apart(self._take)
+        try:
+            yield postgres.database_of(self._server, name)
+        finally:
+            self._free[name] = shape
+
+    def drop_all(self) -> None:
+        """Leave the server as it was."""
+        for name in self._free:
+            postgres.apart(lambda name=name: postgres.drop(self._server, name))
+
+    async def _take(self) -> tuple[str, list[str] | None]:
+        # Emptied only now: whatever the last test left running has been stopped meanwhile.
+        while self._free:
+            name, shape = self._free.popitem()
+            if await self._empty(name, shape):
+                return name, shape
+            await postgres.drop(self._server, name)
+        return await self._make()
+
+    async def _make(self) -> tuple[str, list[str] | None]:
+        name = f"test_{uuid.uuid4().hex}"
+        await postgres.create(self._server, name)
+        connection = await asyncpg.connect(postgres.database_of(self._server, name))
+        try:
+            return name, await _shape(connection)
+        finally:
+            await connection.close()
+
+    async def _empty(self, name: str, shape: list[str] | None) -> bool:
+        connection = await asyncpg.connect(postgres.database_of(self._server, name))
+        try:
+            await connection.execute(_OTHERS_AWAY)
+            if await _shape(connection) != shape:
+                return False
+            for table in reversed(metadata.sorted_tables):
+                await connection.execute(f"DELETE FROM {table.name}")
+            await connection.execute(_NUMBERS_ANEW)
+            return True
+        finally:
+            await connection.close()
+
+
+async def _shape(connection: asyncpg.Connection) -> list[str] | None:
+    if not await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):
+        return None
+    return await connection.fetchval(_SHAPE)
