@@ -138,6 +138,7 @@ class Runtime:
             health=SystemHealth(self.engine, self.bus),
             wake=self.bus.wake,
             depth=self.bus.depth,
+            lag=self.bus.lag,
         )
 
 

@@ -76,3 +76,12 @@ def test_a_connection_that_is_configured_in_part_fails(
     check = parts(cli.json("doctor", code=1))["plugin stripe"]
     assert check["verdict"] == "failed"
     assert check["mend"] == "set STRIPE_WEBHOOK_SECRET"
+
+
+def test_kafka_that_is_away_is_named(
+    cli: Cli, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZENSKAR_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    finding = parts(cli.json("doctor", code=1))["kafka"]
+    assert finding["verdict"] == "failed"
+    assert "ZENSKAR_KAFKA_BOOTSTRAP_SERVERS" in finding["mend"]

@@ -277,3 +277,32 @@ async def test_partitions_that_are_added_are_consumed(
 
 def test_the_names_of_the_bus_are_those_of_the_contract() -> None:
     assert TOPICS == ("sync.outbound", "sync.inbound", "sync.dlq")
+
+
+async def test_slow_work_costs_no_membership(
+    options: KafkaOptions, engine: AsyncEngine, database_url: str
+) -> None:
+    """A lane is busy for several times the interval in which a consumer has to poll."""
+    quick = replace(options, poll_interval_ms=500)
+    async with open_bus(quick, engine, database_url) as bus:
+        await bus.publish([message(n, "a") for n in range(1200)])
+        async with asyncio.timeout(DEADLINE):
+            while not (taken := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
+                pass
+        for _ in range(8):
+            assert await bus.receive(OUTBOUND, 1, exclusive_keys=True) == []
+        await bus.done(taken)
+        assert number_of((await receive(bus, 1))[0]) == 1
+
+        async def first_two() -> bool:
+            return await committed(options) == 2
+
+        await until(first_two, DEADLINE)
+
+
+async def test_what_is_left_to_do_is_known(bus: KafkaBus) -> None:
+    await bus.publish([message(n, f"customer:{n}") for n in range(30)])
+    await receive(bus, 10)
+    assert 0 < bus.lag()[OUTBOUND] <= 20
+    await receive(bus, 20)
+    assert bus.lag() == {OUTBOUND: 0}

@@ -1,7 +1,7 @@
 """The whole runtime on real Kafka: both ways, poison, dead letters, and a broker that goes away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.kafka.cluster import GIVEN, Cluster, open_cluster
-from tests.kafka.topics import delete_topics
+from tests.kafka.topics import admin, delete_topics
 from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow
 from tests.support.wait import until
 from zenskar import Push
+from zenskar.db import outbox
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.ids import new_id
 from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
@@ -181,3 +182,28 @@ async def test_kafka_that_is_away_at_the_start_is_waited_for(
 
         await until(mapped, 60)
         assert (await flow.mapping(record_id))["state"] == "active"
+
+
+async def test_a_dead_letter_that_cannot_be_written_keeps_its_source(
+    kafka: str, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, write = asyncio.Event(), outbox.insert_rows
+
+    async def fail(_connection: Any, rows: Sequence[outbox.OutboxRow]) -> None:
+        if any(row.topic == DEAD_LETTER for row in rows):
+            tried.set()
+            raise OSError("the database is away")
+
+    monkeypatch.setattr(outbox, "insert_rows", fail)
+    await put(kafka, INBOUND, "fake:cus_1", b"no json")
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await tried.wait()
+    group = f"{flow.runtime.settings.kafka_group}.{INBOUND}"
+    async with admin(kafka) as client:
+        known = await client.list_consumer_group_offsets(group)
+    assert sum(max(0, each.offset) for each in known.values()) == 0
+    assert await flow.scalar("SELECT count(*) FROM sync_events") == 0
+    monkeypatch.setattr(outbox, "insert_rows", write)
+    await dead(flow, 1)
+    (letter,) = await read(kafka, DEAD_LETTER, 1)
+    assert letter.value == b"no json"

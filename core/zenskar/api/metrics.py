@@ -22,16 +22,20 @@ class MetricsPage:
     """Serves the registry to Prometheus."""
 
     def __init__(self, services: ApiServices) -> None:
-        self._gauge = services.metrics.outbox_depth
+        self._waiting = services.metrics.outbox_depth
+        self._lagging = services.metrics.consumer_lag
         self._depth = services.depth
+        self._lag = services.lag
         self._page = make_aiohttp_handler(services.metrics.registry)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Serve the registry, with what waits at this moment."""
-        self._gauge.clear()
+        self._waiting.clear()
         with suppress(Unavailable):
             for topic, waiting in (await self._depth()).items():
-                self._gauge.labels(topic).set(waiting)
+                self._waiting.labels(topic).set(waiting)
+        for topic, left in self._lag().items():
+            self._lagging.labels(topic).set(left)
         return await self._page(request)
 
     def routes(self) -> tuple[Route, ...]:

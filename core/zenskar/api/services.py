@@ -30,7 +30,7 @@ class HealthChecks(Protocol):
 class ApiServices:
     """Everything the handlers use; `schemas` are those of the core, by name.
 
-    `depth` tells how many messages wait, by topic.
+    `depth` tells how many messages wait in the outbox, `lag` how many on Kafka, by topic.
     """
 
     settings: Settings
@@ -44,3 +44,4 @@ class ApiServices:
     health: HealthChecks
     wake: Callable[[str], None]
     depth: Callable[[], Awaitable[Mapping[str, int]]]
+    lag: Callable[[], Mapping[str, int]]

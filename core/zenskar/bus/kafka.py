@@ -143,6 +143,10 @@ class KafkaBus:
         """Return how many messages wait in the outbox, by topic."""
         return await self.outbox.depth()
 
+    def lag(self) -> dict[str, int]:
+        """Return what is left to do in the partitions of this process, by topic."""
+        return {topic: consumer.lag() for topic, consumer in self._consumers.items()}
+
     async def _send(self, records: Sequence[KafkaRecord]) -> None:
         await self._ensure_topics()
         await self._producer.send(records)

@@ -100,6 +100,16 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             self._idle.set()
         self._news.set()
 
+    def lag(self) -> int:
+        """Return how many records of the assigned partitions are not done."""
+        if self._consumer is None:
+            return 0
+        ends = {partition: self._consumer.highwater(partition) for partition in self._watermarks}
+        return sum(
+            max(0, (ends[partition] or 0) - mark.position)
+            for partition, mark in self._watermarks.items()
+        )
+
     async def stop(self) -> None:
         """Commit what is done and leave the group."""
         for task in self._tasks:
@@ -153,6 +163,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=_FETCH_WAIT_MS,
+            max_poll_interval_ms=self._options.poll_interval_ms,
             session_timeout_ms=_SESSION_MS,
             heartbeat_interval_ms=_SESSION_MS // 4,
         )

@@ -13,7 +13,10 @@ GROUP = "zenskar"
 
 @dataclass(frozen=True, slots=True)
 class KafkaOptions:
-    """Options of every client. `replication` of None is as many brokers as there are, at most 3."""
+    """Options of every client. `replication` of None is as many brokers as there are, at most 3.
+
+    A consumer that does not poll within `poll_interval_ms` leaves its group.
+    """
 
     bootstrap_servers: str
     group: str = GROUP
@@ -23,6 +26,7 @@ class KafkaOptions:
     compression: str | None = None
     max_message_bytes: int = 1_000_000
     send_timeout_seconds: float = 5.0
+    poll_interval_ms: int = 60_000
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str = "PLAIN"
     sasl_username: str | None = None

@@ -19,7 +19,9 @@ _LOOK_SECONDS = 0.1
 _log = get_logger(__name__)
 
 
-async def ensure_topics(options: KafkaOptions, *, timeout_seconds: float) -> None:
+async def ensure_topics(
+    options: KafkaOptions, *, timeout_seconds: float, create: bool = True
+) -> None:
     """Make the topics that are missing, or check that they are there.
 
     Raises `Unavailable` when Kafka does not answer in time, `ConfigurationError` when a topic is
@@ -31,6 +33,8 @@ async def ensure_topics(options: KafkaOptions, *, timeout_seconds: float) -> Non
             await admin.start()
             # One that is just being deleted exists and is not there; so look until all are.
             while missing := [t for t in TOPICS if t not in await admin.list_topics()]:
+                if not create:
+                    raise ConfigurationError(f"Kafka has no topic {', '.join(missing)} yet")
                 await _make(admin, options, missing)
                 await asyncio.sleep(_LOOK_SECONDS)
     except TimeoutError:

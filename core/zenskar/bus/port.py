@@ -67,3 +67,6 @@ class Bus(Protocol):
 
     async def depth(self) -> dict[str, int]:
         """Return how many messages wait, by topic."""
+
+    def lag(self) -> dict[str, int]:
+        """Return how many messages this process has still to do, by topic, as far as it knows."""

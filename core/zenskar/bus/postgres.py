@@ -147,6 +147,10 @@ class PostgresBus:
         """Return how many messages wait, by topic."""
         return await in_transaction(self._engine, outbox.depth)
 
+    def lag(self) -> dict[str, int]:
+        """Nothing: with this bus all that is to be done is in the outbox."""
+        return {}
+
     async def _keep(self) -> None:
         """Extend claims, so that a slow external system does not make work be done twice."""
         while True:

@@ -28,8 +28,12 @@ class Watermark:
     @property
     def to_commit(self) -> int | None:
         """The offset at which a reader must go on, None while it is the committed one."""
-        position = self._open[0] if self._open else self._end
-        return None if position == self._committed else position
+        return None if self._end is None or self.position == self._committed else self.position
+
+    @property
+    def position(self) -> int:
+        """The first offset that is not done, 0 before there was any."""
+        return self._open[0] if self._open else self._end or 0
 
     def committed(self, offset: int) -> None:
         """The broker knows this offset."""

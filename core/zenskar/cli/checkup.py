@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from zenskar.cli import checkup_database
+from zenskar.cli import checkup_bus, checkup_database
 from zenskar.cli.finding import Finding, failed, note, ok
 from zenskar.cli.folder import DataFolder, DevState
 from zenskar.errors import ConfigurationError, ZenskarError
@@ -46,6 +46,7 @@ class Checkup:
             ]
         findings += await self._connections()
         findings += await checkup_database.check(self.settings, dev=self.dev is not None)
+        findings += await checkup_bus.check(self.settings)
         return [*findings, await self._api()]
 
     def _plugin(self, plugin: Plugin) -> Finding:

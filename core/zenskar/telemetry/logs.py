@@ -51,6 +51,8 @@ def configure(
     own, root = logging.getLogger("zenskar"), logging.getLogger()
     own.setLevel(level.upper())
     root.setLevel(max(own.level, logging.WARNING))
+    # It repeats itself ten times a second while a broker is away; what matters, the bus says once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     root.handlers = [handler]
 
 

@@ -56,6 +56,12 @@ class Metrics:
             ["topic"],
             registry=self.registry,
         )
+        self.consumer_lag = Gauge(
+            "zenskar_consumer_lag",
+            "Messages on Kafka that this worker has still to do",
+            ["topic"],
+            registry=self.registry,
+        )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
