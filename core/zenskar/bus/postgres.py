@@ -1,21 +1,23 @@
 """The bus on PostgreSQL: the outbox table is the queue."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from zenskar.bus.gather import Gather
 from zenskar.bus.port import Delivery
 from zenskar.bus.wakeup import Wakeup
 from zenskar.db import outbox
-from zenskar.db.engine import in_transaction, ping
+from zenskar.db.engine import in_statement, in_transaction, ping
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger
 
 _BLOCKED_SECONDS = 0.25
+_MOST_AT_ONCE = 200
 _PARKED_SECONDS = 3600.0
 """The scheduler ends a parking long before; this is for when there is none."""
 _log = get_logger(__name__)
@@ -35,6 +37,8 @@ class PostgresBus:
         self._held: set[int] = set()
         self._returned: set[int] = set()
         self._keeper: asyncio.Task[None] | None = None
+        self._publishing: Gather[OutboxMessage] = Gather(self._insert, most=_MOST_AT_ONCE)
+        self._finishing: Gather[int] = Gather(self._delete, most=_MOST_AT_ONCE)
 
     async def start(self) -> None:
         """Start to listen, and to keep hold of what takes long."""
@@ -47,25 +51,26 @@ class PostgresBus:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         await self._wakeup.stop()
-        returned = self._returned | self._held
+        self._returned |= self._held
         self._held.clear()
-        await in_transaction(self._engine, lambda c: self._hand_back(c, returned))
+        await self._hand_back()
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
         """Write messages to the outbox; durable on return."""
-        await in_transaction(self._engine, lambda c: outbox.insert(c, messages))
+        await self._publishing.add(messages)
+
+    async def _insert(self, messages: Sequence[OutboxMessage]) -> None:
+        await in_statement(self._engine, lambda c: outbox.insert(c, messages))
         for topic in {message.topic for message in messages}:
             self._wakeup.wake(topic)
 
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
         """Claim due messages; wait for a wake, the next delayed message or the poll."""
         self._wakeup.clear(topic)
-        returned = frozenset(self._returned)
 
         async def claim(
             connection: AsyncConnection,
         ) -> tuple[list[outbox.ClaimedMessage], float | None]:
-            await self._hand_back(connection, returned)
             claimed = await outbox.claim(
                 connection,
                 topic,
@@ -77,9 +82,8 @@ class PostgresBus:
             due = None if claimed else await outbox.seconds_to_next(connection, [topic])
             return claimed, due
 
-        claimed, due = await in_transaction(self._engine, claim)
-        # More may have been given back meanwhile.
-        self._returned -= returned
+        await self._hand_back()
+        claimed, due = await in_statement(self._engine, claim)
         if not claimed:
             await self._wakeup.wait(topic, self._patience(due))
         self._held.update(message.id for message in claimed)
@@ -93,9 +97,11 @@ class PostgresBus:
 
     async def done(self, deliveries: Sequence[Delivery]) -> None:
         """Delete messages whose work is done."""
-        ids = [delivery.handle for delivery in deliveries]
-        await in_transaction(self._engine, lambda c: outbox.done(c, ids, claimer=self._claimer))
+        await self._finishing.add([delivery.handle for delivery in deliveries])
         self._release(deliveries)
+
+    async def _delete(self, ids: Sequence[int]) -> None:
+        await in_statement(self._engine, lambda c: outbox.done(c, ids, claimer=self._claimer))
 
     async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
         """Release messages, due again after a while."""
@@ -113,19 +119,24 @@ class PostgresBus:
         self._held -= ids
         self._returned |= ids
 
-    async def _hand_back(self, connection: AsyncConnection, ids: Collection[int]) -> None:
-        if ids:
-            await outbox.defer(
-                connection,
-                list(ids),
-                claimer=self._claimer,
-                delay_seconds=0,
-                attempted=False,
+    async def _hand_back(self) -> None:
+        ids, self._returned = self._returned, set()
+        if not ids:
+            return
+        try:
+            await in_statement(
+                self._engine,
+                lambda c: outbox.defer(
+                    c, list(ids), claimer=self._claimer, delay_seconds=0, attempted=False
+                ),
             )
+        except BaseException:
+            self._returned |= ids
+            raise
 
     async def _release_at(self, deliveries: Sequence[Delivery], **how: Any) -> None:
         ids = [delivery.handle for delivery in deliveries]
-        await in_transaction(
+        await in_statement(
             self._engine, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how)
         )
         self._release(deliveries)

@@ -1,6 +1,5 @@
 """`zenskar dev`."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.output import Output, OutputOption, show_json
+from zenskar.cli.process import run_server
 from zenskar.errors import ConfigurationError
 
 _LOOPBACK = "127.0.0.1"
@@ -53,7 +53,7 @@ def dev(
         else:
             typer.echo(ready.to_text())
 
-    asyncio.run(DevServer(settings, environment).run(announce, fresh=fresh))
+    run_server(DevServer(settings, environment).run(announce, fresh=fresh))
 
 
 def _host() -> str:

@@ -1,6 +1,5 @@
 """`zenskar api` and `zenskar worker`: one process each."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +8,7 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.output import Output, OutputOption, show_json
-from zenskar.cli.process import in_background, stop_signals
+from zenskar.cli.process import in_background, run_server, stop_signals
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def api(output: OutputOption = Output.TABLE) -> None:
     finish, for at most ZENSKAR_SHUTDOWN_GRACE_SECONDS.
     """
     settings, environment = _prepare()
-    asyncio.run(_api(settings, environment, output))
+    run_server(_api(settings, environment, output))
 
 
 def worker(
@@ -42,7 +41,7 @@ def worker(
     """
     chosen = _roles(roles)
     settings, environment = _prepare()
-    asyncio.run(_worker(settings, environment, chosen, output))
+    run_server(_worker(settings, environment, chosen, output))
 
 
 async def _api(settings: "Settings", environment: Mapping[str, str], output: Output) -> None:
