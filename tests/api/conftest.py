@@ -9,6 +9,7 @@ from tests.support.api import Api, open_api
 
 @pytest_asyncio.fixture
 async def api(database_url: str) -> AsyncIterator[Api]:
-    """Yield an API without authentication whose worker does not run."""
+    """Yield an API without authentication whose worker does not run; it serves to the end."""
     async with open_api(database_url) as api:
         yield api
+        assert (await api.client.get("/customers?limit=1")).status == 200

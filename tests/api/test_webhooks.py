@@ -47,9 +47,22 @@ async def test_an_unknown_type_is_accepted_and_ignored(api: Api) -> None:
     assert (found["status"], found["reason"]) == ("ignored", "unknown_type")
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b"NaN", b"[" * 5000, b'{"a": "\\ud800"}', b'{"id": 1e999}']
-)
+RUBBISH = {
+    "empty": b"",
+    "cut": b"{",
+    "not UTF-8": b"\xff",
+    "NaN": b"NaN",
+    "infinite": b'{"id": 1e999}',
+    "lone surrogate": b'{"a": "\\ud800"}',
+    "NUL": b'{"id": "evt_1", "type": "customer.created", "a": "\0"}',
+    "huge integer": b'{"id": "evt_1", "type": "customer.created", "at": ' + b"9" * 5000 + b"}",
+    "unclosed": b"[" * 5000,
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "deep objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+}
+
+
+@pytest.mark.parametrize("body", RUBBISH.values(), ids=RUBBISH)
 async def test_signed_rubbish_is_400(api: Api, body: bytes) -> None:
     await problem_of(await api.webhook(body), 400)
     assert await waiting(api) == 0
@@ -62,6 +75,13 @@ async def test_a_document_that_breaks_the_schema_is_400_and_says_where(api: Api)
 
 async def test_oversize_is_413(api: Api) -> None:
     await problem_of(await api.webhook(b"x" * (1024 * 1024 + 1)), 413)
+
+
+async def test_what_is_oversize_can_be_set(database_url: str) -> None:
+    async with open_api(database_url, max_body_bytes=2000) as api:
+        await problem_of(await api.webhook(event(name="evt_1", pad="x" * 2000)), 413)
+        assert await waiting(api) == 0
+        assert (await api.webhook(event(name="evt_1", pad="x" * 1000))).status == 200
 
 
 async def test_packed_bodies_are_415(api: Api) -> None:

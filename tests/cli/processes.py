@@ -110,11 +110,16 @@ def ada(**fields: Any) -> dict[str, Any]:
     return {"name": "Ada", "email": "ada@example.com", **fields}
 
 
-def ask(url: str, body: Any = None, method: str | None = None) -> tuple[int, Any]:
+def ask(
+    url: str,
+    body: Any = None,
+    method: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, Any]:
     """Make a request; return the status and the JSON of the answer."""
     data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, data, headers, method=method)
+    told = {"Content-Type": "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data, told, method=method)
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
             return response.status, json.loads(response.read() or "null")

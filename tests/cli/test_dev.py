@@ -2,11 +2,13 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +32,25 @@ def sandbox_names(folder: Path, url: str) -> set[str]:
     """Ask the sandbox itself, with the key that it has kept."""
     (file,) = folder.glob("sandbox/stripe/*credentials*.json")
     key = json.loads(file.read_text())["api_key"]
-    done = subprocess.run(
-        ("curl", "-sS", "-H", f"Authorization: Bearer {key}", f"{url}/v1/customers"),
-        capture_output=True,
-        check=True,
-    )
-    return {customer["name"] for customer in json.loads(done.stdout)["data"]}
+    _, found = ask(f"{url}/v1/customers", headers={"Authorization": f"Bearer {key}"})
+    return {customer["name"] for customer in found["data"]}
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the ready block speaks curl")
+def paste(line: str) -> None:
+    """Do what the line does in a shell; a machine without curl has its words read as curl would."""
+    if shutil.which("curl"):
+        subprocess.run(("sh", "-c", f"{line} --fail"), check=True, capture_output=True)
+        return
+    command, quiet, url, *options = shlex.split(line)
+    assert (command, quiet) == ("curl", "-sS")
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    header, _, value = given.pop("-H", "").partition(": ")
+    body = json.loads(given.pop("-d", "null"))
+    assert given == {}
+    status, _ = ask(url, body, headers={header: value} if header else {})
+    assert status < 300
+
+
 def test_what_it_prints_works_and_outlives_a_restart(
     start: Start, cli: Cli, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
@@ -47,12 +59,13 @@ def test_what_it_prints_works_and_outlives_a_restart(
     api, sandbox = (re.findall(rf"{name} +(http\S+)", block)[0] for name in ("API", "Sandbox"))
     lines = [line for line in block.splitlines() if line.strip().startswith("curl ")]
     for line in lines:
-        subprocess.run(("sh", "-c", f"{line} --fail"), check=True, capture_output=True)
+        paste(line)
     before = until(lambda: in_sync(api, "Ada Lovelace", "Grace Hopper"))
     folder = home / ".zenskar"
     assert sandbox_names(folder, sandbox) == {"Ada Lovelace", "Grace Hopper"}
     for page in ("docs", "console"):
-        subprocess.run(("curl", "-sS", "--fail", f"{api}/{page}"), check=True, capture_output=True)
+        with urllib.request.urlopen(f"{api}/{page}", timeout=10) as response:
+            assert response.status == 200
     assert "is ready" not in dev.stderr
     assert "Warning" not in dev.stderr + block
 

@@ -2,33 +2,42 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from tests.cli.conftest import Cli
 from tests.cli.processes import run
 from zenskar.cli import serve
+from zenskar.cli.main import app
 from zenskar.worker.service import ROLES
 
-COMMANDS = (
-    "dev",
-    "api",
-    "worker",
-    "migrate",
-    "doctor",
-    "events list",
-    "events show",
-    "events retry",
-    "connections list",
-    "connections pause",
-    "connections resume",
-    "plugins list",
-    "keys create",
-    "keys list",
-    "keys revoke",
-)
+
+def commands(command: Any, name: str = "") -> Iterator[str]:
+    """Yield every command that does something, by its words."""
+    children = getattr(command, "commands", {})
+    for word, child in children.items():
+        yield from commands(child, f"{name} {word}")
+    if not children:
+        yield name.strip()
+
+
+COMMANDS = tuple(commands(typer.main.get_command(app)))
+CONTRACT = {
+    *("dev", "api", "worker", "migrate", "doctor", "backfill", "reconcile", "explain customer"),
+    *("events list", "events show", "events retry"),
+    *("dlq list", "dlq show", "dlq retry", "dlq discard"),
+    *("connections list", "connections pause", "connections resume"),
+    *("keys create", "keys list", "keys revoke", "plugins list"),
+}
+
+
+def test_no_command_is_missing() -> None:
+    assert set(COMMANDS) >= CONTRACT
 
 
 def test_the_version_is_the_distributions(cli: Cli) -> None:

@@ -1,6 +1,8 @@
 """A customer travels both ways through the HTTP API, the worker and a local Stripe."""
 
-from collections.abc import AsyncIterator
+import json
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 
 from tests.e2e.stack import API_KEY, SECRET, Stack, eventually, open_stack
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
+from zenskar_stripe.sandbox.endpoints import signature
 
 
 @dataclass
@@ -220,11 +223,67 @@ async def test_a_key_that_is_refused_pauses_and_a_resume_goes_on(database_url: s
         assert (await zenskar.customer(made["id"]))["external"][0]["state"] == "pending"
 
 
-async def test_a_webhook_that_nobody_signed_is_refused(world: World) -> None:
+def signed(body: bytes, *, late: int = 0, secret: str = SECRET) -> str:
+    return signature(secret, int(time.time()) - late, body)
+
+
+REFUSED: dict[str, Callable[[bytes], str | None]] = {
+    "missing": lambda _: None,
+    "bad": lambda _: "t=1,v1=00",
+    "old": lambda body: signed(body, late=400),
+    "future": lambda body: signed(body, late=-400),
+    "of another body": lambda body: signed(body + b" "),
+    "of another secret": lambda body: signed(body, secret="whsec_other"),
+}
+
+
+async def deliver(world: World, body: bytes, header: str | None) -> int:
+    """Send a webhook; return the status of the answer."""
+    headers = {"Content-Type": "application/json"}
+    headers |= {} if header is None else {"Stripe-Signature": header}
+    url = world.zenskar.webhook_url
+    async with world.zenskar.http.post(url, data=body, headers=headers) as response:
+        return response.status
+
+
+def event(**changes: Any) -> bytes:
+    customer = {"id": "cus_1", "object": "customer", "email": "ada@example.com", "metadata": {}}
     body = {"id": "evt_1", "object": "event", "type": "customer.created"}
-    problem = await world.zenskar.ask("POST", "/webhooks/stripe", body, 400)
-    assert problem["status"] == 400
-    assert await world.zenskar.events() == []
+    body |= {"created": int(time.time()), "data": {"object": customer}, **changes}
+    return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("sign", REFUSED.values(), ids=REFUSED)
+async def test_a_webhook_that_was_not_signed_for_now_is_refused(
+    world: World, sign: Callable[[bytes], str | None]
+) -> None:
+    body = event()
+    assert await deliver(world, body, sign(body)) == 400
+    assert await webhooks(world) == []
+    assert await deliver(world, body, signed(body)) == 200
+    await world.zenskar.named("ada@example.com")
+
+
+async def test_signed_rubbish_is_400_and_the_next_webhook_is_taken(world: World) -> None:
+    rubbish = {
+        "array": b"[]",
+        "array of events": b"[" + event() + b"]",
+        "text": b'"evt_1"',
+        "null": b"null",
+        "NUL in the id": event(id="evt_\0"),
+        "huge integer": event(created=10**400),
+        "number as id": event(id=7),
+        "deep": event(data="DEEP").replace(b'"DEEP"', b"[" * 50_000 + b"]" * 50_000),
+        "surrogate": event(type="customer.\ud800"),
+        "not UTF-8": event(id="IT").replace(b"IT", b"\xff\xfe"),
+        "NaN": event(created=float("nan")),
+    }
+    found = {what: await deliver(world, body, signed(body)) for what, body in rubbish.items()}
+    assert found == dict.fromkeys(rubbish, 400)
+    assert await webhooks(world) == []
+    body = event()
+    assert await deliver(world, body, signed(body)) == 200
+    await world.zenskar.named("ada@example.com")
 
 
 async def webhooks(world: World) -> list[dict[str, Any]]:
