@@ -7,7 +7,7 @@ PROJECTS := pyproject.toml plugins/stripe/pyproject.toml plugins/template/pyproj
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-kafka lint format check-kernel simulate bench docs build clean
+.PHONY: help install dev test test-kafka lint format check-kernel simulate bench secrets docs build clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,14 @@ simulate: $(STAMP) ## Run SEEDS=1000 random histories with faults on a real data
 
 bench: ## Measure against peers
 	@echo "There is no benchmark yet."
+
+secrets: ## Write what docker-compose.yml reads into secrets/, unless it is there
+	@test ! -e secrets/database_url || { echo "secrets/ is there already"; exit 1; }
+	@mkdir -p secrets && $(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(24))' > secrets/postgres_password
+	@echo "postgresql://zenskar:$$(cat secrets/postgres_password)@zenskar-postgres:5432/zenskar" > secrets/database_url
+	@touch secrets/stripe_api_key secrets/stripe_webhook_secret
+	@chmod 700 secrets && chmod 644 secrets/*
+	@echo "wrote secrets/; put Stripe's keys into stripe_api_key and stripe_webhook_secret"
 
 docs: $(STAMP) ## Check that the docs name what exists
 	$(BIN)/pytest -q tests/test_docs.py

@@ -54,6 +54,11 @@ def test_a_missing_secret_file_is_named() -> None:
         lookup({"STRIPE_API_KEY_FILE": "/nowhere"}, "STRIPE_API_KEY")
 
 
+def test_an_empty_file_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    assert lookup({"STRIPE_API_KEY_FILE": str(tmp_path / "key")}, "STRIPE_API_KEY") is None
+
+
 def test_the_process_environment_beats_the_env_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

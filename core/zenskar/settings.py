@@ -117,7 +117,7 @@ def lookup(environment: Mapping[str, str], variable: str) -> str | None:
     if not path:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return Path(path).read_text(encoding="utf-8").strip() or None
     except OSError as error:
         raise ConfigurationError(f"{variable}_FILE: {error.strerror}: {path}") from error
 

@@ -1,0 +1,151 @@
+"""The compose files fit their schema, the contract, the command line and the settings."""
+
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+import typer.main
+
+from tests.deploy.compose import WITH_ZOOKEEPER, WITHOUT, load, ours, schema
+from zenskar.cli.main import app
+from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
+from zenskar.settings import Settings
+from zenskar_stripe.config import SETTINGS
+
+FILES = (WITH_ZOOKEEPER, WITHOUT)
+CONTAINERS = {
+    "zenskar-postgres": ("postgres:15", 5432),
+    "zenskar-zookeeper": ("zookeeper:3.8", 2181),
+    "zenskar-kafka": ("confluentinc/cp-kafka:7.4.0", 9092),
+    "zenskar-api": ("zenskar-backend-api", 8000),
+    "zenskar-worker": ("zenskar-backend-worker", None),
+}
+ONE_SHOT = "zenskar-migrate"
+every_file = pytest.mark.parametrize("name", FILES)
+
+
+def published(service: dict[str, Any]) -> list[int]:
+    return [int(port.rpartition(":")[2]) for port in service.get("ports", [])]
+
+
+@every_file
+def test_it_fits_the_compose_specification(name: str) -> None:
+    jsonschema.validate(load(name), schema())
+
+
+def test_containers_images_and_ports_are_those_that_others_rely_on() -> None:
+    services = load(WITH_ZOOKEEPER)["services"]
+    assert set(services) == {*CONTAINERS, ONE_SHOT}
+    for name, (image, port) in CONTAINERS.items():
+        service = services[name]
+        assert (service["container_name"], service["image"]) == (name, image)
+        assert published(service) == ([] if port is None else [port])
+
+
+def test_without_zookeeper_everything_else_is_the_same() -> None:
+    services, base = load(WITHOUT)["services"], load(WITH_ZOOKEEPER)["services"]
+    assert set(services) == set(base) - {"zenskar-zookeeper"}
+    assert not [name for name in services["zenskar-kafka"]["environment"] if "ZOOKEEPER" in name]
+    for name in set(services) - {"zenskar-kafka"}:
+        assert services[name] == base[name]
+
+
+def test_the_image_of_zookeeper_can_be_replaced() -> None:
+    other = "bitnamilegacy/zookeeper:3.8"
+    services = load(WITH_ZOOKEEPER, ZOOKEEPER_IMAGE=other)["services"]
+    assert services["zenskar-zookeeper"]["image"] == other
+    assert "bitnami/" not in load(WITH_ZOOKEEPER)["services"]["zenskar-zookeeper"]["image"]
+
+
+@every_file
+def test_commands_are_those_of_the_command_line(name: str) -> None:
+    commands = typer.main.get_group(app).commands
+    for service in ours(name).values():
+        program, command, *arguments = service["command"]
+        assert program == "zenskar"
+        commands[command].make_context(command, arguments)
+
+
+@every_file
+def test_every_variable_is_a_setting(name: str) -> None:
+    known = {f"ZENSKAR_{field.upper()}" for field in Settings.model_fields}
+    known |= {f"STRIPE_{setting.name.upper()}" for setting in SETTINGS}
+    for service in ours(name).values():
+        assert {variable.removesuffix("_FILE") for variable in service["environment"]} <= known
+
+
+@every_file
+def test_secrets_come_from_files(name: str) -> None:
+    loaded = load(name)
+    mounted = {f"/run/secrets/{secret}" for secret in loaded["secrets"]}
+    assert all(body["file"].startswith("./secrets/") for body in loaded["secrets"].values())
+    for service in loaded["services"].values():
+        for variable, value in service["environment"].items():
+            if re.search("PASSWORD|API_KEY|WEBHOOK_SECRET|DATABASE_URL", variable):
+                assert variable.endswith("_FILE")
+                assert value in mounted
+                assert value.removeprefix("/run/secrets/") in service["secrets"]
+
+
+@every_file
+def test_everything_that_serves_has_a_health_check_and_starts_in_order(name: str) -> None:
+    services = load(name)["services"]
+    for service in set(services) - {ONE_SHOT}:
+        assert services[service]["healthcheck"]["test"][0] == "CMD"
+    for service in ("zenskar-api", "zenskar-worker"):
+        assert services[service]["depends_on"] == {
+            "zenskar-postgres": {"condition": "service_healthy"},
+            "zenskar-kafka": {"condition": "service_healthy"},
+            ONE_SHOT: {"condition": "service_completed_successfully"},
+        }
+    wanted = {needed for service in services.values() for needed in service.get("depends_on", ())}
+    assert wanted <= set(services)
+
+
+@every_file
+def test_health_checks_ask_the_port_that_is_served(name: str) -> None:
+    ports = {
+        "zenskar-api": Settings.model_fields["port"].default,
+        "zenskar-worker": Settings.model_fields["worker_health_port"].default,
+    }
+    for service, port in ports.items():
+        body = ours(name)[service]
+        assert f"http://127.0.0.1:{port}/health/ready" in body["healthcheck"]["test"][-1]
+        assert body["environment"]["ZENSKAR_HOST"] == "0.0.0.0"
+
+
+@every_file
+def test_a_container_may_stop_for_longer_than_zenskar_takes(name: str) -> None:
+    grace = Settings.model_fields["shutdown_grace_seconds"].default
+    for service in ours(name).values():
+        assert float(service["stop_grace_period"].removesuffix("s")) > grace
+
+
+@every_file
+def test_logs_are_json_and_the_containers_can_do_little(name: str) -> None:
+    for service in ours(name).values():
+        assert service["environment"]["ZENSKAR_LOG_FORMAT"] == "json"
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@every_file
+def test_data_is_on_named_volumes(name: str) -> None:
+    loaded = load(name)
+    used = {
+        volume.partition(":")[0]
+        for service in loaded["services"].values()
+        for volume in service.get("volumes", ())
+    }
+    assert used == set(loaded["volumes"])
+
+
+@every_file
+def test_the_address_of_kafka_is_one_that_it_advertises(name: str) -> None:
+    kafka = load(name)["services"]["zenskar-kafka"]["environment"]
+    asked = ours(name)["zenskar-api"]["environment"]["ZENSKAR_KAFKA_BOOTSTRAP_SERVERS"]
+    assert f"INSIDE://{asked}" in kafka["KAFKA_ADVERTISED_LISTENERS"]
+    assert kafka["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert (OUTBOUND, INBOUND, DEAD_LETTER) == ("sync.outbound", "sync.inbound", "sync.dlq")
