@@ -26,6 +26,21 @@ def pytest_sessionstart() -> None:
         pytest.exit(f"lane kafka: FAILED, it cannot run. {error}", returncode=1)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this cluster does not have; the summary names it."""
+    given = bool(os.environ.get(GIVEN))
+    kraft = not given and chosen_version(os.environ).startswith("4")
+    out = [
+        item
+        for item in items
+        if (given and item.get_closest_marker("own_cluster"))
+        or (kraft and item.get_closest_marker("zookeeper"))
+    ]
+    items[:] = [item for item in items if item not in out]
+    config.hook.pytest_deselected(items=out)
+    summary.left_out += [item.name for item in out]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what ran on what."""
     for line in summary.lines(os.environ):

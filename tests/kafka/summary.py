@@ -8,11 +8,14 @@ from tests.kafka.jars import LaneUnavailable, chosen_version, distribution, java
 
 figures: list[str] = []
 """One line for each fault test, in the order in which they ran."""
+left_out: list[str] = []
+"""Tests of what this cluster does not have, or does not let the lane kill."""
 
 
 def lines(environment: Mapping[str, str]) -> list[str]:
     """Return the summary."""
-    return ["", *figures, *_versions(environment)]
+    missing = [f"not on this cluster: {', '.join(left_out)}"] if left_out else []
+    return ["", *figures, *missing, *_versions(environment)]
 
 
 def _versions(environment: Mapping[str, str]) -> list[str]:

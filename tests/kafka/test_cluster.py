@@ -12,6 +12,7 @@ from tests.kafka.jars import LaneUnavailable, chosen_version, distribution
 RECORDS = [b"%d" % number for number in range(50)]
 
 
+@pytest.mark.own_cluster
 async def test_a_killed_broker_keeps_what_it_acknowledged(home: Path) -> None:
     async with open_cluster(home) as cluster:
         admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)

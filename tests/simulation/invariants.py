@@ -1,6 +1,8 @@
 """What must hold at rest, whatever happened before. Each breach is one readable line."""
 
+import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.story import Memory
@@ -9,103 +11,116 @@ from zenskar.model.fields import CUSTOMER, flatten
 
 _PUSHES_FOR_EACH = 6
 _PUSHES_ANYWAY = 20
+_QUOTED = re.compile(r"""(?<=['"])[\w@.+-]+(?=['"])""")
+
+RECORDS = "SELECT *, CAST(id AS text) AS key FROM customers"
+MAPPINGS = "SELECT *, CAST(entity_id AS text) AS key FROM external_mappings"
+UNFINISHED = (
+    "SELECT status, event_type, error_kind, error_message FROM sync_events"
+    " WHERE status NOT IN ('succeeded', 'ignored')"
+)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides and the history between them, at rest."""
+
+    records: list[dict[str, Any]]
+    mappings: list[dict[str, Any]]
+    outside: dict[str, dict[str, Any]]
+    history: str
+    unfinished: list[dict[str, Any]]
+    pushes: int
+    kills: int
+
+    @property
+    def conflicts(self) -> int:
+        """How many values lost against one of the other side."""
+        return self.history.count('"winner"')
 
 
 async def breaches(world: World, memory: Memory) -> list[str]:
     """Return every breach."""
-    records = await world.rows("SELECT *, CAST(id AS text) AS key FROM customers")
-    mappings = await world.rows("SELECT *, CAST(entity_id AS text) AS key FROM external_mappings")
-    outside = {seen["id"]: seen for seen in world.sandbox.dashboard.living()}
-    found = [
-        *_equal(records, mappings, outside),
-        *_one_to_one(records, mappings, outside),
-        *_nobody_made_twice(records, memory),
-        *await _final(world),
-        *await _remembered(world, memory, records, outside),
+    sides = Sides(
+        records=await world.rows(RECORDS),
+        mappings=await world.rows(MAPPINGS),
+        outside={seen["id"]: seen for seen in world.sandbox.dashboard.living()},
+        history=await world.history(),
+        unfinished=await world.rows(UNFINISHED),
+        pushes=sum(call.method in {"POST", "DELETE"} for call in world.sandbox.requests),
+        kills=world.kills,
+    )
+    return judge(sides, memory)
+
+
+def judge(sides: Sides, memory: Memory) -> list[str]:
+    """Return every breach between two sides at rest."""
+    causes = len(memory.written) + len(memory.local) + memory.faults + sides.kills
+    most = _PUSHES_ANYWAY + _PUSHES_FOR_EACH * (causes + sides.conflicts)
+    return [
+        *unequal(sides),
+        *doubled(sides, memory),
+        *(f"{row}" for row in sides.unfinished),
+        *lost(sides, memory),
+        *([f"{sides.pushes} pushes, at most {most}"] if sides.pushes > most else []),
     ]
-    pushes = sum(call.method in {"POST", "DELETE"} for call in world.sandbox.requests)
-    causes = len(memory.written) + len(memory.local) + memory.faults + world.kills
-    conflicts = (await world.history()).count('"winner"')
-    if pushes > _PUSHES_ANYWAY + _PUSHES_FOR_EACH * (causes + conflicts):
-        found.append(f"{pushes} pushes for {causes} causes and {conflicts} conflicts")
-    return found
 
 
-def _equal(
-    records: list[dict[str, Any]],
-    mappings: list[dict[str, Any]],
-    outside: dict[str, dict[str, Any]],
-) -> list[str]:
+def unequal(sides: Sides) -> list[str]:
     """Both sides are equal, and so is the base."""
-    active = {m["key"]: m for m in mappings if m["state"] == "active"}
+    active = {m["key"]: m for m in sides.mappings if m["state"] == "active"}
     found = []
-    for record in records:
+    for record in sides.records:
         mapping = active.get(record["key"])
         if record["deleted_at"] is not None:
             if mapping is not None:
                 found.append(f"deleted {record['key']} is still mapped")
             continue
-        if mapping is None or mapping["external_id"] not in outside:
+        if mapping is None or mapping["external_id"] not in sides.outside:
             found.append(f"{record['key']} has no live object outside")
             continue
         here = flatten(CUSTOMER, record)
-        there = _fields(outside[mapping["external_id"]])
+        there = _fields(sides.outside[mapping["external_id"]])
         if not here == there == mapping["base"]:
             found.append(f"{record['key']}: {here} here, {there} there, base {mapping['base']}")
+    known = {m["external_id"]: m for m in sides.mappings}
+    found += [f"nobody knows {i}" for i in sides.outside if i not in known]
+    found += [
+        f"{i} lives though its tombstone is not detached"
+        for i in sides.outside
+        if i in known and known[i]["state"] == "deleted" and not known[i]["detached"]
+    ]
     return found
 
 
-def _one_to_one(
-    records: list[dict[str, Any]],
-    mappings: list[dict[str, Any]],
-    outside: dict[str, dict[str, Any]],
-) -> list[str]:
-    """No object outside is left alone, and no record has two."""
-    known = {m["external_id"]: m for m in mappings}
-    found = [f"nobody knows {i}" for i in outside if i not in known]
-    dead = {r["key"] for r in records if r["deleted_at"] is not None}
-    found += [
-        f"{i} lives though its tombstone is not detached"
-        for i in outside
-        if i in known and known[i]["state"] == "deleted" and not known[i]["detached"]
-    ]
-    owners = Counter(seen["metadata"].get("zenskar_id") for seen in outside.values())
-    found += [
+def doubled(sides: Sides, memory: Memory) -> list[str]:
+    """No record has two objects outside, and nobody was made twice."""
+    dead = {r["key"] for r in sides.records if r["deleted_at"] is not None}
+    owners = Counter(seen["metadata"].get("zenskar_id") for seen in sides.outside.values())
+    found = [
         f"{count} objects outside carry {owner}"
         for owner, count in owners.items()
         if owner and count > 1 and owner not in dead
     ]
+    most = len(memory.local) + len(memory.external)
+    if len(sides.records) > most:
+        found.append(f"{len(sides.records)} records of {most}")
     return found
 
 
-def _nobody_made_twice(records: list[dict[str, Any]], memory: Memory) -> list[str]:
-    most = len(memory.local) + len(memory.external)
-    return [f"{len(records)} records of {most}"] if len(records) > most else []
+def lost(sides: Sides, memory: Memory) -> list[str]:
+    """What was written is there, or the history tells what became of it.
 
-
-async def _final(world: World) -> list[str]:
-    rows = await world.rows(
-        "SELECT status, event_type, error_kind, error_message FROM sync_events"
-        " WHERE status NOT IN ('succeeded', 'ignored')"
-    )
-    return [f"{row}" for row in rows]
-
-
-async def _remembered(
-    world: World,
-    memory: Memory,
-    records: list[dict[str, Any]],
-    outside: dict[str, dict[str, Any]],
-) -> list[str]:
-    """What was written is there, or the history tells what became of it."""
-    living = {r["key"] for r in records if r["deleted_at"] is None} | set(outside)
-    present = f"{records}{list(outside.values())}{await world.history()}"
+    An object that is left alone outside after its record was deleted is nobody's any more.
+    """
+    living = {r["key"] for r in sides.records if r["deleted_at"] is None}
+    living |= {m["external_id"] for m in sides.mappings if m["state"] == "active"}
+    present = f"{sides.records}{list(sides.outside.values())}{sides.history}"
+    values = set(_QUOTED.findall(present))
     return [
         f"the {one.side} value {one.value} is lost"
         for one in memory.written
-        if one.whose in living
-        and f"'{one.value}'" not in present
-        and f'"{one.value}"' not in present
+        if one.whose in living and one.value not in values
     ]
 
 
