@@ -153,6 +153,14 @@ def test_rule_8_a_tombstone_is_never_revived() -> None:
     assert step(Situation(record(deleted=True), tombstone)) is StepKind.NOTHING
 
 
+def test_rule_8_an_edit_of_an_object_that_was_let_go_of_is_recorded() -> None:
+    """Found by the simulation: the values were in no history."""
+    detached = mapping(state=MappingState.DELETED, detached=True)
+    gone = Situation(record(deleted=True), detached)
+    assert take(gone, seen("Eve", 12)).seen_changes == {"/name": "Eve"}
+    assert take(gone, seen(None, 12)).seen_changes == {}
+
+
 def test_rule_8_a_delete_before_its_create_leaves_a_tombstone() -> None:
     outcome = take(Situation(), seen(None))
     assert outcome.mapping is not None

@@ -1,7 +1,7 @@
 """Run one seed, and make its story as short as it can be when it fails.
 
 python -m tests.simulation.run --seeds 5000 [--first 0] [--jobs 4]
-python -m tests.simulation.run --seed 42
+python -m tests.simulation.run --seed 42 [--times 20]
 """
 
 import argparse
@@ -9,12 +9,15 @@ import asyncio
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tests.simulation.invariants import breaches
 from tests.simulation.story import Act, Memory, draw, perform
-from tests.simulation.world import open_world
+from tests.simulation.world import World, open_world
 from tests.support import postgres
+from tests.support.databases import Databases
+from zenskar.plugins.loader import Plugin, discover
 from zenskar.telemetry import logs
 
 SETTLE_SECONDS = 30.0
@@ -28,65 +31,72 @@ class Failure:
     seed: int
     story: tuple[Act, ...]
     breaches: tuple[str, ...]
+    trace: tuple[str, ...]
 
     def __str__(self) -> str:
-        story = "\n".join(f"  {act}" for act in self.story)
-        wrong = "\n".join(f"  {line}" for line in self.breaches)
-        again = f"python -m tests.simulation.run --seed {self.seed}"
-        return f"seed {self.seed}\n{story}\nbreaks\n{wrong}\nagain: {again}"
+        again = f"python -m tests.simulation.run --seed {self.seed} --times 20"
+        parts = (("", self.story), ("breaks", self.breaches), ("after", self.trace))
+        told = "\n".join(
+            "\n".join((title, *(f"  {line}" for line in lines))) for title, lines in parts
+        )
+        return f"seed {self.seed}{told}\nagain: {again}"
 
 
-async def tell(server: str, seed: int, story: list[Act]) -> list[str]:
-    """Act a story out in a fresh world and return what is wrong at its end."""
-    dice = random.Random(seed)
-    settings = {
-        "conflict_policy": dice.choice(_POLICIES),
-        "propagate_deletes": dice.choice([True, False]),
-    }
-    memory = Memory()
-    async with (
-        postgres.fresh_database(server) as url,
-        open_world(url, seed, **settings) as world,
-    ):
-        for act in story:
-            await perform(world, act, memory)
-        try:
-            await world.settle(SETTLE_SECONDS)
-        except TimeoutError:
-            return await world.unfinished()
-        return await breaches(world, memory)
+@dataclass(frozen=True)
+class Told:
+    """A story with what was wrong at its end, and what had been done."""
+
+    story: tuple[Act, ...]
+    wrong: tuple[str, ...]
+    trace: tuple[str, ...] = ()
 
 
-async def run_seed(server: str, seed: int, *, shorten: bool = True) -> Failure | None:
-    """Run one seed; None when all is well."""
-    story = draw(seed)
-    wrong = await tell(server, seed, story)
-    if not wrong:
-        return None
-    if shorten:
-        story, wrong = await _shortest(server, seed, story, wrong)
-    return Failure(seed, tuple(story), tuple(wrong))
+@dataclass(frozen=True)
+class Stage:
+    """Where stories are acted out."""
+
+    databases: Databases
+    plugins: Mapping[str, Plugin]
+
+    async def tell(self, seed: int, story: Iterable[Act]) -> Told:
+        """Act a story out in a fresh world and return what is wrong at its end."""
+        acts, memory = tuple(story), Memory()
+        async with (
+            self.databases.one_more() as url,
+            open_world(url, seed, plugins=self.plugins, **_settings(seed)) as world,
+        ):
+            for act in acts:
+                await perform(world, act, memory)
+            wrong = await _ending(world, memory)
+            return Told(acts, tuple(wrong), tuple(await world.trace()) if wrong else ())
+
+    async def run_seed(self, seed: int, *, shorten: bool = True) -> Failure | None:
+        """Run one seed; None when all is well."""
+        told = await self.tell(seed, draw(seed))
+        if not told.wrong:
+            return None
+        if shorten:
+            told = await self._shortest(seed, told)
+        return Failure(seed, told.story, told.wrong, told.trace)
+
+    async def _shortest(self, seed: int, told: Told) -> Told:
+        """Leave acts out one by one, as long as something still breaks."""
+        for number in reversed(range(len(told.story))):
+            shorter = await self.tell(seed, told.story[:number] + told.story[number + 1 :])
+            if shorter.wrong:
+                told = shorter
+        return told
 
 
-async def _shortest(
-    server: str, seed: int, story: list[Act], wrong: list[str]
-) -> tuple[list[Act], list[str]]:
-    """Leave acts out one by one, as long as something still breaks."""
-    for number in reversed(range(len(story))):
-        shorter = story[:number] + story[number + 1 :]
-        still_wrong = await tell(server, seed, shorter)
-        if still_wrong:
-            story, wrong = shorter, still_wrong
-    return story, wrong
-
-
-async def run_seeds(server: str, seeds: list[int], jobs: int, *, shorten: bool) -> list[Failure]:
+async def run_seeds(
+    databases: Databases, seeds: Iterable[int], jobs: int, *, shorten: bool
+) -> list[Failure]:
     """Run seeds, some at once; most of the time of each is waiting."""
-    waiting, failures = iter(seeds), list[Failure]()
+    stage, waiting, failures = Stage(databases, discover()), iter(seeds), list[Failure]()
 
     async def work() -> None:
         for seed in waiting:
-            failure = await run_seed(server, seed, shorten=shorten)
+            failure = await stage.run_seed(seed, shorten=shorten)
             if failure is not None:
                 failures.append(failure)
                 print(failure, flush=True)
@@ -95,10 +105,27 @@ async def run_seeds(server: str, seeds: list[int], jobs: int, *, shorten: bool) 
     return failures
 
 
+def _settings(seed: int) -> dict[str, object]:
+    dice = random.Random(seed)
+    return {
+        "conflict_policy": dice.choice(_POLICIES),
+        "propagate_deletes": dice.choice([True, False]),
+    }
+
+
+async def _ending(world: World, memory: Memory) -> list[str]:
+    try:
+        await world.settle(SETTLE_SECONDS)
+    except TimeoutError:
+        return await world.unfinished()
+    return await breaches(world, memory)
+
+
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, help="run this one seed")
+    parser.add_argument("--times", type=int, default=1, help="so often; threads of time differ")
     parser.add_argument("--seeds", type=int, default=200, help="run so many")
     parser.add_argument("--first", type=int, default=0, help="start with this seed")
     parser.add_argument("--jobs", type=int, default=6, help="so many at once")
@@ -106,15 +133,15 @@ def main() -> int:
     options = parser.parse_args()
     logs.configure("error", "json")
     seeds = (
-        [options.seed]
+        [options.seed] * options.times
         if options.seed is not None
         else list(range(options.first, options.first + options.seeds))
     )
     postgres.prepare_session()
     try:
-        server = postgres.server_url()
+        databases = Databases(postgres.server_url())
         failures = asyncio.run(
-            run_seeds(server, seeds, options.jobs, shorten=not options.no_shorten)
+            run_seeds(databases, seeds, options.jobs, shorten=not options.no_shorten)
         )
     finally:
         postgres.finish_session()

@@ -11,6 +11,8 @@ from zenskar.errors import NotFound
 from zenskar_stripe.sandbox import Fault, FaultKind
 
 FIELDS = ("name", "phone", "metadata")
+ANYWHERE = "anywhere"
+API_POINTS = ("customer.committed", "webhook.received", "webhook.published")
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _act(kind: str, number: int, dice: random.Random) -> Act:
         "edit": FIELDS,
         "edit_outside": FIELDS,
         "fault": tuple(_FAULTS),
-        "kill": POINTS,
+        "kill": (*POINTS, *API_POINTS, ANYWHERE, ANYWHERE),
     }.get(kind, ("",))
     return Act(
         kind=kind,
@@ -112,7 +114,7 @@ def change(act: Act) -> dict[str, Any]:
 
 async def _create(world: World, act: Act, memory: Memory) -> None:
     body = {"name": act.value, "email": f"{act.value}@example.com"}
-    created = await world.runtime.customers.create(body, correlation_id="simulation")
+    created = await world.customers().create(body, correlation_id="simulation")
     memory.local.append(str(created.view["id"]))
 
 
@@ -126,7 +128,7 @@ async def _edit(world: World, act: Act, memory: Memory) -> None:
     if known:
         record_id = sorted(known)[act.who % len(known)]
         try:
-            await world.runtime.customers.patch(record_id, change(act), correlation_id="simulation")
+            await world.customers().patch(record_id, change(act), correlation_id="simulation")
             memory.written.append(Written(act.value, "internal", record_id))
         except NotFound:
             return
@@ -144,7 +146,7 @@ async def _delete(world: World, act: Act, _memory: Memory) -> None:
     if known:
         record_id = sorted(known)[act.who % len(known)]
         try:
-            await world.runtime.customers.delete(record_id, correlation_id="simulation")
+            await world.customers().delete(record_id, correlation_id="simulation")
         except NotFound:
             return
 
@@ -169,7 +171,13 @@ async def _fault(world: World, act: Act, memory: Memory) -> None:
 
 
 async def _kill(world: World, act: Act, _memory: Memory) -> None:
-    world.workers[act.who % len(world.workers)].kill_at(act.what)
+    worker = world.workers[act.who % len(world.workers)]
+    if act.what == ANYWHERE:
+        worker.kill_in(act.seconds)
+    elif act.what in API_POINTS:
+        world.fatal.add(act.what)
+    else:
+        worker.kill_at(act.what)
 
 
 async def _anybody_outside(world: World, act: Act) -> str | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.simulation.run import run_seeds
+from tests.support.databases import Databases
 from zenskar.telemetry import logs
 
 SEEDS, GROUPS = 200, 8
@@ -10,8 +11,8 @@ SEEDS, GROUPS = 200, 8
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("group", range(GROUPS))
-async def test_both_sides_become_equal(postgres_server: str, group: int) -> None:
+async def test_both_sides_become_equal(databases: Databases, group: int) -> None:
     logs.configure("error", "json")
-    seeds = list(range(group, SEEDS, GROUPS))
-    failures = await run_seeds(postgres_server, seeds, jobs=6, shorten=True)
+    seeds = range(group, SEEDS, GROUPS)
+    failures = await run_seeds(databases, seeds, jobs=6, shorten=True)
     assert not failures, "\n\n".join(map(str, failures))

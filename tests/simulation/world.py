@@ -13,14 +13,16 @@ from sqlalchemy import text
 
 from tests.simulation.clock import Clock
 from tests.simulation.workers import Worker
-from tests.support.wait import until
 from zenskar import WebhookRequest
+from zenskar.plugins.loader import Plugin, discover
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import Settings, load
+from zenskar.sync.customers import CustomerService
 from zenskar_stripe.sandbox import StripeSandbox
 
 SECRET = "whsec_simulation"
 WORKERS = 2
+_POLL_SECONDS = 0.05
 
 
 @dataclass
@@ -32,8 +34,11 @@ class World:
     runtime: Runtime
     settings: Settings
     environment: dict[str, str]
+    plugins: Mapping[str, Plugin]
     workers: list[Worker] = field(default_factory=list)
     kills: int = 0
+    fatal: set[str] = field(default_factory=set)
+    """Points at which the API's process dies when it passes them next."""
 
     async def replace_killed(self) -> None:
         """Start a new worker for each one that was killed."""
@@ -43,37 +48,72 @@ class World:
                 self.workers[number] = await self.start_worker()
 
     async def start_worker(self) -> Worker:
-        worker = Worker(self.settings, self.environment, self.clock)
+        worker = Worker(self.settings, self.environment, self.plugins, self.clock)
         await worker.start()
         return worker
+
+    def dies(self, point: str) -> bool:
+        """Whether the API's process dies here; another one takes its place at once."""
+        if point not in self.fatal:
+            return False
+        self.fatal.discard(point)
+        self.kills += 1
+        return True
+
+    def customers(self) -> CustomerService:
+        """The API's service; one that dies after its commit wakes nobody."""
+        if not self.dies("customer.committed"):
+            return self.runtime.customers
+        return CustomerService(self.runtime.engine, self.runtime.router, lambda _topic: None)
 
     async def settle(self, seconds: float) -> None:
         """Let everything come to rest, with no more faults."""
         self.sandbox.faults.clear()
-        await until(self._at_rest, seconds)
+        async with asyncio.timeout(seconds):
+            while not await self._at_rest():
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def _at_rest(self) -> bool:
-        self.clock.tick(0.01)
+        self.clock.tick(2 * _POLL_SECONDS)
         await self.replace_killed()
-        if await self.scalar(_UNFINISHED):
+        if await self._works():
             return False
         try:
             await self.sandbox.settle(1)
         except TimeoutError:
             return False
-        return not await self.scalar(_UNFINISHED)
+        return not await self._works()
 
-    async def unfinished(self) -> list[str]:
-        """Return what is not at rest, for people."""
-        events = await self.rows(
-            "SELECT id, direction, event_type, status, error_message FROM sync_events"
-            " WHERE status IN ('pending', 'processing', 'retrying')"
+    async def _works(self) -> bool:
+        """Whether a message waits or is under way.
+
+        A worker whose claim ran out may be about to take an answer in though no message is left.
+        """
+        if any(worker.busy for worker in self.workers):
+            return True
+        unfinished = await self.scalar(_UNFINISHED)
+        return bool(unfinished) or any(worker.busy for worker in self.workers)
+
+    async def trace(self) -> list[str]:
+        """Return what was done, for people: every call, every push and the whole history."""
+        calls = [
+            f"{call.method} {call.path} key {call.idempotency_key} fault {call.fault}"
+            f" -> {call.status}{' replayed' if call.replayed else ''}"
+            for call in self.sandbox.requests
+        ]
+        pushes = await self.rows(
+            "SELECT id, kind, state, revision, changes FROM push_intents ORDER BY created_at"
         )
-        waiting = await self.rows(
-            "SELECT topic, key, available_at - now() AS due, claimed_until - now() AS claim"
-            " FROM outbox"
+        history = await self.rows(
+            "SELECT h.at, e.direction, e.event_type, e.external_id, h.status, h.detail"
+            " FROM sync_event_history AS h JOIN sync_events AS e ON e.id = h.event_id"
+            " ORDER BY h.at, h.id"
         )
-        return ["not at rest", *map(str, events + waiting), *map(str, self.sandbox.deliveries)]
+        return [
+            *calls,
+            *(" ".join(map(str, row.values())) for row in pushes),
+            *(" ".join(map(str, row.values())) for row in history),
+        ]
 
     async def scalar(self, query: str, **values: Any) -> Any:
         async with self.runtime.engine.connect() as connection:
@@ -97,20 +137,27 @@ _UNFINISHED = """
 
 @asynccontextmanager
 async def open_world(
-    database_url: str, seed: int, *, workers: int = WORKERS, **settings: Any
+    database_url: str,
+    seed: int,
+    *,
+    plugins: Mapping[str, Plugin] | None = None,
+    workers: int = WORKERS,
+    **settings: Any,
 ) -> AsyncIterator[World]:
     """Open a world with its workers at work."""
-    clock = Clock()
+    clock, plugins = Clock(), discover() if plugins is None else plugins
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(
             StripeSandbox(seed=seed, clock=clock, webhook_retry_base=0.01, webhook_max_attempts=50)
         )
         environment = _environment(sandbox)
         loaded = load({}, database_url=database_url, **(_SETTINGS | settings))
-        runtime = await stack.enter_async_context(open_runtime(loaded, environment))
-        url = await stack.enter_async_context(_receiver(runtime, clock))
+        runtime = await stack.enter_async_context(
+            open_runtime(loaded, environment, plugins=plugins)
+        )
+        world = World(clock, sandbox, runtime, loaded, environment, plugins)
+        url = await stack.enter_async_context(_receiver(world))
         sandbox.add_webhook_endpoint(url, SECRET)
-        world = World(clock, sandbox, runtime, loaded, environment)
         for _ in range(workers):
             world.workers.append(await world.start_worker())
         try:
@@ -121,7 +168,7 @@ async def open_world(
 
 _SETTINGS: Mapping[str, Any] = {
     "database_pool_size": 3,
-    "poll_seconds": 0.1,
+    "poll_seconds": 0.5,
     "request_timeout_seconds": 0.4,
     "intent_lease_seconds": 0.6,
     "claim_lease_seconds": 0.6,
@@ -144,12 +191,14 @@ def _environment(sandbox: StripeSandbox) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _receiver(runtime: Runtime, clock: Clock) -> AsyncIterator[str]:
+async def _receiver(world: World) -> AsyncIterator[str]:
     async def receive(request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        webhook = WebhookRequest(headers, await request.read(), clock())
-        await runtime.ingress.accept("stripe", webhook, "simulation")
-        return web.Response()
+        webhook = WebhookRequest(headers, await request.read(), world.clock())
+        if world.dies("webhook.received"):
+            return web.Response(status=502)
+        await world.runtime.ingress.accept("stripe", webhook, "simulation")
+        return web.Response(status=502 if world.dies("webhook.published") else 200)
 
     app = web.Application()
     app.router.add_post("/", receive)

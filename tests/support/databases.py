@@ -4,8 +4,8 @@ To make a database costs a hundred times as much as to empty one.
 """
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 
@@ -39,6 +39,15 @@ class Databases:
     def one(self) -> Iterator[str]:
         """Yield the URL of a migrated database without rows."""
         name, shape = postgres.apart(self._take)
+        try:
+            yield postgres.database_of(self._server, name)
+        finally:
+            self._free[name] = shape
+
+    @asynccontextmanager
+    async def one_more(self) -> AsyncIterator[str]:
+        """As `one`, for code that runs in a loop of its own."""
+        name, shape = await self._take()
         try:
             yield postgres.database_of(self._server, name)
         finally:

@@ -177,14 +177,3 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(data)
             await writer.drain()
     writer.transport.abort()
-
-
-@asynccontextmanager
-async def fresh_database(server: str) -> AsyncIterator[str]:
-    """Yield the URL of a migrated database, and drop it afterwards."""
-    name = f"test_{uuid.uuid4().hex}"
-    await create(server, name)
-    try:
-        yield database_of(server, name)
-    finally:
-        await drop(server, name)

@@ -300,3 +300,39 @@ async def test_a_worker_that_dies_before_the_answer_leaves_the_push_to_another(
             await flow.settle()
         assert len(system.objects) == 1
         assert len(system.pushes(IntentKind.CREATE)) == 2
+
+
+async def test_a_late_refusal_does_not_hide_a_create_that_another_worker_made(
+    database_url: str,
+) -> None:
+    """Found by the simulation: the next create had a new key and made a second object."""
+    async with open_flow(database_url, intent_lease_seconds=0.05, worker_concurrency=1) as flow:
+        system = flow.systems["fake"]
+        asleep, wake_up, made, never = (asyncio.Event() for _ in range(4))
+
+        async def refuse_the_first_late(push: Push) -> None:
+            if push is system.calls[0]:
+                asleep.set()
+                await wake_up.wait()
+                raise FakeError(FailureKind.RATE_LIMITED)
+
+        async def lose_the_answer(_push: Push) -> None:
+            made.set()
+            await never.wait()
+
+        system.on_the_way, system.on_the_way_back = refuse_the_first_late, lose_the_answer
+        await flow.create()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await asleep.wait()
+        async with flow.runtime.engine.begin() as connection:
+            await connection.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
+        other = asyncio.create_task(flow.runtime.worker().run(asyncio.Event()))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await made.wait()
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        system.on_the_way_back = None
+        wake_up.set()
+        await flow.settle()
+        assert len(system.objects) == 1
+        assert len({push.idempotency_key for push in system.pushes(IntentKind.CREATE)}) == 1

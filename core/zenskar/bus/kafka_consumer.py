@@ -71,7 +71,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         taken = self._lanes.take(most)
         if not taken:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), wait_seconds)
+                async with asyncio.timeout(wait_seconds):
+                    await self._news.wait()
             taken = self._lanes.take(most)
         self._working.update(id(delivery.handle) for delivery in taken)
         return taken

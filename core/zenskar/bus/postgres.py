@@ -166,19 +166,20 @@ class PostgresBus:
         """Extend claims, so that a slow external system does not make work be done twice."""
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
+            if not self._held:
+                continue
             try:
                 await in_transaction(self._engine, self._extend)
             except Unavailable:
                 _log.warning("claims_not_extended", held=len(self._held))
 
     async def _extend(self, connection: AsyncConnection) -> None:
-        if self._held:
-            await outbox.extend(
-                connection,
-                list(self._held),
-                claimer=self._claimer,
-                lease_seconds=self._lease_seconds,
-            )
+        await outbox.extend(
+            connection,
+            list(self._held),
+            claimer=self._claimer,
+            lease_seconds=self._lease_seconds,
+        )
 
 
 def _delivery(message: outbox.ClaimedMessage) -> Delivery:

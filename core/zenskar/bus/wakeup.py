@@ -57,7 +57,8 @@ class Wakeup:
         """Return when the topic is woken, or after a while."""
         signal = self._signals[topic]
         with suppress(TimeoutError):
-            await asyncio.wait_for(signal.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await signal.wait()
 
     def clear(self, topic: str) -> None:
         """Forget earlier wakes; do this before looking for messages, so that none is missed."""

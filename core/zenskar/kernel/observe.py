@@ -139,7 +139,8 @@ def _tombstone(situation: Situation, mapping: ExternalMapping, seen: Observation
     record = situation.record
     settled = seen.answers
     if mapping.entity_id is not None or record is None or situation.rival is not None:
-        return Outcome(Verdict.TOMBSTONE, settled=settled)
+        changes = {} if seen.fields is None else difference(mapping.base, seen.fields)
+        return Outcome(Verdict.TOMBSTONE, seen_changes=changes, settled=settled)
     adopted = replace(mapping, entity_id=record.id, revision=mapping.revision + 1)
     return Outcome(
         Verdict.DELETED, mapping=adopted, delete_record=not record.deleted, settled=settled

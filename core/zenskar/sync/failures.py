@@ -40,8 +40,10 @@ def recover(  # noqa: PLR0911 - one class, one line
     """Decide about a failed call; None when no call was made, because its body failed."""
     if call is None or not call.pushes:
         return Recovery(_without_effect(failure.kind))
-    # A repeat that was refused says nothing of the first attempt, which may have succeeded.
-    refused = IntentState.UNKNOWN if call.step is StepKind.RESEND else IntentState.FAILED
+    # A create may be under way from another worker too, with the same key: what is refused to one
+    # may have succeeded for the other, so it is sent again with that key. An update is sent once.
+    creates = call.step in {StepKind.CREATE, StepKind.RESEND}
+    refused = IntentState.UNKNOWN if creates else IntentState.FAILED
     match failure.kind:
         case FailureKind.UNKNOWN_OUTCOME | FailureKind.TRANSIENT:
             return Recovery(Next.RETRY, IntentState.UNKNOWN)

@@ -61,7 +61,8 @@ class Scheduler:
         async def turn() -> None:
             await self._run_if_due(job)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), job.every_seconds)
+                async with asyncio.timeout(job.every_seconds):
+                    await stopping.wait()
 
         await run_until(stopping, job.name, turn)
 
