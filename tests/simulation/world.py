@@ -94,6 +94,24 @@ class World:
         unfinished = await self.scalar(_UNFINISHED)
         return bool(unfinished) or any(worker.busy for worker in self.workers)
 
+    async def unfinished(self) -> list[str]:
+        """Return what is not at rest, for people."""
+        events = await self.rows(
+            "SELECT id, direction, event_type, status, error_message FROM sync_events"
+            " WHERE status IN ('pending', 'processing', 'retrying')"
+        )
+        waiting = await self.rows(
+            "SELECT topic, key, available_at - now() AS due, claimed_until - now() AS claim"
+            " FROM outbox"
+        )
+        busy = [f"worker {n} is busy" for n, one in enumerate(self.workers) if one.busy]
+        return [
+            "not at rest",
+            *busy,
+            *map(str, events + waiting),
+            *map(str, self.sandbox.deliveries),
+        ]
+
     async def trace(self) -> list[str]:
         """Return what was done, for people: every call, every push and the whole history."""
         calls = [

@@ -7,7 +7,6 @@ import asyncio
 import os
 import shutil
 import tempfile
-import uuid
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
