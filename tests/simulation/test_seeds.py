@@ -14,5 +14,5 @@ SEEDS, GROUPS = 200, 8
 async def test_both_sides_become_equal(databases: Databases, group: int) -> None:
     logs.configure("error", "json")
     seeds = range(group, SEEDS, GROUPS)
-    failures = await run_seeds(databases, seeds, jobs=6, shorten=True)
+    failures = await run_seeds(databases, seeds, jobs=4, shorten=True)
     assert not failures, "\n\n".join(map(str, failures))

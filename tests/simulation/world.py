@@ -14,6 +14,7 @@ from sqlalchemy import text
 from tests.simulation.clock import Clock
 from tests.simulation.workers import Worker
 from zenskar import WebhookRequest
+from zenskar.errors import Unavailable
 from zenskar.plugins.loader import Plugin, discover
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import Settings, load
@@ -215,7 +216,10 @@ async def _receiver(world: World) -> AsyncIterator[str]:
         webhook = WebhookRequest(headers, await request.read(), world.clock())
         if world.dies("webhook.received"):
             return web.Response(status=502)
-        await world.runtime.ingress.accept("stripe", webhook, "simulation")
+        try:
+            await world.runtime.ingress.accept("stripe", webhook, "simulation")
+        except Unavailable:
+            return web.Response(status=503)
         return web.Response(status=502 if world.dies("webhook.published") else 200)
 
     app = web.Application()
