@@ -24,19 +24,18 @@ from zenskar.plugins.loader import ConfiguredConnection, Plugin, configure, disc
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.settings import Settings
+from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.bulk import Bulk
 from zenskar.sync.calls import Caller
 from zenskar.sync.context import SyncContext
 from zenskar.sync.customers import CustomerService
 from zenskar.sync.dead_letters import DeadLetters
-from zenskar.sync.guard import DeleteGuard
 from zenskar.sync.inbound import InboundSync
 from zenskar.sync.ingress import Ingress
 from zenskar.sync.ledger import IntentLedger
 from zenskar.sync.outbound import OutboundSync
 from zenskar.sync.replay import Replay
-from zenskar.sync.retry import RetryPolicy
 from zenskar.sync.setbacks import Setbacks
 from zenskar.sync.translate import Translator
 from zenskar.telemetry.logs import get_logger
@@ -82,25 +81,24 @@ class Runtime:
     def worker(self, roles: Collection[str] = ROLES) -> WorkerService:
         """Build the worker of these roles."""
         settings, event_schema = self.settings, self.schemas["event"]
-        retry = RetryPolicy.of(settings)
         dice = random.Random()  # noqa: S311 - jitter, not a secret
         caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
-        breaker = Breaker(self.router, settings.breaker_failures)
-        guard = DeleteGuard(settings.delete_guard_limit, settings.delete_guard_window_seconds)
+        breaker = Breaker(self.router, self.connections)
+        brake = Brake(dice)
         outbound = OutboundSync(
             self.context,
             caller,
-            Setbacks(self.context, retry, dice),
+            Setbacks(self.context, brake, dice),
             breaker,
+            brake,
             IntentLedger(self.context.translator, settings.intent_lease_seconds),
         )
         consumers: dict[str, Consumer] = {
             "inbound": InboundSyncWorker(
                 self.context,
                 self.bus,
-                InboundSync(self.context, guard),
+                InboundSync(self.context),
                 event_schema,
-                retry,
                 batch=settings.inbound_batch,
             ),
             "outbound": OutboundSyncWorker(

@@ -13,6 +13,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from zenskar.errors import ConfigurationError
 
 PREFIX = "ZENSKAR_"
+PER_CONNECTION = (
+    "retry_max_attempts",
+    "retry_base_seconds",
+    "retry_max_seconds",
+    "breaker_failures",
+    "delete_guard_limit",
+    "delete_guard_window_seconds",
+)
+"""What a connection may have of its own, besides its policy and whether deletes travel."""
 Policy = Literal["internal_wins", "external_wins", "latest_wins"]
 
 
@@ -103,6 +112,22 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
         raise ConfigurationError(_explain(error)) from None
 
 
+def overridden(settings: Settings, environment: Mapping[str, str], connection: str) -> Settings:
+    """Return the settings with what a connection has of its own: `<CONNECTION>_<NAME>`."""
+    prefix = f"{connection}_".upper()
+    own = {
+        name: value
+        for name in PER_CONNECTION
+        if (value := lookup(environment, f"{prefix}{name.upper()}")) is not None
+    }
+    if not own:
+        return settings
+    try:
+        return Settings(**{**settings.model_dump(), **own})
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, prefix)) from None
+
+
 def environment(folder: Path | None = None) -> dict[str, str]:
     """Return the process environment over the `.env` file of this folder."""
     dotenv = dotenv_values((folder or Path.cwd()) / ".env")
@@ -130,11 +155,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, prefix: str = PREFIX) -> str:
     """Name every wrong setting, never its value: it may be a secret."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         name = "_".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{PREFIX}{name.upper()}: {message}" if name else message)
+        lines.append(f"{prefix}{name.upper()}: {message}" if name else message)
     return "; ".join(lines)

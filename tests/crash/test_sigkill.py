@@ -1,21 +1,19 @@
 """After SIGKILL at any point and a restart, nothing is lost and nothing is there twice."""
 
 import asyncio
-import os
 import signal
-import sys
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.crash.processes import DEADLINE_SECONDS, NOWHERE, returncode, victim
 from tests.simulation.invariants import breaches
 from tests.simulation.story import Act, Memory, perform
 from tests.simulation.workers import POINTS
 from tests.simulation.world import World, open_world
 from tests.support.wait import until
-
-ROOT = Path(__file__).parent.parent.parent
-DEADLINE_SECONDS = 40.0
+from zenskar_stripe.sandbox import Fault, FaultKind
 
 STORY = (
     Act("create", value="v1"),
@@ -23,48 +21,86 @@ STORY = (
     Act("create", value="v3"),
     Act("edit_outside", who=0, what="name", value="v4"),
 )
+SENT = "SELECT count(*) FROM push_intents WHERE state = 'sent'"
 
 
-async def start(world: World, point: str) -> asyncio.subprocess.Process:
-    database = world.settings.database_url
-    assert database is not None
-    lease = {"ZENSKAR_CLAIM_LEASE_SECONDS": "0.6", "ZENSKAR_INTENT_LEASE_SECONDS": "0.6"}
-    environment = os.environ | world.environment | lease
-    environment["ZENSKAR_DATABASE_URL"] = database.get_secret_value()
-    environment["ZENSKAR_LOG_LEVEL"] = "error"
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.crash.victim", point, cwd=ROOT, env=environment
+@asynccontextmanager
+async def told(database_url: str, memory: Memory) -> AsyncIterator[World]:
+    """A world in which the story has been told and nobody has worked yet."""
+    async with open_world(database_url, seed=1, workers=0) as world:
+        for act in STORY:
+            await perform(world, act, memory)
+        yield world
+
+
+async def recover(world: World, memory: Memory) -> None:
+    """Let another worker take over, and look at what has become of it all."""
+    world.workers.append(await world.start_worker())
+    await world.settle(DEADLINE_SECONDS)
+    assert await breaches(world, memory) == []
+    assert len(world.sandbox.dashboard.living()) == 3
+
+
+def slow(world: World, memory: Memory, kind: FaultKind, seconds: float) -> None:
+    """Let the calls of pushes take that long."""
+    world.sandbox.faults.add(
+        Fault(kind=kind, method="POST", delay_seconds=seconds, count=None, probability=1.0)
     )
-
-
-async def returncode(process: asyncio.subprocess.Process) -> int:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        return await process.wait()
+    memory.faults += 10
 
 
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_killed_worker_loses_nothing(database_url: str, point: str) -> None:
     memory = Memory()
-    async with open_world(database_url, seed=1, workers=0) as world:
-        for act in STORY:
-            await perform(world, act, memory)
-        assert await returncode(await start(world, point)) == -signal.SIGKILL
-        world.workers.append(await world.start_worker())
-        await world.settle(DEADLINE_SECONDS)
-        assert await breaches(world, memory) == []
-        assert len(world.sandbox.dashboard.living()) == 3
+    async with told(database_url, memory) as world:
+        if point == "outbound.failed":
+            world.sandbox.faults.add(Fault(kind=FaultKind.SERVER_ERROR, method="POST", effect=True))
+            memory.faults += 1
+        async with victim(world, "worker", point) as process:
+            assert await returncode(process) == -signal.SIGKILL
+        await recover(world, memory)
 
 
-async def test_sigterm_ends_what_is_under_way_within_the_grace_period(database_url: str) -> None:
+@pytest.mark.parametrize("kind", [FaultKind.DELAY, FaultKind.ZOMBIE])
+async def test_a_worker_killed_in_mid_call_loses_nothing(
+    database_url: str, kind: FaultKind
+) -> None:
+    """The call may have been carried out, or be carried out when another worker has taken over."""
     memory = Memory()
-    async with open_world(database_url, seed=1, workers=0) as world:
-        for act in STORY:
-            await perform(world, act, memory)
-        process = await start(world, "nowhere")
-        await until(lambda: world.scalar("SELECT count(*) FROM push_intents"), DEADLINE_SECONDS)
-        process.send_signal(signal.SIGTERM)
-        assert await returncode(process) == 0
-        assert await world.scalar("SELECT count(*) FROM push_intents WHERE state = 'sent'") == 0
-        world.workers.append(await world.start_worker())
-        await world.settle(DEADLINE_SECONDS)
-        assert await breaches(world, memory) == []
+    async with told(database_url, memory) as world:
+        slow(world, memory, kind, 0.5)
+        async with victim(world, "worker", NOWHERE) as process:
+            await until(lambda: world.scalar(SENT), DEADLINE_SECONDS)
+            process.kill()
+            assert await returncode(process) == -signal.SIGKILL
+        await recover(world, memory)
+
+
+async def test_sigterm_lets_the_calls_that_are_under_way_finish(database_url: str) -> None:
+    memory = Memory()
+    async with told(database_url, memory) as world:
+        slow(world, memory, FaultKind.DELAY, 1.0)
+        async with victim(world, "worker", NOWHERE) as process:
+            await until(lambda: world.scalar(SENT), DEADLINE_SECONDS)
+            process.send_signal(signal.SIGTERM)
+            assert await returncode(process) == 0
+        assert await world.scalar(SENT) == 0
+        answered = "SELECT count(*) FROM push_intents WHERE state = 'answered'"
+        assert await world.scalar(answered) > 0
+        assert await world.scalar("SELECT count(*) FROM outbox WHERE claimed_until > now()") == 0
+        await recover(world, memory)
+
+
+async def test_sigterm_releases_a_call_that_outlasts_the_grace_period(database_url: str) -> None:
+    memory = Memory()
+    async with told(database_url, memory) as world:
+        slow(world, memory, FaultKind.DELAY, 20.0)
+        grace = {"ZENSKAR_SHUTDOWN_GRACE_SECONDS": "0.5", "ZENSKAR_CLAIM_LEASE_SECONDS": "600"}
+        async with victim(world, "worker", NOWHERE, **grace) as process:
+            await until(lambda: world.scalar(SENT), DEADLINE_SECONDS)
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(15):
+                assert await process.wait() == 0
+        assert await world.scalar(SENT) > 0
+        assert await world.scalar("SELECT count(*) FROM outbox WHERE claimed_until > now()") == 0
+        await recover(world, memory)

@@ -1,4 +1,4 @@
-"""A worker that kills itself with SIGKILL: python -m tests.crash.victim POINT."""
+"""A process that kills itself with SIGKILL: python -m tests.crash.victim worker|api POINT."""
 
 import asyncio
 import os
@@ -6,24 +6,49 @@ import signal
 import sys
 from dataclasses import replace
 
-from zenskar.runtime import open_runtime
+from zenskar.api.server import serve
+from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
+from zenskar.sync.customers import CustomerService
+from zenskar.sync.ingress import Ingress
+
+COMMITTED = "customer.committed"
 
 
-async def main(fatal: str) -> None:
+async def main(role: str, fatal: str) -> None:
     """Work until the point is passed, or until SIGTERM."""
     environment = dict(os.environ)
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
 
     async def pass_by(point: str) -> None:
+        die_at(point)
+
+    def die_at(point: str) -> None:
         if point == fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def wake(topic: str) -> None:
+        die_at(COMMITTED)
+        runtime.bus.wake(topic)
+
     async with open_runtime(load(environment), environment) as runtime:
         context = replace(runtime.context, passing=pass_by)
-        await replace(runtime, context=context).worker().run(stopping)
+        fragile = replace(
+            runtime,
+            context=context,
+            customers=CustomerService(runtime.engine, runtime.router, wake),
+            ingress=Ingress(context, runtime.bus, runtime.schemas["event"]),
+        )
+        await (_serve(fragile, stopping) if role == "api" else fragile.worker().run(stopping))
+
+
+async def _serve(runtime: Runtime, stopping: asyncio.Event) -> None:
+    async with serve(runtime.api(), "127.0.0.1", 0, runtime.settings) as address:
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
+        await stopping.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -19,6 +19,7 @@ POINTS = (
     "outbound.claimed",
     "outbound.stored_intent",
     "outbound.called",
+    "outbound.failed",
     "outbound.stored_answer",
     "outbound.decided",
 )

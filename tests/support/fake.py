@@ -32,8 +32,11 @@ TRAVELLING = ("name", "email", "phone", "address", "metadata")
 class FakeError(Exception):
     """A failed call of this class of recovery."""
 
-    def __init__(self, kind: FailureKind, *, replayed: bool = False) -> None:
+    def __init__(
+        self, kind: FailureKind, *, replayed: bool = False, retry_after: float | None = None
+    ) -> None:
         self.kind = kind
+        self.retry_after = retry_after
         self.replayed = replayed
         super().__init__(kind.value)
 
@@ -193,7 +196,12 @@ class FakeIntegration(BaseIntegration):
 
     def classify_error(self, error: Exception) -> Failure | None:
         if isinstance(error, FakeError):
-            return Failure(error.kind, f"fake {error.kind.value}", replayed=error.replayed)
+            return Failure(
+                error.kind,
+                f"fake {error.kind.value}",
+                retry_after=error.retry_after,
+                replayed=error.replayed,
+            )
         return super().classify_error(error)
 
 

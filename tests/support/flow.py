@@ -77,6 +77,7 @@ async def open_flow(
     database_url: str,
     *sources: str,
     working: bool = True,
+    environment: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Flow]:
     """Open a runtime with a fake system at each connection; `fake` alone by default."""
@@ -92,7 +93,7 @@ async def open_flow(
         "poll_seconds": 0.2,
     }
     loaded = load({}, **(defaults | settings))
-    async with open_runtime(loaded, {}, plugins=plugins) as runtime:
+    async with open_runtime(loaded, environment or {}, plugins=plugins) as runtime:
         flow = Flow(runtime, systems)
         if not working:
             yield flow

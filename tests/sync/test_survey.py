@@ -24,7 +24,7 @@ def looker(
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    patience = Patience(RetryPolicy(attempts, 1.0, 8.0), rate_limit_waits)
+    patience = Patience(lambda _source: RetryPolicy(attempts, 1.0, 8.0), rate_limit_waits)
     return Looker(flow.runtime.context, patience, timeout_seconds=0.2, sleep=sleep)
 
 

@@ -20,7 +20,7 @@ from zenskar.worker.scheduler import Scheduler
 async def idle(database_url: str) -> AsyncIterator[tuple[Flow, FakeSystem, Scheduler]]:
     """A scheduler whose jobs run when the test says so."""
     async with open_flow(database_url, working=False, sweep_seconds=600) as flow:
-        breaker = Breaker(flow.runtime.router, 5)
+        breaker = Breaker(flow.runtime.router, flow.runtime.connections)
         sweep = bulk(flow).sweep()
         scheduler = Scheduler(
             flow.runtime.context, breaker, sweep, probe_seconds=600, sweep_seconds=600

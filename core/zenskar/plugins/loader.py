@@ -18,7 +18,7 @@ from zenskar.kernel import ConflictPolicy, MergePolicy
 from zenskar.model.integration import Connection, Setting
 from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
 from zenskar.schema_catalog import Schema, load_folder
-from zenskar.settings import Settings, lookup
+from zenskar.settings import Settings, lookup, overridden
 
 GROUP = "zenskar.plugins"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -39,13 +39,17 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredConnection:
-    """A connection that the settings describe, with its policies."""
+    """A connection that the settings describe, with its policies.
+
+    `settings` are the general ones, with what this connection has of its own.
+    """
 
     connection: Connection
     plugin: Plugin
     integration: BaseIntegration
     merge_policy: MergePolicy
     propagate_deletes: bool
+    settings: Settings
 
 
 def discover(candidates: Iterable[EntryPoint] | None = None) -> dict[str, Plugin]:
@@ -172,6 +176,7 @@ def _connection(
         propagate_deletes=settings.propagate_deletes
         if deletes is None
         else _boolean(variable(name, "propagate_deletes"), deletes),
+        settings=overridden(settings, environment, name),
     )
 
 

@@ -27,7 +27,7 @@ class Bulk:
         self._context = context
         self._settings = settings
         self._survey = Survey(context, bus, event_schema)
-        self._looker = self._patient(Patience(RetryPolicy.of(settings)))
+        self._looker = self._patient(Patience(context.retry))
         self._examiner = Examiner(context, self._looker, self._survey)
 
     def reconciler(
@@ -46,7 +46,7 @@ class Bulk:
     def sweep(self) -> MissedSweep:
         """Build what looks for missed webhooks. It tries once, since it comes again soon."""
         once = RetryPolicy(1, self._settings.retry_base_seconds, self._settings.retry_max_seconds)
-        looker = self._patient(Patience(once, rate_limit_waits=0))
+        looker = self._patient(Patience(lambda _source: once, rate_limit_waits=0))
         return MissedSweep(
             self._context, looker, self._survey, every_seconds=self._settings.sweep_seconds
         )

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from zenskar.plugins.loader import ConfiguredConnection
 from zenskar.plugins.router import Router
 from zenskar.sync.dead_letters import DeadLetters
+from zenskar.sync.retry import RetryPolicy
 from zenskar.sync.translate import Translator
 from zenskar.telemetry.metrics import Metrics
 
@@ -34,3 +35,7 @@ class SyncContext:
     dead_letters: DeadLetters
     passing: Callable[[str], Awaitable[None]] = pass_by
     clock: Callable[[], float] = time.time
+
+    def retry(self, source: str) -> RetryPolicy:
+        """Return when failed calls of a connection are tried again."""
+        return RetryPolicy.of(self.connections[source].settings)

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections
 from zenskar.errors import ZenskarError
+from zenskar.settings import Settings
 
 
 class TooManyDeletes(ZenskarError):
@@ -25,6 +26,11 @@ class DeleteGuard:
 
     limit: int
     window_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "DeleteGuard":
+        """Take the guard from the settings of a connection."""
+        return cls(settings.delete_guard_limit, settings.delete_guard_window_seconds)
 
     async def check(self, connection: AsyncConnection, source: str, deletes: int) -> None:
         """Raise `TooManyDeletes` when these deletes are too many, with those before."""

@@ -53,9 +53,8 @@ class _Batch:
 class InboundSync:
     """Takes observations of webhooks in, and has other connections follow."""
 
-    def __init__(self, context: SyncContext, guard: DeleteGuard) -> None:
+    def __init__(self, context: SyncContext) -> None:
         self._context = context
-        self._guard = guard
 
     async def apply(self, envelopes: Sequence[Envelope]) -> tuple[list[Applied], bool]:
         """Apply envelopes in their order, all or none.
@@ -221,7 +220,8 @@ class InboundSync:
                 )
         mine = [one.outcome for one in batch.applied if one.source == source and one.outcome]
         deletes = sum(outcome.delete_record for outcome in mine)
-        await self._guard.check(connection, source, deletes)
+        guard = DeleteGuard.of(self._context.connections[source].settings)
+        await guard.check(connection, source, deletes)
         await work.flush(connection)
 
     def _follow_ups(

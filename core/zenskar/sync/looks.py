@@ -38,9 +38,9 @@ class LookPage:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often a call is tried again, and how often a rate limit is waited for."""
+    """How often a call of a source system is tried again, and a rate limit is waited for."""
 
-    retry: RetryPolicy
+    retry: Callable[[str], RetryPolicy]
     rate_limit_waits: int = 100
 
 
@@ -109,7 +109,7 @@ class Looker:
             except CallFailed as error:
                 limited = error.failure.kind is FailureKind.RATE_LIMITED
                 waits, attempts = waits + limited, attempts + (not limited)
-                delay = self._delay(error.failure, attempts, waits)
+                delay = self._delay(source, error.failure, attempts, waits)
                 if delay is None:
                     raise
             await self._sleep(delay)
@@ -131,15 +131,15 @@ class Looker:
             metrics.calls.labels(source, hook, result).inc()
             metrics.call_seconds.labels(source, hook).observe(self._context.clock() - sent)
 
-    def _delay(self, failure: Failure, attempts: int, waits: int) -> float | None:
+    def _delay(self, source: str, failure: Failure, attempts: int, waits: int) -> float | None:
         """Return how long to wait before the next attempt, None when there is none."""
-        retry = self._patience.retry
+        retry = self._patience.retry(source)
         match failure.kind:
             case FailureKind.RATE_LIMITED if waits <= self._patience.rate_limit_waits:
                 return failure.retry_after or _LIMITED_SECONDS
             case FailureKind.TRANSIENT | FailureKind.UNKNOWN_OUTCOME:
                 if not retry.used_up(attempts):
-                    return failure.retry_after or retry.delay(attempts, self._dice)
+                    return max(failure.retry_after or 0.0, retry.delay(attempts, self._dice))
         return None
 
     def _interval(self, source: str, sent: float) -> Interval:

@@ -15,6 +15,7 @@ from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import fanout, workset
+from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.calls import Call, Caller
 from zenskar.sync.context import SyncContext
@@ -41,12 +42,14 @@ class OutboundSync:
         caller: Caller,
         setbacks: Setbacks,
         breaker: Breaker,
+        brake: Brake,
         ledger: IntentLedger,
     ) -> None:
         self._context = context
         self._caller = caller
         self._setbacks = setbacks
         self._breaker = breaker
+        self._brake = brake
         self._ledger = ledger
 
     async def process(self, envelope: Envelope, message: Message) -> Result:
@@ -54,6 +57,8 @@ class OutboundSync:
         task = Task.of(envelope, message)
         if task.source not in self._context.connections:
             return Parked()
+        if seconds := self._brake.wait(task.source):
+            return Later(seconds)
         step: Call | Result = await self._start(task)
         for _ in range(_MOST_CALLS):
             if not isinstance(step, Call):
@@ -82,6 +87,7 @@ class OutboundSync:
         try:
             seen = await self._caller.make(call)
             self._breaker.succeeded(call.source)
+            self._brake.succeeded(call.source)
             await self._context.passing("outbound.called")
             followed, step = await in_transaction(
                 self._context.engine, lambda c: self._answered(c, task, call, seen)
@@ -191,11 +197,12 @@ class OutboundSync:
         return call
 
     async def _failed(self, task: Task, call: Call | None, failure: Failure) -> Call | Result:
+        await self._context.passing("outbound.failed")
         recovery = recover(call, failure)
         if recovery.next is Next.LOOK and call is not None:
             return await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
         what = recovery.next
-        if what is Next.RETRY and await self._breaker.outage(task.source):
+        if what is Next.RETRY and await self._breaker.outage(task.source, task.record_id):
             what = Next.OUTAGE
         return await self._setback(task, call, failure, what, recovery.push)
 

@@ -24,7 +24,7 @@ class RetryPolicy:
     def delay(self, attempts: int, dice: random.Random) -> float:
         """Return how long to wait after this many failed attempts."""
         ceiling = min(self.max_seconds, self.base_seconds * 2 ** min(attempts - 1, 30))
-        return dice.uniform(ceiling / 10, ceiling)
+        return dice.uniform(0, ceiling)
 
     def used_up(self, attempts: int) -> bool:
         """Tell whether there is no further attempt."""

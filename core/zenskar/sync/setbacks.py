@@ -8,23 +8,22 @@ from zenskar.db import connections, sync_events
 from zenskar.db.sync_events import EventState, Transition
 from zenskar.errors import Failure
 from zenskar.model.sync_event import SyncStatus
+from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import OUTAGE
 from zenskar.sync.context import SyncContext
 from zenskar.sync.failures import Next
-from zenskar.sync.retry import RetryPolicy
 from zenskar.sync.tasks import Done, Later, Parked, Result, Task
 from zenskar.telemetry.logs import get_logger
 
-_LIMITED_SECONDS = 1.0
 _log = get_logger(__name__)
 
 
 class Setbacks:
     """Decides whether an event is tried again, waits or is given up, and writes that down."""
 
-    def __init__(self, context: SyncContext, retry: RetryPolicy, dice: random.Random) -> None:
+    def __init__(self, context: SyncContext, brake: Brake, dice: random.Random) -> None:
         self._context = context
-        self._retry = retry
+        self._brake = brake
         self._dice = dice
 
     async def store(
@@ -39,7 +38,7 @@ class Setbacks:
         if event is None or event.status.final:
             # Another worker took over and has ended it; this failure is no news any more.
             return Done()
-        attempts = event.attempts + 1
+        attempts, retry = event.attempts + 1, self._context.retry(task.source)
         await connections.note_error(connection, task.source, failure.kind, failure.message)
         if what in {Next.PAUSE, Next.OUTAGE}:
             reason = OUTAGE if what is Next.OUTAGE else failure.kind.value
@@ -47,11 +46,11 @@ class Setbacks:
             await self._postpone(connection, task, failure)
             return Parked()
         if what is Next.WAIT:
-            delay = failure.retry_after or _LIMITED_SECONDS
+            delay = self._brake.refused(task.source, failure.retry_after, retry.max_seconds)
             await self._postpone(connection, task, failure, delay)
             return Later(delay)
-        if what is Next.RETRY and not self._retry.used_up(attempts):
-            delay = failure.retry_after or self._retry.delay(attempts, self._dice)
+        if what is Next.RETRY and not retry.used_up(attempts):
+            delay = max(failure.retry_after or 0.0, retry.delay(attempts, self._dice))
             await self._end_attempt(connection, task, failure, SyncStatus.RETRYING, delay)
             return Later(delay)
         await self._end_attempt(connection, task, failure, SyncStatus.DEAD, attempts=attempts)

@@ -15,7 +15,6 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.guard import TooManyDeletes
 from zenskar.sync.inbound import InboundSync
 from zenskar.sync.reading import UnreadableMessage, read_envelope
-from zenskar.sync.retry import RetryPolicy
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import message_of, run_until
@@ -45,7 +44,6 @@ class InboundSyncWorker:
         bus: Bus,
         sync: InboundSync,
         event_schema: Schema,
-        retry: RetryPolicy,
         *,
         batch: int,
     ) -> None:
@@ -53,7 +51,6 @@ class InboundSyncWorker:
         self._bus = bus
         self._sync = sync
         self._event_schema = event_schema
-        self._retry = retry
         self._batch = batch
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
 
@@ -135,9 +132,9 @@ class InboundSyncWorker:
         """What the database may take later is tried again; the rest is a bug, and dead."""
         kind = type(error).__name__
         _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(error))
-        attempts = one.delivery.attempts
-        if is_transient(error) and not self._retry.used_up(attempts):
-            delay = self._retry.delay(attempts, self._dice)
+        attempts, retry = one.delivery.attempts, self._context.retry(one.source)
+        if is_transient(error) and not retry.used_up(attempts):
+            delay = retry.delay(attempts, self._dice)
             await self._sync.retry_later(one.envelope, "transient", kind, delay)
             await self._bus.defer([one.delivery], delay)
             return

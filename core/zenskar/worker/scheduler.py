@@ -100,7 +100,6 @@ class Scheduler:
                 await self._resume(name)
 
     async def _resume(self, name: str) -> None:
-        self._breaker.succeeded(name)
         await in_transaction(self._context.engine, lambda c: connections.resume(c, name))
         for topic in (OUTBOUND, INBOUND):
             self._context.wake(topic)

@@ -1,0 +1,58 @@
+"""Start processes that are going to die, on the database of a world."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.simulation.world import World
+
+ROOT = Path(__file__).parent.parent.parent
+DEADLINE_SECONDS = 60.0
+NOWHERE = "nowhere"
+LEASES = {"ZENSKAR_CLAIM_LEASE_SECONDS": "0.6", "ZENSKAR_INTENT_LEASE_SECONDS": "0.6"}
+
+
+@asynccontextmanager
+async def victim(
+    world: World, role: str, point: str, **variables: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start a process that kills itself at this point; it does not outlive the block."""
+    database = world.settings.database_url
+    assert database is not None
+    settings = {
+        "ZENSKAR_DATABASE_URL": database.get_secret_value(),
+        "ZENSKAR_LOG_LEVEL": "error",
+        "ZENSKAR_AUTH": "off",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.crash.victim",
+        role,
+        point,
+        cwd=ROOT,
+        env=os.environ | world.environment | LEASES | settings | variables,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def address(process: asyncio.subprocess.Process) -> str:
+    """Return where an API listens."""
+    assert process.stdout is not None
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return (await process.stdout.readline()).decode().strip()
+
+
+async def returncode(process: asyncio.subprocess.Process) -> int:
+    """Return how a process ended, negative for a signal."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        return await process.wait()
