@@ -41,6 +41,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "connection_history",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column(
+            "at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("error_kind", sa.Text(), nullable=True),
+        sa.Column("error_message", sa.Text(), nullable=True),
+        sa.Column("by", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("connection_history_name", "connection_history", ["name", "at"])
+    op.create_table(
         "connections",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), server_default=sa.text("'active'"), nullable=False),
@@ -381,5 +396,7 @@ def downgrade() -> None:
     )
     op.drop_table("customers")
     op.drop_table("connections")
+    op.drop_index("connection_history_name", table_name="connection_history")
+    op.drop_table("connection_history")
     op.drop_table("checkpoints")
     op.drop_table("api_keys")

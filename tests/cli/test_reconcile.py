@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,6 +127,8 @@ def test_drift_gives_exit_code_3_until_it_is_repaired(
     }
     text = cli("reconcile", "stripe", *SETTLE, code=3)
     assert "3 differences, 3 left" in text
+    for kind in ("different", "missing_here", "missing_there"):
+        assert re.search(rf"^{kind} +1 +1 *$", text, re.MULTILINE)
     assert "/email" in text
     assert "secret@example.com" not in text
     (repaired,) = cli.json("reconcile", "stripe", "--repair", *SETTLE)["data"]

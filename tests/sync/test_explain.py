@@ -13,6 +13,8 @@ import pytest_asyncio
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow
 from zenskar import FailureKind, IntentKind
+from zenskar.db import connections
+from zenskar.db.engine import in_transaction
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import new_id
 from zenskar.sync.explain import explain, find, narrow
@@ -281,6 +283,29 @@ async def test_what_waits_and_why(database_url: str) -> None:
         assert (event.status, event.error_kind) == ("pending", "credentials")
         (system,) = found.systems
         assert (system.state, system.paused_reason) == ("none", "credentials")
+
+
+async def test_a_pause_that_is_over_explains_the_wait(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        record_id = await flow.create()
+        engine = flow.runtime.engine
+        for _ in range(2):
+            await in_transaction(
+                engine, lambda c: connections.pause(c, "fake", "maintenance", by="me from here")
+            )
+            await in_transaction(engine, lambda c: connections.pause(c, "other", "not asked for"))
+        for _ in range(2):
+            await in_transaction(engine, lambda c: connections.resume(c, "fake", "you from there"))
+        await push_out(flow)
+        found = await explained(flow, record_id)
+        assert [brief(s) for s in found.steps][:4] == [
+            "change",
+            "paused",
+            "resumed",
+            "call:create",
+        ]
+        assert {s.reason for s in found.steps[1:3]} == {"maintenance"}
+        assert [s.by for s in found.steps[1:3]] == ["me from here", "you from there"]
 
 
 async def test_a_push_without_an_answer_is_open(database_url: str) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.api import bodies
+from zenskar.api.auth import operator
 from zenskar.api.routes import Answer, JsonSchema, Route
 from zenskar.api.services import ApiServices
 from zenskar.db import connections, event_log
@@ -35,20 +36,20 @@ class Connections:
 
     async def pause(self, request: web.Request) -> web.Response:
         """Make no more calls to an external system."""
-        name = self._name(request)
+        name, by = self._name(request), str(operator(request))
 
         async def work(connection: AsyncConnection) -> dict[str, Any]:
-            await connections.pause(connection, name, BY_HAND)
+            await connections.pause(connection, name, BY_HAND, by=by)
             return await self._view(connection, name)
 
         return bodies.answer(await in_transaction(self._engine, work))
 
     async def resume(self, request: web.Request) -> web.Response:
         """Go on where it was paused."""
-        name = self._name(request)
+        name, by = self._name(request), str(operator(request))
 
         async def work(connection: AsyncConnection) -> dict[str, Any]:
-            await connections.resume(connection, name)
+            await connections.resume(connection, name, by)
             return await self._view(connection, name)
 
         view = await in_transaction(self._engine, work)

@@ -9,6 +9,7 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.replaying import operator
 from zenskar.errors import NotFound
 
 if TYPE_CHECKING:
@@ -47,9 +48,11 @@ def pause(name: Name, output: OutputOption = Output.TABLE) -> None:
     """Make no more calls to an external system; changes wait."""
     from zenskar.db import connections
 
+    by = str(operator())
+
     async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
         await _known(connection, known, name)
-        await connections.pause(connection, name, "paused by an operator")
+        await connections.pause(connection, name, "paused by an operator", by=by)
         return await _row(connection, known, name)
 
     _show(_run(work), output)
@@ -61,9 +64,11 @@ def resume(name: Name, output: OutputOption = Output.TABLE) -> None:
     from zenskar.db import connections
     from zenskar.model.envelope import INBOUND, OUTBOUND
 
+    by = str(operator())
+
     async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
         await _known(connection, known, name)
-        await connections.resume(connection, name)
+        await connections.resume(connection, name, by)
         await session.notify(connection, OUTBOUND, INBOUND)
         return await _row(connection, known, name)
 

@@ -46,6 +46,7 @@ def title(step: Step) -> str:
         Happening.DONE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}{_by(s)}",
         Happening.NOTE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}",
         Happening.PAUSED: _paused,
+        Happening.RESUMED: _resumed,
     }[step.kind](step)
 
 
@@ -67,7 +68,8 @@ def origin(one: Provenance) -> str:
     """Return who gave a field its value."""
     if one.step is None or one.at is None:
         return "something that the history does not tell"
-    who = "the API" if one.kind is Happening.CHANGE else f"{one.source_system} ({one.kind})"
+    how = "answer to a call" if one.kind is Happening.ANSWER else "event"
+    who = "the API" if one.kind is Happening.CHANGE else f"{one.source_system} ({how})"
     held = ", ".join(f"#{number}" for number in one.held_in)
     kept = f", kept in the conflict {held}" if held else ""
     return f"{who} at {moment(one.at)}, #{one.step}{kept}"
@@ -150,7 +152,14 @@ def _setback(step: Step) -> str:
 
 def _paused(step: Step) -> str:
     error = f" ({step.error_kind}: {step.error_message})" if step.error_kind else ""
-    return f"{step.source_system}: the connection was paused{_because(step.reason)}{error}"
+    return (
+        f"{step.source_system}: the connection was paused{_because(step.reason)}{error}{_by(step)}"
+    )
+
+
+def _resumed(step: Step) -> str:
+    what = f"the pause{_because(step.reason)} ended" if step.reason else "the pause ended"
+    return f"{step.source_system}: {what}{_by(step) or ', its system answers again'}"
 
 
 def _because(reason: str | None) -> str:
@@ -158,7 +167,8 @@ def _because(reason: str | None) -> str:
 
 
 def _by(step: Step) -> str:
-    return f", by {step.by} from {step.place}" if step.by else ""
+    place = f" from {step.place}" if step.place else ""
+    return f", by {step.by}{place}" if step.by else ""
 
 
 def _version(step: Step) -> str:

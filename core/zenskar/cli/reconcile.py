@@ -197,6 +197,13 @@ def _show(report: "Report") -> None:
         f"{report.source} {report.entity_type}: {report.objects} objects, {found} differences, "
         f"{left} left, {report.under_way} under way, {report.invalid} not valid."
     )
+    if report.found:
+        kinds = [
+            {"kind": kind, "found": count, "left": report.remaining.get(kind, 0)}
+            for kind, count in sorted(report.found.items())
+        ]
+        show_table({"kind": "DIFFERENCE", "found": "FOUND", "left": "LEFT"}, kinds)
+        typer.echo("\nExamples")
     if report.examples:
         show_table(_EXAMPLES, report.to_json()["examples"])
 

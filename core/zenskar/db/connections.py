@@ -1,5 +1,6 @@
 """Whether a connection works or is paused, and why."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,11 +31,25 @@ class ConnectionState:
         return self.state == PAUSED
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionChange:
+    """A pause, or the end of one and what had been its reason. `by`: who did that, if anybody."""
+
+    name: str
+    at: datetime
+    state: str
+    reason: str | None
+    error_kind: str | None
+    error_message: str | None
+    by: str | None
+
+
 _STATES = text("""
     SELECT name, state, reason, error_kind, error_message, error_at, paused_at FROM connections
 """)
 
 _PAUSE = text("""
+    WITH paused AS (
     INSERT INTO connections AS c
         (name, state, reason, error_kind, error_message, error_at, paused_at)
     VALUES (:name, 'paused', :reason, :error_kind, :error_message,
@@ -45,7 +60,20 @@ _PAUSE = text("""
         error_message = coalesce(excluded.error_message, c.error_message),
         error_at = coalesce(excluded.error_at, c.error_at), paused_at = now()
     WHERE c.state <> 'paused'
+    RETURNING name)
+    INSERT INTO connection_history (name, state, reason, error_kind, error_message, by)
+    SELECT name, 'paused', :reason, :error_kind, :error_message, :by FROM paused
     RETURNING name
+""")
+
+_RESUMED = text("""
+    INSERT INTO connection_history (name, state, reason, by)
+    SELECT name, 'active', reason, :by FROM connections WHERE name = :name AND state = 'paused'
+""")
+
+_HISTORY = text("""
+    SELECT name, at, state, reason, error_kind, error_message, by FROM connection_history
+    WHERE name = ANY(CAST(:names AS text[])) AND at >= :since ORDER BY at DESC, id DESC LIMIT :most
 """)
 
 _RESUME = text("""
@@ -92,6 +120,7 @@ async def pause(
     reason: str,
     error_kind: str | None = None,
     error_message: str | None = None,
+    by: str | None = None,
 ) -> bool:
     """Pause a connection; return whether it was active until now, so that one alert is made."""
     values = {
@@ -99,18 +128,29 @@ async def pause(
         "reason": reason,
         "error_kind": error_kind,
         "error_message": error_message,
+        "by": by,
     }
     return (await connection.execute(_PAUSE, values)).first() is not None
 
 
-async def resume(connection: AsyncConnection, name: str) -> None:
+async def resume(connection: AsyncConnection, name: str, by: str | None = None) -> None:
     """Let a connection work again, at once on all that waits for it. Wake the workers after.
 
     Who resumes what the delete guard has paused says that the deletes are meant, for an hour.
     """
+    await connection.execute(_RESUMED, {"name": name, "by": by})
     values = {"name": name, "guard": DELETE_GUARD, "allowed": _DELETES_ALLOWED_SECONDS}
     await connection.execute(_RESUME, values)
     await connection.execute(_RELEASE, {"name": name})
+
+
+async def history(
+    connection: AsyncConnection, names: Collection[str], since: datetime, most: int
+) -> tuple[ConnectionChange, ...]:
+    """Return the latest pauses and resumptions of connections since then, oldest first."""
+    values = {"names": list(names), "since": since, "most": most}
+    rows = (await connection.execute(_HISTORY, values)).all()
+    return tuple(ConnectionChange(*row) for row in reversed(rows))
 
 
 async def recent_deletes(connection: AsyncConnection, name: str, window_seconds: float) -> int:

@@ -200,6 +200,20 @@ connections = Table(
     _time("updated_at", nullable=False),
 )
 
+connection_history = Table(
+    "connection_history",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("name", Text, nullable=False),
+    _time("at", nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("error_kind", Text),
+    Column("error_message", Text),
+    Column("by", Text),
+    Index("connection_history_name", "name", "at"),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

@@ -10,7 +10,7 @@ from sqlalchemy import Row, Select, and_, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, customers
-from zenskar.db.connections import ConnectionState
+from zenskar.db.connections import ConnectionChange, ConnectionState
 from zenskar.db.customers import Customer
 from zenskar.db.event_log import HistoryEntry, LoggedEvent
 from zenskar.db.tables import customers as customers_table
@@ -82,9 +82,11 @@ class Timeline:
     events: tuple[StoredEvent, ...]
     entries: tuple[StoredEntry, ...]
     connections: dict[str, ConnectionState]
+    pauses: tuple[ConnectionChange, ...]
     truncated: bool = False
 
 
+_MOST_PAUSES = 100
 _SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 _EVENTS = [sync_events.c[name] for name in StoredEvent.__dataclass_fields__]
 _UNRESOLVED = text("state IN ('sent', 'unknown')")  # the predicate of the index
@@ -135,8 +137,19 @@ async def load(connection: AsyncConnection, customer_id: str, *, most: int) -> T
         kept,
         entries,
         await connections.states(connection),
+        await _pauses(connection, mappings, kept),
         truncated=len(events) > most,
     )
+
+
+async def _pauses(
+    connection: AsyncConnection, mappings: Sequence[StoredMapping], events: Sequence[StoredEvent]
+) -> tuple[ConnectionChange, ...]:
+    """Return the pauses of the connections in question since the first event."""
+    if not events:
+        return ()
+    names = {m.source_system for m in mappings} | {e.source_system for e in events}
+    return await connections.history(connection, names, events[0].created_at, _MOST_PAUSES)
 
 
 async def _matches(connection: AsyncConnection, statement: Select[Any]) -> list[Match]:

@@ -27,6 +27,7 @@ from zenskar.sync.explanation import (
 MOST_EVENTS = 1000
 _MOST_MATCHES = 50
 _FOLLOWERS = (Happening.ANSWER, Happening.SETBACK, Happening.NEWS, Happening.VERDICT)
+_PAUSES = (Happening.PAUSED, Happening.RESUMED)
 _OPEN = (IntentState.SENT, IntentState.UNKNOWN)
 
 
@@ -73,7 +74,7 @@ def narrow(explanation: Explanation, field: str) -> Explanation:
     kept: set[int] = set()
     for step in explanation.steps:
         follows = step.kind in _FOLLOWERS and step.cause in kept
-        if follows or step.kind is Happening.PAUSED or _concerns(step, concerned):
+        if follows or step.kind in _PAUSES or _concerns(step, concerned):
             kept.add(step.number)
     for step in reversed(explanation.steps):
         if step.number in kept and step.cause is not None:

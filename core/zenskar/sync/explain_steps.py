@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from zenskar.db.connections import PAUSED
 from zenskar.db.timeline import StoredEntry, StoredEvent, Timeline
 from zenskar.kernel import StepKind, Verdict
 from zenskar.kernel.policy import Side
@@ -190,22 +191,20 @@ class Story:
         return True
 
     def _tell_pauses(self) -> None:
-        known = {m.source_system for m in self._timeline.mappings}
-        for name in sorted(known | {event.source_system for event in self._timeline.events}):
-            state = self._timeline.connections.get(name)
-            if state is None or not state.paused or state.paused_at is None:
-                continue
+        for change in self._timeline.pauses:
+            paused = change.state == PAUSED
             self._steps.append(
                 Step(
-                    Happening.PAUSED,
-                    state.paused_at,
-                    source_system=name,
-                    reason=state.reason,
-                    error_kind=state.error_kind,
-                    error_message=state.error_message,
+                    Happening.PAUSED if paused else Happening.RESUMED,
+                    change.at,
+                    source_system=change.name,
+                    reason=change.reason,
+                    by=change.by,
+                    error_kind=change.error_kind,
+                    error_message=change.error_message,
                 )
             )
-            self._times.append(state.paused_at)
+            self._times.append(change.at)
 
     def _add(self, kind: Happening, event: StoredEvent, entry: StoredEntry, **values: Any) -> int:
         detail = entry.detail

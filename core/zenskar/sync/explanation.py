@@ -26,7 +26,7 @@ class Happening(StrEnum):
     DONE = "done"
     NOTE = "note"
     PAUSED = "paused"
-    """The connection was paused, and still is."""
+    RESUMED = "resumed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,9 @@ class Operator:
     name: str
     place: str
 
+    def __str__(self) -> str:
+        return f"{self.name} from {self.place}"
+
     @property
     def detail(self) -> dict[str, str]:
         """This as it goes into the history."""
