@@ -308,11 +308,11 @@ def upgrade() -> None:
         postgresql_where=sa.text("external_event_id IS NOT NULL"),
     )
     op.create_index(
-        "sync_events_inbound_deletes",
+        "sync_events_deletes",
         "sync_events",
         ["source_system", "updated_at"],
         unique=False,
-        postgresql_where=sa.text("direction = 'inbound' AND reason = 'deleted'"),
+        postgresql_where=sa.text("reason = 'deleted'"),
     )
     op.create_index(
         "sync_events_unfinished",
@@ -358,9 +358,9 @@ def downgrade() -> None:
         postgresql_where=sa.text("status NOT IN ('succeeded', 'ignored')"),
     )
     op.drop_index(
-        "sync_events_inbound_deletes",
+        "sync_events_deletes",
         table_name="sync_events",
-        postgresql_where=sa.text("direction = 'inbound' AND reason = 'deleted'"),
+        postgresql_where=sa.text("reason = 'deleted'"),
     )
     op.drop_index(
         "sync_events_external",

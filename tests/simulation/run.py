@@ -21,6 +21,7 @@ from zenskar.plugins.loader import Plugin, discover
 from zenskar.telemetry import logs
 
 SETTLE_SECONDS = 30.0
+_REPORT_EVERY = 100
 _POLICIES = ("internal_wins", "external_wins", "latest_wins")
 
 
@@ -92,10 +93,13 @@ async def run_seeds(
     databases: Databases, seeds: Iterable[int], jobs: int, *, shorten: bool
 ) -> list[Failure]:
     """Run seeds, some at once; most of the time of each is waiting."""
-    stage, waiting, failures = Stage(databases, discover()), iter(seeds), list[Failure]()
+    stage, failures = Stage(databases, discover()), list[Failure]()
+    waiting = enumerate(seeds, 1)
 
     async def work() -> None:
-        for seed in waiting:
+        for number, seed in waiting:
+            if number % _REPORT_EVERY == 0:
+                print(f"{number} begun, {len(failures)} failed", flush=True)
             failure = await stage.run_seed(seed, shorten=shorten)
             if failure is not None:
                 failures.append(failure)

@@ -1,6 +1,7 @@
 """Each class of failure has its own recovery; nothing is lost and nothing is made twice."""
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import pytest
@@ -79,6 +80,35 @@ async def test_an_update_without_an_answer_gives_way_to_a_look(database_url: str
         await flow.settle()
         assert len(system.fetches) == 1
         assert only(system)["name"] == "Eve"
+
+
+async def test_a_push_that_meets_a_conflict_is_found_by_that_reason(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        record_id = await flow.create()
+        await flow.settle()
+
+        def lose_and_edit(_push: Push) -> None:
+            system.before = lambda _push: None
+            system.edit(next(iter(system.objects)), name="Zoe")
+            raise FakeError(FailureKind.UNKNOWN_OUTCOME)
+
+        system.before = lose_and_edit
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
+        await flow.settle()
+        assert only(system)["name"] == "Eve"
+        page = await flow.rows("SELECT status FROM sync_events WHERE reason = 'conflict'")
+        assert page == [{"status": "succeeded"}]
+        history = await flow.rows("SELECT detail FROM sync_event_history WHERE detail IS NOT NULL")
+        (conflict,) = [c for row in history for c in json.loads(row["detail"]).get("conflicts", ())]
+        assert conflict == {
+            "path": "/name",
+            "base": "Ada",
+            "internal": "Eve",
+            "external": "Zoe",
+            "winner": "internal",
+            "policy": "internal_wins",
+        }
 
 
 async def test_a_lost_answer_of_an_update_that_landed_is_not_repeated(database_url: str) -> None:

@@ -51,6 +51,23 @@ async def test_trouble_with_one_record_is_no_outage(database_url: str) -> None:
         assert await flow.scalar("SELECT state FROM connections") == "active"
 
 
+async def test_deletes_that_only_fetches_show_are_held_back_too(database_url: str) -> None:
+    async with open_flow(database_url, delete_guard_limit=3) as flow:
+        system = flow.systems["fake"]
+        ids = [await flow.create(name=f"Customer {number}") for number in range(6)]
+        await flow.settle()
+        for external_id in list(system.objects):
+            system.objects[external_id] = None
+        for record_id in ids:
+            await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
+        await wait_until(flow, "SELECT reason = 'delete_guard' FROM connections")
+        alive = "SELECT count(*) FROM customers WHERE deleted_at IS NULL"
+        assert await flow.scalar(alive) >= 3
+        await resume(flow)
+        await flow.settle()
+        assert await flow.scalar(alive) == 0
+
+
 @pytest.mark.parametrize("batch", [1, 50])
 async def test_a_flood_of_deletes_is_held_back_until_it_is_allowed(
     database_url: str, batch: int

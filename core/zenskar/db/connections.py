@@ -91,7 +91,7 @@ _RELEASE = text("""
 
 _DELETES = text("""
     SELECT count(*) FROM sync_events AS e
-    WHERE e.source_system = :name AND e.direction = 'inbound' AND e.reason = 'deleted'
+    WHERE e.source_system = :name AND e.reason = 'deleted'
       AND e.updated_at > now() - make_interval(secs => :window)
 """)
 

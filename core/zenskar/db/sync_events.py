@@ -10,6 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.model.sync_event import Direction, SyncStatus
 
+CONFLICT, DELETED = "conflict", "deleted"
+MARKS = (CONFLICT, DELETED)
+"""Reasons by which people look for events, whatever else an event goes on to do."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewSyncEvent:
@@ -81,7 +85,10 @@ _HISTORY = text("""
 
 _MOVE = text("""
     UPDATE sync_events AS e
-    SET status = t.status, reason = t.reason, updated_at = now(),
+    SET status = t.status, updated_at = now(),
+        reason = CASE WHEN e.direction = 'outbound' AND t.status <> 'dead'
+                AND e.reason = ANY(CAST(:marks AS text[]))
+            THEN e.reason ELSE t.reason END,
         entity_id = coalesce(t.entity_id, e.entity_id),
         external_id = coalesce(t.external_id, e.external_id),
         error_kind = t.error_kind, error_message = t.error_message,
@@ -99,6 +106,8 @@ _MOVE = text("""
 _KEEP_PAYLOAD = text("""
     UPDATE sync_events SET payload = :payload WHERE id = CAST(:id AS uuid) AND payload IS NULL
 """)
+
+_MARK = text("UPDATE sync_events SET reason = :reason WHERE id = CAST(:id AS uuid)")
 
 _STATE = text("""
     SELECT CAST(id AS text) AS id, status, attempts FROM sync_events
@@ -146,6 +155,7 @@ async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -
     await connection.execute(
         _MOVE,
         {
+            "marks": list(MARKS),
             "ids": [t.event_id for t in transitions],
             "statuses": [t.status.value for t in transitions],
             "reasons": [t.reason for t in transitions],
@@ -163,6 +173,11 @@ async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -
 async def keep_payload(connection: AsyncConnection, event_id: str, payload: str) -> None:
     """Keep the message of an event that has none yet."""
     await connection.execute(_KEEP_PAYLOAD, {"id": event_id, "payload": payload})
+
+
+async def mark(connection: AsyncConnection, event_id: str, reason: str) -> None:
+    """Give an outbound event one of the `MARKS`, which it keeps while it goes on."""
+    await connection.execute(_MARK, {"id": event_id, "reason": reason})
 
 
 async def note(

@@ -111,10 +111,10 @@ sync_events = Table(
         postgresql_where=text("entity_id IS NULL AND external_id IS NOT NULL"),
     ),
     Index(
-        "sync_events_inbound_deletes",
+        "sync_events_deletes",
         "source_system",
         "updated_at",
-        postgresql_where=text("direction = 'inbound' AND reason = 'deleted'"),
+        postgresql_where=text("reason = 'deleted'"),
     ),
     Index(
         "sync_events_unfinished",

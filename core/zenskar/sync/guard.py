@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import connections
+from zenskar.db.connections import DELETE_GUARD
+from zenskar.db.engine import in_transaction
 from zenskar.errors import ZenskarError
 from zenskar.settings import Settings
+from zenskar.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
 
 
 class TooManyDeletes(ZenskarError):
@@ -41,3 +46,11 @@ class DeleteGuard:
             return
         if not await connections.deletes_allowed(connection, source):
             raise TooManyDeletes(source, before + deletes, self.window_seconds)
+
+    async def trip(self, engine: AsyncEngine, error: TooManyDeletes) -> None:
+        """Pause the connection that deletes too much."""
+        await in_transaction(
+            engine,
+            lambda c: connections.pause(c, error.source, DELETE_GUARD, DELETE_GUARD, str(error)),
+        )
+        _log.error("connection_paused", source=error.source, reason=DELETE_GUARD)

@@ -23,7 +23,7 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import Message
 from zenskar.sync.fanout import RecordChange
 from zenskar.sync.follow import change_of, follow_ups
-from zenskar.sync.guard import DeleteGuard
+from zenskar.sync.guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.reading import bury
 from zenskar.sync.workset import Workset
 from zenskar.telemetry.logs import get_logger
@@ -76,13 +76,9 @@ class InboundSync:
             name for name, s in states.items() if s.paused and s.reason == DELETE_GUARD
         )
 
-    async def trip(self, source: str, message: str) -> None:
+    async def trip(self, error: TooManyDeletes) -> None:
         """Pause a connection that deletes too much."""
-        await in_transaction(
-            self._context.engine,
-            lambda c: connections.pause(c, source, DELETE_GUARD, DELETE_GUARD, message),
-        )
-        _log.error("connection_paused", source=source, reason=DELETE_GUARD)
+        await self._guard.trip(self._context.engine, error)
 
     async def park(self, envelopes: Sequence[Envelope]) -> None:
         """Record events that wait for their connection."""

@@ -9,7 +9,7 @@ from zenskar.db import sync_events
 from zenskar.db.engine import in_transaction
 from zenskar.db.sync_events import EventState, Transition
 from zenskar.errors import CallFailed, Failure, FailureKind
-from zenskar.kernel import StepKind, Verdict
+from zenskar.kernel import Outcome, StepKind, Verdict
 from zenskar.model.envelope import OUTBOUND, Envelope
 from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
@@ -22,6 +22,7 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import Message
 from zenskar.sync.failures import Next, recover
 from zenskar.sync.follow import change_of, follow_ups
+from zenskar.sync.guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.ledger import IntentLedger, intent_id
 from zenskar.sync.reading import bury
 from zenskar.sync.setbacks import Setbacks
@@ -44,6 +45,7 @@ class OutboundSync:
         breaker: Breaker,
         brake: Brake,
         ledger: IntentLedger,
+        guard: DeleteGuard,
     ) -> None:
         self._context = context
         self._caller = caller
@@ -51,6 +53,7 @@ class OutboundSync:
         self._breaker = breaker
         self._brake = brake
         self._ledger = ledger
+        self._guard = guard
 
     async def process(self, envelope: Envelope, message: Message) -> Result:
         """Work off one message; the record's present state counts, not the message's."""
@@ -94,6 +97,9 @@ class OutboundSync:
             )
         except CallFailed as error:
             return await self._failed(task, call, error.failure)
+        except TooManyDeletes as error:
+            await self._guard.trip(self._context.engine, error)
+            return Parked()
         await self._context.passing("outbound.stored_answer")
         if followed:
             self._context.wake(OUTBOUND)
@@ -126,6 +132,7 @@ class OutboundSync:
                 raise CallFailed(_anothers_object(seen))
             detail |= workset.describe(work, record_id, outcome)
             detail["external_id"] = seen.external_id
+            await self._mark(connection, task, outcome)
             for conflict in outcome.conflicts:
                 self._context.metrics.conflicts.labels(task.source, conflict.winner.value).inc()
             followers = follow_ups(
@@ -142,6 +149,14 @@ class OutboundSync:
             followers += self._leave(work, task)
         await fanout.enqueue(connection, followers)
         return bool(followers), await self._go_on(connection, task, event, work, reason)
+
+    async def _mark(self, connection: AsyncConnection, task: Task, outcome: Outcome) -> None:
+        """Let an event be found by the delete or the conflict that its answer brought."""
+        if outcome.delete_record:
+            await self._guard.check(connection, task.source, 1)
+            await sync_events.mark(connection, task.event_id, sync_events.DELETED)
+        elif outcome.conflicts:
+            await sync_events.mark(connection, task.event_id, sync_events.CONFLICT)
 
     def _leave(self, work: Workset, task: Task) -> list[tuple[fanout.RecordChange, str]]:
         """Another worker took over while the call was under way and has ended the event.

@@ -101,7 +101,7 @@ class InboundSyncWorker:
         except Unavailable:
             raise
         except TooManyDeletes as error:
-            await self._sync.trip(error.source, str(error))
+            await self._sync.trip(error)
             await self._bus.defer([one.delivery for one in batch], 0)
         except Exception:
             # One bad event must not hold up the others, so each gets a transaction of its own.
