@@ -92,7 +92,6 @@ class Runtime:
             breaker,
             brake,
             IntentLedger(self.context.translator, settings.intent_lease_seconds),
-            guard,
         )
         consumers: dict[str, Consumer] = {
             "inbound": InboundSyncWorker(

@@ -20,7 +20,7 @@ from tests.support.databases import Databases
 from zenskar.plugins.loader import Plugin, discover
 from zenskar.telemetry import logs
 
-SETTLE_SECONDS = 30.0
+PATIENCE_SECONDS = 30.0
 _REPORT_EVERY = 100
 _POLICIES = ("internal_wins", "external_wins", "latest_wins")
 
@@ -119,7 +119,7 @@ def _settings(seed: int) -> dict[str, object]:
 
 async def _ending(world: World, memory: Memory) -> list[str]:
     try:
-        await world.settle(SETTLE_SECONDS)
+        await world.settle(PATIENCE_SECONDS)
     except TimeoutError:
         return await world.unfinished()
     return await breaches(world, memory)

@@ -7,11 +7,12 @@ from typing import Any
 
 from tests.simulation.workers import POINTS
 from tests.simulation.world import World
-from zenskar.errors import NotFound
+from zenskar.errors import NotFound, Unavailable
 from zenskar_stripe.sandbox import Fault, FaultKind
 
 FIELDS = ("name", "phone", "metadata")
 ANYWHERE = "anywhere"
+_API_ATTEMPTS = 20
 API_POINTS = ("customer.committed", "webhook.received", "webhook.published")
 
 
@@ -104,7 +105,14 @@ def _act(kind: str, number: int, dice: random.Random) -> Act:
 async def perform(world: World, act: Act, memory: Memory) -> None:
     """Do one act; what cannot be done at this moment is left out."""
     await world.replace_killed()
-    await _ACTS[act.kind](world, act, memory)
+    for _ in range(_API_ATTEMPTS):
+        try:
+            await _ACTS[act.kind](world, act, memory)
+        except Unavailable:
+            # What a client does who is told 503.
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 def change(act: Act) -> dict[str, Any]:

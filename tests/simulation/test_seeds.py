@@ -9,7 +9,7 @@ from zenskar.telemetry import logs
 SEEDS, GROUPS = 200, 8
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("group", range(GROUPS))
 async def test_both_sides_become_equal(databases: Databases, group: int) -> None:
     logs.configure("error", "json")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -67,12 +68,25 @@ class World:
             return self.runtime.customers
         return CustomerService(self.runtime.engine, self.runtime.router, lambda _topic: None)
 
-    async def settle(self, seconds: float) -> None:
-        """Let everything come to rest, with no more faults."""
+    async def settle(self, patience: float) -> None:
+        """Let everything come to rest, with no more faults.
+
+        TimeoutError when nothing changes for this long, or when it goes on ten times as long.
+        """
         self.sandbox.faults.clear()
-        async with asyncio.timeout(seconds):
-            while not await self._at_rest():
-                await asyncio.sleep(_POLL_SECONDS)
+        began = changed = time.monotonic()
+        progress = await self._progress()
+        while not await self._at_rest():
+            await asyncio.sleep(_POLL_SECONDS)
+            now, before = time.monotonic(), progress
+            progress = await self._progress()
+            changed = now if progress != before else changed
+            if now - changed > patience or now - began > 10 * patience:
+                raise TimeoutError
+
+    async def _progress(self) -> tuple[Any, ...]:
+        calls = len(self.sandbox.requests), len(self.sandbox.deliveries)
+        return *calls, await self.scalar("SELECT max(id) FROM sync_event_history")
 
     async def _at_rest(self) -> bool:
         self.clock.tick(2 * _POLL_SECONDS)
@@ -189,8 +203,8 @@ _SETTINGS: Mapping[str, Any] = {
     "database_pool_size": 3,
     "poll_seconds": 0.5,
     "request_timeout_seconds": 0.4,
-    "intent_lease_seconds": 0.6,
-    "claim_lease_seconds": 0.6,
+    "intent_lease_seconds": 0.8,
+    "claim_lease_seconds": 0.8,
     "retry_base_seconds": 0.02,
     "retry_max_seconds": 0.1,
     "retry_max_attempts": 100,

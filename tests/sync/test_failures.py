@@ -325,8 +325,6 @@ async def test_a_worker_that_dies_before_the_answer_leaves_the_push_to_another(
         victim.cancel()
         await asyncio.gather(victim, return_exceptions=True)
         system.on_the_way_back = None
-        async with flow.runtime.engine.begin() as connection:
-            await connection.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
         async with running_worker(flow.runtime):
             await flow.settle()
         assert len(system.objects) == 1

@@ -47,10 +47,11 @@ class DeleteGuard:
         if not await connections.deletes_allowed(connection, source):
             raise TooManyDeletes(source, before + deletes, self.window_seconds)
 
-    async def trip(self, engine: AsyncEngine, error: TooManyDeletes) -> None:
-        """Pause the connection that deletes too much."""
-        await in_transaction(
-            engine,
-            lambda c: connections.pause(c, error.source, DELETE_GUARD, DELETE_GUARD, str(error)),
-        )
-        _log.error("connection_paused", source=error.source, reason=DELETE_GUARD)
+
+async def trip(engine: AsyncEngine, error: TooManyDeletes) -> None:
+    """Pause the connection that deletes too much."""
+    await in_transaction(
+        engine,
+        lambda c: connections.pause(c, error.source, DELETE_GUARD, DELETE_GUARD, str(error)),
+    )
+    _log.error("connection_paused", source=error.source, reason=DELETE_GUARD)

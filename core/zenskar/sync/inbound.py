@@ -18,7 +18,7 @@ from zenskar.model.fields import SHAPES, flatten
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction, SyncStatus
-from zenskar.sync import fanout, workset
+from zenskar.sync import fanout, guard, workset
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import Message
 from zenskar.sync.fanout import RecordChange
@@ -78,7 +78,7 @@ class InboundSync:
 
     async def trip(self, error: TooManyDeletes) -> None:
         """Pause a connection that deletes too much."""
-        await self._guard.trip(self._context.engine, error)
+        await guard.trip(self._context.engine, error)
 
     async def park(self, envelopes: Sequence[Envelope]) -> None:
         """Record events that wait for their connection."""
@@ -216,8 +216,8 @@ class InboundSync:
                 )
         mine = [one.outcome for one in batch.applied if one.source == source and one.outcome]
         deletes = sum(outcome.delete_record for outcome in mine)
-        guard = DeleteGuard.of(self._context.connections[source].settings)
-        await guard.check(connection, source, deletes)
+        allowed = DeleteGuard.of(self._context.connections[source].settings)
+        await allowed.check(connection, source, deletes)
         await work.flush(connection)
 
     def _follow_ups(

@@ -14,7 +14,7 @@ from zenskar.model.envelope import OUTBOUND, Envelope
 from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import Direction, SyncStatus
-from zenskar.sync import fanout, workset
+from zenskar.sync import fanout, guard, workset
 from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.calls import Call, Caller
@@ -45,7 +45,6 @@ class OutboundSync:
         breaker: Breaker,
         brake: Brake,
         ledger: IntentLedger,
-        guard: DeleteGuard,
     ) -> None:
         self._context = context
         self._caller = caller
@@ -53,7 +52,6 @@ class OutboundSync:
         self._breaker = breaker
         self._brake = brake
         self._ledger = ledger
-        self._guard = guard
 
     async def process(self, envelope: Envelope, message: Message) -> Result:
         """Work off one message; the record's present state counts, not the message's."""
@@ -98,7 +96,7 @@ class OutboundSync:
         except CallFailed as error:
             return await self._failed(task, call, error.failure)
         except TooManyDeletes as error:
-            await self._guard.trip(self._context.engine, error)
+            await guard.trip(self._context.engine, error)
             return Parked()
         await self._context.passing("outbound.stored_answer")
         if followed:
@@ -153,7 +151,8 @@ class OutboundSync:
     async def _mark(self, connection: AsyncConnection, task: Task, outcome: Outcome) -> None:
         """Let an event be found by the delete or the conflict that its answer brought."""
         if outcome.delete_record:
-            await self._guard.check(connection, task.source, 1)
+            allowed = DeleteGuard.of(self._context.connections[task.source].settings)
+            await allowed.check(connection, task.source, 1)
             await sync_events.mark(connection, task.event_id, sync_events.DELETED)
         elif outcome.conflicts:
             await sync_events.mark(connection, task.event_id, sync_events.CONFLICT)
