@@ -21,6 +21,7 @@ https://www.postgresql.org/docs/15/errcodes-appendix.html
 """
 _AWAY_CLASSES = ("08", "57", "53")
 """Connection exception, operator intervention, insufficient resources."""
+_FULL, _READ_ONLY = "53100", "25006"
 _ATTEMPTS = 5
 _IDLE_SECONDS = 0.5
 
@@ -86,7 +87,7 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             yield connection
     except Exception as error:
         if is_away(error):
-            raise Unavailable(f"the database is away ({type(error).__name__})") from error
+            raise Unavailable(_why(error)) from error
         raise
 
 
@@ -111,6 +112,14 @@ async def in_statement(engine: AsyncEngine, work: Callable[[AsyncConnection], Aw
     return await in_transaction(engine.execution_options(isolation_level="AUTOCOMMIT"), work)
 
 
+def _why(error: Exception) -> str:
+    told = {
+        _FULL: "the database has no room on its disk",
+        _READ_ONLY: "the database is read-only",
+    }
+    return told.get(sqlstate(error) or "", f"the database is away ({type(error).__name__})")
+
+
 def sqlstate(error: BaseException) -> str | None:
     """Return the five-letter SQLSTATE of a database error, if it has one."""
     original = error.orig if isinstance(error, DBAPIError) else error
@@ -124,7 +133,8 @@ def is_away(error: BaseException) -> bool:
     """
     if isinstance(error, DBAPIError):
         state = sqlstate(error)
-        return error.connection_invalidated or bool(state and state[:2] in _AWAY_CLASSES)
+        away = state == _READ_ONLY or bool(state and state[:2] in _AWAY_CLASSES)
+        return error.connection_invalidated or away
     return isinstance(error, OSError) or type(error).__name__ in {
         "TimeoutError",
         "InterfaceError",
