@@ -71,7 +71,7 @@ async def open_cluster(
         yield cluster
         return
     kafka = await asyncio.to_thread(distribution, chosen_version(environment))
-    cluster = _lay_out(kafka, folder, brokers)
+    cluster = await asyncio.to_thread(_lay_out, kafka, folder, brokers)
     try:
         await _start_all(cluster)
         yield cluster

@@ -1,5 +1,6 @@
 """Apache Kafka and ZooKeeper as jars from Maven Central, kept in a folder that git ignores."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -80,8 +81,7 @@ def _pinned(pom: Path, name: str) -> str:
 def _fetch(pom: Path, version: str, libs: Path) -> None:
     if shutil.which("mvn") is None:
         raise LaneUnavailable(NO_MAVEN)
-    half = libs.with_name("fetching")
-    shutil.rmtree(half, ignore_errors=True)
+    half = libs.with_name(f"fetching-{os.getpid()}")
     command = (
         *("mvn", "-B", "-q", "-f", str(pom), "dependency:copy-dependencies"),
         *(f"-Dkafka.version={version}", "-DincludeScope=runtime", f"-DoutputDirectory={half}"),
@@ -89,4 +89,8 @@ def _fetch(pom: Path, version: str, libs: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LaneUnavailable(f"Maven could not fetch Kafka {version}:\n{done.stdout[-2000:]}")
-    half.rename(libs)
+    try:
+        half.rename(libs)
+    except OSError:
+        # Another process was faster.
+        shutil.rmtree(half)

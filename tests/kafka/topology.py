@@ -4,7 +4,7 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,8 +108,10 @@ async def open_topology(
 ) -> AsyncIterator[Topology]:
     """Start PostgreSQL, the brokers, a Stripe, one API and the workers of these roles."""
     async with AsyncExitStack() as stack:
-        postgres = await stack.enter_async_context(open_server(folder))
-        cluster = await stack.enter_async_context(open_cluster(folder)) if kafka else None
+        postgres, cluster = await asyncio.gather(
+            stack.enter_async_context(open_server(folder)),
+            stack.enter_async_context(open_cluster(folder) if kafka else nullcontext()),
+        )
         api_port, sandbox_port = free_ports(2)
         api_url, sandbox_url = f"http://{HOST}:{api_port}", f"http://{HOST}:{sandbox_port}"
         chosen = environment(
@@ -135,15 +137,19 @@ async def open_topology(
 
 
 async def _start(topology: Topology, workers: tuple[str, ...]) -> None:
+    ping = f"{topology.sandbox_url}/_sandbox/faults"
+    await asyncio.gather(
+        _migrate(topology), serve(topology.sandbox, lambda: answers(ping), _START_SECONDS)
+    )
+    names = [f"worker-{number}" for number in range(1, len(workers) + 1)]
+    await asyncio.gather(topology.start_api(), *map(topology.add_worker, names, workers))
+
+
+async def _migrate(topology: Topology) -> None:
     migration = zenskar("migrate", ("migrate",), topology.folder, topology.variables)
     migration.start()
     await until(lambda: _ended(migration), _START_SECONDS, "the migration")
     assert migration.returncode == 0, migration.tail()
-    ping = f"{topology.sandbox_url}/_sandbox/faults"
-    await serve(topology.sandbox, lambda: answers(ping), _START_SECONDS)
-    await topology.start_api()
-    names = [f"worker-{number}" for number in range(1, len(workers) + 1)]
-    await asyncio.gather(*map(topology.add_worker, names, workers))
 
 
 async def _stop(topology: Topology) -> None:
