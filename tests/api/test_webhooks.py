@@ -148,3 +148,16 @@ async def test_the_correlation_id_reaches_the_event(api: Api) -> None:
     async with running_worker(api.flow.runtime):
         await api.flow.settle()
     assert (await api.flow.events("inbound"))[0]["correlation_id"] == "trace-me.1"
+
+
+async def test_a_plugin_that_exits_is_503_and_the_server_goes_on(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Leaving:
+        def __getattr__(self, name: str) -> object:
+            raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tests.support.fake.Interval", Leaving())
+        await problem_of(await api.webhook(event()), 503)
+    assert (await api.webhook(event())).status == 200

@@ -365,3 +365,19 @@ async def test_a_late_refusal_does_not_hide_a_create_that_another_worker_made(
         await flow.settle()
         assert len(system.objects) == 1
         assert len({push.idempotency_key for push in system.pushes(IntentKind.CREATE)}) == 1
+
+
+async def test_a_plugin_that_exits_ends_nothing_but_its_own_call(database_url: str) -> None:
+    def leave(_push: Push) -> None:
+        raise SystemExit("canary@example.com")
+
+    async with open_flow(database_url) as flow:
+        flow.systems["fake"].before = leave
+        await flow.create()
+        await flow.settle()
+        flow.systems["fake"].before = lambda _push: None
+        await flow.create()
+        await flow.settle()
+        first, second = await flow.events("outbound")
+        assert (first["status"], second["status"]) == ("dead", "succeeded")
+        assert first["error_message"] == "SystemExit in the integration of fake"

@@ -1,7 +1,9 @@
 """Route every hook call to the one integration that owns the source system."""
 
+import asyncio
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pluggy
@@ -23,6 +25,18 @@ class _Manager(pluggy.PluginManager):
             )
             return {**options, "specname": None}
         return super().parse_hookimpl_opts(plugin, name)
+
+
+@contextmanager
+def _contained(source: str) -> Iterator[None]:
+    """Let a plugin end neither the process nor the loop, as `sys.exit` would."""
+    try:
+        yield
+    except (Exception, asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        text = f"{type(error).__name__} in the integration of {source}"
+        raise CallFailed(Failure(FailureKind.BUG, text)) from error
 
 
 class Router:
@@ -66,14 +80,16 @@ class Router:
 
     def call(self, source: str, hook: str, **arguments: Any) -> Any:
         """Call a hook of the owner and return its one result."""
-        results = self._caller(source, hook)(**arguments)
+        with _contained(source):
+            results = self._caller(source, hook)(**arguments)
         return results[0] if results else None
 
     async def call_async(self, source: str, hook: str, **arguments: Any) -> Any:
         """Make a call to the external system; every error becomes a `CallFailed`."""
         try:
             result = self.call(source, hook, **arguments)
-            return await result if inspect.isawaitable(result) else result
+            with _contained(source):
+                return await result if inspect.isawaitable(result) else result
         except CallFailed:
             raise
         except Exception as error:

@@ -7,7 +7,7 @@ import orjson
 
 from zenskar.bus.port import Bus
 from zenskar.db.outbox import OutboxMessage
-from zenskar.errors import InvalidInput, TooLarge, Unavailable, ZenskarError
+from zenskar.errors import CallFailed, InvalidInput, TooLarge, Unavailable, ZenskarError
 from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
@@ -80,9 +80,9 @@ class Ingress:
         """A bug of the plugin is no fault of the sender, who is asked to come again."""
         try:
             return self._context.router.call(source, hook, **arguments)
-        except ZenskarError:
-            raise
         except Exception as error:
+            if isinstance(error, ZenskarError) and not isinstance(error, CallFailed):
+                raise
             _log.error("plugin_failed", source=source, hook=hook, trace=trace(error))
             raise Unavailable(f"the integration of {source} failed") from error
 
