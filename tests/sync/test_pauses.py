@@ -61,6 +61,10 @@ async def test_deletes_that_only_fetches_show_are_held_back_too(database_url: st
         for record_id in ids:
             await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
         await wait_until(flow, "SELECT reason = 'delete_guard' FROM connections")
+        await wait_until(
+            flow,
+            "SELECT bool_and(claimed_until IS NULL AND available_at > now()) FROM outbox",
+        )
         alive = "SELECT count(*) FROM customers WHERE deleted_at IS NULL"
         assert await flow.scalar(alive) >= 3
         await resume(flow)

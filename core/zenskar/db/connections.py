@@ -89,6 +89,8 @@ _RELEASE = text("""
     WHERE source_system = :name AND available_at > now() AND claimed_until IS NULL
 """)
 
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('deletes:' || :name, 0))")
+
 _DELETES = text("""
     SELECT count(*) FROM sync_events AS e
     WHERE e.source_system = :name AND e.reason = 'deleted'
@@ -154,7 +156,11 @@ async def history(
 
 
 async def recent_deletes(connection: AsyncConnection, name: str, window_seconds: float) -> int:
-    """Return how many deletes came from a connection lately."""
+    """Return how many deletes came from a connection lately.
+
+    Whoever asks deletes next, so nobody else is told before that is done.
+    """
+    await connection.execute(_ONE_AT_A_TIME, {"name": name})
     values = {"name": name, "window": window_seconds}
     return int(await connection.scalar(_DELETES, values) or 0)
 

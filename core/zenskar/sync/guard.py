@@ -49,9 +49,14 @@ class DeleteGuard:
 
 
 async def trip(engine: AsyncEngine, error: TooManyDeletes) -> None:
-    """Pause the connection that deletes too much."""
-    await in_transaction(
-        engine,
-        lambda c: connections.pause(c, error.source, DELETE_GUARD, DELETE_GUARD, str(error)),
-    )
-    _log.error("connection_paused", source=error.source, reason=DELETE_GUARD)
+    """Pause the connection that deletes too much, unless it was told meanwhile that it may."""
+
+    async def pause(connection: AsyncConnection) -> bool:
+        if await connections.deletes_allowed(connection, error.source):
+            return False
+        return await connections.pause(
+            connection, error.source, DELETE_GUARD, DELETE_GUARD, str(error)
+        )
+
+    if await in_transaction(engine, pause):
+        _log.error("connection_paused", source=error.source, reason=DELETE_GUARD)
