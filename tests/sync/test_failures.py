@@ -279,7 +279,8 @@ async def test_a_worker_that_wakes_up_late_does_not_reopen_what_another_has_ende
             await connection.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
         await wait_for(flow, "SELECT status = 'succeeded' FROM sync_events")
         wake_up.set()
-        await wait_for(flow, "SELECT count(*) = 0 FROM outbox")
+        # What the late failure leaves to look into gets an event of its own.
+        await wait_for(flow, "SELECT count(*) = 2 FROM sync_events")
         await flow.settle()
         assert len(system.objects) == 1
         events = await flow.events("outbound")
@@ -328,7 +329,9 @@ async def test_a_worker_that_dies_before_the_answer_leaves_the_push_to_another(
         async with running_worker(flow.runtime):
             await flow.settle()
         assert len(system.objects) == 1
-        assert len(system.pushes(IntentKind.CREATE)) == 2
+        creates = system.pushes(IntentKind.CREATE)
+        assert len(creates) >= 2
+        assert len({push.idempotency_key for push in creates}) == 1
 
 
 async def test_a_late_refusal_does_not_hide_a_create_that_another_worker_made(
