@@ -19,12 +19,19 @@ _BY_EXTERNAL = text(f"""
       AND external_id = ANY(CAST(:ids AS text[]))
 """)  # noqa: S608 - no value is put into the text
 
-_BY_ENTITY = text(f"""
+_AROUND = text(f"""
     SELECT {_COLUMNS} FROM external_mappings
     WHERE source_system = :source AND entity_type = :entity_type
-      AND entity_id = ANY(CAST(:ids AS uuid[]))
+      AND (external_id = ANY(CAST(:external_ids AS text[]))
+           OR entity_id = ANY(CAST(:entity_ids AS uuid[])))
     ORDER BY state, updated_at DESC
 """)  # noqa: S608 - no value is put into the text
+
+_OWNERS = text("""
+    SELECT external_id, CAST(entity_id AS text) AS entity_id FROM external_mappings
+    WHERE source_system = :source AND entity_type = :entity_type
+      AND external_id = ANY(CAST(:ids AS text[]))
+""")
 
 _LOCK_NAMES = text("""
     SELECT pg_advisory_xact_lock(h)
@@ -64,18 +71,34 @@ async def by_external_id(
     return {row.external_id: _mapping(row) for row in rows}
 
 
-async def by_entity_id(
-    connection: AsyncConnection, source: str, entity_type: str, entity_ids: Iterable[str]
-) -> dict[str, ExternalMapping]:
-    """Return each record's mapping: the live one, or else its newest tombstone."""
+async def owners(
+    connection: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
+) -> dict[str, str | None]:
+    """Return the ids of the records that external objects belong to, tombstones too."""
     rows = await connection.execute(
-        _BY_ENTITY,
-        {"source": source, "entity_type": entity_type, "ids": sorted(set(entity_ids))},
+        _OWNERS, {"source": source, "entity_type": entity_type, "ids": sorted(set(external_ids))}
     )
-    found: dict[str, ExternalMapping] = {}
-    for row in rows:
-        found.setdefault(row.entity_id, _mapping(row))
-    return found
+    return {row.external_id: row.entity_id for row in rows}
+
+
+async def around(
+    connection: AsyncConnection,
+    source: str,
+    entity_type: str,
+    external_ids: Iterable[str],
+    entity_ids: Iterable[str],
+) -> list[ExternalMapping]:
+    """Return the mappings of objects and of records, the live ones first, then newest first."""
+    rows = await connection.execute(
+        _AROUND,
+        {
+            "source": source,
+            "entity_type": entity_type,
+            "external_ids": sorted(set(external_ids)),
+            "entity_ids": sorted(set(entity_ids)),
+        },
+    )
+    return [_mapping(row) for row in rows]
 
 
 async def lock_names(

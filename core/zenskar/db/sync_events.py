@@ -75,6 +75,17 @@ _INSERT = text("""
     RETURNING id
 """)
 
+_RECORD = text("""
+    INSERT INTO sync_events (id, direction, source_system, entity_type, entity_id, external_id,
+        event_type, external_event_id, correlation_id, causation_id, payload, status, reason)
+    SELECT * FROM unnest(CAST(:id AS uuid[]), CAST(:direction AS text[]),
+        CAST(:source_system AS text[]), CAST(:entity_type AS text[]), CAST(:entity_id AS uuid[]),
+        CAST(:external_id AS text[]), CAST(:event_type AS text[]),
+        CAST(:external_event_id AS text[]), CAST(:correlation_id AS text[]),
+        CAST(:causation_id AS text[]), CAST(:payload AS text[]), CAST(:status AS text[]),
+        CAST(:reason AS text[]))
+""")
+
 _HISTORY = text("""
     INSERT INTO sync_event_history (event_id, status, detail)
     SELECT t.event_id, t.status, t.detail
@@ -138,14 +149,34 @@ async def insert(connection: AsyncConnection, events: Sequence[NewSyncEvent]) ->
     """Write sync events as pending and return the ids of those that were not there before."""
     if not events:
         return set()
-    columns = {name: [getattr(event, name) for event in events] for name in _COLUMNS}
-    rows = await connection.execute(_INSERT, columns)
+    rows = await connection.execute(_INSERT, _columns(events))
     written = {str(row.id) for row in rows}
     await _history(
         connection,
         [(e.id, SyncStatus.PENDING, e.detail) for e in events if e.id in written],
     )
     return written
+
+
+async def record(
+    connection: AsyncConnection, over: Sequence[tuple[NewSyncEvent, Transition]]
+) -> None:
+    """Write sync events that came to their end before they were written, with all their history.
+
+    Raises a unique violation, after which the transaction is to be run again, when somebody has
+    just written one of them.
+    """
+    if not over:
+        return
+    columns = _columns([event for event, _ in over])
+    columns["entity_id"] = [t.entity_id or e.entity_id for e, t in over]
+    columns["external_id"] = [t.external_id or e.external_id for e, t in over]
+    columns["status"] = [t.status.value for _, t in over]
+    columns["reason"] = [t.reason for _, t in over]
+    await connection.execute(_RECORD, columns)
+    steps = ((e.id, SyncStatus.PENDING, e.detail) for e, _ in over)
+    ends = ((t.event_id, t.status, _detail(t)) for _, t in over)
+    await _history(connection, [entry for pair in zip(steps, ends, strict=True) for entry in pair])
 
 
 async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -> None:
@@ -204,6 +235,10 @@ async def by_external_id(
         row.external_event_id: EventState(row.id, SyncStatus(row.status), row.attempts)
         for row in rows
     }
+
+
+def _columns(events: Sequence[NewSyncEvent]) -> dict[str, list[Any]]:
+    return {name: [getattr(event, name) for event in events] for name in _COLUMNS}
 
 
 def _detail(transition: Transition) -> dict[str, Any]:

@@ -97,6 +97,8 @@ def unescape(token: str) -> str:
 
 
 def _present(value: Any) -> Any:
+    if isinstance(value, str):
+        return value or None
     if isinstance(value, Mapping):
         return {k: v for k, v in value.items() if v is not None and v != ""} or None
-    return None if value == "" else value
+    return value

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, sync_events
 from zenskar.db.connections import DELETE_GUARD
-from zenskar.db.engine import in_transaction
+from zenskar.db.engine import in_statement, in_transaction
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome, StepKind
 from zenskar.model.envelope import Envelope
@@ -46,6 +46,7 @@ class _Batch:
     """What one transaction gathers."""
 
     applied: list[Applied] = field(default_factory=list)
+    fresh: dict[str, NewSyncEvent] = field(default_factory=dict)
     moves: list[Transition] = field(default_factory=list)
     follow_ups: list[tuple[RecordChange, str]] = field(default_factory=list)
 
@@ -71,7 +72,7 @@ class InboundSync:
 
     async def parked(self) -> frozenset[str]:
         """Return the source systems whose events are not applied at this moment."""
-        states = await in_transaction(self._context.engine, connections.states)
+        states = await in_statement(self._context.engine, connections.states)
         return frozenset(
             name for name, s in states.items() if s.paused and s.reason == DELETE_GUARD
         )
@@ -147,7 +148,11 @@ class InboundSync:
             by_source[envelope.data["source_system"]].append(envelope)
         for source in sorted(by_source):
             await self._apply_source(connection, source, by_source[source], batch)
-        await sync_events.move(connection, batch.moves)
+        fresh = batch.fresh
+        await sync_events.record(
+            connection, [(fresh[m.event_id], m) for m in batch.moves if m.event_id in fresh]
+        )
+        await sync_events.move(connection, [m for m in batch.moves if m.event_id not in fresh])
         await fanout.enqueue(connection, batch.follow_ups)
         return batch
 
@@ -158,7 +163,7 @@ class InboundSync:
         envelopes: Sequence[Envelope],
         batch: _Batch,
     ) -> None:
-        event_ids = await self._new_events(connection, source, envelopes)
+        event_ids = await self._open_events(connection, source, envelopes, batch)
         by_entity: dict[str, list[tuple[str, Envelope]]] = defaultdict(list)
         for envelope in envelopes:
             external = envelope.data["external_event_id"]
@@ -175,18 +180,23 @@ class InboundSync:
         for entity_type in sorted(by_entity):
             await self._observe_all(connection, source, entity_type, by_entity[entity_type], batch)
 
-    async def _new_events(
-        self, connection: AsyncConnection, source: str, envelopes: Sequence[Envelope]
+    async def _open_events(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        envelopes: Sequence[Envelope],
+        batch: _Batch,
     ) -> dict[str, str]:
-        """Return the sync event ids of what has not been applied yet, by external event id."""
-        events = {e.data["external_event_id"]: _new_event(e) for e in reversed(envelopes)}
-        written = await sync_events.insert(connection, list(reversed(events.values())))
-        fresh = {name: e.id for name, e in events.items() if e.id in written}
-        seen_before = [name for name in events if name not in fresh]
-        if seen_before:
-            states = await sync_events.by_external_id(connection, source, seen_before)
-            fresh |= {name: s.id for name, s in states.items() if not s.status.final}
-        return fresh
+        """Return the sync event ids of what has not been applied yet, by external event id.
+
+        Those that are not written yet are written once it is known what becomes of them.
+        """
+        first = {e.data["external_event_id"]: e for e in reversed(envelopes)}
+        known = await sync_events.by_external_id(connection, source, list(first))
+        fresh = {name: _new_event(e) for name, e in first.items() if name not in known}
+        batch.fresh |= {event.id: event for event in fresh.values()}
+        waiting = {name: s.id for name, s in known.items() if not s.status.final}
+        return {name: event.id for name, event in fresh.items()} | waiting
 
     async def _observe_all(
         self,

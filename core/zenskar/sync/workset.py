@@ -176,14 +176,16 @@ async def load(
     wanted = {i for i in record_ids if is_id(i)}
     external = set(external_ids)
     if external:
-        known = await _known(connection, name, entity_type, external)
-        wanted |= {m.entity_id for m in known.values() if m.entity_id is not None}
+        owners = await _owners(connection, name, entity_type, external)
+        wanted |= {owner for owner in owners.values() if owner is not None}
     work.records = await records.lock(connection, entity_type, wanted)
-    if external:
-        work.mappings = await mappings.by_external_id(connection, name, entity_type, external)
+    found = await mappings.around(connection, name, entity_type, external, work.records)
+    for mapping in found:
+        work.mappings[mapping.external_id] = mapping
+        if mapping.entity_id in work.records:
+            # The live one comes first, else the newest tombstone.
+            work.by_record.setdefault(mapping.entity_id, mapping)
     if work.records:
-        work.by_record = await mappings.by_entity_id(connection, name, entity_type, work.records)
-        work.mappings.update({m.external_id: m for m in work.by_record.values()})
         work.intents = await intents.open_intents(
             connection,
             name,
@@ -195,15 +197,15 @@ async def load(
     return work
 
 
-async def _known(
+async def _owners(
     connection: AsyncConnection, name: str, entity_type: str, external_ids: set[str]
-) -> dict[str, ExternalMapping]:
-    known = await mappings.by_external_id(connection, name, entity_type, external_ids)
+) -> dict[str, str | None]:
+    known = await mappings.owners(connection, name, entity_type, external_ids)
     unknown = external_ids - known.keys()
     if unknown:
         await mappings.lock_names(connection, name, entity_type, unknown)
         # Somebody may have made them while this transaction waited for the names.
-        known |= await mappings.by_external_id(connection, name, entity_type, unknown)
+        known |= await mappings.owners(connection, name, entity_type, unknown)
     return known
 
 
