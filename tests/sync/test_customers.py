@@ -229,7 +229,7 @@ async def test_not_in_sync_while_a_push_is_on_its_way(
     await save(engine, ExternalMapping("obj_1", customer_id, BASE, Interval(1, 2)))
     intent = Intent("key", IntentKind.UPDATE, {"/name": "Ada"})
     new = NewIntent(intent, "one", "customer", customer_id, "obj_1", new_id(), 60.0)
-    await in_transaction(engine, lambda c: intents.insert(c, new))
+    await in_transaction(engine, lambda c: intents.insert(c, [new]))
     assert not (await external(service, customer_id))["in_sync"]
     await in_transaction(engine, lambda c: intents.set_state(c, ["key"], IntentState.ANSWERED))
     assert (await external(service, customer_id))["in_sync"]

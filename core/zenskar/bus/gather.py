@@ -2,60 +2,94 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from zenskar.errors import Unavailable
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Gather(Generic[T]):
-    """What comes while `work` is busy waits and goes together, so nobody waits for company."""
+@dataclass(frozen=True, slots=True)
+class _Asked(Generic[T, R]):
+    """One thing to do, and who waits for it."""
 
-    def __init__(self, work: Callable[[Sequence[T]], Awaitable[None]], *, most: int) -> None:
+    item: T
+    answer: "asyncio.Future[R]"
+
+
+class Gather(Generic[T, R]):
+    """What comes while `work` is busy waits and goes together, so nobody waits for company.
+
+    `work` returns a result for each item, in their order; of items with an equal `key` it gets
+    one at a time.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        *,
+        most: int,
+        key: Callable[[T], Hashable] = id,
+    ) -> None:
         self._work = work
         self._most = most
-        self._waiting: deque[tuple[Sequence[T], asyncio.Future[None]]] = deque()
+        self._key = key
+        self._waiting: deque[_Asked[T, R]] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    async def add(self, items: Sequence[T]) -> None:
-        """Return when the work on these items is done, or raise what it failed with."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((items, future))
+    async def add(self, item: T) -> R:
+        """Return the result of the work on an item, or raise what it failed with."""
+        asked: _Asked[T, R] = _Asked(item, asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
-        await future
+            self._task = asyncio.create_task(self._run(), name="gather")
+        return await asked.answer
 
     async def _run(self) -> None:
+        batch: Sequence[_Asked[T, R]] = ()
         try:
             while self._waiting:
-                count = min(self._most, len(self._waiting))
-                await self._do([self._waiting.popleft() for _ in range(count)])
+                batch = self._take()
+                await self._do(batch)
         finally:
             self._task = None
+            # Something is left only when this task was cancelled.
+            for asked in (*batch, *self._waiting):
+                asked.answer.cancel()
+            self._waiting.clear()
 
-    async def _do(self, asked: Sequence[tuple[Sequence[T], asyncio.Future[None]]]) -> None:
+    def _take(self) -> Sequence[_Asked[T, R]]:
+        taken: dict[Hashable, _Asked[T, R]] = {}
+        later: list[_Asked[T, R]] = []
+        while self._waiting and len(taken) < self._most:
+            asked = self._waiting.popleft()
+            if taken.setdefault(self._key(asked.item), asked) is not asked:
+                later.append(asked)
+        self._waiting.extendleft(reversed(later))
+        return list(taken.values())
+
+    async def _do(self, batch: Sequence[_Asked[T, R]]) -> None:
         try:
-            await self._work([item for items, _ in asked for item in items])
+            results = await self._work([asked.item for asked in batch])
         except Unavailable as error:
-            _tell(asked, error)
-        except Exception as error:  # noqa: BLE001 - whoever asked is told, each of its own
-            if len(asked) == 1:
-                _tell(asked, error)
+            _fail(batch, error)
+        except Exception as error:  # noqa: BLE001 - whoever asked is told
+            if len(batch) == 1:
+                _fail(batch, error)
                 return
             # One that cannot be done must not fail the others.
-            for one in asked:
-                await self._do([one])
+            for asked in batch:
+                await self._do([asked])
         else:
-            _tell(asked, None)
+            for asked, result in zip(batch, results, strict=True):
+                if not asked.answer.done():
+                    asked.answer.set_result(result)
 
 
-def _tell(asked: Sequence[tuple[object, asyncio.Future[None]]], error: Exception | None) -> None:
-    for _, future in asked:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
+def _fail(batch: Sequence[_Asked[T, R]], error: Exception) -> None:
+    for asked in batch:
+        if not asked.answer.done():
+            asked.answer.set_exception(error)

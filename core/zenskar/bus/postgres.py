@@ -37,8 +37,8 @@ class PostgresBus:
         self._held: set[int] = set()
         self._returned: set[int] = set()
         self._keeper: asyncio.Task[None] | None = None
-        self._publishing: Gather[OutboxMessage] = Gather(self._insert, most=_MOST_AT_ONCE)
-        self._finishing: Gather[int] = Gather(self._delete, most=_MOST_AT_ONCE)
+        self._publishing = Gather(self._insert, most=_MOST_AT_ONCE)
+        self._finishing = Gather(self._delete, most=_MOST_AT_ONCE)
 
     async def start(self) -> None:
         """Start to listen, and to keep hold of what takes long."""
@@ -59,10 +59,12 @@ class PostgresBus:
         """Write messages to the outbox; durable on return."""
         await self._publishing.add(messages)
 
-    async def _insert(self, messages: Sequence[OutboxMessage]) -> None:
+    async def _insert(self, asked: Sequence[Sequence[OutboxMessage]]) -> Sequence[None]:
+        messages = [message for together in asked for message in together]
         await in_statement(self._engine, lambda c: outbox.insert(c, messages))
         for topic in {message.topic for message in messages}:
             self._wakeup.wake(topic)
+        return [None] * len(asked)
 
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
         """Claim due messages; wait for a wake, the next delayed message or the poll."""
@@ -100,8 +102,10 @@ class PostgresBus:
         await self._finishing.add([delivery.handle for delivery in deliveries])
         self._release(deliveries)
 
-    async def _delete(self, ids: Sequence[int]) -> None:
+    async def _delete(self, asked: Sequence[Sequence[int]]) -> Sequence[None]:
+        ids = [one for together in asked for one in together]
         await in_statement(self._engine, lambda c: outbox.done(c, ids, claimer=self._claimer))
+        return [None] * len(asked)
 
     async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
         """Release messages, due again after a while."""

@@ -1,6 +1,6 @@
 """Push intents: the ledger of what was sent, or was about to be."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +39,20 @@ _OPEN = text("""
 _INSERT = text("""
     INSERT INTO push_intents (id, source_system, entity_type, entity_id, external_id,
         sync_event_id, kind, changes, body, revision, state, lease_until)
-    VALUES (:id, :source, :entity_type, CAST(:entity_id AS uuid), :external_id,
-        CAST(:sync_event_id AS uuid), :kind, :changes, :body, :revision, 'sent',
-        now() + make_interval(secs => :lease))
+    SELECT t.id, t.source, t.entity_type, t.entity_id, t.external_id, t.sync_event_id, t.kind,
+        t.changes, t.body, t.revision, 'sent', now() + make_interval(secs => t.lease)
+    FROM unnest(CAST(:ids AS text[]), CAST(:sources AS text[]), CAST(:entity_types AS text[]),
+                CAST(:entity_ids AS uuid[]), CAST(:external_ids AS text[]),
+                CAST(:sync_event_ids AS uuid[]), CAST(:kinds AS text[]),
+                CAST(:changes AS text[]), CAST(:bodies AS text[]), CAST(:revisions AS integer[]),
+                CAST(:leases AS double precision[]))
+         AS t(id, source, entity_type, entity_id, external_id, sync_event_id, kind, changes, body,
+              revision, lease)
 """)
 
 _TAKE = text("""
     UPDATE push_intents SET state = 'sent', lease_until = now() + make_interval(secs => :lease)
-    WHERE id = :id AND (state = 'unknown' OR lease_until < now())
+    WHERE id = ANY(CAST(:ids AS text[])) AND (state = 'unknown' OR lease_until < now())
 """)
 
 _SPEND_KEY = text("UPDATE push_intents SET key_spent = true WHERE id = :id")
@@ -93,29 +99,34 @@ async def open_intents(
     return found
 
 
-async def insert(connection: AsyncConnection, new: NewIntent) -> None:
-    """Store an intent, sent from now on."""
+async def insert(connection: AsyncConnection, intents: Sequence[NewIntent]) -> None:
+    """Store intents, sent from now on."""
+    if not intents:
+        return
     await connection.execute(
         _INSERT,
         {
-            "id": new.intent.id,
-            "source": new.source_system,
-            "entity_type": new.entity_type,
-            "entity_id": new.entity_id,
-            "external_id": new.external_id,
-            "sync_event_id": new.sync_event_id,
-            "kind": new.intent.kind.value,
-            "changes": _text(new.intent.changes),
-            "body": _text(new.intent.body),
-            "revision": new.intent.revision,
-            "lease": new.lease_seconds,
+            "ids": [new.intent.id for new in intents],
+            "sources": [new.source_system for new in intents],
+            "entity_types": [new.entity_type for new in intents],
+            "entity_ids": [new.entity_id for new in intents],
+            "external_ids": [new.external_id for new in intents],
+            "sync_event_ids": [new.sync_event_id for new in intents],
+            "kinds": [new.intent.kind.value for new in intents],
+            "changes": [_text(new.intent.changes) for new in intents],
+            "bodies": [_text(new.intent.body) for new in intents],
+            "revisions": [new.intent.revision for new in intents],
+            "leases": [new.lease_seconds for new in intents],
         },
     )
 
 
-async def take(connection: AsyncConnection, intent_id: str, lease_seconds: float) -> None:
-    """Hold an intent without an answer, to resolve it."""
-    await connection.execute(_TAKE, {"id": intent_id, "lease": lease_seconds})
+async def take(
+    connection: AsyncConnection, intent_ids: Sequence[str], lease_seconds: float
+) -> None:
+    """Hold intents without an answer, to resolve them."""
+    if intent_ids:
+        await connection.execute(_TAKE, {"ids": list(intent_ids), "lease": lease_seconds})
 
 
 async def spend_key(connection: AsyncConnection, intent_id: str) -> None:

@@ -1,6 +1,6 @@
 """Sync events and their history: writing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,7 +122,7 @@ _MARK = text("UPDATE sync_events SET reason = :reason WHERE id = CAST(:id AS uui
 
 _STATE = text("""
     SELECT CAST(id AS text) AS id, status, attempts FROM sync_events
-    WHERE id = CAST(:id AS uuid) FOR UPDATE
+    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY sync_events.id FOR UPDATE
 """)
 
 _BY_EXTERNAL = text("""
@@ -212,16 +212,16 @@ async def mark(connection: AsyncConnection, event_id: str, reason: str) -> None:
 
 
 async def note(
-    connection: AsyncConnection, event_id: str, status: SyncStatus, detail: Mapping[str, Any]
+    connection: AsyncConnection, notes: Sequence[tuple[str, SyncStatus, Mapping[str, Any]]]
 ) -> None:
-    """Add to the history without a change of status."""
-    await _history(connection, [(event_id, status, detail)])
+    """Add to the history of events without a change of status: id, status and detail."""
+    await _history(connection, notes)
 
 
-async def lock(connection: AsyncConnection, event_id: str) -> EventState | None:
-    """Return an event's state, locked until the transaction ends."""
-    row = (await connection.execute(_STATE, {"id": event_id})).one_or_none()
-    return None if row is None else EventState(row.id, SyncStatus(row.status), row.attempts)
+async def lock(connection: AsyncConnection, event_ids: Iterable[str]) -> dict[str, EventState]:
+    """Return events' states by id, locked in one order until the transaction ends."""
+    rows = await connection.execute(_STATE, {"ids": sorted(set(event_ids))})
+    return {row.id: EventState(row.id, SyncStatus(row.status), row.attempts) for row in rows}
 
 
 async def by_external_id(

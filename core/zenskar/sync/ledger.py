@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import intents, sync_events
+from zenskar.db import intents
 from zenskar.db.intents import NewIntent
 from zenskar.db.sync_events import Transition
 from zenskar.errors import Failure
@@ -16,6 +16,7 @@ from zenskar.sync.calls import Call
 from zenskar.sync.tasks import Task
 from zenskar.sync.translate import Translator
 from zenskar.sync.workset import Workset
+from zenskar.sync.writes import Writes
 
 _PUSHES = {
     StepKind.CREATE: IntentKind.CREATE,
@@ -31,10 +32,12 @@ class IntentLedger:
         self._translator = translator
         self._lease_seconds = lease_seconds
 
-    async def write_down(
-        self, connection: AsyncConnection, task: Task, work: Workset, step: Step
-    ) -> Call:
-        """Store what is about to be done and return the call that does it.
+    def writes(self) -> Writes:
+        """Begin to gather what a transaction stores."""
+        return Writes(self._lease_seconds)
+
+    def write_down(self, writes: Writes, task: Task, work: Workset, step: Step) -> Call:
+        """Have stored what is about to be done, and return the call that does it.
 
         Raises `CallFailed` when the integration cannot make a body.
         """
@@ -44,15 +47,13 @@ class IntentLedger:
         intent = step.intent
         if step.kind in _PUSHES:
             intent = self._new_intent(task, work, step, revision)
-            await intents.insert(connection, self._stored(task, intent, external_id))
+            writes.intents.append(self._stored(task, intent, external_id))
         elif step.kind is StepKind.RESEND and intent is not None:
-            await intents.take(connection, intent.id, self._lease_seconds)
+            writes.taken.append(intent.id)
         detail: dict[str, Any] = {"step": step.kind.value}
         if intent is not None:
             detail |= {"idempotency_key": intent.id, "changes": dict(intent.changes)}
-        await sync_events.move(
-            connection, [Transition(task.event_id, SyncStatus.PROCESSING, detail=detail)]
-        )
+        writes.moves.append(Transition(task.event_id, SyncStatus.PROCESSING, detail=detail))
         return Call(
             task.source, task.entity_type, task.record_id, step.kind, external_id, revision, intent
         )

@@ -1,27 +1,27 @@
 """Make the external side equal to one record: plan, call, observe, until nothing is left."""
 
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.bus.gather import Gather
 from zenskar.db import connections as connection_states
 from zenskar.db import sync_events
 from zenskar.db.engine import in_transaction
-from zenskar.db.sync_events import EventState, Transition
 from zenskar.errors import CallFailed, Failure, FailureKind
-from zenskar.kernel import Outcome, StepKind, Verdict
 from zenskar.model.envelope import OUTBOUND, Envelope
-from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
-from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.model.sync_event import Direction
 from zenskar.sync import fanout, guard, workset
 from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.calls import Call, Caller
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import Message
+from zenskar.sync.decisions import Answer, Decided, Decider, note, over
 from zenskar.sync.failures import Next, recover
-from zenskar.sync.follow import change_of, follow_ups
 from zenskar.sync.guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.ledger import IntentLedger, intent_id
 from zenskar.sync.reading import bury
@@ -29,7 +29,10 @@ from zenskar.sync.setbacks import Setbacks
 from zenskar.sync.tasks import Done, Later, Parked, Result, Task
 from zenskar.sync.workset import Workset
 
-_HELD_SECONDS = 1.0
+T = TypeVar("T")
+
+_TOGETHER = 64
+"""How many tasks are decided on in one transaction, at most."""
 _MOST_CALLS = 12
 """More than any chain of single faults needs; beyond it the external system is playing up."""
 
@@ -52,6 +55,11 @@ class OutboundSync:
         self._breaker = breaker
         self._brake = brake
         self._ledger = ledger
+        self._decider = Decider(context.router, ledger)
+        self._beginning = Gather(self._begin, most=_TOGETHER, key=lambda task: task.record_id)
+        self._answering = Gather(
+            self._take_in, most=_TOGETHER, key=lambda answer: answer.task.record_id
+        )
 
     async def process(self, envelope: Envelope, message: Message) -> Result:
         """Work off one message; the record's present state counts, not the message's."""
@@ -76,9 +84,10 @@ class OutboundSync:
 
     async def _start(self, task: Task) -> Call | Result:
         try:
-            return await in_transaction(self._context.engine, lambda c: self._begin(c, task))
+            decided = await self._beginning.add(task)
         except CallFailed as error:
             return await self._failed(task, None, error.failure)
+        return self._count(task, decided)
 
     async def _take_step(self, task: Task, call: Call) -> Call | Result:
         if call.pushes:
@@ -90,131 +99,78 @@ class OutboundSync:
             self._breaker.succeeded(call.source)
             self._brake.succeeded(call.source)
             await self._context.passing("outbound.called")
-            followed, step = await in_transaction(
-                self._context.engine, lambda c: self._answered(c, task, call, seen)
-            )
+            decided = await self._answering.add(Answer(task, call, seen))
         except CallFailed as error:
             return await self._failed(task, call, error.failure)
         except TooManyDeletes as error:
             await guard.trip(self._context.engine, error)
             return Parked()
         await self._context.passing("outbound.stored_answer")
-        if followed:
+        return self._count(task, decided)
+
+    def _count(self, task: Task, decided: Decided) -> Call | Result:
+        metrics = self._context.metrics
+        for conflict in decided.conflicts:
+            metrics.conflicts.labels(task.source, conflict.winner.value).inc()
+        if decided.succeeded:
+            metrics.outbound_events.labels(task.source, "succeeded").inc()
+        if decided.followed:
             self._context.wake(OUTBOUND)
-        return step
+        return decided.step
 
-    async def _begin(self, connection: AsyncConnection, task: Task) -> Call | Result:
-        event = await sync_events.lock(connection, task.event_id)
-        if _over(event):
-            return Done()
-        states = await connection_states.states(connection)
-        if task.source in states and states[task.source].paused:
-            return Parked()
-        work = await self._load(connection, task)
-        return await self._next(connection, task, work, reason="in_sync")
+    async def _begin(self, tasks: Sequence[Task]) -> Sequence[Decided]:
+        """Plan the first step of each task, in one transaction."""
 
-    async def _answered(
-        self, connection: AsyncConnection, task: Task, call: Call, seen: Observation | None
-    ) -> tuple[bool, Call | Result]:
-        """Take an answer in and plan the next step, in one transaction."""
-        event = await sync_events.lock(connection, task.event_id)
-        work = await self._load(connection, task, seen)
-        detail: dict[str, Any] = {"answer_to": call.step.value}
-        followers: list[tuple[fanout.RecordChange, str]] = []
-        if seen is None:
-            work.settle(intent_id(call), IntentState.FAILED)
-            detail["verdict"] = "not_found"
-        else:
-            record_id, outcome = work.observe(seen)
-            if outcome.verdict is Verdict.DUPLICATE and not _is_mapped(work, task):
-                raise CallFailed(_anothers_object(seen))
-            detail |= workset.describe(work, record_id, outcome)
-            detail["external_id"] = seen.external_id
-            await self._mark(connection, task, outcome)
-            for conflict in outcome.conflicts:
-                self._context.metrics.conflicts.labels(task.source, conflict.winner.value).inc()
-            followers = follow_ups(
-                work,
-                record_id or task.record_id,
-                outcome,
-                self._context.router.owners_of(task.entity_type),
-                correlation_id=task.correlation_id,
-                causation_id=task.event_id,
-            )
-        await _note(connection, event, detail)
-        reason = "pushed" if call.pushes else "in_sync"
-        if _over(event):
-            followers += self._leave(work, task)
-        await fanout.enqueue(connection, followers)
-        return bool(followers), await self._go_on(connection, task, event, work, reason)
+        async def work(connection: AsyncConnection) -> list[Decided]:
+            events = await sync_events.lock(connection, [task.event_id for task in tasks])
+            states = await connection_states.states(connection)
+            paused = {name for name, state in states.items() if state.paused}
+            writes, decided = self._ledger.writes(), {}
+            for task in tasks:
+                if over(events.get(task.event_id)):
+                    decided[task.event_id] = Decided(Done())
+                elif task.source in paused:
+                    decided[task.event_id] = Decided(Parked())
+            ready = [task for task in tasks if task.event_id not in decided]
+            for group in _by_kind(ready, lambda task: task):
+                known = await self._load(connection, group)
+                for task in group:
+                    decided[task.event_id] = self._decider.next(writes, task, known, "in_sync")
+                await known.flush(connection)
+            await writes.store(connection)
+            return [decided[task.event_id] for task in tasks]
 
-    async def _mark(self, connection: AsyncConnection, task: Task, outcome: Outcome) -> None:
-        """Let an event be found by the delete or the conflict that its answer brought."""
-        if outcome.delete_record:
-            allowed = DeleteGuard.of(self._context.connections[task.source].settings)
-            await allowed.check(connection, task.source, 1)
-            await sync_events.mark(connection, task.event_id, sync_events.DELETED)
-        elif outcome.conflicts:
-            await sync_events.mark(connection, task.event_id, sync_events.CONFLICT)
+        return await in_transaction(self._context.engine, work)
 
-    def _leave(self, work: Workset, task: Task) -> list[tuple[fanout.RecordChange, str]]:
-        """Another worker took over while the call was under way and has ended the event.
+    async def _take_in(self, answers: Sequence[Answer]) -> Sequence[Decided]:
+        """Take answers in and plan the next step of each task, in one transaction."""
 
-        The answer counts all the same; what it leaves to do gets an event of its own.
-        """
-        if work.plan(task.record_id).kind in {StepKind.NOTHING, StepKind.WAIT}:
-            return []
-        change = change_of(
-            work,
-            task.record_id,
-            fanout.RESYNC,
-            correlation_id=task.correlation_id,
-            causation_id=task.event_id,
-        )
-        return [(change, task.source)]
+        async def work(connection: AsyncConnection) -> list[Decided]:
+            events = await sync_events.lock(connection, [a.task.event_id for a in answers])
+            writes, decided = self._ledger.writes(), {}
+            for group in _by_kind(answers, lambda answer: answer.task):
+                seen = [answer.seen.external_id for answer in group if answer.seen is not None]
+                known = await self._load(connection, [answer.task for answer in group], seen)
+                for answer in group:
+                    event = events.get(answer.task.event_id)
+                    decided[answer.task.event_id] = self._decider.judge(
+                        writes, known, event, answer
+                    )
+                deletes = sum(decided[answer.task.event_id].deletes for answer in group)
+                allowed = DeleteGuard.of(known.source.settings)
+                await allowed.check(connection, known.name, deletes)
+                await known.flush(connection)
+            await writes.store(connection)
+            return [decided[answer.task.event_id] for answer in answers]
 
-    async def _go_on(
-        self,
-        connection: AsyncConnection,
-        task: Task,
-        event: EventState | None,
-        work: Workset,
-        reason: str,
-    ) -> Call | Result:
-        if _over(event):
-            await work.flush(connection)
-            return Done()
-        return await self._next(connection, task, work, reason=reason)
-
-    async def _next(
-        self, connection: AsyncConnection, task: Task, work: Workset, *, reason: str
-    ) -> Call | Result:
-        step = work.plan(task.record_id)
-        if step.kind is StepKind.DETACH:
-            work.detach(task.record_id)
-            step, reason = work.plan(task.record_id), "detached"
-        mapping = work.by_record.get(task.record_id)
-        external_id = mapping.external_id if mapping is not None else None
-        if step.kind is StepKind.NOTHING:
-            await work.flush(connection)
-            await sync_events.move(
-                connection,
-                [Transition(task.event_id, SyncStatus.SUCCEEDED, reason, external_id=external_id)],
-            )
-            self._context.metrics.outbound_events.labels(task.source, "succeeded").inc()
-            return Done()
-        if step.kind is StepKind.WAIT:
-            await work.flush(connection)
-            return Later(_HELD_SECONDS)
-        call = await self._ledger.write_down(connection, task, work, step)
-        await work.flush(connection)
-        return call
+        return await in_transaction(self._context.engine, work)
 
     async def _failed(self, task: Task, call: Call | None, failure: Failure) -> Call | Result:
         await self._context.passing("outbound.failed")
         recovery = recover(call, failure)
         if recovery.next is Next.LOOK and call is not None:
-            return await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
+            looked = await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
+            return self._count(task, looked)
         what = recovery.next
         if what is Next.RETRY and await self._breaker.outage(task.source, task.record_id):
             what = Next.OUTAGE
@@ -229,61 +185,46 @@ class OutboundSync:
         push: IntentState | None = IntentState.UNKNOWN,
     ) -> Result:
         async def store(connection: AsyncConnection) -> Result:
-            event = await sync_events.lock(connection, task.event_id)
+            event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
             if call is not None and call.pushes and push is not None:
-                work = await self._load(connection, task)
+                work = await self._load(connection, [task])
                 await self._ledger.fail(connection, work, call, failure, push)
-                if _over(event):
-                    await fanout.enqueue(connection, self._leave(work, task))
+                if over(event):
+                    await fanout.enqueue(connection, self._decider.leave(work, task))
                 await work.flush(connection)
             return await self._setbacks.store(connection, task, event, failure, what)
 
         return await in_transaction(self._context.engine, store)
 
-    async def _look(self, connection: AsyncConnection, task: Task, call: Call) -> Call | Result:
+    async def _look(self, connection: AsyncConnection, task: Task, call: Call) -> Decided:
         """The object seems gone: look before believing it, then plan again."""
-        event = await sync_events.lock(connection, task.event_id)
-        work = await self._load(connection, task)
+        event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
+        work, writes = await self._load(connection, [task]), self._ledger.writes()
         work.lose(task.record_id, intent_id(call), IntentState.FAILED)
-        detail = {"answer_to": call.step.value, "verdict": "gone"}
-        await _note(connection, event, detail)
-        if _over(event):
-            await fanout.enqueue(connection, self._leave(work, task))
-        return await self._go_on(connection, task, event, work, "in_sync")
+        note(writes, event, {"answer_to": call.step.value, "verdict": "gone"})
+        if over(event):
+            writes.followers += self._decider.leave(work, task)
+        decided = self._decider.go_on(writes, task, event, work, "in_sync")
+        await work.flush(connection)
+        await writes.store(connection)
+        return decided
 
     async def _load(
-        self, connection: AsyncConnection, task: Task, seen: Observation | None = None
+        self, connection: AsyncConnection, tasks: Sequence[Task], external_ids: Sequence[str] = ()
     ) -> Workset:
         return await workset.load(
             connection,
-            self._context.connections[task.source],
-            task.entity_type,
-            record_ids=[task.record_id],
-            external_ids=[seen.external_id] if seen is not None else [],
+            self._context.connections[tasks[0].source],
+            tasks[0].entity_type,
+            record_ids=[task.record_id for task in tasks],
+            external_ids=external_ids,
         )
 
 
-def _is_mapped(work: Workset, task: Task) -> bool:
-    mapping = work.by_record.get(task.record_id)
-    return mapping is not None and mapping.active
-
-
-def _anothers_object(seen: Observation) -> Failure:
-    """To go on would make a second object, or take one from the record that has it."""
-    return Failure(
-        FailureKind.BUG,
-        f"the external system answered with {seen.external_id}, which belongs to another record",
-        code="anothers_object",
-    )
-
-
-async def _note(
-    connection: AsyncConnection, event: EventState | None, detail: dict[str, Any]
-) -> None:
-    if event is not None:
-        status = event.status if event.status.final else SyncStatus.PROCESSING
-        await sync_events.note(connection, event.id, status, detail)
-
-
-def _over(event: EventState | None) -> bool:
-    return event is None or event.status.final
+def _by_kind(items: Sequence[T], task_of: Callable[[T], Task]) -> Iterable[list[T]]:
+    """Group items whose tasks are about one source system and one kind of entity."""
+    groups: dict[tuple[str, str], list[T]] = defaultdict(list)
+    for item in items:
+        task = task_of(item)
+        groups[task.source, task.entity_type].append(item)
+    return (groups[kind] for kind in sorted(groups))

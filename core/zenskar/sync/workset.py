@@ -92,10 +92,11 @@ class Workset:
     def settle(self, intent_id: str, state: IntentState) -> None:
         """Note what became of a push."""
         self._settled[intent_id] = state
-        self.intents = {
-            record_id: tuple(replace(i, state=state) if i.id == intent_id else i for i in known)
-            for record_id, known in self.intents.items()
-        }
+        for record_id, known in self.intents.items():
+            if any(i.id == intent_id for i in known):
+                self.intents[record_id] = tuple(
+                    replace(i, state=state) if i.id == intent_id else i for i in known
+                )
 
     async def flush(self, connection: AsyncConnection) -> None:
         """Write what has been decided."""
