@@ -187,6 +187,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.PrimaryKeyConstraint("id"),
+        postgresql_with={"fillfactor": 50},
     )
     op.create_index("outbox_due", "outbox", ["topic", "available_at", "id"], unique=False)
     op.create_index("outbox_key", "outbox", ["topic", "key", "id"], unique=False)

@@ -21,10 +21,11 @@ class _Asked(Generic[T, R]):
 
 
 class Gather(Generic[T, R]):
-    """What comes while `work` is busy waits and goes together, so nobody waits for company.
+    """What comes while `work` is busy waits and goes together.
 
-    `work` returns a result for each item, in their order; of items with an equal `key` it gets
-    one at a time.
+    Nobody waits for company unless there was plenty of it: after `crowd` items at once, the next
+    ones are awaited for `linger_seconds`. `work` returns a result for each item, in their order;
+    of items with an equal `key` it gets one at a time.
     """
 
     def __init__(
@@ -33,10 +34,14 @@ class Gather(Generic[T, R]):
         *,
         most: int,
         key: Callable[[T], Hashable] = id,
+        crowd: int = 0,
+        linger_seconds: float = 0.0,
     ) -> None:
         self._work = work
         self._most = most
         self._key = key
+        self._crowd = crowd
+        self._linger_seconds = linger_seconds
         self._waiting: deque[_Asked[T, R]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -54,6 +59,8 @@ class Gather(Generic[T, R]):
             while self._waiting:
                 batch = self._take()
                 await self._do(batch)
+                if self._linger_seconds and self._crowd <= len(batch) < self._most:
+                    await asyncio.sleep(self._linger_seconds)
         finally:
             self._task = None
             # Something is left only when this task was cancelled.

@@ -87,9 +87,7 @@ class Decider:
             followers += self.leave(work, task)
         writes.followers += followers
         decided = self.go_on(writes, task, event, work, "pushed" if call.pushes else "in_sync")
-        return replace(
-            decided, conflicts=conflicts, deletes=deletes, followed=bool(followers)
-        )
+        return replace(decided, conflicts=conflicts, deletes=deletes, followed=bool(followers))
 
     def leave(self, work: Workset, task: Task) -> list[tuple[RecordChange, str]]:
         """Another worker took over while the call was under way and has ended the event.
