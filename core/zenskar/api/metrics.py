@@ -1,5 +1,6 @@
 """`/metrics`, and what the API itself measures."""
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -61,10 +62,11 @@ def metrics_middleware(metrics: Metrics) -> Middleware:
         route = template(request)
         metrics.http_requests.labels(method, route, str(response.status)).inc()
         metrics.http_seconds.labels(method, route).observe(seconds)
-        level = "info" if response.status >= 400 else "debug"
-        getattr(_log, level)(
-            "request", method=method, route=route, status=response.status, seconds=round(seconds, 4)
-        )
+        level = logging.INFO if response.status >= 400 else logging.DEBUG
+        # Making a line that nobody wants costs more than checking a signature.
+        if logging.getLogger(__name__).isEnabledFor(level):
+            values = {"status": response.status, "seconds": round(seconds, 4)}
+            _log.log(level, "request", method=method, route=route, **values)
         return response
 
     return measure

@@ -10,7 +10,7 @@ from zenskar.bus.gather import Gather
 from zenskar.bus.port import Delivery
 from zenskar.bus.wakeup import Wakeup
 from zenskar.db import outbox
-from zenskar.db.engine import in_statement, in_transaction, ping
+from zenskar.db.engine import each_alone, in_transaction, ping
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
@@ -31,6 +31,7 @@ class PostgresBus:
         self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float
     ) -> None:
         self._engine = engine
+        self._statements = each_alone(engine)
         self._wakeup = wakeup
         self._poll_seconds = poll_seconds
         self._lease_seconds = lease_seconds
@@ -64,7 +65,7 @@ class PostgresBus:
 
     async def _insert(self, asked: Sequence[Sequence[OutboxMessage]]) -> Sequence[None]:
         messages = [message for together in asked for message in together]
-        await in_statement(self._engine, lambda c: outbox.insert(c, messages))
+        await in_transaction(self._statements, lambda c: outbox.insert(c, messages))
         for topic in {message.topic for message in messages}:
             self._wakeup.wake(topic)
         return [None] * len(asked)
@@ -88,7 +89,7 @@ class PostgresBus:
             return claimed, due
 
         await self._hand_back()
-        claimed, due = await in_statement(self._engine, claim)
+        claimed, due = await in_transaction(self._statements, claim)
         if not claimed:
             await self._wakeup.wait(topic, self._patience(due))
         self._held.update(message.id for message in claimed)
@@ -107,7 +108,7 @@ class PostgresBus:
 
     async def _delete(self, asked: Sequence[Sequence[int]]) -> Sequence[None]:
         ids = [one for together in asked for one in together]
-        await in_statement(self._engine, lambda c: outbox.done(c, ids, claimer=self._claimer))
+        await in_transaction(self._statements, lambda c: outbox.done(c, ids, claimer=self._claimer))
         return [None] * len(asked)
 
     async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
@@ -131,8 +132,8 @@ class PostgresBus:
         if not ids:
             return
         try:
-            await in_statement(
-                self._engine,
+            await in_transaction(
+                self._statements,
                 lambda c: outbox.defer(
                     c, list(ids), claimer=self._claimer, delay_seconds=0, attempted=False
                 ),
@@ -143,8 +144,8 @@ class PostgresBus:
 
     async def _release_at(self, deliveries: Sequence[Delivery], **how: Any) -> None:
         ids = [delivery.handle for delivery in deliveries]
-        await in_statement(
-            self._engine, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how)
+        await in_transaction(
+            self._statements, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how)
         )
         self._release(deliveries)
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, sync_events
 from zenskar.db.connections import DELETE_GUARD
-from zenskar.db.engine import in_statement, in_transaction
+from zenskar.db.engine import each_alone, in_transaction
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome, StepKind
 from zenskar.model.envelope import Envelope
@@ -56,6 +56,7 @@ class InboundSync:
 
     def __init__(self, context: SyncContext) -> None:
         self._context = context
+        self._statements = each_alone(context.engine)
 
     async def apply(self, envelopes: Sequence[Envelope]) -> tuple[list[Applied], bool]:
         """Apply envelopes in their order, all or none.
@@ -72,7 +73,7 @@ class InboundSync:
 
     async def parked(self) -> frozenset[str]:
         """Return the source systems whose events are not applied at this moment."""
-        states = await in_statement(self._context.engine, connections.states)
+        states = await in_transaction(self._statements, connections.states)
         return frozenset(
             name for name, s in states.items() if s.paused and s.reason == DELETE_GUARD
         )
