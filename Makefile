@@ -53,11 +53,15 @@ check-kernel: $(STAMP) ## Search the kernel's interleavings, more than a million
 	$(BIN)/python -m tests.kernel.check --mutations
 
 SEEDS ?= 1000
+SCALE ?= 0.5
 simulate: $(STAMP) ## Run SEEDS=1000 random histories with faults on a real database
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
 
-bench: ## Measure against peers
-	@echo "There is no benchmark yet."
+bench: $(STAMP) ## Measure against peers; ONLY=inbound runs one, ARGS="--rounds 9" more rounds
+	@$(BIN)/python -m benchmarks --only "$(ONLY)" --scale $(SCALE) $(ARGS)
+
+bench-scale: ## Measure what takes long too: a million customers, memory over 100,000 events
+	@$(MAKE) --no-print-directory bench ARGS="--long $(ARGS)"
 
 secrets: ## Write what docker-compose.yml reads into secrets/, unless it is there
 	@test ! -e secrets/database_url || { echo "secrets/ is there already"; exit 1; }

@@ -62,11 +62,12 @@ def metrics_middleware(metrics: Metrics) -> Middleware:
         route = template(request)
         metrics.http_requests.labels(method, route, str(response.status)).inc()
         metrics.http_seconds.labels(method, route).observe(seconds)
-        level = logging.INFO if response.status >= 400 else logging.DEBUG
+        values = {"method": method, "route": route, "status": response.status}
+        if response.status >= 400:
+            _log.info("request", seconds=round(seconds, 4), **values)
         # Making a line that nobody wants costs more than checking a signature.
-        if logging.getLogger(__name__).isEnabledFor(level):
-            values = {"status": response.status, "seconds": round(seconds, 4)}
-            _log.log(level, "request", method=method, route=route, **values)
+        elif logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+            _log.debug("request", seconds=round(seconds, 4), **values)
         return response
 
     return measure

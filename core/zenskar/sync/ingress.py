@@ -36,7 +36,7 @@ class Ingress:
         """
         self._context.router.owner(source)
         try:
-            messages = self._messages(source, request, correlation_id)
+            messages = self.messages(source, request, correlation_id)
             await self._publish(messages)
             await self._context.passing("webhook.published")
         except InvalidInput:
@@ -63,9 +63,10 @@ class Ingress:
             letter = Message(message.key, message.encode(), {"topic": message.topic})
             await bury_oversize(self._context, letter, str(error))
 
-    def _messages(
+    def messages(
         self, source: str, request: WebhookRequest, correlation_id: str
     ) -> list[OutboxMessage]:
+        """Verify and read a webhook; return what `accept` puts on the bus."""
         self._hook(source, "verify_webhook", request=request)
         body = _json(request.body)
         schema = self._context.connections[source].plugin.schemas.get("webhook_event")

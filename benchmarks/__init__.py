@@ -1,0 +1,1 @@
+"""What zenskar costs, beside what one would pick instead and beside the hand-written limit."""

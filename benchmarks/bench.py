@@ -1,0 +1,146 @@
+"""What every comparison works with: servers, rounds, figures."""
+
+import statistics
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import Cost, is_disturbed
+from benchmarks.servers import Postgres, open_postgres
+
+Measurement = Mapping[str, float]
+
+
+@dataclass
+class Bench:
+    """The servers of a run, started when they are first needed, and how much is to be done."""
+
+    folder: Path
+    stack: AsyncExitStack
+    rounds: int = 5
+    scale: float = 1.0
+    long: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
+    disturbed: list[float] = field(default_factory=list)
+    _postgres: Postgres | None = None
+
+    def count(self, events: int) -> int:
+        """Return how many events make a round, of as many as a full one has."""
+        return max(200, int(events * self.scale))
+
+    async def postgres(self) -> Postgres:
+        """Return the database server."""
+        if self._postgres is None:
+            self._postgres = await self.stack.enter_async_context(open_postgres(self.folder))
+            self.versions["postgresql"] = self._postgres.version
+            self.versions["durability"] = str(await self._postgres.durable())
+        return self._postgres
+
+    @asynccontextmanager
+    async def kafka(self) -> AsyncIterator[tuple[str, list[int]]]:
+        """Yield the address of a broker with nothing in it, and its processes."""
+        from tests.kafka.cluster import open_cluster
+
+        folder = Path(tempfile.mkdtemp(prefix="kafka-", dir=self.folder))
+        async with open_cluster(folder) as cluster:
+            self.versions["kafka"] = cluster.kafka.kafka if cluster.kafka else "given"
+            yield cluster.bootstrap, [broker.pid for broker in cluster.brokers]
+
+    def note(self, cost: Cost) -> None:
+        """Remember how much others used of the machine meanwhile."""
+        self.disturbed.append(cost.disturbed)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Say what makes the figures worth less."""
+        worst = max(self.disturbed, default=0.0)
+        if not is_disturbed(worst):
+            return []
+        return [f"other processes used up to {worst:.0%} of the machine meanwhile"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a figure has to reach: at least, or at most."""
+
+    what: str
+    value: float
+    reached: float
+    at_most: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Tell whether it has."""
+        return self.reached <= self.value if self.at_most else self.reached >= self.value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is written to the results."""
+        rule = "at_most" if self.at_most else "at_least"
+        return {"what": self.what, rule: self.value, "reached": self.reached, "met": self.met}
+
+
+@dataclass
+class Comparison:
+    """What a comparison has found; `ratio` is ours over theirs, None where there is no other."""
+
+    ratio: float | None
+    ours: Mapping[str, Any]
+    theirs: Mapping[str, Any] | None = None
+    targets: Sequence[Target] = ()
+    others: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is written to the results."""
+        ratio = None if self.ratio is None else round(self.ratio, 3)
+        found: dict[str, Any] = {"ratio": ratio, "ours": self.ours, "theirs": self.theirs}
+        if self.others:
+            found["others"] = self.others
+        found["targets"] = [target.to_json() for target in self.targets]
+        return found | ({"notes": self.notes} if self.notes else {})
+
+
+async def interleaved(
+    rounds: int, sides: Mapping[str, Callable[[int], Awaitable[Measurement]]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Let every side have its turn in each round; return the spread of each figure by side.
+
+    The first round warms up and does not count. Every second round goes the other way, so that
+    no side always comes after the same one.
+    """
+    found: dict[str, list[Measurement]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        order = list(sides.items())
+        for name, side in order if number % 2 else reversed(order):
+            measured = await side(number)
+            if number:
+                found[name].append(measured)
+    return {name: spread(measured) for name, measured in found.items()}
+
+
+def spread(measured: Sequence[Measurement]) -> dict[str, dict[str, float]]:
+    """Return minimum, median and maximum of each figure."""
+    names = list(dict.fromkeys(name for one in measured for name in one))
+    return {name: _spread([one[name] for one in measured if name in one]) for name in names}
+
+
+def figures(events: int, seconds: float, cost: Cost) -> dict[str, float]:
+    """Return rate and cost of a load."""
+    cpu = {f"cpu_us.{part}": used for part, used in cost.per_event(events).items()}
+    return {"rate": round(events / seconds, 1), **cpu}
+
+
+def median(side: Mapping[str, Mapping[str, float]], figure: str) -> float:
+    """Return the median of a side's figure."""
+    return side[figure]["median"]
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "min": round(min(values), 2),
+        "median": round(statistics.median(values), 2),
+        "max": round(max(values), 2),
+    }

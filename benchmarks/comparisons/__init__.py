@@ -1,0 +1,1 @@
+"""One module for each comparison: `TITLE`, and `run(bench)`."""

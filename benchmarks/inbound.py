@@ -1,0 +1,61 @@
+"""Rounds of signed webhooks against zenskar, from the first one sent to the last one applied."""
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from benchmarks.bench import Bench, Measurement, figures
+from benchmarks.events import Series
+from benchmarks.load import saturate
+from benchmarks.machine import Meter
+from benchmarks.product import Product, settled
+from tests.kafka.processes import until
+
+SENDERS = 32
+CUSTOMERS_SHARE = 5
+_SECONDS = 300.0
+
+
+def product_round(
+    bench: Bench, product: Product, parts: Mapping[str, Sequence[int]], count: int
+) -> Callable[[int], Awaitable[Measurement]]:
+    """Return the turn of zenskar: webhooks sent at saturation, all of them applied."""
+    done = 0
+
+    async def turn(number: int) -> Measurement:
+        nonlocal done
+        requests = list(
+            Series(count, count // CUSTOMERS_SHARE, number).requests("/webhooks/stripe")
+        )
+        meter = Meter({"driver": [os.getpid()], **product.pids(), **parts})
+        began = time.perf_counter()
+        sent = await saturate(product.port, requests, SENDERS)
+        done += count
+        await until(lambda: settled(product, "inbound", done), _SECONDS, "the last event")
+        seconds = time.perf_counter() - began
+        cost = meter.stop()
+        bench.note(cost)
+        assert sent.statuses == {200: count}, sent.statuses
+        return figures(count, seconds, cost) | {"ack_rate": round(sent.rate, 1)}
+
+    return turn
+
+
+def server_round(
+    bench: Bench, port: int, parts: Mapping[str, Sequence[int]], count: int, path: str
+) -> Callable[[int], Awaitable[Measurement]]:
+    """Return the turn of a server that has applied an event when it answers."""
+
+    async def turn(number: int) -> Measurement:
+        requests = list(Series(count, count // CUSTOMERS_SHARE, number).requests(path))
+        meter = Meter({"driver": [os.getpid()], **parts})
+        sent = await saturate(port, requests, SENDERS)
+        cost = meter.stop()
+        bench.note(cost)
+        assert sent.statuses == {200: count}, sent.statuses
+        return figures(count, sent.seconds, cost) | {
+            "p50_ms": round(sent.quantile(0.5), 2),
+            "p99_ms": round(sent.quantile(0.99), 2),
+        }
+
+    return turn
