@@ -104,7 +104,10 @@ class Comparison:
 
 
 async def interleaved(
-    rounds: int, sides: Mapping[str, Callable[[int], Awaitable[Measurement]]]
+    rounds: int,
+    sides: Mapping[str, Callable[[int], Awaitable[Measurement]]],
+    *,
+    same_order: bool = False,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Let every side have its turn in each round; return the spread of each figure by side.
 
@@ -114,7 +117,7 @@ async def interleaved(
     found: dict[str, list[Measurement]] = {name: [] for name in sides}
     for number in range(rounds + 1):
         order = list(sides.items())
-        for name, side in order if number % 2 else reversed(order):
+        for name, side in order if same_order or number % 2 else reversed(order):
             measured = await side(number)
             if number:
                 found[name].append(measured)
