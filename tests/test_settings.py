@@ -66,3 +66,10 @@ def test_the_process_environment_beats_the_env_file(
     monkeypatch.setenv("ZENSKAR_PORT", "2")
     found = environment(tmp_path)
     assert (found["ZENSKAR_PORT"], found["STRIPE_RATE_LIMIT"]) == ("2", "7")
+
+
+def test_kafka_must_be_given_up_before_the_request_is() -> None:
+    limits = {"kafka_send_timeout_seconds": 5.0, "request_timeout_seconds": 5.0}
+    with pytest.raises(ConfigurationError, match="ZENSKAR_KAFKA_SEND_TIMEOUT_SECONDS must be"):
+        load({}, kafka_bootstrap_servers="127.0.0.1:9092", **limits)
+    assert load({}, **limits).kafka_send_timeout_seconds == 5.0

@@ -83,6 +83,18 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _spool_before_the_request_is_given_up(self) -> Self:
+        """A request that ends while Kafka hangs would never reach the database instead."""
+        if self.kafka_bootstrap_servers and (
+            self.kafka_send_timeout_seconds >= self.request_timeout_seconds
+        ):
+            raise ValueError(
+                "ZENSKAR_KAFKA_SEND_TIMEOUT_SECONDS must be below ZENSKAR_REQUEST_TIMEOUT_SECONDS, "
+                "or no webhook is taken in while Kafka hangs"
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,

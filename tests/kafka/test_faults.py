@@ -57,10 +57,11 @@ async def test_a_frozen_broker(topology: Topology) -> None:
     assert topology.cluster is not None
     (broker,) = topology.cluster.brokers
 
-    async def trouble(_topology: Topology, load: Load) -> None:
+    async def trouble(topology: Topology, load: Load) -> None:
         await load.reached(0.2)
         broker.pause()
-        await load.reached(0.4)
+        await until(lambda: readiness(topology, "degraded"), 30, "a degraded readiness")
+        await load.reached(0.5)  # webhooks are taken in all the same
         broker.resume()
 
     await attempt(topology, "broker frozen", trouble)
