@@ -42,7 +42,6 @@ async def test_it_serves_and_syncs_as_the_compose_file_starts_it(home: Path) -> 
         assert await here.api.stop() == 0
 
 
-@pytest.mark.own_cluster
 async def test_without_its_database_the_health_check_fails(home: Path) -> None:
     async with open_topology(home, workers=()) as here:
         service = ours(WITH_ZOOKEEPER)["zenskar-api"]

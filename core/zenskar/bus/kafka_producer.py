@@ -22,6 +22,8 @@ from zenskar.telemetry.logs import get_logger
 
 _OVERHEAD_BYTES = 512
 _CLOSE_SECONDS = 2.0
+_CHECK_SECONDS = 2.0
+"""Below what a health check may take: a broker that hangs is no reason to refuse requests."""
 _LINGER_MS = 1
 _log = get_logger(__name__)
 
@@ -74,8 +76,11 @@ class KafkaProducer:
     async def check(self) -> None:
         """Raise `Unavailable` unless a broker answers."""
         try:
-            producer = await self._started()
-            answered = await producer.client.force_metadata_update()
+            async with asyncio.timeout(_CHECK_SECONDS):
+                producer = await self._started()
+                answered = await producer.client.force_metadata_update()
+        except TimeoutError:
+            raise Unavailable(f"Kafka does not answer within {_CHECK_SECONDS:g} seconds") from None
         except (KafkaError, OSError) as error:
             raise translated(error) from error
         if not answered:

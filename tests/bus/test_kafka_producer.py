@@ -1,0 +1,23 @@
+"""What the producer does when a broker accepts connections and says nothing."""
+
+import asyncio
+
+import pytest
+
+from zenskar.bus.kafka_options import KafkaOptions
+from zenskar.bus.kafka_producer import KafkaProducer
+from zenskar.errors import Unavailable
+
+HEALTH_SECONDS = 3.0
+
+
+async def test_a_broker_that_hangs_is_noticed_before_the_health_check_gives_up() -> None:
+    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    producer = KafkaProducer(KafkaOptions(f"127.0.0.1:{port}"))
+    try:
+        with pytest.raises(Unavailable, match="Kafka does not answer"):
+            await asyncio.wait_for(producer.check(), HEALTH_SECONDS)
+    finally:
+        await producer.stop()
+        server.close()
