@@ -70,15 +70,27 @@ class KafkaBus:
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
         """Write messages to Kafka or, while it is away, to the outbox; durable on return."""
-        if time.monotonic() >= self._spool_until:
-            try:
-                await self._send([KafkaRecord(m.topic, m.key, m.encode()) for m in messages])
-            except (Unavailable, ConfigurationError) as error:
-                self._spool_until = time.monotonic() + _SPOOL_SECONDS
-                _log.warning("messages_spooled", reason=str(error))
-            else:
-                return
-        await self.outbox.publish(messages)
+        if not self._kafka_is_worth_a_try() or not await self._sent(messages):
+            await self.outbox.publish(messages)
+
+    def _kafka_is_worth_a_try(self) -> bool:
+        """After a failure one message tries at a time; to wait for a time-out is enough for one."""
+        now = time.monotonic()
+        if now < self._spool_until:
+            return False
+        if self._spool_until:
+            self._spool_until = now + self._options.send_timeout_seconds + _SPOOL_SECONDS
+        return True
+
+    async def _sent(self, messages: Sequence[OutboxMessage]) -> bool:
+        try:
+            await self._send([KafkaRecord(m.topic, m.key, m.encode()) for m in messages])
+        except (Unavailable, ConfigurationError) as error:
+            self._spool_until = time.monotonic() + _SPOOL_SECONDS
+            _log.warning("messages_spooled", reason=str(error))
+            return False
+        self._spool_until = 0.0
+        return True
 
     async def forward(self, deliveries: Sequence[Delivery]) -> None:
         """Move messages of the outbox to Kafka; durable on return.

@@ -1,0 +1,58 @@
+"""The bus on Kafka while there is no Kafka, which needs none; the rest is tested on a real one."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zenskar.bus import kafka
+from zenskar.bus.kafka import KafkaBus
+from zenskar.bus.kafka_options import KafkaOptions
+from zenskar.bus.kafka_producer import KafkaRecord
+from zenskar.bus.postgres import PostgresBus
+from zenskar.bus.wakeup import Wakeup
+from zenskar.db.outbox import OutboxMessage
+from zenskar.errors import Unavailable
+from zenskar.model.envelope import OUTBOUND, Envelope
+
+
+def message(number: int) -> OutboxMessage:
+    envelope = Envelope(str(number), "test", "t", "s", "2026-01-01T00:00:00Z", {}, "c")
+    return OutboxMessage(OUTBOUND, f"customer:{number}", "fake", envelope)
+
+
+class Hanging(KafkaBus):
+    """A bus whose Kafka takes everything and confirms nothing until it is told to fail."""
+
+    tries = 0
+
+    def hang(self) -> asyncio.Event:
+        self._failing = asyncio.Event()
+        return self._failing
+
+    async def _send(self, records: Sequence[KafkaRecord]) -> None:
+        del records
+        self.tries += 1
+        await self._failing.wait()
+        raise Unavailable("Kafka does not confirm what was sent")
+
+
+async def test_of_many_messages_one_finds_out_whether_kafka_is_back(
+    engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "_SPOOL_SECONDS", 0.0)
+    outbox = PostgresBus(engine, Wakeup(database_url), poll_seconds=0.2, lease_seconds=60)
+    bus = Hanging(KafkaOptions("127.0.0.1:1"), outbox, engine, poll_seconds=0.2)
+    bus.hang().set()
+    await bus.publish([message(0)])
+    assert bus.tries == 1
+    failing = bus.hang()
+    probe = asyncio.create_task(bus.publish([message(1)]))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(bus.publish([message(n)]) for n in range(2, 12)))
+    assert bus.tries == 2
+    failing.set()
+    await probe
+    assert await bus.depth() == {OUTBOUND: 12}
