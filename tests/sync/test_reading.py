@@ -1,0 +1,48 @@
+"""What comes off the bus is read, or named as what it is."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from zenskar.model.envelope import SCHEMA_VERSION
+from zenskar.schema_catalog import core_schemas
+from zenskar.sync.reading import UnreadableMessage, read_envelope
+
+
+def outbound(version: int) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": "019a0000-0000-7000-8000-000000000001",
+        "source": "zenskar",
+        "type": "customer.deleted",
+        "subject": "customer:019a0000-0000-7000-8000-000000000002",
+        "time": "2026-11-22T10:00:00+00:00",
+        "datacontenttype": "application/json",
+        "correlationid": "019a0000-0000-7000-8000-000000000003",
+        "data": {
+            "schema_version": version,
+            "direction": "outbound",
+            "source_system": "stripe",
+            "entity_type": "customer",
+            "entity_id": "019a0000-0000-7000-8000-000000000002",
+            "record_version": 2,
+            "document": None,
+        },
+    }
+
+
+def test_the_layout_of_this_release_is_read() -> None:
+    envelope = read_envelope(orjson.dumps(outbound(SCHEMA_VERSION)), core_schemas()["event"])
+    assert envelope.data["record_version"] == 2
+
+
+def test_a_newer_layout_is_named() -> None:
+    with pytest.raises(UnreadableMessage, match=f"layout {SCHEMA_VERSION + 1}"):
+        read_envelope(orjson.dumps(outbound(SCHEMA_VERSION + 1)), core_schemas()["event"])
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff", b"{" * 5000, b"[]", b'{"specversion": "1.0"}'])
+def test_what_is_no_envelope_is_named(value: bytes) -> None:
+    with pytest.raises(UnreadableMessage):
+        read_envelope(value, core_schemas()["event"])
