@@ -1,16 +1,13 @@
 """A message that is larger than the bus takes becomes a dead letter where it was to be sent."""
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import sync_events
-from zenskar.db.engine import in_transaction
-from zenskar.db.sync_events import NewSyncEvent, Transition
-from zenskar.errors import FailureKind
+from zenskar.db.sync_events import NewSyncEvent
 from zenskar.model.envelope import Envelope
-from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.model.sync_event import Direction
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import Message
+from zenskar.sync.reading import end_as_dead
 
 TOO_LARGE = "too_large"
 
@@ -32,17 +29,4 @@ async def bury_oversize(context: SyncContext, message: Message, problem: str) ->
         external_event_id=envelope.data.get("external_event_id"),
         causation_id=envelope.causation_id,
     )
-    dead = Transition(
-        event.id,
-        SyncStatus.DEAD,
-        reason=TOO_LARGE,
-        error_kind=FailureKind.REJECTED.value,
-        error_message=problem,
-    )
-
-    async def work(connection: AsyncConnection) -> None:
-        await sync_events.insert(connection, [event])
-        await context.dead_letters.write(connection, source, message, dead, attempts=1)
-
-    await in_transaction(context.engine, work)
-    context.dead_letters.count(source, FailureKind.REJECTED.value)
+    await end_as_dead(context, event, message, TOO_LARGE, problem)

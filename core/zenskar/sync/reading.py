@@ -49,13 +49,21 @@ async def bury(context: SyncContext, message: Message, problem: str, direction: 
         event_type=UNREADABLE,
         correlation_id=new_id(),
     )
+    await end_as_dead(context, event, message, UNREADABLE, problem)
+
+
+async def end_as_dead(
+    context: SyncContext, event: NewSyncEvent, message: Message, reason: str, problem: str
+) -> None:
+    """End a sync event that can never be worked on, written already or not, as dead."""
     dead = Transition(
         event.id,
         SyncStatus.DEAD,
-        reason=UNREADABLE,
+        reason=reason,
         error_kind=FailureKind.REJECTED.value,
         error_message=problem,
     )
+    source = event.source_system
 
     async def work(connection: AsyncConnection) -> None:
         await sync_events.insert(connection, [event])
