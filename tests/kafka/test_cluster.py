@@ -1,13 +1,19 @@
-"""The lane's own cluster: what it acknowledged is there after its broker was killed."""
+"""The lane's own cluster: what it acknowledged stays, and who gives up on it leaves nothing."""
 
+import asyncio
+import gc
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from tests.kafka.cluster import open_cluster
 from tests.kafka.jars import LaneUnavailable, chosen_version, distribution
+from tests.kafka.topics import admin
+from zenskar.bus.kafka_options import KafkaOptions
+from zenskar.bus.kafka_producer import KafkaProducer, KafkaRecord
+from zenskar.errors import Unavailable
 
 RECORDS = [b"%d" % number for number in range(50)]
 
@@ -15,10 +21,8 @@ RECORDS = [b"%d" % number for number in range(50)]
 @pytest.mark.own_cluster
 async def test_a_killed_broker_keeps_what_it_acknowledged(home: Path) -> None:
     async with open_cluster(home) as cluster:
-        admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
-        await admin.start()
-        await admin.create_topics([NewTopic("kept", 1, 1)])
-        await admin.close()
+        async with admin(cluster.bootstrap) as client:
+            await client.create_topics([NewTopic("kept", 1, 1)])
         async with AIOKafkaProducer(bootstrap_servers=cluster.bootstrap, acks="all") as producer:
             for record in RECORDS:
                 await producer.send_and_wait("kept", record)
@@ -29,6 +33,26 @@ async def test_a_killed_broker_keeps_what_it_acknowledged(home: Path) -> None:
         )
         async with consumer:
             assert [(await consumer.getone()).value for _ in RECORDS] == RECORDS
+
+
+@pytest.mark.own_cluster
+async def test_a_producer_that_is_given_up_leaves_no_task_behind(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_cluster(home) as cluster:
+        async with admin(cluster.bootstrap) as client:
+            await client.create_topics([NewTopic("kept", 1, 1)])
+        before = asyncio.all_tasks()
+        producer = KafkaProducer(KafkaOptions(cluster.bootstrap, send_timeout_seconds=2))
+        await producer.send([KafkaRecord("kept", "a", b"1")])
+        cluster.brokers[0].pause()
+        with pytest.raises(Unavailable, match="does not confirm"):
+            await producer.send([KafkaRecord("kept", "a", b"2")])
+        await producer.stop()
+        cluster.brokers[0].resume()
+        assert asyncio.all_tasks() == before
+        gc.collect()
+    assert "destroyed" not in caplog.text
 
 
 def test_without_java_or_maven_the_lane_says_what_to_install(

@@ -59,7 +59,8 @@ async def attempt(topology: Topology, name: str, trouble: Trouble) -> Load:
     assert found.untraced == []
     causes = load.made.total() + found.sides.conflicts + faults.total()
     assert found.sides.pushes <= causes, f"{found.sides.pushes} pushes for {causes} causes"
-    assert crashes(topology.folder) == []
+    errors = crashes(topology.folder)
+    assert errors == [], "\n".join(errors[:10])
     return load
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
@@ -22,6 +23,7 @@ from zenskar.telemetry.logs import get_logger
 
 _OVERHEAD_BYTES = 512
 _CLOSE_SECONDS = 2.0
+_STEP_SECONDS = 0.05
 _CHECK_SECONDS = 2.0
 """Below what a health check may take: a broker that hangs is no reason to refuse requests."""
 _LINGER_MS = 1
@@ -149,16 +151,35 @@ async def _send(producer: AIOKafkaProducer, record: KafkaRecord) -> "asyncio.Fut
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
-    """Stop without waiting for what cannot be delivered."""
+    """Stop without waiting for what cannot be delivered.
+
+    `AIOKafkaProducer.stop` would leave tasks that wait for ever: for the batches of a sender that
+    is gone, and for the metadata of a client that is closed. So its steps are taken here one by
+    one, each for a bounded time.
+    """
+    producer._closed = True  # noqa: SLF001 - else it says that nobody closed it
     sender = producer._sender.sender_task  # noqa: SLF001 - there is no public way to let go of a batch
     if sender is not None:
         with suppress(TimeoutError):
             await asyncio.wait_for(_flush(producer), _CLOSE_SECONDS)
         sender.cancel()
-    with suppress(TimeoutError, KafkaError, OSError, asyncio.CancelledError):
-        await asyncio.wait_for(producer.stop(), _CLOSE_SECONDS)
+    with suppress(TimeoutError, KafkaError, OSError):
+        await asyncio.wait_for(producer.client.close(), _CLOSE_SECONDS)
+    if sender is not None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_ended(sender, producer.client), _CLOSE_SECONDS)
 
 
 async def _flush(producer: AIOKafkaProducer) -> None:
+    """Refuse new messages, and wait for those that were accepted."""
     with suppress(KafkaError):
-        await producer.flush()
+        await producer._message_accumulator.close()  # noqa: SLF001 - `flush` would still accept some
+
+
+async def _ended(sender: asyncio.Task[None], client: AIOKafkaClient) -> None:
+    """Wait for a sender and its requests, which may wait for metadata that nobody fetches now."""
+    while not sender.done():
+        waited = client._md_update_fut  # noqa: SLF001 - closing the client leaves it pending
+        if waited is not None and not waited.done():
+            waited.set_result(False)
+        await asyncio.wait({sender}, timeout=_STEP_SECONDS)
