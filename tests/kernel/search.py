@@ -3,7 +3,7 @@
 import gc
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -44,16 +44,10 @@ class Result:
 class Search:
     """One search. States are kept as hashes; a trace is found again by replaying its moves."""
 
-    def __init__(
-        self,
-        bounds: Bounds,
-        most: int = 10_000_000,
-        progress: Callable[[Result], None] | None = None,
-    ) -> None:
+    def __init__(self, bounds: Bounds, most: int) -> None:
         self._moves = Moves(bounds)
         self._bounds = bounds
         self._most = most
-        self._progress = progress
         self._known: dict[int, int] = {}
         self._parents = array("q")
         self._choices = array("h")
@@ -65,11 +59,12 @@ class Search:
         """Explore until everything is seen, a rule is broken or there are too many states."""
         result, started = Result(self._bounds.name), process_time()
         with _no_collector():
-            self._explore(result, started)
-        self._stamp(result, started)
+            self._explore(result)
+        result.states = len(self._known)
+        result.seconds = process_time() - started
         return result
 
-    def _explore(self, result: Result, started: float) -> None:
+    def _explore(self, result: Result) -> None:
         self._add(canonical(self._bounds.start), -1, 0)
         while self._frontier and not result.problem:
             if len(self._known) >= self._most:
@@ -77,15 +72,8 @@ class Search:
                 break
             index, world = self._frontier.popleft()
             self._expand(index, world, result)
-            if self._progress and index % 50_000 == 0:
-                self._stamp(result, started)
-                self._progress(result)
         if not result.problem:
             self._check_rest(result)
-
-    def _stamp(self, result: Result, started: float) -> None:
-        result.states = len(self._known)
-        result.seconds = process_time() - started
 
     def _expand(self, index: int, world: World, result: Result) -> None:
         problem = always(world)
