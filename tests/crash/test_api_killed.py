@@ -54,7 +54,8 @@ async def test_a_customer_is_made_once(database_url: str) -> None:
         assert len(world.sandbox.dashboard.living()) == 1
 
 
-async def test_a_webhook_has_one_effect(database_url: str) -> None:
+@pytest.mark.parametrize("point", ["webhook.published"])
+async def test_a_webhook_has_one_effect(database_url: str, point: str) -> None:
     async with open_world(database_url, seed=1, workers=0) as world:
         world.sandbox.dashboard.create({"name": "Grace"})
         headers = {"Authorization": f"Bearer {world.sandbox.api_key}"}
@@ -65,7 +66,7 @@ async def test_a_webhook_has_one_effect(database_url: str) -> None:
             (event,) = (await response.json())["data"]
         body, signature = signed(event)
         request = {"data": body, "headers": signature}
-        await killed_while(world, "webhook.published", "/webhooks/stripe", **request)
+        await killed_while(world, point, "/webhooks/stripe", **request)
         assert await world.scalar("SELECT count(*) FROM outbox") >= 1
         status, answer, _ = await sent_again(world, "/webhooks/stripe", **request)
         assert (status, answer) == (200, {"accepted": 1})

@@ -1,4 +1,4 @@
-"""A process that kills itself with SIGKILL: python -m tests.crash.victim worker|api POINT."""
+"""A process that kills itself with SIGKILL: python -m tests.crash.victim api|worker|ROLE POINT."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
 from zenskar.sync.customers import CustomerService
 from zenskar.sync.ingress import Ingress
+from zenskar.worker.service import ROLES
 
 COMMITTED = "customer.committed"
 
@@ -40,7 +41,8 @@ async def main(role: str, fatal: str) -> None:
             customers=CustomerService(runtime.engine, runtime.router, wake),
             ingress=Ingress(context, runtime.bus, runtime.schemas["event"]),
         )
-        await (_serve(fragile, stopping) if role == "api" else fragile.worker().run(stopping))
+        roles = ROLES if role == "worker" else (role,)
+        await (_serve(fragile, stopping) if role == "api" else fragile.worker(roles).run(stopping))
 
 
 async def _serve(runtime: Runtime, stopping: asyncio.Event) -> None:

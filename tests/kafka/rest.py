@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ async def rest(topology: Topology, seconds: float) -> Found:
 
 async def look(topology: Topology) -> Found:
     """Read both sides."""
-    async with _database(topology) as connection, aiohttp.ClientSession() as http:
+    async with database(topology) as connection, aiohttp.ClientSession() as http:
         outside = {seen["id"]: seen for seen in await _all(topology, http, "customers")}
         events = {seen["id"] for seen in await _all(topology, http, "events")}
         traced = await _rows(connection, "SELECT external_event_id AS id FROM sync_events")
@@ -88,13 +89,13 @@ async def _at_rest(topology: Topology) -> bool:
 
 async def _busy(topology: Topology) -> int:
     with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        async with _database(topology) as connection:
+        async with database(topology) as connection:
             return await connection.fetchval(_BUSY)
     return 1
 
 
 async def _restless(topology: Topology) -> str:
-    async with _database(topology) as connection:
+    async with database(topology) as connection:
         events = await _rows(
             connection,
             "SELECT direction, event_type, status, error_kind, error_message, updated_at"
@@ -121,7 +122,8 @@ async def _all(topology: Topology, http: aiohttp.ClientSession, what: str) -> li
 
 
 @asynccontextmanager
-async def _database(topology: Topology):
+async def database(topology: Topology) -> AsyncIterator[asyncpg.Connection]:
+    """Yield a session of the topology's database."""
     connection = await asyncpg.connect(topology.database_url, timeout=10)
     try:
         await connection.set_type_codec(
