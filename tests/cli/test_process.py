@@ -1,10 +1,15 @@
-"""Signals."""
+"""Signals, and what a process does before it serves."""
 
+import gc
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.cli.processes import Running, until
+from zenskar.cli.process import spare_what_stays
 
 SCRIPT = """
 import asyncio
@@ -52,3 +57,19 @@ def test_work_that_cannot_be_cut_off_is_left_behind(tmp_path: Path) -> None:
     running.process.send_signal(signal.SIGTERM)
     until(lambda: "stopping" in running.stdout)
     assert running.stop(signal.SIGTERM) == 130
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    threshold = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
+
+
+@pytest.mark.usefixtures("collector")
+def test_what_the_start_has_built_is_not_looked_through_again() -> None:
+    kept = [[number] for number in range(100)]
+    spare_what_stays()
+    assert gc.get_freeze_count() > len(kept)
+    assert not any(kept is known for known in gc.get_objects())

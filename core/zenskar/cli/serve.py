@@ -8,7 +8,7 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.output import Output, OutputOption, show_json
-from zenskar.cli.process import in_background, run_server, stop_signals
+from zenskar.cli.process import in_background, run_server, spare_what_stays, stop_signals
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ async def _api(settings: "Settings", environment: Mapping[str, str], output: Out
         _open(settings, environment) as runtime,
         serve(runtime.api(), settings.host, settings.port, settings) as address,
     ):
+        spare_what_stays()
         _announce("api", address, output)
         await stopping.wait()
 
@@ -68,6 +69,7 @@ async def _worker(
         serve(runtime.probes(), settings.host, port, settings) as address,
         in_background(runtime.worker(roles).run(stopping), stopping),
     ):
+        spare_what_stays()
         _announce("worker", address, output)
         await stopping.wait()
 
