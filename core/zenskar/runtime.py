@@ -13,8 +13,6 @@ from zenskar.api.health import SystemHealth
 from zenskar.api.metrics import MetricsPage
 from zenskar.api.probes import Probes
 from zenskar.api.services import ApiServices
-from zenskar.bus.kafka import KafkaBus
-from zenskar.bus.kafka_options import KafkaOptions
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres import PostgresBus
 from zenskar.bus.wakeup import Wakeup
@@ -42,7 +40,6 @@ from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 from zenskar.worker.inbound import InboundSyncWorker
 from zenskar.worker.outbound import OutboundSyncWorker
-from zenskar.worker.relay import Relay
 from zenskar.worker.scheduler import Scheduler
 from zenskar.worker.service import ROLES, Consumer, WorkerService
 
@@ -116,11 +113,19 @@ class Runtime:
                 sweep_seconds=settings.sweep_seconds,
             ),
         }
-        if isinstance(self.bus, KafkaBus):
-            consumers["relay"] = Relay(self.context, self.bus)
+        if (relay := self._relay()) is not None:
+            consumers["relay"] = relay
         return WorkerService(
             self.engine, consumers, roles=roles, grace_seconds=settings.shutdown_grace_seconds
         )
+
+    def _relay(self) -> Consumer | None:
+        if not self.settings.kafka_bootstrap_servers:
+            return None
+        from zenskar.bus.kafka import KafkaBus
+        from zenskar.worker.relay import Relay
+
+        return Relay(self.context, self.bus) if isinstance(self.bus, KafkaBus) else None
 
     def services(self) -> ApiServices:
         """Gather what the API and its probes are built from."""
@@ -186,7 +191,7 @@ async def open_runtime(
         schemas = core_schemas()
         metrics = Metrics()
         translator = Translator(router, connections, schemas)
-        letters = DeadLetters(metrics, publishing=isinstance(bus, KafkaBus))
+        letters = DeadLetters(metrics, publishing=bool(settings.kafka_bootstrap_servers))
         context = SyncContext(engine, router, connections, translator, metrics, bus.wake, letters)
         yield Runtime(
             settings=settings,
@@ -231,6 +236,9 @@ def _bus(settings: Settings, engine: AsyncEngine, url: str) -> Bus:
     )
     if not settings.kafka_bootstrap_servers:
         return postgres
+    from zenskar.bus.kafka import KafkaBus
+    from zenskar.bus.kafka_options import KafkaOptions
+
     options = KafkaOptions.of(settings)
     return KafkaBus(options, postgres, engine, poll_seconds=settings.poll_seconds)
 

@@ -5,16 +5,19 @@ on in both. https://json-schema.org/draft/2020-12/schema
 """
 
 import json
+from functools import cached_property
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from zenskar import resources
 from zenskar.errors import ConfigurationError, SchemaViolation, Violation
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
 
 SUFFIX = ".schema.json"
 _LIMIT = 20
@@ -46,9 +49,6 @@ class Schema:
             self._fast = jsonschema_rs.Draft202012Validator(document, validate_formats=True)
         except ValueError as error:
             raise ConfigurationError(f"schema {name} is not a JSON Schema: {error}") from error
-        self._slow = Draft202012Validator(
-            document, format_checker=Draft202012Validator.FORMAT_CHECKER
-        )
 
     def check(self, instance: Any) -> None:
         """Raise `SchemaViolation`, with a JSON pointer for each place, unless it is valid."""
@@ -63,6 +63,14 @@ class Schema:
             ]
         places = sorted(set(found), key=lambda v: (v.pointer, v.message))
         raise SchemaViolation(self.name, places[:_LIMIT])
+
+    @cached_property
+    def _slow(self) -> "Validator":
+        # Most processes never refuse anything, and need not load what explains it.
+        from jsonschema import Draft202012Validator
+
+        checker = Draft202012Validator.FORMAT_CHECKER
+        return Draft202012Validator(self.document, format_checker=checker)
 
     def part(self, definition: str) -> "Schema":
         """Return the schema of one of `$defs`, which may refer to the others."""
@@ -109,7 +117,7 @@ def _leaves(errors: Any) -> Any:
             yield error
 
 
-def _violations(error: ValidationError) -> list[Violation]:
+def _violations(error: "ValidationError") -> list[Violation]:
     """Say what is wrong without repeating the value: it may be personal data."""
     path = list(error.absolute_path)
     rule: Any = error.validator_value

@@ -6,7 +6,7 @@ import asyncpg
 
 from tests.deploy.compose import ROOT
 from tests.support.flow import open_flow
-from zenskar.db import migrate
+from zenskar.db import revision
 from zenskar.db.engine import create_engine
 
 BLOCKS = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL)
@@ -33,7 +33,7 @@ async def test_history_can_be_partitioned_and_old_months_dropped(database_url: s
     finally:
         await connection.close()
     engine = create_engine(database_url, pool_size=1)
-    assert (await migrate.status(engine)).up_to_date
+    assert (await revision.status(engine)).up_to_date
     await engine.dispose()
 
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.helpers import create_ssl_context
-
 from zenskar.errors import ConfigurationError
 from zenskar.settings import Settings
 
@@ -77,6 +75,8 @@ class KafkaOptions:
         return options
 
     def _ssl_context(self) -> Any:
+        from aiokafka.helpers import create_ssl_context
+
         try:
             return create_ssl_context(
                 cafile=self.ssl_cafile, certfile=self.ssl_certfile, keyfile=self.ssl_keyfile

@@ -44,6 +44,7 @@ async def _migrate(settings: "Settings", direction: Direction) -> dict[str, Any]
     from alembic.util import CommandError
 
     from zenskar.db import migrate as schema
+    from zenskar.db import revision
     from zenskar.runtime import open_engine
 
     async with open_engine(settings) as engine:
@@ -55,7 +56,7 @@ async def _migrate(settings: "Settings", direction: Direction) -> dict[str, Any]
                 await schema.downgrade(engine)
         except CommandError as error:
             raise ConfigurationError(f"the schema cannot be migrated: {error}") from error
-        status = await schema.status(engine)
+        status = await revision.status(engine)
     return {"current": status.current, "head": status.head, "up_to_date": status.up_to_date}
 
 

@@ -94,10 +94,10 @@ async def require_schema(engine: "AsyncEngine") -> None:
     A schema from a newer release is fine: migrations leave the release before them working, and
     it must be possible to start that one again meanwhile.
     """
-    from zenskar.db import migrate
+    from zenskar.db import revision
 
-    status = await migrate.status(await reachable(engine))
-    if status.up_to_date or not (status.current is None or known_revision(status.current)):
+    status = await revision.status(await reachable(engine))
+    if status.up_to_date or status.current not in {None, *revision.known()}:
         return
     has = f"is at {status.current}" if status.current else "has no tables yet"
     raise ConfigurationError(
@@ -122,16 +122,6 @@ async def reachable(engine: "AsyncEngine") -> "AsyncEngine":
     except DBAPIError as error:
         raise ConfigurationError(f"the database refuses the connection: {error.orig}") from error
     return engine
-
-
-def known_revision(revision: str) -> bool:
-    """Tell whether a migration is one of this release."""
-    from alembic.script import ScriptDirectory
-
-    from zenskar import resources
-
-    scripts = ScriptDirectory(str(resources.migrations_dir()))
-    return any(script.revision == revision for script in scripts.walk_revisions())
 
 
 async def notify(connection: "AsyncConnection", *topics: str) -> None:

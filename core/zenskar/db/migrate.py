@@ -1,12 +1,9 @@
 """Bring the schema up to date with Alembic."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,19 +14,6 @@ _LOCK = 7_236_501_884_377
 """Advisory lock: two processes that start at once migrate one after the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaStatus:
-    """The revision that the database has, and the newest there is."""
-
-    current: str | None
-    head: str | None
-
-    @property
-    def up_to_date(self) -> bool:
-        """Whether there is nothing to migrate."""
-        return self.current == self.head
-
-
 async def upgrade(engine: AsyncEngine, revision: str = "head") -> None:
     """Migrate up."""
     await _run(engine, lambda config: command.upgrade(config, revision))
@@ -38,16 +22,6 @@ async def upgrade(engine: AsyncEngine, revision: str = "head") -> None:
 async def downgrade(engine: AsyncEngine, revision: str = "-1") -> None:
     """Migrate down, one step unless told otherwise."""
     await _run(engine, lambda config: command.downgrade(config, revision))
-
-
-async def status(engine: AsyncEngine) -> SchemaStatus:
-    """Compare the database with the packaged migrations."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    async with transaction(engine) as connection:
-        current = await connection.run_sync(
-            lambda sync: MigrationContext.configure(sync).get_current_revision()
-        )
-    return SchemaStatus(current, head)
 
 
 async def _run(engine: AsyncEngine, work: Callable[[Config], None]) -> None:

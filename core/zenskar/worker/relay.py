@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from zenskar.bus.kafka import KafkaBus
 from zenskar.bus.port import Delivery
 from zenskar.errors import TooLarge
 from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
@@ -13,6 +13,9 @@ from zenskar.sync.oversize import bury_oversize
 from zenskar.telemetry.logs import get_logger
 from zenskar.worker.loop import message_of, run_until
 
+if TYPE_CHECKING:
+    from zenskar.bus.kafka import KafkaBus
+
 _BATCH = 500
 _log = get_logger(__name__)
 
@@ -20,7 +23,7 @@ _log = get_logger(__name__)
 class Relay:
     """Any number may run: a key is moved by one of them at a time, so its order stays."""
 
-    def __init__(self, context: SyncContext, bus: KafkaBus) -> None:
+    def __init__(self, context: SyncContext, bus: "KafkaBus") -> None:
         self._context = context
         self._bus = bus
 
