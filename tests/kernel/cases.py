@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from zenskar.kernel import ConflictPolicy, MergePolicy, Outcome, Situation, observe
+from zenskar import kernel
+from zenskar.kernel import ConflictPolicy, MergePolicy, Outcome, Situation, StepKind
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
@@ -52,4 +53,9 @@ def seen(
 
 def take(situation: Situation, news: Observation, policy: MergePolicy = INTERNAL_WINS) -> Outcome:
     """Take news in."""
-    return observe(situation, news, policy, new_record_id="r2")
+    return kernel.observe(situation, news, policy, new_record_id="r2")
+
+
+def step(situation: Situation, *, propagate_deletes: bool = True) -> StepKind:
+    """Return what is to be done next."""
+    return kernel.plan(situation, propagate_deletes=propagate_deletes).kind

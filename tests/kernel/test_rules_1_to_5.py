@@ -17,16 +17,13 @@ from tests.kernel.cases import (
     record,
     second,
     seen,
+    step,
     take,
 )
-from zenskar.kernel import Situation, StepKind, Verdict, plan
+from zenskar.kernel import Situation, StepKind, Verdict
 from zenskar.model.record import IntentKind
 
 SYNCED = Situation(record(), mapping())
-
-
-def step(situation: Situation, *, propagate_deletes: bool = True) -> StepKind:
-    return plan(situation, propagate_deletes=propagate_deletes).kind
 
 
 # Rule 1: intervals, not instants

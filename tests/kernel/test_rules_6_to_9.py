@@ -16,18 +16,16 @@ from tests.kernel.cases import (
     record,
     second,
     seen,
+    step,
     take,
 )
-from zenskar.kernel import Situation, StepKind, Verdict, lost, plan
+from zenskar import kernel
+from zenskar.kernel import Situation, StepKind, Verdict
 from zenskar.kernel.policy import Side
 from zenskar.model.interval import MICROSECONDS
 from zenskar.model.record import ExternalMapping, IntentKind, MappingState
 
 SYNCED = Situation(record(), mapping())
-
-
-def step(situation: Situation, *, propagate_deletes: bool = True) -> StepKind:
-    return plan(situation, propagate_deletes=propagate_deletes).kind
 
 
 WANTED = Situation(record("Bob"), mapping(fetch_revision=4))
@@ -38,7 +36,7 @@ WANTED = Situation(record("Bob"), mapping(fetch_revision=4))
 
 def test_rule_6_an_update_without_an_answer_is_looked_for() -> None:
     known = Situation(record("Bob"), mapping(), (intent("Bob", UNKNOWN),))
-    outcome = lost(known)
+    outcome = kernel.lost(known)
     assert outcome.mapping is not None
     assert outcome.mapping.fetch_revision == 6
     assert step(replace(known, mapping=outcome.mapping)) is StepKind.FETCH
@@ -63,9 +61,9 @@ def test_rule_6_a_create_without_an_answer_is_never_repeated_blindly(
 ) -> None:
     create = intent("Ada", UNKNOWN, kind=IntentKind.CREATE, revision=0, key_alive=alive)
     known = Situation(record(deleted=deleted), None, (create,))
-    assert plan(known, propagate_deletes=True).intent == create
+    assert kernel.plan(known, propagate_deletes=True).intent == create
     assert step(known) is expected
-    assert lost(known).mapping is None
+    assert kernel.lost(known).mapping is None
 
 
 def test_rule_6_nothing_is_sent_while_a_push_is_on_its_way() -> None:
