@@ -24,14 +24,19 @@ class NewIntent:
     lease_seconds: float
 
 
+# A create is remembered until its object is known: forgotten, it would be repeated blindly.
 _OPEN = text("""
     SELECT id, CAST(entity_id AS text) AS entity_id, kind, changes, body, revision,
            CASE WHEN state = 'sent' AND lease_until < now() THEN 'unknown' ELSE state END AS state,
            NOT key_spent AND created_at > now() - make_interval(secs => :key_seconds) AS key_alive
-    FROM push_intents
+    FROM push_intents AS i
     WHERE source_system = :source AND entity_type = :entity_type
       AND ((entity_id = ANY(CAST(:entity_ids AS uuid[])) AND state IN ('sent', 'unknown')
-            AND created_at > now() - make_interval(secs => :memory_seconds))
+            AND (created_at > now() - make_interval(secs => :memory_seconds)
+                 OR (kind = 'create' AND NOT EXISTS (
+                         SELECT FROM external_mappings AS m
+                         WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
+                           AND m.entity_type = i.entity_type))))
            OR id = ANY(CAST(:origins AS text[])))
     ORDER BY created_at, id
 """)
@@ -65,7 +70,10 @@ _SET = text("""
 """)
 
 _UNKNOWN_MEMORY_SECONDS = 24 * 3600.0
-"""How long a request without an answer may still show up. Longer than any proxy holds one."""
+"""How long a request without an answer may still show up. Longer than any proxy holds one.
+
+An update is forgotten then, and a create whose object is known.
+"""
 
 
 async def open_intents(
