@@ -231,6 +231,7 @@ def test_rule_9_a_value_that_the_external_system_refuses_is_not_sent_for_ever(sh
     assert outcome.record_changes == {"/name": shown}
     (conflict,) = outcome.conflicts
     assert (conflict.internal, conflict.winner) == ("ADA", Side.EXTERNAL)
+    assert conflict.policy is None
 
 
 @pytest.mark.parametrize("policy", [INTERNAL_WINS, EXTERNAL_WINS])

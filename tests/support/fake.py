@@ -4,7 +4,7 @@ import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -91,6 +91,12 @@ class FakeSystem:
         }
         headers = {"x-signature": "good"}
         self.webhooks.append(WebhookRequest(headers, json.dumps(event).encode(), time.time()))
+
+    def shift(self, seconds: int) -> None:
+        """Let the last webhook tell of another time."""
+        event = json.loads(self.webhooks[-1].body)
+        body = json.dumps(event | {"at": event["at"] + seconds}).encode()
+        self.webhooks[-1] = replace(self.webhooks[-1], body=body)
 
     async def read(self, hook: str, about: str | None) -> None:
         waiting = self.reading(hook, about)

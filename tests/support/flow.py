@@ -13,6 +13,7 @@ from tests.support.wait import DEADLINE_SECONDS, until
 from zenskar.plugins.loader import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
+from zenskar.worker.service import ROLES
 
 __all__ = ["DEADLINE_SECONDS", "Flow", "open_flow", "running_worker"]
 
@@ -103,10 +104,10 @@ async def open_flow(
 
 
 @asynccontextmanager
-async def running_worker(runtime: Runtime) -> AsyncIterator[None]:
-    """Run a worker of this runtime meanwhile."""
+async def running_worker(runtime: Runtime, *roles: str) -> AsyncIterator[None]:
+    """Run a worker of this runtime meanwhile, of these roles or of all."""
     stopping = asyncio.Event()
-    worker = asyncio.create_task(runtime.worker().run(stopping))
+    worker = asyncio.create_task(runtime.worker(roles or ROLES).run(stopping))
     try:
         yield
     finally:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.fake import FakeError, FakeSystem
-from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow
+from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
 from zenskar import FailureKind, IntentKind
 from zenskar.db import connections
 from zenskar.db.engine import in_transaction
@@ -27,18 +25,6 @@ _UNAPPLIED = """
 """
 
 
-@asynccontextmanager
-async def working(flow: Flow, *roles: str) -> AsyncIterator[None]:
-    """Run a worker of these roles meanwhile."""
-    stopping = asyncio.Event()
-    worker = asyncio.create_task(flow.runtime.worker(roles).run(stopping))
-    try:
-        yield
-    finally:
-        stopping.set()
-        await worker
-
-
 def lose_one_answer(system: FakeSystem) -> None:
     def lose(_push: object) -> None:
         system.after = lambda _push: None
@@ -47,17 +33,10 @@ def lose_one_answer(system: FakeSystem) -> None:
     system.after = lose
 
 
-def shift(system: FakeSystem, seconds: int) -> None:
-    """Let the last webhook tell of another time."""
-    event = json.loads(system.webhooks[-1].body)
-    body = json.dumps(event | {"at": event["at"] + seconds}).encode()
-    system.webhooks[-1] = replace(system.webhooks[-1], body=body)
-
-
 async def take_in(flow: Flow, correlation_id: str, source: str = "fake") -> None:
     """Deliver what waits, and have it applied while nothing is pushed."""
     waiting = flow.systems[source].webhooks
-    async with working(flow, "inbound"), asyncio.timeout(DEADLINE_SECONDS):
+    async with running_worker(flow.runtime, "inbound"), asyncio.timeout(DEADLINE_SECONDS):
         while waiting:
             await flow.runtime.ingress.accept(source, waiting.pop(0), correlation_id)
         while await flow.scalar(_UNAPPLIED):
@@ -65,7 +44,7 @@ async def take_in(flow: Flow, correlation_id: str, source: str = "fake") -> None
 
 
 async def push_out(flow: Flow) -> None:
-    async with working(flow, "outbound"):
+    async with running_worker(flow.runtime, "outbound"):
         await flow.settle()
 
 
@@ -81,11 +60,11 @@ async def tell_story(flow: Flow) -> str:
     await take_in(flow, "c-echo")
     external_id = next(iter(system.objects))
     system.edit(external_id, email=NEWER)
-    shift(system, 10)
+    system.shift(10)
     await take_in(flow, "c-newer")
     await flow.runtime.customers.patch(record_id, {"email": MINE}, correlation_id="c-mine")
     system.edit(external_id, email=THEIRS)
-    shift(system, 20)
+    system.shift(20)
     await take_in(flow, "c-theirs")
     await push_out(flow)
     system.webhooks.clear()
@@ -93,10 +72,10 @@ async def tell_story(flow: Flow) -> str:
     body = json.loads(system.webhooks[-1].body)
     body["object"]["email"] = OLD
     system.webhooks[-1] = replace(system.webhooks[-1], body=json.dumps(body).encode())
-    shift(system, -100)
+    system.shift(-100)
     await take_in(flow, "c-old")
     system.delete(external_id)
-    shift(system, 30)
+    system.shift(30)
     await take_in(flow, "c-gone")
     await push_out(flow)
     return record_id
@@ -273,7 +252,7 @@ async def test_what_waits_and_why(database_url: str) -> None:
             raise FakeError(FailureKind.CREDENTIALS)
 
         flow.systems["fake"].before = refuse
-        async with working(flow, "outbound"), asyncio.timeout(DEADLINE_SECONDS):
+        async with running_worker(flow.runtime, "outbound"), asyncio.timeout(DEADLINE_SECONDS):
             while not await flow.scalar("SELECT count(*) FROM connections"):
                 await asyncio.sleep(0.005)
         found = await explained(flow, record_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from zenskar.kernel.policy import REWRITTEN
 from zenskar.model.fields import unescape
 from zenskar.sync.explanation import ConflictSeen, FieldDiff, Happening, Provenance, Step
 
@@ -183,9 +184,10 @@ def _diff(diff: FieldDiff) -> str:
 def _conflict(one: ConflictSeen) -> str:
     sides = f"here {value_text(one.internal)}, there {value_text(one.external)}"
     base = value_text(one.base)
-    return (
-        f"conflict over {name_of(one.path)}: base {base}, {sides}; {one.winner} won by {one.policy}"
-    )
+    why = "won: it keeps another value than it was sent"
+    if one.policy != REWRITTEN:
+        why = f"won by {one.policy}"
+    return f"conflict over {name_of(one.path)}: base {base}, {sides}; {one.winner} {why}"
 
 
 def _occurred(at: datetime, low: datetime, high: datetime) -> str:

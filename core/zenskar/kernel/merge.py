@@ -74,9 +74,9 @@ def _settle(
     policy: MergePolicy,
     sent: FieldChanges,
 ) -> Conflict:
-    rule = policy.of(path)
+    rule = None if _refused(record, path, sent) else policy.of(path)
     external_wins = (
-        _refused(record, path, sent)
+        rule is None
         or rule is ConflictPolicy.EXTERNAL_WINS
         or (rule is ConflictPolicy.LATEST_WINS and seen.asof.low > record.updated_at)
     )

@@ -33,13 +33,20 @@ class MergePolicy:
         return self.per_field.get(path[1:].partition("/")[0], self.default)
 
 
+REWRITTEN = "rewritten"
+"""Stands for the policy in the history where there was none to ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """One field that both sides changed: all three values, who won and by which policy."""
+    """One field that both sides changed: all three values, who won and by which policy.
+
+    No policy settles that the external system keeps another value than it was sent.
+    """
 
     path: str
     base: Any
     internal: Any
     external: Any
     winner: Side
-    policy: ConflictPolicy
+    policy: ConflictPolicy | None

@@ -14,6 +14,7 @@ from zenskar import kernel
 from zenskar.db import intents, mappings, records
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Outcome, Situation, Step
+from zenskar.kernel.policy import REWRITTEN
 from zenskar.model.fields import apply
 from zenskar.model.observation import Observation
 from zenskar.model.record import ExternalMapping, Intent, IntentState, MappingState, Record
@@ -227,7 +228,7 @@ def describe(work: Workset, record_id: str | None, outcome: Outcome) -> dict[str
                 "internal": c.internal,
                 "external": c.external,
                 "winner": c.winner.value,
-                "policy": c.policy.value,
+                "policy": c.policy.value if c.policy is not None else REWRITTEN,
             }
             for c in outcome.conflicts
         ]

@@ -1,0 +1,114 @@
+"""A conflict is counted once and recorded with its reason, wherever it shows."""
+
+import json
+from typing import Any
+
+from tests.support.flow import Flow, open_flow, running_worker
+from tests.support.wait import until
+from zenskar import IntentKind, Push
+from zenskar.cli.explain_words import details
+from zenskar.sync.explain import explain
+
+REFUSALS = 3
+REFUSE = f"""
+    CREATE SEQUENCE tries;
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('tries') <= {REFUSALS} THEN
+            RAISE EXCEPTION 'once more' USING ERRCODE = 'serialization_failure';
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON sync_event_history
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+        WHEN (NEW.detail LIKE '%"conflicts"%') EXECUTE FUNCTION refuse();
+"""
+
+
+async def refuse_the_first_commits(flow: Flow) -> None:
+    """Have the database ask for the transaction that records a conflict again, at its commit."""
+    async with flow.runtime.engine.begin() as connection:
+        for statement in REFUSE.replace("$$;", "$$;\0").replace("tries;", "tries;\0").split("\0"):
+            await connection.exec_driver_sql(statement)
+
+
+def counted(flow: Flow) -> dict[str, float]:
+    """Return how many conflicts the metric has, by winner."""
+    return {
+        sample.labels["winner"]: sample.value
+        for family in flow.runtime.metrics.conflicts.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+
+
+async def recorded(flow: Flow) -> list[dict[str, Any]]:
+    history = await flow.rows("SELECT detail FROM sync_event_history WHERE detail IS NOT NULL")
+    return [one for row in history for one in json.loads(row["detail"]).get("conflicts", ())]
+
+
+async def test_a_conflict_that_shows_in_an_answer_counts_once_however_often_it_is_stored(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url) as flow:
+        system, record_id = flow.systems["fake"], await flow.create(phone="0")
+        await flow.settle()
+        await refuse_the_first_commits(flow)
+
+        async def edit_both(_push: Push) -> None:
+            system.on_the_way = None
+            system.edit(next(iter(system.objects)), phone="2")
+            await flow.runtime.customers.patch(record_id, {"phone": "1"}, correlation_id="test")
+
+        system.on_the_way = edit_both
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
+        await flow.settle()
+        assert await flow.scalar("SELECT last_value FROM tries") == REFUSALS + 1
+        assert counted(flow) == {"internal": 1}
+        (conflict,) = await recorded(flow)
+        assert (conflict["path"], conflict["winner"]) == ("/phone", "internal")
+        assert conflict["policy"] == "internal_wins"
+
+
+async def test_a_conflict_that_a_webhook_shows_counts_once_however_often_it_is_stored(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        system, record_id = flow.systems["fake"], await flow.create()
+        async with running_worker(flow.runtime):
+            await flow.settle()
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
+        system.edit(next(iter(system.objects)), name="Zoe")
+        system.shift(10)
+        await refuse_the_first_commits(flow)
+        await flow.runtime.ingress.accept("fake", system.webhooks[-1], "test")
+        async with running_worker(flow.runtime, "inbound"):
+            await until(lambda: recorded(flow))
+        assert await flow.scalar("SELECT last_value FROM tries") == REFUSALS + 1
+        async with running_worker(flow.runtime):
+            await flow.settle()
+        assert counted(flow) == {"internal": 1}
+
+
+async def test_a_value_that_is_rewritten_there_wins_and_no_policy_is_blamed(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url) as flow:
+        system, record_id = flow.systems["fake"], await flow.create()
+        await flow.settle()
+
+        def rewrite(push: Push) -> None:
+            if "name" in push.body:
+                push.body["name"] = push.body["name"].title()
+
+        system.before = rewrite
+        await flow.runtime.customers.patch(record_id, {"name": "EVE"}, correlation_id="test")
+        await flow.settle()
+        assert len(system.pushes(IntentKind.UPDATE)) == 1
+        assert (await flow.record(record_id))["name"] == "Eve"
+        assert counted(flow) == {"external": 1}
+        (conflict,) = await recorded(flow)
+        assert (conflict["internal"], conflict["external"]) == ("EVE", "Eve")
+        assert (conflict["winner"], conflict["policy"]) == ("external", "rewritten")
+        told = await explain(flow.runtime.engine, record_id)
+        lines = [line for step in told.steps for line in details(step) if "conflict" in line]
+        assert [line.endswith("keeps another value than it was sent") for line in lines] == [True]
