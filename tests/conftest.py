@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # so that `tests.support` can be imported
@@ -37,6 +38,7 @@ def logging_as_it_was() -> Iterator[None]:
     root.handlers = handlers
     root.setLevel(levels[0])
     own.setLevel(levels[1])
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,12 @@
 """When a failed call is tried again: by its class, by what the answer says, by connection."""
 
-import io
-import json
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow, running_worker
@@ -17,7 +16,6 @@ from zenskar.errors import ConfigurationError
 from zenskar.settings import PER_CONNECTION, Settings, load, overridden
 from zenskar.sync.brake import Brake
 from zenskar.sync.retry import RetryPolicy
-from zenskar.telemetry import logs
 
 
 class LowDice(random.Random):
@@ -175,20 +173,18 @@ async def test_a_restart_forgets_no_attempt_and_no_wait(database_url: str) -> No
 
 
 async def test_refused_credentials_are_told_of_once(database_url: str) -> None:
-    stream = io.StringIO()
-    logs.configure("info", "json", stream)
-    async with open_flow(database_url, working=False) as flow:
-        flow.systems["fake"].before = always(FailureKind.CREDENTIALS)
-        for _ in range(8):
-            await flow.create()
-        async with running_worker(flow.runtime):
-            parked = "SELECT count(*) = 8 FROM outbox WHERE parked"
-            await until(lambda: flow.scalar(parked))
-        assert await flow.scalar("SELECT count(*) FROM sync_events WHERE status = 'dead'") == 0
-        assert await flow.scalar("SELECT max(attempts) FROM sync_events") == 0
-    lines = map(json.loads, stream.getvalue().splitlines())
-    alerts = [line for line in lines if line["event"] == "connection_paused"]
-    assert [(line["level"], line["reason"]) for line in alerts] == [("error", "credentials")]
+    with structlog.testing.capture_logs() as logs:
+        async with open_flow(database_url, working=False) as flow:
+            flow.systems["fake"].before = always(FailureKind.CREDENTIALS)
+            for _ in range(8):
+                await flow.create()
+            async with running_worker(flow.runtime):
+                parked = "SELECT count(*) = 8 FROM outbox WHERE parked"
+                await until(lambda: flow.scalar(parked))
+            assert await flow.scalar("SELECT count(*) FROM sync_events WHERE status = 'dead'") == 0
+            assert await flow.scalar("SELECT max(attempts) FROM sync_events") == 0
+    alerts = [log for log in logs if log["event"] == "connection_paused"]
+    assert [(log["log_level"], log["reason"]) for log in alerts] == [("error", "credentials")]
 
 
 async def test_an_outage_that_health_does_not_see_makes_no_dead_letters(

@@ -2,11 +2,11 @@
 
 import re
 
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from zenskar.ids import new_id
-from zenskar.telemetry.logs import bound
 
 HEADER = "X-Correlation-Id"
 _KEY = web.RequestKey("correlation_id", str)
@@ -19,7 +19,7 @@ async def correlation_middleware(request: web.Request, handler: Handler) -> web.
     given = request.headers.get(HEADER, "")
     chosen = given if _SAFE.fullmatch(given) else new_id()
     request[_KEY] = chosen
-    with bound(chosen):
+    with structlog.contextvars.bound_contextvars(correlation_id=chosen):
         response = await handler(request)
     response.headers[HEADER] = chosen
     return response

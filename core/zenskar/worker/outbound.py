@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import structlog
+
 from zenskar.bus.port import Bus, Delivery
 from zenskar.errors import Unavailable
 from zenskar.model.envelope import OUTBOUND
@@ -12,7 +14,7 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.outbound import OutboundSync
 from zenskar.sync.reading import UnreadableMessage, read_envelope
 from zenskar.sync.tasks import Done, Later, Parked
-from zenskar.telemetry.logs import bind, get_logger
+from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import message_of, run_until
 
@@ -95,7 +97,7 @@ class OutboundSyncWorker:
             await self._sync.bury(message_of(delivery), str(error))
             await self._bus.done([delivery])
             return
-        bind(envelope.correlation_id)
+        structlog.contextvars.bind_contextvars(correlation_id=envelope.correlation_id)
         await self._context.passing("outbound.claimed")
         result = await self._sync.process(envelope, message_of(delivery))
         await self._context.passing("outbound.decided")
