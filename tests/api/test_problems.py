@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from tests.support.api import problem_of
-from zenskar.api.problems import problem_middleware
+from zenskar.api.passage import Passage
 from zenskar.api.server import serve
 from zenskar.errors import (
     BadSignature,
@@ -22,13 +22,14 @@ from zenskar.errors import (
 )
 from zenskar.settings import load
 from zenskar.sync.customers import IdempotencyKeyReused, StaleVersion
+from zenskar.telemetry.metrics import Metrics
 
 
 async def answer_to(error: Exception, status: int) -> dict[str, object]:
     async def fail(_request: web.Request) -> web.Response:
         raise error
 
-    app = web.Application(middlewares=[problem_middleware])
+    app = web.Application(middlewares=[Passage(Metrics(), timeout_seconds=10).through])
     app.router.add_get("/", fail)
     served = serve(app, "127.0.0.1", 0, load({}))
     async with served as address, ClientSession(address) as client:

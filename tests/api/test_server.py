@@ -8,11 +8,11 @@ import pytest
 from aiohttp import ClientSession, web
 
 from tests.support.api import Api, open_api, problem_of
-from zenskar.api.limits import deadline_middleware
-from zenskar.api.problems import problem_middleware
+from zenskar.api.passage import Passage
 from zenskar.api.server import serve
 from zenskar.errors import ConfigurationError
 from zenskar.settings import load
+from zenskar.telemetry.metrics import Metrics
 
 PATIENCE = 10.0
 
@@ -64,7 +64,7 @@ async def test_work_that_takes_too_long_is_503() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    app = web.Application(middlewares=[problem_middleware, deadline_middleware(0.05)])
+    app = web.Application(middlewares=[Passage(Metrics(), timeout_seconds=0.05).through])
     app.router.add_get("/stuck", stuck)
     async with (
         serve(app, "127.0.0.1", 0, load({})) as address,

@@ -5,17 +5,15 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from zenskar.api.auth import KeyRing, Throttle, auth_middleware
+from zenskar.api.auth import KeyRing, Throttle
 from zenskar.api.connections import Connections
-from zenskar.api.correlation import correlation_middleware
 from zenskar.api.customers import Customers
 from zenskar.api.dead_letters import DeadLetters
-from zenskar.api.limits import deadline_middleware, same_origin_middleware
-from zenskar.api.metrics import MetricsPage, metrics_middleware
+from zenskar.api.metrics import MetricsPage
 from zenskar.api.openapi import Description
 from zenskar.api.pages import Page
+from zenskar.api.passage import Passage
 from zenskar.api.probes import Probes
-from zenskar.api.problems import problem_middleware
 from zenskar.api.routes import Resource, Route
 from zenskar.api.services import ApiServices
 from zenskar.api.sync_events import SyncEvents
@@ -27,17 +25,13 @@ def create_app(services: ApiServices) -> web.Application:
     routes = [route for resource in resources(services) for route in resource.routes()]
     settings = services.settings
     keys = KeyRing(services.engine, Throttle()) if settings.auth == "required" else None
-    app = web.Application(
-        client_max_size=settings.max_body_bytes,
-        middlewares=[
-            correlation_middleware,
-            metrics_middleware(services.metrics),
-            problem_middleware,
-            deadline_middleware(settings.request_timeout_seconds),
-            same_origin_middleware,
-            auth_middleware(keys, frozenset(route.handler for route in routes if route.public)),
-        ],
+    passage = Passage(
+        services.metrics,
+        timeout_seconds=settings.request_timeout_seconds,
+        keys=keys,
+        public=frozenset(route.handler for route in routes if route.public),
     )
+    app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[passage.through])
     _add(app, routes)
     app.on_response_prepare.append(_set_headers)
     return app

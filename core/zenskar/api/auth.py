@@ -4,11 +4,10 @@ import hmac
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import api_keys
@@ -70,6 +69,12 @@ class KeyRing:
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
+    async def admit(self, request: web.Request) -> None:
+        """Let a request with a valid key pass, and remember whose it is."""
+        request[_CLIENT] = await self.identify(
+            request.headers.get("Authorization"), request.remote or ""
+        )
+
     async def identify(self, authorization: str | None, address: str) -> str:
         """Return the id of the key; raise 401 for a wrong one, 429 for too many of them."""
         if not authorization:
@@ -109,25 +114,10 @@ class KeyRing:
             self._known.popitem(last=False)
 
 
-def auth_middleware(keys: KeyRing | None, public: Collection[Handler]) -> Middleware:
-    """Ask for an API key except on public routes; without `keys` ask for none."""
-
-    @web.middleware
-    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[_CLIENT] = ANONYMOUS
-        match = request.match_info
-        if keys is not None and match.http_exception is None and match.handler not in public:
-            request[_CLIENT] = await keys.identify(
-                request.headers.get("Authorization"), request.remote or ""
-            )
-        return await handler(request)
-
-    return authenticate
-
-
 def client(request: web.Request) -> str:
     """Return the id of the API key that the request came with."""
-    return request[_CLIENT]
+    key: str = request.get(_CLIENT, ANONYMOUS)
+    return key
 
 
 def operator(request: web.Request) -> Operator:

@@ -4,7 +4,6 @@ import re
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from zenskar.ids import new_id
 
@@ -13,18 +12,15 @@ _KEY = web.RequestKey("correlation_id", str)
 _SAFE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
-@web.middleware
-async def correlation_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Bind the correlation id to all logs of the request, and return it."""
-    given = request.headers.get(HEADER, "")
-    chosen = given if _SAFE.fullmatch(given) else new_id()
+def begin(request: web.Request) -> str:
+    """Choose the correlation id and bind it to all logs of the request, which is its own task."""
+    given = request.headers.get(HEADER)
+    chosen = given if given and _SAFE.fullmatch(given) else new_id()
     request[_KEY] = chosen
-    with structlog.contextvars.bound_contextvars(correlation_id=chosen):
-        response = await handler(request)
-    response.headers[HEADER] = chosen
-    return response
+    structlog.contextvars.bind_contextvars(correlation_id=chosen)
+    return chosen
 
 
 def correlation_id(request: web.Request) -> str:
-    """Return the id that the middleware chose."""
+    """Return the id that was chosen."""
     return request[_KEY]

@@ -1,10 +1,10 @@
 """How long and how large a request may be, and who may send it."""
 
 import asyncio
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from zenskar.api.problems import RETRY_AFTER_SECONDS
 from zenskar.telemetry.logs import get_logger
@@ -13,35 +13,82 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _log = get_logger(__name__)
 
 
-def deadline_middleware(seconds: float) -> Middleware:
-    """Cut off a sender that is too slow, and work that takes too long."""
+class Deadlines:
+    """Cuts off senders that are too slow, and work that takes too long.
 
-    @web.middleware
-    async def deadline(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            async with asyncio.timeout(seconds) as timer:
-                return await handler(request)
-        except TimeoutError:
-            if not timer.expired():
-                raise
-        if request.body_exists and not request.content.at_eof():
-            slow = web.HTTPRequestTimeout()
-            slow.force_close()
-            raise slow
-        _log.warning("request_took_too_long", route=request.match_info.route.name)
-        raise web.HTTPServiceUnavailable(
-            text="the request took too long", headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
-        )
+    All have the same time, so whoever came first is due first, and one timer is enough.
+    """
 
-    return deadline
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._due: dict[asyncio.Task[Any], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def of(self, request: web.Request) -> "_Deadline":
+        """Return a context that the task of the request is cut off in when its time is up."""
+        return _Deadline(self, request)
+
+    def begin(self, task: "asyncio.Task[Any]") -> None:
+        """Give a task its time."""
+        loop = asyncio.get_running_loop()
+        self._due[task] = due = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._cut_off)
+
+    def end(self, task: "asyncio.Task[Any]") -> bool:
+        """Tell whether a task has ended in time."""
+        return self._due.pop(task, None) is not None
+
+    def _cut_off(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        while self._due:
+            task, due = next(iter(self._due.items()))
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._cut_off)
+                return
+            del self._due[task]
+            task.cancel()
 
 
-@web.middleware
-async def same_origin_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+class _Deadline:
+    __slots__ = ("_deadlines", "_request", "_task")
+
+    def __init__(self, deadlines: Deadlines, request: web.Request) -> None:
+        self._deadlines = deadlines
+        self._request = request
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is handled in a task")
+        self._task = task
+        self._deadlines.begin(task)
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        if self._deadlines.end(self._task) or kind is not asyncio.CancelledError:
+            return
+        # Somebody else wants the task to end too.
+        if self._task.uncancel() > 0:
+            return
+        raise _too_late(self._request) from None
+
+
+def _too_late(request: web.Request) -> web.HTTPException:
+    if request.body_exists and not request.content.at_eof():
+        slow = web.HTTPRequestTimeout()
+        slow.force_close()
+        return slow
+    _log.warning("request_took_too_long", route=request.match_info.route.name)
+    return web.HTTPServiceUnavailable(
+        text="the request took too long", headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
+    )
+
+
+def refuse_foreign(request: web.Request) -> None:
     """Refuse changes that a page of another site has its visitor's browser make."""
     if request.method not in _SAFE_METHODS and _foreign(request):
         raise web.HTTPForbidden(text="requests from pages of other sites are refused")
-    return await handler(request)
 
 
 def _foreign(request: web.Request) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from zenskar.api.routes import Answer, JsonSchema, Route
@@ -50,27 +49,36 @@ class MetricsPage:
         return {}
 
 
-def metrics_middleware(metrics: Metrics) -> Middleware:
-    """Count and time requests by route; a path is never a label, it would have no bound."""
+class RequestMeter:
+    """Counts and times requests by route; a path is never a label, it would have no bound."""
 
-    @web.middleware
-    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
-        started = time.perf_counter()
-        response = await handler(request)
-        seconds = time.perf_counter() - started
+    def __init__(self, metrics: Metrics) -> None:
+        self._requests = metrics.http_requests
+        self._seconds = metrics.http_seconds
+        self._lines = logging.getLogger(__name__)
+
+    def now(self) -> float:
+        """Return what `note` counts from."""
+        return time.perf_counter()
+
+    def note(self, request: web.Request, response: web.StreamResponse, started: float) -> None:
+        """Count a request that has its answer."""
+        seconds = self.now() - started
         method = request.method if request.method in _METHODS else "other"
-        route = template(request)
-        metrics.http_requests.labels(method, route, str(response.status)).inc()
-        metrics.http_seconds.labels(method, route).observe(seconds)
-        values = {"method": method, "route": route, "status": response.status}
-        if response.status >= 400:
-            _log.info("request", seconds=round(seconds, 4), **values)
+        route, status = template(request), response.status
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
         # Making a line that nobody wants costs more than checking a signature.
-        elif logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
-            _log.debug("request", seconds=round(seconds, 4), **values)
-        return response
-
-    return measure
+        level = logging.INFO if status >= 400 else logging.DEBUG
+        if self._lines.isEnabledFor(level):
+            _log.log(
+                level,
+                "request",
+                seconds=round(seconds, 4),
+                method=method,
+                route=route,
+                status=status,
+            )
 
 
 def template(request: web.Request) -> str:

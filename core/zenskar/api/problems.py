@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from zenskar.errors import (
     BadSignature,
@@ -99,27 +98,21 @@ def of_http(error: web.HTTPException) -> Problem:
     return Problem(error.status, kind, detail or phrase, headers=headers)
 
 
-@web.middleware
-async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error as a problem; what was not expected tells the sender nothing."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
+def answer_to(error: Exception) -> web.Response:
+    """Answer any error as a problem; what was not expected tells the sender nothing."""
+    if isinstance(error, web.HTTPException):
         if error.status < 400:
-            raise
+            raise error
         response = of_http(error).response()
         if error.keep_alive is False:
             response.force_close()
         return response
-    except ZenskarError as error:
-        problem = of_error(error)
-        if problem is None:
-            return _unexpected(error)
-        if problem.status == 503:
-            _log.warning("request_unavailable", detail=problem.detail)
-        return problem.response()
-    except Exception as error:  # noqa: BLE001 - the last resort of every request
+    problem = of_error(error) if isinstance(error, ZenskarError) else None
+    if problem is None:
         return _unexpected(error)
+    if problem.status == 503:
+        _log.warning("request_unavailable", detail=problem.detail)
+    return problem.response()
 
 
 def _unexpected(error: Exception) -> web.Response:
