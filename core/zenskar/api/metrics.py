@@ -68,16 +68,14 @@ class RequestMeter:
         route, status = template(request), response.status
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+        if status >= 400:
+            _log.info(
+                "request", seconds=round(seconds, 4), method=method, route=route, status=status
+            )
         # Making a line that nobody wants costs more than checking a signature.
-        level = logging.INFO if status >= 400 else logging.DEBUG
-        if self._lines.isEnabledFor(level):
-            _log.log(
-                level,
-                "request",
-                seconds=round(seconds, 4),
-                method=method,
-                route=route,
-                status=status,
+        elif self._lines.isEnabledFor(logging.DEBUG):
+            _log.debug(
+                "request", seconds=round(seconds, 4), method=method, route=route, status=status
             )
 
 

@@ -22,7 +22,7 @@ class Webhooks:
     async def accept(self, request: web.Request) -> web.Response:
         """Hand a webhook to the source system's integration."""
         webhook = WebhookRequest(
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers=request.headers,
             body=await bodies.read_signed(request),
             received_at=time.time(),
         )

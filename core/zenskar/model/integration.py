@@ -33,7 +33,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """A webhook as it arrived: headers with lower-case names, the raw bytes, Unix seconds."""
+    """A webhook as it arrived: headers, looked up by lower-case names, raw bytes, Unix seconds."""
 
     headers: Mapping[str, str]
     body: bytes = field(repr=False)

@@ -2,8 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pluggy
@@ -27,23 +26,16 @@ class _Manager(pluggy.PluginManager):
         return super().parse_hookimpl_opts(plugin, name)
 
 
-@contextmanager
-def _contained(source: str) -> Iterator[None]:
-    """Let a plugin end neither the process nor the loop, as `sys.exit` would."""
-    try:
-        yield
-    except (Exception, asyncio.CancelledError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        text = f"{type(error).__name__} in the integration of {source}"
-        raise CallFailed(Failure(FailureKind.BUG, text)) from error
+_PASSED_ON = (Exception, asyncio.CancelledError, KeyboardInterrupt)
+"""What may leave a hook; no plugin may end the process or the loop, as `sys.exit` would."""
 
 
 class Router:
     """The integrations by source system, and calls of their hooks.
 
     pluggy would call every implementation of a hook, and takes a coroutine for a result: so
-    each call goes to a caller that holds one owner only, and coroutines are awaited here.
+    it registers and checks them, and each call goes to the one of the owner, which is looked up
+    once; coroutines are awaited here.
     """
 
     def __init__(self, integrations: Mapping[str, BaseIntegration]) -> None:
@@ -53,7 +45,7 @@ class Router:
         for name, integration in self._integrations.items():
             self._register(name, integration)
         self._manager.check_pending()
-        self._callers: dict[tuple[str, str], pluggy.HookCaller] = {}
+        self._hooks: dict[tuple[str, str], Callable[..., Any]] = {}
 
     def _register(self, name: str, integration: BaseIntegration) -> None:
         try:
@@ -80,20 +72,27 @@ class Router:
 
     def call(self, source: str, hook: str, **arguments: Any) -> Any:
         """Call a hook of the owner and return its one result."""
-        with _contained(source):
-            results = self._caller(source, hook)(**arguments)
-        return results[0] if results else None
+        implementation = self._hooks.get((source, hook)) or self._find(source, hook)
+        try:
+            return implementation(**arguments)
+        except _PASSED_ON:
+            raise
+        except BaseException as error:
+            raise _ended(source, error) from error
 
     async def call_async(self, source: str, hook: str, **arguments: Any) -> Any:
         """Make a call to the external system; every error becomes a `CallFailed`."""
         try:
             result = self.call(source, hook, **arguments)
-            with _contained(source):
-                return await result if inspect.isawaitable(result) else result
+            return await result if inspect.isawaitable(result) else result
         except CallFailed:
             raise
         except Exception as error:
             raise CallFailed(self.classify(source, error)) from error
+        except _PASSED_ON:
+            raise
+        except BaseException as error:
+            raise _ended(source, error) from error
 
     def classify(self, source: str, error: Exception) -> Failure:
         """Return what the owner makes of an error; an unknown one is a bug of the plugin."""
@@ -103,10 +102,20 @@ class Router:
         # The text of an unknown error may hold a secret or personal data; its type does not.
         return Failure(FailureKind.BUG, f"{type(error).__name__} in the integration of {source}")
 
-    def _caller(self, source: str, hook: str) -> pluggy.HookCaller:
-        key = (source, hook)
-        if key not in self._callers:
-            owner = self.owner(source)
-            others = [p for p in self._manager.get_plugins() if p is not owner]
-            self._callers[key] = self._manager.subset_hook_caller(hook, others)
-        return self._callers[key]
+    def _find(self, source: str, hook: str) -> Callable[..., Any]:
+        owner = self.owner(source)
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        (own,) = (each for each in implementations if each.plugin is owner)
+        self._hooks[source, hook] = found = _taking(own.function, own.argnames)
+        return found
+
+
+def _taking(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+    """Return a function that may be given more than it asks for."""
+    return lambda **given: function(*[given[name] for name in names])
+
+
+def _ended(source: str, error: BaseException) -> CallFailed:
+    return CallFailed(
+        Failure(FailureKind.BUG, f"{type(error).__name__} in the integration of {source}")
+    )

@@ -1,35 +1,18 @@
 """The inbound message: how news of an external object travels on the bus, however it was got."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from zenskar.db.outbox import OutboxMessage
 from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND, SCHEMA_VERSION, Envelope
-from zenskar.model.integration import ExternalObject
-from zenskar.model.interval import Interval
+from zenskar.model.integration import ExternalObject, WebhookEvent
 from zenskar.model.observation import ObservationKind
 from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.translate import Translator
 
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """One event of an external system. `id` is its own name there, or one that we gave.
-
-    `occurred` is on the external clock. Without `seen` it is only recorded, and `ignored` says
-    why.
-    """
-
-    id: str
-    type: str
-    occurred: Interval
-    seen: ExternalObject | None = None
-    kind: ObservationKind = ObservationKind.WEBHOOK
-    ignored: str | None = None
-    origin_key: str | None = None
+_DIRECTION = Direction.INBOUND.value
 
 
 class InboundEnvelopes:
@@ -39,26 +22,36 @@ class InboundEnvelopes:
         self._translator = translator
         self._event_schema = event_schema
 
-    def message(self, source: str, news: News, correlation_id: str) -> OutboxMessage:
-        """Return the message of news; `SchemaViolation` when its object is not valid."""
-        subject = f"{source}:{news.seen.external_id if news.seen else news.id}"
+    def message(
+        self,
+        source: str,
+        event: WebhookEvent,
+        correlation_id: str,
+        kind: ObservationKind = ObservationKind.WEBHOOK,
+    ) -> OutboxMessage:
+        """Return the message of an event; `SchemaViolation` when its object is not valid.
+
+        Its id is the external system's, or one that we gave.
+        """
+        seen = event.seen
+        subject = f"{source}:{seen.external_id if seen else event.id}"
         envelope = Envelope(
             id=new_id(),
             source=source,
-            type=news.type,
+            type=event.type,
             subject=subject,
             time=datetime.now(UTC).isoformat(),
             data={
                 "schema_version": SCHEMA_VERSION,
-                "direction": Direction.INBOUND.value,
+                "direction": _DIRECTION,
                 "source_system": source,
-                "external_event_id": news.id,
-                "event_type": news.type,
-                "occurred": [news.occurred.low, news.occurred.high],
-                "kind": news.kind.value,
-                "ignored": news.ignored,
-                "origin_key": news.origin_key,
-                "object": self._object(source, news.seen),
+                "external_event_id": event.id,
+                "event_type": event.type,
+                "occurred": [event.occurred.low, event.occurred.high],
+                "kind": kind.value,
+                "ignored": event.ignored,
+                "origin_key": event.origin_key,
+                "object": self._object(source, seen),
             },
             correlation_id=correlation_id,
         )

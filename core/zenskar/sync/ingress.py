@@ -12,7 +12,7 @@ from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import Message
-from zenskar.sync.envelopes import InboundEnvelopes, News
+from zenskar.sync.envelopes import InboundEnvelopes
 from zenskar.sync.oversize import bury_oversize
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
@@ -75,7 +75,7 @@ class Ingress:
         events: Sequence[WebhookEvent] = self._hook(
             source, "parse_webhook", request=request, body=body
         )
-        return [self._envelopes.message(source, _news(event), correlation_id) for event in events]
+        return [self._envelopes.message(source, event, correlation_id) for event in events]
 
     def _hook(self, source: str, hook: str, **arguments: Any) -> Any:
         """A bug of the plugin is no fault of the sender, who is asked to come again."""
@@ -86,17 +86,6 @@ class Ingress:
                 raise
             _log.error("plugin_failed", source=source, hook=hook, trace=trace(error))
             raise Unavailable(f"the integration of {source} failed") from error
-
-
-def _news(event: WebhookEvent) -> News:
-    return News(
-        event.id,
-        event.type,
-        event.occurred,
-        event.seen,
-        ignored=event.ignored,
-        origin_key=event.origin_key,
-    )
 
 
 def _json(body: bytes) -> Any:

@@ -7,10 +7,11 @@ from zenskar.bus.port import Bus
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import SchemaViolation
 from zenskar.model.fields import SHAPES, flatten
+from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.envelopes import InboundEnvelopes, News
+from zenskar.sync.envelopes import InboundEnvelopes
 from zenskar.sync.looks import Look
 from zenskar.telemetry.logs import get_logger
 
@@ -74,15 +75,14 @@ class Survey:
         self, source: str, look: Look, kind: ObservationKind, run_id: str
     ) -> OutboxMessage | None:
         seen = look.seen
-        news = News(
+        news = WebhookEvent(
             id=f"{run_id}:{seen.external_id}",
             type=f"{seen.entity_type}.{_ACTIONS[kind]}",
             occurred=look.asof,
             seen=seen,
-            kind=kind,
         )
         try:
-            return self._envelopes.message(source, news, run_id)
+            return self._envelopes.message(source, news, run_id, kind)
         except Exception as error:  # noqa: BLE001 - one object must not stop the others
             _report(source, look, error)
             return None

@@ -15,6 +15,7 @@ HEADER = "stripe-signature"
 TOLERANCE_SECONDS = 300
 TYPES = ("customer.created", "customer.updated", "customer.deleted")
 """Whole types: `customer.` also starts those of subscriptions, sources, tax ids and more."""
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 def verify(request: Request, secrets: Iterable[str]) -> None:
@@ -26,7 +27,7 @@ def verify(request: Request, secrets: Iterable[str]) -> None:
     # when header or body is not what it expects, for one when the body is not UTF-8.
     timestamp, signatures = _parse(request.headers.get(HEADER, ""))
     signed = timestamp.encode() + b"." + request.body
-    expected = [hmac.new(key.encode(), signed, "sha256").hexdigest().encode() for key in secrets]
+    expected = [hmac.digest(key.encode(), signed, "sha256").hex().encode() for key in secrets]
     matches = [hmac.compare_digest(given, own) for given in signatures for own in expected]
     if not any(matches):
         raise BadSignature("no signature matches")
@@ -48,10 +49,14 @@ def event(body: Mapping[str, Any], config: Config) -> WebhookEvent:
 
 
 def _parse(header: str) -> tuple[str, list[bytes]]:
-    items = [item.strip().partition("=") for item in header.split(",")]
-    timestamps = [value for name, _, value in items if name == "t"]
-    signatures = [value.encode(errors="replace") for name, _, value in items if name == "v1"]
-    if len(timestamps) != 1 or not re.fullmatch(r"[0-9]{1,12}", timestamps[0]):
+    timestamps, signatures = [], []
+    for item in header.split(","):
+        name, _, value = item.strip().partition("=")
+        if name == "t":
+            timestamps.append(value)
+        elif name == "v1":
+            signatures.append(value.encode(errors="replace"))
+    if len(timestamps) != 1 or not _TIMESTAMP.fullmatch(timestamps[0]):
         raise BadSignature("the Stripe-Signature header has no timestamp")
     if not signatures:
         raise BadSignature("the Stripe-Signature header has no v1 signature")
@@ -88,5 +93,5 @@ def _occurred(created: Any) -> Interval:
 
 def _origin_key(request: Any) -> str | None:
     # An object since API version 2017-05-25, before that the request's id alone.
-    key = request.get("idempotency_key") if isinstance(request, Mapping) else None
+    key = request.get("idempotency_key") if isinstance(request, dict) else None
     return key if isinstance(key, str) and key else None
