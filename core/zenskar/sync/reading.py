@@ -55,7 +55,10 @@ async def bury(context: SyncContext, message: Message, problem: str, direction: 
 async def end_as_dead(
     context: SyncContext, event: NewSyncEvent, message: Message, reason: str, problem: str
 ) -> None:
-    """End a sync event that can never be worked on, written already or not, as dead."""
+    """End a sync event that can never be worked on, written already or not, as dead.
+
+    What has come to its end before, under this id or as another delivery of it, stays as it is.
+    """
     dead = Transition(
         event.id,
         SyncStatus.DEAD,
@@ -65,9 +68,13 @@ async def end_as_dead(
     )
     source = event.source_system
 
-    async def work(connection: AsyncConnection) -> None:
+    async def work(connection: AsyncConnection) -> bool:
         await sync_events.insert(connection, [event])
+        kept = (await sync_events.lock(connection, [event.id])).get(event.id)
+        if kept is None or kept.status.final:
+            return False
         await context.dead_letters.write(connection, source, message, dead, attempts=1)
+        return True
 
-    await in_transaction(context.engine, work)
-    context.dead_letters.count(source, FailureKind.REJECTED.value)
+    if await in_transaction(context.engine, work):
+        context.dead_letters.count(source, FailureKind.REJECTED.value)
