@@ -1,14 +1,14 @@
 """Settings from the environment, a `.env` file and mounted secret files."""
 
 import ipaddress
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, get_args
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from zenskar.errors import ConfigurationError
 
@@ -23,105 +23,97 @@ PER_CONNECTION = (
 )
 """What a connection may have of its own, besides its policy and whether deletes travel."""
 Policy = Literal["internal_wins", "external_wins", "latest_wins"]
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
-class Settings(BaseSettings):
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that shows itself only to who asks for it."""
+
+    _text: str = field(repr=False)
+
+    def get_secret_value(self) -> str:
+        """Return the text."""
+        return self._text
+
+
+def _limited(
+    default: Any,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+) -> Any:
+    """Declare a number that has to lie within limits."""
+    return field(default=default, metadata={"least": least, "most": most, "above": above})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
     """All that is not a connection's own setting; named ZENSKAR_… in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
-
-    database_url: SecretStr | None = None
-    database_pool_size: int = Field(10, ge=2, le=500)
+    database_url: Secret | None = None
+    database_pool_size: int = _limited(10, least=2, most=500)
     kafka_bootstrap_servers: str | None = None
-    kafka_group: str = Field("zenskar", min_length=1)
-    kafka_partitions: int = Field(12, ge=1, le=10_000)
-    kafka_replication: int | None = Field(None, ge=1)
+    kafka_group: str = "zenskar"
+    kafka_partitions: int = _limited(12, least=1, most=10_000)
+    kafka_replication: int | None = _limited(None, least=1)
     kafka_create_topics: bool = True
     kafka_compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
-    kafka_max_message_bytes: int = Field(1_000_000, ge=10_000)
-    kafka_send_timeout_seconds: float = Field(5.0, gt=0)
+    kafka_max_message_bytes: int = _limited(1_000_000, least=10_000)
+    kafka_send_timeout_seconds: float = _limited(5.0, above=0)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
+    kafka_sasl_password: Secret | None = None
     kafka_ssl_cafile: str | None = None
     kafka_ssl_certfile: str | None = None
     kafka_ssl_keyfile: str | None = None
     data_dir: Path = Path(".zenskar")
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    worker_health_port: int = Field(8001, ge=0, le=65535)
+    port: int = _limited(8000, least=0, most=65535)
+    worker_health_port: int = _limited(8001, least=0, most=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     auth: Literal["required", "off"] = "required"
     connections: str | None = None
-    max_body_bytes: int = Field(1024 * 1024, ge=1024)
-    request_timeout_seconds: float = Field(30.0, gt=0)
-    retry_max_attempts: int = Field(8, ge=1)
-    retry_base_seconds: float = Field(1.0, gt=0)
-    retry_max_seconds: float = Field(300.0, gt=0)
-    worker_concurrency: int = Field(16, ge=1, le=1024)
-    inbound_batch: int = Field(200, ge=1, le=5000)
-    poll_seconds: float = Field(2.0, gt=0)
-    shutdown_grace_seconds: float = Field(8.0, gt=0)
+    max_body_bytes: int = _limited(1024 * 1024, least=1024)
+    request_timeout_seconds: float = _limited(30.0, above=0)
+    retry_max_attempts: int = _limited(8, least=1)
+    retry_base_seconds: float = _limited(1.0, above=0)
+    retry_max_seconds: float = _limited(300.0, above=0)
+    worker_concurrency: int = _limited(16, least=1, most=1024)
+    inbound_batch: int = _limited(200, least=1, most=5000)
+    poll_seconds: float = _limited(2.0, above=0)
+    shutdown_grace_seconds: float = _limited(8.0, above=0)
     conflict_policy: Policy = "internal_wins"
     propagate_deletes: bool = False
-    intent_lease_seconds: float = Field(60.0, gt=0)
-    claim_lease_seconds: float = Field(60.0, gt=0)
-    breaker_failures: int = Field(5, ge=1)
-    probe_seconds: float = Field(5.0, gt=0)
-    delete_guard_limit: int = Field(100, ge=0)
-    delete_guard_window_seconds: float = Field(3600.0, gt=0)
-    sweep_seconds: float = Field(300.0, gt=0)
+    intent_lease_seconds: float = _limited(60.0, above=0)
+    claim_lease_seconds: float = _limited(60.0, above=0)
+    breaker_failures: int = _limited(5, least=1)
+    probe_seconds: float = _limited(5.0, above=0)
+    delete_guard_limit: int = _limited(100, least=0)
+    delete_guard_window_seconds: float = _limited(3600.0, above=0)
+    sweep_seconds: float = _limited(300.0, above=0)
 
-    @model_validator(mode="after")
-    def _auth_off_on_loopback_only(self) -> Self:
-        if self.auth == "off" and not is_loopback(self.host):
-            raise ValueError(
-                "ZENSKAR_AUTH=off is refused unless ZENSKAR_HOST is a loopback address, "
-                f"and it is {self.host}"
-            )
-        return self
 
-    @model_validator(mode="after")
-    def _spool_before_the_request_is_given_up(self) -> Self:
-        """A request that ends while Kafka hangs would never reach the database instead."""
-        if self.kafka_bootstrap_servers and (
-            self.kafka_send_timeout_seconds >= self.request_timeout_seconds
-        ):
-            raise ValueError(
-                "ZENSKAR_KAFKA_SEND_TIMEOUT_SECONDS must be below ZENSKAR_REQUEST_TIMEOUT_SECONDS, "
-                "or no webhook is taken in while Kafka hangs"
-            )
-        return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `load` hands over: it reads the environment for connections too."""
-        del settings_cls
-        return (init_settings,)
+def defaults() -> dict[str, Any]:
+    """Return every setting with its default."""
+    return {each.name: each.default for each in fields(Settings)}
 
 
 def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
     """Read the settings; `ConfigurationError` names every one that is wrong."""
-    names = {name: f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    values: dict[str, Any] = {
+    given = {
         name: value
-        for name, variable in names.items()
-        if (value := lookup(environment, variable)) is not None
+        for name in defaults()
+        if (value := lookup(environment, f"{PREFIX}{name.upper()}")) is not None
     }
-    values.update({k: v for k, v in overrides.items() if v is not None})
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
+    given |= {name: value for name, value in overrides.items() if value is not None}
+    settings = _with(Settings(), given, PREFIX)
+    if wrong := list(_contradictions(settings)):
+        raise ConfigurationError("; ".join(wrong))
+    return settings
 
 
 def overridden(settings: Settings, environment: Mapping[str, str], connection: str) -> Settings:
@@ -132,12 +124,7 @@ def overridden(settings: Settings, environment: Mapping[str, str], connection: s
         for name in PER_CONNECTION
         if (value := lookup(environment, f"{prefix}{name.upper()}")) is not None
     }
-    if not own:
-        return settings
-    try:
-        return Settings(**{**settings.model_dump(), **own})
-    except ValidationError as error:
-        raise ConfigurationError(_explain(error, prefix)) from None
+    return _with(settings, own, prefix) if own else settings
 
 
 def environment(folder: Path | None = None) -> dict[str, str]:
@@ -167,11 +154,73 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _explain(error: ValidationError, prefix: str = PREFIX) -> str:
+def _with(settings: Settings, given: Mapping[str, Any], prefix: str) -> Settings:
     """Name every wrong setting, never its value: it may be a secret."""
-    lines = []
-    for problem in error.errors(include_input=False, include_url=False):
-        name = "_".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{prefix}{name.upper()}: {message}" if name else message)
-    return "; ".join(lines)
+    known, values, wrong = {each.name: each for each in fields(Settings)}, {}, []
+    for name, value in given.items():
+        try:
+            values[name] = _read(known[name], value)
+        except ValueError as error:
+            wrong.append(f"{prefix}{name.upper()}: {error}")
+    if wrong:
+        raise ConfigurationError("; ".join(wrong))
+    return replace(settings, **values)
+
+
+def _read(declared: "Field[Any]", value: Any) -> Any:
+    """Return a setting's value as it is declared; `ValueError` says what it must be."""
+    choices = get_args(declared.type)
+    kind = choices[0] if choices else declared.type
+    if isinstance(kind, str):
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return value
+    if kind in {int, float}:
+        return _number(kind, value, **declared.metadata)
+    return boolean(value) if kind is bool else _text(kind, value)
+
+
+def _number(
+    kind: type[int] | type[float], value: Any, *, least: float, most: float, above: float
+) -> float:
+    try:
+        number = kind(value)
+    except ValueError:
+        raise ValueError(f"must be {'a whole' if kind is int else 'a'} number") from None
+    if not math.isfinite(number):
+        raise ValueError("must be a number")
+    if number < least:
+        raise ValueError(f"must be at least {least}")
+    if number > most:
+        raise ValueError(f"must be at most {most}")
+    if number <= above:
+        raise ValueError(f"must be above {above}")
+    return number
+
+
+def boolean(value: Any) -> bool:
+    """Read a switch; `ValueError` says what it must be."""
+    text = str(value).lower()
+    if text not in _TRUE | _FALSE:
+        raise ValueError("must be true or false")
+    return text in _TRUE
+
+
+def _text(kind: Any, value: Any) -> Any:
+    return value if isinstance(value, kind) else kind(value)
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    if settings.auth == "off" and not is_loopback(settings.host):
+        yield (
+            "ZENSKAR_AUTH=off is refused unless ZENSKAR_HOST is a loopback address, "
+            f"and it is {settings.host}"
+        )
+    # A request that ends while Kafka hangs would never reach the database instead.
+    if settings.kafka_bootstrap_servers and (
+        settings.kafka_send_timeout_seconds >= settings.request_timeout_seconds
+    ):
+        yield (
+            "ZENSKAR_KAFKA_SEND_TIMEOUT_SECONDS must be below ZENSKAR_REQUEST_TIMEOUT_SECONDS, "
+            "or no webhook is taken in while Kafka hangs"
+        )

@@ -80,7 +80,7 @@ def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> 
     from zenskar.plugins.loader import configure, discover
 
     settings, environment = session.read_settings()
-    session.configure_logs(settings, serving=False)
+    session.configure_logs(settings, environment, serving=False)
     running = DataFolder(settings.data_dir).running() if settings.database_url is None else None
     sandboxes = tuple(running.sandboxes) if running else ()
     known = (*configure(discover(), settings, environment), *sandboxes)

@@ -43,7 +43,7 @@ def dev(
         raise ConfigurationError(
             "--fresh removes an embedded database, but ZENSKAR_DATABASE_URL names another one"
         )
-    session.configure_logs(settings, serving=True)
+    session.configure_logs(settings, environment, serving=True)
     from zenskar.cli.dev_server import DevServer
     from zenskar.cli.ready import Ready
 

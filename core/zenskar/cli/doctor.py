@@ -14,7 +14,7 @@ _COLUMNS = {"part": "PART", "verdict": "IS", "detail": "DETAIL", "mend": "HOW TO
 def doctor(output: OutputOption = Output.TABLE) -> None:
     """Check every part, and say how to mend what fails. The exit code is 1 if anything does."""
     settings, environment = session.read_settings()
-    session.configure_logs(settings, serving=False)
+    session.configure_logs(settings, environment, serving=False)
     from zenskar.cli.checkup import Checkup
     from zenskar.cli.finding import Verdict
 

@@ -59,8 +59,8 @@ def customer(
 def _run(name: str, field: str | None, limit: int) -> "Explanation | list[Match]":
     from zenskar.sync import explain as explaining
 
-    settings, _ = session.read_settings()
-    session.configure_logs(settings, serving=False)
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
 
     async def run() -> "Explanation | list[Match]":
         async with session.open_current(settings) as engine:

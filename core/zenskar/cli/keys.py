@@ -72,8 +72,8 @@ def revoke(
 
 
 def _run(work: Callable[["AsyncConnection"], Awaitable[T]]) -> T:
-    settings, _ = session.read_settings()
-    session.configure_logs(settings, serving=False)
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
 
     async def run() -> T:
         from zenskar.db.engine import in_transaction

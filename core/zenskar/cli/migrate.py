@@ -29,8 +29,8 @@ def migrate(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Bring the database's schema up to date. `down` can lose data."""
-    settings, _ = session.read_settings()
-    session.configure_logs(settings, serving=False)
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
     if direction is not Direction.UP:
         session.require_database(settings)
     status = asyncio.run(_migrate(settings, direction))

@@ -33,7 +33,7 @@ def show(output: OutputOption = Output.TABLE) -> None:
     from zenskar.plugins.loader import discover
 
     settings, environment = session.read_settings()
-    session.configure_logs(settings, serving=False)
+    session.configure_logs(settings, environment, serving=False)
     rows = [_row(plugin, environment) for _, plugin in sorted(discover().items())]
     if output is Output.JSON:
         show_json({"data": rows})

@@ -114,7 +114,7 @@ def _run(
     works: bool,
 ) -> list[T]:
     settings, environment = session.read_settings()
-    session.configure_logs(settings, serving=False)
+    session.configure_logs(settings, environment, serving=False)
     session.require_database(settings)
 
     async def run() -> list[T]:

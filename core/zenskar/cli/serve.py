@@ -84,7 +84,7 @@ async def _open(settings: "Settings", environment: Mapping[str, str]) -> "AsyncI
 
 def _prepare() -> "tuple[Settings, Mapping[str, str]]":
     settings, environment = session.read_settings()
-    session.configure_logs(settings, serving=True)
+    session.configure_logs(settings, environment, serving=True)
     session.require_database(settings)
     return settings, environment
 

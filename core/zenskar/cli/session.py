@@ -32,13 +32,13 @@ def read_settings(
     return settings, {**(running.variables if running else {}), **variables}
 
 
-def configure_logs(settings: "Settings", *, serving: bool) -> None:
-    """Send logs to standard error; a command that only answers keeps to warnings."""
+def configure_logs(settings: "Settings", environment: Mapping[str, str], *, serving: bool) -> None:
+    """Send logs to standard error; a command that only answers keeps to warnings, unless told."""
+    from zenskar.settings import lookup
     from zenskar.telemetry import logs
 
-    chosen = settings.model_fields_set
-    quiet = not serving and "log_level" not in chosen
-    plain = not serving and "log_format" not in chosen
+    quiet = not serving and lookup(environment, "ZENSKAR_LOG_LEVEL") is None
+    plain = not serving and lookup(environment, "ZENSKAR_LOG_FORMAT") is None
     logs.configure(
         "warning" if quiet else settings.log_level, "console" if plain else settings.log_format
     )
@@ -46,8 +46,8 @@ def configure_logs(settings: "Settings", *, serving: bool) -> None:
 
 def run(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
     """Do something with the database and return what comes of it."""
-    settings, _ = read_settings()
-    configure_logs(settings, serving=False)
+    settings, environment = read_settings()
+    configure_logs(settings, environment, serving=False)
 
     async def with_engine() -> T:
         async with open_current(settings) as engine:

@@ -18,11 +18,10 @@ from zenskar.kernel import ConflictPolicy, MergePolicy
 from zenskar.model.integration import Connection, Setting
 from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
 from zenskar.schema_catalog import Schema, load_folder
-from zenskar.settings import Settings, lookup, overridden
+from zenskar.settings import Settings, boolean, lookup, overridden
 
 GROUP = "zenskar.plugins"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +193,10 @@ def _value(connection: str, setting: Setting, environment: Mapping[str, str]) ->
 
 
 def _boolean(name: str, text: str) -> bool:
-    if text.lower() in _TRUE | _FALSE:
-        return text.lower() in _TRUE
-    raise ConfigurationError(f"{name} must be true or false")
+    try:
+        return boolean(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} {error}") from None
 
 
 def _policy(connection: str, text: str) -> MergePolicy:
