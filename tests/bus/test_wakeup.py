@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from zenskar.bus.wakeup import Wakeup
@@ -26,3 +27,35 @@ async def test_a_waiter_that_is_cancelled_while_it_is_woken_ends() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def listeners(database_url: str) -> int:
+    connection = await asyncpg.connect(database_url)
+    try:
+        found: int = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query ILIKE 'LISTEN %'"
+        )
+    finally:
+        await connection.close()
+    return found
+
+
+async def test_a_wake_reaches_another_process_and_only_who_waits_listens(
+    database_url: str,
+) -> None:
+    waker, waiter = Wakeup(database_url), Wakeup(database_url)
+    waker.start()
+    waiter.start()
+    try:
+        waiting = asyncio.create_task(waiter.wait("it's a topic", 60))
+        async with asyncio.timeout(10):
+            await waiting  # What was sent while nobody listened is looked for once.
+            waiter.clear("it's a topic")
+            assert await listeners(database_url) == 1
+            waker.wake("it's a topic")
+            await waiter.wait("it's a topic", 60)
+        assert await listeners(database_url) == 1
+    finally:
+        await waker.stop()
+        await waiter.stop()
