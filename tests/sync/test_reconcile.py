@@ -345,6 +345,43 @@ async def test_a_repair_mends_what_a_stopped_run_only_counted(database_url: str)
         assert await names(flow) == ["Changed", "Customer 1"]
 
 
+async def test_a_repair_that_goes_on_counts_what_the_stopped_one_mended(database_url: str) -> None:
+    """It said that nothing had been found."""
+    async with synced(database_url, 3) as (flow, system):
+        system.edit("obj_0", name="Changed")
+        looked = []
+
+        def stop_before_it_is_counted(hook: str, about: str | None) -> None:
+            looked.append((hook, about))
+            if looked.count(("fetch", "obj_0")) == 2:
+                raise asyncio.CancelledError
+
+        system.reading = stop_before_it_is_counted
+        async with running_worker(flow.runtime):
+            with pytest.raises(asyncio.CancelledError):
+                await reconcile(flow, repair=True)
+            assert await names(flow) == ["Changed", "Customer 1", "Customer 2"]
+            system.reading = lambda _hook, _about: None
+            report = await reconcile(flow, repair=True)
+        assert (dict(report.found), report.drifts) == ({"different": 1}, 0)
+        assert [(e.external_id, e.repaired) for e in report.examples] == [("obj_0", True)]
+
+
+async def test_a_run_that_goes_on_shows_how_far_it_was(database_url: str) -> None:
+    async with synced(database_url, 6) as (flow, system):
+        system.page_size = 2
+        shown: list[Progress] = []
+
+        def stop(progress: Progress) -> None:
+            if progress.done == 4:
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await reconcile(flow, on_progress=stop)
+        await reconcile(flow, on_progress=shown.append)
+        assert [each.done for each in shown] == [6, 0, 0, 0]
+
+
 async def test_a_run_that_somebody_else_took_up_stops(database_url: str) -> None:
     async with synced(database_url, 4) as (flow, system):
         system.page_size = 2

@@ -6,7 +6,7 @@ fresh look, and what nobody works on, is drift.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from zenskar.db import surveys
 from zenskar.db.engine import in_transaction
 from zenskar.errors import CallFailed
 from zenskar.sync.context import SyncContext
-from zenskar.sync.drift import judge
+from zenskar.sync.drift import Drift, judge
 from zenskar.sync.examine import Examiner, Findings
 from zenskar.sync.looks import Looker
 from zenskar.sync.repair import Repairer
@@ -84,7 +84,6 @@ class _Comparison:
         self._about = (source, entity_type)
         self._run = run
         self._on_progress = on_progress
-        self._done = 0
         self._total: int | None = None
         self.tally = Tally(**run.counts)
 
@@ -104,7 +103,7 @@ class _Comparison:
             _RECORDS: self._records,
         }
         while self._run.phase != _END:
-            phase, self._done, self._total = self._run.phase, 0, None
+            phase, self._total = self._run.phase, None
             while self._run.phase == phase:
                 await phases[phase]()
 
@@ -146,18 +145,31 @@ class _Comparison:
         await self._step(len(ids), _last(ids), _END)
 
     async def _take(self, findings: Findings, *, objects: bool) -> None:
-        """Count differences, after mending them if that is asked for."""
-        remaining = findings.drifts
-        if self.tally.repair and any(d.inward or d.outward for d in remaining):
+        """Count differences, after mending them if that is asked for.
+
+        What a stopped run had begun to mend was found as well, though it may be gone by now.
+        """
+        begun = {drift.key: drift for drift in self.tally.begun()}
+        unfinished = tuple(drift for drift in findings.under_way if drift.key in begun)
+        remaining = (*findings.drifts, *unfinished)
+        found = (begun | {drift.key: drift for drift in findings.drifts}).values()
+        if self.tally.repair and any(d.inward or d.outward for d in findings.drifts):
+            await self._begin(found)
             await self._tools.repairer.mend(*self._about, findings)
             names = [d.external_id if objects else d.record_id for d in remaining]
             look = self._tools.examiner.objects if objects else self._tools.examiner.records
             again = await look(*self._about, [name for name in names if name is not None])
             # What is still being worked on is not mended yet.
             remaining = (*again.drifts, *again.under_way)
-        self.tally.add(findings.drifts, remaining, self._tools.examples)
-        self.tally.under_way += len(findings.under_way)
+        self.tally.add(found, remaining, self._tools.examples)
+        self.tally.under_way += len(findings.under_way) - len(unfinished)
         self.tally.invalid += findings.invalid
+
+    async def _begin(self, found: Iterable[Drift]) -> None:
+        """Write down what is about to be mended, since a run that goes on cannot see it."""
+        self.tally.begin(found)
+        self._run.counts = asdict(self.tally)
+        await self._read(lambda c: save_run(c, self._run))
 
     async def _step(
         self,
@@ -169,9 +181,10 @@ class _Comparison:
         suspects: Sequence[str] = (),
     ) -> None:
         """Write a checkpoint together with what was seen, so that a crash loses neither."""
-        run = self._run
+        run, done = self._run, self.tally.done + done
+        self.tally.done = done
         if cursor is None:
-            run.phase = next_phase
+            run.phase, self.tally.done = next_phase, 0
         run.cursor, run.counts = cursor, asdict(self.tally)
 
         async def save(connection: AsyncConnection) -> None:
@@ -179,9 +192,8 @@ class _Comparison:
             await surveys.see(connection, run.id, seen, suspects)
 
         await in_transaction(self._tools.context.engine, save)
-        self._done += done
         found = sum(self.tally.found.values())
-        self._on_progress(Progress(run.phase, self._done, self._total, found))
+        self._on_progress(Progress(run.phase, done, self._total, found))
 
     async def _read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         return await in_transaction(self._tools.context.engine, work)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from zenskar.sync.drift import Drift
+from zenskar.sync.drift import Drift, DriftKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,10 @@ class Report:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts on the way to a report; kept in the checkpoint."""
+    """Counts on the way to a report; kept in the checkpoint.
+
+    `done` is how far the phase has come, `mending` is what a repair has begun to mend.
+    """
 
     objects: int = 0
     invalid: int = 0
@@ -76,10 +79,23 @@ class Tally:
     remaining: dict[str, int] = field(default_factory=dict)
     examples: list[dict[str, Any]] = field(default_factory=list)
     repair: bool = False
+    done: int = 0
+    mending: list[dict[str, Any]] = field(default_factory=list)
+
+    def begin(self, drifts: Iterable[Drift]) -> None:
+        """Note what is about to be mended."""
+        self.mending = [asdict(drift) for drift in drifts]
+
+    def begun(self) -> list[Drift]:
+        """Return what was noted and not counted."""
+        return [
+            Drift(**d | {"kind": DriftKind(d["kind"]), "fields": tuple(d["fields"])})
+            for d in self.mending
+        ]
 
     def add(self, drifts: Iterable[Drift], remaining: Iterable[Drift], most_examples: int) -> None:
         """Count differences, and those that a repair has left."""
-        left = {drift.key for drift in remaining}
+        left, self.mending = {drift.key for drift in remaining}, []
         for drift in drifts:
             kind, stays = drift.kind.value, drift.key in left
             self.found[kind] = self.found.get(kind, 0) + 1
@@ -92,6 +108,7 @@ class Tally:
     def forget_drift(self) -> None:
         """Begin to count differences again."""
         self.found, self.remaining, self.examples, self.under_way = {}, {}, [], 0
+        self.mending, self.done = [], 0
 
     def report(self, source: str, entity_type: str, problem: str | None = None) -> Report:
         """Return the report."""
