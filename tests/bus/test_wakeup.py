@@ -1,10 +1,13 @@
 """Waiting for a wake ends by a wake, by time, or by the end of whoever waits."""
 
 import asyncio
+import os
+import signal
 
 import asyncpg
 import pytest
 
+from tests.support.wait import until
 from zenskar.bus.wakeup import Wakeup
 
 
@@ -29,16 +32,17 @@ async def test_a_waiter_that_is_cancelled_while_it_is_woken_ends() -> None:
         await waiting
 
 
-async def listeners(database_url: str) -> int:
+async def listeners(database_url: str) -> list[int]:
+    """Return the processes of the database that listen for us."""
     connection = await asyncpg.connect(database_url)
     try:
-        found: int = await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity"
+        found = await connection.fetch(
+            "SELECT pid FROM pg_stat_activity"
             " WHERE datname = current_database() AND query ILIKE 'LISTEN %'"
         )
     finally:
         await connection.close()
-    return found
+    return [row["pid"] for row in found]
 
 
 async def test_a_wake_reaches_another_process_and_only_who_waits_listens(
@@ -52,10 +56,31 @@ async def test_a_wake_reaches_another_process_and_only_who_waits_listens(
         async with asyncio.timeout(10):
             await waiting  # What was sent while nobody listened is looked for once.
             waiter.clear("it's a topic")
-            assert await listeners(database_url) == 1
+            assert len(await listeners(database_url)) == 1
             waker.wake("it's a topic")
             await waiter.wait("it's a topic", 60)
-        assert await listeners(database_url) == 1
+        assert len(await listeners(database_url)) == 1
     finally:
         await waker.stop()
         await waiter.stop()
+
+
+async def test_it_stops_while_the_database_hangs(database_url: str) -> None:
+    """Found by the simulation: the connection was not closed in time, and a new one was opened."""
+    wakeup = Wakeup(database_url)
+    wakeup.start()
+    async with asyncio.timeout(10):
+        await wakeup.wait("topic", 60)
+    (backend,) = await listeners(database_url)
+
+    async def sent() -> bool:
+        return not wakeup._unsent
+
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        wakeup.wake("topic")
+        await until(sent, 10)
+        async with asyncio.timeout(5):
+            await wakeup.stop()
+    finally:
+        os.kill(backend, signal.SIGCONT)

@@ -42,8 +42,7 @@ class Wakeup:
         """Disconnect, and let go of everyone who waits."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         for signal in self._signals.values():
             signal.set()
 
@@ -97,7 +96,9 @@ class Wakeup:
                     await connection.execute(f"NOTIFY {CHANNEL}, {_quoted(topic)}")
                 await asyncio.sleep(_APART_SECONDS)
         finally:
-            await connection.close(timeout=1)
+            # An error here would take the place of a cancellation, and this would go on for ever.
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=1)
 
     def _on_notify(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
         self._signals[str(payload)].set()
