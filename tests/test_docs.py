@@ -24,7 +24,7 @@ from zenskar import errors, settings
 from zenskar.api import problems
 from zenskar.api.app import resources
 from zenskar.api.routes import Route
-from zenskar.cli.main import app
+from zenskar.cli.app import app
 from zenskar.db.tables import metadata
 from zenskar.errors import FailureKind, ZenskarError
 from zenskar.kernel import StepKind, Verdict

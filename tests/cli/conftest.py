@@ -30,7 +30,7 @@ class _Cli:
         self._runner = CliRunner()
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        from zenskar.cli.main import app
+        from zenskar.cli.app import app
 
         result = self._runner.invoke(app, arguments)
         assert result.exit_code == code, (result.output, result.exception)

@@ -12,8 +12,8 @@ import typer
 
 from tests.cli.conftest import Cli
 from tests.cli.processes import run
-from zenskar.cli import serve
-from zenskar.cli.main import app
+from zenskar.cli import servers
+from zenskar.cli.app import app
 from zenskar.worker.service import ROLES
 
 
@@ -54,7 +54,7 @@ def test_every_command_explains_itself_and_speaks_json(cli: Cli, command: str) -
 def test_help_loads_no_server_and_no_database() -> None:
     code = (
         "import sys\n"
-        "from zenskar.cli.main import app\n"
+        "from zenskar.cli.app import app\n"
         "try: app(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'sqlalchemy', 'aiohttp', 'alembic', 'stripe', 'pydantic'} & set(sys.modules)\n"
@@ -123,4 +123,4 @@ def test_a_database_that_does_not_exist_is_said_in_one_line(
 
 
 def test_the_roles_are_those_of_the_worker() -> None:
-    assert tuple(serve.ALL_ROLES.split(",")) == ROLES
+    assert tuple(servers.ALL_ROLES.split(",")) == ROLES

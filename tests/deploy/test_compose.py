@@ -8,7 +8,7 @@ import pytest
 import typer.main
 
 from tests.deploy.compose import WITH_ZOOKEEPER, WITHOUT, load, ours, schema
-from zenskar.cli.main import app
+from zenskar.cli.app import app
 from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
 from zenskar.settings import defaults
 from zenskar_stripe.config import SETTINGS

@@ -1,0 +1,74 @@
+"""The commands of the command line."""
+
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from zenskar.cli import (
+    connections,
+    dev,
+    dlq,
+    doctor,
+    events,
+    explain,
+    keys,
+    migrate,
+    plugins,
+    reconcile,
+    serve,
+)
+from zenskar.cli.failures import failure_code
+from zenskar.errors import ZenskarError
+
+
+class Commands(TyperGroup):
+    """The root of the commands; an error of zenskar's own needs no traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except (ZenskarError, KeyboardInterrupt) as error:
+            raise typer.Exit(failure_code(error)) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Two-way sync between a customer catalog and external systems. "
+    "`zenskar dev` runs everything on this machine.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"zenskar {version('zenskar')}")
+        raise typer.Exit
+
+
+@app.callback()
+def zenskar(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+app.command("dev")(dev.dev)
+app.command("api")(serve.api)
+app.command("worker")(serve.worker)
+app.command("migrate")(migrate.migrate)
+app.command("doctor")(doctor.doctor)
+app.command("reconcile")(reconcile.reconcile)
+app.command("backfill")(reconcile.backfill)
+app.add_typer(events.app, name="events")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(explain.app, name="explain")
+app.add_typer(connections.app, name="connections")
+app.add_typer(plugins.app, name="plugins")
+app.add_typer(keys.app, name="keys")

@@ -1,0 +1,85 @@
+"""The two servers, without the command line: a process that only serves loads none."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from zenskar.cli import session
+from zenskar.cli.process import in_background, run_server, stop_signals
+from zenskar.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from zenskar.runtime import Runtime
+    from zenskar.settings import Settings
+
+ALL_ROLES = "relay,inbound,outbound,scheduler"
+Announce = Callable[[str, str], None]
+"""Told what is ready, and its address."""
+
+
+def announce(what: str, address: str) -> None:
+    """Say in a line that a server is ready."""
+    print(f"zenskar {what} is ready on {address}", flush=True)  # noqa: T201
+
+
+def api(ready: Announce = announce) -> None:
+    """Serve the API until a signal arrives."""
+    settings, environment = _prepare()
+    run_server(_api(settings, environment, ready))
+
+
+def worker(ready: Announce = announce, roles: str = ALL_ROLES) -> None:
+    """Work until a signal arrives."""
+    chosen = _roles(roles)
+    settings, environment = _prepare()
+    run_server(_worker(settings, environment, chosen, ready))
+
+
+async def _api(settings: "Settings", environment: Mapping[str, str], ready: Announce) -> None:
+    from zenskar.api.server import serve
+
+    async with (
+        stop_signals() as stopping,
+        _open(settings, environment) as runtime,
+        serve(runtime.api(), settings.host, settings.port, settings) as address,
+    ):
+        ready("api", address)
+        await stopping.wait()
+
+
+async def _worker(
+    settings: "Settings", environment: Mapping[str, str], roles: tuple[str, ...], ready: Announce
+) -> None:
+    from zenskar.api.server import serve
+
+    port = settings.worker_health_port
+    async with (
+        stop_signals() as stopping,
+        _open(settings, environment) as runtime,
+        serve(runtime.probes(), settings.host, port, settings) as address,
+        in_background(runtime.worker(roles).run(stopping), stopping),
+    ):
+        ready("worker", address)
+        await stopping.wait()
+
+
+@asynccontextmanager
+async def _open(settings: "Settings", environment: Mapping[str, str]) -> "AsyncIterator[Runtime]":
+    from zenskar.runtime import open_runtime
+
+    async with open_runtime(settings, environment, prepare=session.require_schema) as runtime:
+        yield runtime
+
+
+def _prepare() -> "tuple[Settings, Mapping[str, str]]":
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=True)
+    session.require_database(settings)
+    return settings, environment
+
+
+def _roles(text: str) -> tuple[str, ...]:
+    known, chosen = ALL_ROLES.split(","), [r.strip() for r in text.split(",") if r.strip()]
+    if not chosen or set(chosen) - set(known):
+        raise InvalidInput(f"--roles takes some of {ALL_ROLES}")
+    return tuple(chosen)
