@@ -1,10 +1,12 @@
 """How many calls a second the connection may make."""
 
 import asyncio
+from collections import deque
 
-_SHARE = 0.975
-_CATCH_UP_SECONDS = 0.02
-"""Together they keep any second below the limit: a call that left late may be followed sooner."""
+_MARGIN = 0.015
+"""A call may take so much longer to Stripe than the next ones, in windows, and still be in time."""
+_CATCH_UP_SECONDS = 0.25
+"""What a busy process has missed of its turns it makes up for, as far as the window allows."""
 
 
 class Budget:
@@ -16,26 +18,50 @@ class Budget:
         self._endpoints: dict[str, _Pace] = {}
 
     async def spend(self, endpoint: str) -> None:
-        """Wait until a call to this endpoint fits in."""
-        if endpoint not in self._endpoints:
-            self._endpoints[endpoint] = _Pace(self._endpoint_rate)
-        for pace in (self._endpoints[endpoint], self._all):
-            await pace.turn()
+        """Wait until a call to this endpoint fits in. Whoever came first goes first."""
+        own = self._endpoints.setdefault(endpoint, _Pace(self._endpoint_rate))
+        async with own.queue:
+            await own.due()
+            async with self._all.queue:
+                await self._all.due()
+                own.take()
+                self._all.take()
 
 
 class _Pace:
-    """Gives out moments that lie evenly apart; a rate of 0 is no limit."""
+    """Gives turns that lie evenly apart; a rate of 0 is no limit.
+
+    Turns that nobody took in time are made up for. What is kept to is that a second, or the time
+    of one call where that is longer, never holds more of them than the rate says, by the moments
+    at which they were really taken.
+    """
 
     def __init__(self, rate: float) -> None:
-        self._apart = 1 / (rate * _SHARE) if rate > 0 else 0.0
+        calls = max(1, int(rate))
+        self.queue = asyncio.Lock()
+        self._window = calls / rate * (1 + _MARGIN) if rate > 0 else 0.0
+        self._apart = self._window / calls
+        self._taken: deque[float] = deque(maxlen=calls)
         self._next = 0.0
 
-    async def turn(self) -> None:
-        """Wait for the next moment that nobody has."""
-        if not self._apart:
-            return
-        now = asyncio.get_running_loop().time()
-        moment = max(self._next, now - _CATCH_UP_SECONDS)
-        self._next = moment + self._apart
-        if moment > now:
-            await asyncio.sleep(moment - now)
+    async def due(self) -> None:
+        """Wait for the next turn."""
+        while (seconds := self._wait()) > 0:  # noqa: ASYNC110 - it is time that is waited for
+            await asyncio.sleep(seconds)
+
+    def take(self) -> None:
+        """Take a turn now."""
+        now = _now()
+        self._taken.append(now)
+        self._next = max(self._next, now - _CATCH_UP_SECONDS) + self._apart
+
+    def _wait(self) -> float:
+        if not self._window:
+            return 0.0
+        full = len(self._taken) == self._taken.maxlen
+        free = self._taken[0] + self._window if full else 0.0
+        return max(self._next, free) - _now()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
