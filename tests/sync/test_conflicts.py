@@ -4,31 +4,19 @@ import json
 from typing import Any
 
 from tests.support.flow import Flow, open_flow, running_worker
+from tests.support.refuse import refuse, tries
 from tests.support.wait import until
 from zenskar import IntentKind, Push
 from zenskar.cli.explain_words import details
 from zenskar.sync.explain import explain
 
 REFUSALS = 3
-REFUSE = f"""
-    CREATE SEQUENCE tries;
-    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF nextval('tries') <= {REFUSALS} THEN
-            RAISE EXCEPTION 'once more' USING ERRCODE = 'serialization_failure';
-        END IF;
-        RETURN NULL;
-    END $$;
-    CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON sync_event_history
-        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-        WHEN (NEW.detail LIKE '%"conflicts"%') EXECUTE FUNCTION refuse();
-"""
 
 
 async def refuse_the_first_commits(flow: Flow) -> None:
     """Have the database ask for the transaction that records a conflict again, at its commit."""
-    async with flow.runtime.engine.begin() as connection:
-        for statement in REFUSE.replace("$$;", "$$;\0").replace("tries;", "tries;\0").split("\0"):
-            await connection.exec_driver_sql(statement)
+    condition = "NEW.detail LIKE '%%\"conflicts\"%%'"
+    await refuse(flow, "sync_event_history", condition, "serialization_failure", REFUSALS)
 
 
 def counted(flow: Flow) -> dict[str, float]:
@@ -62,7 +50,7 @@ async def test_a_conflict_that_shows_in_an_answer_counts_once_however_often_it_i
         system.on_the_way = edit_both
         await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
         await flow.settle()
-        assert await flow.scalar("SELECT last_value FROM tries") == REFUSALS + 1
+        assert await tries(flow) == REFUSALS + 1
         assert counted(flow) == {"internal": 1}
         (conflict,) = await recorded(flow)
         assert (conflict["path"], conflict["winner"]) == ("/phone", "internal")
@@ -83,7 +71,7 @@ async def test_a_conflict_that_a_webhook_shows_counts_once_however_often_it_is_s
         await flow.runtime.ingress.accept("fake", system.webhooks[-1], "test")
         async with running_worker(flow.runtime, "inbound"):
             await until(lambda: recorded(flow))
-        assert await flow.scalar("SELECT last_value FROM tries") == REFUSALS + 1
+        assert await tries(flow) == REFUSALS + 1
         async with running_worker(flow.runtime):
             await flow.settle()
         assert counted(flow) == {"internal": 1}

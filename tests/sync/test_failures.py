@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
+from tests.support.refuse import refuse
 from tests.support.wait import until
 from zenskar import FailureKind, IntentKind, Push
 
@@ -309,7 +310,7 @@ async def test_an_answer_with_another_records_object_is_given_up(database_url: s
 async def test_a_worker_that_dies_before_the_answer_leaves_the_push_to_another(
     database_url: str,
 ) -> None:
-    async with open_flow(database_url, working=False, intent_lease_seconds=0.05) as flow:
+    async with open_flow(database_url, working=False) as flow:
         system = flow.systems["fake"]
         await flow.create()
         called, never = asyncio.Event(), asyncio.Event()
@@ -326,12 +327,29 @@ async def test_a_worker_that_dies_before_the_answer_leaves_the_push_to_another(
         victim.cancel()
         await asyncio.gather(victim, return_exceptions=True)
         system.on_the_way_back = None
+        # Not a short lease: the other worker's own would run out, too, and a database that is away
+        # at its answer would have it repeat the create at once instead of after the lease.
+        async with flow.runtime.engine.begin() as connection:
+            await connection.exec_driver_sql("UPDATE push_intents SET lease_until = now()")
         async with running_worker(flow.runtime):
             await flow.settle()
         assert len(system.objects) == 1
-        creates = system.pushes(IntentKind.CREATE)
-        assert len(creates) >= 2
-        assert len({push.idempotency_key for push in creates}) == 1
+        first, second = system.pushes(IntentKind.CREATE)
+        assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)
+
+
+async def test_an_answer_that_the_database_does_not_take_has_the_create_repeated_with_its_key(
+    database_url: str,
+) -> None:
+    """The worker lives, yet the push is as open as if it had died: the third create, if any."""
+    async with open_flow(database_url, intent_lease_seconds=0.05) as flow:
+        system = flow.systems["fake"]
+        await refuse(flow, "push_intents", "NEW.state = 'answered'", "admin_shutdown")
+        await flow.create()
+        await flow.settle()
+        assert len(system.objects) == 1
+        first, second = system.pushes(IntentKind.CREATE)
+        assert (first.idempotency_key, first.body) == (second.idempotency_key, second.body)
 
 
 async def test_a_late_refusal_does_not_hide_a_create_that_another_worker_made(

@@ -1,0 +1,32 @@
+"""A database that refuses to commit, for tests of what is done then."""
+
+from tests.support.flow import Flow
+
+_STATEMENTS = (
+    "CREATE SEQUENCE tries",
+    """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('tries') <= {times} THEN
+            RAISE EXCEPTION 'not this time' USING ERRCODE = '{error}';
+        END IF;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE ON {table}
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION refuse()
+    """,
+)
+
+
+async def refuse(flow: Flow, table: str, condition: str, error: str, times: int = 1) -> None:
+    """Have so many transactions that write such a row end with this error at their commit."""
+    async with flow.runtime.engine.begin() as connection:
+        for statement in _STATEMENTS:
+            text = statement.format(table=table, condition=condition, error=error, times=times)
+            await connection.exec_driver_sql(text)
+
+
+async def tries(flow: Flow) -> int:
+    """Return how many transactions came as far as that."""
+    return int(await flow.scalar("SELECT last_value FROM tries"))
