@@ -30,6 +30,18 @@ async def test_a_bad_signature_is_400_and_stores_nothing(api: Api, signature: st
     assert await waiting(api) == 0
 
 
+async def test_of_webhooks_that_come_together_each_gets_its_own_answer(api: Api) -> None:
+    signatures = ["good", "bad"] * 8
+    answers = await asyncio.gather(
+        *(
+            api.webhook(event(name=f"evt_{number}"), signature=signature)
+            for number, signature in enumerate(signatures)
+        )
+    )
+    assert [answer.status for answer in answers] == [200, 400] * 8
+    assert await waiting(api) == 8
+
+
 async def test_no_signature_is_400(api: Api) -> None:
     await problem_of(await api.client.post("/webhooks/fake", json=event()), 400)
 

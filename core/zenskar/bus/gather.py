@@ -21,52 +21,52 @@ class _Asked(Generic[T, R]):
 
 
 class Gather(Generic[T, R]):
-    """What comes while `work` is busy waits and goes together.
+    """What comes in one turn of the loop, or while all `hands` are busy, goes together.
 
-    Nobody waits for company unless there was plenty of it: after `crowd` items at once, the next
-    ones are awaited for `linger_seconds`. `work` returns a result for each item, in their order;
-    of items with an equal `key` it gets one at a time.
+    `work` returns a result for each item, in their order, or the error that its asker is to get.
+    With one hand, of items with an equal `key` it gets one at a time.
     """
 
     def __init__(
         self,
-        work: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        work: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
         *,
         most: int,
         key: Callable[[T], Hashable] = id,
-        crowd: int = 0,
-        linger_seconds: float = 0.0,
+        hands: int = 1,
     ) -> None:
         self._work = work
         self._most = most
         self._key = key
-        self._crowd = crowd
-        self._linger_seconds = linger_seconds
+        self._hands = hands
         self._waiting: deque[_Asked[T, R]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._about_to_take = False
 
     async def add(self, item: T) -> R:
         """Return the result of the work on an item, or raise what it failed with."""
         asked: _Asked[T, R] = _Asked(item, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="gather")
+        if not self._about_to_take and len(self._tasks) < self._hands:
+            self._about_to_take = True
+            self._tasks.add(asyncio.create_task(self._run(), name="gather"))
         return await asked.answer
 
     async def _run(self) -> None:
+        self._about_to_take = False
         batch: Sequence[_Asked[T, R]] = ()
         try:
             while self._waiting:
                 batch = self._take()
                 await self._do(batch)
-                if self._linger_seconds and self._crowd <= len(batch) < self._most:
-                    await asyncio.sleep(self._linger_seconds)
         finally:
-            self._task = None
-            # Something is left only when this task was cancelled.
-            for asked in (*batch, *self._waiting):
+            self._tasks.discard(asyncio.current_task())
+            # Something is left only when the tasks were cancelled.
+            left = batch if self._tasks else (*batch, *self._waiting)
+            for asked in left:
                 asked.answer.cancel()
-            self._waiting.clear()
+            if not self._tasks:
+                self._waiting.clear()
 
     def _take(self) -> Sequence[_Asked[T, R]]:
         taken: dict[Hashable, _Asked[T, R]] = {}
@@ -92,7 +92,9 @@ class Gather(Generic[T, R]):
                 await self._do([asked])
         else:
             for asked, result in zip(batch, results, strict=True):
-                if not asked.answer.done():
+                if isinstance(result, Exception):
+                    _fail([asked], result)
+                elif not asked.answer.done():
                     asked.answer.set_result(result)
 
 

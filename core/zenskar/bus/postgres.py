@@ -18,7 +18,6 @@ from zenskar.telemetry.logs import get_logger
 
 _BLOCKED_SECONDS = 0.25
 _MOST_AT_ONCE = 200
-_CROWD, _LINGER_SECONDS = 8, 0.002
 _PARKED_SECONDS = 3600.0
 """The scheduler ends a parking long before; this is for when there is none."""
 _log = get_logger(__name__)
@@ -39,9 +38,7 @@ class PostgresBus:
         self._held: set[int] = set()
         self._returned: set[int] = set()
         self._keeper: asyncio.Task[None] | None = None
-        self._publishing = Gather(
-            self._insert, most=_MOST_AT_ONCE, crowd=_CROWD, linger_seconds=_LINGER_SECONDS
-        )
+        self._publishing = Gather(self._insert, most=_MOST_AT_ONCE)
         self._finishing = Gather(self._delete, most=_MOST_AT_ONCE)
 
     async def start(self) -> None:

@@ -1,10 +1,11 @@
 """Take a webhook in: verify, parse, put its events durably on the bus."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from zenskar.bus.gather import Gather
 from zenskar.bus.port import Bus
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import CallFailed, InvalidInput, TooLarge, Unavailable, ZenskarError
@@ -17,7 +18,16 @@ from zenskar.sync.oversize import bury_oversize
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 
+_MOST_AT_ONCE, _HANDS = 50, 100
 _log = get_logger(__name__)
+
+
+class Arrival(NamedTuple):
+    """A webhook of a source system that we know."""
+
+    source: str
+    request: WebhookRequest
+    correlation_id: str
 
 
 class Ingress:
@@ -27,6 +37,8 @@ class Ingress:
         self._context = context
         self._bus = bus
         self._envelopes = InboundEnvelopes(context.translator, event_schema)
+        # The same work done for many in a row costs less than alone: the processor remembers it.
+        self._arriving = Gather(self._take_in, most=_MOST_AT_ONCE, hands=_HANDS)
 
     async def accept(self, source: str, request: WebhookRequest, correlation_id: str) -> int:
         """Return how many events the webhook held, all of them durable.
@@ -36,9 +48,7 @@ class Ingress:
         """
         self._context.router.owner(source)
         try:
-            messages = self.messages(source, request, correlation_id)
-            await self._publish(messages)
-            await self._context.passing("webhook.published")
+            count = await self._arriving.add(Arrival(source, request, correlation_id))
         except InvalidInput:
             self._context.metrics.webhooks.labels(source, "refused").inc()
             raise
@@ -46,7 +56,26 @@ class Ingress:
             self._context.metrics.webhooks.labels(source, "unavailable").inc()
             raise
         self._context.metrics.webhooks.labels(source, "accepted").inc()
-        return len(messages)
+        return count
+
+    async def _take_in(self, arrivals: Sequence[Arrival]) -> Sequence[int | Exception]:
+        outcomes: list[int | Exception] = []
+        messages: list[OutboxMessage] = []
+        for arrival in arrivals:
+            try:
+                found = self.messages(*arrival)
+            except (InvalidInput, Unavailable) as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(len(found))
+                messages += found
+        try:
+            if messages:
+                await self._publish(messages)
+                await self._context.passing("webhook.published")
+        except Unavailable as away:
+            return [away if isinstance(outcome, int) else outcome for outcome in outcomes]
+        return outcomes
 
     async def _publish(self, messages: Sequence[OutboxMessage]) -> None:
         try:
@@ -67,24 +96,30 @@ class Ingress:
         self, source: str, request: WebhookRequest, correlation_id: str
     ) -> list[OutboxMessage]:
         """Verify and read a webhook; return what `accept` puts on the bus."""
-        self._hook(source, "verify_webhook", request=request)
+        self._hook(source, "verify_webhook", correlation_id, request=request)
         body = _json(request.body)
         schema = self._context.connections[source].plugin.schemas.get("webhook_event")
         if schema is not None:
             schema.check(body)
         events: Sequence[WebhookEvent] = self._hook(
-            source, "parse_webhook", request=request, body=body
+            source, "parse_webhook", correlation_id, request=request, body=body
         )
         return [self._envelopes.message(source, event, correlation_id) for event in events]
 
-    def _hook(self, source: str, hook: str, **arguments: Any) -> Any:
+    def _hook(self, source: str, hook: str, correlation_id: str, **arguments: Any) -> Any:
         """A bug of the plugin is no fault of the sender, who is asked to come again."""
         try:
             return self._context.router.call(source, hook, **arguments)
         except Exception as error:
             if isinstance(error, ZenskarError) and not isinstance(error, CallFailed):
                 raise
-            _log.error("plugin_failed", source=source, hook=hook, trace=trace(error))
+            _log.error(
+                "plugin_failed",
+                source=source,
+                hook=hook,
+                trace=trace(error),
+                correlation_id=correlation_id,
+            )
             raise Unavailable(f"the integration of {source} failed") from error
 
 
