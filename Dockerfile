@@ -12,7 +12,7 @@ COPY core core
 COPY schemas schemas
 COPY migrations migrations
 COPY plugins/stripe plugins/stripe
-RUN uv pip install --no-cache --python /opt/zenskar/bin/python -c constraints.txt . ./plugins/stripe
+RUN uv pip install --no-cache --compile-bytecode --python /opt/zenskar/bin/python -c constraints.txt . ./plugins/stripe
 
 FROM python:${PYTHON}-slim AS base
 RUN groupadd --system --gid 10001 zenskar \

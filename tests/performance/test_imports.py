@@ -13,6 +13,7 @@ UNUSED = {
     *("alembic", "mako", "aiokafka", "cramjam"),  # a migration, and Kafka, which is not configured
     *("jsonschema", "referencing", "rpds"),  # what explains a refusal
     *("typer", "pydantic", "pydantic_core"),  # the command line
+    *("requests", "urllib3", "charset_normalizer", "httpx"),  # other clients for Stripe's SDK
 }
 COMMAND_LINE = {"main", "servers", "failures", "session", "process", "folder"}
 SERVE = """

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-import stripe
-
 from zenskar import (
     BaseIntegration,
     Change,
@@ -28,6 +26,7 @@ from zenskar_stripe import customers, lookup, webhooks
 from zenskar_stripe.client import Answer, StripeApi
 from zenskar_stripe.config import SETTINGS, Config
 from zenskar_stripe.failures import classify, is_gone
+from zenskar_stripe.sdk import stripe
 
 
 class StripeIntegration(BaseIntegration):
