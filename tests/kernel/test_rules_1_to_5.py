@@ -95,6 +95,13 @@ def test_rule_3_only_a_fetch_sent_afterwards_satisfies_it(sent_at: int, left: in
     assert outcome.mapping.fetch_revision == left
 
 
+def test_rule_3_a_fetch_that_shows_what_is_old_satisfies_it_too() -> None:
+    outcome = take(WANTED, seen("Ada", 9, FETCH, seen_revision=4))
+    assert outcome.verdict is Verdict.STALE
+    assert outcome.mapping is not None
+    assert outcome.mapping.fetch_revision is None
+
+
 def test_rule_3_a_fetch_that_comes_too_late_leaves_the_request_as_it_is() -> None:
     """Found by the search.
 
@@ -121,10 +128,11 @@ def test_rule_4_a_replayed_answer_is_looked_up() -> None:
 
 def test_rule_4_a_replayed_create_links_as_old_as_can_be() -> None:
     create = intent("Ada", UNKNOWN, kind=IntentKind.CREATE, revision=0)
-    news = seen("Ada", 12, ANSWER, seen_revision=0, intent_id="k1", record_id="r1", replayed=True)
+    news = seen("Eve", 12, ANSWER, seen_revision=0, intent_id="k1", record_id="r1", replayed=True)
     outcome = take(Situation(record(), intents=(create,)), news)
     assert outcome.mapping is not None
     assert (outcome.mapping.asof.low, outcome.mapping.fetch_revision) == (0, 1)
+    assert outcome.mapping.base == {"/name": "Ada"}
     assert outcome.settled == ("k1",)
 
 

@@ -138,10 +138,14 @@ def test_an_unknown_object_becomes_a_record() -> None:
 
 @pytest.mark.parametrize("at", [9, 10, 11])
 def test_rule_8_a_delete_wins_over_edits_whenever_it_was_seen(at: int) -> None:
-    outcome = take(Situation(record("Bob"), mapping()), seen(None, at))
+    known = Situation(record("Bob"), mapping(fetch_revision=4))
+    outcome = take(known, seen(None, at, ANSWER, seen_revision=5, intent_id="k1"))
     assert (outcome.verdict, outcome.delete_record) == (Verdict.DELETED, True)
-    assert outcome.mapping is not None
-    assert not outcome.mapping.active
+    assert outcome.settled == ("k1",)
+    gone = outcome.mapping
+    assert gone is not None
+    assert (gone.active, gone.revision, gone.fetch_revision) == (False, 6, None)
+    assert gone.asof == second(max(at, 10))
 
 
 def test_rule_8_a_tombstone_is_never_revived() -> None:
@@ -166,6 +170,18 @@ def test_rule_8_a_delete_before_its_create_leaves_a_tombstone() -> None:
     assert take(Situation(mapping=outcome.mapping), seen("Eve")).verdict is Verdict.TOMBSTONE
 
 
+def test_rule_8_a_delete_of_a_known_records_unknown_object_deletes_the_record() -> None:
+    outcome = take(Situation(record()), seen(None, record_id="r1"))
+    assert (outcome.verdict, outcome.delete_record) == (Verdict.DELETED, True)
+
+
+def test_rule_8_a_tombstone_of_a_second_object_leaves_the_record_alone() -> None:
+    tombstone = ExternalMapping("x2", None, {}, second(10), state=MappingState.DELETED)
+    known = Situation(record(), tombstone, rival=mapping())
+    outcome = take(known, seen("Eve", record_id="r1", external_id="x2"))
+    assert (outcome.verdict, outcome.delete_record) == (Verdict.TOMBSTONE, False)
+
+
 def test_rule_8_a_tombstone_that_turns_out_to_be_a_records_deletes_it() -> None:
     tombstone = ExternalMapping("x1", None, {}, second(10), state=MappingState.DELETED)
     outcome = take(Situation(record(), tombstone), seen("Ada", record_id="r1"))
@@ -185,6 +201,8 @@ def test_rule_8_deletes_travel_outward_only_if_that_is_set(propagate, expected) 
 def test_rule_8_edits_do_not_reach_a_deleted_record() -> None:
     outcome = take(Situation(record(deleted=True), mapping()), seen("Eve", 11))
     assert (outcome.record_changes, outcome.seen_changes) == ({}, {"/name": "Eve"})
+    assert outcome.mapping is not None
+    assert outcome.mapping.base == {"/name": "Eve"}
 
 
 # Rule 9: conflicts
@@ -207,6 +225,14 @@ def test_rule_9_the_policy_settles_a_conflict(policy, at: int, winner: Side) -> 
     (conflict,) = outcome.conflicts
     assert (conflict.winner, conflict.policy) == (winner, policy.default)
     assert (conflict.base, conflict.internal, conflict.external) == ("Ada", "Bob", "Eve")
+    assert outcome.seen_changes == {"/name": "Eve"}
+
+
+def test_rule_9_a_conflict_that_shows_when_the_object_is_linked_is_recorded() -> None:
+    outcome = take(CREATING, seen("Eve", record_id="r1"))
+    (conflict,) = outcome.conflicts
+    assert (conflict.base, conflict.internal, conflict.external) == ("Ada", "Bob", "Eve")
+    assert outcome.seen_changes == {"/name": "Eve"}
 
 
 def test_rule_9_the_same_edit_on_both_sides_is_no_conflict() -> None:
