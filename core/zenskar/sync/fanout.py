@@ -1,6 +1,6 @@
 """Tell connections that a record changed: one sync event and one message for each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import outbox, sync_events
 from zenskar.db.outbox import OutboxMessage
+from zenskar.db.replay import FailedEvent
 from zenskar.db.sync_events import NewSyncEvent
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND, SCHEMA_VERSION, Envelope
@@ -45,7 +46,9 @@ async def enqueue(
     """
     pairs = [(_event(change, source), change) for change, source in targets]
     await sync_events.insert(connection, [event for event, _ in pairs])
-    await outbox.insert(connection, [_message(event, change) for event, change in pairs])
+    await outbox.insert(
+        connection, [message(event, change.version, change.document) for event, change in pairs]
+    )
     return [event.id for event, _ in pairs]
 
 
@@ -68,8 +71,11 @@ def _event(change: RecordChange, source: str) -> NewSyncEvent:
     )
 
 
-def _message(event: NewSyncEvent, change: RecordChange) -> OutboxMessage:
-    key = f"{change.entity_type}:{change.record_id}"
+def message(
+    event: NewSyncEvent | FailedEvent, version: int, document: Mapping[str, Any] | None
+) -> OutboxMessage:
+    """Return the message of an outbound event; the record is shown for readers of the topic."""
+    key = f"{event.entity_type}:{event.entity_id}"
     envelope = Envelope(
         id=event.id,
         source="zenskar",
@@ -80,12 +86,12 @@ def _message(event: NewSyncEvent, change: RecordChange) -> OutboxMessage:
             "schema_version": SCHEMA_VERSION,
             "direction": Direction.OUTBOUND.value,
             "source_system": event.source_system,
-            "entity_type": change.entity_type,
-            "entity_id": change.record_id,
-            "record_version": change.version,
-            "document": change.document,
+            "entity_type": event.entity_type,
+            "entity_id": event.entity_id,
+            "record_version": version,
+            "document": document,
         },
-        correlation_id=change.correlation_id,
-        causation_id=change.causation_id,
+        correlation_id=event.correlation_id,
+        causation_id=event.causation_id,
     )
     return OutboxMessage(OUTBOUND, key, event.source_system, envelope)

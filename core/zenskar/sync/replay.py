@@ -5,7 +5,6 @@ A retry writes the message again, whatever became of the first one; it says who 
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -17,10 +16,11 @@ from zenskar.db.event_log import EventFilter
 from zenskar.db.outbox import OutboxMessage
 from zenskar.db.replay import FailedEvent, MessageName
 from zenskar.db.sync_events import Transition
-from zenskar.model.envelope import INBOUND, OUTBOUND, SCHEMA_VERSION, Envelope
+from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
+from zenskar.sync import fanout
 from zenskar.sync.reading import UNREADABLE, UnreadableMessage, read_envelope
 
 REQUESTED = "retry_requested"
@@ -194,23 +194,8 @@ def _outbound(event: FailedEvent, known: Mapping[str, Customer]) -> OutboxMessag
     if event.entity_type is None or event.entity_id is None:
         return None
     customer = known.get(event.entity_id)
-    key = f"{event.entity_type}:{event.entity_id}"
-    envelope = Envelope(
-        id=event.id,
-        source="zenskar",
-        type=event.event_type,
-        subject=key,
-        time=datetime.now(UTC).isoformat(),
-        data={
-            "schema_version": SCHEMA_VERSION,
-            "direction": Direction.OUTBOUND.value,
-            "source_system": event.source_system,
-            "entity_type": event.entity_type,
-            "entity_id": event.entity_id,
-            "record_version": customer.version if customer else 1,
-            "document": customer.document if customer and not customer.deleted_at else None,
-        },
-        correlation_id=event.correlation_id,
-        causation_id=event.causation_id,
+    if customer is None:
+        return fanout.message(event, 1, None)
+    return fanout.message(
+        event, customer.version, None if customer.deleted_at else customer.document
     )
-    return OutboxMessage(OUTBOUND, key, event.source_system, envelope)
