@@ -8,7 +8,8 @@ import typer
 
 from zenskar.cli import replaying, session
 from zenskar.cli.dlq_filter import filter_of
-from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.event_list import Before, Limit, show_events
+from zenskar.cli.output import Output, OutputOption, show_json
 from zenskar.errors import Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -50,30 +51,14 @@ _COLUMNS = {
 @app.command("list")
 def show_many(
     filters: Filters = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
-    before: Annotated[str | None, typer.Option(help="Only those older than this one.")] = None,
+    limit: Limit = 50,
+    before: Before = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List dead letters, newest first."""
-    from zenskar.db import event_log
-    from zenskar.db.engine import in_transaction
-
     wanted = filter_of(filters or ())
-    older = session.identifier(before) if before else None
-
-    async def work(engine: "AsyncEngine") -> list[dict[str, Any]]:
-        found = await in_transaction(
-            engine, lambda c: event_log.page(c, wanted, most=limit, before=older)
-        )
-        return [asdict(event) for event in found]
-
-    rows = session.run(work)
-    if output is Output.JSON:
-        show_json({"data": rows})
-    elif rows:
-        show_table(_COLUMNS, rows)
-    else:
-        typer.echo("There is no such dead letter.")
+    none = "There is no such dead letter."
+    show_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
 
 
 @app.command("show")

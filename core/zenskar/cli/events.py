@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zenskar.cli import replaying, session
-from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.event_list import Before, Limit, show_events
+from zenskar.cli.output import Output, OutputOption, show_json
 from zenskar.errors import Conflict, InvalidInput, NotFound
 from zenskar.model.sync_event import Direction, SyncStatus
 
@@ -41,30 +42,14 @@ def show_many(  # noqa: PLR0913, PLR0917 - one for each option
     source: Source = None,
     direction: Way = None,
     customer: Customer = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
-    before: Annotated[str | None, typer.Option(help="Only those older than this event.")] = None,
+    limit: Limit = 50,
+    before: Before = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List sync events, newest first."""
-    from zenskar.db import event_log
-    from zenskar.db.engine import in_transaction
-
     wanted = _filter(status, source, direction, customer)
-    older = session.identifier(before) if before else None
-
-    async def work(engine: "AsyncEngine") -> list[dict[str, Any]]:
-        found = await in_transaction(
-            engine, lambda c: event_log.page(c, wanted, most=limit, before=older)
-        )
-        return [asdict(event) for event in found]
-
-    rows = session.run(work)
-    if output is Output.JSON:
-        show_json({"data": rows})
-    elif rows:
-        show_table(_COLUMNS, rows)
-    else:
-        typer.echo("There is no such sync event.")
+    none = "There is no such sync event."
+    show_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
 
 
 @app.command("show")
