@@ -1,15 +1,27 @@
 """`/dead-letters`: what was given up, once more or never again."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
-from zenskar.api import bodies, cursors
+from zenskar.api import bodies
 from zenskar.api.auth import operator
 from zenskar.api.queries import PAGE_PARAMETERS, Query
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
 from zenskar.api.services import ApiServices
-from zenskar.api.sync_events import DIRECTION, TEXT, UUID, event_id_of, event_view, history_view
+from zenskar.api.sync_events import (
+    FILTERS,
+    TEXT,
+    UUID,
+    Filters,
+    event_id_of,
+    event_page,
+    event_view,
+    filter_of,
+    history_view,
+    parameters_of,
+)
 from zenskar.db import event_log
 from zenskar.db.engine import in_transaction
 from zenskar.db.event_log import EventFilter
@@ -34,13 +46,7 @@ class DeadLetters:
     async def list(self, request: web.Request) -> web.Response:
         """Return a page of dead letters."""
         query = Query.of(request, (*_FILTERS, "limit", "cursor"))
-        limit, before, wanted = query.limit, query.before, _asked(query)
-        found = await in_transaction(
-            self._engine, lambda c: event_log.page(c, wanted, most=limit + 1, before=before)
-        )
-        last_id = found[limit - 1].id if len(found) > limit else None
-        views = [event_view(event) for event in found[:limit]]
-        return bodies.answer({"data": views, "next_cursor": cursors.encode(last_id)})
+        return await event_page(self._engine, query, _asked(query))
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one dead letter with its message and history."""
@@ -112,7 +118,7 @@ class DeadLetters:
         base, single = "/dead-letters", "/dead-letters/{id}"
         return (
             Route("GET", base, self.list, "List dead letters, newest first", page, (400, *_COMMON),
-                  parameters=(*PAGE_PARAMETERS, *_PARAMETERS)),
+                  parameters=(*PAGE_PARAMETERS, *parameters_of(_FILTERS))),
             Route("GET", single, self.get, "Read a dead letter", one, (400, 404, *_COMMON),
                   parameters=(_REVEAL,)),
             Route("POST", f"{base}/retry", self.retry_many, "Retry dead letters",
@@ -138,11 +144,8 @@ class DeadLetters:
 
 def _asked(query: Query) -> EventFilter:
     return dead_letter_views.only_dead(
-        EventFilter(
-            source=query.text("source"),
-            direction=query.one_of("direction", Direction),
-            customer_id=query.id("customer_id"),
-            reason=query.text("reason"),
+        replace(
+            filter_of(query),
             error_kind=query.text("error_kind"),
             event_type=query.text("event_type"),
             older_than=query.seconds("older_than"),
@@ -165,17 +168,13 @@ def _counts(done: str) -> JsonSchema:
 
 
 _SECONDS = {"type": "number", "minimum": 0, "maximum": 1_000_000_000}
-_FILTERS: Mapping[str, tuple[str, JsonSchema]] = {
-    "source": ("Only of this source system.", TEXT),
-    "direction": ("Only of this direction.", DIRECTION),
-    "customer_id": ("Only of this customer.", UUID),
-    "reason": ("Only with this reason.", TEXT),
+_FILTERS: Filters = {
+    **FILTERS,
     "error_kind": ("Only with this kind of failure.", TEXT),
     "event_type": ("Only of this type.", TEXT),
     "older_than": ("Only what was given up more seconds ago.", _SECONDS),
     "newer_than": ("Only what was given up fewer seconds ago.", _SECONDS),
 }
-_PARAMETERS = tuple(Parameter(n, text, schema=kind) for n, (text, kind) in _FILTERS.items())
 _REVEAL = Parameter(
     "reveal",
     "`true` shows the values of fields too; they are personal data.",

@@ -1,13 +1,13 @@
 """`/sync-events`: what was synced, what failed, and once more."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.api import bodies, cursors
 from zenskar.api.auth import operator
@@ -25,7 +25,8 @@ from zenskar.schema_catalog import Schema
 from zenskar.sync.customer_views import timestamp
 
 _COMMON = (401, 403, 429, 503)
-_FILTERS = ("status", "source", "direction", "customer_id", "reason")
+Filters = Mapping[str, tuple[str, JsonSchema]]
+"""By name: what a filter means, and its schema."""
 
 
 class SyncEvents:
@@ -38,17 +39,9 @@ class SyncEvents:
 
     async def list(self, request: web.Request) -> web.Response:
         """Return a page of sync events."""
-        query = Query.of(request, (*_FILTERS, "limit", "cursor"))
-        limit, before, wanted = query.limit, query.before, _filter(query)
-        found = await in_transaction(
-            self._engine, lambda c: event_log.page(c, wanted, most=limit + 1, before=before)
-        )
-        last_id = found[limit - 1].id if len(found) > limit else None
-        page = {
-            "data": [event_view(e) for e in found[:limit]],
-            "next_cursor": cursors.encode(last_id),
-        }
-        return bodies.answer(page)
+        query = Query.of(request, ("status", *FILTERS, "limit", "cursor"))
+        status = query.one_of("status", SyncStatus)
+        return await event_page(self._engine, query, replace(filter_of(query), status=status))
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one sync event with its history."""
@@ -88,13 +81,7 @@ class SyncEvents:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        filters = (
-            Parameter("status", "Only with this status.", schema=_enum(SyncStatus)),
-            Parameter("source", "Only of this source system."),
-            Parameter("direction", "Only of this direction.", schema=_enum(Direction)),
-            Parameter("customer_id", "Only of this customer.", schema=UUID),
-            Parameter("reason", "Only with this reason."),
-        )
+        status = Parameter("status", "Only with this status.", schema=_enum(SyncStatus))
         include = Parameter(
             "include",
             "`payload` adds the message of an inbound event; it holds personal data.",
@@ -109,7 +96,7 @@ class SyncEvents:
                 "List sync events, newest first",
                 {200: Answer("A page.", "SyncEventPage")},
                 (400, *_COMMON),
-                parameters=(*PAGE_PARAMETERS, *filters),
+                parameters=(*PAGE_PARAMETERS, status, *parameters_of(FILTERS)),
             ),
             Route(
                 "GET",
@@ -178,14 +165,30 @@ class SyncEvents:
         }
 
 
-def _filter(query: Query) -> EventFilter:
+async def event_page(engine: AsyncEngine, query: Query, wanted: EventFilter) -> web.Response:
+    """Return the page of sync events that a query asks for."""
+    limit, before = query.limit, query.before
+    found = await in_transaction(
+        engine, lambda c: event_log.page(c, wanted, most=limit + 1, before=before)
+    )
+    last_id = found[limit - 1].id if len(found) > limit else None
+    views = [event_view(event) for event in found[:limit]]
+    return bodies.answer({"data": views, "next_cursor": cursors.encode(last_id)})
+
+
+def filter_of(query: Query) -> EventFilter:
+    """Return what `FILTERS` mean."""
     return EventFilter(
-        status=query.one_of("status", SyncStatus),
         direction=query.one_of("direction", Direction),
         source=query.text("source"),
         customer_id=query.id("customer_id"),
         reason=query.text("reason"),
     )
+
+
+def parameters_of(filters: Filters) -> tuple[Parameter, ...]:
+    """Describe filters as parameters of a query."""
+    return tuple(Parameter(name, text, schema=kind) for name, (text, kind) in filters.items())
 
 
 def event_id_of(request: web.Request) -> str:
@@ -242,16 +245,19 @@ def _enum(choices: type[SyncStatus] | type[Direction]) -> JsonSchema:
 
 UUID = {"type": "string", "format": "uuid"}
 TEXT = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\u0000]*$"}
-DIRECTION = _enum(Direction)
+FILTERS: Filters = {
+    "source": ("Only of this source system.", TEXT),
+    "direction": ("Only of this direction.", _enum(Direction)),
+    "customer_id": ("Only of this customer.", UUID),
+    "reason": ("Only with this reason.", TEXT),
+}
+"""What every list of sync events is filtered by."""
 _RETRY_FILTER: JsonSchema = {
     "description": "Which failed sync events; an empty object means all of them.",
     "type": "object",
     "properties": {
         "status": {"type": "string", "enum": [status.value for status in RETRYABLE]},
-        "source": TEXT,
-        "direction": DIRECTION,
-        "customer_id": UUID,
-        "reason": TEXT,
+        **{name: kind for name, (_, kind) in FILTERS.items()},
         "ids": {"type": "array", "minItems": 1, "maxItems": 1000, "items": UUID},
     },
     "additionalProperties": False,
