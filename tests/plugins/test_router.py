@@ -27,6 +27,15 @@ async def test_a_hook_that_returns_none_returns_none(router: Router) -> None:
     assert await router.call_async("left", "find", entity_type="customer", record_id="x") is None
 
 
+async def test_a_hook_need_not_take_all_arguments() -> None:
+    class Frugal(FakeIntegration):
+        async def find(self, record_id: str) -> object:  # type: ignore[override]
+            return record_id
+
+    router = Router({"fake": Frugal(fake_connection("fake", FakeSystem()).connection)})
+    assert await router.call_async("fake", "find", entity_type="customer", record_id="x") == "x"
+
+
 def test_an_unknown_source_is_not_found(router: Router) -> None:
     with pytest.raises(NotFound, match="'nobody'"):
         router.call("nobody", "health")

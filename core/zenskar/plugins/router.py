@@ -104,9 +104,11 @@ class Router:
 
     def _find(self, source: str, hook: str) -> Callable[..., Any]:
         owner = self.owner(source)
-        implementations = getattr(self._manager.hook, hook).get_hookimpls()
-        (own,) = (each for each in implementations if each.plugin is owner)
-        self._hooks[source, hook] = found = _taking(own.function, own.argnames)
+        known = getattr(self._manager.hook, hook)
+        (own,) = (each for each in known.get_hookimpls() if each.plugin is owner)
+        all_wanted = set(own.argnames) == set(known.spec.argnames)
+        found = own.function if all_wanted else _taking(own.function, own.argnames)
+        self._hooks[source, hook] = found
         return found
 
 

@@ -32,7 +32,7 @@ def seen(data: Mapping[str, Any]) -> ExternalObject:
 def record_id(data: Mapping[str, Any]) -> str | None:
     """Return the id of our record that a customer carries, if any."""
     metadata = data.get("metadata")
-    stored = metadata.get(RECORD_KEY) if isinstance(metadata, Mapping) else None
+    stored = metadata.get(RECORD_KEY) if isinstance(metadata, dict) else None
     return stored if isinstance(stored, str) and stored else None
 
 
