@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import event_log, sync_events
-from zenskar.db.engine import in_transaction
+from zenskar.db.engine import in_transaction, transaction
 from zenskar.db.event_log import Backlog, EventFilter
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.ids import new_id
@@ -91,7 +91,7 @@ async def test_one_with_history_and_payload(
 
 async def test_backlog(engine: AsyncEngine, events: list[NewSyncEvent]) -> None:
     await write(engine, events)
-    async with engine.begin() as connection:
+    async with transaction(engine) as connection:
         await connection.execute(text("UPDATE sync_events SET created_at = now() - interval '9 s'"))
         found = await event_log.backlog(connection)
     assert found == {"a": Backlog(0, None, 1), "b": Backlog(1, 9.0, 0)}

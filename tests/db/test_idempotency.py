@@ -6,7 +6,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import idempotency
-from zenskar.db.engine import in_transaction
+from zenskar.db.engine import connected, in_transaction
+from zenskar.db.statements import driver
 from zenskar.ids import new_id
 
 
@@ -23,15 +24,16 @@ async def test_a_key_is_taken_once_and_answers(engine: AsyncEngine) -> None:
 
 
 async def test_a_second_one_waits_for_the_first_to_end(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        await connection.begin()
+    async with connected(engine) as connection:
+        first = driver(connection).transaction()
+        await first.start()
         await idempotency.reserve(connection, "s", "k", b"h", new_id())
         second = asyncio.create_task(
             in_transaction(engine, lambda c: idempotency.reserve(c, "s", "k", b"h", new_id()))
         )
         done, _ = await asyncio.wait([second], timeout=0.1)
         assert not done
-        await connection.rollback()
+        await first.rollback()
     assert await second
 
 

@@ -57,14 +57,17 @@ def counted_statements(runtime: Runtime) -> Iterator[list[str]]:
     """Yield what is sent to the database."""
     sent: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        sent.append(statement)
+    def note(found: Any) -> None:
+        sent.append(found.query)
 
-    event.listen(runtime.engine.sync_engine, "before_cursor_execute", note)
+    def listen(_connection: Any, record: Any, _proxy: Any) -> None:
+        record.driver_connection.add_query_logger(note)
+
+    event.listen(runtime.engine.sync_engine, "checkout", listen)
     try:
         yield sent
     finally:
-        event.remove(runtime.engine.sync_engine, "before_cursor_execute", note)
+        event.remove(runtime.engine.sync_engine, "checkout", listen)
 
 
 def webhook(number: int) -> WebhookRequest:

@@ -30,7 +30,6 @@ class PostgresBus:
         self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float
     ) -> None:
         self._engine = engine
-        self._statements = each_alone(engine)
         self._wakeup = wakeup
         self._poll_seconds = poll_seconds
         self._lease_seconds = lease_seconds
@@ -62,7 +61,7 @@ class PostgresBus:
 
     async def _insert(self, asked: Sequence[Sequence[OutboxMessage]]) -> Sequence[None]:
         messages = [message for together in asked for message in together]
-        await in_transaction(self._statements, lambda c: outbox.insert(c, messages))
+        await each_alone(self._engine, lambda c: outbox.insert(c, messages))
         for topic in {message.topic for message in messages}:
             self._wakeup.wake(topic)
         return [None] * len(asked)
@@ -86,7 +85,7 @@ class PostgresBus:
             return claimed, due
 
         await self._hand_back()
-        claimed, due = await in_transaction(self._statements, claim)
+        claimed, due = await each_alone(self._engine, claim)
         if not claimed:
             await self._wakeup.wait(topic, self._patience(due))
         self._held.update(message.id for message in claimed)
@@ -105,7 +104,7 @@ class PostgresBus:
 
     async def _delete(self, asked: Sequence[Sequence[int]]) -> Sequence[None]:
         ids = [one for together in asked for one in together]
-        await in_transaction(self._statements, lambda c: outbox.done(c, ids, claimer=self._claimer))
+        await each_alone(self._engine, lambda c: outbox.done(c, ids, claimer=self._claimer))
         return [None] * len(asked)
 
     async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
@@ -129,8 +128,8 @@ class PostgresBus:
         if not ids:
             return
         try:
-            await in_transaction(
-                self._statements,
+            await each_alone(
+                self._engine,
                 lambda c: outbox.defer(
                     c, list(ids), claimer=self._claimer, delay_seconds=0, attempted=False
                 ),
@@ -141,9 +140,7 @@ class PostgresBus:
 
     async def _release_at(self, deliveries: Sequence[Delivery], **how: Any) -> None:
         ids = [delivery.handle for delivery in deliveries]
-        await in_transaction(
-            self._statements, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how)
-        )
+        await each_alone(self._engine, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how))
         self._release(deliveries)
 
     def _release(self, deliveries: Sequence[Delivery]) -> None:

@@ -7,6 +7,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.statements import statement
+
 ACTIVE, PAUSED = "active", "paused"
 DELETE_GUARD = "delete_guard"
 """The reason of a pause that resuming overrules."""
@@ -44,7 +46,7 @@ class ConnectionChange:
     by: str | None
 
 
-_STATES = text("""
+_STATES = statement("""
     SELECT name, state, reason, error_kind, error_message, error_at, paused_at FROM connections
 """)
 
@@ -112,8 +114,8 @@ _ERROR = text("""
 
 async def states(connection: AsyncConnection) -> dict[str, ConnectionState]:
     """Return the states of the connections that ever were paused or failed, by name."""
-    rows = await connection.execute(_STATES)
-    return {row.name: ConnectionState(*row) for row in rows}
+    rows = await _STATES.rows(connection)
+    return {row["name"]: ConnectionState(*row) for row in rows}
 
 
 async def pause(

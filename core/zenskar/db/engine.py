@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 import orjson
@@ -10,6 +10,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from zenskar.db.statements import driver
 from zenskar.errors import ConfigurationError, Unavailable
 
 T = TypeVar("T")
@@ -27,9 +28,14 @@ _IDLE_SECONDS = 0.5
 
 
 def create_engine(url: str, *, pool_size: int, pool_timeout: float = 5.0) -> AsyncEngine:
-    """Return an engine for a `postgresql://` URL. `pool_timeout` is in seconds."""
+    """Return an engine for a `postgresql://` URL. `pool_timeout` is in seconds.
+
+    Of itself it makes every statement a transaction of its own, without a round trip for BEGIN
+    and one for COMMIT.
+    """
     engine = create_async_engine(
         _async_url(url),
+        isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=pool_timeout,
@@ -82,9 +88,20 @@ def _async_url(url: str) -> str:
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Open a transaction; a database that is away becomes `Unavailable`."""
+    async with connected(engine) as connection, driver(connection).transaction():
+        yield connection
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Open a connection, on which every statement is a transaction of its own."""
     try:
-        async with engine.begin() as connection:
-            yield connection
+        async with engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                if not connection.invalidated and driver(connection).is_closed():
+                    await connection.invalidate()
     except Exception as error:
         if is_away(error):
             raise Unavailable(_why(error)) from error
@@ -93,23 +110,27 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """Run `work` in a transaction, again when the database asks for that."""
+    return await _again(lambda: transaction(engine), work)
+
+
+async def each_alone(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Run `work`, each statement as a transaction of its own, again as `in_transaction` does."""
+    return await _again(lambda: connected(engine), work)
+
+
+async def _again(
+    opened: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+    work: Callable[[AsyncConnection], Awaitable[T]],
+) -> T:
     for _ in range(_ATTEMPTS - 1):
         try:
-            async with transaction(engine) as connection:
+            async with opened() as connection:
                 return await work(connection)
-        except DBAPIError as error:
+        except Exception as error:
             if not is_transient(error):
                 raise
-    async with transaction(engine) as connection:
+    async with opened() as connection:
         return await work(connection)
-
-
-def each_alone(engine: AsyncEngine) -> AsyncEngine:
-    """Return the same engine, with which every statement is a transaction of its own.
-
-    Without BEGIN and COMMIT a single statement takes one round trip and not three.
-    """
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def _why(error: Exception) -> str:
@@ -131,29 +152,27 @@ def is_away(error: BaseException) -> bool:
 
     SQLAlchemy raises a bare OSError for a refused connection, and TimeoutError for its pool.
     """
+    state = sqlstate(error)
+    if state is not None and (state == _READ_ONLY or state[:2] in _AWAY_CLASSES):
+        return True
     if isinstance(error, DBAPIError):
-        state = sqlstate(error)
-        away = state == _READ_ONLY or bool(state and state[:2] in _AWAY_CLASSES)
-        return error.connection_invalidated or away
+        return error.connection_invalidated
     return isinstance(error, OSError) or type(error).__name__ in {
         "TimeoutError",
         "InterfaceError",
-        "CannotConnectNowError",
         "ConnectionDoesNotExistError",
-        "TooManyConnectionsError",
     }
 
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether the database asks for the same transaction once more."""
-    if not isinstance(error, DBAPIError):
-        return False
     return sqlstate(error) in _RETRY_STATES or _cached_plan_expired(error)
 
 
-def _cached_plan_expired(error: DBAPIError) -> bool:
+def _cached_plan_expired(error: BaseException) -> bool:
     """A migration under load invalidates prepared statements; the next attempt makes new ones."""
-    return "InvalidCachedStatement" in repr(error.orig)
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return "InvalidCachedStatement" in repr(original)
 
 
 async def ping(engine: AsyncEngine) -> None:

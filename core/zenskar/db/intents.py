@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, text
+from asyncpg import Record
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.statements import statement
 from zenskar.model.record import Intent, IntentKind, IntentState
 
 
@@ -25,7 +26,7 @@ class NewIntent:
 
 
 # A create is remembered until its object is known: forgotten, it would be repeated blindly.
-_OPEN = text("""
+_OPEN = statement("""
     SELECT id, CAST(entity_id AS text) AS entity_id, kind, changes, body, revision,
            CASE WHEN state = 'sent' AND lease_until < now() THEN 'unknown' ELSE state END AS state,
            NOT key_spent AND created_at > now() - make_interval(secs => :key_seconds) AS key_alive
@@ -41,7 +42,7 @@ _OPEN = text("""
     ORDER BY created_at, id
 """)
 
-_INSERT = text("""
+_INSERT = statement("""
     INSERT INTO push_intents (id, source_system, entity_type, entity_id, external_id,
         sync_event_id, kind, changes, body, revision, state, lease_until)
     SELECT t.id, t.source, t.entity_type, t.entity_id, t.external_id, t.sync_event_id, t.kind,
@@ -55,14 +56,14 @@ _INSERT = text("""
               revision, lease)
 """)
 
-_TAKE = text("""
+_TAKE = statement("""
     UPDATE push_intents SET state = 'sent', lease_until = now() + make_interval(secs => :lease)
     WHERE id = ANY(CAST(:ids AS text[])) AND (state = 'unknown' OR lease_until < now())
 """)
 
-_SPEND_KEY = text("UPDATE push_intents SET key_spent = true WHERE id = :id")
+_SPEND_KEY = statement("UPDATE push_intents SET key_spent = true WHERE id = :id")
 
-_SET = text("""
+_SET = statement("""
     UPDATE push_intents
     SET state = :state, lease_until = NULL,
         resolved_at = CASE WHEN :state IN ('answered', 'failed') THEN now() END
@@ -90,20 +91,18 @@ async def open_intents(
     A push whose worker let its lease run out counts as one without an answer. `key_seconds` is
     how long the external system remembers an idempotency key.
     """
-    rows = await connection.execute(
-        _OPEN,
-        {
-            "source": source,
-            "entity_type": entity_type,
-            "entity_ids": sorted(set(entity_ids)),
-            "origins": sorted(set(origins)),
-            "key_seconds": key_seconds,
-            "memory_seconds": max(_UNKNOWN_MEMORY_SECONDS, key_seconds),
-        },
+    rows = await _OPEN.rows(
+        connection,
+        source=source,
+        entity_type=entity_type,
+        entity_ids=sorted(set(entity_ids)),
+        origins=sorted(set(origins)),
+        key_seconds=key_seconds,
+        memory_seconds=max(_UNKNOWN_MEMORY_SECONDS, key_seconds),
     )
     found: dict[str, tuple[Intent, ...]] = {}
     for row in rows:
-        found[row.entity_id] = (*found.get(row.entity_id, ()), _intent(row))
+        found[row["entity_id"]] = (*found.get(row["entity_id"], ()), _intent(row))
     return found
 
 
@@ -111,21 +110,19 @@ async def insert(connection: AsyncConnection, intents: Sequence[NewIntent]) -> N
     """Store intents, sent from now on."""
     if not intents:
         return
-    await connection.execute(
-        _INSERT,
-        {
-            "ids": [new.intent.id for new in intents],
-            "sources": [new.source_system for new in intents],
-            "entity_types": [new.entity_type for new in intents],
-            "entity_ids": [new.entity_id for new in intents],
-            "external_ids": [new.external_id for new in intents],
-            "sync_event_ids": [new.sync_event_id for new in intents],
-            "kinds": [new.intent.kind.value for new in intents],
-            "changes": [_text(new.intent.changes) for new in intents],
-            "bodies": [_text(new.intent.body) for new in intents],
-            "revisions": [new.intent.revision for new in intents],
-            "leases": [new.lease_seconds for new in intents],
-        },
+    await _INSERT.run(
+        connection,
+        ids=[new.intent.id for new in intents],
+        sources=[new.source_system for new in intents],
+        entity_types=[new.entity_type for new in intents],
+        entity_ids=[new.entity_id for new in intents],
+        external_ids=[new.external_id for new in intents],
+        sync_event_ids=[new.sync_event_id for new in intents],
+        kinds=[new.intent.kind.value for new in intents],
+        changes=[_text(new.intent.changes) for new in intents],
+        bodies=[_text(new.intent.body) for new in intents],
+        revisions=[new.intent.revision for new in intents],
+        leases=[new.lease_seconds for new in intents],
     )
 
 
@@ -134,12 +131,12 @@ async def take(
 ) -> None:
     """Hold intents without an answer, to resolve them."""
     if intent_ids:
-        await connection.execute(_TAKE, {"ids": list(intent_ids), "lease": lease_seconds})
+        await _TAKE.run(connection, ids=list(intent_ids), lease=lease_seconds)
 
 
 async def spend_key(connection: AsyncConnection, intent_id: str) -> None:
     """Never repeat this push: its key brings the same failure for ever, so look it up."""
-    await connection.execute(_SPEND_KEY, {"id": intent_id})
+    await _SPEND_KEY.run(connection, id=intent_id)
 
 
 async def set_state(
@@ -148,20 +145,20 @@ async def set_state(
     """Write what became of intents."""
     ids = list(intent_ids)
     if ids:
-        await connection.execute(_SET, {"ids": ids, "state": state.value})
+        await _SET.run(connection, ids=ids, state=state.value)
 
 
 def _text(value: Mapping[str, Any]) -> str:
     return orjson.dumps(value).decode()
 
 
-def _intent(row: Row[Any]) -> Intent:
+def _intent(row: Record) -> Intent:
     return Intent(
-        id=row.id,
-        kind=IntentKind(row.kind),
-        changes=orjson.loads(row.changes),
-        revision=row.revision,
-        state=IntentState(row.state),
-        key_alive=row.key_alive,
-        body=orjson.loads(row.body),
+        id=row["id"],
+        kind=IntentKind(row["kind"]),
+        changes=orjson.loads(row["changes"]),
+        revision=row["revision"],
+        state=IntentState(row["state"]),
+        key_alive=row["key_alive"],
+        body=orjson.loads(row["body"]),
     )

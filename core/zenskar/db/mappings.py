@@ -1,25 +1,25 @@
 """External mappings."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import orjson
-from sqlalchemy import Row, text
+from asyncpg import Record
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.statements import statement
 from zenskar.model.interval import Interval
 from zenskar.model.record import ExternalMapping, MappingState
 
 _COLUMNS = """external_id, CAST(entity_id AS text) AS entity_id, base, asof_low, asof_high,
     revision, fetch_revision, state, detached"""
 
-_BY_EXTERNAL = text(f"""
+_BY_EXTERNAL = statement(f"""
     SELECT {_COLUMNS} FROM external_mappings
     WHERE source_system = :source AND entity_type = :entity_type
       AND external_id = ANY(CAST(:ids AS text[]))
 """)  # noqa: S608 - no value is put into the text
 
-_AROUND = text(f"""
+_AROUND = statement(f"""
     SELECT {_COLUMNS} FROM external_mappings
     WHERE source_system = :source AND entity_type = :entity_type
       AND (external_id = ANY(CAST(:external_ids AS text[]))
@@ -27,19 +27,19 @@ _AROUND = text(f"""
     ORDER BY state, updated_at DESC
 """)  # noqa: S608 - no value is put into the text
 
-_OWNERS = text("""
+_OWNERS = statement("""
     SELECT external_id, CAST(entity_id AS text) AS entity_id FROM external_mappings
     WHERE source_system = :source AND entity_type = :entity_type
       AND external_id = ANY(CAST(:ids AS text[]))
 """)
 
-_LOCK_NAMES = text("""
+_LOCK_NAMES = statement("""
     SELECT pg_advisory_xact_lock(h)
     FROM (SELECT DISTINCT hashtextextended(:source || ':' || :entity_type || ':' || n, 0) AS h
           FROM unnest(CAST(:ids AS text[])) AS n ORDER BY h) AS ordered
 """)
 
-_SAVE = text("""
+_SAVE = statement("""
     INSERT INTO external_mappings AS m (source_system, entity_type, external_id, entity_id, base,
         asof_low, asof_high, revision, fetch_revision, state, detached, synced_version)
     SELECT :source, :entity_type, t.external_id, t.entity_id, CAST(t.base AS jsonb), t.asof_low,
@@ -64,21 +64,20 @@ async def by_external_id(
     connection: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
 ) -> dict[str, ExternalMapping]:
     """Return mappings by external id, tombstones too."""
-    rows = await connection.execute(
-        _BY_EXTERNAL,
-        {"source": source, "entity_type": entity_type, "ids": sorted(set(external_ids))},
+    rows = await _BY_EXTERNAL.rows(
+        connection, source=source, entity_type=entity_type, ids=sorted(set(external_ids))
     )
-    return {row.external_id: _mapping(row) for row in rows}
+    return {row["external_id"]: _mapping(row) for row in rows}
 
 
 async def owners(
     connection: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
 ) -> dict[str, str | None]:
     """Return the ids of the records that external objects belong to, tombstones too."""
-    rows = await connection.execute(
-        _OWNERS, {"source": source, "entity_type": entity_type, "ids": sorted(set(external_ids))}
+    rows = await _OWNERS.rows(
+        connection, source=source, entity_type=entity_type, ids=sorted(set(external_ids))
     )
-    return {row.external_id: row.entity_id for row in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 async def around(
@@ -89,14 +88,12 @@ async def around(
     entity_ids: Iterable[str],
 ) -> list[ExternalMapping]:
     """Return the mappings of objects and of records, the live ones first, then newest first."""
-    rows = await connection.execute(
-        _AROUND,
-        {
-            "source": source,
-            "entity_type": entity_type,
-            "external_ids": sorted(set(external_ids)),
-            "entity_ids": sorted(set(entity_ids)),
-        },
+    rows = await _AROUND.rows(
+        connection,
+        source=source,
+        entity_type=entity_type,
+        external_ids=sorted(set(external_ids)),
+        entity_ids=sorted(set(entity_ids)),
     )
     return [_mapping(row) for row in rows]
 
@@ -105,9 +102,8 @@ async def lock_names(
     connection: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
 ) -> None:
     """Let nobody else make a mapping for these external ids until the transaction ends."""
-    await connection.execute(
-        _LOCK_NAMES,
-        {"source": source, "entity_type": entity_type, "ids": sorted(set(external_ids))},
+    await _LOCK_NAMES.run(
+        connection, source=source, entity_type=entity_type, ids=sorted(set(external_ids))
     )
 
 
@@ -121,33 +117,32 @@ async def save(
     if not mappings:
         return
     rows = [mapping for mapping, _ in mappings]
-    await connection.execute(
-        _SAVE,
-        {
-            "source": source,
-            "entity_type": entity_type,
-            "external_ids": [m.external_id for m in rows],
-            "entity_ids": [m.entity_id for m in rows],
-            "bases": [orjson.dumps(m.base).decode() for m in rows],
-            "lows": [m.asof.low for m in rows],
-            "highs": [m.asof.high for m in rows],
-            "revisions": [m.revision for m in rows],
-            "fetch_revisions": [m.fetch_revision for m in rows],
-            "states": [m.state.value for m in rows],
-            "detached": [m.detached for m in rows],
-            "versions": [version for _, version in mappings],
-        },
+    await _SAVE.run(
+        connection,
+        source=source,
+        entity_type=entity_type,
+        external_ids=[m.external_id for m in rows],
+        entity_ids=[m.entity_id for m in rows],
+        bases=[orjson.dumps(m.base).decode() for m in rows],
+        lows=[m.asof.low for m in rows],
+        highs=[m.asof.high for m in rows],
+        revisions=[m.revision for m in rows],
+        fetch_revisions=[m.fetch_revision for m in rows],
+        states=[m.state.value for m in rows],
+        detached=[m.detached for m in rows],
+        versions=[version for _, version in mappings],
     )
 
 
-def _mapping(row: Row[Any]) -> ExternalMapping:
+def _mapping(row: Record) -> ExternalMapping:
+    external_id, entity_id, base, low, high, revision, fetch_revision, state, detached = row
     return ExternalMapping(
-        external_id=row.external_id,
-        entity_id=row.entity_id,
-        base=row.base,
-        asof=Interval(row.asof_low, row.asof_high),
-        revision=row.revision,
-        state=MappingState(row.state),
-        fetch_revision=row.fetch_revision,
-        detached=row.detached,
+        external_id=external_id,
+        entity_id=entity_id,
+        base=base,
+        asof=Interval(low, high),
+        revision=revision,
+        state=MappingState(state),
+        fetch_revision=fetch_revision,
+        detached=detached,
     )

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.statements import statement
 from zenskar.model.envelope import Envelope
 
 
@@ -62,7 +62,7 @@ class ClaimedMessage:
     headers: Mapping[str, str]
 
 
-_INSERT = text("""
+_INSERT = statement("""
     INSERT INTO outbox (topic, key, source_system, envelope, attempts, parked, headers,
         available_at)
     SELECT t.topic, t.key, t.source_system, t.envelope, t.attempts, t.parked, t.headers,
@@ -76,7 +76,7 @@ _INSERT = text("""
     ORDER BY t.ordinal
 """)
 
-_CLAIM = text("""
+_CLAIM = statement("""
     WITH due AS (
         SELECT id FROM outbox AS o
         WHERE topic = :topic AND available_at <= now()
@@ -96,9 +96,11 @@ _CLAIM = text("""
     RETURNING outbox.id, topic, key, envelope, attempts, headers
 """)
 
-_DONE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer")
+_DONE = statement(
+    "DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer"
+)
 
-_DEFER = text("""
+_DEFER = statement("""
     UPDATE outbox
     SET claimed_until = NULL, claimed_by = NULL, attempts = attempts - :uncounted,
         parked = :parked,
@@ -106,18 +108,18 @@ _DEFER = text("""
     WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer
 """)
 
-_EXTEND = text("""
+_EXTEND = statement("""
     UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease)
     WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer
 """)
 
-_NEXT_DUE = text("""
+_NEXT_DUE = statement("""
     SELECT extract(epoch FROM min(greatest(available_at, coalesce(claimed_until, available_at)))
                    - now())
     FROM outbox WHERE topic = ANY(CAST(:topics AS text[]))
 """)
 
-_UNPARK = text("""
+_UNPARK = statement("""
     UPDATE outbox SET parked = false, available_at = now()
     WHERE parked AND claimed_until IS NULL AND source_system = ANY(CAST(:sources AS text[]))
       AND NOT EXISTS (SELECT FROM connections AS c
@@ -125,7 +127,7 @@ _UNPARK = text("""
     RETURNING topic
 """)
 
-_DEPTH = text("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
+_DEPTH = statement("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
 
 
 async def insert(connection: AsyncConnection, messages: Sequence[OutboxMessage]) -> None:
@@ -137,18 +139,16 @@ async def insert_rows(connection: AsyncConnection, rows: Sequence[OutboxRow]) ->
     """Write messages that may be no envelopes, in this order."""
     if not rows:
         return
-    await connection.execute(
-        _INSERT,
-        {
-            "topics": [row.topic for row in rows],
-            "keys": [row.key for row in rows],
-            "sources": [row.source_system for row in rows],
-            "envelopes": [row.text for row in rows],
-            "attempts": [row.attempts for row in rows],
-            "parked": [row.parked for row in rows],
-            "headers": [_dump(row.headers) for row in rows],
-            "delays": [row.delay for row in rows],
-        },
+    await _INSERT.run(
+        connection,
+        topics=[row.topic for row in rows],
+        keys=[row.key for row in rows],
+        sources=[row.source_system for row in rows],
+        envelopes=[row.text for row in rows],
+        attempts=[row.attempts for row in rows],
+        parked=[row.parked for row in rows],
+        headers=[_dump(row.headers) for row in rows],
+        delays=[row.delay for row in rows],
     )
 
 
@@ -166,33 +166,26 @@ async def claim(
     by_key: bool,
 ) -> list[ClaimedMessage]:
     """Claim due messages. With `by_key`, one of each key, and none that somebody works on."""
-    rows = await connection.execute(
-        _CLAIM,
-        {
-            "topic": topic,
-            "claimer": claimer,
-            "most": most,
-            "lease": lease_seconds,
-            "by_key": by_key,
-        },
+    rows = await _CLAIM.rows(
+        connection,
+        topic=topic,
+        claimer=claimer,
+        most=most,
+        lease=lease_seconds,
+        by_key=by_key,
     )
     claimed = [
         ClaimedMessage(
-            row.id,
-            row.topic,
-            row.key,
-            row.envelope.encode(),
-            row.attempts,
-            orjson.loads(row.headers) if row.headers else {},
+            number, topic, key, text.encode(), attempts, orjson.loads(headers) if headers else {}
         )
-        for row in rows
+        for number, topic, key, text, attempts, headers in rows
     ]
     return sorted(claimed, key=lambda message: message.id)
 
 
 async def done(connection: AsyncConnection, ids: Sequence[int], *, claimer: str) -> None:
     """Remove messages whose work is done."""
-    await connection.execute(_DONE, {"ids": list(ids), "claimer": claimer})
+    await _DONE.run(connection, ids=list(ids), claimer=claimer)
 
 
 async def defer(
@@ -209,15 +202,13 @@ async def defer(
     One not `attempted` counts for nothing; one that is `parked` is due earlier when its
     connection works again.
     """
-    await connection.execute(
-        _DEFER,
-        {
-            "ids": list(ids),
-            "claimer": claimer,
-            "delay": delay_seconds,
-            "uncounted": int(not attempted),
-            "parked": parked,
-        },
+    await _DEFER.run(
+        connection,
+        ids=list(ids),
+        claimer=claimer,
+        delay=delay_seconds,
+        uncounted=int(not attempted),
+        parked=parked,
     )
 
 
@@ -225,24 +216,22 @@ async def extend(
     connection: AsyncConnection, ids: Sequence[int], *, claimer: str, lease_seconds: float
 ) -> None:
     """Hold on to messages whose work takes longer than the claim."""
-    await connection.execute(
-        _EXTEND, {"ids": list(ids), "claimer": claimer, "lease": lease_seconds}
-    )
+    await _EXTEND.run(connection, ids=list(ids), claimer=claimer, lease=lease_seconds)
 
 
 async def seconds_to_next(connection: AsyncConnection, topics: Sequence[str]) -> float | None:
     """Return how long until a message is due, None when there is none."""
-    seconds = await connection.scalar(_NEXT_DUE, {"topics": list(topics)})
+    seconds = await _NEXT_DUE.value(connection, topics=list(topics))
     return None if seconds is None else max(0.0, float(seconds))
 
 
 async def unpark(connection: AsyncConnection, sources: Sequence[str]) -> set[str]:
     """Make due what was parked for connections that work; return the topics to wake."""
-    rows = await connection.execute(_UNPARK, {"sources": list(sources)})
-    return {row.topic for row in rows}
+    rows = await _UNPARK.rows(connection, sources=list(sources))
+    return {row["topic"] for row in rows}
 
 
 async def depth(connection: AsyncConnection) -> dict[str, int]:
     """Return how many messages wait on each topic."""
-    rows = await connection.execute(_DEPTH)
-    return {row.topic: row.depth for row in rows}
+    rows = await _DEPTH.rows(connection)
+    return {row["topic"]: row["depth"] for row in rows}

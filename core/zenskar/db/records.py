@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, text
+from asyncpg import Record as Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.statements import statement
 from zenskar.model.fields import CUSTOMER, flatten, unflatten
 from zenskar.model.record import Record
 
-_LOCK = text("""
+_LOCK = statement("""
     SELECT CAST(id AS text) AS id, name, email, phone, address, metadata, version,
            CAST(extract(epoch FROM updated_at) * 1000000 AS bigint) AS updated_at,
            deleted_at IS NOT NULL AS deleted
@@ -24,14 +25,14 @@ _UNNEST = """
          AS t(id, name, email, phone, address, metadata, version, deleted)
 """
 
-_INSERT = text(f"""
+_INSERT = statement(f"""
     INSERT INTO customers (id, name, email, phone, address, metadata, version, deleted_at)
     SELECT t.id, t.name, t.email, t.phone, CAST(t.address AS jsonb), CAST(t.metadata AS jsonb),
            t.version, CASE WHEN t.deleted THEN now() END
     {_UNNEST}
 """)
 
-_UPDATE = text(f"""
+_UPDATE = statement(f"""
     UPDATE customers AS c
     SET name = t.name, email = t.email, phone = t.phone, address = CAST(t.address AS jsonb),
         metadata = CAST(t.metadata AS jsonb), version = t.version, updated_at = now(),
@@ -49,32 +50,34 @@ async def lock(
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rows = await connection.execute(_LOCK, {"ids": wanted})
-    return {row.id: _record(row) for row in rows}
+    rows = await _LOCK.rows(connection, ids=wanted)
+    return {row["id"]: _record(row) for row in rows}
 
 
 async def insert(connection: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:
     """Write new records."""
     _only_customers(entity_type)
     if records:
-        await connection.execute(_INSERT, _columns(records))
+        await _INSERT.run(connection, **_columns(records))
 
 
 async def update(connection: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:
     """Write locked records as they are now."""
     _only_customers(entity_type)
     if records:
-        await connection.execute(_UPDATE, _columns(records))
+        await _UPDATE.run(connection, **_columns(records))
 
 
-def _record(row: Row[Any]) -> Record:
-    return Record(
-        id=row.id,
-        fields=flatten(CUSTOMER, row._asdict()),
-        version=row.version,
-        updated_at=row.updated_at,
-        deleted=row.deleted,
-    )
+def _record(row: Row) -> Record:
+    record_id, name, email, phone, address, metadata, version, updated_at, deleted = row
+    document = {
+        "name": name,
+        "email": email,
+        "phone": phone,
+        "address": address,
+        "metadata": metadata,
+    }
+    return Record(record_id, flatten(CUSTOMER, document), version, updated_at, deleted)
 
 
 def _columns(records: Sequence[Record]) -> dict[str, list[Any]]:

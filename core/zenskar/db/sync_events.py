@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.statements import append, statement
 from zenskar.model.sync_event import Direction, SyncStatus
 
 CONFLICT, DELETED = "conflict", "deleted"
@@ -62,7 +62,7 @@ class EventState:
     attempts: int
 
 
-_INSERT = text("""
+_INSERT = statement("""
     INSERT INTO sync_events (id, direction, source_system, entity_type, entity_id, external_id,
         event_type, external_event_id, correlation_id, causation_id, payload, status)
     SELECT t.*, 'pending'
@@ -75,26 +75,7 @@ _INSERT = text("""
     RETURNING id
 """)
 
-_RECORD = text("""
-    INSERT INTO sync_events (id, direction, source_system, entity_type, entity_id, external_id,
-        event_type, external_event_id, correlation_id, causation_id, payload, status, reason)
-    SELECT * FROM unnest(CAST(:id AS uuid[]), CAST(:direction AS text[]),
-        CAST(:source_system AS text[]), CAST(:entity_type AS text[]), CAST(:entity_id AS uuid[]),
-        CAST(:external_id AS text[]), CAST(:event_type AS text[]),
-        CAST(:external_event_id AS text[]), CAST(:correlation_id AS text[]),
-        CAST(:causation_id AS text[]), CAST(:payload AS text[]), CAST(:status AS text[]),
-        CAST(:reason AS text[]))
-""")
-
-_HISTORY = text("""
-    INSERT INTO sync_event_history (event_id, status, detail)
-    SELECT t.event_id, t.status, t.detail
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:details AS text[]))
-        WITH ORDINALITY AS t(event_id, status, detail, ordinal)
-    ORDER BY t.ordinal
-""")
-
-_MOVE = text("""
+_MOVE = statement("""
     UPDATE sync_events AS e
     SET status = t.status, updated_at = now(),
         reason = CASE WHEN e.direction = 'outbound' AND t.status <> 'dead'
@@ -114,18 +95,18 @@ _MOVE = text("""
     WHERE e.id = t.id
 """)
 
-_KEEP_PAYLOAD = text("""
+_KEEP_PAYLOAD = statement("""
     UPDATE sync_events SET payload = :payload WHERE id = CAST(:id AS uuid) AND payload IS NULL
 """)
 
-_MARK = text("UPDATE sync_events SET reason = :reason WHERE id = CAST(:id AS uuid)")
+_MARK = statement("UPDATE sync_events SET reason = :reason WHERE id = CAST(:id AS uuid)")
 
-_STATE = text("""
+_STATE = statement("""
     SELECT CAST(id AS text) AS id, status, attempts FROM sync_events
     WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY sync_events.id FOR UPDATE
 """)
 
-_BY_EXTERNAL = text("""
+_BY_EXTERNAL = statement("""
     SELECT CAST(id AS text) AS id, external_event_id, status, attempts FROM sync_events
     WHERE source_system = :source AND external_event_id = ANY(CAST(:ids AS text[]))
 """)
@@ -149,8 +130,8 @@ async def insert(connection: AsyncConnection, events: Sequence[NewSyncEvent]) ->
     """Write sync events as pending and return the ids of those that were not there before."""
     if not events:
         return set()
-    rows = await connection.execute(_INSERT, _columns(events))
-    written = {str(row.id) for row in rows}
+    rows = await _INSERT.rows(connection, **_columns(events))
+    written = {str(row["id"]) for row in rows}
     await _history(
         connection,
         [(e.id, SyncStatus.PENDING, e.detail) for e in events if e.id in written],
@@ -168,12 +149,29 @@ async def record(
     """
     if not over:
         return
-    columns = _columns([event for event, _ in over])
-    columns["entity_id"] = [t.entity_id or e.entity_id for e, t in over]
-    columns["external_id"] = [t.external_id or e.external_id for e, t in over]
-    columns["status"] = [t.status.value for _, t in over]
-    columns["reason"] = [t.reason for _, t in over]
-    await connection.execute(_RECORD, columns)
+    await append(
+        connection,
+        "sync_events",
+        (*_COLUMNS, "status", "reason"),
+        [
+            (
+                e.id,
+                e.direction.value,
+                e.source_system,
+                e.entity_type,
+                t.entity_id or e.entity_id,
+                t.external_id or e.external_id,
+                e.event_type,
+                e.external_event_id,
+                e.correlation_id,
+                e.causation_id,
+                e.payload,
+                t.status.value,
+                t.reason,
+            )
+            for e, t in over
+        ],
+    )
     steps = ((e.id, SyncStatus.PENDING, e.detail) for e, _ in over)
     ends = ((t.event_id, t.status, _detail(t)) for _, t in over)
     await _history(connection, [entry for pair in zip(steps, ends, strict=True) for entry in pair])
@@ -183,32 +181,30 @@ async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -
     """Move sync events on and write their history. One transition for each event at most."""
     if not transitions:
         return
-    await connection.execute(
-        _MOVE,
-        {
-            "marks": list(MARKS),
-            "ids": [t.event_id for t in transitions],
-            "statuses": [t.status.value for t in transitions],
-            "reasons": [t.reason for t in transitions],
-            "entity_ids": [t.entity_id for t in transitions],
-            "external_ids": [t.external_id for t in transitions],
-            "error_kinds": [t.error_kind for t in transitions],
-            "error_messages": [t.error_message for t in transitions],
-            "attempts": [int(t.count_attempt) for t in transitions],
-            "retries": [t.retry_in for t in transitions],
-        },
+    await _MOVE.run(
+        connection,
+        marks=list(MARKS),
+        ids=[t.event_id for t in transitions],
+        statuses=[t.status.value for t in transitions],
+        reasons=[t.reason for t in transitions],
+        entity_ids=[t.entity_id for t in transitions],
+        external_ids=[t.external_id for t in transitions],
+        error_kinds=[t.error_kind for t in transitions],
+        error_messages=[t.error_message for t in transitions],
+        attempts=[int(t.count_attempt) for t in transitions],
+        retries=[t.retry_in for t in transitions],
     )
     await _history(connection, [(t.event_id, t.status, _detail(t)) for t in transitions])
 
 
 async def keep_payload(connection: AsyncConnection, event_id: str, payload: str) -> None:
     """Keep the message of an event that has none yet."""
-    await connection.execute(_KEEP_PAYLOAD, {"id": event_id, "payload": payload})
+    await _KEEP_PAYLOAD.run(connection, id=event_id, payload=payload)
 
 
 async def mark(connection: AsyncConnection, event_id: str, reason: str) -> None:
     """Give an outbound event one of the `MARKS`, which it keeps while it goes on."""
-    await connection.execute(_MARK, {"id": event_id, "reason": reason})
+    await _MARK.run(connection, id=event_id, reason=reason)
 
 
 async def note(
@@ -220,20 +216,18 @@ async def note(
 
 async def lock(connection: AsyncConnection, event_ids: Iterable[str]) -> dict[str, EventState]:
     """Return events' states by id, locked in one order until the transaction ends."""
-    rows = await connection.execute(_STATE, {"ids": sorted(set(event_ids))})
-    return {row.id: EventState(row.id, SyncStatus(row.status), row.attempts) for row in rows}
+    rows = await _STATE.rows(connection, ids=sorted(set(event_ids)))
+    return {name: EventState(name, SyncStatus(status), tries) for name, status, tries in rows}
 
 
 async def by_external_id(
     connection: AsyncConnection, source: str, external_event_ids: Sequence[str]
 ) -> dict[str, EventState]:
     """Return the events that a source system named so, by that name."""
-    rows = await connection.execute(
-        _BY_EXTERNAL, {"source": source, "ids": list(external_event_ids)}
-    )
+    rows = await _BY_EXTERNAL.rows(connection, source=source, ids=list(external_event_ids))
     return {
-        row.external_event_id: EventState(row.id, SyncStatus(row.status), row.attempts)
-        for row in rows
+        external: EventState(name, SyncStatus(status), tries)
+        for name, external, status, tries in rows
     }
 
 
@@ -256,13 +250,12 @@ async def _history(
 ) -> None:
     if not entries:
         return
-    await connection.execute(
-        _HISTORY,
-        {
-            "ids": [event_id for event_id, _, _ in entries],
-            "statuses": [status.value for _, status, _ in entries],
-            "details": [
-                orjson.dumps(detail).decode() if detail else None for *_, detail in entries
-            ],
-        },
+    await append(
+        connection,
+        "sync_event_history",
+        ("event_id", "status", "detail"),
+        [
+            (event_id, status.value, orjson.dumps(detail).decode() if detail else None)
+            for event_id, status, detail in entries
+        ],
     )

@@ -41,10 +41,11 @@ def flatten(shape: EntityShape, document: Document) -> dict[str, Any]:
         if value is not None:
             leaves["/" + name] = value
     for name in shape.keyed:
+        prefix = f"/{name}/"
         for key, item in (document.get(name) or {}).items():
             value = _present(item)
             if value is not None:
-                leaves[f"/{name}/{escape(key)}"] = value
+                leaves[prefix + escape(key)] = value
     return leaves
 
 
@@ -53,8 +54,9 @@ def unflatten(shape: EntityShape, fields: Fields) -> dict[str, Any]:
     document: dict[str, Any] = {name: fields.get("/" + name) for name in shape.plain}
     for name in shape.keyed:
         prefix = f"/{name}/"
+        start = len(prefix)
         document[name] = {
-            unescape(path.removeprefix(prefix)): value
+            unescape(path[start:]): value
             for path, value in fields.items()
             if path.startswith(prefix)
         }
@@ -75,6 +77,8 @@ def merge_patch(shape: EntityShape, changes: FieldChanges) -> dict[str, Any]:
 
 def difference(old: Fields, new: Fields) -> dict[str, Any]:
     """Return what must be set or unset (None) to make `old` into `new`."""
+    if old == new:
+        return {}
     changes = {path: value for path, value in new.items() if old.get(path) != value}
     changes.update({path: None for path in old if path not in new})
     return changes
@@ -88,17 +92,17 @@ def apply(fields: Fields, changes: FieldChanges) -> dict[str, Any]:
 
 def escape(key: str) -> str:
     """Escape one reference token of a JSON pointer (RFC 6901, section 3)."""
-    return key.replace("~", "~0").replace("/", "~1")
+    return key.replace("~", "~0").replace("/", "~1") if "~" in key or "/" in key else key
 
 
 def unescape(token: str) -> str:
     """Undo `escape`."""
-    return token.replace("~1", "/").replace("~0", "~")
+    return token.replace("~1", "/").replace("~0", "~") if "~" in token else token
 
 
 def _present(value: Any) -> Any:
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value or None
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return {k: v for k, v in value.items() if v is not None and v != ""} or None
     return value

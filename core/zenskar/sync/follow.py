@@ -19,12 +19,13 @@ def follow_ups(
     causation_id: str,
 ) -> list[tuple[RecordChange, str]]:
     """Return the changes for the other connections of a record that has just been changed."""
-    if not outcome.changes_record:
+    others = [source for source in owners if source != work.name]
+    if not outcome.changes_record or not others:
         return []
     change = change_of(
         work, record_id, _action(outcome), correlation_id=correlation_id, causation_id=causation_id
     )
-    return [(change, source) for source in owners if source != work.name]
+    return [(change, source) for source in others]
 
 
 def change_of(

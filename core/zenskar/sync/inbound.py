@@ -56,7 +56,6 @@ class InboundSync:
 
     def __init__(self, context: SyncContext) -> None:
         self._context = context
-        self._statements = each_alone(context.engine)
 
     async def apply(self, envelopes: Sequence[Envelope]) -> tuple[list[Applied], bool]:
         """Apply envelopes in their order, all or none.
@@ -73,7 +72,7 @@ class InboundSync:
 
     async def parked(self) -> frozenset[str]:
         """Return the source systems whose events are not applied at this moment."""
-        states = await in_transaction(self._statements, connections.states)
+        states = await each_alone(self._context.engine, connections.states)
         return frozenset(
             name for name, s in states.items() if s.paused and s.reason == DELETE_GUARD
         )
