@@ -128,7 +128,7 @@ async def save(
         highs=[m.asof.high for m in rows],
         revisions=[m.revision for m in rows],
         fetch_revisions=[m.fetch_revision for m in rows],
-        states=[m.state.value for m in rows],
+        states=[m.state for m in rows],
         detached=[m.detached for m in rows],
         versions=[version for _, version in mappings],
     )

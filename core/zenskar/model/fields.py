@@ -43,9 +43,9 @@ def flatten(shape: EntityShape, document: Document) -> dict[str, Any]:
     for name in shape.keyed:
         prefix = f"/{name}/"
         for key, item in (document.get(name) or {}).items():
-            value = _present(item)
-            if value is not None:
-                leaves[prefix + escape(key)] = value
+            value = item if item.__class__ is str else _present(item)
+            if value is not None and value != "":
+                leaves[prefix + (escape(key) if "~" in key or "/" in key else key)] = value
     return leaves
 
 
@@ -56,7 +56,7 @@ def unflatten(shape: EntityShape, fields: Fields) -> dict[str, Any]:
         prefix = f"/{name}/"
         start = len(prefix)
         document[name] = {
-            unescape(path[start:]): value
+            unescape(path[start:]) if "~" in path else path[start:]: value
             for path, value in fields.items()
             if path.startswith(prefix)
         }
@@ -92,12 +92,12 @@ def apply(fields: Fields, changes: FieldChanges) -> dict[str, Any]:
 
 def escape(key: str) -> str:
     """Escape one reference token of a JSON pointer (RFC 6901, section 3)."""
-    return key.replace("~", "~0").replace("/", "~1") if "~" in key or "/" in key else key
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def unescape(token: str) -> str:
     """Undo `escape`."""
-    return token.replace("~1", "/").replace("~0", "~") if "~" in token else token
+    return token.replace("~1", "/").replace("~0", "~")
 
 
 def _present(value: Any) -> Any:

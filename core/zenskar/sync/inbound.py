@@ -1,6 +1,6 @@
 """Apply events of external systems, a batch in one transaction."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -242,10 +242,12 @@ class InboundSync:
         return targets
 
     def _count(self, applied: Sequence[Applied]) -> None:
+        metrics = self._context.metrics
+        for (source, verdict), count in Counter((a.source, a.verdict) for a in applied).items():
+            metrics.inbound_events.labels(source, verdict).inc(count)
         for one in applied:
-            self._context.metrics.inbound_events.labels(one.source, one.verdict).inc()
             for conflict in one.outcome.conflicts if one.outcome else ():
-                self._context.metrics.conflicts.labels(one.source, conflict.winner.value).inc()
+                metrics.conflicts.labels(one.source, conflict.winner.value).inc()
 
 
 def _new_event(envelope: Envelope) -> NewSyncEvent:

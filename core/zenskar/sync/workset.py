@@ -44,7 +44,13 @@ class Workset:
     def observe(self, seen: Observation) -> tuple[str | None, Outcome]:
         """Let the kernel decide on news; return the record's id and the outcome."""
         situation = self._situation(seen)
-        outcome = kernel.observe(situation, seen, self.source.merge_policy, new_record_id=new_id())
+        unknown = situation.mapping is None
+        outcome = kernel.observe(
+            situation,
+            seen,
+            self.source.merge_policy,
+            new_record_id=new_id() if unknown else "",
+        )
         record_id = situation.record.id if situation.record else None
         if outcome.mapping is not None:
             record_id = outcome.mapping.entity_id or record_id

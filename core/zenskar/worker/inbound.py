@@ -119,10 +119,14 @@ class InboundSyncWorker:
         if followed:
             self._context.wake(OUTBOUND)
         await self._bus.done([one.delivery for one in batch])
-        now = datetime.now(UTC)
+        self._measure(batch)
+
+    def _measure(self, batch: Sequence[_Read]) -> None:
+        now, seconds = datetime.now(UTC), self._context.metrics.inbound_seconds
+        clocks = {source: seconds.labels(source) for source in {one.source for one in batch}}
         for one in batch:
             waited = (now - datetime.fromisoformat(one.envelope.time)).total_seconds()
-            self._context.metrics.inbound_seconds.labels(one.source).observe(max(0.0, waited))
+            clocks[one.source].observe(max(0.0, waited))
 
     async def _apply_alone(self, one: _Read) -> None:
         try:
