@@ -12,9 +12,15 @@ def delivery(key: str, number: int = 0) -> Delivery:
 
 
 def lanes(*deliveries: Delivery, exclusive: bool = True) -> Lanes:
-    lanes = Lanes()
-    lanes.put(deliveries, exclusive=exclusive)
+    lanes = Lanes(exclusive=exclusive)
+    lanes.put(deliveries)
     return lanes
+
+
+def finish(queue: Lanes, batch: list[Delivery]) -> list[Delivery]:
+    for each in batch:
+        queue.finish(each)
+    return batch
 
 
 def test_a_key_is_taken_once_until_it_is_finished() -> None:
@@ -26,10 +32,16 @@ def test_a_key_is_taken_once_until_it_is_finished() -> None:
     assert [each.value for each in queue.take(10)] == [b"2"]
 
 
-def test_without_exclusive_keys_everything_is_taken_in_order() -> None:
-    queue = lanes(*(delivery("a", n) for n in range(3)), exclusive=False)
-    assert [each.value for each in queue.take(2)] == [b"0", b"1"]
-    assert [each.value for each in queue.take(2)] == [b"2"]
+def test_without_exclusive_keys_a_key_is_taken_together_but_never_by_two() -> None:
+    queue = lanes(*(delivery("a", n) for n in range(4)), delivery("b", 4), exclusive=False)
+    first = queue.take(2)
+    assert [each.value for each in first] == [b"0", b"1"]
+    assert [each.value for each in queue.take(9)] == [b"4"]
+    queue.finish(first[0])
+    assert queue.take(9) == []
+    queue.finish(first[1])
+    queue.put([delivery("a", 5)])
+    assert [each.value for each in queue.take(9)] == [b"2", b"3", b"5"]
 
 
 def test_what_is_put_back_is_taken_before_the_others_of_its_key() -> None:
@@ -43,32 +55,44 @@ def test_what_is_put_back_is_taken_before_the_others_of_its_key() -> None:
 def test_dropping_forgets_what_waits_but_not_what_is_worked_on() -> None:
     queue = lanes(delivery("a", 1), delivery("a", 2), delivery("b", 3), delivery("b", 4))
     (worked_on,) = queue.take(1)
-    queue.drop(lambda _: True)
+    queue.clear()
     assert len(queue) == 0
-    queue.put([delivery("a", 5), delivery("b", 6)], exclusive=True)
+    queue.put([delivery("a", 5), delivery("b", 6)])
     assert [each.value for each in queue.take(10)] == [b"6"]
     queue.finish(worked_on)
     assert [each.value for each in queue.take(10)] == [b"5"]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40))
-def test_every_message_is_taken_once_and_in_the_order_of_its_key(
-    moves: list[tuple[str, bool]],
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["finish", "back", "keep"]))),
+    st.booleans(),
+)
+def test_every_message_is_taken_in_the_order_of_its_key(
+    moves: list[tuple[str, str]], exclusive: bool
 ) -> None:
-    queue, held, seen = Lanes(), [], []
-    for number, (key, finishing) in enumerate(moves):
-        queue.put([delivery(key, number)], exclusive=True)
-        taken = queue.take(2)
-        held += taken
-        seen += taken
-        if finishing and held:
-            queue.finish(held.pop(0))
-    while held or len(queue):
-        if held:
-            queue.finish(held.pop(0))
-        taken = queue.take(10)
-        held += taken
-        seen += taken
+    """Two at a time take; what is given back is given back from its end, as the bus does."""
+    queue = Lanes(exclusive=exclusive)
+    batches: list[list[Delivery]] = []
+    done: list[Delivery] = []
+
+    def take(most: int) -> None:
+        batch = queue.take(most)
+        others = {each.key for other in batches for each in other}
+        assert not others & {each.key for each in batch}
+        assert not exclusive or len({each.key for each in batch}) == len(batch)
+        batches.extend([batch] if batch else [])
+
+    for number, (key, what) in enumerate(moves):
+        queue.put([delivery(key, number)])
+        take(2)
+        if what == "finish" and batches:
+            done += finish(queue, batches.pop(0))
+        elif what == "back" and batches:
+            for each in reversed(batches.pop(0)):
+                queue.put_back(each)
+    while batches or len(queue):
+        take(3)
+        done += finish(queue, batches.pop(0))
     for key in "abc":
-        numbers = [int(each.value) for each in seen if each.key == key]
+        numbers = [int(each.value) for each in done if each.key == key]
         assert numbers == [n for n, (name, _) in enumerate(moves) if name == key]

@@ -33,6 +33,8 @@ _log = get_logger(__name__)
 class KafkaBus:
     """Publishes to Kafka, or to the outbox while Kafka is away; delays and parks in the outbox."""
 
+    hands = 2
+
     def __init__(
         self,
         options: KafkaOptions,

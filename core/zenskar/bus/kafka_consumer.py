@@ -50,9 +50,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     ) -> None:
         self._options = options
         self._topic = topic
-        self._exclusive = exclusive
         self._most_waiting = most_waiting
-        self._lanes = Lanes()
+        self._lanes = Lanes(exclusive=exclusive)
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._working: set[int] = set()
         self._idle = asyncio.Event()
@@ -128,7 +127,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Finish what is under way, within bounds, and commit it before others take over."""
         if not revoked:
             return
-        self._lanes.drop(lambda _: True)
+        self._lanes.clear()
         self._idle.clear()
         if self._working:
             with suppress(TimeoutError):
@@ -143,7 +142,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         _log.info("partitions_assigned", topic=self._topic, partitions=len(assigned))
 
     def _forget(self) -> None:
-        self._lanes.drop(lambda _: True)
+        self._lanes.clear()
         self._watermarks.clear()
 
     async def _ensure_started(self) -> None:
@@ -208,7 +207,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         for record in records:
             watermark.add(record.offset)
             deliveries.append(_delivery(record, _Place(watermark, record.offset)))
-        self._lanes.put(deliveries, exclusive=self._exclusive)
+        self._lanes.put(deliveries)
 
     async def _commit_often(self, consumer: AIOKafkaConsumer) -> None:
         while True:

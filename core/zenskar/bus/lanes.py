@@ -1,68 +1,74 @@
-"""Received messages that wait for a worker, in order, and with `exclusive` one by one by key."""
+"""Received messages that wait for a worker: a key's are taken in order and never by two."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from zenskar.bus.port import Delivery
 
 
 class Lanes:
-    """A lane for each key, or one for all. A key stays busy until its message is let go."""
+    """A lane for each key. What is taken holds its lane until it is let go.
 
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[Delivery]] = {}
+    With `exclusive` a lane gives one message at a time, else as many as are taken together.
+    """
+
+    def __init__(self, *, exclusive: bool) -> None:
+        self._exclusive = exclusive
         self._ready: deque[Delivery] = deque()
-        self._busy: set[str] = set()
+        self._behind: dict[str, deque[Delivery]] = {}
+        self._held: dict[str, int] = {}
         self._size = 0
 
     def __len__(self) -> int:
         """How many messages wait."""
         return self._size
 
-    def put(self, deliveries: Iterable[Delivery], *, exclusive: bool) -> None:
+    def put(self, deliveries: Iterable[Delivery]) -> None:
         """Add messages, each behind those of its key."""
-        for delivery in deliveries:
-            self._size += 1
-            if not exclusive:
-                self._ready.append(delivery)
-            elif delivery.key in self._busy:
-                self._waiting.setdefault(delivery.key, deque()).append(delivery)
-            else:
-                self._busy.add(delivery.key)
-                self._ready.append(delivery)
+        before = len(self._ready)
+        self._ready.extend(deliveries)
+        self._size += len(self._ready) - before
 
     def take(self, most: int) -> list[Delivery]:
         """Return messages to work on now."""
-        taken = [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+        taken: list[Delivery] = []
+        mine: set[str] = set()
+        while self._ready and len(taken) < most:
+            delivery = self._ready.popleft()
+            key = delivery.key
+            if key in self._held and (self._exclusive or key not in mine):
+                self._behind.setdefault(key, deque()).append(delivery)
+                continue
+            self._held[key] = self._held.get(key, 0) + 1
+            mine.add(key)
+            taken.append(delivery)
         self._size -= len(taken)
         return taken
 
     def finish(self, delivery: Delivery) -> None:
-        """Let the next message of this key go."""
-        waiting = self._waiting.get(delivery.key)
-        if waiting:
-            self._ready.append(waiting.popleft())
+        """Let the next messages of this key go, unless others of it are still worked on."""
+        key = delivery.key
+        self._held[key] -= 1
+        if self._held[key]:
+            return
+        del self._held[key]
+        behind = self._behind.pop(key, None)
+        if behind is None:
+            return
+        if self._exclusive and len(behind) > 1:
+            self._ready.appendleft(behind.popleft())
+            self._behind[key] = behind
         else:
-            self._waiting.pop(delivery.key, None)
-            self._busy.discard(delivery.key)
+            self._ready.extendleft(reversed(behind))
 
     def put_back(self, delivery: Delivery) -> None:
         """Have a message taken again, before the others of its key."""
+        self._behind.setdefault(delivery.key, deque()).appendleft(delivery)
         self._size += 1
-        self._ready.appendleft(delivery)
+        self.finish(delivery)
 
-    def drop(self, unwanted: Callable[[Delivery], bool]) -> None:
-        """Forget messages that wait; what is being worked on keeps its key busy."""
-        ready, self._ready = self._ready, deque()
-        for delivery in ready:
-            if unwanted(delivery):
-                self._size -= 1
-            else:
-                self._ready.append(delivery)
-        freed = [delivery for delivery in ready if unwanted(delivery)]
-        for key, waiting in list(self._waiting.items()):
-            kept = deque(each for each in waiting if not unwanted(each))
-            self._size -= len(waiting) - len(kept)
-            self._waiting[key] = kept
-        for delivery in freed:
-            self.finish(delivery)
+    def clear(self) -> None:
+        """Forget messages that wait; what is being worked on holds its lane."""
+        self._ready.clear()
+        self._behind.clear()
+        self._size = 0

@@ -27,7 +27,12 @@ class Delivery:
 
 
 class Bus(Protocol):
-    """At-least-once messages by topic, with a key that keeps order."""
+    """At-least-once messages by topic, with a key that keeps order.
+
+    `hands` is how many may receive a topic in one process while no two get the same key.
+    """
+
+    hands: int
 
     async def start(self) -> None:
         """Connect."""
@@ -44,7 +49,8 @@ class Bus(Protocol):
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
         """Wait for messages and return them, none when the wait was long.
 
-        With `exclusive_keys` no message is returned whose key is held by somebody.
+        With `exclusive_keys` no message is returned whose key is held by somebody, and one of
+        each key.
         """
 
     async def done(self, deliveries: Sequence[Delivery]) -> None:

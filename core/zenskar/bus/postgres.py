@@ -26,6 +26,8 @@ _log = get_logger(__name__)
 class PostgresBus:
     """Claims with SKIP LOCKED, wakes with LISTEN/NOTIFY, polls as a fallback."""
 
+    hands = 1
+
     def __init__(
         self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float
     ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,14 +54,24 @@ class InboundSyncWorker:
         self._sync = sync
         self._event_schema = event_schema
         self._batch = batch
+        self._not_before = 0.0
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Consume until told to stop; what has been taken is finished."""
-        await run_until(stopping, "inbound", self.turn)
+        """Consume until told to stop; what has been taken is finished.
+
+        While one batch waits for the database, another one is decided on.
+        """
+        try:
+            async with asyncio.TaskGroup() as hands:
+                for _ in range(self._bus.hands):
+                    hands.create_task(run_until(stopping, "inbound", self.turn))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def turn(self) -> None:
         """Take one batch and work it off."""
+        await asyncio.sleep(self._not_before - time.monotonic())
         deliveries = await self._bus.receive(INBOUND, self._batch, exclusive_keys=False)
         try:
             await self._work_off(deliveries)
@@ -69,7 +80,7 @@ class InboundSyncWorker:
             raise
         if _CROWD <= len(deliveries) < self._batch:
             # A transaction costs the same for one event and for fifty.
-            await asyncio.sleep(_LINGER_SECONDS)
+            self._not_before = time.monotonic() + _LINGER_SECONDS
 
     async def _work_off(self, deliveries: Sequence[Delivery]) -> None:
         readable = await self._read(deliveries)
