@@ -20,7 +20,7 @@ from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import message_of, run_until
 
-_CROWD, _LINGER_SECONDS = 16, 0.015
+_CROWD, _LINGER_SECONDS = 40, 0.05
 _log = get_logger(__name__)
 
 
