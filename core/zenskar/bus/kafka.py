@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.bus.kafka_consumer import ATTEMPTS, KafkaConsumer
 from zenskar.bus.kafka_options import KafkaOptions
@@ -117,6 +117,15 @@ class KafkaBus:
         return await consumer.receive(most, self._poll_seconds)
 
     async def done(self, deliveries: Sequence[Delivery]) -> None:
+        """Let go of messages."""
+        self.release(deliveries)
+
+    async def done_within(
+        self, _connection: AsyncConnection, _deliveries: Sequence[Delivery]
+    ) -> None:
+        """Do nothing: what is delivered again is known by its event."""
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages; their offsets are committed soon."""
         for topic in {delivery.topic for delivery in deliveries}:
             self._consumers[topic].done([d for d in deliveries if d.topic == topic])

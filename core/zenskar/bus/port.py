@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db.outbox import OutboxMessage
 
 ENCODING = "zenskar-encoding"
@@ -55,6 +57,14 @@ class Bus(Protocol):
 
     async def done(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages whose work is done."""
+
+    async def done_within(
+        self, connection: AsyncConnection, deliveries: Sequence[Delivery]
+    ) -> None:
+        """Make it part of a transaction that these messages' work is done; then `release` them."""
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Let go of messages whose transaction is committed."""
 
     async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
         """Have messages delivered again after a while."""

@@ -102,7 +102,14 @@ class PostgresBus:
     async def done(self, deliveries: Sequence[Delivery]) -> None:
         """Delete messages whose work is done."""
         await self._finishing.add([delivery.handle for delivery in deliveries])
-        self._release(deliveries)
+        self.release(deliveries)
+
+    async def done_within(
+        self, connection: AsyncConnection, deliveries: Sequence[Delivery]
+    ) -> None:
+        """Delete messages in the transaction of their work, which then happens exactly once."""
+        ids = [delivery.handle for delivery in deliveries]
+        await outbox.done(connection, ids, claimer=self._claimer)
 
     async def _delete(self, asked: Sequence[Sequence[int]]) -> Sequence[None]:
         ids = [one for together in asked for one in together]
@@ -143,9 +150,10 @@ class PostgresBus:
     async def _release_at(self, deliveries: Sequence[Delivery], **how: Any) -> None:
         ids = [delivery.handle for delivery in deliveries]
         await each_alone(self._engine, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how))
-        self._release(deliveries)
+        self.release(deliveries)
 
-    def _release(self, deliveries: Sequence[Delivery]) -> None:
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget messages that are deleted or due again, and have others of their keys taken."""
         self._held.difference_update(delivery.handle for delivery in deliveries)
         for topic in {delivery.topic for delivery in deliveries}:
             self._wakeup.wake_here(topic)

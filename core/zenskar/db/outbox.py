@@ -89,10 +89,13 @@ _CLAIM = statement("""
         ORDER BY available_at, id
         LIMIT :most
         FOR UPDATE SKIP LOCKED
+    ), quick AS MATERIALIZED (
+        -- A claim that a crash of the database forgets is made again.
+        SELECT set_config('synchronous_commit', 'off', true)
     )
     UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease),
                       claimed_by = :claimer, attempts = attempts + 1, parked = false
-    FROM due WHERE outbox.id = due.id
+    FROM due, quick WHERE outbox.id = due.id
     RETURNING outbox.id, topic, key, envelope, attempts, headers
 """)
 

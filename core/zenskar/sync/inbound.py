@@ -1,7 +1,7 @@
 """Apply events of external systems, a batch in one transaction."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,12 +57,24 @@ class InboundSync:
     def __init__(self, context: SyncContext) -> None:
         self._context = context
 
-    async def apply(self, envelopes: Sequence[Envelope]) -> tuple[list[Applied], bool]:
-        """Apply envelopes in their order, all or none.
+    async def apply(
+        self,
+        envelopes: Sequence[Envelope],
+        *,
+        within: Callable[[AsyncConnection], Awaitable[None]] | None = None,
+    ) -> tuple[list[Applied], bool]:
+        """Apply envelopes in their order, all or none, and what else belongs `within`.
 
         Returns what became of each, and whether messages were written to the outbox.
         """
-        batch = await in_transaction(self._context.engine, lambda c: self._apply(c, envelopes))
+
+        async def work(connection: AsyncConnection) -> _Batch:
+            batch = await self._apply(connection, envelopes)
+            if within is not None:
+                await within(connection)
+            return batch
+
+        batch = await in_transaction(self._context.engine, work)
         self._count(batch.applied)
         return batch.applied, bool(batch.follow_ups)
 

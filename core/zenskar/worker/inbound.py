@@ -125,11 +125,15 @@ class InboundSyncWorker:
 
     async def _apply_together(self, batch: Sequence[_Read]) -> None:
         await self._context.passing("inbound.claimed")
-        _, followed = await self._sync.apply([one.envelope for one in batch])
+        deliveries = [one.delivery for one in batch]
+        _, followed = await self._sync.apply(
+            [one.envelope for one in batch],
+            within=lambda connection: self._bus.done_within(connection, deliveries),
+        )
         await self._context.passing("inbound.applied")
         if followed:
             self._context.wake(OUTBOUND)
-        await self._bus.done([one.delivery for one in batch])
+        self._bus.release(deliveries)
         self._measure(batch)
 
     def _measure(self, batch: Sequence[_Read]) -> None:
