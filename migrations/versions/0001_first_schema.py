@@ -137,7 +137,7 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
-        sa.PrimaryKeyConstraint("source_system", "entity_type", "external_id"),
+        sa.PrimaryKeyConstraint("external_id", "source_system", "entity_type"),
     )
     op.create_index("external_mappings_entity", "external_mappings", ["entity_id"], unique=False)
     op.create_index(
@@ -262,10 +262,7 @@ def upgrade() -> None:
         ),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(
-        "sync_event_history_event", "sync_event_history", ["event_id", "id"], unique=False
+        sa.PrimaryKeyConstraint("event_id", "id"),
     )
     op.create_table(
         "sync_events",
@@ -304,7 +301,7 @@ def upgrade() -> None:
     op.create_index(
         "sync_events_external",
         "sync_events",
-        ["source_system", "external_event_id"],
+        ["external_event_id", "source_system"],
         unique=True,
         postgresql_where=sa.text("external_event_id IS NOT NULL"),
     )
@@ -370,7 +367,6 @@ def downgrade() -> None:
     )
     op.drop_index("sync_events_entity", table_name="sync_events")
     op.drop_table("sync_events")
-    op.drop_index("sync_event_history_event", table_name="sync_event_history")
     op.drop_table("sync_event_history")
     op.drop_table("survey_seen")
     op.drop_table("schedules")

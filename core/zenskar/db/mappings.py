@@ -19,11 +19,18 @@ _BY_EXTERNAL = statement(f"""
       AND external_id = ANY(CAST(:ids AS text[]))
 """)  # noqa: S608 - no value is put into the text
 
+# One lookup for each index: with OR a database without statistics reads the whole table.
 _AROUND = statement(f"""
-    SELECT {_COLUMNS} FROM external_mappings
-    WHERE source_system = :source AND entity_type = :entity_type
-      AND (external_id = ANY(CAST(:external_ids AS text[]))
-           OR entity_id = ANY(CAST(:entity_ids AS uuid[])))
+    SELECT {_COLUMNS} FROM (
+        SELECT * FROM external_mappings
+        WHERE source_system = :source AND entity_type = :entity_type
+          AND external_id = ANY(CAST(:external_ids AS text[]))
+        UNION ALL
+        SELECT * FROM external_mappings
+        WHERE source_system = :source AND entity_type = :entity_type
+          AND entity_id = ANY(CAST(:entity_ids AS uuid[]))
+          AND external_id <> ALL(CAST(:external_ids AS text[]))
+    ) AS around
     ORDER BY state, updated_at DESC
 """)  # noqa: S608 - no value is put into the text
 

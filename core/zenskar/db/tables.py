@@ -10,6 +10,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     Uuid,
@@ -49,9 +50,9 @@ customers = Table(
 external_mappings = Table(
     "external_mappings",
     metadata,
-    Column("source_system", Text, primary_key=True),
-    Column("entity_type", Text, primary_key=True),
-    Column("external_id", Text, primary_key=True),
+    Column("source_system", Text, nullable=False),
+    Column("entity_type", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
     Column("entity_id", Uuid(as_uuid=False)),
     Column("base", JSONB, nullable=False),
     Column("asof_low", BigInteger, nullable=False),
@@ -63,6 +64,9 @@ external_mappings = Table(
     Column("synced_version", Integer),
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
+    # What differs comes first: without statistics, as on a new database, a search for some ids
+    # would otherwise read all of a source system's.
+    PrimaryKeyConstraint("external_id", "source_system", "entity_type"),
     Index(
         "external_mappings_one_per_entity",
         "entity_id",
@@ -98,8 +102,8 @@ sync_events = Table(
     _time("updated_at", nullable=False),
     Index(
         "sync_events_external",
-        "source_system",
         "external_event_id",
+        "source_system",
         unique=True,
         postgresql_where=text("external_event_id IS NOT NULL"),
     ),
@@ -127,7 +131,7 @@ sync_events = Table(
 sync_event_history = Table(
     "sync_event_history",
     metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("id", BigInteger, Identity(), nullable=False),
     Column("event_id", Uuid(as_uuid=False), nullable=False),
     Column(
         "at",
@@ -137,7 +141,7 @@ sync_event_history = Table(
     ),
     Column("status", Text, nullable=False),
     Column("detail", Text),
-    Index("sync_event_history_event", "event_id", "id"),
+    PrimaryKeyConstraint("event_id", "id"),
 )
 
 push_intents = Table(
