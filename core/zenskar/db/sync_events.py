@@ -156,7 +156,7 @@ async def record(
         [
             (
                 e.id,
-                e.direction.value,
+                e.direction,
                 e.source_system,
                 e.entity_type,
                 t.entity_id or e.entity_id,
@@ -166,7 +166,7 @@ async def record(
                 e.correlation_id,
                 e.causation_id,
                 e.payload,
-                t.status.value,
+                t.status,
                 t.reason,
             )
             for e, t in over
@@ -255,7 +255,7 @@ async def _history(
         "sync_event_history",
         ("event_id", "status", "detail"),
         [
-            (event_id, status.value, orjson.dumps(detail).decode() if detail else None)
+            (event_id, status, orjson.dumps(detail).decode() if detail else None)
             for event_id, status, detail in entries
         ],
     )

@@ -95,11 +95,16 @@ def _take(
     policy: MergePolicy,
 ) -> Outcome:
     changes = difference(mapping.base, fields)
-    updated = replace(
-        _with_fetch_answered(mapping, seen) or mapping,
+    known = _with_fetch_answered(mapping, seen) or mapping
+    updated = ExternalMapping(
+        external_id=mapping.external_id,
+        entity_id=mapping.entity_id,
         base=fields,
         asof=intervals.later(mapping.asof, seen.asof),
         revision=mapping.revision + 1,
+        state=mapping.state,
+        fetch_revision=known.fetch_revision,
+        detached=mapping.detached,
     )
     settled = _settled(situation, seen, fields)
     record = situation.record

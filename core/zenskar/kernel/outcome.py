@@ -27,13 +27,12 @@ class Verdict(StrEnum):
     @property
     def news(self) -> bool:
         """Whether it changed or settled something, rather than telling what was known."""
-        return self not in {
-            Verdict.CONFIRMED,
-            Verdict.ECHO,
-            Verdict.STALE,
-            Verdict.TOMBSTONE,
-            Verdict.DUPLICATE,
-        }
+        return self not in _KNOWN
+
+
+_KNOWN = frozenset(
+    {Verdict.CONFIRMED, Verdict.ECHO, Verdict.STALE, Verdict.TOMBSTONE, Verdict.DUPLICATE}
+)
 
 
 @dataclass(frozen=True, slots=True)

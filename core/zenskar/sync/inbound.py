@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -29,6 +30,7 @@ from zenskar.sync.workset import Workset
 from zenskar.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
+_KINDS = MappingProxyType({kind.value: kind for kind in ObservationKind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class InboundSync:
             record_id, outcome = work.observe(seen)
             detail = workset.describe(work, record_id, outcome)
             batch.moves.append(_transition(event_id, record_id, seen, outcome, detail))
-            batch.applied.append(Applied(envelope, source, outcome.verdict.value, outcome))
+            batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
             if record_id is not None and outcome.verdict.news:
                 batch.follow_ups += self._follow_ups(
                     work, record_id, outcome, event_id, envelope.correlation_id
@@ -284,7 +286,7 @@ def _observation(entity_type: str, data: Mapping[str, Any]) -> Observation:
     seen = data["object"]
     document = seen["document"]
     return Observation(
-        kind=ObservationKind(data.get("kind", ObservationKind.WEBHOOK)),
+        kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
         external_id=seen["external_id"],
         asof=Interval(*data["occurred"]),
         fields=None if document is None else flatten(SHAPES[entity_type], document),
@@ -300,7 +302,7 @@ def _transition(
     outcome: Outcome,
     detail: dict[str, Any],
 ) -> Transition:
-    reason = "conflict" if outcome.conflicts else outcome.verdict.value
+    reason = "conflict" if outcome.conflicts else outcome.verdict
     return Transition(
         event_id,
         SyncStatus.SUCCEEDED if outcome.verdict.news else SyncStatus.IGNORED,

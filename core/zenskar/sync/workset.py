@@ -151,10 +151,11 @@ class Workset:
         if not outcome.record_changes and not outcome.delete_record:
             return
         record = self.records[record_id]
-        self.records[record_id] = replace(
-            record,
+        self.records[record_id] = Record(
+            id=record_id,
             fields=apply(record.fields, outcome.record_changes),
             version=record.version + 1,
+            updated_at=record.updated_at,
             deleted=record.deleted or outcome.delete_record,
         )
         self._changed.add(record_id)
@@ -219,7 +220,7 @@ async def _owners(
 
 def describe(work: Workset, record_id: str | None, outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as it goes into the history, just after it was decided."""
-    detail: dict[str, Any] = {"verdict": outcome.verdict.value}
+    detail: dict[str, Any] = {"verdict": outcome.verdict}
     if outcome.changes_record and record_id is not None:
         detail["record_version"] = work.records[record_id].version
     if outcome.record_changes:
