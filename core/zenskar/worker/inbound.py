@@ -118,10 +118,14 @@ class InboundSyncWorker:
         except TooManyDeletes as error:
             await self._sync.trip(error)
             await self._bus.defer([one.delivery for one in batch], 0)
-        except Exception:
-            # One bad event must not hold up the others, so each gets a transaction of its own.
-            for one in batch:
-                await self._apply_alone(one)
+        except Exception as error:
+            if len(batch) == 1:
+                await self._set_back(batch[0], error)
+                return
+            # One bad event must not hold up the others: halve the batch until it is alone.
+            middle = len(batch) // 2
+            await self._apply(batch[:middle])
+            await self._apply(batch[middle:])
 
     async def _apply_together(self, batch: Sequence[_Read]) -> None:
         await self._context.passing("inbound.claimed")
@@ -142,14 +146,6 @@ class InboundSyncWorker:
         for one in batch:
             waited = (now - datetime.fromisoformat(one.envelope.time)).total_seconds()
             clocks[one.source].observe(max(0.0, waited))
-
-    async def _apply_alone(self, one: _Read) -> None:
-        try:
-            await self._apply_together([one])
-        except Unavailable:
-            raise
-        except Exception as error:
-            await self._set_back(one, error)
 
     async def _set_back(self, one: _Read, error: Exception) -> None:
         """What the database may take later is tried again; the rest is a bug, and dead."""
