@@ -29,6 +29,9 @@ from zenskar.settings import load
 from zenskar.sync.inbound import InboundSync
 from zenskar.sync.reading import read_envelope
 from zenskar.telemetry.metrics import Metrics
+from zenskar_stripe.budget import Budget
+from zenskar_stripe.client import StripeApi
+from zenskar_stripe.sdk import stripe
 
 BATCH = 50
 ENVIRONMENT = {"STRIPE_API_KEY": API_KEY, "STRIPE_WEBHOOK_SECRET": SECRET}
@@ -123,6 +126,28 @@ async def test_validating_a_message(runtime: Runtime) -> None:
     (message,) = runtime.ingress.messages("stripe", webhook(0), "c")
     value, schema = message.encode(), runtime.schemas["event"]
     assert calls(lambda: read_envelope(value, schema)) < 14
+
+
+async def test_a_call_to_stripe() -> None:
+    """What the official SDK and the plugin do around the network."""
+    made = Series(1, 1).event(0)
+
+    class Network(stripe.HTTPClient):
+        name = "none"
+
+        async def request_async(self, *_: Any) -> tuple[bytes, int, dict[str, str]]:
+            return made, 200, {}
+
+    api = object.__new__(StripeApi)
+    api._client = stripe.StripeClient("sk_test_1", http_client=Network())
+    api._budget = Budget(0, 0)
+    body = {**FIELDS, "metadata": {"a": "b"}}
+
+    def call() -> None:
+        with pytest.raises(StopIteration):
+            api.create_customer(body, "key").send(None)
+
+    assert calls(call) < 850
 
 
 def test_observing_and_planning() -> None:

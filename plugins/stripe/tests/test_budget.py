@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from zenskar_stripe.budget import Budget
+from zenskar_stripe.budget import Budget, NoTurn
 
 
 class HastyLoop(asyncio.SelectorEventLoop):
@@ -131,6 +131,20 @@ def test_who_gives_up_waiting_takes_no_turn() -> None:
 
     with asyncio.Runner(loop_factory=HastyLoop) as runner:
         assert runner.run(calls()) == pytest.approx(0.1, rel=0.05)
+
+
+def test_who_would_wait_too_long_is_sent_away_and_told_how_long() -> None:
+    async def calls() -> tuple[list[float], float]:
+        budget = Budget(0.5, 0)
+        waiting = [asyncio.create_task(budget.spend("a")) for _ in range(32)]
+        done = await asyncio.gather(*waiting, return_exceptions=True)
+        return [e.seconds for e in done if isinstance(e, NoTurn)], asyncio.get_running_loop().time()
+
+    with asyncio.Runner(loop_factory=HastyLoop) as runner:
+        sent_away, took = runner.run(calls())
+    assert len(sent_away) > 20
+    assert took < 15
+    assert all(10 < seconds < 15 for seconds in sent_away)
 
 
 def test_zero_is_no_limit() -> None:

@@ -7,7 +7,8 @@ import pytest
 import stripe
 
 from zenskar import FailureKind
-from zenskar_stripe.failures import UnreadableAnswer
+from zenskar_stripe.budget import NoTurn
+from zenskar_stripe.failures import UnreadableAnswer, classify
 
 from .conftest import connect
 
@@ -139,3 +140,9 @@ def test_why_the_rate_was_limited() -> None:
     failure = connect().classify_error(failed(stripe.RateLimitError, 429, headers))
     assert failure is not None
     assert failure.message == "Stripe answered 429 (reason endpoint-rate, request req_1)"
+
+
+def test_a_call_that_was_not_made_for_want_of_a_turn_comes_again() -> None:
+    failure = classify(NoTurn(12.5))
+    assert failure is not None
+    assert (failure.kind, failure.retry_after) == (FailureKind.RATE_LIMITED, 12.5)

@@ -7,6 +7,16 @@ _MARGIN = 0.015
 """A call may take so much longer to Stripe than the next ones, in windows, and still be in time."""
 _CATCH_UP_SECONDS = 0.25
 """What a busy process has missed of its turns it makes up for, as far as the window allows."""
+_LONGEST_SECONDS = 10.0
+"""Who would wait longer is sent away, before the wait passes for a call without an answer."""
+
+
+class NoTurn(Exception):
+    """There are so many calls before this one that it was not made."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"{seconds:.0f} s of calls are waiting already")
+        self.seconds = seconds
 
 
 class Budget:
@@ -18,8 +28,20 @@ class Budget:
         self._endpoints: dict[str, _Pace] = {}
 
     async def spend(self, endpoint: str) -> None:
-        """Wait until a call to this endpoint fits in. Whoever came first goes first."""
+        """Wait until a call to this endpoint fits in; `NoTurn` when that would take too long."""
         own = self._endpoints.setdefault(endpoint, _Pace(self._endpoint_rate))
+        seconds = max(own.ahead(), self._all.ahead())
+        if seconds > _LONGEST_SECONDS:
+            raise NoTurn(seconds)
+        own.waiting += 1
+        self._all.waiting += 1
+        try:
+            await self._turn(own)
+        finally:
+            own.waiting -= 1
+            self._all.waiting -= 1
+
+    async def _turn(self, own: "_Pace") -> None:
         async with own.queue:
             await own.due()
             async with self._all.queue:
@@ -39,10 +61,15 @@ class _Pace:
     def __init__(self, rate: float) -> None:
         calls = max(1, int(rate))
         self.queue = asyncio.Lock()
+        self.waiting = 0
         self._window = calls / rate * (1 + _MARGIN) if rate > 0 else 0.0
         self._apart = self._window / calls
         self._taken: deque[float] = deque(maxlen=calls)
         self._next = 0.0
+
+    def ahead(self) -> float:
+        """Return for how long those that wait take up all turns."""
+        return self.waiting * self._apart
 
     async def due(self) -> None:
         """Wait for the next turn."""

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 
 from zenskar import Failure, FailureKind
+from zenskar_stripe.budget import NoTurn
 from zenskar_stripe.sdk import stripe
 
 _MAX_RETRY_AFTER = 3600.0
@@ -20,6 +21,8 @@ def classify(error: Exception) -> Failure | None:
     """Sort an error of a call, None when it is none of Stripe's or the network's."""
     if isinstance(error, stripe.StripeError):
         return _of_stripe(error)
+    if isinstance(error, NoTurn):
+        return Failure(FailureKind.RATE_LIMITED, str(error), retry_after=error.seconds)
     if isinstance(error, (UnreadableAnswer, aiohttp.ClientError, OSError)):
         return Failure(FailureKind.UNKNOWN_OUTCOME, f"{type(error).__name__} during the call")
     return None
