@@ -13,7 +13,7 @@ from tests.support.fake import FakeSystem, fake_connection
 from zenskar.db import event_log, outbox, sync_events
 from zenskar.db.engine import in_transaction
 from zenskar.db.event_log import EventFilter
-from zenskar.db.outbox import OutboxMessage
+from zenskar.db.outbox import OutboxRow
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND, Envelope
@@ -149,9 +149,11 @@ async def test_other_events_are_left_alone(bench: Bench, status: SyncStatus) -> 
 
 async def test_a_message_that_still_waits_is_made_due(bench: Bench) -> None:
     envelope = await bench.inbound(SyncStatus.RETRYING)
-    waiting = OutboxMessage(INBOUND, "fake:obj_1", "fake", envelope, delay=3600)
-    other = OutboxMessage(INBOUND, "fake:obj_1", "fake", await bench.inbound(name="x"), delay=3600)
-    await in_transaction(bench.engine, lambda c: outbox.insert(c, [waiting, other]))
+    rows = [
+        OutboxRow(INBOUND, "fake:obj_1", "fake", orjson.dumps(one.to_json()).decode(), delay=3600)
+        for one in (envelope, await bench.inbound(name="x"))
+    ]
+    await in_transaction(bench.engine, lambda c: outbox.insert_rows(c, rows))
     assert await bench.retry(EventFilter(ids=(envelope.id,))) == 1
     due = await bench.rows("SELECT id, available_at <= now() AS due FROM outbox ORDER BY id")
     assert [row["due"] for row in due] == [True, False]

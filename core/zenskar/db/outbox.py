@@ -15,22 +15,16 @@ from zenskar.model.envelope import Envelope
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """A message to write. `delay` is in seconds."""
+    """A new message, due at once."""
 
     topic: str
     key: str
     source_system: str
     envelope: Envelope
-    delay: float = 0.0
 
     def encode(self) -> bytes:
         """Return the message as it travels."""
         return orjson.dumps(self.envelope.to_json())
-
-    def row(self) -> "OutboxRow":
-        """Return the message as it waits."""
-        text = self.encode().decode()
-        return OutboxRow(self.topic, self.key, self.source_system, text, delay=self.delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +56,17 @@ class ClaimedMessage:
     headers: Mapping[str, str]
 
 
+# The driver looks closely at every element of an array that is no text.
 _INSERT = statement("""
+    INSERT INTO outbox (topic, key, source_system, envelope)
+    SELECT t.topic, t.key, t.source_system, t.envelope
+    FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]),
+                CAST(:envelopes AS text[]))
+         WITH ORDINALITY AS t(topic, key, source_system, envelope, ordinal)
+    ORDER BY t.ordinal
+""")
+
+_INSERT_ROWS = statement("""
     INSERT INTO outbox (topic, key, source_system, envelope, attempts, parked, headers,
         available_at)
     SELECT t.topic, t.key, t.source_system, t.envelope, t.attempts, t.parked, t.headers,
@@ -135,14 +139,22 @@ _DEPTH = statement("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
 
 async def insert(connection: AsyncConnection, messages: Sequence[OutboxMessage]) -> None:
     """Write messages, in this order."""
-    await insert_rows(connection, [message.row() for message in messages])
+    if not messages:
+        return
+    await _INSERT.run(
+        connection,
+        topics=[message.topic for message in messages],
+        keys=[message.key for message in messages],
+        sources=[message.source_system for message in messages],
+        envelopes=[message.encode().decode() for message in messages],
+    )
 
 
 async def insert_rows(connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
-    """Write messages that may be no envelopes, in this order."""
+    """Write messages that may be no envelopes, or were tried before, in this order."""
     if not rows:
         return
-    await _INSERT.run(
+    await _INSERT_ROWS.run(
         connection,
         topics=[row.topic for row in rows],
         keys=[row.key for row in rows],
