@@ -34,8 +34,8 @@ class LateLoop(HastyLoop):
 
     def _run_once(self) -> None:
         super()._run_once()
-        self.now += self._dice.choice([0.0002, 0.0005, 0.002, 0.004])
-        if self._dice.random() < 0.004:
+        self.now += self._dice.choice([0.0001, 0.0003, 0.001, 0.002])
+        if self._dice.random() < 0.001:
             self.now += 0.12
 
 
@@ -59,19 +59,19 @@ def spend(
 
 def test_calls_are_spaced_out_from_the_start() -> None:
     times = [time for time, _ in spend(Budget(25, 0), *"abcdef")]
-    assert times == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2], rel=0.03)
+    assert times == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2], rel=0.04)
     assert times[-1] >= 0.2
 
 
 def test_one_endpoint_does_not_hold_up_the_others() -> None:
     let_through = spend(Budget(0, 10), *"aaab")
     assert [endpoint for _, endpoint in let_through] == ["a", "b", "a", "a"]
-    assert [time for time, _ in let_through] == pytest.approx([0, 0, 0.1, 0.2], rel=0.03)
+    assert [time for time, _ in let_through] == pytest.approx([0, 0, 0.1, 0.2], rel=0.04)
 
 
 def test_all_endpoints_share_the_whole_budget() -> None:
     times = [time for time, _ in spend(Budget(20, 10), *"aabb")]
-    assert times == pytest.approx([0, 0.05, 0.1, 0.15], rel=0.03)
+    assert times == pytest.approx([0, 0.05, 0.1, 0.15], rel=0.04)
 
 
 def fullest(times: list[float], seconds: float = 1.0) -> int:
@@ -80,7 +80,7 @@ def fullest(times: list[float], seconds: float = 1.0) -> int:
 
 
 @pytest.mark.parametrize("rate", [3, 25, 80, 100])
-@pytest.mark.parametrize(("loop", "share"), [(HastyLoop, 0.98), (LateLoop, 0.955)])
+@pytest.mark.parametrize(("loop", "share"), [(HastyLoop, 0.97), (LateLoop, 0.95)])
 def test_the_budget_is_used_and_no_second_holds_more(
     rate: int, loop: type[HastyLoop], share: float
 ) -> None:
@@ -92,7 +92,7 @@ def test_the_budget_is_used_and_no_second_holds_more(
 def test_a_call_that_is_on_its_way_a_little_longer_is_not_too_many() -> None:
     times = [time for time, _ in spend(Budget(80, 0), *"a" * 400, loop=LateLoop)]
     dice = random.Random(3)
-    arrived = sorted(time + dice.uniform(0, 0.014) for time in times)
+    arrived = sorted(time + dice.uniform(0, 0.024) for time in times)
     assert fullest(arrived) <= 80
 
 

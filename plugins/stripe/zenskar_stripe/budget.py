@@ -3,9 +3,9 @@
 import asyncio
 from collections import deque
 
-_MARGIN = 0.015
+_MARGIN = 0.025
 """A call may take so much longer to Stripe than the next ones, in windows, and still be in time."""
-_CATCH_UP_SECONDS = 0.25
+_CATCH_UP_SECONDS = 0.1
 """What a busy process has missed of its turns it makes up for, as far as the window allows."""
 _LONGEST_SECONDS = 10.0
 """Who would wait longer is sent away, before the wait passes for a call without an answer."""
