@@ -21,7 +21,8 @@ from zenskar.telemetry.logs import get_logger
 ATTEMPTS = "zenskar-attempts"
 """Header of a message that was tried before."""
 
-_FETCH_WAIT_MS = 20
+_FETCH_WAIT_MS = 50
+"""A record may have to wait for a fetch that asks for other partitions only; idle ones cost CPU."""
 _FETCH_RECORDS = 500
 _POLL_MS = 200
 _COMMIT_SECONDS = 0.5
