@@ -1,6 +1,7 @@
 """Signals, and what a process does before it serves."""
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import Running, until
+from zenskar.cli import servers
 from zenskar.cli.process import spare_what_stays
+from zenskar.settings import load
 
 SCRIPT = """
 import asyncio
@@ -73,3 +76,19 @@ def test_what_the_start_has_built_is_not_looked_through_again() -> None:
     spare_what_stays()
     assert gc.get_freeze_count() > len(kept)
     assert not any(kept is known for known in gc.get_objects())
+
+
+@pytest.mark.usefixtures("collector")
+async def test_a_server_spares_the_collector_before_it_is_ready(database_url: str) -> None:
+    frozen = []
+
+    def ready(_what: str, _address: str) -> None:
+        frozen.append(gc.get_freeze_count())
+        gc.unfreeze()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    settings = load({}, database_url=database_url, port=0, worker_health_port=0)
+    await servers._api(settings, {}, ready)
+    await servers._worker(settings, {}, ("inbound",), ready)
+    assert len(frozen) == 2
+    assert min(frozen) > 1000

@@ -18,6 +18,8 @@ from zenskar.telemetry.logs import get_logger
 
 _BLOCKED_SECONDS = 0.25
 _MOST_AT_ONCE = 200
+_INSERTS_AT_ONCE = 2
+"""One is written to disk while the next one is made; with more, each is too small."""
 _PARKED_SECONDS = 3600.0
 """The scheduler ends a parking long before; this is for when there is none."""
 _log = get_logger(__name__)
@@ -39,7 +41,7 @@ class PostgresBus:
         self._held: set[int] = set()
         self._returned: set[int] = set()
         self._keeper: asyncio.Task[None] | None = None
-        self._publishing = Gather(self._insert, most=_MOST_AT_ONCE)
+        self._publishing = Gather(self._insert, most=_MOST_AT_ONCE, hands=_INSERTS_AT_ONCE)
         self._finishing = Gather(self._delete, most=_MOST_AT_ONCE)
 
     async def start(self) -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from zenskar.cli import session
-from zenskar.cli.process import in_background, run_server, stop_signals
+from zenskar.cli.process import in_background, run_server, spare_what_stays, stop_signals
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ async def _api(settings: "Settings", environment: Mapping[str, str], ready: Anno
         _open(settings, environment) as runtime,
         serve(runtime.api(), settings.host, settings.port, settings) as address,
     ):
+        spare_what_stays()
         ready("api", address)
         await stopping.wait()
 
@@ -59,6 +60,7 @@ async def _worker(
         serve(runtime.probes(), settings.host, port, settings) as address,
         in_background(runtime.worker(roles).run(stopping), stopping),
     ):
+        spare_what_stays()
         ready("worker", address)
         await stopping.wait()
 
