@@ -66,6 +66,8 @@ def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
 
     The pool's own ping before every use costs three round trips, as many as most of the work.
     """
+    if record.driver_connection.is_closed():
+        raise DisconnectionError("the connection was closed while it was idle")
     used_at = record.info.get("used_at")
     if used_at is None or time.monotonic() - used_at < _IDLE_SECONDS:
         return
@@ -160,6 +162,8 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, OSError) or type(error).__name__ in {
         "TimeoutError",
         "InterfaceError",
+        # What the driver says between the server's farewell and the end of the connection.
+        "InternalClientError",
         "ConnectionDoesNotExistError",
     }
 
