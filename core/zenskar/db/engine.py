@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import orjson
@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from zenskar.db.statements import driver
+from zenskar.db.statements import driver, is_clean
 from zenskar.errors import ConfigurationError, Unavailable
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
 
     The pool's own ping before every use costs three round trips, as many as most of the work.
     """
-    if record.driver_connection.is_closed():
+    if not is_clean(record.driver_connection):
         raise DisconnectionError("the connection was closed while it was idle")
     used_at = record.info.get("used_at")
     if used_at is None or time.monotonic() - used_at < _IDLE_SECONDS:
@@ -90,8 +90,17 @@ def _async_url(url: str) -> str:
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Open a transaction; a database that is away becomes `Unavailable`."""
-    async with connected(engine) as connection, driver(connection).transaction():
-        yield connection
+    async with connected(engine) as connection:
+        begun = driver(connection).transaction()
+        await begun.start()
+        try:
+            yield connection
+        except BaseException:
+            # An error now must not take the place of the first one, which may be a cancellation.
+            with suppress(Exception):
+                await begun.rollback()
+            raise
+        await begun.commit()
 
 
 @asynccontextmanager
@@ -102,7 +111,7 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             try:
                 yield connection
             finally:
-                if not connection.invalidated and driver(connection).is_closed():
+                if not connection.invalidated and not is_clean(driver(connection)):
                     await connection.invalidate()
     except Exception as error:
         if is_away(error):

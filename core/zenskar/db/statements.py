@@ -4,7 +4,6 @@ What SQLAlchemy does with a statement costs five times as much as the driver.
 """
 
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -41,14 +40,14 @@ def statement(text: str) -> Statement:
     return Statement(_NAME.sub(lambda found: f"${names.index(found[1]) + 1}", text), names)
 
 
-async def append(
-    connection: AsyncConnection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> None:
-    """Add rows to a table in the cheapest way there is; it knows no ON CONFLICT."""
-    await driver(connection).copy_records_to_table(table, columns=columns, records=rows)
-
-
 def driver(connection: AsyncConnection) -> Connection:
     """Return the driver's own connection, in the same transaction."""
     opened = cast(SyncConnection, connection.sync_connection)
     return cast(Connection, opened.connection.driver_connection)
+
+
+def is_clean(connection: Connection | None) -> bool:
+    """Tell whether a connection can be used again: it is open, and outside of transactions."""
+    return (
+        connection is not None and not connection.is_closed() and not connection.is_in_transaction()
+    )

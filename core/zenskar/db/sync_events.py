@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.statements import append, statement
+from zenskar.db.statements import statement
 from zenskar.model.sync_event import Direction, SyncStatus
 
 CONFLICT, DELETED = "conflict", "deleted"
@@ -62,17 +62,44 @@ class EventState:
     attempts: int
 
 
+# The driver looks closely at every element of an array that is no text.
 _INSERT = statement("""
     INSERT INTO sync_events (id, direction, source_system, entity_type, entity_id, external_id,
         event_type, external_event_id, correlation_id, causation_id, payload, status)
-    SELECT t.*, 'pending'
-    FROM unnest(CAST(:id AS uuid[]), CAST(:direction AS text[]), CAST(:source_system AS text[]),
-        CAST(:entity_type AS text[]), CAST(:entity_id AS uuid[]), CAST(:external_id AS text[]),
+    SELECT CAST(t.id AS uuid), t.direction, t.source_system, t.entity_type,
+        CAST(t.entity_id AS uuid), t.external_id, t.event_type, t.external_event_id,
+        t.correlation_id, t.causation_id, t.payload, 'pending'
+    FROM unnest(CAST(:id AS text[]), CAST(:direction AS text[]), CAST(:source_system AS text[]),
+        CAST(:entity_type AS text[]), CAST(:entity_id AS text[]), CAST(:external_id AS text[]),
         CAST(:event_type AS text[]), CAST(:external_event_id AS text[]),
         CAST(:correlation_id AS text[]), CAST(:causation_id AS text[]), CAST(:payload AS text[]))
-        AS t
+        AS t(id, direction, source_system, entity_type, entity_id, external_id, event_type,
+             external_event_id, correlation_id, causation_id, payload)
     ON CONFLICT DO NOTHING
     RETURNING id
+""")
+
+_RECORD = statement("""
+    INSERT INTO sync_events (id, direction, source_system, entity_type, entity_id, external_id,
+        event_type, external_event_id, correlation_id, causation_id, payload, status, reason)
+    SELECT CAST(t.id AS uuid), t.direction, t.source_system, t.entity_type,
+        CAST(t.entity_id AS uuid), t.external_id, t.event_type, t.external_event_id,
+        t.correlation_id, t.causation_id, t.payload, t.status, t.reason
+    FROM unnest(CAST(:id AS text[]), CAST(:direction AS text[]), CAST(:source_system AS text[]),
+        CAST(:entity_type AS text[]), CAST(:entity_id AS text[]), CAST(:external_id AS text[]),
+        CAST(:event_type AS text[]), CAST(:external_event_id AS text[]),
+        CAST(:correlation_id AS text[]), CAST(:causation_id AS text[]), CAST(:payload AS text[]),
+        CAST(:status AS text[]), CAST(:reason AS text[]))
+        AS t(id, direction, source_system, entity_type, entity_id, external_id, event_type,
+             external_event_id, correlation_id, causation_id, payload, status, reason)
+""")
+
+_HISTORY = statement("""
+    INSERT INTO sync_event_history (event_id, status, detail)
+    SELECT CAST(t.event_id AS uuid), t.status, t.detail
+    FROM unnest(CAST(:event_ids AS text[]), CAST(:statuses AS text[]), CAST(:details AS text[]))
+         WITH ORDINALITY AS t(event_id, status, detail, ordinal)
+    ORDER BY t.ordinal
 """)
 
 _MOVE = statement("""
@@ -149,28 +176,15 @@ async def record(
     """
     if not over:
         return
-    await append(
+    await _RECORD.run(
         connection,
-        "sync_events",
-        (*_COLUMNS, "status", "reason"),
-        [
-            (
-                e.id,
-                e.direction,
-                e.source_system,
-                e.entity_type,
-                t.entity_id or e.entity_id,
-                t.external_id or e.external_id,
-                e.event_type,
-                e.external_event_id,
-                e.correlation_id,
-                e.causation_id,
-                e.payload,
-                t.status,
-                t.reason,
-            )
-            for e, t in over
-        ],
+        **_columns([e for e, _ in over])
+        | {
+            "entity_id": [t.entity_id or e.entity_id for e, t in over],
+            "external_id": [t.external_id or e.external_id for e, t in over],
+            "status": [t.status for _, t in over],
+            "reason": [t.reason for _, t in over],
+        },
     )
     steps = ((e.id, SyncStatus.PENDING, e.detail) for e, _ in over)
     ends = ((t.event_id, t.status, _detail(t)) for _, t in over)
@@ -250,12 +264,9 @@ async def _history(
 ) -> None:
     if not entries:
         return
-    await append(
+    await _HISTORY.run(
         connection,
-        "sync_event_history",
-        ("event_id", "status", "detail"),
-        [
-            (event_id, status, orjson.dumps(detail).decode() if detail else None)
-            for event_id, status, detail in entries
-        ],
+        event_ids=[event_id for event_id, _, _ in entries],
+        statuses=[status for _, status, _ in entries],
+        details=[orjson.dumps(detail).decode() if detail else None for _, _, detail in entries],
     )
