@@ -58,6 +58,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._idle = asyncio.Event()
         self._news = asyncio.Event()
         self._committing = asyncio.Lock()
+        self._starting = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -66,7 +67,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
         Raises `Unavailable` when Kafka is away, `ConfigurationError` when it refuses this client.
         """
-        await self._ensure_started()
+        async with self._starting:
+            await self._ensure_started()
         self._news.clear()
         taken = self._lanes.take(most)
         if not taken:
@@ -120,8 +122,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await self._commit(consumer)
-            with suppress(TimeoutError, KafkaError, OSError):
-                await asyncio.wait_for(consumer.stop(), _BOUND_SECONDS)
+            await _leave(consumer)
         self._forget()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
@@ -172,10 +173,11 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             consumer.subscribe([self._topic], listener=self)
             async with asyncio.timeout(_BOUND_SECONDS):
                 await consumer.start()
-        except (TimeoutError, KafkaError, OSError) as error:
-            with suppress(TimeoutError, KafkaError, OSError):
-                await asyncio.wait_for(consumer.stop(), _BOUND_SECONDS)
-            raise translated(error) from error
+        except BaseException as error:
+            await _leave(consumer)
+            if isinstance(error, TimeoutError | KafkaError | OSError):
+                raise translated(error) from error
+            raise
         self._consumer = consumer
         self._tasks = [
             asyncio.create_task(self._pump(consumer), name=f"pump {self._topic}"),
@@ -234,6 +236,11 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 return
             for partition, offset in offsets.items():
                 marks[partition].committed(offset)
+
+
+async def _leave(consumer: AIOKafkaConsumer) -> None:
+    with suppress(TimeoutError, KafkaError, OSError):
+        await asyncio.wait_for(consumer.stop(), _BOUND_SECONDS)
 
 
 def _delivery(record: Any, place: _Place) -> Delivery:

@@ -1,0 +1,48 @@
+"""One consumer is one member of its group, however many receive from it, and leaves nothing."""
+
+import asyncio
+import gc
+
+import pytest
+
+from tests.kafka.topics import delete_topics
+from zenskar.bus.kafka_consumer import KafkaConsumer
+from zenskar.bus.kafka_options import KafkaOptions
+from zenskar.bus.kafka_topics import ensure_topics
+from zenskar.ids import new_id
+from zenskar.model.envelope import INBOUND
+
+
+@pytest.fixture
+async def consumer(kafka: str) -> KafkaConsumer:
+    await delete_topics(kafka)
+    options = KafkaOptions(bootstrap_servers=kafka, group=new_id(), partitions=4)
+    await ensure_topics(options, timeout_seconds=20)
+    return KafkaConsumer(options, INBOUND, exclusive=False, most_waiting=100)
+
+
+def pumps() -> int:
+    return sum(task.get_name() == f"pump {INBOUND}" for task in asyncio.all_tasks())
+
+
+async def test_two_that_receive_at_once_are_one_member(consumer: KafkaConsumer) -> None:
+    """Two members would take partitions from each other, and one of them would never leave."""
+    await asyncio.gather(consumer.receive(10, 0.1), consumer.receive(10, 0.1))
+    assert pumps() == 1
+    await consumer.stop()
+    assert pumps() == 0
+
+
+async def test_one_that_is_cut_off_while_it_joins_leaves_nothing_open(
+    consumer: KafkaConsumer, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiving = asyncio.create_task(consumer.receive(10, 0.1))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    receiving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await receiving
+    await consumer.stop()
+    del consumer, receiving
+    gc.collect()
+    assert "Unclosed" not in caplog.text
