@@ -1,12 +1,9 @@
 """Apply events of external systems, a batch in one transaction."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, sync_events
@@ -15,9 +12,6 @@ from zenskar.db.engine import each_alone, in_transaction
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome, StepKind
 from zenskar.model.envelope import Envelope
-from zenskar.model.fields import SHAPES, flatten
-from zenskar.model.interval import Interval
-from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import fanout, guard, workset
 from zenskar.sync.context import SyncContext
@@ -25,12 +19,9 @@ from zenskar.sync.dead_letters import Message
 from zenskar.sync.fanout import RecordChange
 from zenskar.sync.follow import change_of, follow_ups
 from zenskar.sync.guard import DeleteGuard, TooManyDeletes
+from zenskar.sync.inbound_events import new_event, observation, transition
 from zenskar.sync.reading import bury
 from zenskar.sync.workset import Workset
-from zenskar.telemetry.logs import get_logger
-
-_log = get_logger(__name__)
-_KINDS = MappingProxyType({kind.value: kind for kind in ObservationKind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +88,7 @@ class InboundSync:
 
     async def park(self, envelopes: Sequence[Envelope]) -> None:
         """Record events that wait for their connection."""
-        events = [_new_event(envelope) for envelope in envelopes]
+        events = [new_event(envelope) for envelope in envelopes]
         await in_transaction(self._context.engine, lambda c: sync_events.insert(c, events))
 
     async def give_up(
@@ -146,7 +137,7 @@ class InboundSync:
 
     async def _ensure_event(self, connection: AsyncConnection, envelope: Envelope) -> str:
         """Return the id of the envelope's sync event, writing it when it is not there yet."""
-        event = _new_event(envelope)
+        event = new_event(envelope)
         await sync_events.insert(connection, [event])
         if event.external_event_id is None:
             return event.id
@@ -207,7 +198,7 @@ class InboundSync:
         """
         first = {e.data["external_event_id"]: e for e in reversed(envelopes)}
         known = await sync_events.by_external_id(connection, source, list(first))
-        fresh = {name: _new_event(e) for name, e in first.items() if name not in known}
+        fresh = {name: new_event(e) for name, e in first.items() if name not in known}
         batch.fresh |= {event.id: event for event in fresh.values()}
         waiting = {name: s.id for name, s in known.items() if not s.status.final}
         return {name: event.id for name, event in fresh.items()} | waiting
@@ -220,7 +211,7 @@ class InboundSync:
         events: Sequence[tuple[str, Envelope]],
         batch: _Batch,
     ) -> None:
-        observations = [_observation(entity_type, e.data) for _, e in events]
+        observations = [observation(entity_type, e.data) for _, e in events]
         work = await workset.load(
             connection,
             self._context.connections[source],
@@ -232,7 +223,7 @@ class InboundSync:
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
             detail = workset.describe(work, record_id, outcome)
-            batch.moves.append(_transition(event_id, record_id, seen, outcome, detail))
+            batch.moves.append(transition(event_id, record_id, seen, outcome, detail))
             batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
             if record_id is not None and outcome.verdict.news:
                 batch.follow_ups += self._follow_ups(
@@ -262,52 +253,3 @@ class InboundSync:
         for one in applied:
             for conflict in one.outcome.conflicts if one.outcome else ():
                 metrics.conflicts.labels(one.source, conflict.winner.value).inc()
-
-
-def _new_event(envelope: Envelope) -> NewSyncEvent:
-    data = envelope.data
-    seen = data.get("object") or {}
-    return NewSyncEvent(
-        id=envelope.id,
-        direction=Direction.INBOUND,
-        source_system=data["source_system"],
-        event_type=data["event_type"],
-        correlation_id=envelope.correlation_id,
-        entity_type=seen.get("entity_type"),
-        external_id=seen.get("external_id"),
-        external_event_id=data["external_event_id"],
-        causation_id=envelope.causation_id,
-        payload=orjson.dumps(envelope.to_json()).decode(),
-        detail={"received_at": envelope.time},
-    )
-
-
-def _observation(entity_type: str, data: Mapping[str, Any]) -> Observation:
-    seen = data["object"]
-    document = seen["document"]
-    return Observation(
-        kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
-        external_id=seen["external_id"],
-        asof=Interval(*data["occurred"]),
-        fields=None if document is None else flatten(SHAPES[entity_type], document),
-        record_id=seen.get("record_id"),
-        origin_key=data.get("origin_key"),
-    )
-
-
-def _transition(
-    event_id: str,
-    record_id: str | None,
-    seen: Observation,
-    outcome: Outcome,
-    detail: dict[str, Any],
-) -> Transition:
-    reason = "conflict" if outcome.conflicts else outcome.verdict
-    return Transition(
-        event_id,
-        SyncStatus.SUCCEEDED if outcome.verdict.news else SyncStatus.IGNORED,
-        reason,
-        detail=detail,
-        entity_id=record_id,
-        external_id=seen.external_id,
-    )

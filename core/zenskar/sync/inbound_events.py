@@ -1,0 +1,69 @@
+"""What an inbound envelope says: its sync event, what it shows, and how it ends."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from zenskar.db.sync_events import NewSyncEvent, Transition
+from zenskar.kernel import Outcome
+from zenskar.model.envelope import Envelope
+from zenskar.model.fields import SHAPES, flatten
+from zenskar.model.interval import Interval
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.sync_event import Direction, SyncStatus
+
+_KINDS = MappingProxyType({kind.value: kind for kind in ObservationKind})
+
+
+def new_event(envelope: Envelope) -> NewSyncEvent:
+    """Return the sync event of an envelope, as it is before anything became of it."""
+    data = envelope.data
+    seen = data.get("object") or {}
+    return NewSyncEvent(
+        id=envelope.id,
+        direction=Direction.INBOUND,
+        source_system=data["source_system"],
+        event_type=data["event_type"],
+        correlation_id=envelope.correlation_id,
+        entity_type=seen.get("entity_type"),
+        external_id=seen.get("external_id"),
+        external_event_id=data["external_event_id"],
+        causation_id=envelope.causation_id,
+        payload=orjson.dumps(envelope.to_json()).decode(),
+        detail={"received_at": envelope.time},
+    )
+
+
+def observation(entity_type: str, data: Mapping[str, Any]) -> Observation:
+    """Return what an envelope's data show of an external object."""
+    seen = data["object"]
+    document = seen["document"]
+    return Observation(
+        kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
+        external_id=seen["external_id"],
+        asof=Interval(*data["occurred"]),
+        fields=None if document is None else flatten(SHAPES[entity_type], document),
+        record_id=seen.get("record_id"),
+        origin_key=data.get("origin_key"),
+    )
+
+
+def transition(
+    event_id: str,
+    record_id: str | None,
+    seen: Observation,
+    outcome: Outcome,
+    detail: dict[str, Any],
+) -> Transition:
+    """Return the end of an event that was observed."""
+    reason = "conflict" if outcome.conflicts else outcome.verdict
+    return Transition(
+        event_id,
+        SyncStatus.SUCCEEDED if outcome.verdict.news else SyncStatus.IGNORED,
+        reason,
+        detail=detail,
+        entity_id=record_id,
+        external_id=seen.external_id,
+    )
