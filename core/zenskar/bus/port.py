@@ -31,7 +31,8 @@ class Delivery:
 class Bus(Protocol):
     """At-least-once messages by topic, with a key that keeps order.
 
-    `hands` is how many may receive a topic in one process while no two get the same key.
+    `hands` is how many may receive a topic in one process at once: what one has taken is written
+    while another is decided on.
     """
 
     hands: int
