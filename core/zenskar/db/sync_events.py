@@ -62,37 +62,31 @@ class EventState:
     attempts: int
 
 
+_NAMES = """id, direction, source_system, entity_type, entity_id, external_id, event_type,
+        external_event_id, correlation_id, causation_id, payload"""
 # The driver looks closely at every element of an array that is no text.
-_INSERT = statement("""
-    INSERT INTO sync_events (id, direction, source_system, entity_type, entity_id, external_id,
-        event_type, external_event_id, correlation_id, causation_id, payload, status)
-    SELECT CAST(t.id AS uuid), t.direction, t.source_system, t.entity_type,
-        CAST(t.entity_id AS uuid), t.external_id, t.event_type, t.external_event_id,
-        t.correlation_id, t.causation_id, t.payload, 'pending'
-    FROM unnest(CAST(:id AS text[]), CAST(:direction AS text[]), CAST(:source_system AS text[]),
+_TEXTS = """CAST(:id AS text[]), CAST(:direction AS text[]), CAST(:source_system AS text[]),
         CAST(:entity_type AS text[]), CAST(:entity_id AS text[]), CAST(:external_id AS text[]),
         CAST(:event_type AS text[]), CAST(:external_event_id AS text[]),
-        CAST(:correlation_id AS text[]), CAST(:causation_id AS text[]), CAST(:payload AS text[]))
-        AS t(id, direction, source_system, entity_type, entity_id, external_id, event_type,
-             external_event_id, correlation_id, causation_id, payload)
+        CAST(:correlation_id AS text[]), CAST(:causation_id AS text[]), CAST(:payload AS text[])"""
+_VALUES = """CAST(t.id AS uuid), t.direction, t.source_system, t.entity_type,
+        CAST(t.entity_id AS uuid), t.external_id, t.event_type, t.external_event_id,
+        t.correlation_id, t.causation_id, t.payload"""
+
+_INSERT = statement(f"""
+    INSERT INTO sync_events ({_NAMES}, status)
+    SELECT {_VALUES}, 'pending'
+    FROM unnest({_TEXTS}) AS t({_NAMES})
     ON CONFLICT DO NOTHING
     RETURNING id
-""")
+""")  # noqa: S608 - no value is put into the text
 
-_RECORD = statement("""
-    INSERT INTO sync_events (id, direction, source_system, entity_type, entity_id, external_id,
-        event_type, external_event_id, correlation_id, causation_id, payload, status, reason)
-    SELECT CAST(t.id AS uuid), t.direction, t.source_system, t.entity_type,
-        CAST(t.entity_id AS uuid), t.external_id, t.event_type, t.external_event_id,
-        t.correlation_id, t.causation_id, t.payload, t.status, t.reason
-    FROM unnest(CAST(:id AS text[]), CAST(:direction AS text[]), CAST(:source_system AS text[]),
-        CAST(:entity_type AS text[]), CAST(:entity_id AS text[]), CAST(:external_id AS text[]),
-        CAST(:event_type AS text[]), CAST(:external_event_id AS text[]),
-        CAST(:correlation_id AS text[]), CAST(:causation_id AS text[]), CAST(:payload AS text[]),
-        CAST(:status AS text[]), CAST(:reason AS text[]))
-        AS t(id, direction, source_system, entity_type, entity_id, external_id, event_type,
-             external_event_id, correlation_id, causation_id, payload, status, reason)
-""")
+_RECORD = statement(f"""
+    INSERT INTO sync_events ({_NAMES}, status, reason)
+    SELECT {_VALUES}, t.status, t.reason
+    FROM unnest({_TEXTS}, CAST(:status AS text[]), CAST(:reason AS text[]))
+        AS t({_NAMES}, status, reason)
+""")  # noqa: S608 - no value is put into the text
 
 _HISTORY = statement("""
     INSERT INTO sync_event_history (event_id, status, detail)
