@@ -28,7 +28,7 @@ _log = get_logger(__name__)
 class PostgresBus:
     """Claims with SKIP LOCKED, wakes with LISTEN/NOTIFY, polls as a fallback."""
 
-    hands = 2
+    hands = 1
 
     def __init__(
         self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float
