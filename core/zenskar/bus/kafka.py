@@ -34,6 +34,7 @@ class KafkaBus:
     """Publishes to Kafka, or to the outbox while Kafka is away; delays and parks in the outbox."""
 
     hands = 2
+    crowds_alone = False
 
     def __init__(
         self,

@@ -32,10 +32,12 @@ class Bus(Protocol):
     """At-least-once messages by topic, with a key that keeps order.
 
     `hands` is how many may receive a topic in one process at once: what one has taken is written
-    while another is decided on.
+    while another is decided on. With `crowds_alone` only one of them is at work while there is a
+    crowd, because other workers take what it leaves.
     """
 
     hands: int
+    crowds_alone: bool
 
     async def start(self) -> None:
         """Connect."""

@@ -1,6 +1,7 @@
 """The bus on PostgreSQL: the outbox table is the queue."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +19,6 @@ from zenskar.telemetry.logs import get_logger
 
 _BLOCKED_SECONDS = 0.25
 _MOST_AT_ONCE = 200
-_INSERTS_AT_ONCE = 2
-"""One is written to disk while the next one is made; with more, each is too small."""
 _PARKED_SECONDS = 3600.0
 """The scheduler ends a parking long before; this is for when there is none."""
 _log = get_logger(__name__)
@@ -28,7 +27,8 @@ _log = get_logger(__name__)
 class PostgresBus:
     """Claims with SKIP LOCKED, wakes with LISTEN/NOTIFY, polls as a fallback."""
 
-    hands = 1
+    hands = 2
+    crowds_alone = True
 
     def __init__(
         self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float
@@ -41,7 +41,7 @@ class PostgresBus:
         self._held: set[int] = set()
         self._returned: set[int] = set()
         self._keeper: asyncio.Task[None] | None = None
-        self._publishing = Gather(self._insert, most=_MOST_AT_ONCE, hands=_INSERTS_AT_ONCE)
+        self._publishing = Gather(self._insert, most=_MOST_AT_ONCE)
         self._finishing = Gather(self._delete, most=_MOST_AT_ONCE)
 
     async def start(self) -> None:
@@ -66,8 +66,8 @@ class PostgresBus:
     async def _insert(self, asked: Sequence[Sequence[OutboxMessage]]) -> Sequence[None]:
         messages = [message for together in asked for message in together]
         await each_alone(self._engine, lambda c: outbox.insert(c, messages))
-        for topic in {message.topic for message in messages}:
-            self._wakeup.wake(topic)
+        for topic, count in Counter(message.topic for message in messages).items():
+            self._wakeup.wake(topic, count)
         return [None] * len(asked)
 
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:

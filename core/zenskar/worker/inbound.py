@@ -19,6 +19,7 @@ from zenskar.sync.reading import UnreadableMessage, read_envelope
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import message_of, run_until
+from zenskar.worker.turnstile import Turnstile
 
 _CROWD, _LINGER_SECONDS = 40, 0.05
 _log = get_logger(__name__)
@@ -54,6 +55,8 @@ class InboundSyncWorker:
         self._sync = sync
         self._event_schema = event_schema
         self._batch = batch
+        self._turnstile = Turnstile(bus, crowd=_CROWD)
+        self._stopping: asyncio.Event | None = None
         self._not_before = 0.0
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
 
@@ -62,6 +65,7 @@ class InboundSyncWorker:
 
         While one batch waits for the database, another one is decided on.
         """
+        self._stopping = stopping
         try:
             async with asyncio.TaskGroup() as hands:
                 for _ in range(self._bus.hands):
@@ -71,16 +75,23 @@ class InboundSyncWorker:
 
     async def turn(self) -> None:
         """Take one batch and work it off."""
-        await asyncio.sleep(self._not_before - time.monotonic())
-        deliveries = await self._bus.receive(INBOUND, self._batch, exclusive_keys=False)
+        deliveries = await self._turnstile.enter(self._take)
         try:
             await self._work_off(deliveries)
         except BaseException:
             await self._bus.give_back(deliveries)
             raise
+        finally:
+            self._turnstile.leave(deliveries)
         if _CROWD <= len(deliveries) < self._batch:
             # A transaction costs the same for one event and for fifty.
             self._not_before = time.monotonic() + _LINGER_SECONDS
+
+    async def _take(self) -> list[Delivery]:
+        if self._stopping is not None and self._stopping.is_set():
+            return []
+        await asyncio.sleep(self._not_before - time.monotonic())
+        return await self._bus.receive(INBOUND, self._batch, exclusive_keys=False)
 
     async def _work_off(self, deliveries: Sequence[Delivery]) -> None:
         readable = await self._read(deliveries)

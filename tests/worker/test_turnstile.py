@@ -1,0 +1,101 @@
+"""Several batches under way in one process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from zenskar.bus.port import Delivery
+from zenskar.worker.turnstile import Turnstile
+
+Take = Callable[[], Awaitable[list[Delivery]]]
+
+
+class Bus:
+    """Remembers what it is given back."""
+
+    def __init__(self, *, crowds_alone: bool) -> None:
+        self.crowds_alone = crowds_alone
+        self.given_back: list[str] = []
+
+    async def give_back(self, batch: list[Delivery]) -> None:
+        self.given_back += [delivery.key for delivery in batch]
+
+
+def batch(*keys: str) -> Take:
+    async def take() -> list[Delivery]:
+        return [Delivery("sync.inbound", key, b"", 1) for key in keys]
+
+    return take
+
+
+def turnstile(*, crowds_alone: bool = True) -> tuple[Turnstile, Bus]:
+    bus = Bus(crowds_alone=crowds_alone)
+    return Turnstile(bus, crowd=3), bus  # type: ignore[arg-type]
+
+
+async def blocked(task: "asyncio.Task[list[Delivery]]") -> bool:
+    """Tell whether a task waits for somebody, after all that can go on has gone on."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return not task.done()
+
+
+async def test_batches_without_a_common_key_are_under_way_together() -> None:
+    door, _ = turnstile()
+    await door.enter(batch("a", "b"))
+    assert len(await door.enter(batch("c"))) == 1
+
+
+async def test_a_batch_waits_for_a_key_that_is_under_way() -> None:
+    door, _ = turnstile()
+    first = await door.enter(batch("a", "b"))
+    second = asyncio.create_task(door.enter(batch("b", "c")))
+    assert await blocked(second)
+    door.leave(first)
+    assert [delivery.key for delivery in await second] == ["b", "c"]
+
+
+async def test_who_waits_for_a_key_lets_nobody_overtake() -> None:
+    door, _ = turnstile()
+    first = await door.enter(batch("a"))
+    second = asyncio.create_task(door.enter(batch("a")))
+    assert await blocked(second)
+    third = asyncio.create_task(door.enter(batch("z")))
+    assert await blocked(third)
+    door.leave(first)
+    await asyncio.gather(second, third)
+
+
+@pytest.mark.parametrize("crowds_alone", [True, False])
+async def test_a_crowd_is_alone_where_others_take_what_it_leaves(*, crowds_alone: bool) -> None:
+    door, _ = turnstile(crowds_alone=crowds_alone)
+    crowd = await door.enter(batch("a", "b", "c"))
+    next_one = asyncio.create_task(door.enter(batch("z")))
+    assert await blocked(next_one) is crowds_alone
+    door.leave(crowd)
+    await next_one
+
+
+async def test_what_is_cut_off_while_it_waits_is_given_back() -> None:
+    door, bus = turnstile()
+    first = await door.enter(batch("a"))
+    second = asyncio.create_task(door.enter(batch("a", "b")))
+    assert await blocked(second)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert bus.given_back == ["a", "b"]
+    door.leave(first)
+    assert len(await door.enter(batch("a"))) == 1
+
+
+async def test_the_next_one_may_take_when_taking_failed() -> None:
+    door, _ = turnstile()
+
+    async def fail() -> list[Delivery]:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await door.enter(fail)
+    assert len(await door.enter(batch("a"))) == 1
