@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from zenskar.db.engine import create_engine, in_transaction, transaction
+from zenskar.db.engine import by_keys, create_engine, in_transaction, transaction
 from zenskar.db.statements import driver
 from zenskar.errors import Unavailable
 
@@ -74,3 +74,24 @@ async def test_a_connection_is_not_used_again_inside_of_an_old_transaction(
         await driver(connection).transaction().start()
     async with transaction(alone) as connection:
         assert (await connection.execute(PID)).scalar_one() != pid
+
+
+async def test_what_is_set_to_find_rows_by_keys_ends_with_the_transaction(
+    alone: AsyncEngine,
+) -> None:
+    async def planning(connection: AsyncConnection) -> tuple[str, str]:
+        opened = driver(connection)
+        return (
+            await opened.fetchval("SHOW plan_cache_mode"),
+            await opened.fetchval("SHOW enable_seqscan"),
+        )
+
+    assert await by_keys(alone, planning) == ("force_generic_plan", "off")
+    assert await in_transaction(alone, planning) == ("force_custom_plan", "on")
+
+
+async def test_jsonb_is_read_as_what_it_says(alone: AsyncEngine) -> None:
+    document = text("""SELECT CAST('{"city": "Zürich", "n": [1, null]}' AS jsonb)""")
+    async with transaction(alone) as connection:
+        read = (await connection.execute(document)).scalar_one()
+    assert read == {"city": "Zürich", "n": [1, None]}

@@ -22,7 +22,7 @@ def events() -> list[NewSyncEvent]:
         NewSyncEvent(
             new_id(), Direction.OUTBOUND, "a", "customer.created", "c", "customer", CUSTOMER
         ),
-        NewSyncEvent(new_id(), Direction.INBOUND, "a", "x.y", "c", payload='{"n": "\\u0000"}'),
+        NewSyncEvent(new_id(), Direction.INBOUND, "a", "x.y", "c", payload=b'{"n": "\\u0000"}'),
         NewSyncEvent(
             new_id(), Direction.OUTBOUND, "b", "product.created", "c", "product", CUSTOMER
         ),
@@ -79,7 +79,7 @@ async def test_one_with_history_and_payload(
         found = await event_log.read(connection, events[0].id)
         history = await event_log.history(connection, events[0].id)
         assert await event_log.read(connection, new_id()) is None
-        assert await event_log.payload(connection, events[1].id) == events[1].payload
+        assert await event_log.payload(connection, events[1].id) == '{"n": "\\u0000"}'
         assert await event_log.payload(connection, events[0].id) is None
     assert found
     assert (found.status, found.reason, found.error_kind) == ("dead", "used_up", "transient")

@@ -91,7 +91,7 @@ class Bench:
             envelope.type,
             "c",
             external_event_id=data["external_event_id"],
-            payload=orjson.dumps(envelope.to_json()).decode(),
+            payload=orjson.dumps(envelope.to_json()),
         )
         await in_transaction(self.engine, lambda c: sync_events.insert(c, [event]))
         await self.set_status(event.id, status)
@@ -265,7 +265,7 @@ async def test_filters_by_age(bench: Bench) -> None:
 
 async def bury(bench: Bench, value: bytes) -> str:
     event = NewSyncEvent(
-        new_id(), Direction.INBOUND, "fake", UNREADABLE, "c", payload=as_text(value)
+        new_id(), Direction.INBOUND, "fake", UNREADABLE, "c", payload=as_text(value).encode()
     )
     dead = Transition(event.id, SyncStatus.DEAD, reason=UNREADABLE)
 

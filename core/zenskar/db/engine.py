@@ -23,6 +23,20 @@ https://www.postgresql.org/docs/15/errcodes-appendix.html
 _AWAY_CLASSES = ("08", "57", "53")
 """Connection exception, operator intervention, insufficient resources."""
 _FULL, _READ_ONLY = "53100", "25006"
+_JSONB_VERSION = b"\x01"
+"""What jsonb begins with on the wire: `jsonb_recv` in PostgreSQL's sources."""
+# One plan for all values, made once: to plan costs as much as to look up a few rows. What could
+# make such a plan slow one day is off, and so is the compiler that its price would wake.
+_BEGIN_BY_KEYS = "BEGIN; " + " ".join(
+    f"SET LOCAL {name} = {value};"
+    for name, value in (
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+    )
+)
 _ATTEMPTS = 5
 _IDLE_SECONDS = 0.5
 
@@ -44,17 +58,36 @@ def create_engine(url: str, *, pool_size: int, pool_timeout: float = 5.0) -> Asy
         connect_args={"timeout": pool_timeout, "command_timeout": 60},
     )
     event.listen(engine.sync_engine, "connect", _prefer_indexes)
+    event.listen(engine.sync_engine, "connect", _read_jsonb)
     event.listen(engine.sync_engine, "checkin", _note_use)
     event.listen(engine.sync_engine, "checkout", _ping_idle)
     return engine
 
 
 def _prefer_indexes(connection: Any, _record: Any) -> None:
-    """Tables start empty, and a plan cached then would scan them whole once they are large."""
+    """Tables start empty, and a plan cached then would scan them whole once they are large.
+
+    A bitmap scan reads what was deleted since the last vacuum again and again; an index scan
+    marks it in the index, and it is passed over from then on.
+    """
     cursor = connection.cursor()
     cursor.execute("SET plan_cache_mode = force_custom_plan")
+    cursor.execute("SET enable_bitmapscan = off")
     cursor.close()
     connection.commit()
+
+
+def _read_jsonb(connection: Any, _record: Any) -> None:
+    """Read jsonb as it comes: SQLAlchemy would have it copied and decoded to a text first."""
+    connection.run_async(
+        lambda driver: driver.set_type_codec(
+            "jsonb",
+            schema="pg_catalog",
+            format="binary",
+            encoder=lambda text: _JSONB_VERSION + text.encode(),
+            decoder=lambda sent: orjson.loads(memoryview(sent)[1:]),
+        )
+    )
 
 
 def _note_use(_connection: Any, record: Any) -> None:
@@ -88,19 +121,19 @@ def _async_url(url: str) -> str:
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterator[AsyncConnection]:
     """Open a transaction; a database that is away becomes `Unavailable`."""
     async with connected(engine) as connection:
-        begun = driver(connection).transaction()
-        await begun.start()
+        opened = driver(connection)
+        await opened.execute(begin)
         try:
             yield connection
         except BaseException:
             # An error now must not take the place of the first one, which may be a cancellation.
             with suppress(Exception):
-                await begun.rollback()
+                await opened.execute("ROLLBACK")
             raise
-        await begun.commit()
+        await opened.execute("COMMIT")
 
 
 @asynccontextmanager
@@ -122,6 +155,11 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """Run `work` in a transaction, again when the database asks for that."""
     return await _again(lambda: transaction(engine), work)
+
+
+async def by_keys(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Run `work` as `in_transaction` does, when each of its statements finds rows by their keys."""
+    return await _again(lambda: transaction(engine, _BEGIN_BY_KEYS), work)
 
 
 async def each_alone(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:

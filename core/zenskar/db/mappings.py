@@ -49,10 +49,11 @@ _LOCK_NAMES = statement("""
 _SAVE = statement("""
     INSERT INTO external_mappings AS m (source_system, entity_type, external_id, entity_id, base,
         asof_low, asof_high, revision, fetch_revision, state, detached, synced_version)
-    SELECT :source, :entity_type, t.external_id, t.entity_id, CAST(t.base AS jsonb), t.asof_low,
-           t.asof_high, t.revision, t.fetch_revision, t.state, t.detached, t.synced_version
+    SELECT :source, :entity_type, t.external_id, t.entity_id,
+           CAST(convert_from(t.base, 'UTF8') AS jsonb), t.asof_low, t.asof_high, t.revision,
+           t.fetch_revision, t.state, t.detached, t.synced_version
     FROM unnest(CAST(:external_ids AS text[]), CAST(:entity_ids AS uuid[]),
-                CAST(:bases AS text[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[]),
+                CAST(:bases AS bytea[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[]),
                 CAST(:revisions AS integer[]), CAST(:fetch_revisions AS integer[]),
                 CAST(:states AS text[]), CAST(:detached AS boolean[]),
                 CAST(:versions AS integer[]))
@@ -130,7 +131,7 @@ async def save(
         entity_type=entity_type,
         external_ids=[m.external_id for m in rows],
         entity_ids=[m.entity_id for m in rows],
-        bases=[orjson.dumps(m.base).decode() for m in rows],
+        bases=[orjson.dumps(m.base) for m in rows],
         lows=[m.asof.low for m in rows],
         highs=[m.asof.high for m in rows],
         revisions=[m.revision for m in rows],

@@ -56,12 +56,12 @@ class ClaimedMessage:
     headers: Mapping[str, str]
 
 
-# The driver looks closely at every element of an array that is no text.
+# JSON is bytes, in which PostgreSQL gets it; as text it would be decoded to be encoded again.
 _INSERT = statement("""
     INSERT INTO outbox (topic, key, source_system, envelope)
-    SELECT t.topic, t.key, t.source_system, t.envelope
+    SELECT t.topic, t.key, t.source_system, convert_from(t.envelope, 'UTF8')
     FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]),
-                CAST(:envelopes AS text[]))
+                CAST(:envelopes AS bytea[]))
          WITH ORDINALITY AS t(topic, key, source_system, envelope, ordinal)
     ORDER BY t.ordinal
 """)
@@ -146,7 +146,7 @@ async def insert(connection: AsyncConnection, messages: Sequence[OutboxMessage])
         topics=[message.topic for message in messages],
         keys=[message.key for message in messages],
         sources=[message.source_system for message in messages],
-        envelopes=[message.encode().decode() for message in messages],
+        envelopes=[message.encode() for message in messages],
     )
 
 

@@ -20,22 +20,25 @@ _LOCK = statement("""
 
 _UNNEST = """
     FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]), CAST(:emails AS text[]),
-                CAST(:phones AS text[]), CAST(:addresses AS text[]), CAST(:metadata AS text[]),
+                CAST(:phones AS text[]), CAST(:addresses AS bytea[]), CAST(:metadata AS bytea[]),
                 CAST(:versions AS integer[]), CAST(:deleted AS boolean[]))
          AS t(id, name, email, phone, address, metadata, version, deleted)
 """
 
 _INSERT = statement(f"""
     INSERT INTO customers (id, name, email, phone, address, metadata, version, deleted_at)
-    SELECT t.id, t.name, t.email, t.phone, CAST(t.address AS jsonb), CAST(t.metadata AS jsonb),
-           t.version, CASE WHEN t.deleted THEN now() END
+    SELECT t.id, t.name, t.email, t.phone, CAST(convert_from(t.address, 'UTF8') AS jsonb),
+           CAST(convert_from(t.metadata, 'UTF8') AS jsonb), t.version,
+           CASE WHEN t.deleted THEN now() END
     {_UNNEST}
 """)
 
 _UPDATE = statement(f"""
     UPDATE customers AS c
-    SET name = t.name, email = t.email, phone = t.phone, address = CAST(t.address AS jsonb),
-        metadata = CAST(t.metadata AS jsonb), version = t.version, updated_at = now(),
+    SET name = t.name, email = t.email, phone = t.phone,
+        address = CAST(convert_from(t.address, 'UTF8') AS jsonb),
+        metadata = CAST(convert_from(t.metadata, 'UTF8') AS jsonb),
+        version = t.version, updated_at = now(),
         deleted_at = CASE WHEN t.deleted THEN coalesce(c.deleted_at, now()) END
     {_UNNEST}
     WHERE c.id = t.id
@@ -87,8 +90,8 @@ def _columns(records: Sequence[Record]) -> dict[str, list[Any]]:
         "names": [d["name"] for d in documents],
         "emails": [d["email"] for d in documents],
         "phones": [d["phone"] for d in documents],
-        "addresses": [d["address"] and orjson.dumps(d["address"]).decode() for d in documents],
-        "metadata": [orjson.dumps(d["metadata"]).decode() for d in documents],
+        "addresses": [d["address"] and orjson.dumps(d["address"]) for d in documents],
+        "metadata": [orjson.dumps(d["metadata"]) for d in documents],
         "versions": [r.version for r in records],
         "deleted": [r.deleted for r in records],
     }

@@ -29,7 +29,7 @@ class NewSyncEvent:
     external_id: str | None = None
     external_event_id: str | None = None
     causation_id: str | None = None
-    payload: str | None = None
+    payload: bytes | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -68,10 +68,10 @@ _NAMES = """id, direction, source_system, entity_type, entity_id, external_id, e
 _TEXTS = """CAST(:id AS text[]), CAST(:direction AS text[]), CAST(:source_system AS text[]),
         CAST(:entity_type AS text[]), CAST(:entity_id AS text[]), CAST(:external_id AS text[]),
         CAST(:event_type AS text[]), CAST(:external_event_id AS text[]),
-        CAST(:correlation_id AS text[]), CAST(:causation_id AS text[]), CAST(:payload AS text[])"""
+        CAST(:correlation_id AS text[]), CAST(:causation_id AS text[]), CAST(:payload AS bytea[])"""
 _VALUES = """CAST(t.id AS uuid), t.direction, t.source_system, t.entity_type,
         CAST(t.entity_id AS uuid), t.external_id, t.event_type, t.external_event_id,
-        t.correlation_id, t.causation_id, t.payload"""
+        t.correlation_id, t.causation_id, convert_from(t.payload, 'UTF8')"""
 
 _INSERT = statement(f"""
     INSERT INTO sync_events ({_NAMES}, status)
@@ -90,8 +90,8 @@ _RECORD = statement(f"""
 
 _HISTORY = statement("""
     INSERT INTO sync_event_history (event_id, status, detail)
-    SELECT CAST(t.event_id AS uuid), t.status, t.detail
-    FROM unnest(CAST(:event_ids AS text[]), CAST(:statuses AS text[]), CAST(:details AS text[]))
+    SELECT CAST(t.event_id AS uuid), t.status, convert_from(t.detail, 'UTF8')
+    FROM unnest(CAST(:event_ids AS text[]), CAST(:statuses AS text[]), CAST(:details AS bytea[]))
          WITH ORDINALITY AS t(event_id, status, detail, ordinal)
     ORDER BY t.ordinal
 """)
@@ -262,5 +262,5 @@ async def _history(
         connection,
         event_ids=[event_id for event_id, _, _ in entries],
         statuses=[status for _, status, _ in entries],
-        details=[orjson.dumps(detail).decode() if detail else None for _, _, detail in entries],
+        details=[orjson.dumps(detail) if detail else None for _, _, detail in entries],
     )

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, sync_events
 from zenskar.db.connections import DELETE_GUARD
-from zenskar.db.engine import each_alone, in_transaction
+from zenskar.db.engine import by_keys, each_alone, in_transaction
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome, StepKind
 from zenskar.model.envelope import Envelope
@@ -67,7 +67,7 @@ class InboundSync:
                 await within(connection)
             return batch
 
-        batch = await in_transaction(self._context.engine, work)
+        batch = await by_keys(self._context.engine, work)
         self._count(batch.applied)
         return batch.applied, bool(batch.follow_ups)
 
