@@ -1,13 +1,13 @@
 """Push intents: the ledger of what was sent, or was about to be."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from asyncpg import Record
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.packing import Texts, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.record import Intent, IntentKind, IntentState
 
@@ -42,19 +42,26 @@ _OPEN = statement("""
     ORDER BY created_at, id
 """)
 
-_INSERT = statement("""
+_TEXTS = (
+    "id",
+    "source_system",
+    "entity_type",
+    "entity_id",
+    "external_id",
+    "sync_event_id",
+    "kind",
+    "revision",
+    "lease",
+)
+_DOCUMENTS = ("changes", "body")
+_INSERT = statement(f"""
     INSERT INTO push_intents (id, source_system, entity_type, entity_id, external_id,
         sync_event_id, kind, changes, body, revision, state, lease_until)
-    SELECT t.id, t.source, t.entity_type, t.entity_id, t.external_id, t.sync_event_id, t.kind,
-        t.changes, t.body, t.revision, 'sent', now() + make_interval(secs => t.lease)
-    FROM unnest(CAST(:ids AS text[]), CAST(:sources AS text[]), CAST(:entity_types AS text[]),
-                CAST(:entity_ids AS uuid[]), CAST(:external_ids AS text[]),
-                CAST(:sync_event_ids AS uuid[]), CAST(:kinds AS text[]),
-                CAST(:changes AS text[]), CAST(:bodies AS text[]), CAST(:revisions AS integer[]),
-                CAST(:leases AS double precision[]))
-         AS t(id, source, entity_type, entity_id, external_id, sync_event_id, kind, changes, body,
-              revision, lease)
-""")
+    SELECT t.id, t.source_system, t.entity_type, CAST(t.entity_id AS uuid), t.external_id,
+        CAST(t.sync_event_id AS uuid), t.kind, t.changes, t.body, CAST(t.revision AS integer),
+        'sent', now() + make_interval(secs => CAST(t.lease AS double precision))
+    FROM {unpacked(*_TEXTS, documents=_DOCUMENTS)} AS t({", ".join(_TEXTS + _DOCUMENTS)})
+""")  # noqa: S608 - no value is put into the text
 
 _TAKE = statement("""
     UPDATE push_intents SET state = 'sent', lease_until = now() + make_interval(secs => :lease)
@@ -110,20 +117,20 @@ async def insert(connection: AsyncConnection, intents: Sequence[NewIntent]) -> N
     """Store intents, sent from now on."""
     if not intents:
         return
-    await _INSERT.run(
-        connection,
-        ids=[new.intent.id for new in intents],
-        sources=[new.source_system for new in intents],
-        entity_types=[new.entity_type for new in intents],
-        entity_ids=[new.entity_id for new in intents],
-        external_ids=[new.external_id for new in intents],
-        sync_event_ids=[new.sync_event_id for new in intents],
-        kinds=[new.intent.kind.value for new in intents],
-        changes=[_text(new.intent.changes) for new in intents],
-        bodies=[_text(new.intent.body) for new in intents],
-        revisions=[new.intent.revision for new in intents],
-        leases=[new.lease_seconds for new in intents],
-    )
+    texts: Texts = {
+        "id": [new.intent.id for new in intents],
+        "source_system": [new.source_system for new in intents],
+        "entity_type": [new.entity_type for new in intents],
+        "entity_id": [new.entity_id for new in intents],
+        "external_id": [new.external_id for new in intents],
+        "sync_event_id": [new.sync_event_id for new in intents],
+        "kind": [new.intent.kind for new in intents],
+        "revision": [str(new.intent.revision) for new in intents],
+        "lease": [str(new.lease_seconds) for new in intents],
+    }
+    changes = [orjson.dumps(new.intent.changes) for new in intents]
+    bodies = [orjson.dumps(new.intent.body) for new in intents]
+    await _INSERT.run(connection, **packed(texts, {"changes": changes, "body": bodies}))
 
 
 async def take(
@@ -146,10 +153,6 @@ async def set_state(
     ids = list(intent_ids)
     if ids:
         await _SET.run(connection, ids=ids, state=state.value)
-
-
-def _text(value: Mapping[str, Any]) -> str:
-    return orjson.dumps(value).decode()
 
 
 def _intent(row: Record) -> Intent:

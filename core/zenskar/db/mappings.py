@@ -6,6 +6,7 @@ import orjson
 from asyncpg import Record
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.packing import Texts, number, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.interval import Interval
 from zenskar.model.record import ExternalMapping, MappingState
@@ -46,26 +47,34 @@ _LOCK_NAMES = statement("""
           FROM unnest(CAST(:ids AS text[])) AS n ORDER BY h) AS ordered
 """)
 
-_SAVE = statement("""
+_TEXTS = (
+    "external_id",
+    "entity_id",
+    "asof_low",
+    "asof_high",
+    "revision",
+    "fetch_revision",
+    "state",
+    "detached",
+    "synced_version",
+)
+_ROWS, _ROW = unpacked(*_TEXTS, documents=["base"]), ", ".join((*_TEXTS, "base"))
+
+_SAVE = statement(f"""
     INSERT INTO external_mappings AS m (source_system, entity_type, external_id, entity_id, base,
         asof_low, asof_high, revision, fetch_revision, state, detached, synced_version)
-    SELECT :source, :entity_type, t.external_id, t.entity_id,
-           CAST(convert_from(t.base, 'UTF8') AS jsonb), t.asof_low, t.asof_high, t.revision,
-           t.fetch_revision, t.state, t.detached, t.synced_version
-    FROM unnest(CAST(:external_ids AS text[]), CAST(:entity_ids AS uuid[]),
-                CAST(:bases AS bytea[]), CAST(:lows AS bigint[]), CAST(:highs AS bigint[]),
-                CAST(:revisions AS integer[]), CAST(:fetch_revisions AS integer[]),
-                CAST(:states AS text[]), CAST(:detached AS boolean[]),
-                CAST(:versions AS integer[]))
-         AS t(external_id, entity_id, base, asof_low, asof_high, revision, fetch_revision, state,
-              detached, synced_version)
+    SELECT :source, :entity_type, t.external_id, CAST(t.entity_id AS uuid),
+           CAST(t.base AS jsonb), CAST(t.asof_low AS bigint), CAST(t.asof_high AS bigint),
+           CAST(t.revision AS integer), CAST(t.fetch_revision AS integer), t.state,
+           CAST(t.detached AS boolean), CAST(t.synced_version AS integer)
+    FROM {_ROWS} AS t({_ROW})
     ON CONFLICT (source_system, entity_type, external_id) DO UPDATE
     SET entity_id = excluded.entity_id, base = excluded.base, asof_low = excluded.asof_low,
         asof_high = excluded.asof_high, revision = excluded.revision,
         fetch_revision = excluded.fetch_revision, state = excluded.state,
         detached = excluded.detached, updated_at = now(),
         synced_version = coalesce(excluded.synced_version, m.synced_version)
-""")
+""")  # noqa: S608 - no value is put into the text
 
 
 async def by_external_id(
@@ -125,20 +134,20 @@ async def save(
     if not mappings:
         return
     rows = [mapping for mapping, _ in mappings]
+    texts: Texts = {
+        "external_id": [m.external_id for m in rows],
+        "entity_id": [m.entity_id for m in rows],
+        "asof_low": [str(m.asof.low) for m in rows],
+        "asof_high": [str(m.asof.high) for m in rows],
+        "revision": [str(m.revision) for m in rows],
+        "fetch_revision": [number(m.fetch_revision) for m in rows],
+        "state": [m.state for m in rows],
+        "detached": [str(m.detached) for m in rows],
+        "synced_version": [number(version) for _, version in mappings],
+    }
+    bases = [orjson.dumps(m.base) for m in rows]
     await _SAVE.run(
-        connection,
-        source=source,
-        entity_type=entity_type,
-        external_ids=[m.external_id for m in rows],
-        entity_ids=[m.entity_id for m in rows],
-        bases=[orjson.dumps(m.base) for m in rows],
-        lows=[m.asof.low for m in rows],
-        highs=[m.asof.high for m in rows],
-        revisions=[m.revision for m in rows],
-        fetch_revisions=[m.fetch_revision for m in rows],
-        states=[m.state for m in rows],
-        detached=[m.detached for m in rows],
-        versions=[version for _, version in mappings],
+        connection, source=source, entity_type=entity_type, **packed(texts, {"base": bases})
     )
 
 

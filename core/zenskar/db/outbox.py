@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.packing import Texts, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.envelope import Envelope
 
@@ -56,15 +57,13 @@ class ClaimedMessage:
     headers: Mapping[str, str]
 
 
-# JSON is bytes, in which PostgreSQL gets it; as text it would be decoded to be encoded again.
-_INSERT = statement("""
+_INSERT = statement(f"""
     INSERT INTO outbox (topic, key, source_system, envelope)
-    SELECT t.topic, t.key, t.source_system, convert_from(t.envelope, 'UTF8')
-    FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]),
-                CAST(:envelopes AS bytea[]))
+    SELECT t.topic, t.key, t.source_system, t.envelope
+    FROM {unpacked("topics", "keys", "sources", documents=["envelopes"])}
          WITH ORDINALITY AS t(topic, key, source_system, envelope, ordinal)
     ORDER BY t.ordinal
-""")
+""")  # noqa: S608 - no value is put into the text
 
 _INSERT_ROWS = statement("""
     INSERT INTO outbox (topic, key, source_system, envelope, attempts, parked, headers,
@@ -103,9 +102,10 @@ _CLAIM = statement("""
     RETURNING outbox.id, topic, key, envelope, attempts, headers
 """)
 
-_DONE = statement(
-    "DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer"
-)
+_DONE = statement("""
+    DELETE FROM outbox
+    WHERE id = ANY(CAST(string_to_array(:ids, ',') AS bigint[])) AND claimed_by = :claimer
+""")
 
 _DEFER = statement("""
     UPDATE outbox
@@ -141,13 +141,13 @@ async def insert(connection: AsyncConnection, messages: Sequence[OutboxMessage])
     """Write messages, in this order."""
     if not messages:
         return
-    await _INSERT.run(
-        connection,
-        topics=[message.topic for message in messages],
-        keys=[message.key for message in messages],
-        sources=[message.source_system for message in messages],
-        envelopes=[message.encode() for message in messages],
-    )
+    texts: Texts = {
+        "topics": [message.topic for message in messages],
+        "keys": [message.key for message in messages],
+        "sources": [message.source_system for message in messages],
+    }
+    envelopes = [message.encode() for message in messages]
+    await _INSERT.run(connection, **packed(texts, {"envelopes": envelopes}))
 
 
 async def insert_rows(connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
@@ -200,7 +200,7 @@ async def claim(
 
 async def done(connection: AsyncConnection, ids: Sequence[int], *, claimer: str) -> None:
     """Remove messages whose work is done."""
-    await _DONE.run(connection, ids=list(ids), claimer=claimer)
+    await _DONE.run(connection, ids=",".join(map(str, ids)), claimer=claimer)
 
 
 async def defer(

@@ -1,12 +1,12 @@
 """Records as the sync side sees them: flat fields, locked, written in sets."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import orjson
 from asyncpg import Record as Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.packing import Texts, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.fields import CUSTOMER, flatten, unflatten
 from zenskar.model.record import Record
@@ -18,30 +18,26 @@ _LOCK = statement("""
     FROM customers WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
 """)
 
-_UNNEST = """
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]), CAST(:emails AS text[]),
-                CAST(:phones AS text[]), CAST(:addresses AS bytea[]), CAST(:metadata AS bytea[]),
-                CAST(:versions AS integer[]), CAST(:deleted AS boolean[]))
-         AS t(id, name, email, phone, address, metadata, version, deleted)
-"""
+_TEXTS = ("id", "name", "email", "phone", "version", "deleted")
+_DOCUMENTS = ("address", "metadata")
+_ROWS = f"{unpacked(*_TEXTS, documents=_DOCUMENTS)} AS t({', '.join(_TEXTS + _DOCUMENTS)})"
 
 _INSERT = statement(f"""
     INSERT INTO customers (id, name, email, phone, address, metadata, version, deleted_at)
-    SELECT t.id, t.name, t.email, t.phone, CAST(convert_from(t.address, 'UTF8') AS jsonb),
-           CAST(convert_from(t.metadata, 'UTF8') AS jsonb), t.version,
-           CASE WHEN t.deleted THEN now() END
-    {_UNNEST}
-""")
+    SELECT CAST(t.id AS uuid), t.name, t.email, t.phone, CAST(t.address AS jsonb),
+           CAST(t.metadata AS jsonb), CAST(t.version AS integer),
+           CASE WHEN CAST(t.deleted AS boolean) THEN now() END
+    FROM {_ROWS}
+""")  # noqa: S608 - no value is put into the text
 
 _UPDATE = statement(f"""
     UPDATE customers AS c
     SET name = t.name, email = t.email, phone = t.phone,
-        address = CAST(convert_from(t.address, 'UTF8') AS jsonb),
-        metadata = CAST(convert_from(t.metadata, 'UTF8') AS jsonb),
-        version = t.version, updated_at = now(),
-        deleted_at = CASE WHEN t.deleted THEN coalesce(c.deleted_at, now()) END
-    {_UNNEST}
-    WHERE c.id = t.id
+        address = CAST(t.address AS jsonb), metadata = CAST(t.metadata AS jsonb),
+        version = CAST(t.version AS integer), updated_at = now(),
+        deleted_at = CASE WHEN CAST(t.deleted AS boolean) THEN coalesce(c.deleted_at, now()) END
+    FROM {_ROWS}
+    WHERE c.id = CAST(t.id AS uuid)
 """)  # noqa: S608 - no value is put into the text
 
 
@@ -83,18 +79,19 @@ def _record(row: Row) -> Record:
     return Record(record_id, flatten(CUSTOMER, document), version, updated_at, deleted)
 
 
-def _columns(records: Sequence[Record]) -> dict[str, list[Any]]:
+def _columns(records: Sequence[Record]) -> dict[str, str | bytes]:
     documents = [unflatten(CUSTOMER, record.fields) for record in records]
-    return {
-        "ids": [r.id for r in records],
-        "names": [d["name"] for d in documents],
-        "emails": [d["email"] for d in documents],
-        "phones": [d["phone"] for d in documents],
-        "addresses": [d["address"] and orjson.dumps(d["address"]) for d in documents],
-        "metadata": [orjson.dumps(d["metadata"]) for d in documents],
-        "versions": [r.version for r in records],
-        "deleted": [r.deleted for r in records],
+    texts: Texts = {
+        "id": [r.id for r in records],
+        "name": [d["name"] for d in documents],
+        "email": [d["email"] for d in documents],
+        "phone": [d["phone"] for d in documents],
+        "version": [str(r.version) for r in records],
+        "deleted": [str(r.deleted) for r in records],
     }
+    addresses = [d["address"] and orjson.dumps(d["address"]) for d in documents]
+    metadata = [orjson.dumps(d["metadata"]) for d in documents]
+    return packed(texts, {"address": addresses, "metadata": metadata})
 
 
 def _only_customers(entity_type: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.packing import Texts, number, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.sync_event import Direction, SyncStatus
 
@@ -62,59 +63,72 @@ class EventState:
     attempts: int
 
 
-_NAMES = """id, direction, source_system, entity_type, entity_id, external_id, event_type,
-        external_event_id, correlation_id, causation_id, payload"""
-# The driver looks closely at every element of an array that is no text.
-_TEXTS = """CAST(:id AS text[]), CAST(:direction AS text[]), CAST(:source_system AS text[]),
-        CAST(:entity_type AS text[]), CAST(:entity_id AS text[]), CAST(:external_id AS text[]),
-        CAST(:event_type AS text[]), CAST(:external_event_id AS text[]),
-        CAST(:correlation_id AS text[]), CAST(:causation_id AS text[]), CAST(:payload AS bytea[])"""
-_VALUES = """CAST(t.id AS uuid), t.direction, t.source_system, t.entity_type,
-        CAST(t.entity_id AS uuid), t.external_id, t.event_type, t.external_event_id,
-        t.correlation_id, t.causation_id, convert_from(t.payload, 'UTF8')"""
+_TEXTS = (
+    "id",
+    "direction",
+    "source_system",
+    "entity_type",
+    "entity_id",
+    "external_id",
+    "event_type",
+    "external_event_id",
+    "correlation_id",
+    "causation_id",
+)
+_NAMES = ", ".join((*_TEXTS, "payload"))
+_VALUES = ", ".join(
+    f"CAST(t.{name} AS uuid)" if name in {"id", "entity_id"} else f"t.{name}"
+    for name in (*_TEXTS, "payload")
+)
 
 _INSERT = statement(f"""
     INSERT INTO sync_events ({_NAMES}, status)
     SELECT {_VALUES}, 'pending'
-    FROM unnest({_TEXTS}) AS t({_NAMES})
+    FROM {unpacked(*_TEXTS, documents=["payload"])} AS t({_NAMES})
     ON CONFLICT DO NOTHING
     RETURNING id
 """)  # noqa: S608 - no value is put into the text
 
 _RECORD = statement(f"""
-    INSERT INTO sync_events ({_NAMES}, status, reason)
-    SELECT {_VALUES}, t.status, t.reason
-    FROM unnest({_TEXTS}, CAST(:status AS text[]), CAST(:reason AS text[]))
-        AS t({_NAMES}, status, reason)
+    INSERT INTO sync_events (status, reason, {_NAMES})
+    SELECT t.status, t.reason, {_VALUES}
+    FROM {unpacked("status", "reason", *_TEXTS, documents=["payload"])}
+         AS t(status, reason, {_NAMES})
 """)  # noqa: S608 - no value is put into the text
 
-_HISTORY = statement("""
+_HISTORY = statement(f"""
     INSERT INTO sync_event_history (event_id, status, detail)
-    SELECT CAST(t.event_id AS uuid), t.status, convert_from(t.detail, 'UTF8')
-    FROM unnest(CAST(:event_ids AS text[]), CAST(:statuses AS text[]), CAST(:details AS bytea[]))
+    SELECT CAST(t.event_id AS uuid), t.status, t.detail
+    FROM {unpacked("event_ids", "statuses", documents=["details"])}
          WITH ORDINALITY AS t(event_id, status, detail, ordinal)
     ORDER BY t.ordinal
-""")
+""")  # noqa: S608 - no value is put into the text
 
-_MOVE = statement("""
+_MOVES = (
+    "id",
+    "status",
+    "reason",
+    "entity_id",
+    "external_id",
+    "error_kind",
+    "error_message",
+    "attempt",
+    "retry_in",
+)
+_MOVE = statement(f"""
     UPDATE sync_events AS e
     SET status = t.status, updated_at = now(),
         reason = CASE WHEN e.direction = 'outbound' AND t.status <> 'dead'
                 AND e.reason = ANY(CAST(:marks AS text[]))
             THEN e.reason ELSE t.reason END,
-        entity_id = coalesce(t.entity_id, e.entity_id),
+        entity_id = coalesce(CAST(t.entity_id AS uuid), e.entity_id),
         external_id = coalesce(t.external_id, e.external_id),
         error_kind = t.error_kind, error_message = t.error_message,
-        attempts = e.attempts + t.attempt,
-        next_attempt_at = now() + make_interval(secs => t.retry_in)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[]), CAST(:reasons AS text[]),
-        CAST(:entity_ids AS uuid[]), CAST(:external_ids AS text[]),
-        CAST(:error_kinds AS text[]), CAST(:error_messages AS text[]),
-        CAST(:attempts AS integer[]), CAST(:retries AS double precision[]))
-        AS t(id, status, reason, entity_id, external_id, error_kind, error_message, attempt,
-             retry_in)
-    WHERE e.id = t.id
-""")
+        attempts = e.attempts + CAST(t.attempt AS integer),
+        next_attempt_at = now() + make_interval(secs => CAST(t.retry_in AS double precision))
+    FROM {unpacked(*_MOVES)} AS t({", ".join(_MOVES)})
+    WHERE e.id = CAST(t.id AS uuid)
+""")  # noqa: S608 - no value is put into the text
 
 _KEEP_PAYLOAD = statement("""
     UPDATE sync_events SET payload = :payload WHERE id = CAST(:id AS uuid) AND payload IS NULL
@@ -132,26 +146,13 @@ _BY_EXTERNAL = statement("""
     WHERE source_system = :source AND external_event_id = ANY(CAST(:ids AS text[]))
 """)
 
-_COLUMNS = (
-    "id",
-    "direction",
-    "source_system",
-    "entity_type",
-    "entity_id",
-    "external_id",
-    "event_type",
-    "external_event_id",
-    "correlation_id",
-    "causation_id",
-    "payload",
-)
-
 
 async def insert(connection: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str]:
     """Write sync events as pending and return the ids of those that were not there before."""
     if not events:
         return set()
-    rows = await _INSERT.rows(connection, **_columns(events))
+    texts, payloads = _columns(events)
+    rows = await _INSERT.rows(connection, **packed(texts, payloads))
     written = {str(row["id"]) for row in rows}
     await _history(
         connection,
@@ -170,16 +171,14 @@ async def record(
     """
     if not over:
         return
-    await _RECORD.run(
-        connection,
-        **_columns([e for e, _ in over])
-        | {
-            "entity_id": [t.entity_id or e.entity_id for e, t in over],
-            "external_id": [t.external_id or e.external_id for e, t in over],
-            "status": [t.status for _, t in over],
-            "reason": [t.reason for _, t in over],
-        },
-    )
+    texts, payloads = _columns([e for e, _ in over])
+    texts |= {
+        "entity_id": [t.entity_id or e.entity_id for e, t in over],
+        "external_id": [t.external_id or e.external_id for e, t in over],
+        "status": [t.status for _, t in over],
+        "reason": [t.reason for _, t in over],
+    }
+    await _RECORD.run(connection, **packed(texts, payloads))
     steps = ((e.id, SyncStatus.PENDING, e.detail) for e, _ in over)
     ends = ((t.event_id, t.status, _detail(t)) for _, t in over)
     await _history(connection, [entry for pair in zip(steps, ends, strict=True) for entry in pair])
@@ -189,19 +188,18 @@ async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -
     """Move sync events on and write their history. One transition for each event at most."""
     if not transitions:
         return
-    await _MOVE.run(
-        connection,
-        marks=list(MARKS),
-        ids=[t.event_id for t in transitions],
-        statuses=[t.status.value for t in transitions],
-        reasons=[t.reason for t in transitions],
-        entity_ids=[t.entity_id for t in transitions],
-        external_ids=[t.external_id for t in transitions],
-        error_kinds=[t.error_kind for t in transitions],
-        error_messages=[t.error_message for t in transitions],
-        attempts=[int(t.count_attempt) for t in transitions],
-        retries=[t.retry_in for t in transitions],
-    )
+    texts: Texts = {
+        "id": [t.event_id for t in transitions],
+        "status": [t.status for t in transitions],
+        "reason": [t.reason for t in transitions],
+        "entity_id": [t.entity_id for t in transitions],
+        "external_id": [t.external_id for t in transitions],
+        "error_kind": [t.error_kind for t in transitions],
+        "error_message": [t.error_message for t in transitions],
+        "attempt": [str(int(t.count_attempt)) for t in transitions],
+        "retry_in": [number(t.retry_in) for t in transitions],
+    }
+    await _MOVE.run(connection, marks=list(MARKS), **packed(texts))
     await _history(connection, [(t.event_id, t.status, _detail(t)) for t in transitions])
 
 
@@ -239,8 +237,11 @@ async def by_external_id(
     }
 
 
-def _columns(events: Sequence[NewSyncEvent]) -> dict[str, list[Any]]:
-    return {name: [getattr(event, name) for event in events] for name in _COLUMNS}
+def _columns(
+    events: Sequence[NewSyncEvent],
+) -> tuple[dict[str, list[str | None]], dict[str, list[bytes | None]]]:
+    texts = {name: [getattr(event, name) for event in events] for name in _TEXTS}
+    return texts, {"payload": [event.payload for event in events]}
 
 
 def _detail(transition: Transition) -> dict[str, Any]:
@@ -258,9 +259,9 @@ async def _history(
 ) -> None:
     if not entries:
         return
-    await _HISTORY.run(
-        connection,
-        event_ids=[event_id for event_id, _, _ in entries],
-        statuses=[status for _, status, _ in entries],
-        details=[orjson.dumps(detail) if detail else None for _, _, detail in entries],
-    )
+    texts: Texts = {
+        "event_ids": [event_id for event_id, _, _ in entries],
+        "statuses": [status for _, status, _ in entries],
+    }
+    details = [orjson.dumps(detail) if detail else None for _, _, detail in entries]
+    await _HISTORY.run(connection, **packed(texts, {"details": details}))

@@ -1,0 +1,51 @@
+"""Columns of texts arrive in PostgreSQL as they were."""
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zenskar.db.engine import connected
+from zenskar.db.packing import packed, unpacked
+from zenskar.db.statements import statement
+
+_BACK = statement(f"SELECT * FROM {unpacked('a', 'b', documents=['c'])} AS t(a, b, c)")
+
+
+async def back(
+    engine: AsyncEngine,
+    a: Sequence[str | None],
+    b: Sequence[str | None],
+    c: Sequence[bytes | None],
+) -> list[tuple[str | None, ...]]:
+    async with connected(engine) as connection:
+        rows = await _BACK.rows(connection, **packed({"a": a, "b": b}, {"c": c}))
+    return [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c"),
+    [
+        (["x"], ["y"], [b"{}"]),
+        (["x", "y", "z"], ["1", "2", "3"], [b"{}", b"[]", b'"\\n"']),
+        (["x", None], [None, "y"], [None, b"{}"]),
+        (["x"], [None], [None]),
+        (["x", "y"], [None, None], [None, None]),
+        (["a\x1fb", "c"], ["\x1f", "d\ue000"], [b"{}", b"{}"]),
+        (["line\nline", "'; --"], ["NULL", "{a,b}"], ['{"city": "Zürich"}'.encode(), b"1"]),
+    ],
+)
+async def test_rows_come_back_as_they_were(
+    engine: AsyncEngine,
+    a: Sequence[str | None],
+    b: Sequence[str | None],
+    c: Sequence[bytes | None],
+) -> None:
+    texts = [text.decode() if text is not None else None for text in c]
+    assert await back(engine, a, b, c) == list(zip(a, b, texts, strict=True))
+
+
+async def test_many_rows_keep_their_order(engine: AsyncEngine) -> None:
+    names = [f"name {number}" for number in range(500)]
+    rows = await back(engine, names, [None] * 500, [b"{}"] * 500)
+    assert [row[0] for row in rows] == names
