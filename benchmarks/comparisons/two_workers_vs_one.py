@@ -12,7 +12,7 @@ from benchmarks.product import Product, open_product, settled
 from tests.kafka.processes import until
 
 TITLE = "Queue worked off: two workers | one worker"
-EVENTS = 8000
+EVENTS = 24_000
 
 
 async def run(bench: Bench) -> Comparison:
