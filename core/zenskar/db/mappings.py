@@ -20,7 +20,9 @@ _BY_EXTERNAL = statement(f"""
       AND external_id = ANY(CAST(:ids AS text[]))
 """)  # noqa: S608 - no value is put into the text
 
-# One lookup for each index: with OR a database without statistics reads the whole table.
+# One lookup for each index: with OR a database without statistics reads the whole table, and it
+# would read all of a source system's with the wrong one, which is why that is no plain column.
+# NOT IN makes a hash table of the ids, where <> ALL compares each row with all of them.
 _AROUND = statement(f"""
     SELECT {_COLUMNS} FROM (
         SELECT * FROM external_mappings
@@ -28,9 +30,9 @@ _AROUND = statement(f"""
           AND external_id = ANY(CAST(:external_ids AS text[]))
         UNION ALL
         SELECT * FROM external_mappings
-        WHERE source_system = :source AND entity_type = :entity_type
-          AND entity_id = ANY(CAST(:entity_ids AS uuid[]))
-          AND external_id <> ALL(CAST(:external_ids AS text[]))
+        WHERE entity_id = ANY(CAST(:entity_ids AS uuid[]))
+          AND source_system || '' = :source AND entity_type || '' = :entity_type
+          AND external_id NOT IN (SELECT unnest(CAST(:external_ids AS text[])))
     ) AS around
     ORDER BY state, updated_at DESC
 """)  # noqa: S608 - no value is put into the text
