@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import customers, idempotency
 from zenskar.db.customers import Customer
-from zenskar.db.engine import in_transaction
+from zenskar.db.engine import by_keys, in_transaction
 from zenskar.errors import (
     Conflict,
     InvalidInput,
@@ -91,7 +91,7 @@ class CustomerService:
                 )
             return Created(answer)
 
-        created = await in_transaction(self._engine, work)
+        created = await by_keys(self._engine, work)
         if not created.replayed:
             self._wake(OUTBOUND)
         return created
@@ -147,7 +147,7 @@ class CustomerService:
             deleted = await customers.delete(connection, customer_id, version=present.version)
             await self._tell(connection, _sure(deleted), fanout.DELETED, correlation_id, None)
 
-        await in_transaction(self._engine, work)
+        await by_keys(self._engine, work)
         self._wake(OUTBOUND)
 
     async def list(
@@ -185,7 +185,7 @@ class CustomerService:
             await self._tell(connection, written, fanout.UPDATED, correlation_id, changes, before)
             return written, True
 
-        customer, changed = await in_transaction(self._engine, work)
+        customer, changed = await by_keys(self._engine, work)
         if changed:
             self._wake(OUTBOUND)
         return view(customer)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.bus.gather import Gather
 from zenskar.db import connections as connection_states
 from zenskar.db import sync_events
-from zenskar.db.engine import in_transaction
+from zenskar.db.engine import by_keys, in_transaction
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.envelope import OUTBOUND, Envelope
 from zenskar.model.record import IntentState
@@ -140,7 +140,7 @@ class OutboundSync:
             await writes.store(connection)
             return [decided[task.event_id] for task in tasks]
 
-        return await in_transaction(self._context.engine, work)
+        return await by_keys(self._context.engine, work)
 
     async def _take_in(self, answers: Sequence[Answer]) -> Sequence[Decided]:
         """Take answers in and plan the next step of each task, in one transaction."""
@@ -163,7 +163,7 @@ class OutboundSync:
             await writes.store(connection)
             return [decided[answer.task.event_id] for answer in answers]
 
-        return await in_transaction(self._context.engine, work)
+        return await by_keys(self._context.engine, work)
 
     async def _failed(self, task: Task, call: Call | None, failure: Failure) -> Call | Result:
         await self._context.passing("outbound.failed")
