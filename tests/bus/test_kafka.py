@@ -56,3 +56,4 @@ async def test_of_many_messages_one_finds_out_whether_kafka_is_back(
     failing.set()
     await probe
     assert await bus.depth() == {OUTBOUND: 12}
+    await outbox.stop()

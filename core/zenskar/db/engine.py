@@ -1,8 +1,8 @@
 """Connections to PostgreSQL."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 import orjson
@@ -139,13 +139,20 @@ async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterato
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Open a connection, on which every statement is a transaction of its own."""
-    try:
+    with outages():
         async with engine.connect() as connection:
             try:
                 yield connection
             finally:
                 if not connection.invalidated and not is_clean(driver(connection)):
                     await connection.invalidate()
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Turn what a database that is away raises into `Unavailable`."""
+    try:
+        yield
     except Exception as error:
         if is_away(error):
             raise Unavailable(_why(error)) from error
@@ -154,23 +161,24 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """Run `work` in a transaction, again when the database asks for that."""
-    return await _again(lambda: transaction(engine), work)
+    return await again(lambda: transaction(engine), work)
 
 
 async def by_keys(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """Run `work` as `in_transaction` does, when each of its statements finds rows by their keys."""
-    return await _again(lambda: transaction(engine, _BEGIN_BY_KEYS), work)
+    return await again(lambda: transaction(engine, _BEGIN_BY_KEYS), work)
 
 
 async def each_alone(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """Run `work`, each statement as a transaction of its own, again as `in_transaction` does."""
-    return await _again(lambda: connected(engine), work)
+    return await again(lambda: connected(engine), work)
 
 
-async def _again(
+async def again(
     opened: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
     work: Callable[[AsyncConnection], Awaitable[T]],
 ) -> T:
+    """Run `work` on what is opened, and again on a new one when the database asks for that."""
     for _ in range(_ATTEMPTS - 1):
         try:
             async with opened() as connection:
