@@ -45,6 +45,13 @@ async def test_rows_come_back_as_they_were(
     assert await back(engine, a, b, c) == list(zip(a, b, texts, strict=True))
 
 
+async def test_a_line_break_between_the_tokens_of_a_document_is_a_space(
+    engine: AsyncEngine,
+) -> None:
+    rows = await back(engine, ["x", "y"], ["1", "2"], [b'{\n "a": 1\n}', b"{}"])
+    assert [row[2] for row in rows] == ['{  "a": 1 }', "{}"]
+
+
 async def test_many_rows_keep_their_order(engine: AsyncEngine) -> None:
     names = [f"name {number}" for number in range(500)]
     rows = await back(engine, names, [None] * 500, [b"{}"] * 500)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 Texts = Mapping[str, Sequence[str | None]]
 Documents = Mapping[str, Sequence[bytes | None]]
-"""JSON, whose texts never hold a line break of their own (RFC 8259, section 7)."""
+"""JSON, in which a line break only ever stands between two tokens (RFC 8259, section 7)."""
 
 
 def unpacked(*texts: str, documents: Sequence[str] = ()) -> str:
@@ -23,7 +23,7 @@ def packed(texts: Texts, documents: Documents | None = None) -> dict[str, str | 
 
     None and an empty text are both NULL there.
     """
-    lines = {name: b"\n".join([d or b"" for d in column]) for name, column in _all(documents)}
+    lines = {name: _lines(column) for name, column in _all(documents)}
     plain = {name: [value or "" for value in column] for name, column in texts.items()}
     for separator in _separators():
         joined = {name: separator.join(column) for name, column in plain.items()}
@@ -35,6 +35,14 @@ def packed(texts: Texts, documents: Documents | None = None) -> dict[str, str | 
 def number(value: float | None) -> str | None:
     """Return a number as text."""
     return None if value is None else str(value)
+
+
+def _lines(documents: Sequence[bytes | None]) -> bytes:
+    given = [document or b"" for document in documents]
+    joined = b"\n".join(given)
+    if joined.count(b"\n") == len(given) - 1:
+        return joined
+    return b"\n".join([document.replace(b"\n", b" ") for document in given])
 
 
 def _all(documents: Documents | None) -> Iterator[tuple[str, Sequence[bytes | None]]]:

@@ -4,7 +4,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SPEC_VERSION = "1.0"
@@ -21,7 +21,7 @@ class Envelope:
     """One message. `time` is RFC 3339 in UTC; `subject` is `entity_type:id`.
 
     `event_type` is `customer.created`, `customer.updated`, `customer.deleted` or, inbound, the
-    external system's own name of the event.
+    external system's own name of the event. `text` is what was read, of one that was.
     """
 
     id: str
@@ -33,6 +33,7 @@ class Envelope:
     correlation_id: str
     causation_id: str | None = None
     traceparent: str | None = None
+    text: bytes | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the structured form; absent extensions are left out, as CloudEvents asks."""
@@ -54,8 +55,8 @@ class Envelope:
         return body
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> "Envelope":
-        """Read a body that is valid against `event.schema.json`."""
+    def from_json(cls, body: Mapping[str, Any], text: bytes | None = None) -> "Envelope":
+        """Read a body that is valid against `event.schema.json`, and keep its text."""
         return cls(
             id=body["id"],
             source=body["source"],
@@ -66,4 +67,5 @@ class Envelope:
             correlation_id=body["correlationid"],
             causation_id=body.get("causationid"),
             traceparent=body.get("traceparent"),
+            text=text,
         )

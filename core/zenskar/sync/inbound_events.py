@@ -31,7 +31,7 @@ def new_event(envelope: Envelope) -> NewSyncEvent:
         external_id=seen.get("external_id"),
         external_event_id=data["external_event_id"],
         causation_id=envelope.causation_id,
-        payload=orjson.dumps(envelope.to_json()),
+        payload=envelope.text or orjson.dumps(envelope.to_json()),
         detail={"received_at": envelope.time},
     )
 

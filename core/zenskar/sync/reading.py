@@ -36,7 +36,7 @@ def read_envelope(value: bytes, schema: Schema) -> Envelope:
             f"the message has layout {body['data']['schema_version']}, "
             f"this program reads up to {SCHEMA_VERSION}"
         )
-    return Envelope.from_json(body)
+    return Envelope.from_json(body, value)
 
 
 async def bury(context: SyncContext, message: Message, problem: str, direction: Direction) -> None:
