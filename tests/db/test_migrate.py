@@ -3,7 +3,7 @@
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar import resources
@@ -25,6 +25,34 @@ async def test_down_and_up_again(engine: AsyncEngine) -> None:
     assert (await revision.status(engine)).current is None
     await migrate.upgrade(engine)
     assert (await revision.status(engine)).up_to_date
+
+
+async def test_the_pages_of_what_is_updated_have_room(engine: AsyncEngine) -> None:
+    named = {
+        name: table.dialect_options["postgresql"]["with"] for name, table in metadata.tables.items()
+    }
+    wanted = {name: [f"fillfactor={o['fillfactor']}"] for name, o in named.items() if o}
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            text("SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL")
+        )
+    assert {row.relname: row.reloptions for row in found if row.relname in named} == wanted
+
+
+async def test_messages_are_compressed_with_lz4_where_the_server_has_it(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        options = await connection.scalar(
+            text("SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'")
+        )
+        found = await connection.execute(
+            text(
+                "SELECT attcompression FROM pg_attribute WHERE attname IN ('payload', 'envelope')"
+                " AND attrelid IN ('sync_events'::regclass, 'outbox'::regclass)"
+            )
+        )
+    assert {row.attcompression for row in found} == {b"l" if "lz4" in options else b"\0"}
 
 
 def test_the_names_of_the_files_tell_the_revisions() -> None:
