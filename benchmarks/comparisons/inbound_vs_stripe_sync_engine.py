@@ -10,7 +10,7 @@ from benchmarks.programs import listening
 from tests.kafka.cluster import free_ports
 
 TITLE = "Webhooks applied: zenskar | stripe-sync-engine on Node"
-EVENTS = 16_000
+EVENTS = 40_000
 
 
 async def run(bench: Bench) -> Comparison:

@@ -79,9 +79,11 @@ _INSERT_ROWS = statement("""
     ORDER BY t.ordinal
 """)
 
+# By their place: PostgreSQL would compare each claimed id with each row of the queue, if that was
+# empty when it was analyzed. Who is locked stays where it is.
 _CLAIM = statement("""
     WITH due AS (
-        SELECT id FROM outbox AS o
+        SELECT o.ctid AS place FROM outbox AS o
         WHERE topic = :topic AND available_at <= now()
           AND (claimed_until IS NULL OR claimed_until < now())
           AND NOT (:by_key AND EXISTS (
@@ -98,7 +100,7 @@ _CLAIM = statement("""
     )
     UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease),
                       claimed_by = :claimer, attempts = attempts + 1, parked = false
-    FROM due, quick WHERE outbox.id = due.id
+    FROM due, quick WHERE outbox.ctid = due.place
     RETURNING outbox.id, topic, key, envelope, attempts, headers
 """)
 

@@ -138,7 +138,7 @@ _MARK = statement("UPDATE sync_events SET reason = :reason WHERE id = CAST(:id A
 
 _STATE = statement("""
     SELECT CAST(id AS text) AS id, status, attempts FROM sync_events
-    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY sync_events.id FOR UPDATE
+    WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY 1 FOR UPDATE
 """)
 
 _BY_EXTERNAL = statement("""

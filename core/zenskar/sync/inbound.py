@@ -1,7 +1,7 @@
 """Apply events of external systems, a batch in one transaction."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -220,31 +220,20 @@ class InboundSync:
             record_ids=[o.record_id for o in observations if o.record_id],
             origins=[o.origin_key for o in observations if o.origin_key],
         )
+        owners = self._context.router.owners_of(entity_type)
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
             detail = workset.describe(work, record_id, outcome)
             batch.moves.append(transition(event_id, record_id, seen, outcome, detail))
             batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
             if record_id is not None and outcome.verdict.news:
-                batch.follow_ups += self._follow_ups(
-                    work, record_id, outcome, event_id, envelope.correlation_id
-                )
+                causes = {"correlation_id": envelope.correlation_id, "causation_id": event_id}
+                batch.follow_ups += _follow_ups(work, record_id, outcome, owners, causes)
         mine = [one.outcome for one in batch.applied if one.source == source and one.outcome]
         deletes = sum(outcome.delete_record for outcome in mine)
         allowed = DeleteGuard.of(self._context.connections[source].settings)
         await allowed.check(connection, source, deletes)
         await work.flush(connection)
-
-    def _follow_ups(
-        self, work: Workset, record_id: str, outcome: Outcome, event_id: str, correlation_id: str
-    ) -> list[tuple[RecordChange, str]]:
-        """Other connections follow a changed record; this one if both sides are not equal yet."""
-        causes = {"correlation_id": correlation_id, "causation_id": event_id}
-        owners = self._context.router.owners_of(work.entity_type)
-        targets = follow_ups(work, record_id, outcome, owners, **causes)
-        if work.plan(record_id).kind not in {StepKind.NOTHING, StepKind.WAIT}:
-            targets.append((change_of(work, record_id, fanout.RESYNC, **causes), work.name))
-        return targets
 
     def _count(self, applied: Sequence[Applied]) -> None:
         metrics = self._context.metrics
@@ -253,3 +242,17 @@ class InboundSync:
         for one in applied:
             for conflict in one.outcome.conflicts if one.outcome else ():
                 metrics.conflicts.labels(one.source, conflict.winner.value).inc()
+
+
+def _follow_ups(
+    work: Workset,
+    record_id: str,
+    outcome: Outcome,
+    owners: Sequence[str],
+    causes: Mapping[str, str],
+) -> list[tuple[RecordChange, str]]:
+    """Other connections follow a changed record; this one if both sides are not equal yet."""
+    targets = follow_ups(work, record_id, outcome, owners, **causes)
+    if work.plan(record_id).kind not in {StepKind.NOTHING, StepKind.WAIT}:
+        targets.append((change_of(work, record_id, fanout.RESYNC, **causes), work.name))
+    return targets

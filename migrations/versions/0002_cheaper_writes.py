@@ -1,4 +1,4 @@
-"""Leave room on the pages of what is updated, and compress messages with what is cheapest."""
+"""Room for updates on their page, the cheapest compression, indexes of the queue without its id."""
 
 from alembic import op
 
@@ -9,10 +9,11 @@ depends_on = None
 
 _UPDATED = ("customers", "external_mappings")
 _MESSAGES = (("sync_events", "payload"), ("outbox", "envelope"))
+_INDEXES = {"outbox_due": ["topic", "available_at"], "outbox_key": ["topic", "key"]}
 
 
 def upgrade() -> None:
-    """Neither rewrites a table: both hold for what is written from now on."""
+    """No table is rewritten: room and compression hold for what is written from now on."""
     for table in _UPDATED:
         # An update that finds room on its page leaves the indexes alone.
         op.execute(f"ALTER TABLE {table} SET (fillfactor = 65)")
@@ -24,9 +25,15 @@ def upgrade() -> None:
             EXCEPTION WHEN feature_not_supported THEN NULL;
             END $$
         """)
+    for index, columns in _INDEXES.items():
+        op.drop_index(index, table_name="outbox")
+        op.create_index(index, "outbox", columns, unique=False)
 
 
 def downgrade() -> None:
+    for index, columns in _INDEXES.items():
+        op.drop_index(index, table_name="outbox")
+        op.create_index(index, "outbox", [*columns, "id"], unique=False)
     for table, column in _MESSAGES:
         op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET COMPRESSION default")
     for table in _UPDATED:

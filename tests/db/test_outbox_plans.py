@@ -1,0 +1,78 @@
+"""What the queue asks PostgreSQL is as cheap when it was empty the last time it was analyzed."""
+
+from typing import Any
+
+from asyncpg import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zenskar.db import outbox
+from zenskar.db.engine import by_keys, connected, in_transaction
+from zenskar.db.outbox import OutboxMessage
+from zenskar.db.statements import Statement, driver
+from zenskar.model.envelope import INBOUND, Envelope
+
+COUNT, BATCH = 3000, 300
+# A page for each row that is claimed, its index entries, and the new version.
+MOST_PAGES = 20 * BATCH
+
+
+def message(number: int) -> OutboxMessage:
+    envelope = Envelope(str(number), "test", "t", "s", "2026-01-01T00:00:00Z", {}, "c")
+    return OutboxMessage(INBOUND, f"fake:{number}", "fake", envelope)
+
+
+async def fill(engine: AsyncEngine) -> None:
+    """Fill a queue that PostgreSQL believes to be empty, as it is after a vacuum at the end."""
+    async with connected(engine) as connection:
+        await outbox.insert(connection, [message(number) for number in range(COUNT)])
+        await driver(connection).execute(
+            "UPDATE pg_class SET reltuples = 0, relpages = 500 WHERE relname = 'outbox'"
+        )
+
+
+async def work(connection: Connection, statement: Statement, **values: Any) -> tuple[int, int]:
+    """Return how many pages a statement read and how many rows it threw away."""
+    arguments = [values[name] for name in statement.names]
+    text = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
+    plan = (await connection.fetchval(text, *arguments))[0]["Plan"]
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], thrown_away(plan)
+
+
+def thrown_away(plan: dict[str, Any]) -> int:
+    own = sum(
+        plan.get(f"Rows Removed by {why}", 0) * plan["Actual Loops"]
+        for why in ("Filter", "Join Filter", "Index Recheck")
+    )
+    return own + sum(thrown_away(part) for part in plan.get("Plans", ()))
+
+
+async def test_a_claim_looks_at_what_it_claims(engine: AsyncEngine) -> None:
+    await fill(engine)
+    async with connected(engine) as connection:
+        pages, rows = await work(
+            driver(connection),
+            outbox._CLAIM,
+            topic=INBOUND,
+            claimer="me",
+            most=BATCH,
+            lease=60.0,
+            by_key=False,
+        )
+    assert pages < MOST_PAGES
+    assert rows == 0
+
+
+async def test_what_is_done_is_found_by_its_id(engine: AsyncEngine) -> None:
+    await fill(engine)
+
+    async def finish(connection: Any) -> None:
+        claimed = await outbox.claim(
+            connection, INBOUND, claimer="me", most=BATCH, lease_seconds=60, by_key=False
+        )
+        ids = ",".join(str(one.id) for one in claimed)
+        pages, rows = await work(driver(connection), outbox._DONE, ids=ids, claimer="me")
+        assert pages < MOST_PAGES
+        assert rows == 0
+
+    await by_keys(engine, finish)
+    await in_transaction(engine, finish)
