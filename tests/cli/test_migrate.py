@@ -23,8 +23,8 @@ def execute(url: str, statement: str) -> None:
 @pytest.fixture
 def empty(cli: Cli, database: str) -> Iterator[None]:
     """Start from a database without tables."""
-    assert cli.json("migrate", "down")["current"] is None
-    return
+    while cli.json("migrate", "down")["current"] is not None:
+        pass
 
 
 def test_up_is_the_default_and_may_be_repeated(cli: Cli, database: str, empty: None) -> None:
