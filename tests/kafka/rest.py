@@ -19,6 +19,7 @@ _BUSY = """
             WHERE status IN ('pending', 'processing', 'retrying'))
 """
 _HISTORY = "SELECT detail FROM sync_event_history WHERE detail IS NOT NULL"
+_STEPS = "SELECT count(*) FROM sync_event_history"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,11 @@ async def rest(topology: Topology, seconds: float) -> Found:
     async def check() -> bool:
         if not await _at_rest(topology):
             return False
+        # What Kafka held all the time may be taken while this looks, which would see half of it.
+        before = await _steps(topology)
         seen[:] = [await look(topology)]
-        return not seen[0].untraced and not await _busy(topology)
+        still = not await _busy(topology) and await _steps(topology) == before
+        return still and not seen[0].untraced
 
     try:
         await until(check, seconds, "rest")
@@ -92,6 +96,12 @@ async def _busy(topology: Topology) -> int:
         async with database(topology) as connection:
             return await connection.fetchval(_BUSY)
     return 1
+
+
+async def _steps(topology: Topology) -> int:
+    """Return how many steps the sync events have made; each effect is one."""
+    async with database(topology) as connection:
+        return int(await connection.fetchval(_STEPS))
 
 
 async def _restless(topology: Topology) -> str:
