@@ -56,7 +56,6 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._working: set[int] = set()
         self._idle = asyncio.Event()
-        self._room = asyncio.Event()
         self._news = asyncio.Event()
         self._committing = asyncio.Lock()
         self._starting = asyncio.Lock()
@@ -78,8 +77,6 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._news.wait()
             taken = self._lanes.take(most)
         self._working.update(id(delivery.handle) for delivery in taken)
-        if len(self._lanes) < self._most_waiting:
-            self._room.set()
         return taken
 
     def done(self, deliveries: Sequence[Delivery]) -> None:
@@ -190,36 +187,22 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _pump(self, consumer: AIOKafkaConsumer) -> None:
         """Fetch; when enough is waiting, poll with every partition paused."""
         while True:
-            full = self._balance(consumer)
+            self._balance(consumer)
             try:
-                batches = await consumer.getmany(
-                    timeout_ms=0 if full else _POLL_MS, max_records=_FETCH_RECORDS
-                )
+                batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_FETCH_RECORDS)
             except KafkaError as error:
                 raise translated(error) from error
             for partition, records in batches.items():
                 self._take_in(partition, records)
             if batches:
                 self._news.set()
-            elif full:
-                # A poll that waits would go on waiting when there is room again.
-                await self._wait_for_room()
 
-    def _balance(self, consumer: AIOKafkaConsumer) -> bool:
-        """Pause every partition when enough is waiting; return whether it is."""
+    def _balance(self, consumer: AIOKafkaConsumer) -> None:
         paused, assigned = consumer.paused(), consumer.assignment()
-        full = len(self._lanes) >= self._most_waiting
-        if full:
-            self._room.clear()
+        if len(self._lanes) >= self._most_waiting:
             consumer.pause(*(assigned - paused))
         elif paused:
             consumer.resume(*paused)
-        return full
-
-    async def _wait_for_room(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_POLL_MS / 1000):
-                await self._room.wait()
 
     def _take_in(self, partition: TopicPartition, records: Sequence[Any]) -> None:
         watermark = self._watermarks.setdefault(partition, Watermark())
