@@ -27,7 +27,7 @@ def packed(texts: Texts, documents: Documents | None = None) -> dict[str, str | 
 
     None and an empty text are both NULL there.
     """
-    lines = {name: _lines(column) for name, column in _all(documents)}
+    lines = {name: _lines(column) for name, column in (documents or {}).items()}
     plain = {name: [value or "" for value in column] for name, column in texts.items()}
     for separator in _separators():
         joined = {name: separator.join(column) for name, column in plain.items()}
@@ -47,10 +47,6 @@ def _lines(documents: Sequence[bytes | None]) -> bytes:
     if joined.count(b"\n") == len(given) - 1:
         return joined
     return b"\n".join([document.replace(b"\n", b" ") for document in given])
-
-
-def _all(documents: Documents | None) -> Iterator[tuple[str, Sequence[bytes | None]]]:
-    return iter(documents.items() if documents else ())
 
 
 def _separators() -> Iterator[str]:
