@@ -5,13 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.api.app import create_app
+from zenskar.api.app import App, create_app, create_probes
 from zenskar.api.health import SystemHealth
-from zenskar.api.metrics import MetricsPage
-from zenskar.api.probes import Probes
 from zenskar.api.services import ApiServices
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres import PostgresBus
@@ -63,17 +60,13 @@ class Runtime:
     ingress: Ingress
     replay: Replay
 
-    def api(self) -> web.Application:
+    def api(self) -> App:
         """Build the HTTP API."""
         return create_app(self.services())
 
-    def probes(self) -> web.Application:
+    def probes(self) -> App:
         """Build what a worker serves: whether it is well, and its metrics."""
-        services, app = self.services(), web.Application()
-        for resource in (Probes(services), MetricsPage(services)):
-            for route in resource.routes():
-                app.router.add_get(route.path, route.handler)
-        return app
+        return create_probes(self.services())
 
     def worker(self, roles: Collection[str] = ROLES) -> WorkerService:
         """Build the worker of these roles."""

@@ -31,8 +31,8 @@ async def test_every_answer_has_one(api: Api, path: str) -> None:
     assert first != (await api.client.get(path)).headers[NAME]
 
 
-async def test_answers_are_not_cached_or_guessed_at(api: Api) -> None:
+async def test_answers_are_not_cached_or_guessed_at_and_tell_no_version(api: Api) -> None:
     response = await api.client.get("/customers")
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert "Server" not in response.headers
+    assert response.headers["Server"] == "zenskar"

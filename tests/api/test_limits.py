@@ -7,12 +7,19 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from zenskar.api.limits import Deadlines
+from zenskar.api.routing import Routing
 
 PATIENCE = 10.0
 
 
+def request() -> web.BaseRequest:
+    made = make_mocked_request("GET", "/")
+    Routing([]).find(made)
+    return made
+
+
 async def work(deadlines: Deadlines, seconds: float | None) -> str:
-    with deadlines.of(make_mocked_request("GET", "/")):
+    with deadlines.of(request()):
         await asyncio.wait_for(asyncio.Event().wait(), seconds or PATIENCE)
     return "ended"
 
@@ -42,7 +49,7 @@ async def test_whoever_else_ends_a_request_is_heard() -> None:
 
 
 async def test_a_deadline_leaves_no_mark_on_the_task() -> None:
-    with pytest.raises(web.HTTPException), Deadlines(0.01).of(make_mocked_request("GET", "/")):
+    with pytest.raises(web.HTTPException), Deadlines(0.01).of(request()):
         await asyncio.Event().wait()
     task = asyncio.current_task()
     assert task is not None

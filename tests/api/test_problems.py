@@ -5,8 +5,7 @@ import logging
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.support.api import problem_of
-from zenskar.api.passage import Passage
+from tests.support.api import app_of, problem_of
 from zenskar.api.server import serve
 from zenskar.errors import (
     BadSignature,
@@ -22,16 +21,13 @@ from zenskar.errors import (
 )
 from zenskar.settings import load
 from zenskar.sync.customers import IdempotencyKeyReused, StaleVersion
-from zenskar.telemetry.metrics import Metrics
 
 
 async def answer_to(error: Exception, status: int) -> dict[str, object]:
-    async def fail(_request: web.Request) -> web.Response:
+    async def fail(_request: web.BaseRequest) -> web.Response:
         raise error
 
-    app = web.Application(middlewares=[Passage(Metrics(), timeout_seconds=10).through])
-    app.router.add_get("/", fail)
-    served = serve(app, "127.0.0.1", 0, load({}))
+    served = serve(app_of("/", fail), "127.0.0.1", 0, load({}))
     async with served as address, ClientSession(address) as client:
         response = await client.get("/")
         assert ("Retry-After" in response.headers) == (status == 503)

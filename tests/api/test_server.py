@@ -7,12 +7,10 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.support.api import Api, open_api, problem_of
-from zenskar.api.passage import Passage
+from tests.support.api import Api, app_of, open_api, problem_of
 from zenskar.api.server import serve
 from zenskar.errors import ConfigurationError
 from zenskar.settings import load
-from zenskar.telemetry.metrics import Metrics
 
 PATIENCE = 10.0
 
@@ -27,6 +25,10 @@ async def talk(address: str, data: bytes) -> bytes:
             return await reader.read()
     finally:
         writer.close()
+
+
+async def never(_request: web.BaseRequest) -> web.Response:
+    raise AssertionError
 
 
 def address_of(api: Api) -> str:
@@ -60,14 +62,12 @@ async def test_a_slow_webhook_is_408(database_url: str) -> None:
 
 
 async def test_work_that_takes_too_long_is_503() -> None:
-    async def stuck(_request: web.Request) -> web.Response:
+    async def stuck(_request: web.BaseRequest) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
-    app = web.Application(middlewares=[Passage(Metrics(), timeout_seconds=0.05).through])
-    app.router.add_get("/stuck", stuck)
     async with (
-        serve(app, "127.0.0.1", 0, load({})) as address,
+        serve(app_of("/stuck", stuck, timeout_seconds=0.05), "127.0.0.1", 0, load({})) as address,
         ClientSession(address) as client,
     ):
         response = await client.get("/stuck")
@@ -80,7 +80,7 @@ async def test_a_taken_port_is_one_clear_line(database_url: str) -> None:
         port = urlsplit(address_of(api)).port
         assert port
         with pytest.raises(ConfigurationError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: "):
-            async with serve(web.Application(), "127.0.0.1", port, load({})):
+            async with serve(app_of("/", never), "127.0.0.1", port, load({})):
                 raise AssertionError
 
 
@@ -105,15 +105,13 @@ async def test_bytes_that_are_no_text_are_refused(api: Api, target: bytes) -> No
 async def test_requests_that_run_are_finished_before_the_end() -> None:
     started, release = asyncio.Event(), asyncio.Event()
 
-    async def slow(_request: web.Request) -> web.Response:
+    async def slow(_request: web.BaseRequest) -> web.Response:
         started.set()
         await release.wait()
         return web.Response(text="done")
 
-    app = web.Application()
-    app.router.add_get("/slow", slow)
     async with ClientSession() as client:
-        async with serve(app, "127.0.0.1", 0, load({})) as address:
+        async with serve(app_of("/slow", slow), "127.0.0.1", 0, load({})) as address:
             request = asyncio.create_task(client.get(f"{address}/slow"))
             await started.wait()
             asyncio.get_running_loop().call_later(0.05, release.set)
@@ -123,15 +121,14 @@ async def test_requests_that_run_are_finished_before_the_end() -> None:
 async def test_the_end_does_not_wait_for_ever() -> None:
     started = asyncio.Event()
 
-    async def stuck(_request: web.Request) -> web.Response:
+    async def stuck(_request: web.BaseRequest) -> web.Response:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    app = web.Application()
-    app.router.add_get("/stuck", stuck)
     async with asyncio.timeout(PATIENCE), ClientSession() as client:
-        async with serve(app, "127.0.0.1", 0, load({}, shutdown_grace_seconds=0.1)) as address:
+        settings = load({}, shutdown_grace_seconds=0.1)
+        async with serve(app_of("/stuck", stuck), "127.0.0.1", 0, settings) as address:
             request = asyncio.create_task(client.get(f"{address}/stuck"))
             await started.wait()
         await asyncio.gather(request, return_exceptions=True)

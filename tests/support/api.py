@@ -10,9 +10,12 @@ from typing import Any
 from aiohttp import ClientResponse, ClientSession
 
 from tests.support.flow import Flow, open_flow
-from zenskar.api.app import create_app
+from zenskar.api.app import App, create_app
+from zenskar.api.passage import Passage
+from zenskar.api.routes import Handler, Route
 from zenskar.api.server import serve
 from zenskar.api.services import ApiServices
+from zenskar.telemetry.metrics import Metrics
 
 ADA = {"name": "Ada", "email": "ada@example.com"}
 UNKNOWN_ID = "0198f7a4-0000-7000-8000-000000000000"
@@ -51,6 +54,12 @@ async def open_api(
         served = serve(create_app(services), "127.0.0.1", 0, services.settings)
         async with served as address, ClientSession(address) as client:
             yield Api(client, services, flow)
+
+
+def app_of(path: str, handler: Handler, *, timeout_seconds: float = 60) -> App:
+    """Return an application of one route."""
+    route = Route("GET", path, handler, "", {}, public=True)
+    return App([route], Passage(Metrics(), timeout_seconds=timeout_seconds))
 
 
 async def body_of(response: ClientResponse, status: int) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""The application: resources, and what every request passes through."""
+"""The application: routes, what every request passes through, and the server of both."""
 
+import asyncio
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
 
 from zenskar.api.auth import KeyRing, Throttle
 from zenskar.api.connections import Connections
@@ -15,26 +18,68 @@ from zenskar.api.pages import Page
 from zenskar.api.passage import Passage
 from zenskar.api.probes import Probes
 from zenskar.api.routes import Resource, Route
+from zenskar.api.routing import Routing
 from zenskar.api.services import ApiServices
 from zenskar.api.sync_events import SyncEvents
 from zenskar.api.webhooks import Webhooks
 
+_MAX_BODY_BYTES = 1024 * 1024
 
-def create_app(services: ApiServices) -> web.Application:
-    """Return the application, ready to be served."""
-    routes = [route for resource in resources(services) for route in resource.routes()]
+
+class App:
+    """Answers requests by its routes.
+
+    It stands in for `web.Application`, whose router, middlewares and signals are made for every
+    need, and take as long as the checks of a webhook do.
+    """
+
+    def __init__(
+        self, routes: Sequence[Route], passage: Passage, max_body_bytes: int = _MAX_BODY_BYTES
+    ) -> None:
+        self.routes = tuple(routes)
+        self._routing = Routing(self.routes)
+        self._passage = passage
+        self._max_body_bytes = max_body_bytes
+
+    def server(self, **options: Any) -> web.Server:
+        """Return aiohttp's server of this application; `options` are those of its protocol."""
+        return web.Server(self.answer, request_factory=self._request, **options)
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
+        return await self._passage.through(request, self._routing.find(request))
+
+    def _request(
+        self,
+        message: Any,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        return web.BaseRequest(
+            message,
+            payload,
+            protocol,
+            writer,
+            task,
+            task.get_loop(),
+            client_max_size=self._max_body_bytes,
+        )
+
+
+def create_app(services: ApiServices) -> App:
+    """Return the API, ready to be served."""
     settings = services.settings
     keys = KeyRing(services.engine, Throttle()) if settings.auth == "required" else None
-    passage = Passage(
-        services.metrics,
-        timeout_seconds=settings.request_timeout_seconds,
-        keys=keys,
-        public=frozenset(route.handler for route in routes if route.public),
-    )
-    app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[passage.through])
-    _add(app, routes)
-    app.on_response_prepare.append(_set_headers)
-    return app
+    passage = Passage(services.metrics, timeout_seconds=settings.request_timeout_seconds, keys=keys)
+    return App(_routes(resources(services)), passage, settings.max_body_bytes)
+
+
+def create_probes(services: ApiServices) -> App:
+    """Return what a worker serves: whether it is well, and its metrics."""
+    passage = Passage(services.metrics, timeout_seconds=services.settings.request_timeout_seconds)
+    return App(_routes([Probes(services), MetricsPage(services)]), passage)
 
 
 def resources(services: ApiServices) -> Sequence[Resource]:
@@ -53,16 +98,5 @@ def resources(services: ApiServices) -> Sequence[Resource]:
     return [*described, Description(version("zenskar"), described)]
 
 
-def _add(app: web.Application, routes: Sequence[Route]) -> None:
-    for route in routes:
-        if route.method == "GET":
-            app.router.add_get(route.path, route.handler)
-        else:
-            app.router.add_route(route.method, route.path, route.handler)
-
-
-async def _set_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """What is answered is personal data: no cache keeps it, no browser guesses its type."""
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
-    response.headers.pop("Server", None)
+def _routes(described: Sequence[Resource]) -> list[Route]:
+    return [route for resource in described for route in resource.routes()]

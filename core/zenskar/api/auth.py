@@ -69,7 +69,7 @@ class KeyRing:
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
-    async def admit(self, request: web.Request) -> None:
+    async def admit(self, request: web.BaseRequest) -> None:
         """Let a request with a valid key pass, and remember whose it is."""
         request[_CLIENT] = await self.identify(
             request.headers.get("Authorization"), request.remote or ""
@@ -114,13 +114,13 @@ class KeyRing:
             self._known.popitem(last=False)
 
 
-def client(request: web.Request) -> str:
+def client(request: web.BaseRequest) -> str:
     """Return the id of the API key that the request came with."""
     key: str = request.get(_CLIENT, ANONYMOUS)
     return key
 
 
-def operator(request: web.Request) -> Operator:
+def operator(request: web.BaseRequest) -> Operator:
     """Return who asks, and from where, for the history."""
     key = client(request)
     name = key if key == ANONYMOUS else f"API key {key}"

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from zenskar.errors import InvalidInput
 from zenskar.schema_catalog import Schema
@@ -18,7 +18,7 @@ _PACKINGS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
 async def read_json(
-    request: web.Request, schema: Schema, media_types: tuple[str, ...] = JSON_TYPES
+    request: web.BaseRequest, schema: Schema, media_types: tuple[str, ...] = JSON_TYPES
 ) -> dict[str, Any]:
     """Return a body that is valid against the schema of a JSON object."""
     if request.content_type not in media_types or (request.charset or "utf-8").lower() != "utf-8":
@@ -32,13 +32,23 @@ async def read_json(
     return valid
 
 
-async def read_signed(request: web.Request) -> bytes:
+async def read_signed(request: web.BaseRequest) -> bytes:
     """Return a body exactly as it was sent: what was compressed is not what was signed."""
     _encoding(request, _PLAIN)
     return await _read(request)
 
 
-async def _read(request: web.Request) -> bytes:
+async def invite(request: web.BaseRequest) -> None:
+    """Have a sender go on that waits to be told so (RFC 9110, section 10.1.1)."""
+    if request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed(text="of expectations, only 100-continue is known")
+    if request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # It is no part of the answer.
+        request.writer.output_size = 0
+
+
+async def _read(request: web.BaseRequest) -> bytes:
     """Return the body as it arrives, the server leaves it packed; most come in one piece."""
     limit, content = request.client_max_size, request.content
     if (request.content_length or 0) > limit:
@@ -70,7 +80,7 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     )
 
 
-def _encoding(request: web.Request, known: Collection[str]) -> str:
+def _encoding(request: web.BaseRequest, known: Collection[str]) -> str:
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in known:
         raise web.HTTPUnsupportedMediaType(text="this Content-Encoding is not accepted here")

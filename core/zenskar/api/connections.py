@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.api import bodies
 from zenskar.api.auth import operator
 from zenskar.api.routes import Answer, JsonSchema, Route
+from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
 from zenskar.db import connections, event_log
 from zenskar.db.connections import ConnectionState
@@ -30,11 +31,11 @@ class Connections:
         self._router = services.router
         self._wake = services.wake
 
-    async def show(self, _request: web.Request) -> web.Response:
+    async def show(self, _request: web.BaseRequest) -> web.Response:
         """Return all connections."""
         return bodies.answer({"data": await in_transaction(self._engine, self._views)})
 
-    async def pause(self, request: web.Request) -> web.Response:
+    async def pause(self, request: web.BaseRequest) -> web.Response:
         """Make no more calls to an external system."""
         name, by = self._name(request), str(operator(request))
 
@@ -44,7 +45,7 @@ class Connections:
 
         return bodies.answer(await in_transaction(self._engine, work))
 
-    async def resume(self, request: web.Request) -> web.Response:
+    async def resume(self, request: web.BaseRequest) -> web.Response:
         """Go on where it was paused."""
         name, by = self._name(request), str(operator(request))
 
@@ -93,8 +94,8 @@ class Connections:
             },
         }
 
-    def _name(self, request: web.Request) -> str:
-        name = request.match_info["name"]
+    def _name(self, request: web.BaseRequest) -> str:
+        name = match_of(request).values["name"]
         self._router.owner(name)
         return name
 

@@ -12,7 +12,7 @@ _KEY = web.RequestKey("correlation_id", str)
 _SAFE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
-def begin(request: web.Request) -> str:
+def begin(request: web.BaseRequest) -> str:
     """Choose the correlation id and bind it to all logs of the request, which is its own task."""
     given = request.headers.get(HEADER)
     chosen = given if given and _SAFE.fullmatch(given) else new_id()
@@ -21,6 +21,6 @@ def begin(request: web.Request) -> str:
     return chosen
 
 
-def correlation_id(request: web.Request) -> str:
+def correlation_id(request: web.BaseRequest) -> str:
     """Return the id that was chosen."""
     return request[_KEY]

@@ -13,6 +13,7 @@ from zenskar.api.auth import client
 from zenskar.api.correlation import correlation_id
 from zenskar.api.queries import PAGE_PARAMETERS, Query
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import is_id
@@ -33,7 +34,7 @@ class Customers:
         self._input = self._schema.part("create")
         self._patch = self._schema.part("patch")
 
-    async def create(self, request: web.Request) -> web.Response:
+    async def create(self, request: web.BaseRequest) -> web.Response:
         """Make a customer."""
         document = await bodies.read_json(request, self._input)
         created = await self._customers.create(
@@ -44,7 +45,7 @@ class Customers:
             headers["Idempotent-Replayed"] = "true"
         return bodies.answer(created.view, 201, headers)
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def list(self, request: web.BaseRequest) -> web.Response:
         """Return a page of customers."""
         query = Query.of(request, ("limit", "cursor", "email"))
         page = await self._customers.list(
@@ -52,12 +53,12 @@ class Customers:
         )
         return bodies.answer({"data": page.views, "next_cursor": cursors.encode(page.last_id)})
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, request: web.BaseRequest) -> web.Response:
         """Return one customer."""
         view = await self._customers.get(_id(request))
         return bodies.answer(view, headers={"ETag": _etag(view)})
 
-    async def replace(self, request: web.Request) -> web.Response:
+    async def replace(self, request: web.BaseRequest) -> web.Response:
         """Make a customer be what is sent."""
         customer_id = _id(request)
         view = await self._customers.replace(
@@ -68,7 +69,7 @@ class Customers:
         )
         return bodies.answer(view, headers={"ETag": _etag(view)})
 
-    async def patch(self, request: web.Request) -> web.Response:
+    async def patch(self, request: web.BaseRequest) -> web.Response:
         """Change some fields of a customer."""
         customer_id = _id(request)
         view = await self._customers.patch(
@@ -79,7 +80,7 @@ class Customers:
         )
         return bodies.answer(view, headers={"ETag": _etag(view)})
 
-    async def delete(self, request: web.Request) -> web.Response:
+    async def delete(self, request: web.BaseRequest) -> web.Response:
         """Delete a customer."""
         await self._customers.delete(
             _id(request), correlation_id=correlation_id(request), expected=_expected(request)
@@ -164,8 +165,8 @@ class Customers:
         return {**inputs, **_VIEWS}
 
 
-def _id(request: web.Request) -> str:
-    customer_id = request.match_info["id"]
+def _id(request: web.BaseRequest) -> str:
+    customer_id = match_of(request).values["id"]
     if not is_id(customer_id):
         raise NotFound("there is no customer with this id")
     return customer_id.lower()
@@ -175,7 +176,7 @@ def _etag(view: Mapping[str, Any]) -> str:
     return f'"{view["version"]}"'
 
 
-def _expected(request: web.Request) -> Collection[int] | None:
+def _expected(request: web.BaseRequest) -> Collection[int] | None:
     """Return the versions that If-Match allows, None for any (RFC 9110, section 13.1.1)."""
     tags = request.if_match
     if tags is None or any(tag == ETag("*") for tag in tags):
@@ -184,7 +185,7 @@ def _expected(request: web.Request) -> Collection[int] | None:
     return [int(value[:9]) for value in strong if value.isascii() and value.isdigit()]
 
 
-def _idempotency(request: web.Request, document: Mapping[str, Any]) -> Idempotency | None:
+def _idempotency(request: web.BaseRequest, document: Mapping[str, Any]) -> Idempotency | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None

@@ -43,12 +43,12 @@ class DeadLetters:
         self._replay = services.replay
         self._choice = Schema("filter", dict(_CHOICE))
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def list(self, request: web.BaseRequest) -> web.Response:
         """Return a page of dead letters."""
         query = Query.of(request, (*_FILTERS, "limit", "cursor"))
         return await event_page(self._engine, query, _asked(query))
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, request: web.BaseRequest) -> web.Response:
         """Return one dead letter with its message and history."""
         event_id = event_id_of(request)
         reveal = Query.of(request, ("reveal",)).flag("reveal")
@@ -61,23 +61,25 @@ class DeadLetters:
         view = {**event_view(letter.event), "payload": letter.payload, "history": history}
         return bodies.answer(view)
 
-    async def retry_one(self, request: web.Request) -> web.Response:
+    async def retry_one(self, request: web.BaseRequest) -> web.Response:
         """Put one dead letter back to work."""
         return await self._one(request, self._replay.retry, "retried", 202)
 
-    async def discard_one(self, request: web.Request) -> web.Response:
+    async def discard_one(self, request: web.BaseRequest) -> web.Response:
         """End one dead letter; its history stays."""
         return await self._one(request, self._replay.discard, "discarded", 200)
 
-    async def retry_many(self, request: web.Request) -> web.Response:
+    async def retry_many(self, request: web.BaseRequest) -> web.Response:
         """Put all dead letters that a filter means back to work."""
         return await self._many(request, self._replay.retry, "retried", 202)
 
-    async def discard_many(self, request: web.Request) -> web.Response:
+    async def discard_many(self, request: web.BaseRequest) -> web.Response:
         """End all dead letters that a filter means."""
         return await self._many(request, self._replay.discard, "discarded", 200)
 
-    async def _one(self, request: web.Request, act: Act, done: str, status: int) -> web.Response:
+    async def _one(
+        self, request: web.BaseRequest, act: Act, done: str, status: int
+    ) -> web.Response:
         event_id = event_id_of(request)
         wanted = dead_letter_views.only_dead(EventFilter(ids=(event_id,)))
         count = await act(wanted, operator(request))
@@ -93,7 +95,9 @@ class DeadLetters:
             raise Conflict("this release cannot work on what is kept of this dead letter")
         raise Conflict(f"a sync event that is {event.status} is no dead letter")
 
-    async def _many(self, request: web.Request, act: Act, done: str, status: int) -> web.Response:
+    async def _many(
+        self, request: web.BaseRequest, act: Act, done: str, status: int
+    ) -> web.Response:
         body = await bodies.read_json(request, self._choice)
         every, dry_run = body.pop("all", False), body.pop("dry_run", False)
         if every == bool(body):

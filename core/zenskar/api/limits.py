@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from zenskar.api.problems import RETRY_AFTER_SECONDS
+from zenskar.api.routing import match_of
 from zenskar.telemetry.logs import get_logger
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -24,7 +25,7 @@ class Deadlines:
         self._due: dict[asyncio.Task[Any], float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def of(self, request: web.Request) -> "_Deadline":
+    def of(self, request: web.BaseRequest) -> "_Deadline":
         """Return a context that the task of the request is cut off in when its time is up."""
         return _Deadline(self, request)
 
@@ -54,7 +55,7 @@ class Deadlines:
 class _Deadline:
     __slots__ = ("_deadlines", "_request", "_task")
 
-    def __init__(self, deadlines: Deadlines, request: web.Request) -> None:
+    def __init__(self, deadlines: Deadlines, request: web.BaseRequest) -> None:
         self._deadlines = deadlines
         self._request = request
 
@@ -74,24 +75,24 @@ class _Deadline:
         raise _too_late(self._request) from None
 
 
-def _too_late(request: web.Request) -> web.HTTPException:
+def _too_late(request: web.BaseRequest) -> web.HTTPException:
     if request.body_exists and not request.content.at_eof():
         slow = web.HTTPRequestTimeout()
         slow.force_close()
         return slow
-    _log.warning("request_took_too_long", route=request.match_info.route.name)
+    _log.warning("request_took_too_long", route=match_of(request).template)
     return web.HTTPServiceUnavailable(
         text="the request took too long", headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
     )
 
 
-def refuse_foreign(request: web.Request) -> None:
+def refuse_foreign(request: web.BaseRequest) -> None:
     """Refuse changes that a page of another site has its visitor's browser make."""
     if request.method not in _SAFE_METHODS and _foreign(request):
         raise web.HTTPForbidden(text="requests from pages of other sites are refused")
 
 
-def _foreign(request: web.Request) -> bool:
+def _foreign(request: web.BaseRequest) -> bool:
     if request.headers.get("Sec-Fetch-Site", "none") in {"cross-site", "same-site"}:
         return True
     origin = request.headers.get("Origin")

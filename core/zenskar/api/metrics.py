@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from aiohttp import web
-from prometheus_client.aiohttp import make_aiohttp_handler
+from prometheus_client.exposition import choose_encoder
 
 from zenskar.api.routes import Answer, JsonSchema, Route
+from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
 from zenskar.errors import Unavailable
 from zenskar.telemetry.logs import get_logger
@@ -26,9 +27,9 @@ class MetricsPage:
         self._lagging = services.metrics.consumer_lag
         self._depth = services.depth
         self._lag = services.lag
-        self._page = make_aiohttp_handler(services.metrics.registry)
+        self._registry = services.metrics.registry
 
-    async def show(self, request: web.Request) -> web.StreamResponse:
+    async def show(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve the registry, with what waits at this moment."""
         self._waiting.clear()
         with suppress(Unavailable):
@@ -36,7 +37,15 @@ class MetricsPage:
                 self._waiting.labels(topic).set(waiting)
         for topic, left in self._lag().items():
             self._lagging.labels(topic).set(left)
-        return await self._page(request)
+        return self._page(request)
+
+    def _page(self, request: web.BaseRequest) -> web.Response:
+        chosen = request.query.getall("name[]", None)
+        registry = self._registry.restricted_registry(chosen) if chosen else self._registry
+        encode, media_type = choose_encoder(request.headers.get("Accept", ""))
+        page = web.Response(body=encode(registry), headers={"Content-Type": media_type})
+        page.enable_compression()
+        return page
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -61,11 +70,11 @@ class RequestMeter:
         """Return what `note` counts from."""
         return time.perf_counter()
 
-    def note(self, request: web.Request, response: web.StreamResponse, started: float) -> None:
+    def note(self, request: web.BaseRequest, response: web.StreamResponse, started: float) -> None:
         """Count a request that has its answer."""
         seconds = self.now() - started
         method = request.method if request.method in _METHODS else "other"
-        route, status = template(request), response.status
+        route, status = match_of(request).template, response.status
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
         if status >= 400:
@@ -77,9 +86,3 @@ class RequestMeter:
             _log.debug(
                 "request", seconds=round(seconds, 4), method=method, route=route, status=status
             )
-
-
-def template(request: web.Request) -> str:
-    """Return the route's path with its placeholders."""
-    resource = request.match_info.route.resource
-    return "unmatched" if resource is None else resource.canonical

@@ -1,55 +1,52 @@
 """What every request passes through, in this order; a layer each would cost more than they do."""
 
-from collections.abc import Collection
-
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from zenskar.api import correlation
+from zenskar.api import bodies, correlation
 from zenskar.api.auth import KeyRing
 from zenskar.api.limits import Deadlines, refuse_foreign
 from zenskar.api.metrics import RequestMeter
 from zenskar.api.problems import answer_to
+from zenskar.api.routing import Match
 from zenskar.telemetry.metrics import Metrics
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Server": "zenskar",
+}
+"""What is answered is personal data: no cache keeps it, no browser guesses its type, and no
+version of what runs here is told."""
 
 
 class Passage:
     """Names, measures, bounds and admits requests, and answers every error as a problem.
 
-    Without `keys` no API key is asked for, and never on the routes of `public` handlers.
+    Without `keys` no API key is asked for, and never on public routes.
     """
 
     def __init__(
-        self,
-        metrics: Metrics,
-        *,
-        timeout_seconds: float,
-        keys: KeyRing | None = None,
-        public: Collection[Handler] = (),
+        self, metrics: Metrics, *, timeout_seconds: float, keys: KeyRing | None = None
     ) -> None:
         self._meter = RequestMeter(metrics)
         self._deadlines = Deadlines(timeout_seconds)
         self._keys = keys
-        self._public = public
 
-    @web.middleware
-    async def through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def through(self, request: web.BaseRequest, match: Match) -> web.StreamResponse:
         """Answer a request."""
         started = self._meter.now()
         chosen = correlation.begin(request)
         try:
             with self._deadlines.of(request):
                 refuse_foreign(request)
-                if self._keys is not None:
-                    await self._admit(request, self._keys)
-                response = await handler(request)
+                if self._keys is not None and match.route and not match.route.public:
+                    await self._keys.admit(request)
+                if "Expect" in request.headers:
+                    await bodies.invite(request)
+                response = await match.handler(request)
         except Exception as error:  # noqa: BLE001 - the last resort of every request
             response = answer_to(error)
         self._meter.note(request, response, started)
+        response.headers.update(_HEADERS)
         response.headers[correlation.HEADER] = chosen
         return response
-
-    async def _admit(self, request: web.Request, keys: KeyRing) -> None:
-        match = request.match_info
-        if match.http_exception is None and match.handler not in self._public:
-            await keys.admit(request)

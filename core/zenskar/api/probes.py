@@ -16,11 +16,11 @@ class Probes:
     def __init__(self, services: ApiServices) -> None:
         self._health = services.health
 
-    async def live(self, _request: web.Request) -> web.Response:
+    async def live(self, _request: web.BaseRequest) -> web.Response:
         """Tell whether this process should be left running."""
         return _answer(await self._health.live())
 
-    async def ready(self, _request: web.Request) -> web.Response:
+    async def ready(self, _request: web.BaseRequest) -> web.Response:
         """Tell whether this process should be sent requests."""
         return _answer(await self._health.ready())
 

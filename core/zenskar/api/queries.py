@@ -33,7 +33,7 @@ class Query:
     values: dict[str, str]
 
     @classmethod
-    def of(cls, request: web.Request, allowed: Collection[str]) -> "Query":
+    def of(cls, request: web.BaseRequest, allowed: Collection[str]) -> "Query":
         """Read the parameters; `InvalidInput` names one that is unknown, repeated or unreadable."""
         values: dict[str, str] = {}
         for name, value in request.query.items():

@@ -1,12 +1,13 @@
 """A route together with its description, so that neither exists without the other."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from aiohttp.typedefs import Handler
+from aiohttp import web
 
 JsonSchema = Mapping[str, Any]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)

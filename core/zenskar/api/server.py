@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from zenskar.api.app import App
 from zenskar.errors import ConfigurationError
 from zenskar.settings import Settings
 
@@ -14,21 +15,19 @@ _LINGER_SECONDS = 2.0
 
 
 @asynccontextmanager
-async def serve(
-    app: web.Application, host: str, port: int, settings: Settings
-) -> AsyncIterator[str]:
+async def serve(app: App, host: str, port: int, settings: Settings) -> AsyncIterator[str]:
     """Serve on host and port (0: any free one) and yield the address. Signals are the caller's."""
-    runner = web.AppRunner(
-        app,
-        handle_signals=False,
+    server = app.server(
         access_log=None,
         # Also what bounds the headers of a request: aiohttp closes a connection on which no
         # whole head has arrived in this time.
         keepalive_timeout=settings.request_timeout_seconds,
-        shutdown_timeout=settings.shutdown_grace_seconds,
         lingering_time=_LINGER_SECONDS,
         auto_decompress=False,
         logger=_protocol_log(),
+    )
+    runner = web.ServerRunner(
+        server, handle_signals=False, shutdown_timeout=settings.shutdown_grace_seconds
     )
     await runner.setup()
     try:

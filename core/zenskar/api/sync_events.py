@@ -13,6 +13,7 @@ from zenskar.api import bodies, cursors
 from zenskar.api.auth import operator
 from zenskar.api.queries import PAGE_PARAMETERS, Query
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
 from zenskar.db import event_log
 from zenskar.db.engine import in_transaction
@@ -37,13 +38,13 @@ class SyncEvents:
         self._replay = services.replay
         self._filter = Schema("filter", dict(_RETRY_FILTER))
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def list(self, request: web.BaseRequest) -> web.Response:
         """Return a page of sync events."""
         query = Query.of(request, ("status", *FILTERS, "limit", "cursor"))
         status = query.one_of("status", SyncStatus)
         return await event_page(self._engine, query, replace(filter_of(query), status=status))
 
-    async def get(self, request: web.Request) -> web.Response:
+    async def get(self, request: web.BaseRequest) -> web.Response:
         """Return one sync event with its history."""
         event_id = event_id_of(request)
         with_payload = Query.of(request, ("include",)).text("include") == "payload"
@@ -57,7 +58,7 @@ class SyncEvents:
 
         return bodies.answer(await in_transaction(self._engine, work))
 
-    async def retry_one(self, request: web.Request) -> web.Response:
+    async def retry_one(self, request: web.BaseRequest) -> web.Response:
         """Retry one sync event."""
         event_id = event_id_of(request)
         retried = await self._replay.retry(EventFilter(ids=(event_id,)), operator(request))
@@ -66,7 +67,7 @@ class SyncEvents:
             raise Conflict(f"a sync event that is {_found(found).status} cannot be retried")
         return bodies.answer({"retried": retried}, 202)
 
-    async def retry_many(self, request: web.Request) -> web.Response:
+    async def retry_many(self, request: web.BaseRequest) -> web.Response:
         """Retry all failed sync events that a filter means."""
         body = await bodies.read_json(request, self._filter)
         wanted = EventFilter(
@@ -191,9 +192,9 @@ def parameters_of(filters: Filters) -> tuple[Parameter, ...]:
     return tuple(Parameter(name, text, schema=kind) for name, (text, kind) in filters.items())
 
 
-def event_id_of(request: web.Request) -> str:
+def event_id_of(request: web.BaseRequest) -> str:
     """Return the id in the address; `NotFound` if it cannot be one."""
-    event_id = request.match_info["id"]
+    event_id = match_of(request).values["id"]
     if not is_id(event_id):
         raise NotFound("there is no sync event with this id")
     return event_id.lower()

@@ -8,6 +8,7 @@ from aiohttp import web
 from zenskar.api import bodies, problems
 from zenskar.api.correlation import correlation_id
 from zenskar.api.routes import Answer, JsonSchema, Route
+from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
 from zenskar.errors import SchemaViolation
 from zenskar.model.integration import WebhookRequest
@@ -19,7 +20,7 @@ class Webhooks:
     def __init__(self, services: ApiServices) -> None:
         self._ingress = services.ingress
 
-    async def accept(self, request: web.Request) -> web.Response:
+    async def accept(self, request: web.BaseRequest) -> web.Response:
         """Hand a webhook to the source system's integration."""
         webhook = WebhookRequest(
             headers=request.headers,
@@ -28,7 +29,7 @@ class Webhooks:
         )
         try:
             accepted = await self._ingress.accept(
-                request.match_info["source"], webhook, correlation_id(request)
+                match_of(request).values["source"], webhook, correlation_id(request)
             )
         except SchemaViolation as error:
             problem = problems.of_error(error, status=400)
