@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Protocol
 
 from benchmarks.bench import Bench, Measurement, figures
 from benchmarks.events import Series
@@ -16,20 +17,27 @@ CUSTOMERS_SHARE = 5
 _SECONDS = 300.0
 
 
+class Turn(Protocol):
+    """One round of this number, each with other events."""
+
+    def __call__(self, number: int, senders: int = SENDERS) -> Awaitable[Measurement]:
+        """Measure."""
+
+
 def product_round(
     bench: Bench, product: Product, parts: Mapping[str, Sequence[int]], count: int
-) -> Callable[[int], Awaitable[Measurement]]:
+) -> Turn:
     """Return the turn of zenskar: webhooks sent at saturation, all of them applied."""
     done = 0
 
-    async def turn(number: int) -> Measurement:
+    async def turn(number: int, senders: int = SENDERS) -> Measurement:
         nonlocal done
         requests = list(
             Series(count, count // CUSTOMERS_SHARE, number).requests("/webhooks/stripe")
         )
         meter = Meter({"driver": [os.getpid()], **product.pids(), **parts})
         began = time.perf_counter()
-        sent = await saturate(product.port, requests, SENDERS)
+        sent = await saturate(product.port, requests, senders)
         done += count
         await until(lambda: settled(product, "inbound", done), _SECONDS, "the last event")
         seconds = time.perf_counter() - began
@@ -43,13 +51,13 @@ def product_round(
 
 def server_round(
     bench: Bench, port: int, parts: Mapping[str, Sequence[int]], count: int, path: str
-) -> Callable[[int], Awaitable[Measurement]]:
+) -> Turn:
     """Return the turn of a server that has applied an event when it answers."""
 
-    async def turn(number: int) -> Measurement:
+    async def turn(number: int, senders: int = SENDERS) -> Measurement:
         requests = list(Series(count, count // CUSTOMERS_SHARE, number).requests(path))
         meter = Meter({"driver": [os.getpid()], **parts})
-        sent = await saturate(port, requests, SENDERS)
+        sent = await saturate(port, requests, senders)
         cost = meter.stop()
         bench.note(cost)
         assert sent.statuses == {200: count}, sent.statuses

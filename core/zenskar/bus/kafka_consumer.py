@@ -56,6 +56,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._watermarks: dict[TopicPartition, Watermark] = {}
         self._working: set[int] = set()
         self._idle = asyncio.Event()
+        self._room = asyncio.Event()
         self._news = asyncio.Event()
         self._committing = asyncio.Lock()
         self._starting = asyncio.Lock()
@@ -77,6 +78,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._news.wait()
             taken = self._lanes.take(most)
         self._working.update(id(delivery.handle) for delivery in taken)
+        if len(self._lanes) < self._most_waiting:
+            self._room.set()
         return taken
 
     def done(self, deliveries: Sequence[Delivery]) -> None:
@@ -107,10 +110,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Return how many records of the assigned partitions are not done."""
         if self._consumer is None:
             return 0
-        ends = {partition: self._consumer.highwater(partition) for partition in self._watermarks}
+        # While partitions move, some are remembered that are no longer ours.
+        assigned = self._consumer.assignment()
         return sum(
-            max(0, (ends[partition] or 0) - mark.position)
+            max(0, (self._consumer.highwater(partition) or 0) - mark.position)
             for partition, mark in self._watermarks.items()
+            if partition in assigned
         )
 
     async def stop(self) -> None:
@@ -187,22 +192,36 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _pump(self, consumer: AIOKafkaConsumer) -> None:
         """Fetch; when enough is waiting, poll with every partition paused."""
         while True:
-            self._balance(consumer)
+            full = self._balance(consumer)
             try:
-                batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_FETCH_RECORDS)
+                batches = await consumer.getmany(
+                    timeout_ms=0 if full else _POLL_MS, max_records=_FETCH_RECORDS
+                )
             except KafkaError as error:
                 raise translated(error) from error
             for partition, records in batches.items():
                 self._take_in(partition, records)
             if batches:
                 self._news.set()
+            elif full:
+                # A poll that waits would go on waiting when there is room again.
+                await self._wait_for_room()
 
-    def _balance(self, consumer: AIOKafkaConsumer) -> None:
+    def _balance(self, consumer: AIOKafkaConsumer) -> bool:
+        """Pause every partition when enough is waiting; return whether it is."""
         paused, assigned = consumer.paused(), consumer.assignment()
-        if len(self._lanes) >= self._most_waiting:
+        full = len(self._lanes) >= self._most_waiting
+        if full:
+            self._room.clear()
             consumer.pause(*(assigned - paused))
         elif paused:
             consumer.resume(*paused)
+        return full
+
+    async def _wait_for_room(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_MS / 1000):
+                await self._room.wait()
 
     def _take_in(self, partition: TopicPartition, records: Sequence[Any]) -> None:
         watermark = self._watermarks.setdefault(partition, Watermark())

@@ -83,7 +83,8 @@ class InboundSyncWorker:
             raise
         finally:
             self._turnstile.leave(deliveries)
-        if _CROWD <= len(deliveries) < self._batch:
+        left = self._bus.lag().get(INBOUND, 0)
+        if _CROWD <= len(deliveries) < self._batch and left < self._batch:
             # A transaction costs the same for one event and for fifty.
             self._not_before = time.monotonic() + _LINGER_SECONDS
 
