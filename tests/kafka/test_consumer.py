@@ -4,13 +4,18 @@ import asyncio
 import gc
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from tests.kafka.topics import delete_topics
 from zenskar.bus.kafka_consumer import KafkaConsumer
 from zenskar.bus.kafka_options import KafkaOptions
+from zenskar.bus.kafka_producer import KafkaProducer, KafkaRecord
 from zenskar.bus.kafka_topics import ensure_topics
+from zenskar.bus.port import Delivery
 from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND
+
+SESSION_SECONDS = 10
 
 
 @pytest.fixture
@@ -31,6 +36,39 @@ async def test_two_that_receive_at_once_are_one_member(consumer: KafkaConsumer) 
     assert pumps() == 1
     await consumer.stop()
     assert pumps() == 0
+
+
+async def test_one_that_joins_waits_for_the_session_of_one_that_was_killed(
+    consumer: KafkaConsumer, kafka: str
+) -> None:
+    """Whoever gave up and joined again instead would begin the wait anew, for all of the group."""
+    options = KafkaOptions(bootstrap_servers=kafka, group=consumer._options.group, partitions=4)
+    killed = await joined(options)
+    try:
+        producer = KafkaProducer(options)
+        await producer.send([KafkaRecord(INBOUND, "key", b"value")])
+        await producer.stop()
+        taken: list[Delivery] = []
+        async with asyncio.timeout(SESSION_SECONDS * 3):
+            while not taken:
+                taken = await consumer.receive(10, 0.5)
+        assert [delivery.value for delivery in taken] == [b"value"]
+    finally:
+        await killed.stop()
+        await consumer.stop()
+
+
+async def joined(options: KafkaOptions) -> AIOKafkaConsumer:
+    """Return a member that has all partitions, and that the group hears no more of."""
+    member = AIOKafkaConsumer(
+        INBOUND,
+        bootstrap_servers=options.bootstrap_servers,
+        group_id=f"{options.group}.{INBOUND}",
+        session_timeout_ms=SESSION_SECONDS * 1000,
+        heartbeat_interval_ms=1_000_000,
+    )
+    await member.start()
+    return member
 
 
 async def test_one_that_is_cut_off_while_it_joins_leaves_nothing_open(

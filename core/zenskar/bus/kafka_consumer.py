@@ -175,9 +175,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=_SESSION_MS // 4,
         )
         try:
-            consumer.subscribe([self._topic], listener=self)
             async with asyncio.timeout(_BOUND_SECONDS):
                 await consumer.start()
+            # Subscribed before, the start would wait for partitions. After a member was killed
+            # there are none until its session has ended, and who gives up before that has to
+            # join again, for which all others have to do so too.
+            consumer.subscribe([self._topic], listener=self)
         except BaseException as error:
             await _leave(consumer)
             if isinstance(error, TimeoutError | KafkaError | OSError):
