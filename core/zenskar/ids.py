@@ -1,16 +1,13 @@
 """Time-ordered ids."""
 
-import os
-import time
 import uuid
+
+from uuid_utils import uuid7
 
 
 def new_id() -> str:
     """Return a UUIDv7 (RFC 9562, section 5.7): sorts by creation, so inserts stay local."""
-    time_part = f"{time.time_ns() // 1_000_000:012x}"
-    random = os.urandom(10)
-    digits, variant = random.hex(), "89ab"[random[-1] & 0b11]
-    return f"{time_part[:8]}-{time_part[8:]}-7{digits[:3]}-{variant}{digits[3:6]}-{digits[6:18]}"
+    return str(uuid7())
 
 
 def is_id(text: str) -> bool:

@@ -16,7 +16,7 @@ from tests.kafka.topology import Topology
 from tests.simulation.invariants import doubled, judge, lost, unequal
 
 CHANGES = "ZENSKAR_LANE_CHANGES"
-REST_SECONDS = 300.0
+REST_SECONDS = 150.0
 _ERROR = re.compile(r'"level": ?"(error|critical)"|Traceback|never retrieved')
 _OTHERS = ("broker", "postgres", "zookeeper", "sandbox")
 

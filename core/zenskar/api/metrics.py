@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from aiohttp import web
+from prometheus_client import Counter, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from zenskar.api.routes import Answer, JsonSchema, Route
-from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
 from zenskar.errors import Unavailable
 from zenskar.telemetry.logs import get_logger
@@ -62,27 +62,41 @@ class RequestMeter:
     """Counts and times requests by route; a path is never a label, it would have no bound."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._requests = metrics.http_requests
-        self._seconds = metrics.http_seconds
+        self._metrics = metrics
+        self._found: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._lines = logging.getLogger(__name__)
 
     def now(self) -> float:
         """Return what `note` counts from."""
         return time.perf_counter()
 
-    def note(self, request: web.BaseRequest, response: web.StreamResponse, started: float) -> None:
+    def note(self, method: str, route: str, response: web.StreamResponse, started: float) -> None:
         """Count a request that has its answer."""
-        seconds = self.now() - started
-        method = request.method if request.method in _METHODS else "other"
-        route, status = match_of(request).template, response.status
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
-        if status >= 400:
-            _log.info(
-                "request", seconds=round(seconds, 4), method=method, route=route, status=status
-            )
+        seconds, status = self.now() - started, response.status
+        count, times = self._found.get((method, route, status)) or self._find(method, route, status)
+        count.inc()
+        times.observe(seconds)
         # Making a line that nobody wants costs more than checking a signature.
-        elif self._lines.isEnabledFor(logging.DEBUG):
-            _log.debug(
-                "request", seconds=round(seconds, 4), method=method, route=route, status=status
+        if status >= 400 or self._lines.isEnabledFor(logging.DEBUG):
+            write = _log.info if status >= 400 else _log.debug
+            write(
+                "request",
+                seconds=round(seconds, 4),
+                method=_known(method),
+                route=route,
+                status=status,
             )
+
+    def _find(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        found = (
+            self._metrics.http_requests.labels(_known(method), route, str(status)),
+            self._metrics.http_seconds.labels(_known(method), route),
+        )
+        # Of other methods there are as many as a sender likes.
+        if method in _METHODS:
+            self._found[method, route, status] = found
+        return found
+
+
+def _known(method: str) -> str:
+    return method if method in _METHODS else "other"

@@ -46,7 +46,7 @@ class Passage:
                 response = await match.handler(request)
         except Exception as error:  # noqa: BLE001 - the last resort of every request
             response = answer_to(error)
-        self._meter.note(request, response, started)
+        self._meter.note(request.method, match.template, response, started)
         response.headers.update(_HEADERS)
         response.headers[correlation.HEADER] = chosen
         return response
