@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.support.wait import until
-from zenskar.bus.wakeup import Wakeup
+from zenskar.bus.wakeup import _CROWD, CHANNEL, Wakeup
 
 
 async def test_a_wait_ends_by_a_wake() -> None:
@@ -63,6 +63,32 @@ async def test_a_wake_reaches_another_process_and_only_who_waits_listens(
     finally:
         await waker.stop()
         await waiter.stop()
+
+
+@pytest.mark.parametrize(("together", "told"), [(1, 3), (_CROWD, 1)])
+async def test_a_crowd_is_told_of_seldom(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, together: int, told: int
+) -> None:
+    """Each NOTIFY costs a commit; who works off a crowd looks for more without being told."""
+    monkeypatch.setattr("zenskar.bus.wakeup._CROWD_APART_SECONDS", 3600.0)
+    heard = asyncio.Queue[str]()
+    connection = await asyncpg.connect(database_url)
+    await connection.add_listener(CHANNEL, lambda *notice: heard.put_nowait(notice[3]))
+    waker = Wakeup(database_url)
+    waker.start()
+    try:
+        for number in range(3):
+            waker.wake("topic", together)
+            if number < told:
+                async with asyncio.timeout(10):
+                    assert await heard.get() == "topic"
+        # Whatever it would send now goes before what is sent after as many looks of our own.
+        for _ in range(100):
+            await connection.fetchval("SELECT 1")
+        assert heard.empty()
+    finally:
+        await waker.stop()
+        await connection.close()
 
 
 async def test_it_stops_while_the_database_hangs(database_url: str) -> None:

@@ -76,3 +76,14 @@ async def test_what_is_done_is_found_by_its_id(engine: AsyncEngine) -> None:
 
     await by_keys(engine, finish)
     await in_transaction(engine, finish)
+
+
+async def test_only_its_own_index_holds_the_id(engine: AsyncEngine) -> None:
+    """With another one to choose from, PostgreSQL read all of it for each id."""
+    async with connected(engine) as connection:
+        found = await driver(connection).fetch(
+            "SELECT i.indexrelid::regclass::text AS name FROM pg_index AS i"
+            " JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)"
+            " WHERE i.indrelid = 'outbox'::regclass AND a.attname = 'id'"
+        )
+    assert [row["name"] for row in found] == ["outbox_pkey"]
