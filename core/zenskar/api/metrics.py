@@ -77,15 +77,13 @@ class RequestMeter:
         count.inc()
         times.observe(seconds)
         # Making a line that nobody wants costs more than checking a signature.
-        if status >= 400 or self._lines.isEnabledFor(logging.DEBUG):
-            write = _log.info if status >= 400 else _log.debug
-            write(
-                "request",
-                seconds=round(seconds, 4),
-                method=_known(method),
-                route=route,
-                status=status,
-            )
+        if status < 400 and not self._lines.isEnabledFor(logging.DEBUG):
+            return
+        told = {"seconds": round(seconds, 4), "method": _known(method), "route": route}
+        if status < 400:
+            _log.debug("request", **told, status=status)
+        else:
+            _log.info("request", **told, status=status)
 
     def _find(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         found = (
