@@ -1,6 +1,10 @@
 """`/metrics`."""
 
-from tests.support.api import UNKNOWN_ID, Api
+from aiohttp import ClientSession
+
+from tests.support.api import UNKNOWN_ID, Api, problem_of
+from zenskar.api.app import create_probes
+from zenskar.api.server import serve
 
 
 async def test_routes_are_counted_by_template(api: Api) -> None:
@@ -30,3 +34,19 @@ async def test_what_waits_is_told_as_it_is_now(api: Api) -> None:
         await connection.exec_driver_sql("DELETE FROM outbox")
     text = await (await api.client.get("/metrics")).text()
     assert "zenskar_outbox_depth{" not in text
+
+
+async def test_some_of_them_may_be_asked_for(api: Api) -> None:
+    await api.create()
+    text = await (await api.client.get("/metrics?name[]=zenskar_outbox_depth")).text()
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert names == {"zenskar_outbox_depth"}
+
+
+async def test_a_worker_serves_its_own_and_answers_as_the_api_does(api: Api) -> None:
+    services = api.services
+    served = serve(create_probes(services), "127.0.0.1", 0, services.settings)
+    async with served as address, ClientSession(address) as client:
+        assert (await client.get("/health/live")).status == 200
+        assert "zenskar_outbox_depth" in await (await client.get("/metrics")).text()
+        await problem_of(await client.get("/customers"), 404)

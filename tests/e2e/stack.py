@@ -1,21 +1,18 @@
 """The whole of zenskar in this process, on a Stripe that somebody else runs."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 
 from tests.support.flow import running_worker
+from tests.support.wait import until
 from zenskar.api.server import serve
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
 
-T = TypeVar("T")
-DEADLINE_SECONDS = 20.0
 SECRET = "whsec_of_the_end_to_end_tests"
 API_KEY = "sk_test_of_the_end_to_end_tests"
 
@@ -53,7 +50,7 @@ class Stack:
             (external,) = found["external"]
             return found if external["in_sync"] else None
 
-        return await eventually(check)
+        return await until(check)
 
     async def external_id(self, customer_id: str) -> str:
         (external,) = (await self.synced(customer_id))["external"]
@@ -66,7 +63,7 @@ class Stack:
             found = await self.customer(customer_id)
             return found if found[name] == value else None
 
-        return await eventually(check)
+        return await until(check)
 
     async def gone(self, customer_id: str) -> None:
         """Wait until the customer is deleted."""
@@ -75,7 +72,7 @@ class Stack:
             async with self.http.get(f"{self.address}/customers/{customer_id}") as response:
                 return response.status == 404
 
-        await eventually(check)
+        await until(check)
 
     async def named(self, email: str) -> dict[str, Any]:
         """Wait until there is one customer with this address."""
@@ -85,7 +82,7 @@ class Stack:
             assert len(found) <= 1
             return found[0] if found else None
 
-        return await eventually(check)
+        return await until(check)
 
     async def events(self, query: str = "") -> list[dict[str, Any]]:
         """Return the sync events, oldest first."""
@@ -98,7 +95,7 @@ class Stack:
             final = {"succeeded", "ignored", "dead"}
             return all(event["status"] in final for event in await self.events("limit=200"))
 
-        await eventually(check)
+        await until(check)
 
 
 @asynccontextmanager
@@ -128,12 +125,3 @@ async def open_stack(
         aiohttp.ClientSession() as http,
     ):
         yield Stack(runtime, address, http)
-
-
-async def eventually(check: Callable[[], Awaitable[T | None]]) -> T:
-    """Ask again and again until the answer is yes; fail when that takes too long."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (found := await check()):
-        assert time.monotonic() < deadline, "this did not happen in time"
-        await asyncio.sleep(0.02)
-    return found

@@ -16,7 +16,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.e2e.stack import API_KEY, SECRET, Stack, eventually, open_stack
+from tests.e2e.stack import API_KEY, SECRET, Stack, open_stack
+from tests.support.wait import until
 
 pytestmark = pytest.mark.peer
 
@@ -72,7 +73,7 @@ async def open_localstripe() -> AsyncIterator[LocalStripe]:
     try:
         async with aiohttp.ClientSession() as http:
             stripe = LocalStripe(f"http://127.0.0.1:{port}", http)
-            await eventually(stripe.answers)
+            await until(stripe.answers)
             yield stripe
     finally:
         process.terminate()
@@ -115,7 +116,7 @@ async def test_a_customer_goes_there_and_comes_back(stripe: LocalStripe, zenskar
     async def renamed() -> bool:
         return (await stripe.customers())[0]["name"] == "Ada King"
 
-    await eventually(renamed)
+    await until(renamed)
     await zenskar.synced(made["id"])
 
 
@@ -138,6 +139,6 @@ async def test_deletes_travel_both_ways(stripe: LocalStripe, zenskar: Stack) -> 
     async def empty() -> bool:
         return await stripe.customers() == []
 
-    await eventually(empty)
+    await until(empty)
     await zenskar.settled()
     await zenskar.gone(second["id"])

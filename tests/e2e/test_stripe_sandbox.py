@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import API_KEY, SECRET, Stack, eventually, open_stack
+from tests.e2e.stack import API_KEY, SECRET, Stack, open_stack
+from tests.support.wait import until
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
 from zenskar_stripe.sandbox.endpoints import signature
 
@@ -28,7 +29,7 @@ class World:
             found = dict(self.stripe.dashboard.retrieve(external_id))
             return found if found.get(name) == value else None
 
-        return await eventually(check)
+        return await until(check)
 
     async def at_rest(self) -> None:
         """Wait until nothing is under way on either side."""
@@ -220,7 +221,7 @@ async def test_a_key_that_is_refused_pauses_and_a_resume_goes_on(database_url: s
             (connection,) = (await zenskar.ask("GET", "/connections"))["data"]
             return bool(connection["state"] == "paused")
 
-        await eventually(paused)
+        await until(paused)
         (event,) = await zenskar.events()
         assert event["status"] == "pending"
         assert (await zenskar.customer(made["id"]))["external"][0]["state"] == "pending"

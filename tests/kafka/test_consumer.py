@@ -58,6 +58,26 @@ async def test_one_that_joins_waits_for_the_session_of_one_that_was_killed(
         await consumer.stop()
 
 
+async def test_one_that_was_full_goes_on_as_soon_as_there_is_room(
+    consumer: KafkaConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its partitions paused a poll lasts its full time, whatever becomes of them meanwhile."""
+    monkeypatch.setattr("zenskar.bus.kafka_consumer._POLL_MS", 60_000)
+    monkeypatch.setattr("zenskar.bus.kafka_consumer._FETCH_RECORDS", 1)
+    options = consumer._options
+    narrow = KafkaConsumer(options, INBOUND, exclusive=False, most_waiting=1)
+    producer = KafkaProducer(options)
+    await producer.send([KafkaRecord(INBOUND, f"key {n}", b"value") for n in range(3)])
+    await producer.stop()
+    try:
+        async with asyncio.timeout(30):
+            for _ in range(3):
+                (delivery,) = await narrow.receive(10, 30)
+                narrow.done([delivery])
+    finally:
+        await narrow.stop()
+
+
 async def joined(options: KafkaOptions) -> AIOKafkaConsumer:
     """Return a member that has all partitions, and that the group hears no more of."""
     member = AIOKafkaConsumer(

@@ -59,7 +59,7 @@ async def open_api(
 def app_of(path: str, handler: Handler, *, timeout_seconds: float = 60) -> App:
     """Return an application of one route."""
     route = Route("GET", path, handler, "", {}, public=True)
-    return App([route], Passage(Metrics(), timeout_seconds=timeout_seconds))
+    return App([route], Passage(Metrics(), timeout_seconds=timeout_seconds), 1024)
 
 
 async def body_of(response: ClientResponse, status: int) -> dict[str, Any]:

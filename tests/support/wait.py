@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 DEADLINE_SECONDS = 20.0
 _POLL_SECONDS = 0.005
 
 
 async def until(
-    condition: Callable[[], Awaitable[object]], seconds: float = DEADLINE_SECONDS
-) -> None:
-    """Return as soon as the condition holds; TimeoutError when it does not in time."""
+    condition: Callable[[], Awaitable[T | None]], seconds: float = DEADLINE_SECONDS
+) -> T:
+    """Return what holds as soon as something does; TimeoutError when nothing does in time."""
     async with asyncio.timeout(seconds):
-        while not await condition():
+        while not (found := await condition()):
             await asyncio.sleep(_POLL_SECONDS)
+    return found

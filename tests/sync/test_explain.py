@@ -1,6 +1,5 @@
 """One story of a customer, told again from what was stored."""
 
-import asyncio
 import json
 from dataclasses import replace
 from typing import Any
@@ -9,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from tests.support.fake import FakeError, FakeSystem
-from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
+from tests.support.flow import Flow, open_flow, running_worker
+from tests.support.wait import until
 from zenskar import FailureKind, IntentKind
 from zenskar.db import connections
 from zenskar.db.engine import in_transaction
@@ -36,11 +36,14 @@ def lose_one_answer(system: FakeSystem) -> None:
 async def take_in(flow: Flow, correlation_id: str, source: str = "fake") -> None:
     """Deliver what waits, and have it applied while nothing is pushed."""
     waiting = flow.systems[source].webhooks
-    async with running_worker(flow.runtime, "inbound"), asyncio.timeout(DEADLINE_SECONDS):
+    async with running_worker(flow.runtime, "inbound"):
         while waiting:
             await flow.runtime.ingress.accept(source, waiting.pop(0), correlation_id)
-        while await flow.scalar(_UNAPPLIED):
-            await asyncio.sleep(0.005)
+        await until(lambda: applied(flow))
+
+
+async def applied(flow: Flow) -> bool:
+    return not await flow.scalar(_UNAPPLIED)
 
 
 async def push_out(flow: Flow) -> None:
@@ -252,9 +255,8 @@ async def test_what_waits_and_why(database_url: str) -> None:
             raise FakeError(FailureKind.CREDENTIALS)
 
         flow.systems["fake"].before = refuse
-        async with running_worker(flow.runtime, "outbound"), asyncio.timeout(DEADLINE_SECONDS):
-            while not await flow.scalar("SELECT count(*) FROM connections"):
-                await asyncio.sleep(0.005)
+        async with running_worker(flow.runtime, "outbound"):
+            await until(lambda: flow.scalar("SELECT count(*) FROM connections"))
         found = await explained(flow, record_id)
         assert [brief(s) for s in found.steps][-2:] == ["paused:credentials", "setback:credentials"]
         assert found.steps[-1].retry_in_seconds is None

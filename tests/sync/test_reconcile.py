@@ -389,15 +389,14 @@ async def test_a_run_that_somebody_else_took_up_stops(database_url: str) -> None
         def steal(hook: str, about: str | None) -> None:
             if about == "2":
                 system.reading = lambda _hook, _about: None
-                stolen.append(asyncio.ensure_future(reconcile(flow)))
+                stolen.set_result(asyncio.ensure_future(reconcile(flow)))
 
-        stolen: list[asyncio.Future[object]] = []
+        stolen = asyncio.get_running_loop().create_future()
         system.reading = steal
         first = asyncio.ensure_future(reconcile(flow))
         async with asyncio.timeout(20):
-            while not stolen:
-                await asyncio.sleep(0.001)
-        results = await asyncio.gather(first, stolen[0], return_exceptions=True)
+            second = await stolen
+        results = await asyncio.gather(first, second, return_exceptions=True)
         assert any(not isinstance(result, BaseException) for result in results)
         assert all(isinstance(r, Conflict) for r in results if isinstance(r, BaseException))
 

@@ -23,19 +23,15 @@ from zenskar.api.services import ApiServices
 from zenskar.api.sync_events import SyncEvents
 from zenskar.api.webhooks import Webhooks
 
-_MAX_BODY_BYTES = 1024 * 1024
-
 
 class App:
     """Answers requests by its routes.
 
     It stands in for `web.Application`, whose router, middlewares and signals are made for every
-    need, and take as long as the checks of a webhook do.
+    need, and cost more than to check a webhook's signature.
     """
 
-    def __init__(
-        self, routes: Sequence[Route], passage: Passage, max_body_bytes: int = _MAX_BODY_BYTES
-    ) -> None:
+    def __init__(self, routes: Sequence[Route], passage: Passage, max_body_bytes: int) -> None:
         self.routes = tuple(routes)
         self._routing = Routing(self.routes)
         self._passage = passage
@@ -70,16 +66,14 @@ class App:
 
 def create_app(services: ApiServices) -> App:
     """Return the API, ready to be served."""
-    settings = services.settings
-    keys = KeyRing(services.engine, Throttle()) if settings.auth == "required" else None
-    passage = Passage(services.metrics, timeout_seconds=settings.request_timeout_seconds, keys=keys)
-    return App(_routes(resources(services)), passage, settings.max_body_bytes)
+    locked = services.settings.auth == "required"
+    keys = KeyRing(services.engine, Throttle()) if locked else None
+    return _app(services, resources(services), keys)
 
 
 def create_probes(services: ApiServices) -> App:
     """Return what a worker serves: whether it is well, and its metrics."""
-    passage = Passage(services.metrics, timeout_seconds=services.settings.request_timeout_seconds)
-    return App(_routes([Probes(services), MetricsPage(services)]), passage)
+    return _app(services, [Probes(services), MetricsPage(services)], keys=None)
 
 
 def resources(services: ApiServices) -> Sequence[Resource]:
@@ -98,5 +92,8 @@ def resources(services: ApiServices) -> Sequence[Resource]:
     return [*described, Description(version("zenskar"), described)]
 
 
-def _routes(described: Sequence[Resource]) -> list[Route]:
-    return [route for resource in described for route in resource.routes()]
+def _app(services: ApiServices, described: Sequence[Resource], keys: KeyRing | None) -> App:
+    settings = services.settings
+    passage = Passage(services.metrics, timeout_seconds=settings.request_timeout_seconds, keys=keys)
+    routes = [route for resource in described for route in resource.routes()]
+    return App(routes, passage, settings.max_body_bytes)

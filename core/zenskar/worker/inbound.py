@@ -83,10 +83,13 @@ class InboundSyncWorker:
             raise
         finally:
             self._turnstile.leave(deliveries)
-        left = self._bus.lag().get(INBOUND, 0)
-        if _CROWD <= len(deliveries) < self._batch and left < self._batch:
+        if _CROWD <= len(deliveries) < self._batch and not self._another_waits():
             # A transaction costs the same for one event and for fifty.
             self._not_before = time.monotonic() + _LINGER_SECONDS
+
+    def _another_waits(self) -> bool:
+        """Tell whether the bus knows of a whole batch more."""
+        return self._bus.lag().get(INBOUND, 0) >= self._batch
 
     async def _take(self) -> list[Delivery]:
         if self._stopping is not None and self._stopping.is_set():

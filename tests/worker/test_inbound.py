@@ -1,0 +1,71 @@
+"""When a worker waits for company."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from zenskar.bus.port import Delivery
+from zenskar.model.envelope import INBOUND
+from zenskar.schema_catalog import core_schemas
+from zenskar.worker.inbound import _CROWD, InboundSyncWorker
+
+BATCH = 100
+
+
+class Bus:
+    """Gives the same number of messages, which nobody can read, again and again."""
+
+    hands = 1
+    crowds_alone = False
+
+    def __init__(self, messages: int, waiting: int) -> None:
+        self._messages, self._waiting = messages, waiting
+
+    async def receive(self, topic: str, _most: int, *, exclusive_keys: bool) -> list[Delivery]:
+        assert not exclusive_keys
+        return [Delivery(topic, f"fake:{n}", b"no JSON", 1) for n in range(self._messages)]
+
+    async def done(self, _deliveries: Sequence[Delivery]) -> None: ...
+
+    async def give_back(self, _deliveries: Sequence[Delivery]) -> None: ...
+
+    def lag(self) -> Mapping[str, int]:
+        return {INBOUND: self._waiting}
+
+
+class Sync:
+    """Buries."""
+
+    async def bury(self, *_: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("messages", "waiting", "waits"),
+    [
+        (_CROWD, 0, True),
+        (_CROWD, BATCH - 1, True),
+        (_CROWD, BATCH, False),
+        (_CROWD - 1, 0, False),
+        (BATCH, 0, False),
+    ],
+)
+async def test_after_a_crowd_it_waits_unless_a_whole_batch_does(
+    monkeypatch: pytest.MonkeyPatch, messages: int, waiting: int, waits: bool
+) -> None:
+    monkeypatch.setattr("zenskar.worker.inbound._LINGER_SECONDS", 3600.0)
+    worker = InboundSyncWorker(
+        None,  # type: ignore[arg-type]
+        Bus(messages, waiting),  # type: ignore[arg-type]
+        Sync(),  # type: ignore[arg-type]
+        core_schemas()["event"],
+        batch=BATCH,
+    )
+    await worker.turn()
+    again = asyncio.create_task(worker.turn())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert again.done() is not waits
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
