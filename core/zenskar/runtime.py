@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from zenskar.api.app import App, create_app, create_probes
 from zenskar.api.health import SystemHealth
 from zenskar.api.services import ApiServices
@@ -15,6 +13,7 @@ from zenskar.bus.postgres import PostgresBus
 from zenskar.bus.wakeup import Wakeup
 from zenskar.db.embedded import embedded_postgres
 from zenskar.db.engine import create_engine
+from zenskar.db.engines import AsyncEngine
 from zenskar.plugins.loader import ConfiguredConnection, Plugin, configure, discover
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema, core_schemas
@@ -89,7 +88,7 @@ class Runtime:
                 self.bus,
                 InboundSync(self.context),
                 event_schema,
-                batch=settings.inbound_batch,
+                batch=settings.inbound_batch or self.bus.batch,
             ),
             "outbound": OutboundSyncWorker(
                 self.context,

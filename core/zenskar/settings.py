@@ -83,7 +83,7 @@ class Settings:
     retry_base_seconds: float = _limited(1.0, above=0)
     retry_max_seconds: float = _limited(300.0, above=0)
     worker_concurrency: int = _limited(32, least=1, most=1024)
-    inbound_batch: int = _limited(500, least=1, most=5000)
+    inbound_batch: int | None = _limited(None, least=1, most=5000)
     poll_seconds: float = _limited(2.0, above=0)
     shutdown_grace_seconds: float = _limited(8.0, above=0)
     conflict_policy: Policy = "internal_wins"

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.api import bodies
 from zenskar.api.auth import operator
@@ -14,6 +13,7 @@ from zenskar.api.services import ApiServices
 from zenskar.db import connections, event_log
 from zenskar.db.connections import ConnectionState
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import Backlog
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.sync.customer_views import timestamp

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from zenskar.db import connections, workers
 from zenskar.db.engine import in_transaction, ping
+from zenskar.db.engines import AsyncEngine
 from zenskar.errors import Unavailable, ZenskarError
 
 REQUIRED = frozenset({"database", "bus"})

@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from zenskar.api.health import HealthReport
+from zenskar.db.engines import AsyncEngine
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.api import bodies, cursors
 from zenskar.api.auth import operator
@@ -17,6 +16,7 @@ from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
 from zenskar.db import event_log
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.db.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.db.replay import RETRYABLE
 from zenskar.errors import Conflict, NotFound

@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.bus.kafka_consumer import ATTEMPTS, KafkaConsumer
 from zenskar.bus.kafka_options import KafkaOptions
@@ -19,6 +18,7 @@ from zenskar.bus.port import ENCODING, Delivery
 from zenskar.bus.postgres import PostgresBus
 from zenskar.db import outbox
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.db.outbox import OutboxMessage, OutboxRow
 from zenskar.errors import ConfigurationError, Degraded, Unavailable
 from zenskar.telemetry.logs import get_logger
@@ -35,6 +35,7 @@ class KafkaBus:
 
     hands = 2
     crowds_alone = False
+    batch = 500
 
     def __init__(
         self,

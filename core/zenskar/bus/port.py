@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.outbox import OutboxMessage
 
 ENCODING = "zenskar-encoding"
@@ -33,11 +32,13 @@ class Bus(Protocol):
 
     `hands` is how many may receive a topic in one process at once: what one has taken is written
     while another is decided on. With `crowds_alone` only one of them is at work while there is a
-    crowd, because other workers take what it leaves.
+    crowd, because other workers take what it leaves. `batch` is how many inbound messages are best
+    worked off together: more are hardly cheaper, and are in memory all at once.
     """
 
     hands: int
     crowds_alone: bool
+    batch: int
 
     async def start(self) -> None:
         """Connect."""

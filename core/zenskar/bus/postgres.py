@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
 from zenskar.bus.gather import Gather
 from zenskar.bus.port import Delivery
 from zenskar.bus.wakeup import Wakeup
 from zenskar.db import outbox
 from zenskar.db.engine import each_alone, in_transaction, ping
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.db.kept import KeptConnection
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import Unavailable
@@ -30,6 +29,7 @@ class PostgresBus:
 
     hands = 2
     crowds_alone = True
+    batch = 150
 
     def __init__(
         self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float

@@ -2,12 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
 from zenskar.cli import session
 from zenskar.cli.finding import Finding, failed, note, ok
 from zenskar.db import api_keys, connections, event_log, workers
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.errors import ZenskarError
 from zenskar.runtime import open_engine
 from zenskar.settings import Settings

@@ -13,7 +13,7 @@ from zenskar.cli.replaying import operator
 from zenskar.errors import NotFound
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from zenskar.db.engines import AsyncConnection
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="The connections to external systems.")

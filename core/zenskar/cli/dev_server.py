@@ -21,7 +21,7 @@ from zenskar.settings import Settings
 if TYPE_CHECKING:
     import asyncio
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from zenskar.db.engines import AsyncEngine
 
 
 class DevServer:

@@ -13,8 +13,7 @@ from zenskar.cli.output import Output, OutputOption, show_json
 from zenskar.errors import Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
+    from zenskar.db.engines import AsyncEngine
     from zenskar.db.event_log import EventFilter
     from zenskar.sync.replay import Operator, Replay
 

@@ -10,8 +10,7 @@ from zenskar.cli import session
 from zenskar.cli.output import Output, show_json, show_table
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
+    from zenskar.db.engines import AsyncEngine
     from zenskar.db.event_log import EventFilter
 
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]

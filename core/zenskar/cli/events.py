@@ -12,8 +12,7 @@ from zenskar.errors import Conflict, InvalidInput, NotFound
 from zenskar.model.sync_event import Direction, SyncStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
+    from zenskar.db.engines import AsyncEngine
     from zenskar.db.event_log import EventFilter
 
 app = typer.Typer(no_args_is_help=True, help="What was synced, what failed, and once more.")

@@ -12,7 +12,7 @@ from zenskar.cli.output import Output, OutputOption, show_json, show_table
 from zenskar.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from zenskar.db.engines import AsyncConnection
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="API keys, for Authorization: Bearer KEY.")

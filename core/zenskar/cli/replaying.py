@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from zenskar.cli import session
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
+    from zenskar.db.engines import AsyncEngine
     from zenskar.sync.replay import Operator, Replay
 
 T = TypeVar("T")

@@ -9,8 +9,7 @@ from zenskar.errors import ConfigurationError, InvalidInput
 from zenskar.ids import is_id
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
+    from zenskar.db.engines import AsyncConnection, AsyncEngine
     from zenskar.settings import Settings
 
 T = TypeVar("T")

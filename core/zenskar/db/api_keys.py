@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, insert, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.tables import api_keys
 from zenskar.ids import new_id
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db.engines import AsyncConnection
 
 _READ = text("""
     SELECT state, updated_at > now() - make_interval(secs => :age) AS fresh

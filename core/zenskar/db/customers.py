@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.tables import customers
 from zenskar.model.fields import CUSTOMER, Fields, flatten, unflatten
 from zenskar.model.record import Record

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import orjson
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from zenskar.db.engines import AsyncConnection, AsyncEngine, create_async_engine
 from zenskar.db.statements import driver, is_clean
 from zenskar.errors import ConfigurationError, Unavailable
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db.engines import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import orjson
 from asyncpg import Record
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.packing import Texts, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.record import Intent, IntentKind, IntentState

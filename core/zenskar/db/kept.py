@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
 from zenskar.db.engine import again, outages
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.db.statements import driver, is_clean
 
 T = TypeVar("T")

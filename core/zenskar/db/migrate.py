@@ -5,10 +5,10 @@ from collections.abc import Callable
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar import resources
 from zenskar.db.engine import transaction
+from zenskar.db.engines import AsyncEngine
 
 _LOCK = 7_236_501_884_377
 """Advisory lock: two processes that start at once migrate one after the other."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 from asyncpg import Record as Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.packing import Texts, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.fields import CUSTOMER, flatten, unflatten

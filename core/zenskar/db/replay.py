@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import orjson
 from sqlalchemy import ColumnElement, Row, func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import EventFilter, conditions
 from zenskar.db.tables import sync_events
 from zenskar.model.sync_event import Direction, SyncStatus

@@ -3,7 +3,8 @@
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db.engines import AsyncConnection
 
 _ENSURE = text("INSERT INTO schedules (name) VALUES (:name) ON CONFLICT DO NOTHING")
 

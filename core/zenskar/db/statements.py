@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from asyncpg import Connection, Record
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db.engines import AsyncConnection
 
 _NAME = re.compile(r"(?<![:\w]):(\w+)")
 

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.engines import AsyncConnection
 from zenskar.model.envelope import INBOUND
 from zenskar.model.fields import CUSTOMER
 

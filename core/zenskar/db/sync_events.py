@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.packing import Texts, number, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.sync_event import Direction, SyncStatus

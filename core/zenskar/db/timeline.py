@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Row, Select, and_, or_, select, text, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, customers
 from zenskar.db.connections import ConnectionChange, ConnectionState
 from zenskar.db.customers import Customer
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import HistoryEntry, LoggedEvent
 from zenskar.db.tables import customers as customers_table
 from zenskar.db.tables import external_mappings, push_intents, sync_event_history, sync_events

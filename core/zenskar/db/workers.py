@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db.engines import AsyncConnection
 
 _BEAT = text("""
     INSERT INTO workers (id, roles) VALUES (CAST(:id AS uuid), :roles)

@@ -4,8 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
+from zenskar.db.engines import AsyncEngine
 from zenskar.plugins.loader import ConfiguredConnection
 from zenskar.plugins.router import Router
 from zenskar.sync.dead_letters import DeadLetters

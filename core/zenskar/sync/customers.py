@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import customers, idempotency
 from zenskar.db.customers import Customer
 from zenskar.db.engine import by_keys, in_transaction
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.errors import (
     Conflict,
     InvalidInput,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import event_log
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.reading import UNREADABLE

@@ -7,10 +7,9 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.bus.port import ENCODING
 from zenskar.db import outbox, sync_events
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.outbox import OutboxRow
 from zenskar.db.sync_events import Transition
 from zenskar.model.envelope import DEAD_LETTER

@@ -4,10 +4,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.db import mappings, surveys
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection
 from zenskar.errors import CallFailed, FailureKind
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.sync import workset

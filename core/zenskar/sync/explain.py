@@ -4,10 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from zenskar.db import timeline as stored
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncEngine
 from zenskar.db.timeline import Match, StoredEvent, StoredMapping, Timeline
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.fields import CUSTOMER, difference, escape

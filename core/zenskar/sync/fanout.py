@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.db import outbox, sync_events
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.outbox import OutboxMessage
 from zenskar.db.replay import FailedEvent
 from zenskar.db.sync_events import NewSyncEvent

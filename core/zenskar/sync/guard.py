@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
 from zenskar.db import connections
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.errors import ZenskarError
 from zenskar.settings import Settings
 from zenskar.telemetry.logs import get_logger

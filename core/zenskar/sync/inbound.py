@@ -4,11 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.db import connections, sync_events
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.engine import by_keys, each_alone, in_transaction
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome, StepKind
 from zenskar.model.envelope import Envelope

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.db import intents
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.intents import NewIntent
 from zenskar.db.sync_events import Transition
 from zenskar.errors import Failure

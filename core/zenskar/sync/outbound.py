@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.bus.gather import Gather
 from zenskar.db import connections as connection_states
 from zenskar.db import sync_events
 from zenskar.db.engine import by_keys, in_transaction
+from zenskar.db.engines import AsyncConnection
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.envelope import OUTBOUND, Envelope
 from zenskar.model.record import IntentState

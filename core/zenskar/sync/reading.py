@@ -1,10 +1,10 @@
 """Read what comes off the bus; what cannot be read is kept and named, never dropped."""
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import sync_events
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.errors import FailureKind, InvalidInput, SchemaViolation
 from zenskar.ids import new_id

@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.db import surveys
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection
 from zenskar.errors import CallFailed
 from zenskar.sync.context import SyncContext
 from zenskar.sync.drift import Drift, judge

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.db import records
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import SHAPES, unflatten

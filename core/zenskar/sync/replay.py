@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import customers, outbox, replay, sync_events
 from zenskar.db.customers import Customer
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.db.event_log import EventFilter
 from zenskar.db.outbox import OutboxMessage
 from zenskar.db.replay import FailedEvent, MessageName

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
 from zenskar.db import checkpoints, connections, surveys
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.errors import Conflict, InvalidInput
 from zenskar.ids import new_id
 from zenskar.model.fields import SHAPES

@@ -2,9 +2,8 @@
 
 import random
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.db import connections, sync_events
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.sync_events import EventState, Transition
 from zenskar.errors import Failure
 from zenskar.model.sync_event import SyncStatus

@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.db import connections, surveys, sync_events
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncConnection
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
 

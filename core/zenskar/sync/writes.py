@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar.db import intents, sync_events
+from zenskar.db.engines import AsyncConnection
 from zenskar.db.intents import NewIntent
 from zenskar.db.sync_events import Transition
 from zenskar.model.sync_event import SyncStatus

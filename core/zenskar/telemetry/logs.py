@@ -6,7 +6,10 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO
 
-import structlog
+from zenskar.imports import absent
+
+with absent("rich"):  # for tracebacks in colours: 3 MB
+    import structlog
 
 _SECRET = re.compile(r"\b(?:sk|rk|pk|zsk)_[A-Za-z0-9_]{6,}|\bwhsec_[A-Za-z0-9_+/=-]{6,}")
 _EMAIL = re.compile(r"[^\s@\"'<>=]+@[^\s@\"'<>]+\.[A-Za-z]{2,}")

@@ -5,10 +5,9 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from zenskar.db import workers
 from zenskar.db.engine import in_transaction
+from zenskar.db.engines import AsyncEngine
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger
