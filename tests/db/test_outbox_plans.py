@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from zenskar.db import outbox
 from zenskar.db.engine import by_keys, connected, in_transaction
 from zenskar.db.outbox import OutboxMessage
+from zenskar.db.packing import packed
 from zenskar.db.statements import Statement, driver
 from zenskar.model.envelope import INBOUND, Envelope
 
@@ -69,8 +70,8 @@ async def test_what_is_done_is_found_by_its_id(engine: AsyncEngine) -> None:
         claimed = await outbox.claim(
             connection, INBOUND, claimer="me", most=BATCH, lease_seconds=60, by_key=False
         )
-        ids = ",".join(str(one.id) for one in claimed)
-        pages, rows = await work(driver(connection), outbox._DONE, ids=ids, claimer="me")
+        ids = packed({"ids": [str(one.id) for one in claimed]})
+        pages, rows = await work(driver(connection), outbox._DONE, **ids, claimer="me")
         assert pages < MOST_PAGES
         assert rows == 0
 

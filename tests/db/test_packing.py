@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db.engine import connected
-from zenskar.db.packing import packed, unpacked
+from zenskar.db.packing import listed, packed, unpacked
 from zenskar.db.statements import statement
 
 _BACK = statement(f"SELECT * FROM {unpacked('a', 'b', documents=['c'])} AS t(a, b, c)")
+_LISTED = statement(f"SELECT {listed('ids')} AS ids, {listed('numbers', 'bigint')} AS numbers")
 
 
 async def back(
@@ -56,3 +57,16 @@ async def test_many_rows_keep_their_order(engine: AsyncEngine) -> None:
     names = [f"name {number}" for number in range(500)]
     rows = await back(engine, names, [None] * 500, [b"{}"] * 500)
     assert [row[0] for row in rows] == names
+
+
+@pytest.mark.parametrize(
+    ("ids", "numbers"),
+    [([], []), (["x"], []), ([], [7]), (["a\x1fb", "c,d", '{"e"}'], [1, -2, 2**62])],
+)
+async def test_lists_come_back_as_they_were(
+    engine: AsyncEngine, ids: list[str], numbers: list[int]
+) -> None:
+    texts = {"ids": ids, "numbers": [str(number) for number in numbers]}
+    async with connected(engine) as connection:
+        (row,) = await _LISTED.rows(connection, **packed(texts))
+    assert (row["ids"], row["numbers"]) == (ids, numbers)

@@ -23,6 +23,8 @@ ATTEMPTS = "zenskar-attempts"
 
 _FETCH_WAIT_MS = 50
 """A record may have to wait for a fetch that asks for other partitions only; idle ones cost CPU."""
+_FETCH_BYTES = 4_000_000
+"""Of one broker at once; a record that is larger comes alone."""
 _FETCH_RECORDS = 500
 _POLL_MS = 200
 _COMMIT_SECONDS = 0.5
@@ -170,6 +172,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=_FETCH_WAIT_MS,
+            fetch_max_bytes=_FETCH_BYTES,
             max_poll_interval_ms=self._options.poll_interval_ms,
             session_timeout_ms=_SESSION_MS,
             heartbeat_interval_ms=_SESSION_MS // 4,

@@ -85,7 +85,7 @@ def _read_jsonb(connection: Any, _record: Any) -> None:
             schema="pg_catalog",
             format="binary",
             encoder=lambda text: _JSONB_VERSION + text.encode(),
-            decoder=lambda sent: orjson.loads(memoryview(sent)[1:]),
+            decoder=lambda sent: orjson.loads(sent[1:]),
         )
     )
 

@@ -7,7 +7,7 @@ import orjson
 from asyncpg import Record
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, packed, unpacked
+from zenskar.db.packing import Texts, listed, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.record import Intent, IntentKind, IntentState
 
@@ -26,21 +26,21 @@ class NewIntent:
 
 
 # A create is remembered until its object is known: forgotten, it would be repeated blindly.
-_OPEN = statement("""
+_OPEN = statement(f"""
     SELECT id, CAST(entity_id AS text) AS entity_id, kind, changes, body, revision,
            CASE WHEN state = 'sent' AND lease_until < now() THEN 'unknown' ELSE state END AS state,
            NOT key_spent AND created_at > now() - make_interval(secs => :key_seconds) AS key_alive
     FROM push_intents AS i
     WHERE source_system = :source AND entity_type = :entity_type
-      AND ((entity_id = ANY(CAST(:entity_ids AS uuid[])) AND state IN ('sent', 'unknown')
+      AND ((entity_id = ANY({listed("entity_ids", "uuid")}) AND state IN ('sent', 'unknown')
             AND (created_at > now() - make_interval(secs => :memory_seconds)
                  OR (kind = 'create' AND NOT EXISTS (
                          SELECT FROM external_mappings AS m
                          WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
                            AND m.entity_type = i.entity_type))))
-           OR id = ANY(CAST(:origins AS text[])))
+           OR id = ANY({listed("origins")}))
     ORDER BY created_at, id
-""")
+""")  # noqa: S608 - no value is put into the text
 
 _TEXTS = (
     "id",
@@ -102,10 +102,9 @@ async def open_intents(
         connection,
         source=source,
         entity_type=entity_type,
-        entity_ids=sorted(set(entity_ids)),
-        origins=sorted(set(origins)),
         key_seconds=key_seconds,
         memory_seconds=max(_UNKNOWN_MEMORY_SECONDS, key_seconds),
+        **packed({"entity_ids": sorted(set(entity_ids)), "origins": sorted(set(origins))}),
     )
     found: dict[str, tuple[Intent, ...]] = {}
     for row in rows:

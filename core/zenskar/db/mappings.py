@@ -6,7 +6,7 @@ import orjson
 from asyncpg import Record
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, number, packed, unpacked
+from zenskar.db.packing import Texts, listed, number, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.interval import Interval
 from zenskar.model.record import ExternalMapping, MappingState
@@ -17,7 +17,7 @@ _COLUMNS = """external_id, CAST(entity_id AS text) AS entity_id, base, asof_low,
 _BY_EXTERNAL = statement(f"""
     SELECT {_COLUMNS} FROM external_mappings
     WHERE source_system = :source AND entity_type = :entity_type
-      AND external_id = ANY(CAST(:ids AS text[]))
+      AND external_id = ANY({listed("ids")})
 """)  # noqa: S608 - no value is put into the text
 
 # One lookup for each index: with OR a database without statistics reads the whole table, and it
@@ -27,27 +27,27 @@ _AROUND = statement(f"""
     SELECT {_COLUMNS} FROM (
         SELECT * FROM external_mappings
         WHERE source_system = :source AND entity_type = :entity_type
-          AND external_id = ANY(CAST(:external_ids AS text[]))
+          AND external_id = ANY({listed("external_ids")})
         UNION ALL
         SELECT * FROM external_mappings
-        WHERE entity_id = ANY(CAST(:entity_ids AS uuid[]))
+        WHERE entity_id = ANY({listed("entity_ids", "uuid")})
           AND source_system || '' = :source AND entity_type || '' = :entity_type
-          AND external_id NOT IN (SELECT unnest(CAST(:external_ids AS text[])))
+          AND external_id NOT IN (SELECT unnest({listed("external_ids")}))
     ) AS around
     ORDER BY state, updated_at DESC
 """)  # noqa: S608 - no value is put into the text
 
-_OWNERS = statement("""
+_OWNERS = statement(f"""
     SELECT external_id, CAST(entity_id AS text) AS entity_id FROM external_mappings
     WHERE source_system = :source AND entity_type = :entity_type
-      AND external_id = ANY(CAST(:ids AS text[]))
-""")
+      AND external_id = ANY({listed("ids")})
+""")  # noqa: S608 - no value is put into the text
 
-_LOCK_NAMES = statement("""
+_LOCK_NAMES = statement(f"""
     SELECT pg_advisory_xact_lock(h)
     FROM (SELECT DISTINCT hashtextextended(:source || ':' || :entity_type || ':' || n, 0) AS h
-          FROM unnest(CAST(:ids AS text[])) AS n ORDER BY h) AS ordered
-""")
+          FROM unnest({listed("ids")}) AS n ORDER BY h) AS ordered
+""")  # noqa: S608 - no value is put into the text
 
 _TEXTS = (
     "external_id",
@@ -84,7 +84,10 @@ async def by_external_id(
 ) -> dict[str, ExternalMapping]:
     """Return mappings by external id, tombstones too."""
     rows = await _BY_EXTERNAL.rows(
-        connection, source=source, entity_type=entity_type, ids=sorted(set(external_ids))
+        connection,
+        source=source,
+        entity_type=entity_type,
+        **packed({"ids": sorted(set(external_ids))}),
     )
     return {row["external_id"]: _mapping(row) for row in rows}
 
@@ -94,7 +97,10 @@ async def owners(
 ) -> dict[str, str | None]:
     """Return the ids of the records that external objects belong to, tombstones too."""
     rows = await _OWNERS.rows(
-        connection, source=source, entity_type=entity_type, ids=sorted(set(external_ids))
+        connection,
+        source=source,
+        entity_type=entity_type,
+        **packed({"ids": sorted(set(external_ids))}),
     )
     return {row[0]: row[1] for row in rows}
 
@@ -111,8 +117,9 @@ async def around(
         connection,
         source=source,
         entity_type=entity_type,
-        external_ids=sorted(set(external_ids)),
-        entity_ids=sorted(set(entity_ids)),
+        **packed(
+            {"external_ids": sorted(set(external_ids)), "entity_ids": sorted(set(entity_ids))}
+        ),
     )
     return [_mapping(row) for row in rows]
 
@@ -122,7 +129,10 @@ async def lock_names(
 ) -> None:
     """Let nobody else make a mapping for these external ids until the transaction ends."""
     await _LOCK_NAMES.run(
-        connection, source=source, entity_type=entity_type, ids=sorted(set(external_ids))
+        connection,
+        source=source,
+        entity_type=entity_type,
+        **packed({"ids": sorted(set(external_ids))}),
     )
 
 

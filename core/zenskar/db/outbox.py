@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, packed, unpacked
+from zenskar.db.packing import Texts, listed, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.envelope import Envelope
 
@@ -104,10 +104,9 @@ _CLAIM = statement("""
     RETURNING outbox.id, topic, key, envelope, attempts, headers
 """)
 
-_DONE = statement("""
-    DELETE FROM outbox
-    WHERE id = ANY(CAST(string_to_array(:ids, ',') AS bigint[])) AND claimed_by = :claimer
-""")
+_DONE = statement(f"""
+    DELETE FROM outbox WHERE id = ANY({listed("ids", "bigint")}) AND claimed_by = :claimer
+""")  # noqa: S608 - no value is put into the text
 
 _DEFER = statement("""
     UPDATE outbox
@@ -202,7 +201,7 @@ async def claim(
 
 async def done(connection: AsyncConnection, ids: Sequence[int], *, claimer: str) -> None:
     """Remove messages whose work is done."""
-    await _DONE.run(connection, ids=",".join(map(str, ids)), claimer=claimer)
+    await _DONE.run(connection, **packed({"ids": [str(i) for i in ids]}), claimer=claimer)
 
 
 async def defer(

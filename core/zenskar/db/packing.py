@@ -22,8 +22,13 @@ def unpacked(*texts: str, documents: Sequence[str] = ()) -> str:
     return f"unnest({', '.join(columns)})"
 
 
+def listed(name: str, kind: str = "text") -> str:
+    """Return SQL for an array of this column, its elements of type `kind`, for behind `ANY`."""
+    return f"CAST(string_to_array(:{name}, :separator) AS {kind}[])"
+
+
 def packed(texts: Texts, documents: Documents | None = None) -> dict[str, str | bytes]:
-    """Return the parameters for `unpacked`, from columns of equal length.
+    """Return the parameters for `unpacked`, from columns of equal length, or for `listed`.
 
     None and an empty text are both NULL there.
     """
@@ -31,7 +36,7 @@ def packed(texts: Texts, documents: Documents | None = None) -> dict[str, str | 
     plain = {name: [value or "" for value in column] for name, column in texts.items()}
     for separator in _separators():
         joined = {name: separator.join(column) for name, column in plain.items()}
-        if all(joined[name].count(separator) == len(plain[name]) - 1 for name in plain):
+        if all(joined[name].count(separator) == max(len(plain[name]) - 1, 0) for name in plain):
             return {**joined, **lines, "separator": separator}
     raise ValueError("the texts hold every character there is")
 

@@ -6,17 +6,17 @@ import orjson
 from asyncpg import Record as Row
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, packed, unpacked
+from zenskar.db.packing import Texts, listed, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.fields import CUSTOMER, flatten, unflatten
 from zenskar.model.record import Record
 
-_LOCK = statement("""
+_LOCK = statement(f"""
     SELECT CAST(id AS text) AS id, name, email, phone, address, metadata, version,
            CAST(extract(epoch FROM updated_at) * 1000000 AS bigint) AS updated_at,
            deleted_at IS NOT NULL AS deleted
-    FROM customers WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
-""")
+    FROM customers WHERE id = ANY({listed("ids", "uuid")}) ORDER BY id FOR UPDATE
+""")  # noqa: S608 - no value is put into the text
 
 _TEXTS = ("id", "name", "email", "phone", "version", "deleted")
 _DOCUMENTS = ("address", "metadata")
@@ -49,7 +49,7 @@ async def lock(
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rows = await _LOCK.rows(connection, ids=wanted)
+    rows = await _LOCK.rows(connection, **packed({"ids": wanted}))
     return {row["id"]: _record(row) for row in rows}
 
 

@@ -27,15 +27,11 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A delivery and its envelope."""
+    """A delivery, its envelope, and the source system that this names."""
 
     delivery: Delivery
     envelope: Envelope
-
-    @property
-    def source(self) -> str:
-        """The source system."""
-        return str(self.envelope.data["source_system"])
+    source: str
 
 
 class InboundSyncWorker:
@@ -119,7 +115,7 @@ class InboundSyncWorker:
         for delivery in deliveries:
             try:
                 envelope = read_envelope(delivery.value, self._event_schema)
-                readable.append(_Read(delivery, envelope))
+                readable.append(_Read(delivery, envelope, envelope.data["source_system"]))
             except UnreadableMessage as error:
                 await self._sync.bury(message_of(delivery), str(error))
                 await self._bus.done([delivery])
