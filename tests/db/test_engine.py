@@ -95,3 +95,15 @@ async def test_jsonb_is_read_as_what_it_says(alone: AsyncEngine) -> None:
     async with transaction(alone) as connection:
         read = (await connection.execute(document)).scalar_one()
     assert read == {"city": "Zürich", "n": [1, None]}
+
+
+async def test_the_connection_that_was_used_last_is_used_next(engine: AsyncEngine) -> None:
+    async with transaction(engine) as first, transaction(engine) as second:
+        pids = [(await each.execute(PID)).scalar_one() for each in (first, second)]
+    assert len(set(pids)) == 2
+    again = []
+    for _ in range(3):
+        async with transaction(engine) as connection:
+            again.append((await connection.execute(PID)).scalar_one())
+    # The second one was given back first.
+    assert again == [pids[0]] * 3

@@ -1,12 +1,14 @@
 """Columns of texts arrive in PostgreSQL as they were."""
 
+import tracemalloc
 from collections.abc import Sequence
 
+import orjson
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db.engine import connected
-from zenskar.db.packing import listed, packed, unpacked
+from zenskar.db.packing import document, listed, packed, unpacked
 from zenskar.db.statements import statement
 
 _BACK = statement(f"SELECT * FROM {unpacked('a', 'b', documents=['c'])} AS t(a, b, c)")
@@ -70,3 +72,16 @@ async def test_lists_come_back_as_they_were(
     async with connected(engine) as connection:
         (row,) = await _LISTED.rows(connection, **packed(texts))
     assert (row["ids"], row["numbers"]) == (ids, numbers)
+
+
+def test_a_document_keeps_no_more_memory_than_it_needs() -> None:
+    value = {"verdict": "merged", "changes": {"/name": "Ada"}}
+    document(value)
+    tracemalloc.start()
+    try:
+        documents = [document(value) for _ in range(100)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [orjson.loads(each) for each in documents] == [value] * 100
+    assert held < 100 * 300

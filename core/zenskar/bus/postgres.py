@@ -29,7 +29,7 @@ class PostgresBus:
 
     hands = 2
     crowds_alone = True
-    batch = 100
+    batch = 150
 
     def __init__(
         self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float

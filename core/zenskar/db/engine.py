@@ -53,6 +53,8 @@ def create_engine(url: str, *, pool_size: int, pool_timeout: float = 5.0) -> Asy
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=pool_timeout,
+        # The connection that was used last has its statements prepared; others may rest.
+        pool_use_lifo=True,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={"timeout": pool_timeout, "command_timeout": 60},

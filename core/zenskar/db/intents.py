@@ -7,7 +7,7 @@ import orjson
 from asyncpg import Record
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, listed, packed, unpacked
+from zenskar.db.packing import Texts, document, listed, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.record import Intent, IntentKind, IntentState
 
@@ -127,8 +127,8 @@ async def insert(connection: AsyncConnection, intents: Sequence[NewIntent]) -> N
         "revision": [str(new.intent.revision) for new in intents],
         "lease": [str(new.lease_seconds) for new in intents],
     }
-    changes = [orjson.dumps(new.intent.changes) for new in intents]
-    bodies = [orjson.dumps(new.intent.body) for new in intents]
+    changes = [document(new.intent.changes) for new in intents]
+    bodies = [document(new.intent.body) for new in intents]
     await _INSERT.run(connection, **packed(texts, {"changes": changes, "body": bodies}))
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-import orjson
 from asyncpg import Record
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, listed, number, packed, unpacked
+from zenskar.db.packing import Texts, document, listed, number, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.interval import Interval
 from zenskar.model.record import ExternalMapping, MappingState
@@ -157,7 +156,7 @@ async def save(
         "detached": [str(m.detached) for m in rows],
         "synced_version": [number(version) for _, version in mappings],
     }
-    bases = [orjson.dumps(m.base) for m in rows]
+    bases = [document(m.base) for m in rows]
     await _SAVE.run(
         connection, source=source, entity_type=entity_type, **packed(texts, {"base": bases})
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, listed, packed, unpacked
+from zenskar.db.packing import Texts, document, listed, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.envelope import Envelope
 
@@ -25,7 +25,7 @@ class OutboxMessage:
 
     def encode(self) -> bytes:
         """Return the message as it travels."""
-        return orjson.dumps(self.envelope.to_json())
+        return document(self.envelope.to_json())
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-import orjson
 from asyncpg import Record as Row
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, listed, packed, unpacked
+from zenskar.db.packing import Texts, document, listed, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.fields import CUSTOMER, flatten, unflatten
 from zenskar.model.record import Record
@@ -89,8 +88,8 @@ def _columns(records: Sequence[Record]) -> dict[str, str | bytes]:
         "version": [str(r.version) for r in records],
         "deleted": [str(r.deleted) for r in records],
     }
-    addresses = [d["address"] and orjson.dumps(d["address"]) for d in documents]
-    metadata = [orjson.dumps(d["metadata"]) for d in documents]
+    addresses = [d["address"] and document(d["address"]) for d in documents]
+    metadata = [document(d["metadata"]) for d in documents]
     return packed(texts, {"address": addresses, "metadata": metadata})
 
 

@@ -4,10 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, listed, number, packed, unpacked
+from zenskar.db.packing import Texts, document, listed, number, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.sync_event import Direction, SyncStatus
 
@@ -263,5 +261,5 @@ async def _history(
         "event_ids": [event_id for event_id, _, _ in entries],
         "statuses": [status for _, status, _ in entries],
     }
-    details = [orjson.dumps(detail) if detail else None for _, _, detail in entries]
+    details = [document(detail) if detail else None for _, _, detail in entries]
     await _HISTORY.run(connection, **packed(texts, {"details": details}))
