@@ -101,7 +101,7 @@ _CLAIM = statement("""
     UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease),
                       claimed_by = :claimer, attempts = attempts + 1, parked = false
     FROM due, quick WHERE outbox.ctid = due.place
-    RETURNING outbox.id, topic, key, envelope, attempts, headers
+    RETURNING outbox.id, topic, key, convert_to(envelope, 'UTF8'), attempts, headers
 """)
 
 _DONE = statement(f"""
@@ -192,9 +192,9 @@ async def claim(
     )
     claimed = [
         ClaimedMessage(
-            number, topic, key, text.encode(), attempts, orjson.loads(headers) if headers else {}
+            number, topic, key, value, attempts, orjson.loads(headers) if headers else {}
         )
-        for number, topic, key, text, attempts, headers in rows
+        for number, topic, key, value, attempts, headers in rows
     ]
     return sorted(claimed, key=lambda message: message.id)
 
