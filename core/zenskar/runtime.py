@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from zenskar.api.app import App, create_app, create_probes
@@ -14,7 +14,13 @@ from zenskar.bus.wakeup import Wakeup
 from zenskar.db.embedded import embedded_postgres
 from zenskar.db.engine import create_engine
 from zenskar.db.engines import AsyncEngine
-from zenskar.plugins.loader import ConfiguredConnection, Plugin, configure, discover
+from zenskar.plugins.loader import (
+    ConfiguredConnection,
+    Plugin,
+    configure,
+    discover,
+    package_of,
+)
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.settings import Settings
@@ -34,6 +40,7 @@ from zenskar.sync.setbacks import Setbacks
 from zenskar.sync.translate import Translator
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
+from zenskar.telemetry.watchdog import Blockage, watched_loop
 from zenskar.worker.inbound import InboundSyncWorker
 from zenskar.worker.outbound import OutboundSyncWorker
 from zenskar.worker.scheduler import Scheduler
@@ -109,6 +116,22 @@ class Runtime:
             consumers["relay"] = relay
         return WorkerService(
             self.engine, consumers, roles=roles, grace_seconds=settings.shutdown_grace_seconds
+        )
+
+    def watched_loop(self) -> AbstractAsyncContextManager[None]:
+        """Have a blocked event loop told in the log and the metrics, with the plugin's name."""
+        packages = {
+            package_of(type(c.integration)): c.plugin.name for c in self.connections.values()
+        }
+        return watched_loop(packages, self._tell, limit_seconds=self.settings.loop_block_seconds)
+
+    def _tell(self, found: Blockage) -> None:
+        self.metrics.loop_blocked.labels(found.plugin or "none").inc()
+        _log.error(
+            "event_loop_blocked",
+            plugin=found.plugin,
+            seconds=round(found.seconds, 1),
+            stack=list(found.stack),
         )
 
     def _relay(self) -> Consumer | None:

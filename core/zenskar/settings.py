@@ -86,6 +86,7 @@ class Settings:
     inbound_batch: int | None = _limited(None, least=1, most=5000)
     poll_seconds: float = _limited(2.0, above=0)
     shutdown_grace_seconds: float = _limited(8.0, above=0)
+    loop_block_seconds: float = _limited(1.0, above=0)
     conflict_policy: Policy = "internal_wins"
     propagate_deletes: bool = False
     intent_lease_seconds: float = _limited(60.0, above=0)

@@ -61,6 +61,7 @@ class DevServer:
         stopping: "asyncio.Event",
     ) -> None:
         async with (
+            runtime.watched_loop(),
             in_background(runtime.worker().run(stopping), stopping),
             serve(runtime.api(), self._settings.host, self._settings.port, self._settings) as api,
         ):

@@ -41,6 +41,7 @@ async def _api(settings: "Settings", environment: Mapping[str, str], ready: Anno
     async with (
         stop_signals() as stopping,
         _open(settings, environment) as runtime,
+        runtime.watched_loop(),
         serve(runtime.api(), settings.host, settings.port, settings) as address,
     ):
         spare_what_stays()
@@ -57,6 +58,7 @@ async def _worker(
     async with (
         stop_signals() as stopping,
         _open(settings, environment) as runtime,
+        runtime.watched_loop(),
         serve(runtime.probes(), settings.host, port, settings) as address,
         in_background(runtime.worker(roles).run(stopping), stopping),
     ):

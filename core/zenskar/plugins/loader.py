@@ -96,6 +96,11 @@ def variable(connection: str, name: str) -> str:
     return f"{connection}_{name}".upper()
 
 
+def package_of(integration: type[BaseIntegration]) -> str:
+    """Return the top-level package that holds a plugin's code and schemas."""
+    return integration.__module__.partition(".")[0]
+
+
 def _load(entry: EntryPoint) -> Plugin:
     distribution, version = _distribution(entry)
     try:
@@ -121,8 +126,7 @@ def _problem(integration: Any) -> str | None:
 
 
 def _schemas(integration: type[BaseIntegration]) -> Any:
-    package = integration.__module__.partition(".")[0]
-    return importlib.resources.files(package) / "schemas"
+    return importlib.resources.files(package_of(integration)) / "schemas"
 
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:

@@ -75,6 +75,9 @@ class Metrics:
         self.dead = self._counter(
             "zenskar_dead_letters", "Operations that were given up", "source", "kind"
         )
+        self.loop_blocked = self._counter(
+            "zenskar_loop_blocked", "Times that the event loop stood still, by plugin", "plugin"
+        )
         self.outbox_depth = Gauge(
             "zenskar_outbox_depth",
             "Messages waiting in the outbox",
