@@ -1,7 +1,7 @@
 """A transaction ends for the reason that it ended, and leaves no connection that is half used."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -107,3 +107,102 @@ async def test_the_connection_that_was_used_last_is_used_next(engine: AsyncEngin
             again.append((await connection.execute(PID)).scalar_one())
     # The second one was given back first.
     assert again == [pids[0]] * 3
+
+
+async def raise_by_driver(connection: AsyncConnection, sql: str) -> None:
+    await driver(connection).execute(sql)
+
+
+async def raise_by_sqlalchemy(connection: AsyncConnection, sql: str) -> None:
+    await connection.execute(text(sql))
+
+
+@pytest.mark.parametrize("run", [raise_by_driver, raise_by_sqlalchemy])
+@pytest.mark.parametrize("state", ["40001", "40P01", "55P03", "23505"])
+async def test_what_the_database_asks_for_again_is_done_again(
+    engine: AsyncEngine, state: str, run: Callable[[AsyncConnection, str], Awaitable[None]]
+) -> None:
+    attempts = 0
+
+    async def work(connection: AsyncConnection) -> str:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raising = f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{state}'; END $$"
+            await run(connection, raising)
+        return "done"
+
+    assert await in_transaction(engine, work) == "done"
+    assert attempts == 3
+
+
+async def test_what_is_wrong_is_not_done_again(engine: AsyncEngine) -> None:
+    attempts = 0
+
+    async def work(connection: AsyncConnection) -> None:
+        nonlocal attempts
+        attempts += 1
+        await driver(connection).execute("SELECT 1 / 0")
+
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await in_transaction(engine, work)
+    assert attempts == 1
+
+
+async def test_of_two_that_wait_for_each_other_both_get_done(engine: AsyncEngine) -> None:
+    both_hold, attempts = asyncio.Barrier(2), 0
+
+    async def lock(connection: AsyncConnection, number: int) -> None:
+        await driver(connection).execute("SELECT pg_advisory_xact_lock($1)", number)
+
+    async def work(connection: AsyncConnection, first: int, second: int) -> int:
+        nonlocal attempts
+        attempts += 1
+        await driver(connection).execute("SET LOCAL deadlock_timeout = '20ms'")
+        await lock(connection, first)
+        if attempts <= 2:
+            await both_hold.wait()
+        await lock(connection, second)
+        return first
+
+    done = await asyncio.gather(
+        in_transaction(engine, lambda c: work(c, 1, 2)),
+        in_transaction(engine, lambda c: work(c, 2, 1)),
+    )
+    assert done == [1, 2]
+    assert attempts == 3
+
+
+async def test_a_migration_that_changes_what_was_prepared_stops_nobody(
+    alone: AsyncEngine, database_url: str
+) -> None:
+    async def change(sql: str) -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(sql)
+        await connection.close()
+
+    async def read(connection: AsyncConnection) -> list[str]:
+        rows = await driver(connection).fetch("SELECT * FROM migrated")
+        return list(rows[0].keys())
+
+    await change("CREATE TABLE migrated AS SELECT 1 AS a")
+    assert await in_transaction(alone, read) == ["a"]
+    await change("ALTER TABLE migrated ADD COLUMN b integer")
+    assert await in_transaction(alone, read) == ["a", "b"]
+
+
+@pytest.mark.parametrize("run", [raise_by_driver, raise_by_sqlalchemy])
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [("53100", "no room"), ("25006", "read-only"), ("53300", "away"), ("57P03", "away")],
+)
+async def test_a_database_that_can_take_nothing_says_why(
+    engine: AsyncEngine,
+    state: str,
+    says: str,
+    run: Callable[[AsyncConnection, str], Awaitable[None]],
+) -> None:
+    with pytest.raises(Unavailable, match=says):
+        await in_transaction(
+            engine, lambda c: run(c, f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{state}'; END $$")
+        )
