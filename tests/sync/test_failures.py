@@ -1,16 +1,19 @@
 """Each class of failure has its own recovery; nothing is lost and nothing is made twice."""
 
 import asyncio
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
-from tests.support.fake import FakeError, FakeSystem
+from tests.support.fake import FakeError, FakeIntegration, FakeSystem
 from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
 from tests.support.refuse import refuse
 from tests.support.wait import until
-from zenskar import FailureKind, IntentKind, Push
+from zenskar import Change, FailureKind, IntentKind, Push
+from zenskar.errors import Unavailable
 
 
 def fail(kind: FailureKind, times: int = 1) -> Callable[[Push], None]:
@@ -402,3 +405,87 @@ async def test_a_plugin_that_exits_ends_nothing_but_its_own_call(database_url: s
         first, second = await flow.events("outbound")
         assert (first["status"], second["status"]) == ("dead", "succeeded")
         assert first["error_message"] == "SystemExit in the integration of fake"
+
+
+async def test_a_plugin_that_changes_what_it_is_given_changes_nothing_here(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translate = FakeIntegration.from_canonical
+
+    def spoil(self: FakeIntegration, change: Change) -> Mapping[str, Any]:
+        body = copy.deepcopy(translate(self, change))
+        for given in (change.patch, change.document):
+            for value in given.values():
+                if isinstance(value, dict):
+                    value.clear()
+            given.clear()  # type: ignore[attr-defined]
+        return body
+
+    monkeypatch.setattr(FakeIntegration, "from_canonical", spoil)
+    address = {"line1": "Bahnhofstrasse 1", "city": "Zürich", "country": "CH"}
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        record_id = await flow.create(address=address, metadata={"plan": "gold"})
+        await flow.settle()
+        (seen,) = system.objects.values()
+        assert seen is not None
+        assert (seen["address"], seen["metadata"]) == (address, {"plan": "gold"})
+        (event,) = await flow.events("outbound")
+        assert (event["status"], event["reason"]) == ("succeeded", "pushed")
+        assert (await flow.mapping(record_id))["base"]["/address"] == address
+        (intent,) = await flow.rows("SELECT changes, state FROM push_intents")
+        assert (json.loads(intent["changes"])["/address"], intent["state"]) == (address, "answered")
+
+
+@pytest.mark.parametrize("wrong", [None, [], "text", [("name", "Ada")]])
+async def test_an_answer_that_a_plugin_makes_nonsense_of_is_dead_and_says_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, wrong: object
+) -> None:
+    monkeypatch.setattr(FakeIntegration, "to_canonical", lambda _self, seen: wrong)
+    async with open_flow(database_url) as flow:
+        await flow.create()
+        await flow.settle()
+        (event,) = await flow.events("outbound")
+        assert (event["status"], event["error_kind"]) == ("dead", "bug")
+        assert event["error_message"] == "TypeError in the integration of fake"
+        assert len(flow.systems["fake"].objects) == 1
+
+
+@pytest.mark.parametrize("wrong", [None, [], "text"])
+async def test_a_body_that_is_none_is_never_sent(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, wrong: object
+) -> None:
+    monkeypatch.setattr(FakeIntegration, "from_canonical", lambda _self, change: wrong)
+    async with open_flow(database_url) as flow:
+        await flow.create()
+        await flow.settle()
+        (event,) = await flow.events("outbound")
+        assert (event["status"], event["error_kind"]) == ("dead", "bug")
+        assert not flow.systems["fake"].calls
+
+
+@pytest.mark.parametrize(
+    ("hook", "wrong"),
+    [
+        ("parse_webhook", None),
+        ("parse_webhook", ["evt_1"]),
+        ("parse_webhook", "text"),
+        ("to_canonical", None),
+        ("to_canonical", []),
+    ],
+)
+async def test_a_webhook_that_a_plugin_makes_nonsense_of_comes_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, hook: str, wrong: object
+) -> None:
+    async with open_flow(database_url) as flow:
+        flow.systems["fake"].create(name="Ada")
+        (webhook,) = flow.systems["fake"].webhooks
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeIntegration, hook, lambda _self, **_given: wrong)
+        async with open_flow(database_url) as flow:
+            with pytest.raises(Unavailable, match="the integration of fake failed"):
+                await flow.runtime.ingress.accept("fake", webhook, "test")
+    async with open_flow(database_url) as flow:
+        await flow.runtime.ingress.accept("fake", webhook, "test")
+        await flow.settle()
+        assert await flow.scalar("SELECT count(*) FROM customers") == 1

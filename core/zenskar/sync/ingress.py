@@ -1,7 +1,7 @@
 """Take a webhook in: verify, parse, put its events durably on the bus."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 import orjson
 
@@ -17,6 +17,8 @@ from zenskar.sync.envelopes import InboundEnvelopes
 from zenskar.sync.oversize import bury_oversize
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
+
+T = TypeVar("T")
 
 _MOST_AT_ONCE, _HANDS = 50, 100
 _log = get_logger(__name__)
@@ -96,20 +98,34 @@ class Ingress:
         self, source: str, request: WebhookRequest, correlation_id: str
     ) -> list[OutboxMessage]:
         """Verify and read a webhook; return what `accept` puts on the bus."""
-        self._hook(source, "verify_webhook", correlation_id, request=request)
+        call = self._context.router.call
+        self._contained(
+            source,
+            "verify_webhook",
+            correlation_id,
+            lambda: call(source, "verify_webhook", request=request),
+        )
         body = _json(request.body)
         schema = self._context.connections[source].plugin.schemas.get("webhook_event")
         if schema is not None:
             schema.check(body)
-        events: Sequence[WebhookEvent] = self._hook(
-            source, "parse_webhook", correlation_id, request=request, body=body
+        events = self._contained(
+            source,
+            "parse_webhook",
+            correlation_id,
+            lambda: _events(call(source, "parse_webhook", request=request, body=body)),
         )
-        return [self._envelopes.message(source, event, correlation_id) for event in events]
+        return self._contained(
+            source,
+            "to_canonical",
+            correlation_id,
+            lambda: [self._envelopes.message(source, event, correlation_id) for event in events],
+        )
 
-    def _hook(self, source: str, hook: str, correlation_id: str, **arguments: Any) -> Any:
+    def _contained(self, source: str, hook: str, correlation_id: str, work: Callable[[], T]) -> T:
         """A bug of the plugin is no fault of the sender, who is asked to come again."""
         try:
-            return self._context.router.call(source, hook, **arguments)
+            return work()
         except Exception as error:
             if isinstance(error, ZenskarError) and not isinstance(error, CallFailed):
                 raise
@@ -121,6 +137,13 @@ class Ingress:
                 correlation_id=correlation_id,
             )
             raise Unavailable(f"the integration of {source} failed") from error
+
+
+def _events(parsed: Any) -> Sequence[WebhookEvent]:
+    known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
+    if not known:
+        raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
+    return cast("Sequence[WebhookEvent]", parsed)
 
 
 def _json(body: bytes) -> Any:

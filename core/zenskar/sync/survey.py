@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from zenskar.bus.port import Bus
 from zenskar.db.outbox import OutboxMessage
-from zenskar.errors import SchemaViolation
+from zenskar.errors import CallFailed, SchemaViolation
 from zenskar.model.fields import SHAPES, flatten
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
@@ -90,7 +90,7 @@ class Survey:
 
 def _report(source: str, look: Look, error: Exception) -> None:
     """Say which object is not valid and where, without what it holds."""
-    known = isinstance(error, SchemaViolation)
+    known = isinstance(error, SchemaViolation | CallFailed)
     _log.warning(
         "object_not_valid",
         source=source,

@@ -1,9 +1,10 @@
 """Between an integration's own terms and the canonical form, checked on both sides."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
-from zenskar.errors import CallFailed, Failure, FailureKind, SchemaViolation
+from zenskar.errors import CallFailed, Failure, FailureKind, InvalidInput, SchemaViolation
 from zenskar.model.fields import SHAPES, Fields, flatten, merge_patch, unflatten
 from zenskar.model.integration import Change, ExternalObject
 from zenskar.model.record import IntentKind, Record
@@ -28,14 +29,20 @@ class Translator:
     def document(self, source: str, seen: ExternalObject) -> dict[str, Any] | None:
         """Return the canonical document of an external object, None when it is deleted.
 
-        Raises `SchemaViolation` when the object or what the integration made of it is not valid.
+        Raises `SchemaViolation` when the object or what the integration made of it is not valid,
+        `CallFailed` when the integration fails.
         """
         if seen.data is None:
             return None
         own = self._connections[source].plugin.schemas.get(seen.entity_type)
         if own is not None:
             own.check(seen.data)
-        document = dict(self._router.call(source, "to_canonical", seen=seen))
+        try:
+            document = _mapping(self._router.call(source, "to_canonical", seen=seen))
+        except InvalidInput:
+            raise
+        except Exception as error:
+            raise CallFailed(self._router.classify(source, error)) from error
         self._schemas[seen.entity_type].check(document)
         return document
 
@@ -43,10 +50,11 @@ class Translator:
         """Return the leaves of an answer; one that cannot be read is an unknown outcome."""
         try:
             document = self.document(source, seen)
-        except SchemaViolation as error:
-            raise CallFailed(
-                Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read: {error}")
-            ) from error
+        except InvalidInput as error:
+            # The text of another error is the integration's, and may hold what was read.
+            why = f": {error}" if isinstance(error, SchemaViolation) else ""
+            failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read{why}")
+            raise CallFailed(failure) from error
         return None if document is None else flatten(SHAPES[seen.entity_type], document)
 
     def body(
@@ -58,10 +66,18 @@ class Translator:
             kind=kind,
             entity_type=entity_type,
             record_id=record.id,
-            patch=merge_patch(shape, changes),
-            document=unflatten(shape, record.fields),
+            # Copies: what an integration does to them must change nothing of the record.
+            patch=copy.deepcopy(merge_patch(shape, changes)),
+            document=copy.deepcopy(unflatten(shape, record.fields)),
         )
         try:
-            return dict(self._router.call(source, "from_canonical", change=change))
+            return _mapping(self._router.call(source, "from_canonical", change=change))
         except Exception as error:
             raise CallFailed(self._router.classify(source, error)) from error
+
+
+def _mapping(made: Any) -> dict[str, Any]:
+    """Return what an integration made; something else could be taken for an empty document."""
+    if not isinstance(made, Mapping):
+        raise TypeError("an integration has to return a mapping")
+    return dict(made)
