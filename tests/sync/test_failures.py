@@ -13,7 +13,7 @@ from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
 from tests.support.refuse import refuse
 from tests.support.wait import until
 from zenskar import Change, FailureKind, IntentKind, Push
-from zenskar.errors import Unavailable
+from zenskar.errors import InvalidInput, Unavailable
 
 
 def fail(kind: FailureKind, times: int = 1) -> Callable[[Push], None]:
@@ -438,30 +438,33 @@ async def test_a_plugin_that_changes_what_it_is_given_changes_nothing_here(
 
 
 @pytest.mark.parametrize("wrong", [None, [], "text", [("name", "Ada")]])
-async def test_an_answer_that_a_plugin_makes_nonsense_of_is_dead_and_says_so(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, wrong: object
+@pytest.mark.parametrize(("hook", "pushes"), [("to_canonical", 1), ("from_canonical", 0)])
+async def test_what_a_plugin_makes_nonsense_of_is_dead_and_says_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, hook: str, pushes: int, wrong: object
 ) -> None:
-    monkeypatch.setattr(FakeIntegration, "to_canonical", lambda _self, seen: wrong)
+    monkeypatch.setattr(FakeIntegration, hook, lambda _self, **_given: wrong)
     async with open_flow(database_url) as flow:
         await flow.create()
         await flow.settle()
         (event,) = await flow.events("outbound")
         assert (event["status"], event["error_kind"]) == ("dead", "bug")
         assert event["error_message"] == "TypeError in the integration of fake"
-        assert len(flow.systems["fake"].objects) == 1
+        assert len(flow.systems["fake"].calls) == pushes
 
 
-@pytest.mark.parametrize("wrong", [None, [], "text"])
-async def test_a_body_that_is_none_is_never_sent(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, wrong: object
+async def test_an_answer_that_a_plugin_refuses_is_an_unknown_outcome(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FakeIntegration, "from_canonical", lambda _self, change: wrong)
-    async with open_flow(database_url) as flow:
+    def refuse_it(_self: FakeIntegration, seen: Any) -> Mapping[str, Any]:
+        raise InvalidInput(f"canary {seen.data['email']}")
+
+    monkeypatch.setattr(FakeIntegration, "to_canonical", refuse_it)
+    async with open_flow(database_url, retry_max_attempts=1) as flow:
         await flow.create()
         await flow.settle()
         (event,) = await flow.events("outbound")
-        assert (event["status"], event["error_kind"]) == ("dead", "bug")
-        assert not flow.systems["fake"].calls
+        assert event["error_kind"] == "unknown_outcome"
+        assert event["error_message"] == "the answer cannot be read"
 
 
 @pytest.mark.parametrize(
