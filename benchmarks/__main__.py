@@ -59,6 +59,7 @@ def _modules(word: str, *, long: bool) -> dict[str, ModuleType]:
 async def _run(modules: dict[str, ModuleType], options: argparse.Namespace) -> bool:
     results = _known()
     complete = True
+    print(f"Python of all sides in Python: {machine.python()}", flush=True)
     async with workplace() as folder, AsyncExitStack() as stack:
         bench = Bench(folder, stack, options.rounds, options.scale, options.long)
         for name, module in modules.items():

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import interpreter
+
 _TICK = os.sysconf("SC_CLK_TCK")
 _DISTURBED_SHARE = 0.1
 
@@ -65,7 +67,7 @@ def is_disturbed(share: float) -> bool:
 
 
 def description() -> dict[str, str | int | None]:
-    """Return what the machine is."""
+    """Return what the machine is, and the Python of all sides."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -75,8 +77,14 @@ def description() -> dict[str, str | int | None]:
         "cpu": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
         "system": platform.platform(),
-        "python": platform.python_version(),
+        "python": python(),
     }
+
+
+def python() -> str:
+    """Return version and place of the Python of all sides."""
+    program = interpreter.chosen()
+    return f"{interpreter.version(program)}, {program}"
 
 
 def _busy() -> float:

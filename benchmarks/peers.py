@@ -1,35 +1,39 @@
-"""Installs the peers from their registries, with pinned versions, into a folder git ignores."""
+"""Installs all that is measured, with pinned versions, into a folder git ignores."""
 
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+
+from benchmarks import interpreter
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "peers"
 PYTHON_PEERS = ("faststream[kafka]==0.7.8", "stripe==16.1.0", "httpx==0.28.1")
 """The libraries that they share with zenskar have its versions."""
 _SHARED = ("aiokafka", "asyncpg", "orjson", "uvloop", "aiohttp")
+_ROOT = HERE.parent
+_PROJECTS = (_ROOT, _ROOT / "plugins" / "stripe")
 
 
 class PeerMissing(Exception):
-    """A peer cannot be installed here; the message says why."""
+    """What is to be measured cannot be installed here; the message says why."""
 
 
 def python() -> str:
     """Return the interpreter of the peers in Python."""
-    folder = FOLDER / "python"
-    wanted, stamp = "\n".join(PYTHON_PEERS), folder / "installed"
-    program = folder / "bin" / "python"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        from importlib.metadata import version
+    shared = [f"{name}=={version(name)}" for name in _SHARED]
+    return _environment("python", [*PYTHON_PEERS, *shared])
 
-        uv = str(Path(sys.executable).parent / "uv")
-        shared = [f"{name}=={version(name)}" for name in _SHARED]
-        _run([uv, "venv", "-q", "--allow-existing", "--python", sys.executable, str(folder)])
-        _run([uv, "pip", "install", "-q", "--python", str(program), *PYTHON_PEERS, *shared])
-        stamp.write_text(wanted)
-    return str(program)
+
+def product() -> str:
+    """Return the interpreter that has zenskar, as it is here, with the versions of its tests."""
+    constraints = _ROOT / "constraints.txt"
+    declared = [constraints, *(project / "pyproject.toml" for project in _PROJECTS)]
+    editable = [word for project in _PROJECTS for word in ("-e", str(project))]
+    texts = [path.read_text() for path in declared]
+    return _environment("zenskar", ["-c", str(constraints), *editable], *texts)
 
 
 def node() -> Path:
@@ -44,6 +48,19 @@ def node() -> Path:
         _run(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"], FOLDER)
     shutil.copy(HERE / "node" / "server.cjs", FOLDER)
     return FOLDER
+
+
+def _environment(name: str, packages: list[str], *declared: str) -> str:
+    """Return the interpreter of an environment, made anew when what it holds has changed."""
+    folder, base = FOLDER / name, str(interpreter.chosen())
+    program, stamp = folder / "bin" / "python", folder / "installed"
+    wanted = "\n".join((base, *packages, *declared))
+    if not stamp.exists() or stamp.read_text() != wanted:
+        uv = str(Path(sys.executable).parent / "uv")
+        _run([uv, "venv", "-q", "--clear", "--python", base, str(folder)])
+        _run([uv, "pip", "install", "-q", "--python", str(program), *packages])
+        stamp.write_text(wanted)
+    return str(program)
 
 
 def _run(command: list[str], folder: Path | None = None) -> None:

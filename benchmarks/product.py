@@ -1,7 +1,6 @@
 """zenskar as its own processes, as whoever installed it runs it."""
 
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 import asyncpg
 from aiohttp import ClientError, ClientSession
 
-from benchmarks import events
+from benchmarks import events, peers
 from tests.kafka.cluster import free_ports
 from tests.kafka.processes import Process, serve
 from zenskar.db import migrate
@@ -89,7 +88,7 @@ async def _start(
     stack: AsyncExitStack, product: Product, name: str, port: int, settings: Mapping[str, str]
 ) -> Process:
     role = name.partition("-")[0]
-    command = (sys.executable, "-m", "zenskar.cli.main", role)
+    command = (peers.product(), "-m", "zenskar.cli.main", role)
     process = Process(
         f"{name}-{port}", command, product.folder, _environment(product, port, settings)
     )
