@@ -109,6 +109,11 @@ class Series:
         }
         return orjson.dumps(body)
 
+    def sample(self) -> list[str]:
+        """Return the ids of some events, the last ones among them."""
+        numbers = {*range(0, self.count, 200), *range(max(0, self.count - 50), self.count)}
+        return [event_id(self.round, number) for number in sorted(numbers)]
+
     def requests(self, path: str) -> Iterator[bytes]:
         """Yield whole HTTP requests, one for each event."""
         for number in range(self.count):

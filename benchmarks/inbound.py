@@ -9,7 +9,7 @@ from benchmarks.bench import Bench, Measurement, figures
 from benchmarks.events import Series
 from benchmarks.load import saturate
 from benchmarks.machine import Meter
-from benchmarks.product import Product, settled
+from benchmarks.product import Product
 from tests.kafka.processes import until
 
 SENDERS = 32
@@ -32,14 +32,13 @@ def product_round(
 
     async def turn(number: int, senders: int = SENDERS) -> Measurement:
         nonlocal done
-        requests = list(
-            Series(count, count // CUSTOMERS_SHARE, number).requests("/webhooks/stripe")
-        )
+        series = Series(count, count // CUSTOMERS_SHARE, number)
+        requests, sample = list(series.requests("/webhooks/stripe")), series.sample()
         meter = Meter({"driver": [os.getpid()], **product.pids(), **parts})
         began = time.perf_counter()
         sent = await saturate(product.port, requests, senders)
         done += count
-        await until(lambda: settled(product, "inbound", done), _SECONDS, "the last event")
+        await until(lambda: product.settled("inbound", done, sample), _SECONDS, "the last event")
         seconds = time.perf_counter() - began
         cost = meter.stop()
         bench.note(cost)

@@ -5,7 +5,7 @@ from benchmarks.events import Series
 from benchmarks.inbound import SENDERS
 from benchmarks.load import saturate
 from benchmarks.machine import memory
-from benchmarks.product import open_product, settled
+from benchmarks.product import open_product
 from tests.kafka.processes import until
 
 TITLE = "Memory of API and worker"
@@ -26,12 +26,12 @@ async def run(bench: Bench) -> Comparison:
         await saturate(
             product.port, Series(warm, warm // 5, 0).requests("/webhooks/stripe"), SENDERS
         )
-        await until(lambda: settled(product, "inbound", warm), 300, "the last event")
+        await until(lambda: product.settled("inbound", warm), 300, "the last event")
         before = {part: memory(pid) for part, pid in pids.items()}
         rest = events - warm
         requests = Series(rest, rest // 5, 1).requests("/webhooks/stripe")
         await saturate(product.port, requests, SENDERS)
-        await until(lambda: settled(product, "inbound", events), 300, "the last event")
+        await until(lambda: product.settled("inbound", events), 300, "the last event")
         after = {part: memory(pid) for part, pid in pids.items()}
     growth = {part: after[part] / before[part] - 1 for part in pids}
     ours = {

@@ -3,7 +3,7 @@
 from benchmarks.bench import Bench, Comparison, Measurement, Target, interleaved, median
 from benchmarks.load import saturate
 from benchmarks.outbound import creates
-from benchmarks.product import open_product, settled
+from benchmarks.product import open_product
 from benchmarks.programs import stub_stripe
 from tests.kafka.processes import until
 
@@ -33,7 +33,7 @@ async def run(bench: Bench) -> Comparison:
             await saturate(product.port, creates(number, count), 16)
             done += count
             worker.resume()
-            await until(lambda: settled(product, "outbound", done), 60, "the last push")
+            await until(lambda: product.settled("outbound", done), 60, "the last push")
             moments = sorted(stub.seen().values())
             seconds = moments[-1] - moments[0]
             return {"share": (len(moments) - 1) / seconds / LIMIT, "refused": stub.refused()}

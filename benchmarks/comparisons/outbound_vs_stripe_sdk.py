@@ -7,7 +7,7 @@ from benchmarks.bench import Bench, Comparison, Measurement, Target, figures, in
 from benchmarks.load import saturate
 from benchmarks.machine import Meter
 from benchmarks.outbound import creates
-from benchmarks.product import open_product, settled
+from benchmarks.product import open_product
 from benchmarks.programs import asked, contender, stub_stripe
 from tests.kafka.processes import until
 
@@ -40,7 +40,7 @@ async def run(bench: Bench) -> Comparison:
             meter = Meter({"worker": [worker.pid], "postgres": server, "stub": [stub.process.pid]})
             began = time.perf_counter()
             worker.resume()
-            await until(lambda: settled(product, "outbound", done), 300, "the last push")
+            await until(lambda: product.settled("outbound", done), 300, "the last push")
             seconds, cost = time.perf_counter() - began, meter.stop()
             bench.note(cost)
             return figures(count, seconds, cost)

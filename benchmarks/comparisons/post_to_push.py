@@ -7,7 +7,7 @@ from benchmarks.bench import Bench, Comparison, Measurement, Target, interleaved
 from benchmarks.load import pace, quantile
 from benchmarks.machine import Meter
 from benchmarks.outbound import creates, name
-from benchmarks.product import Product, open_product, settled
+from benchmarks.product import Product, open_product
 from benchmarks.programs import StubStripe, stub_stripe
 from tests.kafka.processes import until
 
@@ -63,7 +63,7 @@ def _turn(
         offset, due = time.time() - time.perf_counter(), list[float]()
         await pace(product.port, creates(number, count), SENDERS, RATE, due)
         done += count
-        await until(lambda: settled(product, "outbound", done), 60, "the last push")
+        await until(lambda: product.settled("outbound", done), 60, "the last push")
         bench.note(meter.stop())
         seen = stub.seen()
         waited = [

@@ -8,7 +8,7 @@ from benchmarks.events import Series
 from benchmarks.inbound import SENDERS
 from benchmarks.load import saturate
 from benchmarks.machine import Meter
-from benchmarks.product import Product, open_product, settled
+from benchmarks.product import Product, open_product
 from tests.kafka.processes import until
 
 TITLE = "Queue worked off: two workers | one worker"
@@ -42,14 +42,16 @@ def drain(
         nonlocal done
         for worker in product.workers:
             worker.pause()
-        requests = Series(count, count // 5, number).requests("/webhooks/stripe")
-        await saturate(product.port, requests, SENDERS)
+        series = Series(count, count // 5, number)
+        await saturate(product.port, series.requests("/webhooks/stripe"), SENDERS)
         done += count
         meter = Meter({"worker": product.pids()["worker"], "postgres": server})
         began = time.perf_counter()
         for worker in product.workers:
             worker.resume()
-        await until(lambda: settled(product, "inbound", done), 300, "the last event")
+        await until(
+            lambda: product.settled("inbound", done, series.sample()), 300, "the last event"
+        )
         seconds, cost = time.perf_counter() - began, meter.stop()
         bench.note(cost)
         return figures(count, seconds, cost)

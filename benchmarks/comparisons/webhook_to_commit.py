@@ -8,7 +8,7 @@ from benchmarks.bench import Bench, Comparison, Measurement, Target, interleaved
 from benchmarks.events import Series, event_id
 from benchmarks.load import pace, quantile
 from benchmarks.machine import Meter
-from benchmarks.product import open_product, settled
+from benchmarks.product import open_product
 from tests.kafka.processes import until
 
 TITLE = "Latency from webhook to commit at 400/s"
@@ -29,13 +29,14 @@ async def run(bench: Bench) -> Comparison:
 
         async def turn(number: int) -> Measurement:
             nonlocal done
-            requests = list(Series(count, count // 5, number).requests("/webhooks/stripe"))
+            series = Series(count, count // 5, number)
+            requests, sample = list(series.requests("/webhooks/stripe")), series.sample()
             meter = Meter({"postgres": [postgres.process.pid], **product.pids()})
             offset = time.time() - time.perf_counter()
             due: list[float] = []
             sent = await pace(product.port, requests, SENDERS, RATE, due)
             done += count
-            await until(lambda: settled(product, "inbound", done), 120, "the last event")
+            await until(lambda: product.settled("inbound", done, sample), 120, "the last event")
             bench.note(meter.stop())
             assert sent.statuses == {200: count}, sent.statuses
             commits = await _commits(database, event_id(number, 0)[:11])

@@ -13,9 +13,9 @@ from benchmarks import events
 from benchmarks.bench import Bench, Comparison, Measurement, Target, figures, interleaved, median
 from benchmarks.events import Series
 from benchmarks.machine import Meter
-from benchmarks.product import open_product
+from benchmarks.product import open_product, settled
 from benchmarks.programs import contender, telling
-from tests.kafka.processes import Process
+from tests.kafka.processes import Process, until
 from zenskar.db import migrate
 from zenskar.db.engine import create_engine
 from zenskar.model.envelope import INBOUND
@@ -26,9 +26,16 @@ from zenskar.settings import load
 TITLE = "Worker on Kafka: zenskar | aiokafka getmany and set-based SQL (limit) | FastStream rows"
 EVENTS, ROWS_SHARE = 24_000, 8
 """FastStream gets an eighth of them: it takes ten times as long for each."""
-_DONE = "SELECT count(*) FROM sync_events WHERE status IN ('succeeded', 'ignored')"
 
 Record = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Load:
+    """The messages of a round, and the ids of some of their events."""
+
+    records: list[Record]
+    sample: list[str]
 
 
 async def run(bench: Bench) -> Comparison:
@@ -52,7 +59,7 @@ async def run(bench: Bench) -> Comparison:
             process = await stack.enter_async_context(telling(name, bench.folder, command))
             known[name] = (process, database, f"bench.{name}")
         rounds = [await _records(database, count, n) for n in range(bench.rounds + 1)]
-        few = [records[: count // ROWS_SHARE] for records in rounds]
+        few = [await _records(database, count // ROWS_SHARE, n) for n in range(bench.rounds + 1)]
         costs = {"broker": brokers, "postgres": server}
         found = await interleaved(
             bench.rounds,
@@ -95,14 +102,14 @@ def _turn(
     bench: Bench,
     consumer: Consumer,
     bootstrap: str,
-    rounds: list[list[Record]],
+    rounds: list[Load],
     costs: dict[str, list[int]],
 ) -> Callable[[int], Awaitable[Measurement]]:
     done = 0
 
     async def turn(number: int) -> Measurement:
         nonlocal done
-        records = rounds[number]
+        records, sample = rounds[number].records, rounds[number].sample
         process = consumer.process
         process.pause()
         await _fill(bootstrap, consumer.topic, records)
@@ -111,9 +118,7 @@ def _turn(
         meter = Meter({"worker": [process.pid], **costs})
         began = time.perf_counter()
         process.resume()
-        while await connection.fetchval(_DONE) < done:
-            await asyncio.sleep(0.05)
-            assert time.perf_counter() - began < 300, f"{process.tail()}"
+        await until(lambda: settled(connection, "inbound", done, sample), 300, "the last event")
         seconds, cost = time.perf_counter() - began, meter.stop()
         await connection.close()
         bench.note(cost)
@@ -122,7 +127,7 @@ def _turn(
     return turn
 
 
-async def _records(database: str, count: int, number: int) -> list[Record]:
+async def _records(database: str, count: int, number: int) -> Load:
     """Return the messages that zenskar's own way in makes of the events."""
     environment = {
         "STRIPE_API_KEY": events.API_KEY,
@@ -138,7 +143,7 @@ async def _records(database: str, count: int, number: int) -> list[Record]:
             request = WebhookRequest(headers, body, time.time())
             for message in runtime.ingress.messages("stripe", request, "bench"):
                 made.append((message.key.encode(), message.encode()))
-    return made
+    return Load(made, series.sample())
 
 
 async def _fill(bootstrap: str, topic: str, records: list[Record]) -> None:
