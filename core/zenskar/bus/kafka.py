@@ -26,16 +26,16 @@ from zenskar.telemetry.logs import get_logger
 _TOPICS_SECONDS = 5.0
 _SPOOL_SECONDS = 2.0
 _PARKED_SECONDS = 3600.0
-_WAITING = 2000
+_WAITING = 3200
 _log = get_logger(__name__)
 
 
 class KafkaBus:
     """Publishes to Kafka, or to the outbox while Kafka is away; delays and parks in the outbox."""
 
-    hands = 3
+    hands = 4
     crowds_alone = False
-    batch = 500
+    batch = 800
 
     def __init__(
         self,

@@ -69,15 +69,15 @@ def _link(
         stale = Interval(0, seen.asof.high)
         linked = replace(linked, base=base, asof=stale, fetch_revision=linked.revision)
         return Outcome(Verdict.LINKED, mapping=linked, settled=settled)
-    changes = difference(base, fields)
     if record.deleted:
+        changes = difference(base, fields)
         return Outcome(Verdict.LINKED, mapping=linked, seen_changes=changes, settled=settled)
     merged = merge(record, base, seen, situation.intents, policy)
     return Outcome(
         Verdict.LINKED,
         mapping=linked,
         record_changes=merged.changes,
-        seen_changes=changes,
+        seen_changes=merged.seen,
         conflicts=merged.conflicts,
         settled=settled,
     )

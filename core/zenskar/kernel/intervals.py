@@ -24,4 +24,6 @@ def compare(seen: Interval, known: Interval) -> Order:
 
 def later(first: Interval, second: Interval) -> Interval:
     """Return when the later of two looks was taken, whichever it is."""
+    if second.low >= first.low and second.high >= first.high:
+        return second
     return Interval(max(first.low, second.low), max(first.high, second.high))

@@ -14,8 +14,9 @@ _OPEN = frozenset({IntentState.SENT, IntentState.UNKNOWN})
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What the record takes over, and what was in conflict."""
+    """What was seen against the base, what the record takes over, and what was in conflict."""
 
+    seen: FieldChanges
     changes: FieldChanges
     conflicts: tuple[Conflict, ...] = ()
 
@@ -29,12 +30,13 @@ def merge(
 ) -> Merge:
     """Merge what is seen into the record; the base then becomes what was seen."""
     known, shown = tuple(intents), seen.fields or {}
+    differs = difference(base, shown)
     named = tuple(i for i in known if i.id in {seen.intent_id, seen.origin_key})
     sent = named[0].changes if named else {}
     written = (*named, *(i for i in known if i.state in _OPEN))
     news = {
         path: external
-        for path, external in (difference(base, shown) | _rewritten(sent, shown)).items()
+        for path, external in {**differs, **_rewritten(sent, shown)}.items()
         if external != record.fields.get(path)
         and not wrote(written, path, external)
         and (path not in sent or _refused(record, path, sent))
@@ -44,8 +46,11 @@ def merge(
         for path in news
         if record.fields.get(path) != base.get(path) or _refused(record, path, sent)
     )
+    if not conflicts:
+        return Merge(differs, news)
     kept = {conflict.path for conflict in conflicts if conflict.winner is Side.INTERNAL}
-    return Merge({path: value for path, value in news.items() if path not in kept}, conflicts)
+    changes = {path: value for path, value in news.items() if path not in kept}
+    return Merge(differs, changes, conflicts)
 
 
 def wrote(intents: Iterable[Intent], path: str, value: Any) -> bool:

@@ -94,7 +94,6 @@ def _take(
     fields: Fields,
     policy: MergePolicy,
 ) -> Outcome:
-    changes = difference(mapping.base, fields)
     known = _with_fetch_answered(mapping, seen) or mapping
     updated = ExternalMapping(
         external_id=mapping.external_id,
@@ -109,14 +108,15 @@ def _take(
     settled = _settled(situation, seen, fields)
     record = situation.record
     if record is None or record.deleted:
+        changes = difference(mapping.base, fields)
         verdict = Verdict.MERGED if changes else Verdict.CONFIRMED
         return Outcome(verdict, mapping=updated, seen_changes=changes, settled=settled)
     merged = merge(record, mapping.base, seen, situation.intents, policy)
     return Outcome(
-        Verdict.MERGED if changes or merged.conflicts else Verdict.CONFIRMED,
+        Verdict.MERGED if merged.seen or merged.conflicts else Verdict.CONFIRMED,
         mapping=updated,
         record_changes=merged.changes,
-        seen_changes=changes,
+        seen_changes=merged.seen,
         conflicts=merged.conflicts,
         settled=settled,
     )
@@ -181,6 +181,8 @@ def _settled(situation: Situation, seen: Observation, fields: Fields) -> tuple[s
 
 
 def _origins(situation: Situation, seen: Observation) -> tuple[Intent, ...]:
+    if not situation.intents:
+        return ()
     return tuple(i for i in situation.intents if i.id == seen.origin_key)
 
 

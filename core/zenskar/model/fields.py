@@ -87,6 +87,8 @@ def difference(old: Fields, new: Fields) -> dict[str, Any]:
 def apply(fields: Fields, changes: FieldChanges) -> dict[str, Any]:
     """Return the fields with the changes made."""
     merged = {**fields, **changes}
+    if None not in changes.values():
+        return merged
     return {path: value for path, value in merged.items() if value is not None}
 
 
