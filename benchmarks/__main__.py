@@ -72,6 +72,7 @@ async def _run(modules: dict[str, ModuleType], options: argparse.Namespace) -> b
                 print(f"  did not run: {error}")
                 complete = False
                 continue
+            await bench.clear()
             entry = found.to_json() | {
                 "title": module.TITLE,
                 "rounds": options.rounds,

@@ -39,6 +39,11 @@ class Bench:
             self.versions["durability"] = str(await self._postgres.durable())
         return self._postgres
 
+    async def clear(self) -> None:
+        """Leave nothing of one comparison to the next."""
+        if self._postgres is not None:
+            await self._postgres.clear()
+
     @asynccontextmanager
     async def kafka(self) -> AsyncIterator[tuple[str, list[int]]]:
         """Yield the address of a broker with nothing in it, and its processes."""

@@ -50,6 +50,15 @@ class Postgres:
         await connection.close()
         return self.url(name)
 
+    async def clear(self) -> None:
+        """Drop what was made here, so that vacuuming it disturbs nothing that comes later."""
+        connection = await asyncpg.connect(self.url("postgres"))
+        made = "SELECT datname FROM pg_database WHERE datname LIKE 'bench\\_%'"
+        for (name,) in await connection.fetch(made):
+            await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await connection.execute("CHECKPOINT")
+        await connection.close()
+
     async def durable(self) -> dict[str, str]:
         """Return what says that a commit is on disk."""
         connection = await asyncpg.connect(self.url("postgres"))
