@@ -153,7 +153,7 @@ def test_observing_and_planning() -> None:
     seen = Observation(
         ObservationKind.WEBHOOK, "e", Interval(5, 6), {**FIELDS, "/name": "Eve"}, None, None
     )
-    assert calls(lambda: observe(situation, seen, MergePolicy(), new_record_id="n")) < 88
+    assert calls(lambda: observe(situation, seen, MergePolicy(), new_record_id="n")) < 65
     assert calls(lambda: plan(situation, propagate_deletes=False)) < 25
 
 
