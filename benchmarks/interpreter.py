@@ -47,7 +47,8 @@ def chosen() -> Path:
     """Return the interpreter that BENCH_PYTHON names, else the fastest from 3.11 on."""
     named = os.environ.get("BENCH_PYTHON")
     if named:
-        return Path(named)
+        program = shutil.which(named)
+        return Path(program) if program else sys.exit(f"BENCH_PYTHON: there is no {named}")
     programs = (Path(sys.executable), *_installed())
     times = dict(found for program in programs for found in _probe(program))
     for _ in range(_PASSES):
