@@ -22,6 +22,7 @@ from zenskar.model.envelope import INBOUND
 from zenskar.model.integration import WebhookRequest
 from zenskar.runtime import open_runtime
 from zenskar.settings import load
+from zenskar.sync.webhook_reader import Arrival, WebhookReader
 
 TITLE = "Worker on Kafka: zenskar | aiokafka getmany and set-based SQL (limit) | FastStream rows"
 EVENTS, ROWS_SHARE = 24_000, 8
@@ -137,12 +138,13 @@ async def _records(database: str, count: int, number: int) -> Load:
     settings = load(environment, database_url=database)
     series, made = Series(count, count // 5, number), list[Record]()
     async with open_runtime(settings, environment) as runtime:
+        reader = WebhookReader(runtime.context, runtime.schemas["event"])
         for index in range(count):
             body = series.event(index)
             headers = {"stripe-signature": events.signature(body)}
             request = WebhookRequest(headers, body, time.time())
-            for message in runtime.ingress.messages("stripe", request, "bench"):
-                made.append((message.key.encode(), message.encode()))
+            (reading,) = reader.read([Arrival("stripe", request, "bench")])
+            made += [(m.key.encode(), m.encode()) for m in reading.messages]
     return Load(made, series.sample())
 
 

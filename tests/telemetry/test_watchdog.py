@@ -110,7 +110,7 @@ async def test_a_plugin_that_blocks_is_named_in_log_and_metrics(
         flow.systems["fake"].create(name="Ada")
         async with flow.runtime.watched_loop():
             await flow.runtime.ingress.accept("fake", flow.systems["fake"].webhooks[0], "test")
-        counted = flow.runtime.metrics.loop_blocked.labels("fake")._value.get()
+        counted = flow.runtime.metrics.loop_blocked.labels("fake").value
     ((event, line),) = log.lines
     assert (event, line["plugin"]) == ("event_loop_blocked", "fake")
     assert counted == 1

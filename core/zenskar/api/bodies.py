@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from zenskar.errors import InvalidInput
 from zenskar.schema_catalog import Schema
@@ -51,12 +51,13 @@ async def invite(request: web.BaseRequest) -> None:
 async def _read(request: web.BaseRequest) -> bytes:
     """Return the body as it arrives, the server leaves it packed; most come in one piece."""
     limit, content = request.client_max_size, request.content
-    if (request.content_length or 0) > limit:
+    if not content.is_eof() and (request.content_length or 0) > limit:
         raise web.HTTPRequestEntityTooLarge(limit)
     size, pieces = 0, []
     try:
         while not content.at_eof():
-            pieces.append(await content.readany())
+            here = content.is_eof()
+            pieces.append(content.read_nowait() if here else await content.readany())
             size += len(pieces[-1])
             if size > limit:
                 raise web.HTTPRequestEntityTooLarge(limit)
@@ -81,7 +82,7 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def _encoding(request: web.BaseRequest, known: Collection[str]) -> str:
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
     if encoding not in known:
         raise web.HTTPUnsupportedMediaType(text="this Content-Encoding is not accepted here")
     return encoding

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from zenskar.api.problems import RETRY_AFTER_SECONDS
 from zenskar.api.routing import match_of
@@ -25,20 +25,25 @@ class Deadlines:
         self._due: dict[asyncio.Task[Any], float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def of(self, request: web.BaseRequest) -> "_Deadline":
-        """Return a context that the task of the request is cut off in when its time is up."""
-        return _Deadline(self, request)
-
-    def begin(self, task: "asyncio.Task[Any]") -> None:
-        """Give a task its time."""
+    def begin(self) -> "asyncio.Task[Any]":
+        """Give the task that runs its time, and return it; it is cancelled when that is up."""
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a request is handled in a task")
         self._due[task] = due = loop.time() + self._seconds
         if self._timer is None:
             self._timer = loop.call_at(due, self._cut_off)
+        return task
 
     def end(self, task: "asyncio.Task[Any]") -> bool:
-        """Tell whether a task has ended in time."""
+        """Tell whether a task has ended before its time was up."""
         return self._due.pop(task, None) is not None
+
+    def was_late(self, task: "asyncio.Task[Any]") -> bool:
+        """Tell whether a task that is cancelled is so because its time was up, and go on then."""
+        # Somebody else may want it to end too.
+        return not self.end(task) and task.uncancel() == 0
 
     def _cut_off(self) -> None:
         self._timer = None
@@ -52,30 +57,8 @@ class Deadlines:
             task.cancel()
 
 
-class _Deadline:
-    __slots__ = ("_deadlines", "_request", "_task")
-
-    def __init__(self, deadlines: Deadlines, request: web.BaseRequest) -> None:
-        self._deadlines = deadlines
-        self._request = request
-
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a request is handled in a task")
-        self._task = task
-        self._deadlines.begin(task)
-
-    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
-        if self._deadlines.end(self._task) or kind is not asyncio.CancelledError:
-            return
-        # Somebody else wants the task to end too.
-        if self._task.uncancel() > 0:
-            return
-        raise _too_late(self._request) from None
-
-
-def _too_late(request: web.BaseRequest) -> web.HTTPException:
+def too_late(request: web.BaseRequest) -> web.HTTPException:
+    """Return the answer to a request whose time was up."""
     if request.body_exists and not request.content.at_eof():
         slow = web.HTTPRequestTimeout()
         slow.force_close()
@@ -93,7 +76,7 @@ def refuse_foreign(request: web.BaseRequest) -> None:
 
 
 def _foreign(request: web.BaseRequest) -> bool:
-    if request.headers.get("Sec-Fetch-Site", "none") in {"cross-site", "same-site"}:
+    if request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
         return True
-    origin = request.headers.get("Origin")
+    origin = request.headers.get(hdrs.ORIGIN)
     return origin is not None and urlsplit(origin).netloc != request.host

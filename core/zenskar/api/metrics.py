@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from aiohttp import web
-from prometheus_client import Counter, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from zenskar.api.routes import Answer, JsonSchema, Route
 from zenskar.api.services import ApiServices
 from zenskar.errors import Unavailable
+from zenskar.telemetry.instruments import Count, Times
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 
@@ -63,7 +63,7 @@ class RequestMeter:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._found: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._found: dict[tuple[str, str, int], tuple[Count, Times]] = {}
         self._lines = logging.getLogger(__name__)
 
     def now(self) -> float:
@@ -85,7 +85,7 @@ class RequestMeter:
         else:
             _log.info("request", **told, status=status)
 
-    def _find(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    def _find(self, method: str, route: str, status: int) -> tuple[Count, Times]:
         found = (
             self._metrics.http_requests.labels(_known(method), route, str(status)),
             self._metrics.http_seconds.labels(_known(method), route),

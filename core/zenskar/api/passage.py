@@ -1,10 +1,12 @@
 """What every request passes through, in this order; a layer each would cost more than they do."""
 
-from aiohttp import web
+import asyncio
+
+from aiohttp import hdrs, web
 
 from zenskar.api import bodies, correlation
 from zenskar.api.auth import KeyRing
-from zenskar.api.limits import Deadlines, refuse_foreign
+from zenskar.api.limits import Deadlines, refuse_foreign, too_late
 from zenskar.api.metrics import RequestMeter
 from zenskar.api.problems import answer_to
 from zenskar.api.routing import Match
@@ -36,16 +38,22 @@ class Passage:
         """Answer a request."""
         started = self._meter.now()
         chosen = correlation.begin(request)
+        task = self._deadlines.begin()
         try:
-            with self._deadlines.of(request):
-                refuse_foreign(request)
-                if self._keys is not None and match.route and not match.route.public:
-                    await self._keys.admit(request)
-                if "Expect" in request.headers:
-                    await bodies.invite(request)
-                response = await match.handler(request)
+            refuse_foreign(request)
+            if self._keys is not None and match.route and not match.route.public:
+                await self._keys.admit(request)
+            if hdrs.EXPECT in request.headers:
+                await bodies.invite(request)
+            response = await match.handler(request)
+        except asyncio.CancelledError:
+            if not self._deadlines.was_late(task):
+                raise
+            response = answer_to(too_late(request))
         except Exception as error:  # noqa: BLE001 - the last resort of every request
             response = answer_to(error)
+        finally:
+            self._deadlines.end(task)
         self._meter.note(request.method, match.template, response, started)
         response.headers.update(_HEADERS)
         response.headers[correlation.HEADER] = chosen

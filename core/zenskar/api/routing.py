@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import unquote
 
@@ -11,6 +12,7 @@ from aiohttp import web
 from zenskar.api.routes import Handler, Route
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
+_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Routing:
             place.routes[route.method] = route
             if route.method == "GET":
                 place.routes["HEAD"] = route
+        self._find = lru_cache(_REMEMBERED)(self._look)
         self._by_head: dict[str, list[_Place]] = {}
         # What is spelled out is meant before what is a placeholder.
         for path, place in sorted(by_path.items(), key=lambda item: "{" in item[0]):
@@ -64,7 +67,7 @@ class Routing:
         request[_MATCH] = match = self._find(request.method, request.rel_url.raw_path)
         return match
 
-    def _find(self, method: str, path: str) -> Match:
+    def _look(self, method: str, path: str) -> Match:
         allowed: set[str] = set()
         for place in self._by_head.get(_head(path), ()):
             found = place.pattern.fullmatch(path)

@@ -3,8 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from zenskar.errors import Unavailable
 
@@ -12,8 +11,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked(Generic[T, R]):
+class _Asked(NamedTuple, Generic[T, R]):
     """One thing to do, and who waits for it."""
 
     item: T
@@ -24,7 +22,12 @@ class Gather(Generic[T, R]):
     """What comes in one turn of the loop, or while all `hands` are busy, goes together.
 
     `work` returns a result for each item, in their order, or the error that its asker is to get.
-    With one hand, of items with an equal `key` it gets one at a time.
+    With one hand, of items with an equal `key` it gets one at a time. Hands that are free share
+    what waits, so that one works while another waits for its answer.
+
+    Before each batch the loop turns another `turns` times: whoever has just had an answer may ask
+    again at once, and a crowd would come apart into ever smaller batches. When there is nothing
+    else to do, a turn takes microseconds.
     """
 
     def __init__(
@@ -32,34 +35,46 @@ class Gather(Generic[T, R]):
         work: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
         *,
         most: int,
-        key: Callable[[T], Hashable] = id,
+        key: Callable[[T], Hashable] | None = None,
         hands: int = 1,
+        turns: int = 0,
     ) -> None:
         self._work = work
         self._most = most
         self._key = key
         self._hands = hands
+        self._turns = turns
         self._waiting: deque[_Asked[T, R]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._about_to_take = False
+        self._coming = False
 
     async def add(self, item: T) -> R:
         """Return the result of the work on an item, or raise what it failed with."""
         asked: _Asked[T, R] = _Asked(item, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
-        if not self._about_to_take and len(self._tasks) < self._hands:
-            self._about_to_take = True
-            self._tasks.add(asyncio.create_task(self._run(), name="gather"))
+        self._call()
         return await asked.answer
 
+    def _call(self) -> None:
+        """Have a hand come for what waits, unless one is on its way or all are busy."""
+        if self._waiting and not self._coming and len(self._tasks) < self._hands:
+            self._coming = True
+            self._tasks.add(asyncio.create_task(self._run(), name="gather"))
+
     async def _run(self) -> None:
-        self._about_to_take = False
         batch: Sequence[_Asked[T, R]] = ()
         try:
             while self._waiting:
+                self._coming = True
+                for _ in range(self._turns):
+                    await asyncio.sleep(0)
+                self._coming = False
                 batch = self._take()
-                await self._do(batch)
+                self._call()
+                if batch:
+                    await self._do(batch)
         finally:
+            self._coming = False
             self._tasks.discard(asyncio.current_task())
             # Something is left only when the tasks were cancelled.
             left = batch if self._tasks else (*batch, *self._waiting)
@@ -69,13 +84,18 @@ class Gather(Generic[T, R]):
                 self._waiting.clear()
 
     def _take(self) -> Sequence[_Asked[T, R]]:
+        waiting, key = self._waiting, self._key
+        if key is None:
+            free = 1 + self._hands - len(self._tasks)
+            share = -(-len(waiting) // free)
+            return [waiting.popleft() for _ in range(min(share, self._most))]
         taken: dict[Hashable, _Asked[T, R]] = {}
         later: list[_Asked[T, R]] = []
-        while self._waiting and len(taken) < self._most:
-            asked = self._waiting.popleft()
-            if taken.setdefault(self._key(asked.item), asked) is not asked:
+        while waiting and len(taken) < self._most:
+            asked = waiting.popleft()
+            if taken.setdefault(key(asked.item), asked) is not asked:
                 later.append(asked)
-        self._waiting.extendleft(reversed(later))
+        waiting.extendleft(reversed(later))
         return list(taken.values())
 
     async def _do(self, batch: Sequence[_Asked[T, R]]) -> None:

@@ -163,32 +163,35 @@ def outages() -> Iterator[None]:
 
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """Run `work` in a transaction, again when the database asks for that."""
-    return await again(lambda: transaction(engine), work)
+    return await again(lambda: _within(transaction(engine), work))
 
 
 async def by_keys(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """Run `work` as `in_transaction` does, when each of its statements finds rows by their keys."""
-    return await again(lambda: transaction(engine, _BEGIN_BY_KEYS), work)
+    return await again(lambda: _within(transaction(engine, _BEGIN_BY_KEYS), work))
 
 
 async def each_alone(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """Run `work`, each statement as a transaction of its own, again as `in_transaction` does."""
-    return await again(lambda: connected(engine), work)
+    return await again(lambda: _within(connected(engine), work))
 
 
-async def again(
-    opened: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
-    work: Callable[[AsyncConnection], Awaitable[T]],
-) -> T:
-    """Run `work` on what is opened, and again on a new one when the database asks for that."""
+async def again(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Make an attempt, and more of them while the database asks for that."""
     for _ in range(_ATTEMPTS - 1):
         try:
-            async with opened() as connection:
-                return await work(connection)
+            return await attempt()
         except Exception as error:
             if not is_transient(error):
                 raise
-    async with opened() as connection:
+    return await attempt()
+
+
+async def _within(
+    opened: AbstractAsyncContextManager[AsyncConnection],
+    work: Callable[[AsyncConnection], Awaitable[T]],
+) -> T:
+    async with opened as connection:
         return await work(connection)
 
 

@@ -1,7 +1,7 @@
 """A connection for one that writes all the time: the pool costs as much as what is written."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from zenskar.db.engine import again, outages
@@ -24,7 +24,7 @@ class KeptConnection:
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run `work`, again when the database asks for that; `Unavailable` when it is away."""
-        return await again(self._opened, work)
+        return await again(lambda: self._once(work))
 
     async def close(self) -> None:
         """Let go of it; the next use opens another one."""
@@ -37,11 +37,10 @@ class KeptConnection:
         with suppress(Exception):
             await connection.close()
 
-    @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[AsyncConnection]:
+    async def _once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         with outages():
             try:
-                yield await self._usable()
+                return await work(await self._usable())
             except BaseException:
                 await self.close()
                 raise

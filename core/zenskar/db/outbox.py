@@ -16,16 +16,17 @@ from zenskar.model.envelope import Envelope
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """A new message, due at once."""
+    """A new message, due at once. `text` is how it travels, if that was made already."""
 
     topic: str
     key: str
     source_system: str
     envelope: Envelope
+    text: bytes | None = None
 
     def encode(self) -> bytes:
         """Return the message as it travels."""
-        return document(self.envelope.to_json())
+        return self.text or document(self.envelope.to_json())
 
 
 @dataclass(frozen=True, slots=True)

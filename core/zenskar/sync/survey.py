@@ -11,7 +11,7 @@ from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.envelopes import InboundEnvelopes
+from zenskar.sync.envelopes import inbound_message, utc_now
 from zenskar.sync.looks import Look
 from zenskar.telemetry.logs import get_logger
 
@@ -33,7 +33,7 @@ class Survey:
     def __init__(self, context: SyncContext, bus: Bus, event_schema: Schema) -> None:
         self._context = context
         self._bus = bus
-        self._envelopes = InboundEnvelopes(context.translator, event_schema)
+        self._event_schema = event_schema
 
     def observation(
         self, source: str, look: Look, kind: ObservationKind, revision: int | None = None
@@ -82,10 +82,13 @@ class Survey:
             seen=seen,
         )
         try:
-            return self._envelopes.message(source, news, run_id, kind)
+            document = self._context.translator.document(source, seen)
+            message = inbound_message(source, news, document, run_id, utc_now(), kind)
+            self._event_schema.check(message.envelope.to_json())
         except Exception as error:  # noqa: BLE001 - one object must not stop the others
             _report(source, look, error)
             return None
+        return message
 
 
 def _report(source: str, look: Look, error: Exception) -> None:

@@ -32,19 +32,41 @@ class Translator:
         Raises `SchemaViolation` when the object or what the integration made of it is not valid,
         `CallFailed` when the integration fails.
         """
-        if seen.data is None:
-            return None
+        self.check_object(source, seen)
+        document = self.translate(source, seen)
+        self.check_document(seen, document)
+        return document
+
+    def check_object(
+        self, source: str, seen: ExternalObject | None, text: bytes | None = None
+    ) -> None:
+        """Raise `SchemaViolation` unless an object, if there is one, is valid in its own terms.
+
+        `text` is the JSON that it was read from.
+        """
+        if seen is None or seen.data is None:
+            return
         own = self._connections[source].plugin.schemas.get(seen.entity_type)
         if own is not None:
-            own.check(seen.data)
+            own.check(seen.data, text)
+
+    def translate(self, source: str, seen: ExternalObject | None) -> dict[str, Any] | None:
+        """Return what the integration makes of a valid object; see `document`."""
+        if seen is None or seen.data is None:
+            return None
         try:
-            document = _mapping(self._router.call(source, "to_canonical", seen=seen))
+            return _mapping(self._router.call(source, "to_canonical", seen=seen))
         except InvalidInput:
             raise
         except Exception as error:
             raise CallFailed(self._router.classify(source, error)) from error
-        self._schemas[seen.entity_type].check(document)
-        return document
+
+    def check_document(
+        self, seen: ExternalObject | None, document: Fields | None, text: bytes | None = None
+    ) -> None:
+        """Raise `SchemaViolation` unless what was made of an object is valid; `text` holds it."""
+        if seen is not None and document is not None:
+            self._schemas[seen.entity_type].check(document, text)
 
     def fields(self, source: str, seen: ExternalObject) -> Fields | None:
         """Return the leaves of an answer; one that cannot be read is an unknown outcome."""
@@ -78,6 +100,6 @@ class Translator:
 
 def _mapping(made: Any) -> dict[str, Any]:
     """Return what an integration made; something else could be taken for an empty document."""
-    if not isinstance(made, Mapping):
+    if not isinstance(made, dict) and not isinstance(made, Mapping):
         raise TypeError("an integration has to return a mapping")
     return dict(made)

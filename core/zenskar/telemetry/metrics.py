@@ -1,33 +1,10 @@
 """Prometheus metrics; a registry for each runtime, so nothing is global."""
 
-from typing import Any, Self
+from prometheus_client import CollectorRegistry, Gauge
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics import MetricWrapperBase
+from zenskar.telemetry.instruments import Counter, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
-
-class _Remembering(MetricWrapperBase):
-    """Finds what counts for some labels at once; making a key of them costs more than counting."""
-
-    def __init__(self, *values: Any, **options: Any) -> None:
-        self._found: dict[tuple[str, ...], Self] = {}
-        super().__init__(*values, **options)
-
-    def labels(self, *labels: str) -> Self:  # type: ignore[override]
-        found = self._found.get(labels)
-        if found is None:
-            found = self._found[labels] = super().labels(*labels)
-        return found
-
-
-class _Counter(_Remembering, Counter):
-    pass
-
-
-class _Histogram(_Remembering, Histogram):
-    pass
 
 
 class Metrics:
@@ -92,7 +69,7 @@ class Metrics:
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return _Counter(name, text, labels, registry=self.registry)
+        return Counter(name, text, labels, self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return _Histogram(name, text, labels, registry=self.registry, buckets=_SECONDS)
+        return Histogram(name, text, labels, self.registry, _SECONDS)
