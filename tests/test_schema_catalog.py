@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from zenskar.errors import ConfigurationError, SchemaViolation
@@ -49,6 +50,24 @@ def test_a_missing_field_is_named() -> None:
 def test_a_violation_does_not_repeat_the_value() -> None:
     found = violations(CREATE, GOOD | {"email": "canary", "name": ["canary"]})
     assert "canary" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "instance", [{"name": "a\x00b"}, {"metadata": {"a\x00b": "x"}}, {"metadata": {"a": "\x00"}}]
+)
+def test_nul_is_refused_in_what_was_read_from_text(instance: dict[str, object]) -> None:
+    schema = core_schemas()["customer"]
+    with pytest.raises(SchemaViolation):
+        schema.check(instance, orjson.dumps({"object": instance}))
+
+
+def test_text_without_nul_is_checked_for_all_else() -> None:
+    schema = core_schemas()["customer"]
+    for good in ({"name": "Ada"}, {"name": "\\u0000"}, {"metadata": {"a": "\x01"}}):
+        schema.check(good, orjson.dumps(good))
+    for bad in ({"name": 1}, {"name": "v" * 2049}, {"metadata": {"k" * 257: "x"}}, {"extra": 1}):
+        with pytest.raises(SchemaViolation):
+            schema.check(bad, orjson.dumps(bad))
 
 
 def test_another_type_is_refused() -> None:
