@@ -13,6 +13,7 @@ from zenskar.api.routes import Handler, Route
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 _REMEMBERED = 256
+"""Senders choose paths, so not all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from zenskar.sync.dead_letters import Message
 from zenskar.sync.oversize import bury_oversize
 from zenskar.sync.webhook_reader import Arrival, WebhookReader
 
-_MOST_AT_ONCE, _HANDS, _TURNS = 100, 2, 4
-"""One batch is read while the other is written."""
+_MOST_AT_ONCE, _HANDS, _TURNS = 400, 2, 4
+"""One batch is read while the other is written. A bus that is slow to confirm gets large ones."""
 
 
 class Ingress:
