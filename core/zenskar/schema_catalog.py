@@ -24,6 +24,7 @@ _LIMIT = 20
 _NUL = b"\\u0000"
 """How every NUL is written in JSON (RFC 8259, section 7)."""
 _NO_NUL = ("pattern", "^[^\\u0000]*$")
+"""The rule of a schema, as keyword and value, that refuses it."""
 
 _MESSAGES = {
     "type": "must be of type {rule}",
@@ -56,8 +57,8 @@ class Schema:
     def check(self, instance: Any, text: bytes | None = None) -> None:
         """Raise `SchemaViolation`, with a JSON pointer for each place, unless it is valid.
 
-        `text` is the JSON that all of the instance is in. What it holds no NUL of is not searched
-        for one text by text, which is half of the work.
+        `text` is JSON that holds all of the instance. When there is no NUL in it, the texts of the
+        instance are not searched for one, which is half of the work.
         """
         searched = text is None or _NUL in text
         if (self._fast if searched else self._of_no_nul).is_valid(instance):

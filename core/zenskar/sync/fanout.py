@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from zenskar.db import outbox, sync_events
@@ -13,6 +12,7 @@ from zenskar.db.sync_events import NewSyncEvent
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND, SCHEMA_VERSION, Envelope
 from zenskar.model.sync_event import Direction
+from zenskar.sync.envelopes import utc_now
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
 
@@ -80,7 +80,7 @@ def message(
         source="zenskar",
         type=event.event_type,
         subject=key,
-        time=datetime.now(UTC).isoformat(),
+        time=utc_now(),
         data={
             "schema_version": SCHEMA_VERSION,
             "direction": Direction.OUTBOUND.value,

@@ -100,6 +100,6 @@ class Translator:
 
 def _mapping(made: Any) -> dict[str, Any]:
     """Return what an integration made; something else could be taken for an empty document."""
-    if not isinstance(made, dict) and not isinstance(made, Mapping):
+    if not isinstance(made, Mapping):
         raise TypeError("an integration has to return a mapping")
     return dict(made)

@@ -94,11 +94,9 @@ class WebhookReader:
     def _parse(self, reading: Reading) -> None:
         source, request, _ = reading.arrival
         parsed = self._call(source, "parse_webhook", request=request, body=reading.body)
-        if not isinstance(parsed, list | tuple) and not isinstance(parsed, Sequence):
-            raise TypeError("parse_webhook has to return a sequence")
-        for event in parsed:
-            if not isinstance(event, WebhookEvent):
-                raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
+        known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
+        if not known:
+            raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
         reading.events = parsed
 
     def _check_objects(self, reading: Reading) -> None:
