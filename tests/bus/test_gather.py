@@ -57,29 +57,92 @@ async def test_what_comes_while_the_hand_is_busy_goes_together_up_to_the_most() 
     assert work.batches == [[1], [2, 3, 4], [5]]
 
 
-async def test_free_hands_share_what_waits() -> None:
-    work = Work()
-    gather = Gather(work, most=100, hands=3)
-    asked = await ask(gather, *range(10))
-    for _ in range(10):
+async def turn() -> None:
+    """Let the loop turn often enough for every hand that could come."""
+    for _ in range(20):
         await asyncio.sleep(0)
-    assert [len(batch) for batch in work.batches] == [4, 3, 3]
-    asked += await ask(gather, 10, 11)
-    assert len(work.batches) == 3
+
+
+async def test_hands_share_a_crowd() -> None:
+    work = Work()
+    gather = Gather(work, most=100, hands=2)
+    asked = await ask(gather, *range(9))
+    await turn()
+    assert [len(batch) for batch in work.batches] == [5, 4]
     work.may.set()
-    assert await results(*asked) == [2 * number for number in range(12)]
-    assert len(work.batches) == 4
+    assert await results(*asked) == [2 * number for number in range(9)]
 
 
-async def test_a_batch_waits_some_turns_for_company() -> None:
+async def test_what_comes_while_all_hands_work_is_next() -> None:
+    work = Work()
+    gather = Gather(work, most=100, hands=2)
+    asked = await ask(gather, *range(4))
+    await turn()
+    asked += await ask(gather, 4, 5)
+    await turn()
+    assert work.batches == [[0, 1], [2, 3]]
+    work.may.set()
+    assert await results(*asked) == [2 * number for number in range(6)]
+    assert work.batches[2:] == [[4, 5]]
+
+
+async def test_a_few_of_a_crowd_wait_until_nothing_is_under_way_or_the_rest_is_back() -> None:
+    work = Work()
+    gather = Gather(work, most=100, hands=2)
+    work.may.set()
+    await results(*await ask(gather, *range(10)))
+    work.may.clear()
+    asked = await ask(gather, *range(5))
+    await turn()
+    asked += await ask(gather, 5)
+    await turn()
+    assert work.batches[2:] == [[0, 1, 2, 3, 4]]
+    asked += await ask(gather, 6, 7, 8)
+    await turn()
+    assert work.batches[3:] == [[5, 6, 7, 8]]
+    work.may.set()
+    assert await results(*asked) == [2 * number for number in range(9)]
+
+
+async def test_a_hand_waits_some_turns_for_a_crowd_that_was_there_before() -> None:
     work = Work()
     gather = Gather(work, most=100, turns=4)
-    asked = await ask(gather, 1)
-    asked += await ask(gather, 2)
-    asked += await ask(gather, 3)
     work.may.set()
-    assert await results(*asked) == [2, 4, 6]
-    assert work.batches == [[1, 2, 3]]
+    await results(*await ask(gather, 1, 2, 3))
+    asked = await ask(gather, 4)
+    await asyncio.sleep(0)
+    asked += await ask(gather, 5)
+    await asyncio.sleep(0)
+    asked += await ask(gather, 6)
+    assert await results(*asked) == [8, 10, 12]
+    assert work.batches == [[1, 2, 3], [4, 5, 6]]
+
+
+async def test_one_that_comes_alone_waits_for_nobody() -> None:
+    work = Work()
+    gather = Gather(work, most=100, hands=2, turns=4)
+    asked = await ask(gather, 1)
+    await asyncio.sleep(0)
+    assert work.batches == [[1]]
+    work.may.set()
+    assert await results(*asked) == [2]
+
+
+async def test_a_crowd_is_forgotten() -> None:
+    work = Work()
+    gather = Gather(work, most=100, hands=2)
+    work.may.set()
+    await results(*await ask(gather, *range(10)))
+    for _ in range(200):
+        await results(*await ask(gather, 1))
+    work.may.clear()
+    asked = await ask(gather, 2)
+    await turn()
+    asked += await ask(gather, 3)
+    await turn()
+    assert work.batches[-2:] == [[2], [3]]
+    work.may.set()
+    assert await results(*asked) == [4, 6]
 
 
 async def test_whoever_asks_after_a_cancelled_hand_is_served() -> None:

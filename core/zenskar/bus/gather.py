@@ -10,6 +10,9 @@ from zenskar.errors import Unavailable
 T = TypeVar("T")
 R = TypeVar("R")
 
+_REMEMBERED = 0.98
+"""How much of a crowd is expected again for the next batch, if it is not seen."""
+
 
 class _Asked(NamedTuple, Generic[T, R]):
     """One thing to do, and who waits for it."""
@@ -22,12 +25,13 @@ class Gather(Generic[T, R]):
     """What comes in one turn of the loop, or while all `hands` are busy, goes together.
 
     `work` returns a result for each item, in their order, or the error that its asker is to get.
-    With one hand, of items with an equal `key` it gets one at a time. Hands that are free share
-    what waits, so that one works while another waits for its answer.
+    With one hand, of items with an equal `key` it gets one at a time.
 
-    Before each batch the loop turns another `turns` times: whoever has just had an answer may ask
-    again at once, and a crowd would come apart into ever smaller batches. When there is nothing
-    else to do, a turn takes microseconds.
+    Several hands share a crowd evenly, so that one works while another waits for its answer. While
+    there is work under way, a hand waits for its whole share; while there is none, for as long as
+    more comes in `turns` turns of the loop. Whoever has just had an answer may ask again at once,
+    and a crowd would come apart into ever smaller batches. When there is nothing else to do, a
+    turn takes microseconds.
     """
 
     def __init__(
@@ -47,6 +51,8 @@ class Gather(Generic[T, R]):
         self._waiting: deque[_Asked[T, R]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._coming = False
+        self._under_way = 0
+        self._crowd = 0.0
 
     async def add(self, item: T) -> R:
         """Return the result of the work on an item, or raise what it failed with."""
@@ -56,23 +62,27 @@ class Gather(Generic[T, R]):
         return await asked.answer
 
     def _call(self) -> None:
-        """Have a hand come for what waits, unless one is on its way or all are busy."""
-        if self._waiting and not self._coming and len(self._tasks) < self._hands:
+        """Have a hand come for its share, unless one is on its way or all are busy."""
+        if self._is_ready() and not self._coming and len(self._tasks) < self._hands:
             self._coming = True
             self._tasks.add(asyncio.create_task(self._run(), name="gather"))
 
     async def _run(self) -> None:
         batch: Sequence[_Asked[T, R]] = ()
         try:
-            while self._waiting:
+            while self._is_ready():
                 self._coming = True
-                for _ in range(self._turns):
-                    await asyncio.sleep(0)
+                await self._company()
                 self._coming = False
                 batch = self._take()
+                self._under_way += len(batch)
                 self._call()
-                if batch:
-                    await self._do(batch)
+                try:
+                    # Another hand may have taken all that this one came for.
+                    if batch:
+                        await self._do(batch)
+                finally:
+                    self._under_way -= len(batch)
         finally:
             self._coming = False
             self._tasks.discard(asyncio.current_task())
@@ -83,12 +93,30 @@ class Gather(Generic[T, R]):
             if not self._tasks:
                 self._waiting.clear()
 
+    def _is_ready(self) -> bool:
+        waiting = len(self._waiting)
+        return waiting > 0 and (not self._under_way or waiting >= self._share()[0])
+
+    def _share(self) -> tuple[int, int]:
+        """Return the smallest and the largest of the shares of the crowd."""
+        crowd = max(len(self._waiting) + self._under_way, int(self._crowd))
+        share, rest = divmod(crowd, self._hands)
+        return min(share, self._most), min(share + bool(rest), self._most)
+
+    async def _company(self) -> None:
+        quiet = 0
+        while quiet < self._turns and len(self._waiting) < self._share()[0]:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+            quiet = 0 if len(self._waiting) > before else quiet + 1
+
     def _take(self) -> Sequence[_Asked[T, R]]:
         waiting, key = self._waiting, self._key
+        # Those who have their answers are on their way back: a crowd is forgotten slowly.
+        self._crowd = max(len(waiting) + self._under_way, self._crowd * _REMEMBERED)
         if key is None:
-            free = 1 + self._hands - len(self._tasks)
-            share = -(-len(waiting) // free)
-            return [waiting.popleft() for _ in range(min(share, self._most))]
+            count = min(self._share()[1], len(waiting))
+            return [waiting.popleft() for _ in range(count)]
         taken: dict[Hashable, _Asked[T, R]] = {}
         later: list[_Asked[T, R]] = []
         while waiting and len(taken) < self._most:
