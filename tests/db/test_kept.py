@@ -1,80 +1,115 @@
-"""A kept connection is the same one until it is of no use."""
+"""A kept statement has the same connection until that is of no use."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db.engine import create_engine
-from zenskar.db.kept import KeptConnection
-from zenskar.db.statements import driver
+from zenskar.db.kept import KeptStatement
+from zenskar.db.statements import driver, statement
 from zenskar.errors import Unavailable
+
+NOTE = statement("""
+    INSERT INTO noted (backend, planning, quotient)
+    VALUES (pg_backend_pid(), current_setting('plan_cache_mode'), 1 / CAST(:divisor AS integer))
+""")
+FINE, IMPOSSIBLE = {"divisor": 1}, {"divisor": 0}
 
 
 @pytest.fixture
-async def kept(engine: AsyncEngine) -> AsyncIterator[KeptConnection]:
-    kept = KeptConnection(engine)
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    opened = await asyncpg.connect(database_url)
+    await opened.execute("CREATE TABLE noted (backend integer, planning text, quotient integer)")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def kept(engine: AsyncEngine) -> AsyncIterator[KeptStatement]:
+    kept = KeptStatement(engine, NOTE)
     yield kept
     await kept.close()
 
 
-async def backend(connection: AsyncConnection) -> int:
-    return int(await driver(connection).fetchval("SELECT pg_backend_pid()"))
+async def backends(database: asyncpg.Connection) -> list[int]:
+    return [row["backend"] for row in await database.fetch("SELECT backend FROM noted")]
 
 
-async def test_it_is_the_same_each_time(kept: KeptConnection) -> None:
-    assert await kept.run(backend) == await kept.run(backend)
+async def test_the_connection_is_the_same_each_time(
+    kept: KeptStatement, database: asyncpg.Connection
+) -> None:
+    await kept.run(FINE)
+    await kept.run(FINE)
+    first, second = await backends(database)
+    assert first == second
 
 
 async def test_it_is_opened_again_when_the_database_ended_it(
-    kept: KeptConnection, database_url: str
+    engine: AsyncEngine, kept: KeptStatement, database: asyncpg.Connection
 ) -> None:
-    first = await kept.run(backend)
-    other = await asyncpg.connect(database_url)
-    await other.execute("SELECT pg_terminate_backend($1)", first)
-    await other.close()
+    ended = asyncio.Event()
+
+    def watch(connection: Any, _record: Any) -> None:
+        connection.driver_connection.add_termination_listener(lambda _closed: ended.set())
+
+    event.listen(engine.sync_engine, "connect", watch)
+    await kept.run(FINE)
+    (first,) = await backends(database)
+    await database.execute("SELECT pg_terminate_backend($1)", first)
     async with asyncio.timeout(10):
-        while (second := await _backend_if_there_is_one(kept)) is None:
-            await asyncio.sleep(0)
-    assert second != first
+        await ended.wait()
+    await kept.run(FINE)
+    assert (await backends(database))[-1] != first
 
 
-async def _backend_if_there_is_one(kept: KeptConnection) -> int | None:
-    try:
-        return await kept.run(backend)
-    except Unavailable:
-        return None
-
-
-async def test_after_an_error_the_next_use_has_another_one(kept: KeptConnection) -> None:
-    async def fail(connection: AsyncConnection) -> int:
-        return int(await driver(connection).fetchval("SELECT 1 / 0"))
-
-    first = await kept.run(backend)
+async def test_after_an_error_the_next_use_has_another_one(
+    kept: KeptStatement, database: asyncpg.Connection
+) -> None:
+    await kept.run(FINE)
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await kept.run(fail)
-    assert await kept.run(backend) != first
+        await kept.run(IMPOSSIBLE)
+    await kept.run(FINE)
+    first, second = await backends(database)
+    assert first != second
 
 
-async def test_what_it_sets_stays_with_it(database_url: str) -> None:
+async def test_one_that_is_cancelled_leaves_no_connection_behind(
+    kept: KeptStatement, database: asyncpg.Connection
+) -> None:
+    await kept.run(FINE)
+    async with database.transaction():
+        await database.execute("LOCK TABLE noted")
+        running = asyncio.create_task(kept.run(FINE))
+        async with asyncio.timeout(10):
+            while not await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    await kept.run(FINE)
+    first, second = await backends(database)
+    assert first != second
+
+
+async def test_what_it_sets_stays_with_it(database_url: str, database: asyncpg.Connection) -> None:
     engine = create_engine(database_url, pool_size=1)
-
-    async def planning(connection: AsyncConnection) -> str:
-        return str(await driver(connection).fetchval("SHOW plan_cache_mode"))
-
-    first = KeptConnection(engine)
-    assert await first.run(planning) == "force_generic_plan"
-    await first.close()
+    kept = KeptStatement(engine, NOTE)
+    await kept.run(FINE)
+    await kept.close()
     async with engine.connect() as connection:
-        assert await planning(connection) == "force_custom_plan"
+        planning = await driver(connection).fetchval("SHOW plan_cache_mode")
     await engine.dispose()
+    assert planning == "force_custom_plan"
+    assert await database.fetchval("SELECT planning FROM noted") == "force_generic_plan"
 
 
 async def test_a_database_that_is_away_is_an_outage() -> None:
     engine = create_engine("postgresql://nobody@127.0.0.1:1/none", pool_size=1)
-    kept = KeptConnection(engine)
     with pytest.raises(Unavailable):
-        await kept.run(backend)
+        await KeptStatement(engine, NOTE).run(FINE)
     await engine.dispose()

@@ -11,7 +11,7 @@ from zenskar.bus.wakeup import Wakeup
 from zenskar.db import outbox
 from zenskar.db.engine import each_alone, in_transaction, ping
 from zenskar.db.engines import AsyncConnection, AsyncEngine
-from zenskar.db.kept import KeptConnection
+from zenskar.db.kept import KeptStatement
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
@@ -42,7 +42,7 @@ class PostgresBus:
         self._held: set[int] = set()
         self._returned: set[int] = set()
         self._keeper: asyncio.Task[None] | None = None
-        self._writing = KeptConnection(engine)
+        self._inserting = KeptStatement(engine, outbox.INSERT)
         self._publishing = Gather(self._insert, most=_MOST_AT_ONCE)
         self._finishing = Gather(self._delete, most=_MOST_AT_ONCE)
 
@@ -57,7 +57,7 @@ class PostgresBus:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         await self._wakeup.stop()
-        await self._writing.close()
+        await self._inserting.close()
         self._returned |= self._held
         self._held.clear()
         await self._hand_back()
@@ -68,7 +68,7 @@ class PostgresBus:
 
     async def _insert(self, asked: Sequence[Sequence[OutboxMessage]]) -> Sequence[None]:
         messages = [message for together in asked for message in together]
-        await self._writing.run(lambda c: outbox.insert(c, messages))
+        await self._inserting.run(outbox.columns(messages))
         for topic, count in Counter(message.topic for message in messages).items():
             self._wakeup.wake(topic, count)
         return [None] * len(asked)

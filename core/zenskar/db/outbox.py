@@ -58,7 +58,7 @@ class ClaimedMessage:
     headers: Mapping[str, str]
 
 
-_INSERT = statement(f"""
+INSERT = statement(f"""
     INSERT INTO outbox (topic, key, source_system, envelope)
     SELECT t.topic, t.key, t.source_system, t.envelope
     FROM {unpacked("topics", "keys", "sources", documents=["envelopes"])}
@@ -141,15 +141,18 @@ _DEPTH = statement("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
 
 async def insert(connection: AsyncConnection, messages: Sequence[OutboxMessage]) -> None:
     """Write messages, in this order."""
-    if not messages:
-        return
+    if messages:
+        await INSERT.run(connection, **columns(messages))
+
+
+def columns(messages: Sequence[OutboxMessage]) -> dict[str, str | bytes]:
+    """Return the parameters of `INSERT` for messages, which are written in this order."""
     texts: Texts = {
         "topics": [message.topic for message in messages],
         "keys": [message.key for message in messages],
         "sources": [message.source_system for message in messages],
     }
-    envelopes = [message.encode() for message in messages]
-    await _INSERT.run(connection, **packed(texts, {"envelopes": envelopes}))
+    return packed(texts, {"envelopes": [message.encode() for message in messages]})
 
 
 async def insert_rows(connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:

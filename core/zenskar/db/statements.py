@@ -4,6 +4,7 @@ What SQLAlchemy does with a statement costs five times as much as the driver.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,17 +23,21 @@ class Statement:
     sql: str
     names: tuple[str, ...]
 
+    def given(self, values: Mapping[str, Any]) -> list[Any]:
+        """Return the values of the parameters, in their order."""
+        return [values[name] for name in self.names]
+
     async def rows(self, connection: AsyncConnection, **values: Any) -> list[Record]:
         """Run it and return its rows."""
-        return await driver(connection).fetch(self.sql, *[values[name] for name in self.names])
+        return await driver(connection).fetch(self.sql, *self.given(values))
 
     async def value(self, connection: AsyncConnection, **values: Any) -> Any:
         """Run it and return the first column of its first row, None without a row."""
-        return await driver(connection).fetchval(self.sql, *[values[name] for name in self.names])
+        return await driver(connection).fetchval(self.sql, *self.given(values))
 
     async def run(self, connection: AsyncConnection, **values: Any) -> None:
         """Run it."""
-        await driver(connection).execute(self.sql, *[values[name] for name in self.names])
+        await driver(connection).execute(self.sql, *self.given(values))
 
 
 def statement(text: str) -> Statement:
