@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
@@ -33,8 +32,7 @@ _SESSION_MS = 10_000
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a delivery was read, and the watermark that it holds down."""
 
     watermark: Watermark
@@ -269,18 +267,17 @@ async def _leave(consumer: AIOKafkaConsumer) -> None:
 
 
 def _delivery(record: Any, place: _Place) -> Delivery:
-    headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    headers = dict[str, str]()
+    if record.headers:
+        headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
     tried = headers.get(ATTEMPTS, "")
     return Delivery(
-        topic=record.topic,
-        key=(record.key or b"").decode("utf-8", "replace"),
-        value=record.value or b"",
-        attempts=int(tried) if tried.isdecimal() else 1,
-        headers=headers,
-        origin={
-            "topic": record.topic,
-            "partition": str(record.partition),
-            "offset": str(record.offset),
-        },
-        handle=place,
+        record.topic,
+        (record.key or b"").decode("utf-8", "replace"),
+        record.value or b"",
+        int(tried) if tried.isdecimal() else 1,
+        headers,
+        record.partition,
+        record.offset,
+        place,
     )

@@ -1,8 +1,8 @@
 """What every bus offers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.outbox import OutboxMessage
@@ -11,20 +11,34 @@ ENCODING = "zenskar-encoding"
 """Header of a message that is no text, and so waits in base64."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Delivery(NamedTuple):
     """A received message, held until it is let go in one of the ways that the bus offers.
 
-    `attempts` counts this one. `origin` says where exactly it was read; `handle` is the bus's own.
+    `attempts` counts this one. `partition` and `offset` are Kafka's; `handle` is the bus's own.
     """
 
     topic: str
     key: str
     value: bytes
     attempts: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    origin: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NO_HEADERS
+    partition: int | None = None
+    offset: int | None = None
     handle: Any = None
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where exactly it was read."""
+        if self.offset is None:
+            return {"topic": self.topic, "key": self.key}
+        return {
+            "topic": self.topic,
+            "partition": str(self.partition),
+            "offset": str(self.offset),
+        }
 
 
 class Bus(Protocol):

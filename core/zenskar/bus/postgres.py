@@ -206,6 +206,5 @@ def _delivery(message: outbox.ClaimedMessage) -> Delivery:
         message.envelope,
         message.attempts,
         headers=message.headers,
-        origin={"topic": message.topic, "key": message.key},
         handle=message.id,
     )

@@ -1,6 +1,7 @@
 """External mappings."""
 
 from collections.abc import Iterable, Sequence
+from types import MappingProxyType
 
 from asyncpg import Record
 
@@ -9,6 +10,8 @@ from zenskar.db.packing import Texts, document, listed, number, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.interval import Interval
 from zenskar.model.record import ExternalMapping, MappingState
+
+_STATES = MappingProxyType({state.value: state for state in MappingState})
 
 _COLUMNS = """external_id, CAST(entity_id AS text) AS entity_id, base, asof_low, asof_high,
     revision, fetch_revision, state, detached"""
@@ -170,7 +173,7 @@ def _mapping(row: Record) -> ExternalMapping:
         base=base,
         asof=Interval(low, high),
         revision=revision,
-        state=MappingState(state),
+        state=_STATES[state],
         fetch_revision=fetch_revision,
         detached=detached,
     )

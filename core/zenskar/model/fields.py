@@ -10,6 +10,7 @@ them appears in the flat form, and none of them can make a difference.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -20,13 +21,23 @@ FieldChanges = Mapping[str, Any]
 """Leaf pointer to new value; None unsets."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EntityShape:
     """Which top-level fields of an entity travel, and which of them are split by key."""
 
     entity_type: str
     plain: tuple[str, ...]
     keyed: tuple[str, ...] = ()
+
+    @cached_property
+    def leaves(self) -> tuple[tuple[str, str], ...]:
+        """Each plain field and its pointer."""
+        return tuple((name, "/" + name) for name in self.plain)
+
+    @cached_property
+    def prefixes(self) -> tuple[tuple[str, str], ...]:
+        """Each keyed field and what the pointers of its keys begin with."""
+        return tuple((name, f"/{name}/") for name in self.keyed)
 
 
 CUSTOMER = EntityShape("customer", plain=("name", "email", "phone", "address"), keyed=("metadata",))
@@ -36,12 +47,13 @@ SHAPES: Mapping[str, EntityShape] = MappingProxyType({CUSTOMER.entity_type: CUST
 def flatten(shape: EntityShape, document: Document) -> dict[str, Any]:
     """Return the leaves of a canonical document that hold something."""
     leaves: dict[str, Any] = {}
-    for name in shape.plain:
-        value = _present(document.get(name))
-        if value is not None:
-            leaves["/" + name] = value
-    for name in shape.keyed:
-        prefix = f"/{name}/"
+    for name, pointer in shape.leaves:
+        value = document.get(name)
+        if value.__class__ is not str:
+            value = _present(value)
+        if value is not None and value != "":
+            leaves[pointer] = value
+    for name, prefix in shape.prefixes:
         for key, item in (document.get(name) or {}).items():
             value = item if item.__class__ is str else _present(item)
             if value is not None and value != "":
@@ -51,9 +63,8 @@ def flatten(shape: EntityShape, document: Document) -> dict[str, Any]:
 
 def unflatten(shape: EntityShape, fields: Fields) -> dict[str, Any]:
     """Return the canonical document of these leaves, every field of the entity present."""
-    document: dict[str, Any] = {name: fields.get("/" + name) for name in shape.plain}
-    for name in shape.keyed:
-        prefix = f"/{name}/"
+    document: dict[str, Any] = {name: fields.get(pointer) for name, pointer in shape.leaves}
+    for name, prefix in shape.prefixes:
         start = len(prefix)
         document[name] = {
             unescape(path[start:]) if "~" in path else path[start:]: value
@@ -105,6 +116,8 @@ def unescape(token: str) -> str:
 def _present(value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value or None
-    if isinstance(value, (dict, Mapping)):
+    if value.__class__ is dict and None not in value.values() and "" not in value.values():
+        return value or None
+    if isinstance(value, Mapping):
         return {k: v for k, v in value.items() if v is not None and v != ""} or None
     return value

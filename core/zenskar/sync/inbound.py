@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from zenskar.db import connections, sync_events
 from zenskar.db.connections import DELETE_GUARD
@@ -23,8 +24,7 @@ from zenskar.sync.reading import bury
 from zenskar.sync.workset import Workset
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """What became of one envelope. `verdict` is the kernel's, or `duplicate_event`, `ignored`."""
 
     envelope: Envelope

@@ -4,8 +4,8 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from zenskar.bus.port import Bus, Delivery
 from zenskar.db.engine import is_transient
@@ -25,8 +25,7 @@ _CROWD, _LINGER_SECONDS = 40, 0.05
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """A delivery, its envelope, and the source system that this names."""
 
     delivery: Delivery
