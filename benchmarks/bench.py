@@ -12,6 +12,7 @@ from benchmarks.machine import Cost, is_disturbed
 from benchmarks.servers import Postgres, open_postgres
 
 Measurement = Mapping[str, float]
+Spread = Mapping[str, Mapping[str, float]]
 
 
 @dataclass
@@ -141,7 +142,7 @@ def figures(events: int, seconds: float, cost: Cost) -> dict[str, float]:
     return {"rate": round(events / seconds, 1), **cpu}
 
 
-def median(side: Mapping[str, Mapping[str, float]], figure: str) -> float:
+def median(side: Spread, figure: str) -> float:
     """Return the median of a side's figure."""
     return side[figure]["median"]
 

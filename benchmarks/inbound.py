@@ -2,10 +2,10 @@
 
 import os
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from benchmarks.bench import Bench, Measurement, figures
+from benchmarks.bench import Bench, Measurement, Spread, figures, median
 from benchmarks.events import Series
 from benchmarks.load import saturate
 from benchmarks.machine import Meter
@@ -16,12 +16,35 @@ SENDERS = 32
 CUSTOMERS_SHARE = 5
 _SECONDS = 300.0
 
+Side = Callable[[int], Awaitable[Measurement]]
+
 
 class Turn(Protocol):
     """One round of this number, each with other events."""
 
     def __call__(self, number: int, senders: int = SENDERS) -> Awaitable[Measurement]:
         """Measure."""
+
+
+def by_senders(name: str, turn: Turn, crowds: Sequence[int]) -> dict[str, Side]:
+    """Return a turn with each of these numbers of senders, as sides of one name."""
+    return {
+        f"{name}_senders_{senders}": _with(turn, senders, index, len(crowds))
+        for index, senders in enumerate(crowds)
+    }
+
+
+def _with(turn: Turn, senders: int, index: int, crowds: int) -> Side:
+    return lambda number: turn(number * crowds + index, senders)
+
+
+def best(found: Mapping[str, Spread], name: str) -> str:
+    """Return the side of this name that has the highest rate.
+
+    How many senders a server needs to be busy is its own affair.
+    """
+    names = [side for side in found if side.startswith(name)]
+    return max(names, key=lambda side: median(found[side], "rate"))
 
 
 def product_round(

@@ -25,9 +25,12 @@ _SETTINGS = {
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "256MB",
+    "min_wal_size": "2GB",
     "max_wal_size": "4GB",
     "track_commit_timestamp": "on",
 }
+_WAL_FILES = 120
+"""Of 16 MB each, a little less than `min_wal_size`."""
 
 
 @dataclass
@@ -99,10 +102,23 @@ async def open_postgres(folder: Path) -> AsyncIterator[Postgres]:
         return True
 
     await serve(process, answers, 60)
+    await _fill_wal(server)
     try:
         yield server
     finally:
         await process.stop(number=2)
+
+
+async def _fill_wal(server: Postgres) -> None:
+    """Let it have files of WAL to use again, as a server has that has run for a while.
+
+    A new one makes each of them, full of zeros, while whoever commits waits.
+    """
+    connection = await asyncpg.connect(server.url("postgres"))
+    for _ in range(_WAL_FILES):
+        await connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+    await connection.execute("CHECKPOINT")
+    await connection.close()
 
 
 @asynccontextmanager

@@ -1,11 +1,10 @@
 """From a signed webhook to applied rows, beside @supabase/stripe-sync-engine behind Node."""
 
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
 from benchmarks import events, peers
-from benchmarks.bench import Bench, Comparison, Measurement, Target, interleaved, median
-from benchmarks.inbound import Turn, product_round, server_round
+from benchmarks.bench import Bench, Comparison, Spread, Target, interleaved, median
+from benchmarks.inbound import best, by_senders, product_round, server_round
 from benchmarks.product import open_product
 from benchmarks.programs import listening
 from tests.kafka.cluster import free_ports
@@ -14,8 +13,6 @@ TITLE = "Webhooks applied: zenskar | stripe-sync-engine on Node"
 EVENTS = 20_000
 SENDERS = (32, 128)
 POOLS = (10, 32)
-
-Spread = Mapping[str, Mapping[str, float]]
 
 
 async def run(bench: Bench) -> Comparison:
@@ -47,12 +44,12 @@ async def run(bench: Bench) -> Comparison:
         found = await interleaved(
             bench.rounds,
             {
-                f"{name}_senders_{senders}": _at(turn, index, senders)
+                side: measure
                 for name, turn in turns.items()
-                for index, senders in enumerate(SENDERS)
+                for side, measure in by_senders(name, turn, SENDERS).items()
             },
         )
-    ours, theirs = _best(found, "ours"), _best(found, "theirs")
+    ours, theirs = best(found, "ours"), best(found, "theirs")
     ratio = median(found[ours], "rate") / median(found[theirs], "rate")
     cpu = _own(found[ours]) / _own(found[theirs])
     return Comparison(
@@ -66,15 +63,6 @@ async def run(bench: Bench) -> Comparison:
         found,
         f"{ours} against {theirs}; CPU without the driver's",
     )
-
-
-def _at(turn: Turn, index: int, senders: int) -> Callable[[int], Awaitable[Measurement]]:
-    return lambda number: turn(number * len(SENDERS) + index, senders)
-
-
-def _best(found: Mapping[str, Spread], side: str) -> str:
-    names = [name for name in found if name.startswith(side)]
-    return max(names, key=lambda name: median(found[name], "rate"))
 
 
 def _own(side: Spread) -> float:
