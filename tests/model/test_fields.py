@@ -48,6 +48,21 @@ def test_null_missing_and_empty_are_the_same() -> None:
     assert flatten(CUSTOMER, nothing) == flatten(CUSTOMER, {}) == {}
 
 
+def test_nulls_are_left_out_of_an_address_too() -> None:
+    document = {"address": {"city": "Bonn", "line1": None, "line2": ""}}
+    assert flatten(CUSTOMER, document) == {"/address": {"city": "Bonn"}}
+    assert flatten(CUSTOMER, {"address": {"city": "Bonn", "line1": None}}) == flatten(
+        CUSTOMER, {"address": {"city": "Bonn"}}
+    )
+
+
+def test_who_changes_a_document_later_changes_no_leaf() -> None:
+    address = {"city": "Bonn"}
+    fields = flatten(CUSTOMER, {"address": address})
+    address["city"] = "Berlin"
+    assert fields == {"/address": {"city": "Bonn"}}
+
+
 def test_an_address_is_one_leaf_and_metadata_one_for_each_key() -> None:
     document = {"address": {"city": "Bonn", "line2": ""}, "metadata": {"a/b": "1", "c~d": "2"}}
     assert flatten(CUSTOMER, document) == {
