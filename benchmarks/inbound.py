@@ -29,9 +29,14 @@ class Turn(Protocol):
 def by_senders(name: str, turn: Turn, crowds: Sequence[int]) -> dict[str, Side]:
     """Return a turn with each of these numbers of senders, as sides of one name."""
     return {
-        f"{name}_senders_{senders}": _with(turn, senders, index, len(crowds))
+        with_senders(name, senders): _with(turn, senders, index, len(crowds))
         for index, senders in enumerate(crowds)
     }
+
+
+def with_senders(name: str, senders: int) -> str:
+    """Return the name of a side with this number of senders."""
+    return f"{name}_senders_{senders}"
 
 
 def _with(turn: Turn, senders: int, index: int, crowds: int) -> Side:

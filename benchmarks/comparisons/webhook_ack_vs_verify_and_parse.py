@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from benchmarks import events
 from benchmarks.bench import Bench, Comparison, Spread, Target, interleaved, median
-from benchmarks.inbound import SENDERS, best, by_senders, server_round
+from benchmarks.inbound import SENDERS, best, by_senders, server_round, with_senders
 from benchmarks.product import open_product
 from benchmarks.programs import contender, listening
 from tests.kafka.cluster import free_ports
@@ -36,7 +36,7 @@ async def run(bench: Bench) -> Comparison:
 
 
 def _comparison(found: Mapping[str, Spread]) -> Comparison:
-    ours, theirs, few = best(found, "ours"), best(found, "theirs"), f"ours_senders_{SENDERS}"
+    ours, theirs, few = best(found, "ours"), best(found, "theirs"), with_senders("ours", SENDERS)
     ratio = median(found[ours], "rate") / median(found[theirs], "rate")
     return Comparison(
         ratio,
@@ -53,5 +53,5 @@ def _comparison(found: Mapping[str, Spread]) -> Comparison:
 
 
 def _same(found: Mapping[str, Spread], senders: int) -> float:
-    ours, theirs = (found[f"{side}_senders_{senders}"] for side in ("ours", "theirs"))
+    ours, theirs = (found[with_senders(side, senders)] for side in ("ours", "theirs"))
     return median(ours, "rate") / median(theirs, "rate")

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.wait import until
 from zenskar.db.engine import create_engine
 from zenskar.db.kept import KeptStatement
 from zenskar.db.statements import driver, statement
@@ -18,6 +19,10 @@ NOTE = statement("""
     INSERT INTO noted (backend, planning, quotient)
     VALUES (pg_backend_pid(), current_setting('plan_cache_mode'), 1 / CAST(:divisor AS integer))
 """)
+WAITING = """
+    SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database
+    WHERE NOT granted AND relation = CAST('noted' AS regclass) AND datname = current_database()
+"""
 FINE, IMPOSSIBLE = {"divisor": 1}, {"divisor": 0}
 
 
@@ -85,9 +90,7 @@ async def test_one_that_is_cancelled_leaves_no_connection_behind(
     async with database.transaction():
         await database.execute("LOCK TABLE noted")
         running = asyncio.create_task(kept.run(FINE))
-        async with asyncio.timeout(10):
-            while not await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                await asyncio.sleep(0)
+        await until(lambda: database.fetchval(WAITING))
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -272,12 +272,12 @@ def _delivery(record: Any, place: _Place) -> Delivery:
         headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
     tried = headers.get(ATTEMPTS, "")
     return Delivery(
-        record.topic,
-        (record.key or b"").decode("utf-8", "replace"),
-        record.value or b"",
-        int(tried) if tried.isdecimal() else 1,
-        headers,
-        record.partition,
-        record.offset,
-        place,
+        topic=record.topic,
+        key=(record.key or b"").decode("utf-8", "replace"),
+        value=record.value or b"",
+        attempts=int(tried) if tried.isdecimal() else 1,
+        headers=headers,
+        partition=record.partition,
+        offset=record.offset,
+        handle=place,
     )

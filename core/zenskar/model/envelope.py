@@ -58,14 +58,14 @@ class Envelope:
     def from_json(cls, body: Mapping[str, Any], text: bytes | None = None) -> "Envelope":
         """Read a body that is valid against `event.schema.json`, and keep its text."""
         return cls(
-            body["id"],
-            body["source"],
-            body["type"],
-            body["subject"],
-            body["time"],
-            body["data"],
-            body["correlationid"],
-            body.get("causationid"),
-            body.get("traceparent"),
-            text,
+            id=body["id"],
+            source=body["source"],
+            type=body["type"],
+            subject=body["subject"],
+            time=body["time"],
+            data=body["data"],
+            correlation_id=body["correlationid"],
+            causation_id=body.get("causationid"),
+            traceparent=body.get("traceparent"),
+            text=text,
         )

@@ -117,7 +117,5 @@ def _present(value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value or None
     if isinstance(value, (dict, Mapping)):
-        if None not in value.values() and "" not in value.values():
-            return dict(value) or None
         return {k: v for k, v in value.items() if v is not None and v != ""} or None
     return value
