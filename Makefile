@@ -1,13 +1,13 @@
 # Everything a developer runs. `make help` lists it.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROJECTS := pyproject.toml plugins/stripe/pyproject.toml plugins/template/pyproject.toml
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-kafka lint format check-kernel simulate bench secrets docs build clean
+.PHONY: help install dev test test-pythons test-kafka lint format check-kernel simulate bench secrets docs build clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,9 +27,16 @@ dev: $(STAMP) ## Serve on embedded defaults: API, worker, PostgreSQL, Stripe san
 test: $(STAMP) ## Run every test that needs no outside server
 	@$(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered -q $(ARGS); code=$$?; \
 	test $$code -eq 0 && result=passed || result=FAILED; \
-	echo "lane main (embedded PostgreSQL, Stripe sandbox, localstripe): $$result"; \
+	echo "lane main (Python $$($(BIN)/python -c 'import platform; print(platform.python_version())'), embedded PostgreSQL, Stripe sandbox, localstripe): $$result"; \
 	echo "lane kafka: did not run, see make test-kafka"; \
 	exit $$code
+
+test-pythons: $(STAMP) ## Run the same on every other Python from 3.11 on that is installed
+	@found=$$($(BIN)/python -m tests.pythons --others) || exit 1; \
+	echo "$$found" | while read -r version path; do \
+		test -z "$$version" || \
+		$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON=$$path </dev/null || exit 1; \
+	done
 
 test-kafka: $(STAMP) ## Run the lane on real Apache Kafka; KAFKA_VERSION=4.x: without ZooKeeper
 	@$(BIN)/pytest tests/kafka -q $(ARGS); code=$$?; \
@@ -80,4 +87,4 @@ build: $(STAMP) ## Build the wheels and source archives into dist/
 	@ls dist
 
 clean: ## Remove what the commands above made
-	rm -rf $(VENV) dist build .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-* dist build .coverage htmlcov .pytest_cache .mypy_cache .ruff_cache

@@ -9,7 +9,6 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -21,7 +20,7 @@ from prometheus_client import Gauge
 
 import zenskar
 from zenskar import errors, settings
-from zenskar.api import problems
+from zenskar.api import problems, statuses
 from zenskar.api.app import resources
 from zenskar.api.routes import Route
 from zenskar.cli.app import app
@@ -266,11 +265,11 @@ def test_kinds_of_failure() -> None:
 def test_problems() -> None:
     table = rows("errors.md", "## Problems")
     own = {name: str(status) for _, status, name in problems._KINDS}
-    statuses = {status for route in routes() for status in route.problems}
-    statuses |= problems._DETAILS.keys()
+    used = {status for route in routes() for status in route.problems}
+    used |= problems._DETAILS.keys()
     own["internal"] = "500"
     covered = {int(status) for status in own.values()}
-    http = {HTTPStatus(s).phrase.lower().replace(" ", "-"): str(s) for s in statuses - covered}
+    http = {statuses.kind(s): str(s) for s in used - covered}
     for name, status in (http | own).items():
         assert table[name][1] == status, name
 

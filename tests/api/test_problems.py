@@ -6,6 +6,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from tests.support.api import app_of, problem_of
+from zenskar.api.problems import of_http
 from zenskar.api.server import serve
 from zenskar.errors import (
     BadSignature,
@@ -74,3 +75,25 @@ async def test_the_unexpected_tells_nothing(
     assert "canary@example.com" not in logged
     assert type(error).__name__ in logged
     assert "in fail" in logged
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "bad-request"),
+        (413, "content-too-large"),
+        (414, "uri-too-long"),
+        (422, "unprocessable-content"),
+        (599, "http-599"),
+    ],
+)
+def test_a_problem_type_is_the_same_on_every_python(status: int, kind: str) -> None:
+    problem = of_http(_http_error(status))
+    assert problem.kind == kind
+
+
+def _http_error(status: int) -> web.HTTPException:
+    class Refused(web.HTTPException):
+        status_code = status
+
+    return Refused()

@@ -5,12 +5,11 @@ https://spec.openapis.org/oas/v3.1.1.html
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
-from zenskar.api import bodies, problems
+from zenskar.api import bodies, problems, statuses
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Resource, Route
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
@@ -124,7 +123,7 @@ def _response(answer: Answer) -> dict[str, Any]:
 
 def _problem(status: int) -> dict[str, Any]:
     content = {problems.MEDIA_TYPE: {"schema": _ref("Problem")}}
-    return {"description": HTTPStatus(status).phrase, "content": content}
+    return {"description": statuses.title(status), "content": content}
 
 
 def _ref(name: str) -> dict[str, str]:

@@ -3,12 +3,12 @@
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from zenskar.api import statuses
 from zenskar.errors import (
     BadSignature,
     Conflict,
@@ -60,7 +60,7 @@ class Problem:
         """Return the answer."""
         body: dict[str, Any] = {
             "type": _TYPE + self.kind,
-            "title": HTTPStatus(self.status).phrase,
+            "title": statuses.title(self.status),
             "status": self.status,
             "detail": self.detail,
         }
@@ -86,16 +86,15 @@ def of_error(error: ZenskarError, status: int | None = None) -> Problem | None:
 
 def of_http(error: web.HTTPException) -> Problem:
     """Return the problem of an error that aiohttp, or a handler in its terms, has raised."""
-    phrase = HTTPStatus(error.status).phrase
+    title = statuses.title(error.status)
     generic = error.text is None or error.text.startswith(f"{error.status}: ")
-    detail = _DETAILS.get(error.status, phrase) if generic else error.text
+    detail = _DETAILS.get(error.status, title) if generic else error.text
     headers = {
         name: value
         for name, value in error.headers.items()
         if name.lower() not in {"content-type", "content-length"}
     }
-    kind = phrase.lower().replace(" ", "-")
-    return Problem(error.status, kind, detail or phrase, headers=headers)
+    return Problem(error.status, statuses.kind(error.status), detail or title, headers=headers)
 
 
 def answer_to(error: Exception) -> web.Response:
