@@ -1,11 +1,12 @@
 """Bodies that nobody should send."""
 
+import codecs
 import gzip
 import zlib
 
 import pytest
 
-from tests.support.api import ADA, Api, problem_of
+from tests.support.api import ADA, Api, body_of, problem_of
 
 JSON = {"Content-Type": "application/json"}
 MEGABYTE = 1024 * 1024
@@ -53,10 +54,19 @@ async def test_other_types_are_415(api: Api, content_type: str) -> None:
     await problem_of(response, 415)
 
 
-async def test_a_charset_of_utf_8_is_taken(api: Api) -> None:
-    headers = {"Content-Type": "application/json; charset=UTF-8"}
+@pytest.mark.parametrize("charset", ["UTF-8", "utf8", '"utf-8"', "UTF8", "utf_8", "US-ASCII"])
+async def test_a_charset_of_utf_8_is_taken(api: Api, charset: str) -> None:
+    headers = {"Content-Type": f"application/json; charset={charset}"}
     body = '{"name": "Zoë", "email": "z@example.com"}'.encode()
     assert (await api.client.post("/customers", data=body, headers=headers)).status == 201
+
+
+async def test_a_byte_order_mark_is_passed_over(api: Api) -> None:
+    body = codecs.BOM_UTF8 + b'{"name": "Ada", "email": "ada@example.com"}'
+    created = await body_of(await api.client.post("/customers", data=body, headers=JSON), 201)
+    assert created["name"] == "Ada"
+    doubled = codecs.BOM_UTF8 + body
+    await problem_of(await api.client.post("/customers", data=doubled, headers=JSON), 400)
 
 
 async def test_oversize_is_413(api: Api) -> None:
@@ -73,7 +83,8 @@ async def test_oversize_without_a_length_is_413(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+    ("encoding", "pack"),
+    [("gzip", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress)],
 )
 async def test_a_bomb_is_413(api: Api, encoding: str, pack) -> None:
     bomb = pack(b" " * (50 * MEGABYTE))

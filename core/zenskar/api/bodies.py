@@ -1,5 +1,6 @@
 """Read and write JSON bodies."""
 
+import codecs
 import zlib
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -13,15 +14,18 @@ from zenskar.schema_catalog import Schema
 JSON_TYPES = ("application/json",)
 PATCH_TYPES = ("application/merge-patch+json", "application/json")
 _PLAIN = frozenset({"", "identity"})
-_PACKINGS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
-"""Content-Encoding to the window of zlib (RFC 9110, section 8.4.1)."""
+_GZIP = zlib.MAX_WBITS | 16
+_PACKINGS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
+"""Content-Encoding to the window of zlib; x-gzip is gzip (RFC 9110, section 8.4.1)."""
+_CHARSETS = frozenset({"utf8", "usascii"})
+"""Names of UTF-8 and of what it includes, without hyphens and underscores."""
 
 
 async def read_json(
     request: web.BaseRequest, schema: Schema, media_types: tuple[str, ...] = JSON_TYPES
 ) -> dict[str, Any]:
     """Return a body that is valid against the schema of a JSON object."""
-    if request.content_type not in media_types or (request.charset or "utf-8").lower() != "utf-8":
+    if request.content_type not in media_types or not _is_utf_8(request.charset):
         raise web.HTTPUnsupportedMediaType(
             text=f"the Content-Type must be {' or '.join(media_types)} in UTF-8"
         )
@@ -67,9 +71,9 @@ async def _read(request: web.BaseRequest) -> bytes:
 
 
 def parse(body: bytes) -> Any:
-    """Return what JSON text says."""
+    """Return what JSON text says, after a byte order mark or without one."""
     try:
-        return orjson.loads(body)
+        return orjson.loads(body.removeprefix(codecs.BOM_UTF8))
     except (orjson.JSONDecodeError, RecursionError):
         raise InvalidInput("the body is not JSON in UTF-8") from None
 
@@ -79,6 +83,12 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     return web.Response(
         body=orjson.dumps(body), status=status, content_type="application/json", headers=headers
     )
+
+
+def _is_utf_8(charset: str | None) -> bool:
+    """Tell whether a charset, which JSON need not name, is UTF-8 by any of its usual names."""
+    named = (charset or "utf-8").lower()
+    return named.replace("-", "").replace("_", "") in _CHARSETS
 
 
 def _encoding(request: web.BaseRequest, known: Collection[str]) -> str:
