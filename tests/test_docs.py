@@ -19,6 +19,7 @@ import typer
 from prometheus_client import Gauge
 
 import zenskar
+from tests.support.log_calls import log_calls
 from zenskar import errors, settings
 from zenskar.api import problems, statuses
 from zenskar.api.app import resources
@@ -42,7 +43,6 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 CORE = ROOT / "core" / "zenskar"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "plugins").glob("*/README.md")])
-LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 
@@ -138,33 +138,6 @@ def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 COMMANDS = dict(commands(typer.main.get_command(app), "zenskar"))
-
-
-def calls_of_loggers() -> Iterator[tuple[str, Path]]:
-    """The event names of all log calls, and where they are."""
-    for path in CORE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            name = _event_name(node)
-            if name is not None:
-                yield name, path
-
-
-def _event_name(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Call) and _is_log(node.func) and node.args:
-        first = node.args[0]
-        assert isinstance(first, ast.Constant), f"an event name is a constant: {ast.unparse(node)}"
-        return str(first.value)
-    if isinstance(node, ast.Assign) and "record.msg" in ast.unparse(node.targets[0]):
-        values = [v.value for v in ast.walk(node.value) if isinstance(v, ast.Constant)]
-        return str(values[0])
-    return None
-
-
-def _is_log(function: ast.expr) -> bool:
-    """`_log.warning` or `getattr(_log, level)`."""
-    if isinstance(function, ast.Attribute):
-        return function.attr in LEVELS and ast.unparse(function.value).endswith("log")
-    return isinstance(function, ast.Call) and ast.unparse(function).startswith("getattr(_log,")
 
 
 def shown(default: Any) -> str:
@@ -284,7 +257,7 @@ def test_routes() -> None:
 
 
 def test_log_events() -> None:
-    named = {name for name, _ in calls_of_loggers()}
+    named = {call.event for call in log_calls(CORE)}
     assert rows("logs.md", "## Events").keys() == named
 
 

@@ -14,11 +14,13 @@ from zenskar.bus.wakeup import Wakeup
 from zenskar.db.embedded import embedded_postgres
 from zenskar.db.engine import create_engine
 from zenskar.db.engines import AsyncEngine
+from zenskar.plugins.lifecycle import Lifecycle
 from zenskar.plugins.loader import (
     ConfiguredConnection,
     Plugin,
     configure,
     discover,
+    left_out,
     package_of,
 )
 from zenskar.plugins.router import Router
@@ -131,7 +133,7 @@ class Runtime:
             "event_loop_blocked",
             plugin=found.plugin,
             seconds=round(found.seconds, 1),
-            stack=list(found.stack),
+            places=list(found.stack),
         )
 
     def _relay(self) -> Consumer | None:
@@ -153,7 +155,7 @@ class Runtime:
             router=self.router,
             schemas=self.schemas,
             metrics=self.metrics,
-            health=SystemHealth(self.engine, self.bus),
+            health=SystemHealth(self.engine, self.bus, self.router.off),
             wake=self.bus.wake,
             depth=self.bus.depth,
             lag=self.bus.lag,
@@ -194,13 +196,17 @@ async def open_runtime(
         known = discover() if plugins is None else plugins
         _report_problems(known)
         connections = configure(known, settings, environment)
+        for name, problem in left_out(known, settings, environment).items():
+            _log.error("connection_off", source=name, plugin=None, problem=problem)
         router = Router({name: c.integration for name, c in connections.items()})
         url = await stack.enter_async_context(open_database(settings))
         engine = await stack.enter_async_context(_engine(settings, url))
         if prepare is not None:
             await prepare(engine)
         bus = _bus(settings, engine, url)
-        await _open_integrations(stack, connections)
+        lifecycle = Lifecycle(router, connections)
+        stack.push_async_callback(lifecycle.close)
+        await lifecycle.open()
         stack.push_async_callback(bus.stop)
         await bus.start()
         schemas = core_schemas()
@@ -231,14 +237,6 @@ async def _engine(settings: Settings, url: str) -> AsyncIterator[AsyncEngine]:
         yield engine
     finally:
         await engine.dispose()
-
-
-async def _open_integrations(
-    stack: AsyncExitStack, connections: Mapping[str, ConfiguredConnection]
-) -> None:
-    for connection in connections.values():
-        stack.push_async_callback(connection.integration.close)
-        await connection.integration.open()
 
 
 def _bus(settings: Settings, engine: AsyncEngine, url: str) -> Bus:

@@ -1,8 +1,11 @@
 """`zenskar plugins`."""
 
+import sys
+
 import pytest
 
 from tests.cli.conftest import Cli
+from zenskar import BaseIntegration
 from zenskar.plugins import loader
 from zenskar.plugins.loader import Plugin
 
@@ -34,3 +37,16 @@ def test_none_installed_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(loader, "discover", dict)
     assert "pip install" in cli("plugins", "list")
     assert cli.json("plugins", "list") == {"data": []}
+
+
+def test_a_connection_that_does_not_start_says_why(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Leaving(BaseIntegration):
+        async def open(self) -> None:
+            sys.exit("enough")
+
+    plugin = Plugin("leaving", "acme-leaving", "1.0", Leaving)
+    monkeypatch.setattr(loader, "discover", lambda: {"leaving": plugin})
+    (row,) = cli.json("plugins", "list")["data"]
+    assert row["problem"].startswith("connection leaving is off: `open` failed: SystemExit")

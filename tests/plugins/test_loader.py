@@ -2,6 +2,7 @@
 
 import sys
 import types
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -10,7 +11,7 @@ from importlib_metadata import EntryPoint
 from zenskar import BaseIntegration, Setting
 from zenskar.errors import ConfigurationError
 from zenskar.kernel import ConflictPolicy
-from zenskar.plugins.loader import GROUP, Plugin, configure, discover, missing_settings
+from zenskar.plugins.loader import GROUP, Plugin, configure, discover, left_out, missing_settings
 from zenskar.settings import load
 
 
@@ -57,6 +58,45 @@ def test_one_broken_plugin_does_not_stop_the_others(module: str) -> None:
     assert "no_such_module" in str(found["broken"].problem)
     assert "BaseIntegration" in str(found["nothing"].problem)
     assert "API 99" in str(found["future"].problem)
+
+
+def test_a_plugin_that_exits_when_it_is_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "zenskar_leaving.py").write_text("import sys; sys.exit(3)")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = discover([entry("leaving", "zenskar_leaving:X")])
+    assert found["leaving"].problem == "cannot be loaded: SystemExit(3)"
+
+
+def test_a_name_that_no_variable_can_begin_with_is_refused(module: str) -> None:
+    found = discover([entry("my-dash", f"{module}:Good")])
+    assert "lower-case letters" in str(found["my-dash"].problem)
+    assert found["my-dash"].integration is None
+
+
+def test_a_named_connection_of_a_broken_plugin_is_left_out() -> None:
+    plugins = good() | {"broken": Plugin("broken", "acme", "1", problem="cannot be loaded")}
+    settings = load({}, connections="good,eu=broken")
+    environment = {"GOOD_API_KEY": "k"}
+    assert set(configure(plugins, settings, environment)) == {"good"}
+    assert left_out(plugins, settings, environment) == {"eu": "plugin broken cannot be loaded"}
+
+
+class EuKey(BaseIntegration):
+    settings: ClassVar[tuple[Setting, ...]] = (Setting("eu_api_key"),)
+
+
+@pytest.mark.parametrize("connections", ["a=euk,a_eu=good", "a_eu=good,a=euk"])
+def test_two_connections_never_read_one_variable(connections: str) -> None:
+    plugins = good() | {"euk": Plugin("euk", "test", "1", EuKey)}
+    with pytest.raises(ConfigurationError, match="both read A_EU_API_KEY"):
+        configure(plugins, load({}, connections=connections), {"A_EU_API_KEY": "k"})
+
+
+def test_no_connection_reads_our_own_settings() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be called zenskar"):
+        configure(good(), load({}, connections="zenskar=good"), {"ZENSKAR_API_KEY": "k"})
 
 
 def test_a_name_that_two_distributions_claim_is_refused() -> None:

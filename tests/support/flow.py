@@ -79,9 +79,13 @@ async def open_flow(
     *sources: str,
     working: bool = True,
     environment: Mapping[str, str] | None = None,
+    extra: Mapping[str, Plugin] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Flow]:
-    """Open a runtime with a fake system at each connection; `fake` alone by default."""
+    """Open a runtime with a fake system at each connection; `fake` alone by default.
+
+    `extra` are more plugins, each with a connection of its name.
+    """
     systems = {name: FakeSystem() for name in sources or ("fake",)}
     plugins = {
         name: Plugin(name, f"test-{name}", "1", fake_class(system))
@@ -94,7 +98,9 @@ async def open_flow(
         "poll_seconds": 0.2,
     }
     loaded = load({}, **(defaults | settings))
-    async with open_runtime(loaded, environment or {}, plugins=plugins) as runtime:
+    async with open_runtime(
+        loaded, environment or {}, plugins=plugins | dict(extra or {})
+    ) as runtime:
         flow = Flow(runtime, systems)
         if not working:
             yield flow

@@ -3,11 +3,17 @@
 import io
 import json
 import logging
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import structlog
 
+from tests.support.log_calls import LogCall, log_calls
 from zenskar.telemetry import logs
+
+CORE = Path(logs.__file__).parents[1]
+CALLS = sorted(set(log_calls(CORE)), key=lambda call: (call.event, call.keywords))
 
 
 @pytest.fixture
@@ -82,3 +88,24 @@ def test_libraries_are_no_louder_than_asked() -> None:
     logs.configure("error", "json", stream)
     logging.getLogger("some.library").warning("old style")
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("value", ["text", ["a list", "of texts"], {"an": "object"}, None, 1.5])
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_every_log_call_can_be_written(
+    log_format: Literal["json", "console"], value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The renderers have keys of their own (`stack`, `exception`) that take a text only."""
+    stream = io.StringIO()
+    logs.configure("debug", log_format, stream)
+    for call in CALLS:
+        logs.get_logger("zenskar.test").error(call.event, **dict.fromkeys(given(call), value))
+    written = stream.getvalue().splitlines()
+    assert capsys.readouterr().err == ""
+    for call in CALLS:
+        assert any(call.event in line for line in written), call
+
+
+def given(call: LogCall) -> list[str]:
+    """The keywords that hold a value; `exc_info` is an order to the logger."""
+    return [name for name in call.keywords if name != "exc_info"]

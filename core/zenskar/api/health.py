@@ -1,7 +1,7 @@
 """Whether the parts that the API needs are there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -62,9 +62,13 @@ class Checkable(Protocol):
 class SystemHealth:
     """Checks the database, the bus, the workers and the connections."""
 
-    def __init__(self, engine: AsyncEngine, bus: Checkable) -> None:
+    def __init__(
+        self, engine: AsyncEngine, bus: Checkable, off: Mapping[str, str] | None = None
+    ) -> None:
+        """`off` are the connections whose integration does not work in this process."""
         self._engine = engine
         self._bus = bus
+        self._off = off if off is not None else {}
 
     async def live(self) -> HealthReport:
         """A process that answers is alive; what it depends on is no reason to restart it."""
@@ -92,9 +96,9 @@ class SystemHealth:
     async def _connections(self) -> Check:
         states = await in_transaction(self._engine, connections.states)
         paused = sorted(name for name, state in states.items() if state.paused)
-        if paused:
-            return Check(HealthStatus.DEGRADED, f"paused: {', '.join(paused)}")
-        return Check(HealthStatus.OK)
+        found = {"paused": paused, "off": sorted(self._off)}
+        told = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
+        return Check(HealthStatus.DEGRADED, "; ".join(told)) if told else Check(HealthStatus.OK)
 
 
 async def _bounded(check: Callable[[], Awaitable[Check | None]]) -> Check:

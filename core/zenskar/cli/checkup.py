@@ -10,8 +10,16 @@ from zenskar.cli import checkup_bus, checkup_database
 from zenskar.cli.finding import Finding, failed, note, ok
 from zenskar.cli.folder import DataFolder, DevState
 from zenskar.errors import ConfigurationError, ZenskarError
-from zenskar.plugins.base import BaseIntegration
-from zenskar.plugins.loader import Plugin, configure, discover, missing_settings
+from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
+from zenskar.plugins.loader import (
+    ConfiguredConnection,
+    Plugin,
+    configure,
+    discover,
+    left_out,
+    missing_settings,
+)
+from zenskar.plugins.router import Router
 from zenskar.settings import Settings
 
 _CALL_SECONDS = 5.0
@@ -67,12 +75,15 @@ class Checkup:
     async def _connections(self) -> list[Finding]:
         try:
             configured = configure(self.plugins, self.settings, self.environment)
+            lost = left_out(self.plugins, self.settings, self.environment)
         except ConfigurationError as error:
             return [failed("connections", str(error), "mend the setting that is named")]
-        if not configured and not (self.dev and self.dev.sandboxes):
+        if not configured and not lost and not (self.dev and self.dev.sandboxes):
             mend = "set what a plugin needs, see `zenskar plugins list`"
             return [failed("connections", "nothing is connected", mend)]
-        return [await _connection(name, c.integration) for name, c in configured.items()]
+        mend = "see what is said of the plugin"
+        findings = [failed(f"connection {n}", problem, mend) for n, problem in lost.items()]
+        return findings + [await _connection(name, c) for name, c in configured.items()]
 
     async def _api(self) -> Finding:
         host, port = self.settings.host, self.settings.port
@@ -95,19 +106,17 @@ async def _readiness(url: str) -> str:
         return str((await response.json())["status"])
 
 
-async def _connection(name: str, integration: BaseIntegration) -> Finding:
+async def _connection(name: str, connection: ConfiguredConnection) -> Finding:
     part, mend = f"connection {name}", "check its settings, and that its system is reachable"
+    if problem := await start(connection, OPEN_SECONDS):
+        return failed(part, problem, mend)
     try:
         async with asyncio.timeout(_CALL_SECONDS):
-            await integration.open()
-            try:
-                health = await integration.health()
-            finally:
-                await integration.close()
+            health = await Router({name: connection.integration}).call_async(name, "health")
     except TimeoutError:
         return failed(part, f"no answer within {_CALL_SECONDS:g} seconds", mend)
     except ZenskarError as error:
         return failed(part, str(error), mend)
-    except Exception as error:  # noqa: BLE001 - a plugin that fails is what this looks for
-        return failed(part, f"{type(error).__name__} in its integration", mend)
+    finally:
+        await stop(connection)
     return ok(part, health.detail) if health.ok else failed(part, health.detail, mend)

@@ -1,5 +1,6 @@
 """`zenskar plugins`."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from zenskar.cli.output import Output, OutputOption, show_json, show_table
 
 if TYPE_CHECKING:
     from zenskar.plugins.loader import Plugin
+    from zenskar.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The installed integrations.")
 _COLUMNS = {
@@ -34,7 +36,9 @@ def show(output: OutputOption = Output.TABLE) -> None:
 
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
-    rows = [_row(plugin, environment) for _, plugin in sorted(discover().items())]
+    plugins = discover()
+    problems = asyncio.run(_problems(plugins, settings, environment))
+    rows = [_row(p, environment, problems.get(name)) for name, p in sorted(plugins.items())]
     if output is Output.JSON:
         show_json({"data": rows})
     elif rows:
@@ -43,7 +47,27 @@ def show(output: OutputOption = Output.TABLE) -> None:
         typer.echo("No plugin is installed: pip install zenskar-NAME, for the system to sync with.")
 
 
-def _row(plugin: "Plugin", environment: Mapping[str, str]) -> dict[str, Any]:
+async def _problems(
+    plugins: "Mapping[str, Plugin]", settings: "Settings", environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Open the integration of each connection once, and return what fails, by plugin."""
+    from zenskar.errors import ConfigurationError
+    from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
+    from zenskar.plugins.loader import configure
+
+    try:
+        connections = configure(plugins, settings, environment)
+    except ConfigurationError:
+        return {}  # `zenskar doctor` tells of settings
+    found: dict[str, str] = {}
+    for name, connection in connections.items():
+        if problem := await start(connection, OPEN_SECONDS):
+            found[connection.plugin.name] = f"connection {name} is off: {problem}"
+        await stop(connection)
+    return found
+
+
+def _row(plugin: "Plugin", environment: Mapping[str, str], problem: str | None) -> dict[str, Any]:
     from zenskar.plugins.loader import missing_settings
 
     integration = plugin.integration
@@ -51,7 +75,7 @@ def _row(plugin: "Plugin", environment: Mapping[str, str]) -> dict[str, Any]:
         "name": plugin.name,
         "distribution": plugin.distribution,
         "version": plugin.version,
-        "problem": plugin.problem,
+        "problem": plugin.problem or problem,
         "entities": list(integration.entities) if integration else [],
         "missing": list(missing_settings(plugin, plugin.name, environment)),
         "settings": _settings(plugin, environment),

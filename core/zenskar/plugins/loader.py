@@ -5,23 +5,23 @@ skips a second distribution with the same name; here each is judged alone and by
 """
 
 import importlib.resources
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from importlib_metadata import EntryPoint, entry_points
 
-from zenskar.errors import ConfigurationError, PluginError
+from zenskar.errors import ConfigurationError, ZenskarError
 from zenskar.kernel import ConflictPolicy, MergePolicy
 from zenskar.model.integration import Connection, Setting
-from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
+from zenskar.plugins import declarations
+from zenskar.plugins.base import BaseIntegration
 from zenskar.schema_catalog import Schema, load_folder
-from zenskar.settings import Settings, boolean, lookup, overridden
+from zenskar.settings import PREFIX, Settings, boolean, lookup, overridden
+from zenskar.telemetry.traces import place
 
 GROUP = "zenskar.plugins"
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class Plugin:
 class ConfiguredConnection:
     """A connection that the settings describe, with its policies.
 
-    `settings` are the general ones, with what this connection has of its own.
+    `settings` are the general ones, with what this connection has of its own. `problem` says why
+    there is no integration that works: then it is an object whose `__init__` has failed.
     """
 
     connection: Connection
@@ -49,6 +50,7 @@ class ConfiguredConnection:
     merge_policy: MergePolicy
     propagate_deletes: bool
     settings: Settings
+    problem: str | None = None
 
 
 def discover(candidates: Iterable[EntryPoint] | None = None) -> dict[str, Plugin]:
@@ -70,11 +72,27 @@ def discover(candidates: Iterable[EntryPoint] | None = None) -> dict[str, Plugin
 def configure(
     plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
 ) -> dict[str, ConfiguredConnection]:
-    """Build the connections that the settings name, or one for each plugin that has settings."""
+    """Build the connections that the settings name, or one for each plugin that has settings.
+
+    A connection of a plugin that cannot be used is left out: see `left_out`.
+    """
     wanted = _wanted(plugins, settings, environment)
+    _refuse_shared_variables(plugins, wanted)
     return {
         name: _connection(name, plugins[plugin], settings, environment)
         for name, plugin in wanted.items()
+        if plugins[plugin].integration is not None
+    }
+
+
+def left_out(
+    plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the connections that the settings name and no plugin can serve, with the reason."""
+    return {
+        name: f"plugin {plugin} {plugins[plugin].problem}"
+        for name, plugin in _wanted(plugins, settings, environment).items()
+        if plugins[plugin].integration is None
     }
 
 
@@ -105,24 +123,15 @@ def _load(entry: EntryPoint) -> Plugin:
     distribution, version = _distribution(entry)
     try:
         integration = entry.load()
-        problem = _problem(integration)
+        problem = declarations.problem(entry.name, integration)
         schemas = {} if problem else load_folder(_schemas(integration))
-    except Exception as error:  # noqa: BLE001 - whatever a plugin raises must not stop the others
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end a command
         return Plugin(entry.name, distribution, version, problem=f"cannot be loaded: {error!r}")
     if problem:
         return Plugin(entry.name, distribution, version, problem=problem)
     return Plugin(entry.name, distribution, version, integration, schemas=schemas)
-
-
-def _problem(integration: Any) -> str | None:
-    if not (isinstance(integration, type) and issubclass(integration, BaseIntegration)):
-        return "the entry point does not name a subclass of BaseIntegration"
-    if integration.plugin_api != PLUGIN_API_VERSION:
-        return (
-            f"is made for plugin API {integration.plugin_api}, "
-            f"this zenskar offers {PLUGIN_API_VERSION}"
-        )
-    return None
 
 
 def _schemas(integration: type[BaseIntegration]) -> Any:
@@ -146,7 +155,7 @@ def _wanted(
     for item in filter(None, map(str.strip, settings.connections.split(","))):
         name, _, plugin_name = item.partition("=")
         plugin_name = plugin_name or name
-        if not _NAME.fullmatch(name) or name in pairs:
+        if not declarations.NAME.fullmatch(name) or name in pairs:
             raise ConfigurationError(
                 f"ZENSKAR_CONNECTIONS: {name!r} is not a name of its own "
                 "(lower-case letters, digits and _, each once)"
@@ -160,27 +169,68 @@ def _wanted(
     return pairs
 
 
+def _refuse_shared_variables(plugins: Mapping[str, Plugin], wanted: Mapping[str, str]) -> None:
+    """Refuse two connections that one variable would set: `a` with `b_key`, `a_b` with `key`."""
+    owners: dict[str, str] = {}
+    for name, plugin in wanted.items():
+        if variable(name, "") == PREFIX:
+            raise ConfigurationError(f"a connection cannot be called {name}: {PREFIX}… is ours")
+        integration = plugins[plugin].integration
+        for setting in integration.settings if integration else ():
+            shared = owners.setdefault(variable(name, setting.name), name)
+            if shared != name:
+                raise ConfigurationError(
+                    f"connections {shared} and {name} both read {variable(name, setting.name)}: "
+                    "rename one of them in ZENSKAR_CONNECTIONS"
+                )
+
+
 def _connection(
     name: str, plugin: Plugin, settings: Settings, environment: Mapping[str, str]
 ) -> ConfiguredConnection:
     if plugin.integration is None:
-        raise PluginError(f"plugin {plugin.name} ({plugin.distribution}) {plugin.problem}")
+        raise ValueError(f"plugin {plugin.name} has no integration")
     if missing := missing_settings(plugin, name, environment):
         raise ConfigurationError(f"connection {name} needs {', '.join(missing)}")
     values = {s.name: _value(name, s, environment) for s in plugin.integration.settings}
     connection = Connection(name, values)
     policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
     deletes = lookup(environment, variable(name, "propagate_deletes"))
+    integration, problem = _made(plugin.integration, connection)
     return ConfiguredConnection(
         connection=connection,
         plugin=plugin,
-        integration=plugin.integration(connection),
+        integration=integration,
         merge_policy=_policy(name, policy),
         propagate_deletes=settings.propagate_deletes
         if deletes is None
         else _boolean(variable(name, "propagate_deletes"), deletes),
         settings=overridden(settings, environment, name),
+        problem=problem,
     )
+
+
+def build(connection: ConfiguredConnection) -> ConfiguredConnection:
+    """Return the connection with an integration that was built anew."""
+    integration, problem = _made(type(connection.integration), connection.connection)
+    return replace(connection, integration=integration, problem=problem)
+
+
+def _made(
+    kind: type[BaseIntegration], connection: Connection
+) -> tuple[BaseIntegration, str | None]:
+    """Build an integration; when its `__init__` fails, return an unfinished one, and why."""
+    try:
+        return kind(connection), None
+    except KeyboardInterrupt:
+        raise
+    except ZenskarError as error:
+        problem = str(error)
+    except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end a command
+        problem = f"`__init__` failed: {place(error)}"
+    unfinished = kind.__new__(kind)
+    BaseIntegration.__init__(unfinished, connection)
+    return unfinished, problem
 
 
 def _value(connection: str, setting: Setting, environment: Mapping[str, str]) -> Any:

@@ -3,11 +3,19 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pluggy
 
-from zenskar.errors import CallFailed, Failure, FailureKind, NotFound, PluginError
+from zenskar.errors import (
+    CallFailed,
+    Failure,
+    FailureKind,
+    NotFound,
+    PluginError,
+    Unavailable,
+)
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.hookspecs import PROJECT, IntegrationSpec
 
@@ -46,6 +54,28 @@ class Router:
             self._register(name, integration)
         self._manager.check_pending()
         self._hooks: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._off: dict[str, str] = {}
+
+    @property
+    def off(self) -> Mapping[str, str]:
+        """The source systems whose integration does not work in this process, and why."""
+        return MappingProxyType(self._off)
+
+    def turn_off(self, source: str, problem: str) -> None:
+        """Refuse every call of an integration until it is turned on."""
+        self._off[source] = problem
+        self._forget(source)
+
+    def turn_on(self, source: str, integration: BaseIntegration) -> None:
+        """Route the calls of a source system to this integration from now on."""
+        self._manager.unregister(name=source)
+        self._register(source, integration)
+        self._integrations[source] = integration
+        self._off.pop(source, None)
+        self._forget(source)
+
+    def _forget(self, source: str) -> None:
+        self._hooks = {key: hook for key, hook in self._hooks.items() if key[0] != source}
 
     def _register(self, name: str, integration: BaseIntegration) -> None:
         try:
@@ -71,7 +101,10 @@ class Router:
         return tuple(s for s, i in self._integrations.items() if entity_type in i.entities)
 
     def call(self, source: str, hook: str, **arguments: Any) -> Any:
-        """Call a hook of the owner and return its one result."""
+        """Call a hook of the owner and return its one result.
+
+        Raises `Unavailable` while the integration does not work in this process.
+        """
         implementation = self._hooks.get((source, hook)) or self._find(source, hook)
         try:
             return implementation(**arguments)
@@ -82,6 +115,8 @@ class Router:
 
     async def call_async(self, source: str, hook: str, **arguments: Any) -> Any:
         """Make a call to the external system; every error becomes a `CallFailed`."""
+        if source in self._off:
+            raise CallFailed(Failure(FailureKind.TRANSIENT, self._refusal(source)))
         try:
             result = self.call(source, hook, **arguments)
             return await result if inspect.isawaitable(result) else result
@@ -104,12 +139,17 @@ class Router:
 
     def _find(self, source: str, hook: str) -> Callable[..., Any]:
         owner = self.owner(source)
+        if source in self._off:
+            raise Unavailable(self._refusal(source))
         known = getattr(self._manager.hook, hook)
         (own,) = (each for each in known.get_hookimpls() if each.plugin is owner)
         all_wanted = set(own.argnames) == set(known.spec.argnames)
         found = own.function if all_wanted else _taking(own.function, own.argnames)
         self._hooks[source, hook] = found
         return found
+
+    def _refusal(self, source: str) -> str:
+        return f"connection {source} is off: {self._off[source]}"
 
 
 def _taking(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:

@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 _TOGETHER = 64
 """How many tasks are decided on in one transaction, at most."""
+_OFF_SECONDS = 5.0
+"""How long a message waits for an integration that does not work in this process."""
 _MOST_CALLS = 12
 """More than any chain of single faults needs; beyond it the external system is playing up."""
 
@@ -65,6 +67,8 @@ class OutboundSync:
         task = Task.of(envelope, message)
         if task.source not in self._context.connections:
             return Parked()
+        if task.source in self._context.router.off:
+            return Later(_OFF_SECONDS)
         if seconds := self._brake.wait(task.source):
             return Later(seconds)
         step: Call | Result = await self._start(task)

@@ -7,7 +7,7 @@ from zenskar.db import checkpoints, connections, surveys
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection, AsyncEngine
-from zenskar.errors import Conflict, InvalidInput
+from zenskar.errors import Conflict, InvalidInput, Unavailable
 from zenskar.ids import new_id
 from zenskar.model.fields import SHAPES
 from zenskar.sync.context import SyncContext
@@ -77,6 +77,8 @@ async def check_ready(
 ) -> None:
     """Raise unless this entity may be read there; a look is fine while deletes are held back."""
     owner = context.router.owner(source)
+    if problem := context.router.off.get(source):
+        raise Unavailable(f"connection {source} is off: {problem}")
     if entity_type not in owner.entities or entity_type not in SHAPES:
         known = ", ".join(name for name in owner.entities if name in SHAPES)
         raise InvalidInput(f"{source} does not sync {entity_type}, but: {known or 'nothing'}")

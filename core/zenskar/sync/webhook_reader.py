@@ -83,7 +83,10 @@ class WebhookReader:
 
     def _verify(self, reading: Reading) -> None:
         arrival = reading.arrival
-        self._call(arrival.source, "verify_webhook", request=arrival.request)
+        verdict = self._call(arrival.source, "verify_webhook", request=arrival.request)
+        if verdict is not None:
+            # False says "not verified", and a coroutine has verified nothing yet.
+            raise TypeError("verify_webhook has to raise BadSignature or to return None")
 
     def _check(self, reading: Reading) -> None:
         connection = self._context.connections[reading.arrival.source]

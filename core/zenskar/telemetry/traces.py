@@ -1,6 +1,7 @@
 """Where an error came from, without what it says: its text may hold a secret or personal data."""
 
 import traceback
+from pathlib import Path
 
 
 def trace(error: BaseException) -> list[str]:
@@ -11,6 +12,13 @@ def trace(error: BaseException) -> list[str]:
         frames = traceback.extract_tb(link.__traceback__)
         lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
     return lines
+
+
+def place(error: BaseException) -> str:
+    """Return the type of an error and the file and line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + where
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -1,0 +1,73 @@
+"""Judge what a plugin declares, before anything of it is used."""
+
+import inspect
+import re
+from datetime import timedelta
+from typing import Any
+
+from zenskar.model.integration import Setting
+from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""Names of plugins and connections: in capitals they begin variables that a shell can export."""
+
+_SETTING_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_SYNCHRONOUS = (
+    "verify_webhook",
+    "parse_webhook",
+    "to_canonical",
+    "from_canonical",
+    "classify_error",
+)
+
+
+def problem(name: str, integration: Any) -> str | None:
+    """Return why an entry point cannot be used as an integration, None when it can."""
+    if not NAME.fullmatch(name):
+        return "its name must be lower-case letters, digits and _, beginning with a letter"
+    if not (isinstance(integration, type) and issubclass(integration, BaseIntegration)):
+        return "the entry point does not name a subclass of BaseIntegration"
+    if integration.plugin_api != PLUGIN_API_VERSION:
+        return (
+            f"is made for plugin API {integration.plugin_api}, "
+            f"this zenskar offers {PLUGIN_API_VERSION}"
+        )
+    return next(filter(None, (check(integration) for check in _CHECKS)), None)
+
+
+def _entities(integration: type[BaseIntegration]) -> str | None:
+    entities: Any = integration.entities
+    if not isinstance(entities, tuple) or not all(isinstance(name, str) for name in entities):
+        return "`entities` must be a tuple of entity types"
+    return None if entities else "`entities` names no entity type"
+
+
+def _settings(integration: type[BaseIntegration]) -> str | None:
+    settings: Any = integration.settings
+    if not isinstance(settings, tuple) or not all(isinstance(s, Setting) for s in settings):
+        return "`settings` must be a tuple of Setting"
+    wrong = [s.name for s in settings if not _SETTING_NAME.fullmatch(str(s.name))]
+    if wrong:
+        return f"settings must be lower-case letters, digits and _: {', '.join(map(repr, wrong))}"
+    names = [setting.name for setting in settings]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return f"`settings` names a setting twice: {', '.join(twice)}" if twice else None
+
+
+def _hooks(integration: type[BaseIntegration]) -> str | None:
+    wrong = [
+        hook
+        for hook in _SYNCHRONOUS
+        if inspect.iscoroutinefunction(inspect.unwrap(getattr(integration, hook)))
+    ]
+    return f"must not be a coroutine function: {', '.join(wrong)}" if wrong else None
+
+
+def _durations(integration: type[BaseIntegration]) -> str | None:
+    lifetime: Any = integration.idempotency_key_lifetime
+    tolerance: Any = integration.clock_tolerance
+    wrong = not isinstance(tolerance, timedelta) or not isinstance(lifetime, timedelta | None)
+    return "`clock_tolerance` and `idempotency_key_lifetime` must be timedeltas" if wrong else None
+
+
+_CHECKS = (_entities, _settings, _hooks, _durations)

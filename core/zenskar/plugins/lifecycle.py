@@ -1,0 +1,114 @@
+"""Open the integrations of a process, each alone, and try again those that fail.
+
+A plugin that raises, exits or hangs while it starts turns off its own connection. The others go
+on. Nothing here waits for a plugin without a bound.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+
+from zenskar.errors import ZenskarError
+from zenskar.plugins.loader import ConfiguredConnection, build
+from zenskar.plugins.router import Router
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.traces import place
+
+OPEN_SECONDS = 5.0
+"""How long a start waits for an integration to open."""
+_REOPEN_SECONDS = 30.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 60.0
+_log = get_logger(__name__)
+
+
+async def start(connection: ConfiguredConnection, seconds: float) -> str | None:
+    """Open an integration; return why it cannot be used, None when it is open."""
+    if connection.problem:
+        return connection.problem
+    return await _bounded("open", connection.integration.open, seconds)
+
+
+async def stop(connection: ConfiguredConnection) -> None:
+    """Close an integration, also one that failed to open half-way."""
+    if connection.problem:
+        return
+    problem = await _bounded("close", connection.integration.close, OPEN_SECONDS)
+    if problem:
+        _log.warning("connection_not_closed", source=connection.connection.name, problem=problem)
+
+
+class Lifecycle:
+    """Opens and closes the integrations; `connections` and the router get those built anew."""
+
+    def __init__(
+        self,
+        router: Router,
+        connections: MutableMapping[str, ConfiguredConnection],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._router = router
+        self._connections = connections
+        self._sleep = sleep
+        self._retries: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Open all at once; those that fail are off, and are tried again in the background."""
+        names = list(self._connections)
+        problems = await asyncio.gather(
+            *(start(self._connections[name], OPEN_SECONDS) for name in names)
+        )
+        for name, problem in zip(names, problems, strict=True):
+            if problem is not None:
+                self._turn_off(name, problem)
+                self._retries.append(asyncio.create_task(self._retry(name)))
+
+    async def close(self) -> None:
+        """Close all, and try no longer."""
+        for task in self._retries:
+            task.cancel()
+        await asyncio.gather(*self._retries, return_exceptions=True)
+        await asyncio.gather(*(stop(connection) for connection in self._connections.values()))
+
+    async def _retry(self, name: str) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            await self._sleep(pause)
+            pause = min(_LONGEST_PAUSE_SECONDS, 2 * pause)
+            await stop(self._connections[name])
+            # A new object: one that failed half-way may be in any state.
+            again = build(self._connections[name])
+            problem = await start(again, _REOPEN_SECONDS)
+            self._connections[name] = again
+            if problem is None:
+                self._router.turn_on(name, again.integration)
+                _log.info("connection_on", source=name)
+                return
+            if problem != self._router.off.get(name):
+                self._turn_off(name, problem)
+
+    def _turn_off(self, name: str, problem: str) -> None:
+        self._router.turn_off(name, problem)
+        plugin = self._connections[name].plugin
+        _log.error("connection_off", source=name, plugin=plugin.name, problem=problem)
+
+
+async def _bounded(hook: str, call: Callable[[], Awaitable[None]], seconds: float) -> str | None:
+    """Await a hook; return how it failed. One that does not end is left behind."""
+    task = asyncio.create_task(_caught(hook, call))
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if done:
+        return task.result()
+    task.cancel()
+    return f"`{hook}` has not ended within {seconds:g} seconds"
+
+
+async def _caught(hook: str, call: Callable[[], Awaitable[None]]) -> str | None:
+    try:
+        await call()
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except ZenskarError as error:
+        return str(error)
+    except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end the process
+        return f"`{hook}` failed: {place(error)}"
+    return None

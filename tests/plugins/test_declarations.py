@@ -1,0 +1,48 @@
+"""What a plugin declares is judged before anything of it is used."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from zenskar import BaseIntegration, Setting
+from zenskar.plugins import declarations
+
+
+def kind(**declared: Any) -> type[BaseIntegration]:
+    return type("Declared", (BaseIntegration,), declared)
+
+
+async def hook(self: BaseIntegration, **_: Any) -> None:
+    """A hook that has to be awaited."""
+
+
+def test_what_is_declared_well_has_no_problem() -> None:
+    good = kind(settings=(Setting("api_key"),), idempotency_key_lifetime=timedelta(hours=1))
+    assert declarations.problem("my_dash", good) is None
+
+
+@pytest.mark.parametrize("name", ["my-dash", "My", "1st", "", "mine.too", "ä", "a" * 64, "a b"])
+def test_a_name_that_no_shell_can_export_is_refused(name: str) -> None:
+    assert "lower-case letters" in str(declarations.problem(name, kind()))
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({"plugin_api": 99}, "API 99"),
+        ({"entities": "customer"}, "`entities`"),
+        ({"entities": ()}, "no entity type"),
+        ({"entities": (3,)}, "`entities`"),
+        ({"settings": None}, "`settings`"),
+        ({"settings": ({"name": "api_key"},)}, "`settings`"),
+        ({"settings": (Setting("api-key"),)}, "'api-key'"),
+        ({"settings": (Setting("key"), Setting("key"))}, "twice"),
+        ({"clock_tolerance": 2}, "timedelta"),
+        ({"idempotency_key_lifetime": 86_400}, "timedelta"),
+        ({"verify_webhook": hook}, "coroutine function: verify_webhook"),
+        ({"to_canonical": hook, "classify_error": hook}, "to_canonical, classify_error"),
+    ],
+)
+def test_what_cannot_work_is_named(declared: dict[str, Any], told: str) -> None:
+    assert told in str(declarations.problem("mine", kind(**declared)))
