@@ -1,5 +1,6 @@
 """Rows of customers."""
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import customers
@@ -53,3 +54,29 @@ async def test_pages_leave_out_the_deleted(engine: AsyncEngine) -> None:
     assert [c.id for c in older] == [made[0].id]
     assert other == []
     assert every.keys() == {c.id for c in made}
+
+
+async def test_an_email_longer_than_an_index_takes_is_stored_and_found(engine: AsyncEngine) -> None:
+    long = "".join(chr(0x1F300 + n % 700) for n in range(4000)) + "@example.com"
+    for email in (long, long + ".uk"):
+        fields = {"/email": email}
+        await in_transaction(engine, lambda c, f=fields: customers.create(c, new_id(), f))
+    async with engine.connect() as connection:
+        found = await customers.page(connection, most=5, before=None, email=long)
+    assert [each.document["email"] for each in found] == [long]
+
+
+async def test_a_search_by_email_uses_the_index(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        for number in range(300):
+            await customers.create(connection, new_id(), {"/email": f"{number}@example.com"})
+    async with engine.connect() as connection:
+        await connection.execute(text("SET enable_seqscan = off"))
+        await connection.execute(text("ANALYZE customers"))
+        query = (
+            "EXPLAIN SELECT * FROM customers WHERE deleted_at IS NULL"
+            " AND left(email, 255) = '7@example.com' AND email = '7@example.com'"
+            " ORDER BY id DESC LIMIT 5"
+        )
+        plan = "\n".join(await connection.scalars(text(query)))
+    assert "customers_email_start" in plan

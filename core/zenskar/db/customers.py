@@ -12,6 +12,9 @@ from zenskar.db.tables import customers
 from zenskar.model.fields import CUSTOMER, Fields, flatten, unflatten
 from zenskar.model.record import Record
 
+EMAIL_START = 255
+"""How many characters of an e-mail address are in the index, see `tables.py`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Customer:
@@ -67,7 +70,9 @@ async def page(
     if before is not None:
         statement = statement.where(customers.c.id < before)
     if email is not None:
-        statement = statement.where(customers.c.email == email)
+        # The start alone is in the index.
+        start = func.left(customers.c.email, EMAIL_START) == email[:EMAIL_START]
+        statement = statement.where(start, customers.c.email == email)
     statement = statement.order_by(customers.c.id.desc()).limit(most)
     return [_customer(row) for row in await connection.execute(statement)]
 

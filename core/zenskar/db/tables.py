@@ -44,7 +44,13 @@ customers = Table(
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
     _time("deleted_at"),
-    Index("customers_email", "email", "id", postgresql_where=text("deleted_at IS NULL")),
+    # An index takes no row of more than 2,700 bytes, and external systems hold what they hold.
+    Index(
+        "customers_email_start",
+        text('"left"(email, 255)'),
+        "id",
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
     # Room for the next version of a row on its page: an update then leaves the indexes alone.
     postgresql_with={"fillfactor": 65},
 )

@@ -2,15 +2,26 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from zenskar.errors import CallFailed, Failure, FailureKind, InvalidInput, SchemaViolation
+from zenskar.db.storable import MOST_ID_CHARACTERS, REPLACEMENT, is_storable, storable
+from zenskar.errors import (
+    CallFailed,
+    Failure,
+    FailureKind,
+    InvalidInput,
+    SchemaViolation,
+    Violation,
+)
 from zenskar.model.fields import SHAPES, Fields, flatten, merge_patch, unflatten
 from zenskar.model.integration import Change, ExternalObject
 from zenskar.model.record import IntentKind, Record
 from zenskar.plugins.loader import ConfiguredConnection
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema
+
+_UNSTORABLE = "has characters that cannot be stored"
 
 
 class Translator:
@@ -29,9 +40,11 @@ class Translator:
     def document(self, source: str, seen: ExternalObject) -> dict[str, Any] | None:
         """Return the canonical document of an external object, None when it is deleted.
 
-        Raises `SchemaViolation` when the object or what the integration made of it is not valid,
-        `CallFailed` when the integration fails.
+        Raises `InvalidInput`, mostly as `SchemaViolation`, when the object or what the integration
+        made of it is not valid, `CallFailed` when the integration fails.
         """
+        _check_id(seen.external_id)
+        seen = replace(seen, data=storable(seen.data))
         self.check_object(source, seen)
         document = self.translate(source, seen)
         self.check_document(seen, document)
@@ -51,15 +64,17 @@ class Translator:
             own.check(seen.data, text)
 
     def translate(self, source: str, seen: ExternalObject | None) -> dict[str, Any] | None:
-        """Return what the integration makes of a valid object; see `document`."""
+        """Return what the integration makes of a valid object, as it can be stored."""
         if seen is None or seen.data is None:
             return None
         try:
-            return _mapping(self._router.call(source, "to_canonical", seen=seen))
+            made = _mapping(self._router.call(source, "to_canonical", seen=seen))
         except InvalidInput:
             raise
         except Exception as error:
             raise CallFailed(self._router.classify(source, error)) from error
+        kept: dict[str, Any] = storable(made)
+        return kept
 
     def check_document(
         self, seen: ExternalObject | None, document: Fields | None, text: bytes | None = None
@@ -96,6 +111,26 @@ class Translator:
             return _mapping(self._router.call(source, "from_canonical", change=change))
         except Exception as error:
             raise CallFailed(self._router.classify(source, error)) from error
+
+
+def check_exact(seen: ExternalObject | None) -> None:
+    """Refuse an id of which a part was replaced: no call could be made with it."""
+    if seen is not None and REPLACEMENT in seen.external_id:
+        raise _unusable(_UNSTORABLE)
+
+
+def _check_id(external_id: Any) -> None:
+    """Refuse an id that cannot be kept exactly."""
+    if not isinstance(external_id, str) or not external_id:
+        raise _unusable("must be a text that is not empty")
+    if len(external_id) > MOST_ID_CHARACTERS:
+        raise _unusable(f"must have at most {MOST_ID_CHARACTERS} characters")
+    if not is_storable(external_id):
+        raise _unusable(_UNSTORABLE)
+
+
+def _unusable(problem: str) -> SchemaViolation:
+    return SchemaViolation("the object's id", [Violation("/external_id", problem)])
 
 
 def _mapping(made: Any) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import orjson
-
 from zenskar.db.outbox import OutboxMessage
+from zenskar.db.storable import loads
 from zenskar.errors import CallFailed, InvalidInput, Unavailable, ZenskarError
 from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.envelopes import inbound_message, utc_now
+from zenskar.sync.translate import check_exact
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 
@@ -33,6 +33,7 @@ class Reading:
     arrival: Arrival
     made_at: str
     body: Any = None
+    exact: bool = True
     events: Sequence[WebhookEvent] = ()
     documents: Sequence[dict[str, Any] | None] = ()
     messages: Sequence[OutboxMessage] = ()
@@ -105,6 +106,8 @@ class WebhookReader:
     def _check_objects(self, reading: Reading) -> None:
         for event in reading.events:
             source, request, _ = reading.arrival
+            if not reading.exact:
+                check_exact(event.seen)
             self._translator.check_object(source, event.seen, request.body)
 
     def _translate(self, reading: Reading) -> None:
@@ -123,8 +126,8 @@ class WebhookReader:
 
 def _load(reading: Reading) -> None:
     try:
-        reading.body = orjson.loads(reading.arrival.request.body)
-    except (orjson.JSONDecodeError, RecursionError):
+        reading.body, reading.exact = loads(reading.arrival.request.body)
+    except (ValueError, RecursionError):
         raise InvalidInput("the body is not JSON in UTF-8") from None
 
 

@@ -1,4 +1,4 @@
-"""The schemas take what Stripe sends, in any version, and nothing that cannot be stored."""
+"""The schemas take what Stripe sends, in any version: texts of any length and of any characters."""
 
 import json
 from importlib.resources import files
@@ -54,6 +54,7 @@ EVENTS = {
     "of a connected account": event(account="acct_1"),
     "stub": of({"id": "cus_1", "object": "customer", "deleted": True}, type="customer.deleted"),
     "odd customer id": of({"id": "ada@example.com"}),
+    "long": event(id="e" * 500, type="t" * 500, request={"idempotency_key": "k" * 500}),
     "thin": THIN,
     "thin, with an offset": {**THIN, "created": "2027-01-15T08:00:00+05:30"},
 }
@@ -63,11 +64,7 @@ NO_EVENTS: dict[str, Any] = {
     "null": None,
     "empty": {},
     **{f"no {name}": without(name) for name in ("id", "type", "created", "data")},
-    "NUL in id": event(id="evt\0"),
-    "NUL in type": event(type="customer\0"),
-    "NUL in key": event(request={"idempotency_key": "\0"}),
     "empty id": event(id=""),
-    "long id": event(id="e" * 256),
     "id of another type": event(id=7),
     "created as text": event(created=str(NOW)),
     "created as bool": event(created=True),
@@ -78,7 +75,6 @@ NO_EVENTS: dict[str, Any] = {
     "object null": of(None),
     "object array": of([]),
     "customer without id": of({}),
-    "customer with NUL": of({"id": "cus\0"}),
     "customer id that is a path": of({"id": ".."}),
     "customer that is none": of({"id": "sub_1", "object": "subscription"}),
     "livemode as text": event(livemode="false"),
@@ -91,16 +87,13 @@ CUSTOMERS = {
     "nulls": {"id": "cus_1", "name": None, "address": None, "metadata": None},
     "more": {"id": "cus_1", "shipping": {"name": 7}, "address": {"line3": 7, "city": None}},
     "empty": {"id": "cus_1", "name": "", "metadata": {"a": ""}},
+    "long": {"id": "c" * 500, "name": "n" * 5000, "metadata": {"k" * 500: "v" * 5000}},
+    "NUL": {"id": "cus_1", "name": "\0", "address": {"city": "\0"}, "metadata": {"\0": "\0"}},
     "emoji": {"id": "cus_1", "name": "😀 \x7f\n", "metadata": {"😀": "é"}},
 }
 NO_CUSTOMERS = {
     "no id": {"name": "Ada"},
     "other object": {"id": "sub_1", "object": "subscription"},
-    "NUL in name": {"id": "cus_1", "name": "a\0"},
-    "NUL after a line": {"id": "cus_1", "email": "a\n\0"},
-    "NUL in address": {"id": "cus_1", "address": {"city": "\0"}},
-    "NUL in value": {"id": "cus_1", "metadata": {"a": "\0"}},
-    "NUL in key": {"id": "cus_1", "metadata": {"\0": "a"}},
     "number in metadata": {"id": "cus_1", "metadata": {"a": 7}},
     "name of another type": {"id": "cus_1", "name": ["Ada"]},
     "address as text": {"id": "cus_1", "address": "Pune"},

@@ -1,0 +1,78 @@
+"""Texts that PostgreSQL cannot store are made storable, and told apart from those it can."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from zenskar.db.storable import is_storable, loads, storable
+from zenskar.errors import InvalidInput
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec=None)), inner),
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a\x00b", "a\ufffdb"),
+        ("\ud83dx\ude00", "\ufffdx\ufffd"),
+        ("\U0001f600", "\U0001f600"),
+        ({"a\x00": ["\udfff", 10**30]}, {"a\ufffd": ["\ufffd", 10**30]}),
+    ],
+)
+def test_what_cannot_be_stored_is_replaced(given: object, kept: object) -> None:
+    assert storable(given) == kept
+
+
+def test_what_can_be_stored_is_not_copied() -> None:
+    value = {"name": "Ada", "metadata": {"a": ["b"]}}
+    assert storable(value) is value
+
+
+def test_names_that_would_become_one_stay_apart_in_any_order() -> None:
+    members = [("a\x00", "1"), ("a\ud800", "2"), ("a\ufffd", "3")]
+    expected = {"a\ufffd": "3", "a\ufffd\ufffd": "1", "a\ufffd\ufffd\ufffd": "2"}
+    assert storable(dict(members)) == storable(dict(reversed(members))) == expected
+
+
+def test_what_is_nested_too_deeply_to_be_replaced_is_refused() -> None:
+    deep: object = "\x00"
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(InvalidInput):
+        storable(deep)
+
+
+@pytest.mark.parametrize("body", [b'"\\ud800', b'{"a": NaN, "b": "\\ud800"}', b"\xff\\ud800"])
+def test_what_is_no_json_stays_none(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - any kind of it
+        loads(body)
+
+
+def test_a_body_says_whether_it_was_taken_exactly() -> None:
+    assert loads(b'{"a": "\\ud83d\\ude00 \\\\ud800"}') == ({"a": "\U0001f600 \\ud800"}, True)
+    assert loads(b'{"a": "\\ud800"}') == ({"a": "\ufffd"}, False)
+    assert loads(b'{"a": "\\\\u0000"}') == ({"a": "\\u0000"}, True)
+    assert loads(b'{"a": "\\u0000"}') == ({"a": "\ufffd"}, False)
+
+
+@given(ANY)
+def test_every_json_value_can_be_stored_afterwards(value: object) -> None:
+    kept = storable(value)
+    assert is_storable(json.dumps(kept, ensure_ascii=False))
+    assert storable(kept) == kept
+    assert loads(json.dumps(value).encode())[0] == kept
+
+
+async def test_postgresql_takes_it(engine: AsyncEngine) -> None:
+    kept = storable({"a\x00\ud800": "\x00\udfff"})
+    async with engine.connect() as connection:
+        query = text("SELECT CAST(:value AS jsonb)")
+        found = await connection.scalar(query, {"value": json.dumps(kept)})
+    assert found == kept
