@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from multidict import CIMultiDict
 
 from tests.support.api import ADA, UNKNOWN_ID, Api, body_of, problem_of
 from zenskar.sync.customers import METADATA_KEYS
@@ -93,11 +94,33 @@ async def test_delete(api: Api) -> None:
 async def test_if_match(api: Api, method: str) -> None:
     path = f"/customers/{(await api.create())['id']}"
     body = None if method == "DELETE" else {**ADA, "name": "New"}
-    for stale in ('"2"', '"x"', 'W/"1"', '"0", "7"'):
+    for stale in ('"2"', '"x"', 'W/"1"', '"0", "7"', '"0001"', '"1,2"', '""', '"' + "1" * 99 + '"'):
         response = await api.client.request(method, path, json=body, headers={"If-Match": stale})
         assert (await problem_of(response, 412))["type"].endswith("stale-version")
     response = await api.client.request(method, path, json=body, headers={"If-Match": '"9", "1"'})
     assert response.status in {200, 204}
+
+
+@pytest.mark.parametrize("sent", ["", " ", "1", '"1', "'1'", '"1" "2"', '*, "1"', '"1",', ","])
+async def test_a_condition_that_cannot_be_read_is_400(api: Api, sent: str) -> None:
+    path = f"/customers/{(await api.create())['id']}"
+    for method in ("PUT", "PATCH", "DELETE"):
+        body = None if method == "DELETE" else {**ADA, "name": "New"}
+        refused = await api.client.request(method, path, json=body, headers={"If-Match": sent})
+        await problem_of(refused, 400)
+    assert (await body_of(await api.client.get(path), 200))["version"] == 1
+
+
+async def test_all_lines_of_a_condition_count(api: Api) -> None:
+    path = f"/customers/{(await api.create())['id']}"
+    for lines, status in ((['"5"', '"6"'], 412), (['"5"', '"1"'], 200), (["*", '"1"'], 400)):
+        headers = CIMultiDict([("If-Match", line) for line in lines])
+        assert (await api.client.patch(path, json={"name": "N"}, headers=headers)).status == status
+
+
+async def test_two_idempotency_keys_are_400(api: Api) -> None:
+    headers = CIMultiDict([("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
+    await problem_of(await api.client.post("/customers", json=ADA, headers=headers), 400)
 
 
 async def test_if_match_any(api: Api) -> None:
@@ -150,7 +173,10 @@ async def test_list_by_email(api: Api) -> None:
     [
         "limit=0", "limit=201", "limit=x", "limit=-1", "limit=1e2", "limit=²",
         "limit=99999999999999999999", "cursor=x", "cursor=%F0%9F%98%80", "cursor=", "emial=x",
-        "email=%00", "limit=1&limit=2",
+        "email=%00", "limit=1&limit=2", "limit=0000000209999999", "limit=" + "9" * 5000,
+        "limit=" + "0" * 5000 + "1", "limit=01", "limit=+1", "limit=1.0", "limit=%201", "limit=",
+        "limit=1_0", "limit=true", "email=", "email=" + "a" * 600, "email=a%0Ab", "LIMIT=1",
+        "cursor=" + "A" * 21 + "B", "limit%00=1", "%ED%A0%80=1",
     ],
 )  # fmt: skip
 async def test_bad_parameters_are_400(api: Api, query: str) -> None:

@@ -40,7 +40,7 @@ ROUTES = [
         ("GET", "/things/1", "/things/{id}", {"id": "1"}),
         ("GET", "/things/a%20b%2Fc", "/things/{id}", {"id": "a b/c"}),
         ("POST", "/things/all", "/things/all", {}),
-        ("DELETE", "/things/all", "/things/{id}", {"id": "all"}),
+        ("DELETE", "/things/all", "unmatched", {}),
         ("POST", "/things/1/parts/2", "/things/{id}/parts/{part}", {"id": "1", "part": "2"}),
         ("GET", "/plain.json", "/plain.json", {}),
         ("GET", "/plainXjson", "unmatched", {}),
@@ -66,6 +66,10 @@ async def test_another_method_is_told_which_there_are(api: Api) -> None:
     for path, allowed in (
         ("/webhooks/fake", "POST"),
         ("/customers/x", "DELETE,GET,HEAD,PATCH,PUT"),
+        ("/sync-events/retry", "POST"),
+        ("/dead-letters/retry", "POST"),
+        ("/dead-letters/discard", "POST"),
+        ("/sync-events/x/retry", "POST"),
     ):
         refused = await api.client.request("OPTIONS", path)
         assert (refused.status, refused.headers["Allow"]) == (405, allowed)

@@ -59,10 +59,22 @@ async def test_pages(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["status=done", "direction=up", "customer_id=x", "limit=0", "cursor=%21", "stauts=dead"],
-)
+    [
+        "status=done", "direction=up", "customer_id=x", "limit=0", "cursor=%21", "stauts=dead",
+        "source=", "source=" + "x" * 600, "source=a%0Ab", "source=a%00b", "reason=%1B[2J",
+        "status=dead&status=dead", "status=", "direction=INBOUND",
+        f"customer_id={{{UNKNOWN_ID}}}", f"customer_id={UNKNOWN_ID.replace('-', '')}",
+    ],
+)  # fmt: skip
 async def test_bad_parameters_are_400(api: Api, query: str) -> None:
     await problem_of(await api.client.get(f"/sync-events?{query}"), 400)
+
+
+@pytest.mark.parametrize(
+    "query", ["include=", "include=payloads", "include=payload&include=payload", "reveal=true"]
+)
+async def test_bad_parameters_of_one_event_are_400(api: Api, query: str) -> None:
+    await problem_of(await api.client.get(f"/sync-events/{UNKNOWN_ID}?{query}"), 400)
 
 
 async def test_the_single_one_has_a_history_and_on_demand_the_payload(api: Api) -> None:
@@ -78,7 +90,7 @@ async def test_the_single_one_has_a_history_and_on_demand_the_payload(api: Api) 
     assert full["payload"]["data"]["object"]["external_id"] == "obj_1"
 
 
-@pytest.mark.parametrize("event_id", [UNKNOWN_ID, "x", "retry"])
+@pytest.mark.parametrize("event_id", [UNKNOWN_ID, "x"])
 async def test_unknown_ids_are_404(api: Api, event_id: str) -> None:
     await problem_of(await api.client.get(f"/sync-events/{event_id}"), 404)
     await problem_of(await api.client.post(f"/sync-events/{event_id}/retry"), 404)

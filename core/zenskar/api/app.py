@@ -17,6 +17,7 @@ from zenskar.api.openapi import Description
 from zenskar.api.pages import Page
 from zenskar.api.passage import Passage
 from zenskar.api.probes import Probes
+from zenskar.api.protocol import Server
 from zenskar.api.routes import Resource, Route
 from zenskar.api.routing import Routing
 from zenskar.api.services import ApiServices
@@ -39,7 +40,7 @@ class App:
 
     def server(self, **options: Any) -> web.Server:
         """Return aiohttp's server of this application; `options` are those of its protocol."""
-        return web.Server(self.answer, request_factory=self._request, **options)
+        return Server(self.answer, request_factory=self._request, **options)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""

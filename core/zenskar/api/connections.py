@@ -63,14 +63,14 @@ class Connections:
         one = {200: Answer("The connection.", "Connection")}
         many = {200: Answer("All connections.", "ConnectionList")}
         return (
-            Route("GET", "/connections", self.show, "List connections", many, _COMMON),
+            Route("GET", "/connections", self.show, "List connections", many, (400, *_COMMON)),
             Route(
                 "POST",
                 "/connections/{name}/pause",
                 self.pause,
                 "Pause a connection",
                 one,
-                (404, *_COMMON),
+                (400, 404, *_COMMON),
             ),
             Route(
                 "POST",
@@ -78,7 +78,7 @@ class Connections:
                 self.resume,
                 "Resume a connection",
                 one,
-                (404, *_COMMON),
+                (400, 404, *_COMMON),
             ),
         )
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
-from aiohttp import ETag, web
+from aiohttp import hdrs, web
 
 from zenskar.api import bodies, cursors
 from zenskar.api.auth import client
 from zenskar.api.correlation import correlation_id
-from zenskar.api.queries import PAGE_PARAMETERS, Query
+from zenskar.api.queries import FILTER_TEXT, PAGE_PARAMETERS, query_of
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
 from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
@@ -20,6 +20,9 @@ from zenskar.ids import is_id
 from zenskar.sync.customers import Idempotency
 
 _IF_MATCH = Parameter("If-Match", "The `ETag` that the record must still have.", "header")
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
+_TAGS = re.compile(rf"[ \t]*{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*[ \t]*")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _ONE = Answer("The customer.", "Customer", headers={"ETag": "Its version."})
 _COMMON = (401, 403, 429, 503)
@@ -47,7 +50,7 @@ class Customers:
 
     async def list(self, request: web.BaseRequest) -> web.Response:
         """Return a page of customers."""
-        query = Query.of(request, ("limit", "cursor", "email"))
+        query = query_of(request)
         page = await self._customers.list(
             most=query.limit, before=query.before, email=query.text("email")
         )
@@ -102,7 +105,9 @@ class Customers:
         once = Parameter(
             "Idempotency-Key", "A repeat with the same key makes no second customer.", "header"
         )
-        email = Parameter("email", "Only customers with exactly this e-mail address.")
+        email = Parameter(
+            "email", "Only customers with exactly this e-mail address.", schema=FILTER_TEXT
+        )
         refused = (400, 404, 408, 412, 413, 415, 422, *_COMMON)
         return (
             Route(
@@ -124,7 +129,7 @@ class Customers:
                 (400, *_COMMON),
                 parameters=(*PAGE_PARAMETERS, email),
             ),
-            Route("GET", one, self.get, "Read a customer", {200: _ONE}, (404, *_COMMON)),
+            Route("GET", one, self.get, "Read a customer", {200: _ONE}, (400, 404, *_COMMON)),
             Route(
                 "PUT",
                 one,
@@ -152,7 +157,7 @@ class Customers:
                 self.delete,
                 "Delete a customer",
                 {204: Answer("It is deleted.")},
-                (404, 412, *_COMMON),
+                (400, 404, 412, *_COMMON),
                 parameters=(_IF_MATCH,),
             ),
         )
@@ -177,20 +182,26 @@ def _etag(view: Mapping[str, Any]) -> str:
 
 
 def _expected(request: web.BaseRequest) -> Collection[int] | None:
-    """Return the versions that If-Match allows, None for any (RFC 9110, section 13.1.1)."""
-    tags = request.if_match
-    if tags is None or any(tag == ETag("*") for tag in tags):
+    """Return the versions that If-Match allows, None for any (RFC 9110, section 13.1.1).
+
+    Who sends the header wants a condition, so one that cannot be read is no condition met.
+    """
+    lines = request.headers.getall(hdrs.IF_MATCH, None)
+    if lines is None or lines == ["*"]:
         return None
-    strong = [tag.value for tag in tags if not tag.is_weak]
-    return [int(value[:9]) for value in strong if value.isascii() and value.isdigit()]
+    if not all(_TAGS.fullmatch(line) for line in lines):
+        raise InvalidInput('If-Match: must be * or entity tags, such as "1"')
+    tags = [tag for line in lines for tag in _TAG.findall(line)]
+    return [int(value) for weak, value in tags if not weak and _VERSION.fullmatch(value)]
 
 
 def _idempotency(request: web.BaseRequest, document: Mapping[str, Any]) -> Idempotency | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
+    keys = request.headers.getall("Idempotency-Key", None)
+    if keys is None:
         return None
+    key = keys[0] if len(keys) == 1 else ""
     if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise InvalidInput("Idempotency-Key: must be 1 to 255 printable ASCII characters")
+        raise InvalidInput("Idempotency-Key: must be 1 to 255 printable ASCII characters, once")
     asked = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     return Idempotency(f"POST /customers by {client(request)}", key, hashlib.sha256(asked).digest())
 

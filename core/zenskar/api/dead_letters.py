@@ -7,12 +7,12 @@ from aiohttp import web
 
 from zenskar.api import bodies
 from zenskar.api.auth import operator
-from zenskar.api.queries import PAGE_PARAMETERS, Query
+from zenskar.api.queries import FILTER_TEXT as TEXT
+from zenskar.api.queries import PAGE_PARAMETERS, Query, query_of
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
 from zenskar.api.services import ApiServices
 from zenskar.api.sync_events import (
     FILTERS,
-    TEXT,
     UUID,
     Filters,
     event_id_of,
@@ -45,13 +45,13 @@ class DeadLetters:
 
     async def list(self, request: web.BaseRequest) -> web.Response:
         """Return a page of dead letters."""
-        query = Query.of(request, (*_FILTERS, "limit", "cursor"))
+        query = query_of(request)
         return await event_page(self._engine, query, _asked(query))
 
     async def get(self, request: web.BaseRequest) -> web.Response:
         """Return one dead letter with its message and history."""
         event_id = event_id_of(request)
-        reveal = Query.of(request, ("reveal",)).flag("reveal")
+        reveal = query_of(request).flag("reveal")
         letter = await in_transaction(
             self._engine, lambda c: dead_letter_views.find(c, event_id, reveal=reveal)
         )
@@ -130,9 +130,9 @@ class DeadLetters:
             Route("POST", f"{base}/discard", self.discard_many, "Discard dead letters",
                   ended, sent, "DeadLetterChoice"),
             Route("POST", f"{single}/retry", self.retry_one, "Retry a dead letter",
-                  retried, (404, 409, *_COMMON)),
+                  retried, (400, 404, 409, *_COMMON)),
             Route("POST", f"{single}/discard", self.discard_one, "Discard a dead letter",
-                  ended, (404, 409, *_COMMON)),
+                  ended, (400, 404, 409, *_COMMON)),
         )  # fmt: skip
 
     @property
@@ -152,8 +152,8 @@ def _asked(query: Query) -> EventFilter:
             filter_of(query),
             error_kind=query.text("error_kind"),
             event_type=query.text("event_type"),
-            older_than=query.seconds("older_than"),
-            newer_than=query.seconds("newer_than"),
+            older_than=query.number("older_than"),
+            newer_than=query.number("newer_than"),
         )
     )
 

@@ -78,5 +78,11 @@ def refuse_foreign(request: web.BaseRequest) -> None:
 def _foreign(request: web.BaseRequest) -> bool:
     if request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
         return True
-    origin = request.headers.get(hdrs.ORIGIN)
-    return origin is not None and urlsplit(origin).netloc != request.host
+    return any(_netloc(o) != request.host for o in request.headers.getall(hdrs.ORIGIN, ()))
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None

@@ -2,11 +2,12 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from zenskar.api.routes import Answer, JsonSchema, Route
 from zenskar.api.services import ApiServices
@@ -15,6 +16,7 @@ from zenskar.telemetry.instruments import Count, Times
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 
+_OPENMETRICS = "application/openmetrics-text"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _log = get_logger(__name__)
 
@@ -42,7 +44,7 @@ class MetricsPage:
     def _page(self, request: web.BaseRequest) -> web.Response:
         chosen = request.query.getall("name[]", None)
         registry = self._registry.restricted_registry(chosen) if chosen else self._registry
-        encode, media_type = choose_encoder(request.headers.get("Accept", ""))
+        encode, media_type = _encoder(request.headers.get("Accept", ""))
         page = web.Response(body=encode(registry), headers={"Content-Type": media_type})
         page.enable_compression()
         return page
@@ -94,6 +96,14 @@ class RequestMeter:
         if method in _METHODS:
             self._found[method, route, status] = found
         return found
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """Return the encoder of one of two formats; the rest of the header is not passed on.
+
+    The client library raises errors of many kinds for it, and repeats it in its own header.
+    """
+    return choose_encoder(_OPENMETRICS if _OPENMETRICS in accept.lower() else "")
 
 
 def _known(method: str) -> str:

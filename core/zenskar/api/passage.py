@@ -9,13 +9,14 @@ from zenskar.api.auth import KeyRing
 from zenskar.api.limits import Deadlines, refuse_foreign, too_late
 from zenskar.api.metrics import RequestMeter
 from zenskar.api.problems import answer_to
+from zenskar.api.protocol import SERVER
 from zenskar.api.routing import Match
 from zenskar.telemetry.metrics import Metrics
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
-    "Server": "zenskar",
+    "Server": SERVER,
 }
 """What is answered is personal data: no cache keeps it, no browser guesses its type, and no
 version of what runs here is told."""
@@ -43,6 +44,8 @@ class Passage:
             refuse_foreign(request)
             if self._keys is not None and match.route and not match.route.public:
                 await self._keys.admit(request)
+            if match.query is not None:
+                match.query.read(request)
             if hdrs.EXPECT in request.headers:
                 await bodies.invite(request)
             response = await match.handler(request)

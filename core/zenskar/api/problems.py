@@ -24,6 +24,7 @@ from zenskar.telemetry.logs import get_logger
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+_LONGEST = 500
 _TYPE = "https://zenskar.dev/problems/"
 _log = get_logger(__name__)
 
@@ -62,16 +63,24 @@ class Problem:
             "type": _TYPE + self.kind,
             "title": statuses.title(self.status),
             "status": self.status,
-            "detail": self.detail,
+            "detail": _clipped(self.detail),
         }
         if self.violations:
-            body["errors"] = [{"pointer": v.pointer, "message": v.message} for v in self.violations]
+            body["errors"] = [
+                {"pointer": _clipped(v.pointer), "message": _clipped(v.message)}
+                for v in self.violations
+            ]
         return web.Response(
             body=orjson.dumps(body),
             status=self.status,
             content_type=MEDIA_TYPE,
             headers=dict(self.headers),
         )
+
+
+def _clipped(text: str) -> str:
+    """Names that the sender chose are repeated, but not by the megabyte."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def of_error(error: ZenskarError, status: int | None = None) -> Problem | None:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from zenskar.api.queries import QueryReader
 from zenskar.api.routes import Handler, Route
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
@@ -20,11 +21,13 @@ _REMEMBERED = 256
 class Match:
     """The route of a request, and what stands for the placeholders of its path.
 
-    Without a route, the handler says why.
+    Without a route, the handler says why. `query` reads what a key is asked for; a query of a
+    public route is the sender's own business.
     """
 
     route: Route | None
     handler: Handler
+    query: QueryReader | None = None
     values: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -41,7 +44,7 @@ class _Place:
     """A path, and its routes by method."""
 
     pattern: re.Pattern[str]
-    routes: dict[str, Route]
+    routes: dict[str, tuple[Route, QueryReader | None]]
 
 
 class Routing:
@@ -54,9 +57,10 @@ class Routing:
         by_path: dict[str, _Place] = {}
         for route in routes:
             place = by_path.setdefault(route.path, _Place(_pattern(route.path), {}))
-            place.routes[route.method] = route
+            found = route, None if route.public else QueryReader(route.parameters)
+            place.routes[route.method] = found
             if route.method == "GET":
-                place.routes["HEAD"] = route
+                place.routes["HEAD"] = found
         self._find = lru_cache(_REMEMBERED)(self._look)
         self._by_head: dict[str, list[_Place]] = {}
         # What is spelled out is meant before what is a placeholder.
@@ -69,20 +73,18 @@ class Routing:
         return match
 
     def _look(self, method: str, path: str) -> Match:
-        allowed: set[str] = set()
         for place in self._by_head.get(_head(path), ()):
             found = place.pattern.fullmatch(path)
             if found is None:
                 continue
-            route = place.routes.get(method)
-            if route is None:
-                allowed |= place.routes.keys()
-                continue
+            if method not in place.routes:
+                return Match(None, _refuser(place.routes.keys()))
+            route, query = place.routes[method]
             values = found.groupdict()
             if "%" in path:
                 values = {name: unquote(value) for name, value in values.items()}
-            return Match(route, route.handler, values)
-        return Match(None, _refuser(allowed) if allowed else _not_found)
+            return Match(route, route.handler, query, values)
+        return Match(None, _not_found)
 
 
 def match_of(request: web.BaseRequest) -> Match:

@@ -40,7 +40,7 @@ async def serve(app: App, host: str, port: int, settings: Settings) -> AsyncIter
 
 def _protocol_log() -> logging.Logger:
     """What aiohttp itself refuses is no HTTP; its text repeats what was sent, keys and all."""
-    logger = logging.getLogger("zenskar.api.protocol")
+    logger = logging.getLogger("zenskar.api.http")
     logger.addFilter(_drop_details)
     return logger
 

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from zenskar.api import bodies, cursors
 from zenskar.api.auth import operator
-from zenskar.api.queries import PAGE_PARAMETERS, Query
+from zenskar.api.queries import FILTER_TEXT as TEXT
+from zenskar.api.queries import PAGE_PARAMETERS, Query, query_of
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
 from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
@@ -40,14 +41,14 @@ class SyncEvents:
 
     async def list(self, request: web.BaseRequest) -> web.Response:
         """Return a page of sync events."""
-        query = Query.of(request, ("status", *FILTERS, "limit", "cursor"))
+        query = query_of(request)
         status = query.one_of("status", SyncStatus)
         return await event_page(self._engine, query, replace(filter_of(query), status=status))
 
     async def get(self, request: web.BaseRequest) -> web.Response:
         """Return one sync event with its history."""
         event_id = event_id_of(request)
-        with_payload = Query.of(request, ("include",)).text("include") == "payload"
+        with_payload = query_of(request).text("include") == "payload"
 
         async def work(connection: AsyncConnection) -> dict[str, Any]:
             view = event_view(_found(await event_log.read(connection, event_id)))
@@ -86,7 +87,7 @@ class SyncEvents:
         include = Parameter(
             "include",
             "`payload` adds the message of an inbound event; it holds personal data.",
-            schema={"enum": ["payload"]},
+            schema={"type": "string", "enum": ["payload"]},
         )
         retried = {202: Answer("So many are to be worked on again.", "Retried")}
         return (
@@ -123,7 +124,7 @@ class SyncEvents:
                 self.retry_one,
                 "Retry a failed sync event",
                 retried,
-                (404, 409, *_COMMON),
+                (400, 404, 409, *_COMMON),
             ),
         )
 
@@ -182,7 +183,7 @@ def filter_of(query: Query) -> EventFilter:
     return EventFilter(
         direction=query.one_of("direction", Direction),
         source=query.text("source"),
-        customer_id=query.id("customer_id"),
+        customer_id=query.text("customer_id"),
         reason=query.text("reason"),
     )
 
@@ -245,7 +246,6 @@ def _enum(choices: type[SyncStatus] | type[Direction]) -> JsonSchema:
 
 
 UUID = {"type": "string", "format": "uuid"}
-TEXT = {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\u0000]*$"}
 FILTERS: Filters = {
     "source": ("Only of this source system.", TEXT),
     "direction": ("Only of this direction.", _enum(Direction)),
