@@ -53,7 +53,7 @@ class External:
         return sent
 
     def _find(self, world: World, rid: int) -> Answer:
-        for eid, held in enumerate(world.objects):
+        for eid, held in reversed(list(enumerate(world.objects))):
             if held.tag == rid and held.fields != GONE:
                 return Answer(eid, held.fields)
         return NOT_FOUND

@@ -1,5 +1,7 @@
 """What must hold in every world, and what must hold in one at rest."""
 
+from collections.abc import Iterator
+
 from tests.kernel.shell import Shell
 from tests.kernel.world import GONE, Bounds, Map, World, active_map, bit
 from zenskar.kernel import StepKind
@@ -57,7 +59,8 @@ def _unequal(bounds: Bounds, world: World, rid: int) -> str:
         return "" if held.fields == record.fields else "is not equal to its external object"
     if not record.deleted:
         return "lives and its external object is gone"
-    if held.fields != GONE and (bounds.propagate or not known.detached):
+    left = known.detached and not (bounds.propagate and held.ours)
+    if held.fields != GONE and not left:
         return "is deleted and its external object lives"
     return ""
 
@@ -70,6 +73,17 @@ def _strays(world: World) -> str:
         if held.fields == GONE or mapping is not None:
             continue
         rival = active_map(world, held.tag) if held.tag >= 0 else None
-        if rival is None:
+        if rival is None or eid in survivors(world):
             return f"object {eid} is nobody's"
     return ""
+
+
+def survivors(world: World) -> Iterator[int]:
+    """Yield the objects that live on after the record which they claim."""
+    known = {m.eid for m in world.maps}
+    for eid, held in enumerate(world.objects):
+        if eid in known or held.ours or held.fields == GONE or held.tag < 0:
+            continue
+        rival = active_map(world, held.tag)
+        if world.records[held.tag].deleted and rival is not None and not rival.active:
+            yield eid

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.kernel.external import External
+from tests.kernel.invariants import survivors
 from tests.kernel.outside import Outside
 from tests.kernel.shell import Seen, Shell, detach, settle
 from tests.kernel.world import (
@@ -59,11 +60,17 @@ class Moves:
                 yield f"a worker takes up record {rid}", self._next(before, rid)
         for hook in sorted(set(world.hooks)):
             yield f"webhook {_hook(hook)}", self._deliver(world, hook, again=False)
+        for eid in survivors(world):
+            after = self._look(world, eid)
+            if after != world:
+                yield f"a sweep looks at object {eid}", after
 
     def costly(self, world: World) -> Iterator[Move]:
         """Yield what comes from outside."""
         yield from self._outside.edits(world)
         yield from self._outside.deletes(world)
+        yield from self._outside.clones(world)
+        yield from self._outside.releases(world)
         yield from self._outside.faults(world)
         budget = world.budget
         if budget.copies:
@@ -111,7 +118,8 @@ class Moves:
             world = world._replace(broken="an update is repeated without a look")
         if step in _PUSHES:
             kid = 1 + max((i.kid for i in world.intents), default=0)
-            intent = Sent(kid, rid, _PUSHES[step], changes, rev, IntentState.SENT)
+            sent_at = known.rev if known else 0
+            intent = Sent(kid, rid, _PUSHES[step], changes, sent_at, IntentState.SENT)
             world = world._replace(intents=(*world.intents, intent))
         elif step is StepKind.RESEND:
             world = settle(world, (kid,), IntentState.SENT)
@@ -160,6 +168,8 @@ class Moves:
         world, _, told = self.shell.observe(world, seen)
         if told.verdict is Verdict.DUPLICATE:
             return self._anothers(world, call)
+        if told.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
+            world = settle(world, (call.kid,), IntentState.FAILED)
         return self._next(world, rid)
 
     def _anothers(self, world: World, call: Call) -> World:
@@ -184,7 +194,20 @@ class Moves:
             hook.tag,
             origin=hook.origin,
         )
+        return self._take_in(world, seen)
+
+    def _look(self, world: World, eid: int) -> World:
+        """Look at a duplicate whose record has ended, as `MissedSweep` does."""
+        held, now = world.objects[eid], world.clock
+        seen = Seen(ObservationKind.FETCH, eid, now, now, held.fields, held.tag)
+        return self._take_in(world, seen)
+
+    def _take_in(self, world: World, seen: Seen) -> World:
         world, rid, told = self.shell.observe(world, seen)
+        if seen.fields == GONE:
+            world = world._replace(buried=world.buried | 1 << seen.eid)
+        elif told.creates and world.buried >> seen.eid & 1:
+            world = world._replace(broken="an object that was deleted became a record")
         if rid < 0 or not told.verdict.news:
             return world
         if self.shell.plan(world, rid)[0] in {StepKind.NOTHING, StepKind.WAIT}:

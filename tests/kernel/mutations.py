@@ -131,6 +131,18 @@ def _tombstones_are_forgotten() -> list[tuple[Any, str, Any]]:
     return _with_observe(forget)
 
 
+def _survivors_stay_duplicates() -> list[tuple[Any, str, Any]]:
+    return [(_first_sight, "_survives", lambda situation, record, rival, seen: False)]
+
+
+def _survivors_are_not_doubted() -> list[tuple[Any, str, Any]]:
+    return [(_first_sight, "_with_doubt", lambda outcome, seen: outcome)]
+
+
+def _deleted_duplicates_are_forgotten() -> list[tuple[Any, str, Any]]:
+    return [(_first_sight, "_duplicate", lambda seen: Outcome(Verdict.DUPLICATE))]
+
+
 def _early_deletes_are_ignored() -> list[tuple[Any, str, Any]]:
     def buried(record: Any, seen: Any) -> Outcome:
         return Outcome(Verdict.STALE)
@@ -184,6 +196,9 @@ _DELETES = Bounds(
 )
 _NATIVE = Bounds("a new object there", native(external=1, external_deletes=1))
 _SLOW = Bounds("overlapping workers", synced(internal=1, faults=1), overlap=True)
+_MERGED = Bounds("duplicates are merged", synced(external_deletes=1, clones=1))
+_COPY_EDITED = Bounds("a copy is edited", synced(external=1, external_deletes=1, clones=1))
+_BOTH_GONE = Bounds("both duplicates are deleted", synced(external_deletes=2, clones=1, copies=1))
 _UPSERTS = Bounds("one object for two creates", two_new(), upserts=True)
 
 MUTATIONS = [
@@ -201,6 +216,9 @@ MUTATIONS = [
     Mutation(6, "an update is repeated without a look", _lost_updates_are_not_looked_for, _FAULT),
     Mutation(7, "a webhook before the answer makes a record", _webhooks_do_not_link, _NEW),
     Mutation(7, "the create's body is not the base", _links_forget_the_create, _NEW_THEIRS),
+    Mutation(7, "an object does not outlive its record", _survivors_stay_duplicates, _MERGED),
+    Mutation(7, "late news of a former duplicate count", _survivors_are_not_doubted, _COPY_EDITED),
+    Mutation(8, "a deleted duplicate is forgotten", _deleted_duplicates_are_forgotten, _BOTH_GONE),
     Mutation(8, "a tombstone is revived", _tombstones_are_forgotten, _DELETES),
     Mutation(8, "a delete before its create is forgotten", _early_deletes_are_ignored, _NATIVE),
     Mutation(8, "an edit wins over a delete", _edits_win_over_deletes, _DELETES),

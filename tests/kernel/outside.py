@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.kernel.external import External
-from tests.kernel.shell import Shell, settle
+from tests.kernel.shell import Shell, detach, settle
 from tests.kernel.world import (
     FIRST_EXTERNAL,
     FIRST_INTERNAL,
@@ -14,6 +14,7 @@ from tests.kernel.world import (
     Call,
     Move,
     World,
+    active_map,
     bit,
     call_name,
     without,
@@ -100,6 +101,34 @@ class Outside:
                 if held.fields != GONE:
                     gone = self._external.put(world._replace(budget=spent), eid, GONE, 0)
                     yield f"object {eid} is deleted", gone._replace(slack=world.slack + 1)
+
+    def clones(self, world: World) -> Iterator[Move]:
+        """Yield what a person does who makes a copy of an object, with our id on it."""
+        if not world.budget.clones:
+            return
+        spent = world._replace(budget=world.budget._replace(clones=world.budget.clones - 1))
+        for eid, held in enumerate(world.objects):
+            if held.fields != GONE:
+                objects = (*world.objects, held._replace(ours=False))
+                copied = spent._replace(objects=objects)
+                yield (
+                    f"object {eid} is copied",
+                    self._external.put(copied, len(world.objects), held.fields, 0),
+                )
+
+    def releases(self, world: World) -> Iterator[Move]:
+        """Yield what an operator does who has another object made for a record."""
+        if not world.budget.releases:
+            return
+        spent = world._replace(budget=world.budget._replace(releases=world.budget.releases - 1))
+        for rid, record in enumerate(world.records):
+            known = active_map(world, rid)
+            if not record.deleted and known is not None and known.active:
+                released = detach(spent, known)
+                yield (
+                    f"the object of record {rid} is let go of",
+                    released._replace(waiting=released.waiting | 1 << rid, slack=world.slack + 1),
+                )
 
     def faults(self, world: World) -> Iterator[Move]:
         budget = world.budget

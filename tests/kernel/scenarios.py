@@ -34,6 +34,12 @@ def claimed(**budget: int) -> World:
     return world._replace(objects=(*world.objects, Obj((1, 2), 0)), hooks=(second,))
 
 
+def unseen(**budget: int) -> World:
+    """A record whose external object our credentials may not show."""
+    world = synced(**budget)
+    return world._replace(objects=(Obj((1, 2), 0),))
+
+
 def two_new(**budget: int) -> World:
     """Two new records."""
     return _world((Rec((1, 2)), Rec((8, 9))), (), (), waiting=3, budget=budget)
@@ -129,7 +135,33 @@ def _rivals() -> list[Bounds]:
     return [
         Bounds(
             "two objects claim a record",
-            claimed(internal=1, external=1, internal_deletes=1, external_deletes=1, copies=1),
+            claimed(internal=1, external=1, external_deletes=1, copies=1),
+        ),
+        Bounds(
+            "two objects claim a record, which is deleted",
+            claimed(external=1, internal_deletes=1, external_deletes=1),
+        ),
+        Bounds(
+            "an object is copied, and duplicates are deleted",
+            synced(internal=1, external_deletes=2, clones=1, copies=1),
+        ),
+        Bounds(
+            "an object is copied, and its record is deleted",
+            synced(external=1, internal_deletes=1, external_deletes=1, clones=1),
+            propagate=False,
+        ),
+        Bounds(
+            "a new record is deleted, and its object is copied",
+            fresh(faults=1, internal_deletes=1, clones=1),
+        ),
+        Bounds(
+            "another object is made for a record",
+            unseen(internal=1, faults=1, internal_deletes=1, releases=1, copies=1),
+        ),
+        Bounds(
+            "another object is made for a record, and copied",
+            unseen(external=1, internal_deletes=1, external_deletes=1, releases=1, clones=1),
+            propagate=False,
         ),
         Bounds("two workers create one record each", two_new(faults=1), overlap=True),
         Bounds(
@@ -213,6 +245,10 @@ def large() -> list[Bounds]:
                 synced(internal=2, external=1, faults=1, copies=1),
                 rewrites=True,
             )
+        ),
+        Bounds(
+            "two objects claim a record, edits and deletes on both sides, a copy",
+            claimed(internal=1, external=1, internal_deletes=1, external_deletes=1, copies=1),
         ),
         Bounds(
             "values come back, a lost answer, a copy",

@@ -155,6 +155,9 @@ def _stored(world: World, rid: int, told: Told) -> tuple[World, int]:
             fields=merged(record.fields, told.changes), deleted=record.deleted or told.deletes
         )
         records = (*records[:rid], changed, *records[rid + 1 :])
+    if told.creates:
+        # What a new record begins with was overwritten in no history of its own.
+        world = world._replace(old=world.old & ~told.shown)
     world = world._replace(
         records=records,
         owed=world.owed & ~told.shown,

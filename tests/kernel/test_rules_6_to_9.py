@@ -6,11 +6,13 @@ import pytest
 
 from tests.kernel.cases import (
     ANSWER,
+    ANSWERED,
     EXTERNAL_WINS,
     FETCH,
     INTERNAL_WINS,
     LATEST_WINS,
     UNKNOWN,
+    WEBHOOK,
     intent,
     mapping,
     record,
@@ -23,6 +25,7 @@ from zenskar import kernel
 from zenskar.kernel import Situation, StepKind, Verdict
 from zenskar.kernel.policy import Side
 from zenskar.model.interval import MICROSECONDS
+from zenskar.model.observation import ObservationKind
 from zenskar.model.record import ExternalMapping, IntentKind, MappingState
 
 SYNCED = Situation(record(), mapping())
@@ -105,6 +108,71 @@ def test_rule_7_a_second_object_that_claims_a_record_stays_alone() -> None:
     assert not outcome.record_changes
     deleted = take(known, seen(None, record_id="r1", external_id="x2"))
     assert (deleted.verdict, deleted.delete_record) == (Verdict.DUPLICATE, False)
+
+
+ENDED = Situation(record(deleted=True), None, rival=mapping(state=MappingState.DELETED))
+COPY = {"record_id": "r1", "external_id": "x2"}
+
+
+@pytest.mark.parametrize("detached", [False, True])
+@pytest.mark.parametrize("kind", [WEBHOOK, FETCH, ObservationKind.LIST])
+def test_rule_7_an_object_outlives_the_record_that_it_names(kind, detached: bool) -> None:
+    ended = replace(ENDED, rival=mapping(state=MappingState.DELETED, detached=detached))
+    outcome = take(ended, seen("Eve", 11, kind, **COPY))
+    assert (outcome.verdict, outcome.create_record) == (Verdict.CREATED, True)
+    assert outcome.mapping is not None
+    assert (outcome.mapping.external_id, outcome.mapping.entity_id) == ("x2", "r2")
+    # Its later news may have come while it was a duplicate, so a webhook is not the last word.
+    assert (outcome.mapping.fetch_revision is not None) == (kind is WEBHOOK)
+
+
+def test_rule_7_an_object_does_not_outlive_its_record_while_that_has_another() -> None:
+    leaving = replace(ENDED, rival=mapping())
+    assert take(leaving, seen("Eve", **COPY)).verdict is Verdict.DUPLICATE
+
+
+def test_rule_7_what_our_own_create_made_ends_with_its_record() -> None:
+    create = intent("Ada", ANSWERED, kind=IntentKind.CREATE, revision=0)
+    news = seen("Ada", **COPY, origin_key="k1")
+    assert take(replace(ENDED, intents=(create,)), news).verdict is Verdict.DUPLICATE
+    lost = replace(ENDED, rival=None, intents=(replace(create, state=UNKNOWN),))
+    outcome = take(lost, seen("Ada", **COPY))
+    assert (outcome.verdict, outcome.create_record) == (Verdict.LINKED, False)
+
+
+def test_rule_8_a_duplicate_that_was_deleted_never_becomes_a_record() -> None:
+    """Found by the search: a late webhook of the copy came after the end of the record."""
+    known = Situation(record(), None, rival=mapping())
+    buried = take(known, seen(None, **COPY)).mapping
+    assert buried is not None
+    assert (buried.entity_id, buried.active) == (None, False)
+    late = take(replace(ENDED, mapping=buried), seen("Eve", **COPY))
+    assert (late.verdict, late.create_record) == (Verdict.TOMBSTONE, False)
+
+
+RELEASED = Situation(record("Bob"), mapping(state=MappingState.DELETED, detached=True))
+
+
+def test_rule_8_a_living_record_whose_object_was_let_go_of_gets_another() -> None:
+    assert step(RELEASED) is StepKind.CREATE
+    anew = replace(RELEASED, mapping=None, rival=RELEASED.mapping)
+    outcome = take(anew, seen("Bob", **COPY))
+    assert outcome.verdict is Verdict.LINKED
+    assert outcome.mapping is not None
+    assert outcome.mapping.entity_id == "r1"
+    gone = take(anew, seen(None, **COPY))
+    assert (gone.verdict, gone.delete_record) == (Verdict.DUPLICATE, False)
+
+
+def test_rule_6_the_create_of_another_object_is_resolved_though_its_record_is_deleted() -> None:
+    create = intent("Bob", UNKNOWN, kind=IntentKind.CREATE, revision=5)
+    deleted = replace(RELEASED, record=record(deleted=True))
+    assert step(deleted) is StepKind.NOTHING
+    assert step(replace(deleted, intents=(create,))) is StepKind.FIND
+    before = replace(create, revision=0)
+    assert step(replace(deleted, intents=(before,))) is StepKind.NOTHING
+    found = Situation(record(deleted=True), None, (create,), rival=RELEASED.mapping)
+    assert take(found, seen("Bob", **COPY)).verdict is Verdict.LINKED
 
 
 @pytest.mark.parametrize("kind", [ANSWER, FETCH])

@@ -108,13 +108,16 @@ class Budget(NamedTuple):
     copies: int = 0
     ticks: int = 0
     forgets: int = 0
+    clones: int = 0
+    releases: int = 0
 
 
 class World(NamedTuple):
     """One state. `slack` is how many more pushes are allowed for.
 
     `owed` and `old` are sets of values as bits: those written and not accounted for yet, and
-    those that somebody of the same side has overwritten.
+    those that somebody of the same side has overwritten. `buried` are the objects, as bits, of
+    whose end the catalog was told.
     """
 
     clock: int
@@ -131,6 +134,7 @@ class World(NamedTuple):
     owed: int = 0
     old: int = 0
     refused: int = 0
+    buried: int = 0
     broken: str = ""
 
 
@@ -213,7 +217,7 @@ def _canonical(
     maps: tuple[Map, ...], intents: tuple[Sent, ...], rest: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     calls, hooks, cache = rest
-    known = {m.rid: m for m in maps if m.active}
+    known = {m.rid: m for m in sorted(maps, key=lambda m: m.active)}
     referred = {c.kid for c in calls} | {h.origin for h in hooks}
     kept = [i for i in intents if i.state in _OPEN or i.kid in referred]
     names = {intent.kid: n for n, intent in enumerate(kept, 1)}

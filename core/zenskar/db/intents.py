@@ -37,7 +37,7 @@ _OPEN = statement(f"""
                  OR (kind = 'create' AND NOT EXISTS (
                          SELECT FROM external_mappings AS m
                          WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
-                           AND m.entity_type = i.entity_type))))
+                           AND m.entity_type = i.entity_type AND NOT m.detached))))
            OR id = ANY({listed("origins")}))
     ORDER BY created_at, id
 """)  # noqa: S608 - no value is put into the text

@@ -5,11 +5,12 @@ from dataclasses import replace
 from zenskar.kernel.merge import merge
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
-from zenskar.kernel.situation import Situation
+from zenskar.kernel.situation import Situation, creates_since
 from zenskar.model.fields import Fields, difference
 from zenskar.model.interval import Interval
-from zenskar.model.observation import Observation
+from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
+    OPEN,
     ExternalMapping,
     Intent,
     IntentKind,
@@ -23,20 +24,69 @@ def first_sight(
     situation: Situation, seen: Observation, policy: MergePolicy, new_record_id: str
 ) -> Outcome:
     """Link the object to the record it names, leave a tombstone, or make a record for it."""
-    record = situation.record
-    if record is not None and situation.rival is not None:
-        # One external object at most for each record: a second one that claims it stays alone.
-        return Outcome(
-            Verdict.DUPLICATE, seen_changes=dict(seen.fields or {}), settled=seen.answers
-        )
+    record, rival = situation.record, situation.rival
+    if record is not None and rival is not None and not _is_successor(situation, seen, rival):
+        if seen.fields is None or not _survives(situation, record, rival, seen):
+            return _duplicate(seen)
+        record = None
     if seen.fields is None:
         return _buried(record, seen)
     if record is None:
-        mapping = ExternalMapping(seen.external_id, new_record_id, seen.fields, seen.asof)
-        return Outcome(
-            Verdict.CREATED, mapping=mapping, record_changes=seen.fields, create_record=True
-        )
-    return _link(situation, record, seen, seen.fields, policy)
+        outcome = _created(seen, seen.fields, new_record_id)
+    else:
+        outcome = _link(situation, record, seen, seen.fields, policy)
+    return outcome if rival is None else _with_doubt(outcome, seen)
+
+
+def _is_successor(situation: Situation, seen: Observation, rival: ExternalMapping) -> bool:
+    """Whether the record's former object was let go of, and this one takes its place.
+
+    Of a record that was deleted since, only what our own create has made is its object. A delete
+    that no create explains is that of a duplicate, and costs no record.
+    """
+    record = situation.record
+    if rival.active or not rival.detached or record is None:
+        return False
+    if any(i.id in {seen.intent_id, seen.origin_key} for i in creates_since(situation, rival)):
+        return True
+    pending = any(i.state in OPEN for i in creates_since(situation, rival))
+    return pending or not (record.deleted or seen.deleted)
+
+
+def _survives(
+    situation: Situation, record: Record, rival: ExternalMapping, seen: Observation
+) -> bool:
+    """Whether the record that a living object names has ended, so that it stands for itself.
+
+    What one of our own creates has made ends with its record.
+    """
+    if rival.active or not record.deleted or seen.answers:
+        return False
+    creates = (i for i in situation.intents if i.kind is IntentKind.CREATE)
+    return not any(i.id == seen.origin_key for i in creates)
+
+
+def _created(seen: Observation, fields: Fields, new_record_id: str) -> Outcome:
+    mapping = ExternalMapping(seen.external_id, new_record_id, fields, seen.asof)
+    return Outcome(Verdict.CREATED, mapping=mapping, record_changes=fields, create_record=True)
+
+
+def _with_doubt(outcome: Outcome, seen: Observation) -> Outcome:
+    """Ask for a look: later news of the object may have come while it was a duplicate."""
+    if seen.kind is not ObservationKind.WEBHOOK or outcome.mapping is None:
+        return outcome
+    wanted = replace(outcome.mapping, fetch_revision=outcome.mapping.revision)
+    return replace(outcome, mapping=wanted)
+
+
+def _duplicate(seen: Observation) -> Outcome:
+    """One external object at most for each record: a second one that claims it stays alone.
+
+    Once it is deleted it stays so, also when late news of it come after its record's end.
+    """
+    if seen.fields is None:
+        return replace(_buried(None, seen), verdict=Verdict.DUPLICATE)
+    return Outcome(Verdict.DUPLICATE, seen_changes=dict(seen.fields), settled=seen.answers)
 
 
 def _buried(record: Record | None, seen: Observation) -> Outcome:

@@ -7,9 +7,7 @@ from typing import Any
 from zenskar.kernel.policy import Conflict, ConflictPolicy, MergePolicy, Side
 from zenskar.model.fields import FieldChanges, Fields, difference
 from zenskar.model.observation import Observation
-from zenskar.model.record import Intent, IntentState, Record
-
-_OPEN = frozenset({IntentState.SENT, IntentState.UNKNOWN})
+from zenskar.model.record import OPEN, Intent, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ def merge(
     differs = difference(base, shown)
     named = tuple(i for i in known if i.id in {seen.intent_id, seen.origin_key})
     sent = named[0].changes if named else {}
-    written = (*named, *(i for i in known if i.state in _OPEN))
+    written = (*named, *(i for i in known if i.state in OPEN))
     news = {
         path: external
         for path, external in {**differs, **_rewritten(sent, shown)}.items()

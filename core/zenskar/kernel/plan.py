@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from zenskar.kernel.situation import Situation
+from zenskar.kernel.situation import Situation, creates_since
 from zenskar.model.fields import FieldChanges, difference
 from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentState, Record
 
@@ -45,13 +45,20 @@ def plan(situation: Situation, *, propagate_deletes: bool) -> Step:
         return NOTHING
     if any(intent.state is IntentState.SENT for intent in situation.intents):
         return Step(StepKind.WAIT)
-    if mapping is None:
+    if mapping is None or _wants_another(situation, record, mapping):
         return _unmapped(situation, record)
     if not mapping.active:
         return NOTHING
     if mapping.fetch_revision is not None or _unheard(situation.intents, mapping):
         return Step(StepKind.FETCH)
     return _mapped(record, mapping, propagate_deletes=propagate_deletes)
+
+
+def _wants_another(situation: Situation, record: Record, mapping: ExternalMapping) -> bool:
+    """Whether a record's object was let go of so that it gets another one, or may have got it."""
+    if mapping.active or not mapping.detached:
+        return False
+    return not record.deleted or bool(creates_since(situation, mapping))
 
 
 def _unmapped(situation: Situation, record: Record) -> Step:

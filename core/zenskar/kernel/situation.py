@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zenskar.model.record import ExternalMapping, Intent, Record
+from zenskar.model.record import ExternalMapping, Intent, IntentKind, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +18,12 @@ class Situation:
     mapping: ExternalMapping | None = None
     intents: tuple[Intent, ...] = ()
     rival: ExternalMapping | None = None
+
+
+def creates_since(situation: Situation, released: ExternalMapping) -> tuple[Intent, ...]:
+    """Return the creates that were sent after a record's former object was let go of."""
+    return tuple(
+        intent
+        for intent in situation.intents
+        if intent.kind is IntentKind.CREATE and intent.revision >= released.revision
+    )

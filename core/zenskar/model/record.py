@@ -34,7 +34,8 @@ class ExternalMapping:
     `revision` rises with every merge, confirmation and request for a fetch. `fetch_revision` is
     the revision at which a fetch was asked for, None when none is wanted. `entity_id` is None
     for the tombstone of an object that was deleted before anything else was known of it.
-    `detached` says that the record was deleted here while the external object was left alone.
+    `detached` says that the external object was let go of: the record was deleted here while its
+    object was left alone, or lives and is to get another object.
     """
 
     external_id: str
@@ -69,13 +70,18 @@ class IntentState(StrEnum):
     FAILED = "failed"
 
 
+OPEN = frozenset({IntentState.SENT, IntentState.UNKNOWN})
+"""The states of a push whose effect may still show up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """A push written down before it is sent. `id` is its idempotency key.
 
     `changes` is what it writes, `revision` the mapping's revision when it was sent (0 when there
-    was no mapping), `body` the exact bytes' JSON in the plugin's own terms. `key_alive` says
-    whether the external system still remembers the key.
+    was no mapping; of a create, that of the tombstone of an object that was let go of), `body` the
+    exact bytes' JSON in the plugin's own terms. `key_alive` says whether the external system still
+    remembers the key.
     """
 
     id: str

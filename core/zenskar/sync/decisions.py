@@ -72,6 +72,9 @@ class Decider:
                 raise CallFailed(_anothers_object(seen))
             detail |= workset.describe(work, record_id, outcome)
             detail["external_id"] = seen.external_id
+            if outcome.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
+                # Only the object that was let go of carries the record's id: none was made since.
+                work.settle(intent_id(call), IntentState.FAILED)
             conflicts, deletes = outcome.conflicts, outcome.delete_record
             _mark(writes, task, outcome)
             followers = follow_ups(

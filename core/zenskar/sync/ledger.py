@@ -45,7 +45,7 @@ class IntentLedger:
         external_id, revision = (live.external_id, live.revision) if live else (None, 0)
         intent = step.intent
         if step.kind in _PUSHES:
-            intent = self._new_intent(task, work, step, revision)
+            intent = self._new_intent(task, work, step, mapping.revision if mapping else 0)
             writes.intents.append(self._stored(task, intent, external_id))
         elif step.kind is StepKind.RESEND and intent is not None:
             writes.taken.append(intent.id)

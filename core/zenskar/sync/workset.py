@@ -16,7 +16,7 @@ from zenskar.kernel import Outcome, Situation, Step
 from zenskar.kernel.policy import REWRITTEN
 from zenskar.model.fields import apply
 from zenskar.model.observation import Observation
-from zenskar.model.record import ExternalMapping, Intent, IntentState, MappingState, Record
+from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
 from zenskar.plugins.loader import ConfiguredConnection
 
 
@@ -72,7 +72,7 @@ class Workset:
         return Situation(
             record=self.records.get(record_id),
             mapping=self.by_record.get(record_id),
-            intents=tuple(i for i in self.intents.get(record_id, ()) if _open(i)),
+            intents=tuple(i for i in self.intents.get(record_id, ()) if i.state in OPEN),
         )
 
     def lose(self, record_id: str, intent_id: str, state: IntentState) -> None:
@@ -83,7 +83,7 @@ class Workset:
             self._map(outcome.mapping)
 
     def detach(self, record_id: str) -> None:
-        """Let go of the external object of a deleted record, and never take it up again."""
+        """Let go of a record's external object, and never take it up again by itself."""
         mapping = self.by_record[record_id]
         self._map(
             replace(
@@ -243,10 +243,6 @@ def describe(work: Workset, record_id: str | None, outcome: Outcome) -> dict[str
         if outcome.mapping.fetch_revision is not None:
             detail["fetch_wanted"] = True
     return detail
-
-
-def _open(intent: Intent) -> bool:
-    return intent.state in {IntentState.SENT, IntentState.UNKNOWN}
 
 
 def _key_seconds(source: ConfiguredConnection) -> float:
