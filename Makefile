@@ -7,10 +7,10 @@ PROJECTS := pyproject.toml plugins/stripe/pyproject.toml plugins/template/pyproj
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-pythons test-kafka lint format check-kernel simulate bench secrets docs build clean
+.PHONY: help install dev test test-pythons test-kafka test-stripe-mock lint format check-kernel simulate bench secrets docs build clean
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## Install everything into .venv
 
@@ -42,6 +42,12 @@ test-kafka: $(STAMP) ## Run the lane on real Apache Kafka; KAFKA_VERSION=4.x: wi
 	@$(BIN)/pytest tests/kafka -q $(ARGS); code=$$?; \
 	test $$code -eq 0 && result=passed || result=FAILED; \
 	echo "lane kafka: $$result"; \
+	exit $$code
+
+test-stripe-mock: $(STAMP) ## Check every request to Stripe against Stripe's own OpenAPI document; needs Go
+	@$(BIN)/pytest tests/stripe_mock -q $(ARGS); code=$$?; \
+	test $$code -eq 0 && result=passed || result=FAILED; \
+	echo "lane stripe-mock: $$result"; \
 	exit $$code
 
 lint: $(STAMP) ## Check style, types and the direction of imports

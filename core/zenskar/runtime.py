@@ -36,6 +36,7 @@ from zenskar.sync.dead_letters import DeadLetters
 from zenskar.sync.inbound import InboundSync
 from zenskar.sync.ingress import Ingress
 from zenskar.sync.ledger import IntentLedger
+from zenskar.sync.limits import FieldLimits
 from zenskar.sync.outbound import OutboundSync
 from zenskar.sync.replay import Replay
 from zenskar.sync.setbacks import Setbacks
@@ -224,7 +225,7 @@ async def open_runtime(
             bus=bus,
             metrics=metrics,
             context=context,
-            customers=CustomerService(engine, router, bus.wake),
+            customers=CustomerService(engine, router, bus.wake, FieldLimits(connections)),
             ingress=Ingress(context, bus, schemas["event"]),
             replay=Replay(engine, bus.wake, schemas["event"]),
         )

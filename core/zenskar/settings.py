@@ -20,6 +20,7 @@ PER_CONNECTION = (
     "breaker_failures",
     "delete_guard_limit",
     "delete_guard_window_seconds",
+    "enforce_limits",
 )
 """What a connection may have of its own, besides its policy and whether deletes travel."""
 Policy = Literal["internal_wins", "external_wins", "latest_wins"]
@@ -89,6 +90,7 @@ class Settings:
     loop_block_seconds: float = _limited(1.0, above=0)
     conflict_policy: Policy = "internal_wins"
     propagate_deletes: bool = False
+    enforce_limits: bool = True
     intent_lease_seconds: float = _limited(60.0, above=0)
     claim_lease_seconds: float = _limited(60.0, above=0)
     breaker_failures: int = _limited(5, least=1)

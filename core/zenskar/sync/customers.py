@@ -26,6 +26,7 @@ from zenskar.plugins.router import Router
 from zenskar.sync import fanout
 from zenskar.sync.customer_views import View, view, with_external
 from zenskar.sync.fanout import RecordChange
+from zenskar.sync.limits import FieldLimits
 
 METADATA_KEYS = 48
 """As in the schema of the input; a patch is judged by what it makes of the whole."""
@@ -67,21 +68,32 @@ class CustomerPage:
 class CustomerService:
     """Create, read, replace, patch and delete. Documents have passed their schema before."""
 
-    def __init__(self, engine: AsyncEngine, router: Router, wake: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        router: Router,
+        wake: Callable[[str], None],
+        limits: FieldLimits | None = None,
+    ) -> None:
         self._engine = engine
         self._router = router
         self._wake = wake
+        self._limits = limits or FieldLimits({})
 
     async def create(
         self, document: Document, *, correlation_id: str, once: Idempotency | None = None
     ) -> Created:
-        """Make a customer, or replay the answer when this was asked before."""
+        """Make a customer, or replay the answer when this was asked before.
+
+        Raises `SchemaViolation` when an external system does not take it.
+        """
 
         async def work(connection: AsyncConnection) -> Created:
             customer_id = new_id()
             if once and not await _reserve(connection, once, customer_id):
                 return await _stored_answer(connection, once)
             fields = flatten(CUSTOMER, document)
+            self._limits.check(CUSTOMER.entity_type, fields)
             customer = await customers.create(connection, customer_id, fields)
             await self._tell(connection, customer, fanout.CREATED, correlation_id, fields)
             answer = view(customer)
@@ -177,6 +189,7 @@ class CustomerService:
             changes = edit(record, difference(record.fields, wanted))
             if not changes:
                 return present, False
+            self._limits.check(CUSTOMER.entity_type, changes)
             fields = apply(record.fields, changes)
             written = _sure(
                 await customers.write(connection, customer_id, fields, version=present.version)

@@ -140,3 +140,29 @@ def test_a_stub_is_a_deleted_customer() -> None:
 def test_an_answer_that_is_no_customer(data: Any) -> None:
     with pytest.raises(UnreadableAnswer):
         customers.seen(data)
+
+
+FULL = {f"key {number}": "v" for number in range(customers.METADATA_KEYS)}
+
+
+def test_where_all_metadata_keys_are_taken_the_description_carries_our_id() -> None:
+    own = "0198f7a4-0000-7000-8000-000000000000"
+    body = customers.from_canonical(
+        Change(IntentKind.CREATE, "customer", own, {"metadata": FULL}, {"metadata": FULL})
+    )
+    assert body["metadata"] == FULL
+    assert customers.record_id(body) == own
+    assert customers.record_id({**body, "description": f"see zenskar_id: {own}"}) is None
+    one_less = dict(list(FULL.items())[1:])
+    body = create({"metadata": one_less})
+    assert body["metadata"] == {**one_less, "zenskar_id": "rec_1"}
+    assert "description" not in body
+
+
+def test_the_last_metadata_key_takes_the_place_of_our_id() -> None:
+    last = {"metadata": dict(list(FULL.items())[-1:])}
+    change = Change(IntentKind.UPDATE, "customer", "rec_1", last, {"metadata": FULL})
+    assert customers.from_canonical(change)["metadata"] == {**last["metadata"], "zenskar_id": ""}
+    unset = {"metadata": {"another": None}}
+    change = Change(IntentKind.UPDATE, "customer", "rec_1", unset, {"metadata": FULL})
+    assert customers.from_canonical(change)["metadata"] == {"another": ""}

@@ -5,6 +5,7 @@ https://docs.stripe.com/api/customers/update. Here a missing field, null and an 
 the same.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,10 @@ ENTITY = "customer"
 OWN_PREFIX = "zenskar_"
 RECORD_KEY = "zenskar_id"
 """The metadata key that carries the id of our record."""
+METADATA_KEYS = 50
+"""As many as Stripe takes: https://docs.stripe.com/api/metadata."""
 
+_DESCRIBED = re.compile(rf"{RECORD_KEY}: ([0-9a-f-]{{36}})")
 _TEXTS = ("name", "email", "phone")
 _ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 
@@ -30,10 +34,16 @@ def seen(data: Mapping[str, Any]) -> ExternalObject:
 
 
 def record_id(data: Mapping[str, Any]) -> str | None:
-    """Return the id of our record that a customer carries, if any."""
-    metadata = data.get("metadata")
+    """Return the id of our record that a customer carries, if any.
+
+    A customer that was created with all metadata keys taken carries it in its description.
+    """
+    metadata, description = data.get("metadata"), data.get("description")
     stored = metadata.get(RECORD_KEY) if isinstance(metadata, dict) else None
-    return stored if isinstance(stored, str) and stored else None
+    if isinstance(stored, str) and stored:
+        return stored
+    told = _DESCRIBED.fullmatch(description) if isinstance(description, str) else None
+    return told[1] if told else None
 
 
 def to_canonical(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +65,7 @@ def from_canonical(change: Change) -> dict[str, Any]:
         case IntentKind.CREATE:
             return _create(change.record_id, change.patch)
         case IntentKind.UPDATE:
-            return _update(change.patch)
+            return _update(change.patch, change.document)
         case IntentKind.DELETE:
             return {}
 
@@ -66,16 +76,23 @@ def _create(own_id: str, patch: Mapping[str, Any]) -> dict[str, Any]:
     if address:
         body["address"] = address
     metadata = {key: value for key, value in _metadata(patch).items() if value}
-    body["metadata"] = {**metadata, RECORD_KEY: own_id}
+    if len(metadata) < METADATA_KEYS:
+        body["metadata"] = {**metadata, RECORD_KEY: own_id}
+    else:
+        body["metadata"] = metadata
+        body["description"] = f"{RECORD_KEY}: {own_id}"
     return body
 
 
-def _update(patch: Mapping[str, Any]) -> dict[str, Any]:
+def _update(patch: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = {name: patch[name] or "" for name in _TEXTS if name in patch}
     if "address" in patch:
         # Given in part, the rest of the old address might stay behind: so it is given whole.
         body["address"] = _address(patch["address"]) if patch["address"] else ""
     metadata = _metadata(patch)
+    if any(metadata.values()) and len(document.get("metadata") or {}) >= METADATA_KEYS:
+        # No key is left for our id. The mapping knows the customer by now.
+        metadata[RECORD_KEY] = ""
     if metadata:
         body["metadata"] = metadata
     return body

@@ -36,13 +36,14 @@ async def run_sandbox(data_dir: Path, webhook_url: str) -> AsyncIterator[Sandbox
 @asynccontextmanager
 async def _started(api_key: str, store: Path) -> AsyncIterator[StripeSandbox]:
     """Keep to one port, so that a restart changes nothing, unless somebody else has it."""
-    sandbox = StripeSandbox(api_key=api_key, store_path=store, port=_PORT)
+    seed = secrets.randbits(32)
+    sandbox = StripeSandbox(api_key=api_key, store_path=store, port=_PORT, seed=seed)
     try:
         await sandbox.start()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        sandbox = StripeSandbox(api_key=api_key, store_path=store)
+        sandbox = StripeSandbox(api_key=api_key, store_path=store, seed=seed)
         await sandbox.start()
     try:
         yield sandbox

@@ -200,3 +200,20 @@ async def test_expand(v1):
     page = await v1.customers.list_async({"expand": ["data.subscriptions"]})
     assert page.data[0].subscriptions.data == []
     await refused(v1.customers.list_async({"expand": ["subscriptions"]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("phone", "1" * 21),
+        ("name", "A" * 257),
+        ("email", "Ada <ada@example.com>"),
+        ("email", "ada@com"),
+        ("email", " ada@example.com"),
+        ("email", "ada@example..com"),
+        ("email", "ada"),
+    ],
+)
+async def test_what_stripe_refuses_is_refused(v1, name, value):
+    error = await refused(v1.customers.create_async({name: value}))
+    assert error.param == name

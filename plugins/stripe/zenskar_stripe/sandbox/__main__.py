@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add("--store", type=Path, metavar="PATH", help="file to persist in (default: memory only)")
     add("--webhook", metavar="URL", help="endpoint to send events to; needs --secret")
     add("--secret", metavar="WHSEC", help="signing secret of the endpoint")
-    add("--seed", type=int, default=0, help="makes ids repeatable (default: %(default)s)")
+    add("--seed", type=int, help="makes ids repeatable (default: another one each time)")
     add("--search-lag", type=float, default=0.0, metavar="SECONDS", help="lag of search (0)")
     add("--retry-base", type=float, default=1.0, metavar="SECONDS", help="first retry wait (1)")
     return result
@@ -75,7 +76,7 @@ def _sandbox(options: argparse.Namespace) -> StripeSandbox:
         port=options.port,
         api_key=options.api_key,
         store_path=options.store,
-        seed=options.seed,
+        seed=secrets.randbits(32) if options.seed is None else options.seed,
         webhook_retry_base=options.retry_base,
         search_lag=options.search_lag,
     )

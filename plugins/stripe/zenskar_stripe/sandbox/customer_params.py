@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from .lengths import CUSTOMER
 from .metadata import Metadata
 from .params import Boolean, Choice, Email, Hash, Integer, Many, Param, Reference, Text, Whole
 
@@ -16,7 +17,13 @@ _ADDRESS = Whole(
 )
 # Stripe replaces `shipping` and its address as a whole on update (stripe-python issue 255).
 _SHIPPING = Whole(Hash({"address": _ADDRESS, "name": Text(), "phone": Text()}, ("address", "name")))
-_CUSTOM_FIELD = Hash({"name": Text(40), "value": Text(140)}, ("name", "value"))
+_CUSTOM_FIELD = Hash(
+    {
+        "name": Text(CUSTOMER["invoice_settings.custom_fields[].name"]),
+        "value": Text(CUSTOMER["invoice_settings.custom_fields[].value"]),
+    },
+    ("name", "value"),
+)
 _RENDERING = Whole(
     Hash(
         {
@@ -41,18 +48,18 @@ _EXPAND = Many(Text(), 20)
 _EITHER: Final[dict[str, Param]] = {
     "address": _ADDRESS,
     "balance": Integer(-_MONEY, _MONEY),
-    "business_name": Text(150),
+    "business_name": Text(CUSTOMER["business_name"]),
     "cash_balance": _CASH_BALANCE,
     "description": Text(),
     "email": Email(),
     "expand": _EXPAND,
-    "individual_name": Text(150),
+    "individual_name": Text(CUSTOMER["individual_name"]),
     "invoice_prefix": Text(12),
     "invoice_settings": _INVOICE_SETTINGS,
     "metadata": Metadata(),
-    "name": Text(256),
+    "name": Text(CUSTOMER["name"]),
     "next_invoice_sequence": Integer(1, 10**9),
-    "phone": Text(),
+    "phone": Text(CUSTOMER["phone"]),
     "preferred_locales": Many(Text()),
     "shipping": _SHIPPING,
     "source": Reference("token"),
@@ -91,7 +98,7 @@ _PAGE: Final[dict[str, Param]] = {
     "limit": Integer(1, 100),
     "starting_after": Text(),
 }
-LIST: Final[dict[str, Param]] = {**_PAGE, "email": Text(512), "test_clock": Text()}
+LIST: Final[dict[str, Param]] = {**_PAGE, "email": Text(CUSTOMER["email"]), "test_clock": Text()}
 SEARCH: Final[dict[str, Param]] = {
     "expand": _EXPAND,
     "limit": Integer(1, 100),

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import lengths
 from .errors import invalid, missing_parameter, no_such, unknown_parameters
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from .forms import Node, Tree
 
 _INTEGER = re.compile(r"-?\d{1,15}")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_EMAIL = re.compile(r"[^@\s<>]+@[^@\s<>.]+(\.[^@\s<>.]+)+")
+"""Stripe refuses `ada@com`, and any space: its `Invalid email address` in public reports."""
 
 
 class Param(Protocol):
@@ -45,7 +47,7 @@ def _text(node: Node, name: str) -> str:
 class Text:
     """A string; an empty one unsets."""
 
-    longest: int = 5000
+    longest: int = lengths.USUAL
 
     def read(self, node: Node, name: str) -> str | None:
         """The string, or None to unset."""
@@ -61,7 +63,7 @@ class Email:
 
     def read(self, node: Node, name: str) -> str | None:
         """The address, or None to unset."""
-        text = Text(512).read(node, name)
+        text = Text(lengths.CUSTOMER["email"]).read(node, name)
         if text is not None and not _EMAIL.fullmatch(text):
             raise invalid(f"Invalid email address: {text}", name, "email_invalid")
         return text
