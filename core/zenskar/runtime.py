@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zenskar.api.app import App, create_app, create_probes
 from zenskar.api.health import SystemHealth
@@ -46,6 +46,7 @@ from zenskar.telemetry.metrics import Metrics
 from zenskar.telemetry.watchdog import Blockage, watched_loop
 from zenskar.worker.inbound import InboundSyncWorker
 from zenskar.worker.outbound import OutboundSyncWorker
+from zenskar.worker.progress import Progress
 from zenskar.worker.scheduler import Scheduler
 from zenskar.worker.service import ROLES, Consumer, WorkerService
 
@@ -68,6 +69,7 @@ class Runtime:
     customers: CustomerService
     ingress: Ingress
     replay: Replay
+    progress: Progress
 
     def api(self) -> App:
         """Build the HTTP API."""
@@ -75,7 +77,9 @@ class Runtime:
 
     def probes(self) -> App:
         """Build what a worker serves: whether it is well, and its metrics."""
-        return create_probes(self.services())
+        problems = self.progress.problems
+        health = SystemHealth(self.engine, self.bus, self.router.off, problems)
+        return create_probes(replace(self.services(), health=health))
 
     def worker(self, roles: Collection[str] = ROLES) -> WorkerService:
         """Build the worker of these roles."""
@@ -98,6 +102,7 @@ class Runtime:
                 self.bus,
                 InboundSync(self.context),
                 event_schema,
+                self.progress,
                 batch=settings.inbound_batch or self.bus.batch,
             ),
             "outbound": OutboundSyncWorker(
@@ -105,12 +110,14 @@ class Runtime:
                 self.bus,
                 outbound,
                 event_schema,
+                self.progress,
                 concurrency=settings.worker_concurrency,
             ),
             "scheduler": Scheduler(
                 self.context,
                 breaker,
                 Bulk(self.context, self.bus, event_schema, settings).sweep(),
+                self.progress,
                 probe_seconds=settings.probe_seconds,
                 sweep_seconds=settings.sweep_seconds,
             ),
@@ -118,7 +125,11 @@ class Runtime:
         if (relay := self._relay()) is not None:
             consumers["relay"] = relay
         return WorkerService(
-            self.engine, consumers, roles=roles, grace_seconds=settings.shutdown_grace_seconds
+            self.engine,
+            consumers,
+            self.progress,
+            roles=roles,
+            grace_seconds=settings.shutdown_grace_seconds,
         )
 
     def watched_loop(self) -> AbstractAsyncContextManager[None]:
@@ -143,7 +154,9 @@ class Runtime:
         from zenskar.bus.kafka import KafkaBus
         from zenskar.worker.relay import Relay
 
-        return Relay(self.context, self.bus) if isinstance(self.bus, KafkaBus) else None
+        if not isinstance(self.bus, KafkaBus):
+            return None
+        return Relay(self.context, self.bus, self.progress)
 
     def services(self) -> ApiServices:
         """Gather what the API and its probes are built from."""
@@ -213,7 +226,9 @@ async def open_runtime(
         schemas = core_schemas()
         metrics = Metrics()
         translator = Translator(router, connections, schemas)
-        letters = DeadLetters(metrics, publishing=bool(settings.kafka_bootstrap_servers))
+        letters = DeadLetters(
+            metrics, publishing=bool(settings.kafka_bootstrap_servers), sources=connections
+        )
         context = SyncContext(engine, router, connections, translator, metrics, bus.wake, letters)
         yield Runtime(
             settings=settings,
@@ -228,6 +243,7 @@ async def open_runtime(
             customers=CustomerService(engine, router, bus.wake, FieldLimits(connections)),
             ingress=Ingress(context, bus, schemas["event"]),
             replay=Replay(engine, bus.wake, schemas["event"]),
+            progress=Progress(metrics, bus.lag),
         )
 
 

@@ -2,7 +2,11 @@
 
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, with_flow
+from tests.support.flow import Flow
+from zenskar.model.sync_event import Direction
+from zenskar.sync.dead_letters import Message
+from zenskar.sync.reading import bury
 
 
 @pytest.fixture
@@ -31,3 +35,16 @@ def test_an_unknown_connection_is_refused(cli: Cli, stripe: None) -> None:
 def test_without_any_the_way_to_one_is_named(cli: Cli, database: str) -> None:
     assert "zenskar plugins list" in cli("connections", "list")
     assert cli.json("connections", "list") == {"data": []}
+
+
+def test_what_cannot_be_read_is_no_connection(cli: Cli, stripe: None, database: str) -> None:
+    async def bury_some(flow: Flow) -> None:
+        for key in ("poison", "cus_null", "k3:x", "stripe:cus_1"):
+            message = Message(key, b"no JSON")
+            await bury(flow.runtime.context, message, "no JSON", Direction.INBOUND)
+
+    with_flow(database, bury_some)
+    (row,) = cli.json("connections", "list")["data"]
+    assert (row["name"], row["dead"]) == ("stripe", 0)
+    checks = {check["part"]: check for check in cli.json("doctor", code=1)["checks"]}
+    assert checks["dead letters"]["detail"] == "4 that cannot be read"

@@ -95,6 +95,23 @@ async def test_poison_becomes_a_dead_letter_and_others_flow(
     assert (await flow.mapping(record_id))["state"] == "active"
 
 
+async def test_a_message_on_the_wrong_topic_stops_no_worker(kafka: str, flow: Flow) -> None:
+    """With a key that PostgreSQL refuses, a header that says nothing and one that says too much."""
+    await flow.create()
+    await flow.settle()
+    (outbound,) = await read(kafka, OUTBOUND, 1)
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        for key in (b"oops", b"a\x00b"):
+            headers = [("empty", None), ("zenskar-attempts", b"9" * 5000)]
+            await producer.send_and_wait(INBOUND, outbound.value, key=key, headers=headers)
+    letters = await dead(flow, 2)
+    assert {letter["source_system"] for letter in letters} == {"unreadable"}
+    assert {letter.value for letter in await read(kafka, DEAD_LETTER, 2)} == {outbound.value}
+    flow.systems["fake"].create(name="Grace")
+    await flow.deliver()
+    assert flow.runtime.progress.problems() == []
+
+
 async def test_used_up_attempts_end_on_the_topic_of_dead_letters(kafka: str, flow: Flow) -> None:
     async def fail(_push: Push) -> None:
         raise CallFailed(Failure(FailureKind.TRANSIENT, "not now"))

@@ -9,7 +9,9 @@ import pytest
 from zenskar.bus.port import Delivery
 from zenskar.model.envelope import INBOUND
 from zenskar.schema_catalog import core_schemas
+from zenskar.telemetry.metrics import Metrics
 from zenskar.worker.inbound import _CROWD, InboundSyncWorker
+from zenskar.worker.progress import Progress
 
 BATCH = 100
 
@@ -60,6 +62,7 @@ async def test_after_a_crowd_it_waits_unless_a_whole_batch_does(
         Bus(messages, waiting),  # type: ignore[arg-type]
         Sync(),  # type: ignore[arg-type]
         core_schemas()["event"],
+        Progress(Metrics()),
         batch=BATCH,
     )
     await worker.turn()

@@ -23,7 +23,12 @@ async def idle(database_url: str) -> AsyncIterator[tuple[Flow, FakeSystem, Sched
         breaker = Breaker(flow.runtime.router, flow.runtime.connections)
         sweep = bulk(flow).sweep()
         scheduler = Scheduler(
-            flow.runtime.context, breaker, sweep, probe_seconds=600, sweep_seconds=600
+            flow.runtime.context,
+            breaker,
+            sweep,
+            flow.runtime.progress,
+            probe_seconds=600,
+            sweep_seconds=600,
         )
         yield flow, flow.systems["fake"], scheduler
 

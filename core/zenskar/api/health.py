@@ -1,7 +1,7 @@
 """Whether the parts that the API needs are there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from zenskar.db.engine import in_transaction, ping
 from zenskar.db.engines import AsyncEngine
 from zenskar.errors import Unavailable, ZenskarError
 
-REQUIRED = frozenset({"database", "bus"})
+REQUIRED = frozenset({"database", "bus", "consumers"})
 """Without these no request can be served; without the others work waits."""
 
 _CHECK_SECONDS = 3.0
@@ -60,15 +60,23 @@ class Checkable(Protocol):
 
 
 class SystemHealth:
-    """Checks the database, the bus, the workers and the connections."""
+    """Checks the database, the bus, the workers and the connections.
+
+    `off` are the connections whose integration does not work in this process. `consumers` says
+    what is wrong with those of a worker, which then is not ready.
+    """
 
     def __init__(
-        self, engine: AsyncEngine, bus: Checkable, off: Mapping[str, str] | None = None
+        self,
+        engine: AsyncEngine,
+        bus: Checkable,
+        off: Mapping[str, str] | None = None,
+        consumers: Callable[[], Sequence[str]] | None = None,
     ) -> None:
-        """`off` are the connections whose integration does not work in this process."""
         self._engine = engine
         self._bus = bus
         self._off = off if off is not None else {}
+        self._problems = consumers
 
     async def live(self) -> HealthReport:
         """A process that answers is alive; what it depends on is no reason to restart it."""
@@ -76,12 +84,14 @@ class SystemHealth:
 
     async def ready(self) -> HealthReport:
         """Check every part at once, each within a bounded time."""
-        parts = {
+        parts: dict[str, Callable[[], Awaitable[Check | None]]] = {
             "database": lambda: ping(self._engine),
             "bus": self._bus.check,
             "workers": self._workers,
             "connections": self._connections,
         }
+        if self._problems is not None:
+            parts["consumers"] = self._consumers
         found = await asyncio.gather(*(_bounded(check) for check in parts.values()))
         return _summary(dict(zip(parts, found, strict=True)))
 
@@ -91,7 +101,18 @@ class SystemHealth:
         )
         if alive == 0:
             return Check(HealthStatus.DEGRADED, "no worker has given a sign of life lately")
+        troubled = await in_transaction(
+            self._engine, lambda c: workers.problems(c, within_seconds=_WORKER_SECONDS)
+        )
+        if troubled:
+            return Check(HealthStatus.DEGRADED, "; ".join(troubled))
         return Check(HealthStatus.OK, f"{alive} alive")
+
+    async def _consumers(self) -> Check:
+        problems = self._problems() if self._problems is not None else ()
+        if problems:
+            return Check(HealthStatus.UNAVAILABLE, "; ".join(problems))
+        return Check(HealthStatus.OK)
 
     async def _connections(self) -> Check:
         states = await in_transaction(self._engine, connections.states)

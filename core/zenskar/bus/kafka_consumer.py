@@ -29,6 +29,8 @@ _POLL_MS = 200
 _COMMIT_SECONDS = 0.5
 _BOUND_SECONDS = 5.0
 _SESSION_MS = 10_000
+_ATTEMPTS_DIGITS = 6
+"""Whoever writes a header may write anything into it."""
 _log = get_logger(__name__)
 
 
@@ -269,13 +271,15 @@ async def _leave(consumer: AIOKafkaConsumer) -> None:
 def _delivery(record: Any, place: _Place) -> Delivery:
     headers = dict[str, str]()
     if record.headers:
-        headers = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+        headers = {
+            name: (value or b"").decode("utf-8", "replace") for name, value in record.headers
+        }
     tried = headers.get(ATTEMPTS, "")
     return Delivery(
         topic=record.topic,
         key=(record.key or b"").decode("utf-8", "replace"),
         value=record.value or b"",
-        attempts=int(tried) if tried.isdecimal() else 1,
+        attempts=int(tried) if tried.isdecimal() and len(tried) <= _ATTEMPTS_DIGITS else 1,
         headers=headers,
         partition=record.partition,
         offset=record.offset,

@@ -8,6 +8,7 @@ from zenskar.db import api_keys, connections, event_log, workers
 from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.errors import ZenskarError
+from zenskar.model.sync_event import NO_SOURCE
 from zenskar.runtime import open_engine
 from zenskar.settings import Settings
 
@@ -41,6 +42,9 @@ async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[
 
 async def _workers(connection: AsyncConnection) -> Finding:
     alive = await workers.alive(connection, _ALIVE_SECONDS)
+    if troubled := await workers.problems(connection, _ALIVE_SECONDS):
+        mend = "look for `consumer_failed` and `message_buried` in the logs of the workers"
+        return failed("workers", "; ".join(troubled), mend)
     if alive:
         return ok("workers", f"{alive} alive")
     return failed("workers", "none is alive", "start `zenskar worker`, or `zenskar dev`")
@@ -59,7 +63,11 @@ async def _dead(connection: AsyncConnection) -> Finding:
     dead = {n: b.dead for n, b in (await event_log.backlog(connection)).items() if b.dead}
     if not dead:
         return ok("dead letters", "there are none")
-    told = ", ".join(f"{count} of {name}" for name, count in dead.items())
+    unreadable = dead.pop(NO_SOURCE, 0)
+    told = ", ".join(
+        [f"{count} of {name}" for name, count in dead.items()]
+        + [f"{unreadable} that cannot be read"] * bool(unreadable)
+    )
     return note(
         "dead letters", told, "zenskar events list --status dead, then zenskar events retry"
     )

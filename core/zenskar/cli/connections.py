@@ -99,10 +99,13 @@ async def _rows(connection: "AsyncConnection", known: tuple[str, ...]) -> list[d
     from zenskar.db import connections, event_log
     from zenskar.db.connections import ConnectionState
     from zenskar.db.event_log import Backlog
+    from zenskar.model.sync_event import NO_SOURCE
 
     states, backlog = await connections.states(connection), await event_log.backlog(connection)
     rows = []
     for name in dict.fromkeys((*known, *states, *backlog)):
+        if name == NO_SOURCE:
+            continue
         state = states.get(name, ConnectionState(name))
         waits = backlog.get(name, Backlog(waiting=0, oldest_seconds=None, dead=0))
         rows.append(asdict(state) | asdict(waits))

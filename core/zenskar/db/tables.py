@@ -214,6 +214,7 @@ connections = Table(
     _time("error_at"),
     _time("paused_at"),
     _time("deletes_allowed_until"),
+    _time("held_until"),
     _time("updated_at", nullable=False),
 )
 
@@ -285,4 +286,15 @@ workers = Table(
     Column("roles", Text, nullable=False),
     _time("started_at", nullable=False),
     _time("seen_at", nullable=False),
+    Column("problem", Text),
+)
+
+log_positions = Table(
+    "log_positions",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("end_offset", BigInteger, nullable=False),
+    Column("went_back", Boolean, nullable=False, server_default=text("false")),
+    _time("updated_at", nullable=False),
 )

@@ -7,19 +7,26 @@ from sqlalchemy import text
 from zenskar.db.engines import AsyncConnection
 
 _BEAT = text("""
-    INSERT INTO workers (id, roles) VALUES (CAST(:id AS uuid), :roles)
-    ON CONFLICT (id) DO UPDATE SET seen_at = now()
+    INSERT INTO workers (id, roles, problem) VALUES (CAST(:id AS uuid), :roles, :problem)
+    ON CONFLICT (id) DO UPDATE SET seen_at = now(), problem = excluded.problem
 """)
 _LEAVE = text("DELETE FROM workers WHERE id = CAST(:id AS uuid)")
 _FORGET = text("DELETE FROM workers WHERE seen_at < now() - interval '1 hour'")
+_PROBLEMS = text("""
+    SELECT DISTINCT problem FROM workers
+    WHERE problem IS NOT NULL AND seen_at > now() - make_interval(secs => :within) ORDER BY 1
+""")
 _ALIVE = text("""
     SELECT count(*) FROM workers WHERE seen_at > now() - make_interval(secs => :within)
 """)
 
 
-async def beat(connection: AsyncConnection, worker_id: str, roles: Iterable[str]) -> None:
-    """Say that a worker lives, and forget those that have been silent for an hour."""
-    await connection.execute(_BEAT, {"id": worker_id, "roles": ",".join(sorted(roles))})
+async def beat(
+    connection: AsyncConnection, worker_id: str, roles: Iterable[str], problem: str | None = None
+) -> None:
+    """Say that a worker lives, and what troubles it; forget those silent for an hour."""
+    values = {"id": worker_id, "roles": ",".join(sorted(roles)), "problem": problem}
+    await connection.execute(_BEAT, values)
     await connection.execute(_FORGET)
 
 
@@ -31,3 +38,8 @@ async def leave(connection: AsyncConnection, worker_id: str) -> None:
 async def alive(connection: AsyncConnection, within_seconds: float) -> int:
     """Return how many workers gave a sign of life lately."""
     return int(await connection.scalar(_ALIVE, {"within": within_seconds}) or 0)
+
+
+async def problems(connection: AsyncConnection, within_seconds: float) -> list[str]:
+    """Return what troubles the workers that gave a sign of life lately."""
+    return list(await connection.scalars(_PROBLEMS, {"within": within_seconds}))

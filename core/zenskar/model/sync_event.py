@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+NO_SOURCE = "unreadable"
+"""Stands where a source system would, on what cannot be read; no connection is called so."""
+
 
 class Direction(StrEnum):
     """Outbound leaves the catalog, inbound enters it."""

@@ -15,6 +15,7 @@ from importlib_metadata import EntryPoint, entry_points
 from zenskar.errors import ConfigurationError, ZenskarError
 from zenskar.kernel import ConflictPolicy, MergePolicy
 from zenskar.model.integration import Connection, Setting
+from zenskar.model.sync_event import NO_SOURCE
 from zenskar.plugins import declarations
 from zenskar.plugins.base import BaseIntegration
 from zenskar.schema_catalog import Schema, load_folder
@@ -155,7 +156,7 @@ def _wanted(
     for item in filter(None, map(str.strip, settings.connections.split(","))):
         name, _, plugin_name = item.partition("=")
         plugin_name = plugin_name or name
-        if not declarations.NAME.fullmatch(name) or name in pairs:
+        if not declarations.NAME.fullmatch(name) or name in {*pairs, NO_SOURCE}:
             raise ConfigurationError(
                 f"ZENSKAR_CONNECTIONS: {name!r} is not a name of its own "
                 "(lower-case letters, digits and _, each once)"

@@ -4,7 +4,7 @@ Both are one transaction: whoever holds the message lets go of it only after tha
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from zenskar.bus.port import ENCODING
@@ -13,7 +13,7 @@ from zenskar.db.engines import AsyncConnection
 from zenskar.db.outbox import OutboxRow
 from zenskar.db.sync_events import Transition
 from zenskar.model.envelope import DEAD_LETTER
-from zenskar.model.sync_event import SyncStatus
+from zenskar.model.sync_event import NO_SOURCE, SyncStatus
 from zenskar.telemetry.metrics import Metrics
 
 _MESSAGE_LENGTH = 1000
@@ -31,8 +31,11 @@ class Message:
 class DeadLetters:
     """Writes dead letters. Without `publishing` the sync event is all there is of them."""
 
-    def __init__(self, metrics: Metrics, *, publishing: bool) -> None:
+    def __init__(
+        self, metrics: Metrics, *, publishing: bool, sources: Collection[str] | None = None
+    ) -> None:
         self._metrics = metrics
+        self._sources = sources
         self._publishing = publishing
 
     async def write(
@@ -55,6 +58,9 @@ class DeadLetters:
 
     def count(self, source: str, kind: str) -> None:
         """Count a dead letter, once it is committed."""
+        # A message may name any source; a label has to be one of few.
+        if self._sources is not None and source not in self._sources:
+            source = NO_SOURCE
         self._metrics.dead.labels(source, kind).inc()
 
 
@@ -73,4 +79,5 @@ def _row(source: str, message: Message, why: Transition, attempts: int) -> Outbo
     text = as_text(message.value)
     if text.encode() != message.value:
         text, headers = base64.b64encode(message.value).decode(), headers | {ENCODING: "base64"}
-    return OutboxRow(DEAD_LETTER, message.key or why.event_id, source, text, headers=headers)
+    key = as_text(message.key.encode("utf-8", "replace")) or why.event_id
+    return OutboxRow(DEAD_LETTER, key, source, text, headers=headers)

@@ -96,9 +96,13 @@ class InboundSync:
         """Record an event that cannot be applied as dead, with all that is needed to retry it."""
         source = envelope.data["source_system"]
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> bool:
+            event_id = await self._ensure_event(connection, envelope)
+            kept = (await sync_events.lock(connection, [event_id])).get(event_id)
+            if kept is None or kept.status.final:
+                return False
             dead = Transition(
-                await self._ensure_event(connection, envelope),
+                event_id,
                 SyncStatus.DEAD,
                 error_kind=kind,
                 error_message=problem,
@@ -107,9 +111,10 @@ class InboundSync:
             await self._context.dead_letters.write(
                 connection, source, message, dead, attempts=attempts
             )
+            return True
 
-        await in_transaction(self._context.engine, work)
-        self._context.dead_letters.count(source, kind)
+        if await in_transaction(self._context.engine, work):
+            self._context.dead_letters.count(source, kind)
 
     async def retry_later(
         self, envelope: Envelope, kind: str, message: str, delay_seconds: float

@@ -9,10 +9,11 @@ from zenskar.db import connections as connection_states
 from zenskar.db import sync_events
 from zenskar.db.engine import by_keys, in_transaction
 from zenskar.db.engines import AsyncConnection
-from zenskar.errors import CallFailed, Failure, FailureKind
+from zenskar.errors import CallFailed, Failure, FailureKind, Unavailable
 from zenskar.model.envelope import OUTBOUND, Envelope
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import Direction
+from zenskar.schema_catalog import Schema
 from zenskar.sync import fanout, guard, workset
 from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
@@ -23,11 +24,14 @@ from zenskar.sync.decisions import Answer, Decided, Decider, note, over
 from zenskar.sync.failures import Next, recover
 from zenskar.sync.guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.ledger import IntentLedger, intent_id
-from zenskar.sync.reading import bury
+from zenskar.sync.reading import bury, end_as_dead, event_of, read_envelope
 from zenskar.sync.setbacks import Setbacks
 from zenskar.sync.tasks import Done, Later, Parked, Result, Task
 from zenskar.sync.workset import Workset
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.traces import trace
 
+_log = get_logger(__name__)
 T = TypeVar("T")
 
 _TOGETHER = 64
@@ -84,6 +88,18 @@ class OutboundSync:
     async def bury(self, message: Message, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
         await bury(self._context, message, problem, Direction.OUTBOUND)
+
+    async def give_up(self, message: Message, schema: Schema, problem: str) -> None:
+        """End what a message asks for as dead; when not even that can be done, bury the message."""
+        try:
+            envelope = read_envelope(message.value, schema, Direction.OUTBOUND)
+            event = event_of(envelope)
+            await end_as_dead(self._context, event, message, "bug", problem, FailureKind.BUG)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the message itself can always be kept
+            _log.error("outbound_failed", trace=trace(error))
+            await self.bury(message, problem)
 
     async def _start(self, task: Task) -> Call | Result:
         try:

@@ -142,7 +142,8 @@ class Replay:
             envelope = read_envelope((event.payload or "").encode(), self._event_schema)
         except UnreadableMessage:
             return None
-        topic = OUTBOUND if event.direction is Direction.OUTBOUND else INBOUND
+        # Where it was read may have been the wrong topic.
+        topic = OUTBOUND if envelope.data["direction"] == Direction.OUTBOUND else INBOUND
         source = envelope.data["source_system"]
         return OutboxMessage(topic, envelope.subject, source, envelope)
 

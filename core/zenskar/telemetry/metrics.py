@@ -55,6 +55,12 @@ class Metrics:
         self.loop_blocked = self._counter(
             "zenskar_loop_blocked", "Times that the event loop stood still, by plugin", "plugin"
         )
+        self.consumer_failures = self._counter(
+            "zenskar_consumer_failures",
+            "Turns of a consumer that failed, by kind (unavailable, failed)",
+            "consumer",
+            "kind",
+        )
         self.outbox_depth = Gauge(
             "zenskar_outbox_depth",
             "Messages waiting in the outbox",

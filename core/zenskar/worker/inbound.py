@@ -3,14 +3,15 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from zenskar.bus.port import Bus, Delivery
 from zenskar.db.engine import is_transient
-from zenskar.errors import Unavailable
+from zenskar.errors import ConfigurationError, Unavailable
 from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
+from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.guard import TooManyDeletes
@@ -19,8 +20,11 @@ from zenskar.sync.reading import UnreadableMessage, read_envelope
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import message_of, run_until
+from zenskar.worker.progress import Progress
+from zenskar.worker.strikes import Strikes
 from zenskar.worker.turnstile import Turnstile
 
+_NAME = "inbound"
 _CROWD, _LINGER_SECONDS = 40, 0.05
 _log = get_logger(__name__)
 
@@ -42,6 +46,7 @@ class InboundSyncWorker:
         bus: Bus,
         sync: InboundSync,
         event_schema: Schema,
+        progress: Progress,
         *,
         batch: int,
     ) -> None:
@@ -49,6 +54,8 @@ class InboundSyncWorker:
         self._bus = bus
         self._sync = sync
         self._event_schema = event_schema
+        self._progress = progress
+        self._strikes = Strikes()
         self._batch = batch
         self._turnstile = Turnstile(bus, crowd=_CROWD)
         self._stopping: asyncio.Event | None = None
@@ -61,10 +68,11 @@ class InboundSyncWorker:
         While one batch waits for the database, another one is decided on.
         """
         self._stopping = stopping
+        self._progress.consumes(_NAME, INBOUND)
         try:
             async with asyncio.TaskGroup() as hands:
                 for _ in range(self._bus.hands):
-                    hands.create_task(run_until(stopping, "inbound", self.turn))
+                    hands.create_task(run_until(stopping, _NAME, self.turn, self._progress))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
@@ -72,7 +80,8 @@ class InboundSyncWorker:
         """Take one batch and work it off."""
         deliveries = await self._turnstile.enter(self._take)
         try:
-            await self._work_off(deliveries)
+            with self._progress.working(_NAME):
+                await self._work_off(deliveries)
         except BaseException:
             await self._bus.give_back(deliveries)
             raise
@@ -98,44 +107,48 @@ class InboundSyncWorker:
             return
         open_sources = set(self._context.router.sources) - await self._sync.parked()
         ready = [r for r in readable if r.source in open_sources]
-        await self._park([r for r in readable if r.source not in open_sources])
-        if ready:
-            await self._apply(ready)
+        await self._try([r for r in readable if r.source not in open_sources], self._park_together)
+        await self._try(ready, self._apply_together)
 
-    async def _park(self, waiting: Sequence[_Read]) -> None:
+    async def _park_together(self, waiting: Sequence[_Read]) -> None:
         """Keep what nobody owns, or what a guard holds back, until that has changed."""
-        if waiting:
-            await self._sync.park([one.envelope for one in waiting])
-            deliveries = [one.delivery for one in waiting]
-            await self._bus.park(deliveries)
+        await self._sync.park([one.envelope for one in waiting])
+        await self._bus.park([one.delivery for one in waiting])
 
     async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read]:
         readable: list[_Read] = []
         for delivery in deliveries:
             try:
-                envelope = read_envelope(delivery.value, self._event_schema)
+                envelope = read_envelope(delivery.value, self._event_schema, Direction.INBOUND)
                 readable.append(_Read(delivery, envelope, envelope.data["source_system"]))
             except UnreadableMessage as error:
-                await self._sync.bury(message_of(delivery), str(error))
-                await self._bus.done([delivery])
+                await self._bury(delivery, str(error))
         return readable
 
-    async def _apply(self, batch: Sequence[_Read]) -> None:
+    async def _bury(self, delivery: Delivery, problem: str) -> None:
+        await self._sync.bury(message_of(delivery), problem)
+        await self._bus.done([delivery])
+
+    async def _try(
+        self, batch: Sequence[_Read], work: Callable[[Sequence[_Read]], Awaitable[None]]
+    ) -> None:
+        if not batch:
+            return
         try:
-            await self._apply_together(batch)
-        except Unavailable:
+            await work(batch)
+        except (Unavailable, ConfigurationError):
             raise
         except TooManyDeletes as error:
             await self._sync.trip(error)
             await self._bus.defer([one.delivery for one in batch], 0)
         except Exception as error:
             if len(batch) == 1:
-                await self._set_back(batch[0], error)
+                await self._set_back_or_bury(batch[0], error)
                 return
             # One bad event must not hold up the others: halve the batch until it is alone.
             middle = len(batch) // 2
-            await self._apply(batch[:middle])
-            await self._apply(batch[middle:])
+            await self._try(batch[:middle], work)
+            await self._try(batch[middle:], work)
 
     async def _apply_together(self, batch: Sequence[_Read]) -> None:
         await self._context.passing("inbound.claimed")
@@ -156,6 +169,18 @@ class InboundSyncWorker:
         for one in batch:
             waited = (now - datetime.fromisoformat(one.envelope.time)).total_seconds()
             clocks[one.source].observe(max(0.0, waited))
+
+    async def _set_back_or_bury(self, one: _Read, error: Exception) -> None:
+        """A message whose failure cannot even be written down must not stop those behind it."""
+        try:
+            await self._set_back(one, error)
+        except (Unavailable, ConfigurationError):
+            raise
+        except Exception as second:
+            _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(second))
+            if not self._strikes.out(one.delivery):
+                raise
+            await self._bury(one.delivery, f"{type(error).__name__} while it was worked on")
 
     async def _set_back(self, one: _Read, error: Exception) -> None:
         """What the database may take later is tried again; the rest is a bug, and dead."""

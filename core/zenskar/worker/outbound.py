@@ -7,8 +7,9 @@ from typing import Any
 import structlog
 
 from zenskar.bus.port import Bus, Delivery
-from zenskar.errors import Unavailable
+from zenskar.errors import ConfigurationError, Unavailable
 from zenskar.model.envelope import OUTBOUND
+from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.outbound import OutboundSync
@@ -17,7 +18,10 @@ from zenskar.sync.tasks import Done, Later, Parked
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import message_of, run_until
+from zenskar.worker.progress import Progress
+from zenskar.worker.strikes import Strikes
 
+_NAME = "outbound"
 _FAILED_SECONDS = 5.0
 _AWAY_SECONDS = 1.0
 _log = get_logger(__name__)
@@ -32,6 +36,7 @@ class OutboundSyncWorker:
         bus: Bus,
         sync: OutboundSync,
         event_schema: Schema,
+        progress: Progress,
         *,
         concurrency: int,
     ) -> None:
@@ -39,13 +44,16 @@ class OutboundSyncWorker:
         self._bus = bus
         self._sync = sync
         self._event_schema = event_schema
+        self._progress = progress
+        self._strikes = Strikes()
         self._concurrency = concurrency
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until told to stop, then finish the calls that are under way."""
+        self._progress.consumes(_NAME, OUTBOUND)
         try:
-            await run_until(stopping, "outbound", self.turn)
+            await run_until(stopping, _NAME, self.turn, self._progress)
             if self._running:
                 await asyncio.wait(self._running)
         finally:
@@ -74,25 +82,37 @@ class OutboundSyncWorker:
     async def _work_off(self, delivery: Delivery) -> None:
         """Whoever takes what was interrupted resolves the push that it left open."""
         try:
-            await self._process_or_defer(delivery)
-        except Unavailable as error:
+            with self._progress.working(_NAME):
+                await self._process_or_set_back(delivery)
+        except (Unavailable, ConfigurationError) as error:
+            self._progress.failed(_NAME, error)
             _log.warning("outbound_interrupted", reason=str(error))
+            await asyncio.sleep(_AWAY_SECONDS)
+        except Exception as error:
+            self._progress.failed(_NAME, error)
+            _log.error("outbound_failed", trace=trace(error))
             await asyncio.sleep(_AWAY_SECONDS)
         finally:
             await self._bus.give_back([delivery])
 
-    async def _process_or_defer(self, delivery: Delivery) -> None:
+    async def _process_or_set_back(self, delivery: Delivery) -> None:
         try:
             await self._process(delivery)
-        except Unavailable:
+        except (Unavailable, ConfigurationError):
             raise
         except Exception as error:
+            self._progress.failed(_NAME, error)
             _log.error("outbound_failed", trace=trace(error))
-            await self._bus.defer([delivery], _FAILED_SECONDS)
+            if not self._strikes.out(delivery):
+                await self._bus.defer([delivery], _FAILED_SECONDS)
+                return
+            problem = f"{type(error).__name__} while it was worked on"
+            await self._sync.give_up(message_of(delivery), self._event_schema, problem)
+            await self._bus.done([delivery])
 
     async def _process(self, delivery: Delivery) -> None:
         try:
-            envelope = read_envelope(delivery.value, self._event_schema)
+            envelope = read_envelope(delivery.value, self._event_schema, Direction.OUTBOUND)
         except UnreadableMessage as error:
             await self._sync.bury(message_of(delivery), str(error))
             await self._bus.done([delivery])

@@ -6,12 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from zenskar.bus.port import Delivery
-from zenskar.errors import TooLarge
+from zenskar.errors import ConfigurationError, TooLarge, Unavailable
 from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
+from zenskar.model.sync_event import Direction
 from zenskar.sync.context import SyncContext
 from zenskar.sync.oversize import bury_oversize
+from zenskar.sync.reading import bury
 from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import message_of, run_until
+from zenskar.worker.progress import Progress
+from zenskar.worker.strikes import Strikes
 
 if TYPE_CHECKING:
     from zenskar.bus.kafka import KafkaBus
@@ -23,15 +28,19 @@ _log = get_logger(__name__)
 class Relay:
     """Any number may run: a key is moved by one of them at a time, so its order stays."""
 
-    def __init__(self, context: SyncContext, bus: "KafkaBus") -> None:
+    def __init__(self, context: SyncContext, bus: "KafkaBus", progress: Progress) -> None:
         self._context = context
         self._bus = bus
+        self._progress = progress
+        self._strikes = Strikes()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Move messages until told to stop."""
         topics = (OUTBOUND, INBOUND, DEAD_LETTER)
         turns = ((topic, partial(self.turn, topic)) for topic in topics)
-        await asyncio.gather(*(run_until(stopping, f"relay {t}", turn) for t, turn in turns))
+        await asyncio.gather(
+            *(run_until(stopping, f"relay {t}", turn, self._progress) for t, turn in turns)
+        )
 
     async def turn(self, topic: str) -> None:
         """Move one batch."""
@@ -51,7 +60,9 @@ class Relay:
     async def _move(self, deliveries: Sequence[Delivery]) -> None:
         try:
             await self._bus.forward(deliveries)
-        except TooLarge:
+        except (Unavailable, ConfigurationError):
+            raise
+        except Exception:
             # One that Kafka never takes must not hold up the others.
             for delivery in deliveries:
                 await self._move_alone(delivery)
@@ -64,4 +75,26 @@ class Relay:
             if delivery.topic == DEAD_LETTER:
                 await self._bus.forward_headers(delivery)
             else:
-                await bury_oversize(self._context, message_of(delivery), str(error))
+                await self._bury_oversize(delivery, str(error))
+        except (Unavailable, ConfigurationError):
+            raise
+        except Exception as error:
+            _log.error("relay_failed", topic=delivery.topic, trace=trace(error))
+            if not self._strikes.out(delivery):
+                raise
+            await self._bury(delivery, f"{type(error).__name__} while it was sent to Kafka")
+
+    async def _bury_oversize(self, delivery: Delivery, problem: str) -> None:
+        try:
+            await bury_oversize(self._context, message_of(delivery), problem)
+        except Unavailable:
+            raise
+        except Exception as error:
+            _log.error("relay_failed", topic=delivery.topic, trace=trace(error))
+            await self._bury(delivery, problem)
+
+    async def _bury(self, delivery: Delivery, problem: str) -> None:
+        """Keep a row that cannot travel; of a dead letter the sync event keeps all there is."""
+        if delivery.topic != DEAD_LETTER:
+            direction = Direction.INBOUND if delivery.topic == INBOUND else Direction.OUTBOUND
+            await bury(self._context, message_of(delivery), problem, direction)

@@ -15,6 +15,7 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.sweep import MissedSweep
 from zenskar.telemetry.logs import get_logger
 from zenskar.worker.loop import run_until
+from zenskar.worker.progress import Progress
 
 _HOUR = 3600.0
 _log = get_logger(__name__)
@@ -37,12 +38,14 @@ class Scheduler:
         context: SyncContext,
         breaker: Breaker,
         sweep: MissedSweep,
+        progress: Progress,
         *,
         probe_seconds: float,
         sweep_seconds: float,
     ) -> None:
         self._context = context
         self._breaker = breaker
+        self._progress = progress
         self._jobs = (
             Job("probe_outages", probe_seconds, self._probe_outages),
             Job("unpark", probe_seconds, self._unpark),
@@ -64,7 +67,7 @@ class Scheduler:
                 async with asyncio.timeout(job.every_seconds):
                     await stopping.wait()
 
-        await run_until(stopping, job.name, turn)
+        await run_until(stopping, job.name, turn, self._progress)
 
     async def run_due(self) -> None:
         """Run every job whose time has come and that nobody else runs."""

@@ -11,6 +11,7 @@ from zenskar.db.engines import AsyncEngine
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger
+from zenskar.worker.progress import Progress
 
 ROLES = ("relay", "inbound", "outbound", "scheduler")
 _BEAT_SECONDS = 5.0
@@ -31,12 +32,14 @@ class WorkerService:
         self,
         engine: AsyncEngine,
         consumers: Mapping[str, Consumer],
+        progress: Progress,
         *,
         roles: Collection[str] = ROLES,
         grace_seconds: float,
     ) -> None:
         self._engine = engine
         self._consumers = consumers
+        self._progress = progress
         self._roles = tuple(roles)
         self._grace_seconds = grace_seconds
         self._id = new_id()
@@ -84,7 +87,10 @@ class WorkerService:
             await self._beat_once()
 
     async def _beat_once(self) -> None:
+        problem = "; ".join(self._progress.problems()) or None
         try:
-            await in_transaction(self._engine, lambda c: workers.beat(c, self._id, self._roles))
+            await in_transaction(
+                self._engine, lambda c: workers.beat(c, self._id, self._roles, problem)
+            )
         except Unavailable as error:
             _log.warning("heartbeat_missed", reason=str(error))

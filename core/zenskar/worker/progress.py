@@ -1,0 +1,93 @@
+"""How the consumers of this process get on: what fails again and again, what does not move."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+
+from zenskar.errors import Unavailable
+from zenskar.telemetry.metrics import Metrics
+
+UNAVAILABLE, FAILED = "unavailable", "failed"
+_MANY, _WITHIN_SECONDS = 3, 60.0
+_SLOW_SECONDS = 120.0
+"""So long, and nothing is done of what waits."""
+_HUNG_SECONDS = 900.0
+"""No batch and no chain of calls takes that long."""
+
+
+class Progress:
+    """Notes failures and finished work by consumer, and says which consumer is in trouble.
+
+    `lag` tells how many messages wait on the log for this process, by topic.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        lag: Callable[[], Mapping[str, int]] = dict,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._metrics = metrics
+        self._lag = lag
+        self._clock = clock
+        self._failures: dict[str, deque[tuple[float, str]]] = {}
+        self._tickets = count()
+        self._at_work: dict[str, dict[int, float]] = {}
+        self._topics: dict[str, str] = {}
+        self._moved: dict[str, float] = {}
+
+    def consumes(self, name: str, topic: str) -> None:
+        """Note that a consumer takes the messages of a topic from now on."""
+        self._topics[name] = topic
+        self._moved[name] = self._clock()
+
+    def failed(self, name: str, error: Exception) -> None:
+        """Count a failure. A database or a bus that is away is no fault of the consumer."""
+        kind = UNAVAILABLE if isinstance(error, Unavailable) else FAILED
+        self._metrics.consumer_failures.labels(name, kind).inc()
+        if kind == FAILED:
+            latest = self._failures.setdefault(name, deque(maxlen=_MANY))
+            latest.append((self._clock(), type(error).__name__))
+
+    @contextmanager
+    def working(self, name: str) -> Iterator[None]:
+        """Note that a consumer is at work on what it has taken, until it has done it."""
+        ticket = next(self._tickets)
+        self._at_work.setdefault(name, {})[ticket] = self._clock()
+        try:
+            yield
+            self._moved[name] = self._clock()
+        finally:
+            del self._at_work[name][ticket]
+
+    def problems(self) -> list[str]:
+        """Return in words which consumers do not get on, none when all do."""
+        now, lag = self._clock(), self._lag()
+        told = (
+            *(self._failing(name, now) for name in self._failures),
+            *(self._hung(name, now) for name in self._at_work),
+            *(self._standing(name, lag.get(topic, 0), now) for name, topic in self._topics.items()),
+        )
+        return [problem for problem in told if problem]
+
+    def _failing(self, name: str, now: float) -> str | None:
+        latest = self._failures[name]
+        if len(latest) < _MANY or now - latest[0][0] > _WITHIN_SECONDS:
+            return None
+        return f"{name} fails again and again ({latest[-1][1]})"
+
+    def _hung(self, name: str, now: float) -> str | None:
+        oldest = min(self._at_work[name].values(), default=now)
+        if now - oldest < _HUNG_SECONDS:
+            return None
+        return f"{name} has been at the same work for {now - oldest:.0f} s"
+
+    def _standing(self, name: str, waiting: int, now: float) -> str | None:
+        if not waiting:
+            self._moved[name] = now
+        still = now - self._moved[name]
+        if still < _SLOW_SECONDS:
+            return None
+        return f"{name} has done nothing for {still:.0f} s, while {waiting} messages wait"
