@@ -46,6 +46,7 @@ class External:
 
     def _kept(self, held: Any, sent: Any) -> Any:
         """Return what the external system makes of the fields that it is sent."""
+        sent = tuple(s if place in self._bounds.holds else 0 for place, s in enumerate(sent))
         if self._bounds.refuses:
             return tuple(h or s for h, s in zip(held, sent, strict=True))
         if self._bounds.rewrites:

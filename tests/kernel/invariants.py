@@ -1,6 +1,7 @@
 """What must hold in every world, and what must hold in one at rest."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from tests.kernel.shell import Shell
 from tests.kernel.world import GONE, Bounds, Map, World, active_map, bit
@@ -30,7 +31,7 @@ def at_rest(bounds: Bounds, shell: Shell, world: World) -> str:
         step = shell.plan(world, rid)[0]
         if step is not StepKind.NOTHING:
             return f"record {rid} waits for {step.value} and nobody does it"
-        problem = _unequal(bounds, world, rid)
+        problem = _unequal(bounds, world, rid) or _erased(bounds, world, rid)
         if problem:
             return f"record {rid} {problem}"
         if not record.deleted:
@@ -56,13 +57,27 @@ def _unequal(bounds: Bounds, world: World, rid: int) -> str:
     if known.active:
         if record.deleted:
             return "is deleted and still mapped"
-        return "" if held.fields == record.fields else "is not equal to its external object"
+        equal = _held(bounds, held.fields) == _held(bounds, record.fields)
+        return "" if equal else "is not equal to its external object"
     if not record.deleted:
         return "lives and its external object is gone"
     left = known.detached and not (bounds.propagate and held.ours)
     if held.fields != GONE and not left:
         return "is deleted and its external object lives"
     return ""
+
+
+def _held(bounds: Bounds, fields: Any) -> Any:
+    return fields and tuple(fields[place] for place in bounds.holds)
+
+
+def _erased(bounds: Bounds, world: World, rid: int) -> str:
+    """No edit empties a field, so one that the external system does not hold stays."""
+    if rid >= len(bounds.start.records):
+        return ""
+    first, last = bounds.start.records[rid].fields, world.records[rid].fields
+    lost = [p for p, value in enumerate(last) if p not in bounds.holds and first[p] and not value]
+    return f"lost field {lost[0]}, which its external object does not hold" if lost else ""
 
 
 def _strays(world: World) -> str:

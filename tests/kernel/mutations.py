@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
-from tests.kernel.scenarios import fresh, native, synced, two_new
+from tests.kernel.scenarios import fresh, native, partial, synced, two_new
 from tests.kernel.world import Bounds
 from zenskar import kernel
 from zenskar.kernel import ConflictPolicy, Outcome, Situation, Verdict
 from zenskar.kernel.intervals import Order
 from zenskar.kernel.merge import Merge
+from zenskar.kernel.unseen import fill
 from zenskar.model.observation import ObservationKind
 from zenskar.model.record import IntentState, MappingState
 
@@ -175,6 +176,28 @@ def _other_records_answers_count() -> list[tuple[Any, str, Any]]:
     return [(_observe, "_is_anothers", lambda mapping, seen: False)]
 
 
+def _filled_as(fill: Callable[..., Any]) -> Patches:
+    return lambda: [(_observe, "fill", fill), (_first_sight, "fill", fill)]
+
+
+def _not_seen_is_empty(seen: Any, base: Any, pushes: Any) -> Any:
+    return seen
+
+
+def _not_seen_was_not_sent(seen: Any, base: Any, pushes: Any) -> Any:
+    return fill(seen, base, ())
+
+
+def _settled_unseen() -> list[tuple[Any, str, Any]]:
+    real = _observe._settled
+
+    def settled(situation: Situation, seen: Any, fields: Any) -> tuple[str, ...]:
+        found: tuple[str, ...] = real(situation, replace(seen, unseen=frozenset()), fields)
+        return found
+
+    return [(_observe, "_settled", settled)]
+
+
 def _with_observe(change: Callable[[Situation, Any], tuple[Situation, Any]]) -> Any:
     real = kernel.observe
 
@@ -199,6 +222,18 @@ _SLOW = Bounds("overlapping workers", synced(internal=1, faults=1), overlap=True
 _MERGED = Bounds("duplicates are merged", synced(external_deletes=1, clones=1))
 _COPY_EDITED = Bounds("a copy is edited", synced(external=1, external_deletes=1, clones=1))
 _BOTH_GONE = Bounds("both duplicates are deleted", synced(external_deletes=2, clones=1, copies=1))
+_PARTIAL = Bounds(
+    "a field that the external system does not hold",
+    partial(synced(internal=1, faults=1)),
+    internal_fields=(0, 1),
+    holds=(0,),
+)
+_THIN = Bounds(
+    "webhooks that leave a field out",
+    synced(internal=2, external=1, faults=1),
+    internal_fields=(1,),
+    tells=(0,),
+)
 _UPSERTS = Bounds("one object for two creates", two_new(), upserts=True)
 
 MUTATIONS = [
@@ -224,4 +259,9 @@ MUTATIONS = [
     Mutation(8, "an edit wins over a delete", _edits_win_over_deletes, _DELETES),
     Mutation(9, "a conflict leaves no trace", _conflicts_leave_no_trace, _THEIRS),
     Mutation(7, "another record's object is taken", _other_records_answers_count, _UPSERTS),
+    Mutation(10, "what was not seen is empty", _filled_as(_not_seen_is_empty), _PARTIAL),
+    Mutation(10, "a landed push is settled unseen", _settled_unseen, _THIN),
+    Mutation(
+        10, "what was not seen was not sent either", _filled_as(_not_seen_was_not_sent), _PARTIAL
+    ),
 ]

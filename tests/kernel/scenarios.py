@@ -52,6 +52,13 @@ def retagged(**budget: int) -> World:
     return _world(records, known, (Obj((1, 2), 1),), waiting=2, budget=budget)
 
 
+def partial(world: World) -> World:
+    """The same where the external system holds the first field only."""
+    objects = tuple(held._replace(fields=(held.fields[0], 0)) for held in world.objects)
+    hooks = tuple(hook._replace(fields=(hook.fields[0], 0)) for hook in world.hooks)
+    return world._replace(objects=objects, hooks=hooks)
+
+
 def small() -> list[Bounds]:
     """Bounds for every run of the tests."""
     one_each = {"internal": 1, "external": 1}
@@ -127,6 +134,48 @@ def small() -> list[Bounds]:
             )
         ),
         *_rivals(),
+        *_partial(),
+    ]
+
+
+def _partial() -> list[Bounds]:
+    """An external system that holds the first field only, or whose webhooks show no other."""
+    edits = {"internal": 1, "external": 1, "faults": 1}
+    return [
+        *_both(
+            Bounds(
+                "a field that the external system does not hold",
+                partial(synced(**edits)),
+                internal_fields=(0, 1),
+                holds=(0,),
+            )
+        ),
+        Bounds(
+            "a new record with such a field",
+            partial(fresh(**edits)),
+            internal_fields=(0, 1),
+            overlap=True,
+            holds=(0,),
+        ),
+        Bounds(
+            "a new object there, with such a field here",
+            partial(native(**edits, copies=1)),
+            internal_fields=(0, 1),
+            policy=_EXTERNAL,
+            holds=(0,),
+        ),
+        Bounds(
+            "another record's object is found, with such a field",
+            partial(retagged(internal=1, faults=1, forgets=1)),
+            internal_fields=(0, 1),
+            holds=(0,),
+        ),
+        Bounds(
+            "webhooks that leave a field out",
+            synced(internal=2, faults=1),
+            internal_fields=(0, 1),
+            tells=(0,),
+        ),
     ]
 
 
@@ -255,6 +304,14 @@ def large() -> list[Bounds]:
             synced(internal=2, external=2, faults=1, copies=1),
             again=True,
         ),
+        *_both(
+            Bounds(
+                "webhooks that leave a field out, with edits",
+                synced(internal=2, external=1, faults=1),
+                internal_fields=(0, 1),
+                tells=(0,),
+            )
+        ),
         Bounds(
             "another record's object is found, with edits",
             retagged(internal=1, external=1, faults=1, forgets=1, ticks=1),
@@ -284,6 +341,15 @@ def deep() -> list[Bounds]:
         *_both(Bounds("long, native", native(**edits, **deletes), propagate=False)),
         *_both(Bounds("long, rewrites", fresh(**edits), rewrites=True)),
         *_both(Bounds("long, values come back", synced(**edits), again=True, overlap=True)),
+        *_both(
+            Bounds(
+                "long, a field that the external system does not hold",
+                partial(fresh(**edits)),
+                internal_fields=(0, 1),
+                overlap=True,
+                holds=(0,),
+            )
+        ),
         *_both(Bounds("long, claimed", claimed(**edits, **deletes), overlap=True)),
     ]
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tests.kernel.world import GONE, Bounds, Map, Rec, Sent, World, active_map, bit
 from zenskar import kernel
 from zenskar.kernel import MergePolicy, Situation, Step, StepKind, Verdict
+from zenskar.model.fields import name_of
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
@@ -58,6 +59,8 @@ class Shell:
     def __init__(self, bounds: Bounds) -> None:
         self._policy = MergePolicy(bounds.policy)
         self._propagate = bounds.propagate
+        self._shown = bounds.holds
+        self._told = tuple(place for place in bounds.tells if place in bounds.holds)
         self._observed: dict[Any, Told] = {}
         self._planned: dict[Any, tuple[StepKind, Any, int]] = {}
         self._lost: dict[Any, Map | None] = {}
@@ -105,7 +108,7 @@ class Shell:
         rid, record, known, intents, rival, seen, new = question
         situation = _situation(rid, record, known, intents, rival)
         outcome = kernel.observe(
-            situation, _observation(seen), self._policy, new_record_id=str(new)
+            situation, self._observation(seen), self._policy, new_record_id=str(new)
         )
         shown = 0
         for values in (outcome.record_changes, outcome.seen_changes):
@@ -123,6 +126,23 @@ class Shell:
             len(outcome.conflicts),
             tuple(int(i) for i in outcome.settled),
             tuple(int(i) for i in outcome.unconfirmed),
+        )
+
+    def _observation(self, seen: Seen) -> Observation:
+        shown = self._told if seen.kind is ObservationKind.WEBHOOK else self._shown
+        paths = tuple(PATHS[place] for place in shown)
+        fields = None if seen.fields == GONE else _fields(seen.fields)
+        return Observation(
+            kind=seen.kind,
+            external_id=str(seen.eid),
+            asof=Interval(seen.low, seen.high),
+            fields=fields and {path: fields[path] for path in paths if path in fields},
+            record_id=None if seen.tag < 0 else str(seen.tag),
+            origin_key=str(seen.origin) if seen.origin else None,
+            seen_revision=None if seen.rev < 0 else seen.rev,
+            intent_id=str(seen.kid) if seen.kid else None,
+            replayed=seen.replayed,
+            unseen=frozenset(name_of(path) for path in PATHS if path not in paths),
         )
 
 
@@ -229,20 +249,6 @@ def _map(mapping: ExternalMapping) -> Map:
         active=mapping.active,
         fetch=mapping.fetch_revision or 0,
         detached=mapping.detached,
-    )
-
-
-def _observation(seen: Seen) -> Observation:
-    return Observation(
-        kind=seen.kind,
-        external_id=str(seen.eid),
-        asof=Interval(seen.low, seen.high),
-        fields=None if seen.fields == GONE else _fields(seen.fields),
-        record_id=None if seen.tag < 0 else str(seen.tag),
-        origin_key=str(seen.origin) if seen.origin else None,
-        seen_revision=None if seen.rev < 0 else seen.rev,
-        intent_id=str(seen.kid) if seen.kid else None,
-        replayed=seen.replayed,
     )
 
 

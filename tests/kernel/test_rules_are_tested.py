@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel import test_rules_1_to_5, test_rules_6_to_9
+from tests.kernel import test_rule_10, test_rules_1_to_5, test_rules_6_to_9
 from tests.kernel.mutations import MUTATIONS, Mutation
 
 
@@ -14,7 +14,7 @@ def named_after(rule: int) -> list[Callable[..., None]]:
     """Return the tests that name a rule."""
     return [
         test
-        for module in (test_rules_1_to_5, test_rules_6_to_9)
+        for module in (test_rules_1_to_5, test_rules_6_to_9, test_rule_10)
         for name, test in vars(module).items()
         if name.startswith(f"test_rule_{rule}_")
     ]
@@ -51,7 +51,7 @@ def test_a_rule_that_is_taken_out_fails_its_own_test(mutation: Mutation) -> None
         assert failed(mutation.rule)
 
 
-@pytest.mark.parametrize("rule", range(1, 10))
+@pytest.mark.parametrize("rule", range(1, 11))
 def test_every_rule_has_tests_that_it_passes(rule: int) -> None:
     assert named_after(rule)
     assert failed(rule) == set()

@@ -147,6 +147,8 @@ class Bounds:
     `upserts`: a create may answer with an object that is there already. `again`: an edit may
     restore the first value; then no value tells who wrote it, and only equality is checked.
     `rewrites`, `refuses`: the external system stores other values than it was sent, or none.
+    `holds`: the fields that it has at all; the others it drops, and leaves out of what it shows.
+    `tells`: the fields that its webhooks show.
     """
 
     name: str
@@ -163,6 +165,8 @@ class Bounds:
     again: bool = False
     rewrites: bool = False
     refuses: bool = False
+    holds: tuple[int, ...] = (0, 1)
+    tells: tuple[int, ...] = (0, 1)
 
     @property
     def traceable(self) -> bool:

@@ -3,7 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zenskar.model.fields import CUSTOMER, apply, difference, flatten, merge_patch, unflatten
+from zenskar.model.fields import (
+    CUSTOMER,
+    Shown,
+    apply,
+    difference,
+    flatten,
+    keep,
+    merge_patch,
+    show,
+    unflatten,
+)
 
 # Its own alphabet: to draw from all of Unicode, hypothesis reads tables for seconds first.
 LETTERS = "aZ/~01 é\0\u202eन😀"
@@ -46,6 +56,23 @@ def test_nothing_differs_from_itself(document: dict[str, object]) -> None:
 def test_null_missing_and_empty_are_the_same() -> None:
     nothing = {"name": None, "email": "", "address": {"line1": "", "city": None}, "metadata": {}}
     assert flatten(CUSTOMER, nothing) == flatten(CUSTOMER, {}) == {}
+
+
+def test_a_field_that_is_left_out_was_not_seen_and_null_is_empty() -> None:
+    rest = frozenset({"email", "phone", "address"})
+    assert show(CUSTOMER, {"name": "Ada", "metadata": None}) == Shown({"/name": "Ada"}, rest)
+    everything = {"name": "Ada", "email": None, "phone": "", "address": {}, "metadata": {}}
+    assert show(CUSTOMER, everything) == Shown({"/name": "Ada"})
+    assert show(CUSTOMER, None) == Shown(None)
+
+
+def test_a_narrower_shape_shows_and_keeps_less() -> None:
+    shape = CUSTOMER.only({"name", "metadata"})
+    document = {"name": "Ada", "phone": "1", "metadata": {"a/b": "c"}}
+    fields = {"/name": "Ada", "/metadata/a~1b": "c"}
+    assert show(shape, document) == Shown(fields)
+    assert keep(shape.names, flatten(CUSTOMER, document)) == fields
+    assert unflatten(shape, fields) == {"name": "Ada", "metadata": {"a/b": "c"}}
 
 
 def test_nulls_are_left_out_of_an_address_too() -> None:

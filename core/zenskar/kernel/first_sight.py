@@ -6,7 +6,8 @@ from zenskar.kernel.merge import merge
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation, creates_since
-from zenskar.model.fields import Fields, difference
+from zenskar.kernel.unseen import fill
+from zenskar.model.fields import Fields, difference, keep
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
@@ -34,7 +35,7 @@ def first_sight(
     if record is None:
         outcome = _created(seen, seen.fields, new_record_id)
     else:
-        outcome = _link(situation, record, seen, seen.fields, policy)
+        outcome = _link(situation, record, seen, policy)
     return outcome if rival is None else _with_doubt(outcome, seen)
 
 
@@ -106,12 +107,12 @@ def _buried(record: Record | None, seen: Observation) -> Outcome:
     )
 
 
-def _link(
-    situation: Situation, record: Record, seen: Observation, fields: Fields, policy: MergePolicy
-) -> Outcome:
+def _link(situation: Situation, record: Record, seen: Observation, policy: MergePolicy) -> Outcome:
     """Rule 7: an object that carries our record's id belongs to that record."""
     create = _pending_create(situation.intents, seen)
     base = {k: v for k, v in create.changes.items() if v is not None} if create else {}
+    seen = fill(seen, base, ())
+    fields = seen.fields or {}
     linked = ExternalMapping(seen.external_id, record.id, fields, seen.asof)
     settled = seen.answers + _found(create, seen)
     if seen.replayed:
@@ -122,6 +123,8 @@ def _link(
     if record.deleted:
         changes = difference(base, fields)
         return Outcome(Verdict.LINKED, mapping=linked, seen_changes=changes, settled=settled)
+    if create is None and _tells_too_little(record, seen):
+        linked = replace(linked, fetch_revision=linked.revision)
     merged = merge(record, base, seen, situation.intents, policy)
     return Outcome(
         Verdict.LINKED,
@@ -131,6 +134,12 @@ def _link(
         conflicts=merged.conflicts,
         settled=settled,
     )
+
+
+def _tells_too_little(record: Record, seen: Observation) -> bool:
+    """Whether the next push would write to fields that a fetch may show and nobody has seen."""
+    told = seen.kind in {ObservationKind.WEBHOOK, ObservationKind.LIST}
+    return told and bool(keep(seen.unseen, record.fields))
 
 
 def _pending_create(intents: tuple[Intent, ...], seen: Observation) -> Intent | None:

@@ -9,7 +9,8 @@ from zenskar.kernel.merge import merge, wrote
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation
-from zenskar.model.fields import Fields, difference
+from zenskar.kernel.unseen import fill, landed
+from zenskar.model.fields import FieldChanges, Fields, apply, difference, keep
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping, Intent, IntentState, MappingState
 
@@ -21,6 +22,7 @@ def observe(
     mapping = situation.mapping
     if mapping is None:
         return first_sight(situation, seen, policy, new_record_id)
+    seen = fill(seen, mapping.base, landed(situation.intents, seen))
     if _is_anothers(mapping, seen):
         return Outcome(Verdict.DUPLICATE, unconfirmed=seen.answers)
     if not mapping.active:
@@ -65,7 +67,7 @@ def _compare(
     if order is Order.AFTER or _is_causal(mapping, seen):
         return _take(situation, mapping, seen, fields, policy)
     changes = difference(mapping.base, fields)
-    if order is Order.BEFORE:
+    if order is Order.BEFORE and not keep(seen.unseen, changes):
         return Outcome(
             Verdict.STALE,
             mapping=_with_fetch_answered(mapping, seen),
@@ -75,11 +77,25 @@ def _compare(
     if changes:
         return Outcome(
             Verdict.AMBIGUOUS,
-            mapping=None if _awaits_later_fetch(mapping, seen) else _want_fetch(mapping),
+            mapping=None
+            if _awaits_later_fetch(mapping, seen)
+            else _want_fetch(_with_unseen(mapping, seen, changes)),
             seen_changes=changes,
             unconfirmed=seen.answers,
         )
     return _take(situation, mapping, seen, fields, policy)
+
+
+def _with_unseen(
+    mapping: ExternalMapping, seen: Observation, changes: FieldChanges
+) -> ExternalMapping:
+    """Rule 10: an answer tells of the fields that it does not show that they were written.
+
+    The fetch may not show them either, and they would be written again for ever.
+    """
+    if seen.kind is not ObservationKind.ANSWER or not seen.unseen:
+        return mapping
+    return replace(mapping, base=apply(mapping.base, keep(seen.unseen, changes)))
 
 
 def _is_causal(mapping: ExternalMapping, seen: Observation) -> bool:
@@ -172,10 +188,13 @@ def _is_echo(situation: Situation, seen: Observation, fields: Fields) -> bool:
 
 
 def _settled(situation: Situation, seen: Observation, fields: Fields) -> tuple[str, ...]:
+    """Name the pushes that the base holds now; what was written and not seen may still show up."""
     known = tuple(
         intent.id
         for intent in _origins(situation, seen)
-        if intent.state is IntentState.UNKNOWN and _shows(intent, fields)
+        if intent.state is IntentState.UNKNOWN
+        and _shows(intent, fields)
+        and not keep(seen.unseen, intent.changes)
     )
     return seen.answers + known
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from zenskar.model.fields import name_of
+
 
 class ConflictPolicy(StrEnum):
     """How a conflict over one field is settled."""
@@ -30,7 +32,7 @@ class MergePolicy:
 
     def of(self, path: str) -> ConflictPolicy:
         """Return the policy for a leaf."""
-        return self.per_field.get(path[1:].partition("/")[0], self.default)
+        return self.per_field.get(name_of(path), self.default)
 
 
 REWRITTEN = "rewritten"

@@ -4,15 +4,16 @@ A leaf is addressed by a JSON pointer (RFC 6901). Every top-level field is one l
 object such as an address: half of one address with half of another would be no address. Only
 the fields named in `EntityShape.keyed` (metadata) are split, one leaf for each key.
 
-A missing field, null, an empty string and an empty object all say "nothing here", so none of
-them appears in the flat form, and none of them can make a difference.
+Null, an empty string and an empty object all say "nothing here", so none of them appears in the
+flat form, and none of them can make a difference. Of an external object, a top-level field that
+its document leaves out was not seen, which says nothing at all: see `Shown`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 Document = Mapping[str, Any]
 Fields = Mapping[str, Any]
@@ -39,9 +40,39 @@ class EntityShape:
         """Each keyed field and what the pointers of its keys begin with."""
         return tuple((name, f"/{name}/") for name in self.keyed)
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all top-level fields."""
+        return frozenset((*self.plain, *self.keyed))
+
+    def only(self, names: Collection[str]) -> "EntityShape":
+        """Return this shape without the fields that are not named."""
+        return replace(
+            self,
+            plain=tuple(name for name in self.plain if name in names),
+            keyed=tuple(name for name in self.keyed if name in names),
+        )
+
 
 CUSTOMER = EntityShape("customer", plain=("name", "email", "phone", "address"), keyed=("metadata",))
 SHAPES: Mapping[str, EntityShape] = MappingProxyType({CUSTOMER.entity_type: CUSTOMER})
+
+
+class Shown(NamedTuple):
+    """What a look at an external object showed: its leaves, and the top-level fields not seen.
+
+    `fields` is None when the object was seen deleted.
+    """
+
+    fields: Fields | None
+    unseen: frozenset[str] = frozenset()
+
+
+def show(shape: EntityShape, document: Document | None) -> Shown:
+    """Return what the canonical document of an external object shows."""
+    if document is None:
+        return Shown(None)
+    return Shown(flatten(shape, document), shape.names.difference(document))
 
 
 def flatten(shape: EntityShape, document: Document) -> dict[str, Any]:
@@ -84,6 +115,16 @@ def merge_patch(shape: EntityShape, changes: FieldChanges) -> dict[str, Any]:
         else:
             patch[name] = value
     return patch
+
+
+def name_of(path: str) -> str:
+    """Return the name of the top-level field that a leaf belongs to."""
+    return path[1:].partition("/")[0]
+
+
+def keep(names: Collection[str], fields: Fields) -> Fields:
+    """Return the leaves of the named top-level fields."""
+    return {path: value for path, value in fields.items() if name_of(path) in names}
 
 
 def difference(old: Fields, new: Fields) -> dict[str, Any]:

@@ -20,7 +20,8 @@ class ObservationKind(StrEnum):
 class Observation:
     """One look at one external object.
 
-    `fields` is None when the object was seen deleted. `record_id` is the id that we stored on
+    `fields` is None when the object was seen deleted. `unseen` names the top-level fields of
+    which the look tells nothing. `record_id` is the id that we stored on
     the object. `origin_key` is the idempotency key of the call that caused what is seen.
     `seen_revision` is the mapping's revision when the call that shows this was sent (None for
     news that nobody asked for). `intent_id` names the push that this answers; `replayed` says
@@ -36,6 +37,7 @@ class Observation:
     seen_revision: int | None = None
     intent_id: str | None = None
     replayed: bool = False
+    unseen: frozenset[str] = frozenset()
 
     @property
     def deleted(self) -> bool:

@@ -88,6 +88,7 @@ class Caller:
             return None
         integration = self._context.connections[call.source].integration
         tolerance = integration.clock_tolerance.total_seconds()
+        shown = self._context.translator.shown(call.source, answer.seen)
         return Observation(
             kind=ObservationKind.ANSWER if call.pushes else ObservationKind.FETCH,
             external_id=answer.seen.external_id,
@@ -95,7 +96,8 @@ class Caller:
                 int((sent - tolerance) * MICROSECONDS),
                 int((self._context.clock() + tolerance) * MICROSECONDS),
             ),
-            fields=self._context.translator.fields(call.source, answer.seen),
+            fields=shown.fields,
+            unseen=shown.unseen,
             # What we asked for by the record's id belongs to the record.
             record_id=call.record_id,
             seen_revision=call.revision,

@@ -9,7 +9,7 @@ import orjson
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome
 from zenskar.model.envelope import Envelope
-from zenskar.model.fields import SHAPES, flatten
+from zenskar.model.fields import SHAPES, show
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction, SyncStatus
@@ -39,12 +39,13 @@ def new_event(envelope: Envelope) -> NewSyncEvent:
 def observation(entity_type: str, data: Mapping[str, Any]) -> Observation:
     """Return what an envelope's data show of an external object."""
     seen = data["object"]
-    document = seen["document"]
+    shown = show(SHAPES[entity_type], seen["document"])
     return Observation(
         kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
         external_id=seen["external_id"],
         asof=Interval(*data["occurred"]),
-        fields=None if document is None else flatten(SHAPES[entity_type], document),
+        fields=shown.fields,
+        unseen=shown.unseen,
         record_id=seen.get("record_id"),
         origin_key=data.get("origin_key"),
     )

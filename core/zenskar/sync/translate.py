@@ -14,7 +14,7 @@ from zenskar.errors import (
     SchemaViolation,
     Violation,
 )
-from zenskar.model.fields import SHAPES, Fields, flatten, merge_patch, unflatten
+from zenskar.model.fields import SHAPES, Fields, Shown, merge_patch, show, unflatten
 from zenskar.model.integration import Change, ExternalObject
 from zenskar.model.record import IntentKind, Record
 from zenskar.plugins.loader import ConfiguredConnection
@@ -83,8 +83,8 @@ class Translator:
         if seen is not None and document is not None:
             self._schemas[seen.entity_type].check(document, text)
 
-    def fields(self, source: str, seen: ExternalObject) -> Fields | None:
-        """Return the leaves of an answer; one that cannot be read is an unknown outcome."""
+    def shown(self, source: str, seen: ExternalObject) -> Shown:
+        """Return what an answer shows; one that cannot be read is an unknown outcome."""
         try:
             document = self.document(source, seen)
         except InvalidInput as error:
@@ -92,7 +92,7 @@ class Translator:
             why = f": {error}" if isinstance(error, SchemaViolation) else ""
             failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read{why}")
             raise CallFailed(failure) from error
-        return None if document is None else flatten(SHAPES[seen.entity_type], document)
+        return show(SHAPES[seen.entity_type], document)
 
     def body(
         self, source: str, kind: IntentKind, entity_type: str, record: Record, changes: Fields

@@ -107,10 +107,10 @@ def test_our_own_metadata_travels_neither_way() -> None:
     assert create({"metadata": metadata})["metadata"] == {"tier": "gold", "zenskar_id": "rec_1"}
 
 
-@pytest.mark.parametrize("metadata", [{}, {"metadata": None}, {"metadata": {"a": ""}}])
-@pytest.mark.parametrize("address", [{}, {"address": None}, {"address": {"city": ""}}])
-def test_missing_null_and_empty_are_the_same(metadata: Any, address: Any) -> None:
-    seen = {"id": "cus_1", "name": "", "phone": None, **metadata, **address}
+@pytest.mark.parametrize("metadata", [{"metadata": None}, {"metadata": {"a": ""}}])
+@pytest.mark.parametrize("address", [{"address": None}, {"address": {"city": ""}}])
+def test_null_and_empty_are_the_same(metadata: Any, address: Any) -> None:
+    seen = {"id": "cus_1", "name": "", "email": "", "phone": None, **metadata, **address}
     empty: dict[str, Any] = {
         "name": None,
         "email": None,
@@ -119,6 +119,12 @@ def test_missing_null_and_empty_are_the_same(metadata: Any, address: Any) -> Non
         "metadata": {},
     }
     assert customers.to_canonical(seen) == empty
+
+
+@pytest.mark.parametrize("name", ["name", "email", "phone", "address", "metadata"])
+def test_what_stripe_leaves_out_was_not_seen_and_is_left_out(name: str) -> None:
+    assert customers.to_canonical({"id": "cus_1"}) == {}
+    assert customers.to_canonical({"id": "cus_1", name: None}).keys() == {name}
 
 
 def test_every_part_of_an_address_is_told() -> None:

@@ -1,8 +1,8 @@
 """Customers in Stripe's form and in the canonical one.
 
 Stripe unsets a field when it is given an empty string, and shows an unset one as null:
-https://docs.stripe.com/api/customers/update. Here a missing field, null and an empty string are
-the same.
+https://docs.stripe.com/api/customers/update. Here null and an empty string are the same. A field
+that an answer or an event leaves out was not seen, and so it is left out here too.
 """
 
 import re
@@ -47,16 +47,13 @@ def record_id(data: Mapping[str, Any]) -> str | None:
 
 
 def to_canonical(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the canonical document of a customer."""
-    return {
-        **{name: data.get(name) or None for name in _TEXTS},
-        "address": _canonical_address(data.get("address")),
-        "metadata": {
-            key: value
-            for key, value in (data.get("metadata") or {}).items()
-            if value and not key.startswith(OWN_PREFIX)
-        },
-    }
+    """Return the canonical document of a customer, without the fields that were not seen."""
+    document: dict[str, Any] = {name: data[name] or None for name in _TEXTS if name in data}
+    if "address" in data:
+        document["address"] = _canonical_address(data["address"])
+    if "metadata" in data:
+        document["metadata"] = _canonical_metadata(data["metadata"])
+    return document
 
 
 def from_canonical(change: Change) -> dict[str, Any]:
@@ -105,6 +102,11 @@ def _address(address: Mapping[str, Any] | None) -> dict[str, str]:
 def _metadata(patch: Mapping[str, Any]) -> dict[str, str]:
     given = (patch.get("metadata") or {}).items()
     return {key: value or "" for key, value in given if not key.startswith(OWN_PREFIX)}
+
+
+def _canonical_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    given = (metadata or {}).items()
+    return {key: value for key, value in given if value and not key.startswith(OWN_PREFIX)}
 
 
 def _canonical_address(address: Mapping[str, Any] | None) -> dict[str, str | None] | None:
