@@ -254,6 +254,7 @@ def test_routes() -> None:
         statuses = {str(s) for s in (*route.answers, *route.problems)}
         cells = table[f"{route.method} {route.path}"]
         assert set(re.findall(r"\b[245]\d\d\b", cells[2])) == statuses, route
+        assert code(cells[3]) == ([] if route.public else [route.scope.value]), route
 
 
 def test_log_events() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from dotenv import dotenv_values
 
 from zenskar.errors import ConfigurationError
+from zenskar.networks import Hosts, Networks
 
 PREFIX = "ZENSKAR_"
 PER_CONNECTION = (
@@ -77,6 +78,8 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     auth: Literal["required", "off"] = "required"
+    allowed_hosts: Hosts | None = None
+    trusted_proxies: Networks | None = None
     connections: str | None = None
     max_body_bytes: int = _limited(1024 * 1024, least=1024)
     request_timeout_seconds: float = _limited(30.0, above=0)

@@ -122,7 +122,7 @@ async def test_retry_one(api: Api) -> None:
         await api.flow.settle()
     assert await statuses(api) == ["succeeded"]
     letter = await body_of(await api.client.get(path), 200)
-    audit = next(e["detail"] for e in letter["history"] if "by" in e["detail"])
+    audit = next(e["detail"] for e in letter["history"] if "reason" in e["detail"])
     assert audit == {"reason": "retry_requested", "by": "anonymous", "from": "127.0.0.1"}
 
 

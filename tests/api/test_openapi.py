@@ -59,6 +59,6 @@ async def test_answers_are_as_described(api: Api) -> None:
 async def test_what_is_public_is_said(api: Api) -> None:
     paths = (await described(api))["paths"]
     assert paths["/webhooks/{source}"]["post"]["security"] == []
-    assert paths["/customers"]["post"]["security"] == [{"key": []}]
+    assert paths["/customers"]["post"]["security"] == [{"key": ["write"]}]
     operations = [o["operationId"] for methods in paths.values() for o in methods.values()]
     assert len(operations) == len(set(operations))

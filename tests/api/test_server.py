@@ -16,10 +16,13 @@ PATIENCE = 10.0
 
 
 async def talk(address: str, data: bytes) -> bytes:
-    """Send bytes, then nothing more; return all that comes back until the connection ends."""
+    """Send bytes, then nothing more; return all that comes back until the connection ends.
+
+    The host `x` stands for the address.
+    """
     parts = urlsplit(address)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    writer.write(data)
+    writer.write(data.replace(b"Host: x\r\n", f"Host: {parts.netloc}\r\n".encode()))
     try:
         async with asyncio.timeout(PATIENCE):
             return await reader.read()

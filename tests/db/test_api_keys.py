@@ -1,11 +1,15 @@
 """API keys in the database."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import api_keys
+from zenskar.db.api_keys import LivingKey
+from zenskar.ids import new_id
+from zenskar.model.scope import Scope
 from zenskar.telemetry.logs import scrub
 
 
@@ -13,11 +17,12 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(engine: AsyncEngine) -> 
     async with engine.begin() as connection:
         stored, key = await api_keys.create(connection, "ci")
         row = (await connection.execute(text("SELECT * FROM api_keys"))).one()
-        found = await api_keys.living(connection, stored.prefix)
+        found = await api_keys.living(connection, [stored.prefix])
     assert re.fullmatch(r"zsk_[A-Za-z0-9]{8}_[A-Za-z0-9]{43}", key)
     assert key[4:12] == stored.prefix
     assert key[13:] not in str(row)
-    assert found == (stored.id, api_keys.digest(key))
+    living = LivingKey(stored.id, stored.prefix, api_keys.digest(key), Scope.ADMIN)
+    assert found == {stored.prefix: living}
     assert scrub(f"got {key}!") == "got [secret]!"
 
 
@@ -28,27 +33,53 @@ async def test_a_revoked_key_is_dead(engine: AsyncEngine) -> None:
         assert await api_keys.revoke(connection, first.prefix)
         assert not await api_keys.revoke(connection, first.prefix)
         assert not await api_keys.revoke(connection, "nobody")
-        assert await api_keys.living(connection, first.prefix) is None
-        assert await api_keys.living(connection, second.prefix)
+        assert set(await api_keys.living(connection, [first.prefix, second.prefix, "x"])) == {
+            second.prefix
+        }
         listed = await api_keys.read_all(connection)
     assert [(k.name, k.revoked_at is None) for k in listed] == [("first", False), ("second", True)]
+
+
+async def test_a_key_ends_when_it_expires(engine: AsyncEngine) -> None:
+    now = datetime.now(UTC)
+    async with engine.begin() as connection:
+        made = [
+            (await api_keys.create(connection, "x", Scope.READ, now + timedelta(hours=hours)))[0]
+            for hours in (-1, 1)
+        ]
+        found = await api_keys.living(connection, [key.prefix for key in made])
+        listed = await api_keys.read_all(connection)
+    assert set(found) == {made[1].prefix}
+    assert [(key.scope, key.expires_at) for key in listed] == [
+        (Scope.READ, key.expires_at) for key in made
+    ]
+
+
+async def test_a_key_of_the_release_before_keeps_every_right(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("INSERT INTO api_keys (id, name, prefix, hash) VALUES (:id, 'x', 'oldoldol', '')"),
+            {"id": new_id()},
+        )
+        (old,) = await api_keys.read_all(connection)
+    assert (old.scope, old.expires_at) == (Scope.ADMIN, None)
 
 
 async def test_use_is_noted_once_a_minute(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         key, _ = await api_keys.create(connection, "ci")
-        await api_keys.used(connection, key.id)
+        await api_keys.used(connection, [key.id])
         await connection.execute(
             text("UPDATE api_keys SET last_used_at = now() - interval '30 seconds'")
         )
         (before,) = await api_keys.read_all(connection)
-        await api_keys.used(connection, key.id)
+        await api_keys.used(connection, [key.id])
         assert await api_keys.read_all(connection) == [before]
         await connection.execute(
             text("UPDATE api_keys SET last_used_at = now() - interval '61 seconds'")
         )
         (old,) = await api_keys.read_all(connection)
-        await api_keys.used(connection, key.id)
+        await api_keys.used(connection, [key.id])
         (new,) = await api_keys.read_all(connection)
     assert old.last_used_at
     assert new.last_used_at

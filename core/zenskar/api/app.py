@@ -9,6 +9,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 
 from zenskar.api.auth import KeyRing, Throttle
+from zenskar.api.clients import Clients, LocalHosts
 from zenskar.api.connections import Connections
 from zenskar.api.customers import Customers
 from zenskar.api.dead_letters import DeadLetters
@@ -95,6 +96,12 @@ def resources(services: ApiServices) -> Sequence[Resource]:
 
 def _app(services: ApiServices, described: Sequence[Resource], keys: KeyRing | None) -> App:
     settings = services.settings
-    passage = Passage(services.metrics, timeout_seconds=settings.request_timeout_seconds, keys=keys)
+    passage = Passage(
+        services.metrics,
+        timeout_seconds=settings.request_timeout_seconds,
+        clients=Clients(settings.trusted_proxies),
+        keys=keys,
+        hosts=LocalHosts(settings.allowed_hosts) if settings.auth == "off" else None,
+    )
     routes = [route for resource in described for route in resource.routes()]
     return App(routes, passage, settings.max_body_bytes)

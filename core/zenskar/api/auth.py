@@ -4,20 +4,27 @@ import hmac
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from aiohttp import web
+import structlog
+from aiohttp import hdrs, web
 
+from zenskar.api.clients import client_address
+from zenskar.bus.gather import Gather
 from zenskar.db import api_keys
+from zenskar.db.api_keys import LivingKey
 from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection, AsyncEngine
+from zenskar.errors import InvalidInput
+from zenskar.model.scope import Scope
 from zenskar.sync.replay import Operator
 
 ANONYMOUS = "anonymous"
-_CLIENT = web.RequestKey("client", str)
 _KEY = re.compile(r"zsk_([A-Za-z0-9]{8})_[A-Za-z0-9]{43}")
 _NO_HASH = bytes(32)
+_MOST_AT_ONCE = 500
 Clock = Callable[[], float]
 
 
@@ -33,7 +40,7 @@ class Throttle:
         self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def wait(self, address: str) -> float:
-        """Return for how many seconds nothing is taken from this address."""
+        """Return for how many seconds this address is told to wait."""
         count, until = self._counts.get(address, (0, 0.0))
         return max(0.0, until - self._clock()) if count >= self._failures else 0.0
 
@@ -47,13 +54,31 @@ class Throttle:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    key_id: str
-    fresh_until: float
+class Caller:
+    """The API key that a request came with."""
+
+    id: str
+    prefix: str
+    scope: Scope
+
+
+class _Sent(NamedTuple):
+    """A key as it was sent."""
+
+    prefix: str
+    digest: bytes
+
+
+_CALLER = web.RequestKey("caller", Caller)
 
 
 class KeyRing:
-    """Checks API keys, and remembers for a few seconds those that were right."""
+    """Checks API keys, and remembers for a few seconds those that were right.
+
+    A right key is always let in, however many wrong ones come from its address: only they are
+    throttled. They are looked up together, in one query at a time, so guessing keeps no more than
+    one connection of the database busy.
+    """
 
     def __init__(
         self,
@@ -67,64 +92,90 @@ class KeyRing:
         self._throttle = throttle
         self._remember_seconds = remember_seconds
         self._clock = clock
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._asked: Gather[_Sent, Caller | None] = Gather(self._look_up, most=_MOST_AT_ONCE)
 
-    async def admit(self, request: web.BaseRequest) -> None:
-        """Let a request with a valid key pass, and remember whose it is."""
-        request[_CLIENT] = await self.identify(
-            request.headers.get("Authorization"), request.remote or ""
-        )
+    async def admit(self, request: web.BaseRequest, needed: Scope) -> None:
+        """Let a request pass whose key may do what it asks for, and remember whose it is."""
+        caller = await self.identify(_authorization(request), client_address(request))
+        request[_CALLER] = caller
+        structlog.contextvars.bind_contextvars(api_key=caller.prefix)
+        require(request, needed)
 
-    async def identify(self, authorization: str | None, address: str) -> str:
-        """Return the id of the key; raise 401 for a wrong one, 429 for too many of them."""
+    async def identify(self, authorization: str | None, address: str) -> Caller:
+        """Return whose the key is; raise 401 for a wrong one, 429 for too many of them."""
         if not authorization:
             raise _unauthorized("an API key is needed: Authorization: Bearer KEY")
         scheme, _, key = authorization.partition(" ")
         match = _KEY.fullmatch(key.strip()) if scheme.lower() == "bearer" else None
-        digest = api_keys.digest(match.group()) if match else _NO_HASH
-        known = self._known.get(digest)
-        if known and known.fresh_until > self._clock():
-            return known.key_id
-        # Whoever guesses behind the same address must not lock out a key that was right before.
-        if known is None and (seconds := self._throttle.wait(address)):
-            raise _too_many(seconds)
-        key_id = await self._look_up(match.group(1), digest) if match else None
-        if key_id is None:
-            self._known.pop(digest, None)
-            self._throttle.fail(address)
-            raise _unauthorized("the API key is not valid")
-        self._remember(digest, key_id)
-        return key_id
+        if match is None:
+            raise self._wrong(address)
+        sent = _Sent(match[1], api_keys.digest(match[0]))
+        caller, fresh_until = self._known.get(sent.digest, (None, 0.0))
+        if caller is not None and fresh_until > self._clock():
+            return caller
+        found = await self._asked.add(sent)
+        if found is None:
+            self._known.pop(sent.digest, None)
+            raise self._wrong(address)
+        self._remember(sent.digest, found)
+        return found
 
-    async def _look_up(self, prefix: str, digest: bytes) -> str | None:
-        async def work(connection: AsyncConnection) -> str | None:
-            found = await api_keys.living(connection, prefix)
-            key_id, stored = found or (None, _NO_HASH)
-            if not hmac.compare_digest(stored, digest) or key_id is None:
-                return None
-            await api_keys.used(connection, key_id)
-            return key_id
+    async def _look_up(self, sent: Sequence[_Sent]) -> Sequence[Caller | None]:
+        async def work(connection: AsyncConnection) -> list[Caller | None]:
+            living = await api_keys.living(connection, [each.prefix for each in sent])
+            found = [_caller(living.get(each.prefix), each.digest) for each in sent]
+            if right := {caller.id for caller in found if caller}:
+                await api_keys.used(connection, sorted(right))
+            return found
 
         return await in_transaction(self._engine, work)
 
-    def _remember(self, digest: bytes, key_id: str) -> None:
-        self._known[digest] = _Known(key_id, self._clock() + self._remember_seconds)
+    def _wrong(self, address: str) -> web.HTTPException:
+        if seconds := self._throttle.wait(address):
+            return _too_many(seconds)
+        self._throttle.fail(address)
+        return _unauthorized("the API key is not valid")
+
+    def _remember(self, digest: bytes, caller: Caller) -> None:
+        self._known[digest] = caller, self._clock() + self._remember_seconds
         self._known.move_to_end(digest)
         if len(self._known) > 1_000:
             self._known.popitem(last=False)
 
 
+def require(request: web.BaseRequest, needed: Scope) -> None:
+    """Raise 403 unless the key that the request came with, if keys are on, may do this."""
+    caller = request.get(_CALLER)
+    if caller is not None and not caller.scope.covers(needed):
+        raise web.HTTPForbidden(
+            text=f"this needs a key of the scope {needed}; this one has {caller.scope}"
+        )
+
+
 def client(request: web.BaseRequest) -> str:
     """Return the id of the API key that the request came with."""
-    key: str = request.get(_CLIENT, ANONYMOUS)
-    return key
+    caller = request.get(_CALLER)
+    return ANONYMOUS if caller is None else caller.id
 
 
 def operator(request: web.BaseRequest) -> Operator:
     """Return who asks, and from where, for the history."""
     key = client(request)
     name = key if key == ANONYMOUS else f"API key {key}"
-    return Operator(name, request.remote or "an unknown address")
+    return Operator(name, client_address(request))
+
+
+def _authorization(request: web.BaseRequest) -> str | None:
+    lines = request.headers.getall(hdrs.AUTHORIZATION, ())
+    if len(lines) > 1:
+        raise InvalidInput("Authorization: is given twice")
+    return lines[0] if lines else None
+
+
+def _caller(key: LivingKey | None, digest: bytes) -> Caller | None:
+    right = hmac.compare_digest(key.hash if key else _NO_HASH, digest)
+    return Caller(key.id, key.prefix, key.scope) if key and right else None
 
 
 def _unauthorized(text: str) -> web.HTTPUnauthorized:

@@ -16,6 +16,7 @@ from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import Backlog
 from zenskar.model.envelope import INBOUND, OUTBOUND
+from zenskar.model.scope import Scope
 from zenskar.sync.customer_views import timestamp
 
 BY_HAND = "paused by an operator"
@@ -63,7 +64,15 @@ class Connections:
         one = {200: Answer("The connection.", "Connection")}
         many = {200: Answer("All connections.", "ConnectionList")}
         return (
-            Route("GET", "/connections", self.show, "List connections", many, (400, *_COMMON)),
+            Route(
+                "GET",
+                "/connections",
+                self.show,
+                "List connections",
+                many,
+                (400, *_COMMON),
+                scope=Scope.READ,
+            ),
             Route(
                 "POST",
                 "/connections/{name}/pause",
@@ -71,6 +80,7 @@ class Connections:
                 "Pause a connection",
                 one,
                 (400, 404, *_COMMON),
+                scope=Scope.ADMIN,
             ),
             Route(
                 "POST",
@@ -79,6 +89,7 @@ class Connections:
                 "Resume a connection",
                 one,
                 (400, 404, *_COMMON),
+                scope=Scope.ADMIN,
             ),
         )
 

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from zenskar.api import bodies, cursors
-from zenskar.api.auth import client
+from zenskar.api.auth import client, operator
 from zenskar.api.correlation import correlation_id
 from zenskar.api.queries import FILTER_TEXT, PAGE_PARAMETERS, query_of
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
@@ -17,6 +17,7 @@ from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import is_id
+from zenskar.model.scope import Scope
 from zenskar.sync.customers import Idempotency
 
 _IF_MATCH = Parameter("If-Match", "The `ETag` that the record must still have.", "header")
@@ -41,7 +42,10 @@ class Customers:
         """Make a customer."""
         document = await bodies.read_json(request, self._input)
         created = await self._customers.create(
-            document, correlation_id=correlation_id(request), once=_idempotency(request, document)
+            document,
+            correlation_id=correlation_id(request),
+            by=operator(request),
+            once=_idempotency(request, document),
         )
         headers = {"Location": f"/customers/{created.view['id']}", "ETag": _etag(created.view)}
         if created.replayed:
@@ -68,6 +72,7 @@ class Customers:
             customer_id,
             await bodies.read_json(request, self._input),
             correlation_id=correlation_id(request),
+            by=operator(request),
             expected=_expected(request),
         )
         return bodies.answer(view, headers={"ETag": _etag(view)})
@@ -79,6 +84,7 @@ class Customers:
             customer_id,
             await bodies.read_json(request, self._patch, bodies.PATCH_TYPES),
             correlation_id=correlation_id(request),
+            by=operator(request),
             expected=_expected(request),
         )
         return bodies.answer(view, headers={"ETag": _etag(view)})
@@ -86,7 +92,10 @@ class Customers:
     async def delete(self, request: web.BaseRequest) -> web.Response:
         """Delete a customer."""
         await self._customers.delete(
-            _id(request), correlation_id=correlation_id(request), expected=_expected(request)
+            _id(request),
+            correlation_id=correlation_id(request),
+            by=operator(request),
+            expected=_expected(request),
         )
         return web.Response(status=204)
 
@@ -119,6 +128,7 @@ class Customers:
                 (400, 408, 413, 415, 422, *_COMMON),
                 "CustomerInput",
                 parameters=(once,),
+                scope=Scope.WRITE,
             ),
             Route(
                 "GET",
@@ -128,8 +138,17 @@ class Customers:
                 {200: Answer("A page.", "CustomerPage")},
                 (400, *_COMMON),
                 parameters=(*PAGE_PARAMETERS, email),
+                scope=Scope.READ,
             ),
-            Route("GET", one, self.get, "Read a customer", {200: _ONE}, (400, 404, *_COMMON)),
+            Route(
+                "GET",
+                one,
+                self.get,
+                "Read a customer",
+                {200: _ONE},
+                (400, 404, *_COMMON),
+                scope=Scope.READ,
+            ),
             Route(
                 "PUT",
                 one,
@@ -139,6 +158,7 @@ class Customers:
                 refused,
                 "CustomerInput",
                 parameters=(_IF_MATCH,),
+                scope=Scope.WRITE,
             ),
             Route(
                 "PATCH",
@@ -150,6 +170,7 @@ class Customers:
                 "CustomerPatch",
                 bodies.PATCH_TYPES,
                 (_IF_MATCH,),
+                scope=Scope.WRITE,
             ),
             Route(
                 "DELETE",
@@ -159,6 +180,7 @@ class Customers:
                 {204: Answer("It is deleted.")},
                 (400, 404, 412, *_COMMON),
                 parameters=(_IF_MATCH,),
+                scope=Scope.WRITE,
             ),
         )
 

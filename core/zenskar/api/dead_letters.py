@@ -6,7 +6,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from zenskar.api import bodies
-from zenskar.api.auth import operator
+from zenskar.api.auth import operator, require
 from zenskar.api.queries import FILTER_TEXT as TEXT
 from zenskar.api.queries import PAGE_PARAMETERS, Query, query_of
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
@@ -26,6 +26,7 @@ from zenskar.db import event_log
 from zenskar.db.engine import in_transaction
 from zenskar.db.event_log import EventFilter
 from zenskar.errors import Conflict, InvalidInput, NotFound
+from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync import dead_letter_views
@@ -51,9 +52,12 @@ class DeadLetters:
     async def get(self, request: web.BaseRequest) -> web.Response:
         """Return one dead letter with its message and history."""
         event_id = event_id_of(request)
-        reveal = query_of(request).flag("reveal")
+        reveal_to = None
+        if query_of(request).flag("reveal"):
+            require(request, Scope.ADMIN)
+            reveal_to = operator(request)
         letter = await in_transaction(
-            self._engine, lambda c: dead_letter_views.find(c, event_id, reveal=reveal)
+            self._engine, lambda c: dead_letter_views.find(c, event_id, reveal_to=reveal_to)
         )
         if letter is None:
             raise _not_here()
@@ -122,17 +126,17 @@ class DeadLetters:
         base, single = "/dead-letters", "/dead-letters/{id}"
         return (
             Route("GET", base, self.list, "List dead letters, newest first", page, (400, *_COMMON),
-                  parameters=(*PAGE_PARAMETERS, *parameters_of(_FILTERS))),
+                  parameters=(*PAGE_PARAMETERS, *parameters_of(_FILTERS)), scope=Scope.READ),
             Route("GET", single, self.get, "Read a dead letter", one, (400, 404, *_COMMON),
-                  parameters=(_REVEAL,)),
+                  parameters=(_REVEAL,), scope=Scope.READ),
             Route("POST", f"{base}/retry", self.retry_many, "Retry dead letters",
-                  retried | would, sent, "DeadLetterChoice"),
+                  retried | would, sent, "DeadLetterChoice", scope=Scope.WRITE),
             Route("POST", f"{base}/discard", self.discard_many, "Discard dead letters",
-                  ended, sent, "DeadLetterChoice"),
+                  ended, sent, "DeadLetterChoice", scope=Scope.ADMIN),
             Route("POST", f"{single}/retry", self.retry_one, "Retry a dead letter",
-                  retried, (400, 404, 409, *_COMMON)),
+                  retried, (400, 404, 409, *_COMMON), scope=Scope.WRITE),
             Route("POST", f"{single}/discard", self.discard_one, "Discard a dead letter",
-                  ended, (400, 404, 409, *_COMMON)),
+                  ended, (400, 404, 409, *_COMMON), scope=Scope.ADMIN),
         )  # fmt: skip
 
     @property

@@ -78,7 +78,9 @@ def refuse_foreign(request: web.BaseRequest) -> None:
 def _foreign(request: web.BaseRequest) -> bool:
     if request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
         return True
-    return any(_netloc(o) != request.host for o in request.headers.getall(hdrs.ORIGIN, ()))
+    # Not `request.host`, which asks the name service when there is no such header.
+    host = request.headers.get(hdrs.HOST)
+    return any(_netloc(o) != host for o in request.headers.getall(hdrs.ORIGIN, ()))
 
 
 def _netloc(origin: str) -> str | None:

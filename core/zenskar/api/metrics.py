@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from zenskar.api.clients import client_address
 from zenskar.api.routes import Answer, JsonSchema, Route
 from zenskar.api.services import ApiServices
 from zenskar.errors import Unavailable
@@ -72,8 +73,11 @@ class RequestMeter:
         """Return what `note` counts from."""
         return time.perf_counter()
 
-    def note(self, method: str, route: str, response: web.StreamResponse, started: float) -> None:
+    def note(
+        self, request: web.BaseRequest, route: str, response: web.StreamResponse, started: float
+    ) -> None:
         """Count a request that has its answer."""
+        method = request.method
         seconds, status = self.now() - started, response.status
         count, times = self._found.get((method, route, status)) or self._find(method, route, status)
         count.inc()
@@ -81,7 +85,12 @@ class RequestMeter:
         # Making a line that nobody wants costs more than checking a signature.
         if status < 400 and not self._lines.isEnabledFor(logging.DEBUG):
             return
-        told = {"seconds": round(seconds, 4), "method": _known(method), "route": route}
+        told = {
+            "seconds": round(seconds, 4),
+            "method": _known(method),
+            "route": route,
+            "client": client_address(request),
+        }
         if status < 400:
             _log.debug("request", **told, status=status)
         else:

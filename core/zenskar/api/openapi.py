@@ -84,7 +84,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "parameters": [_parameter(p) for p in (*placeholders, *route.parameters)],
         "responses": {str(s): _response(a) for s, a in route.answers.items()}
         | {str(s): _problem(s) for s in sorted(route.problems)},
-        "security": [] if route.public else [{"key": []}],
+        "security": [] if route.public else [{"key": [route.scope.value]}],
     }
     if route.body:
         content = {kind: {"schema": _ref(route.body)} for kind in route.body_types}

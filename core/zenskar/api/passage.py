@@ -6,6 +6,7 @@ from aiohttp import hdrs, web
 
 from zenskar.api import bodies, correlation
 from zenskar.api.auth import KeyRing
+from zenskar.api.clients import Clients, LocalHosts
 from zenskar.api.limits import Deadlines, refuse_foreign, too_late
 from zenskar.api.metrics import RequestMeter
 from zenskar.api.problems import answer_to
@@ -25,15 +26,24 @@ version of what runs here is told."""
 class Passage:
     """Names, measures, bounds and admits requests, and answers every error as a problem.
 
-    Without `keys` no API key is asked for, and never on public routes.
+    Without `keys` no API key is asked for, and never on public routes. With `hosts`, requests
+    for other hosts are refused.
     """
 
     def __init__(
-        self, metrics: Metrics, *, timeout_seconds: float, keys: KeyRing | None = None
+        self,
+        metrics: Metrics,
+        *,
+        timeout_seconds: float,
+        clients: Clients | None = None,
+        keys: KeyRing | None = None,
+        hosts: LocalHosts | None = None,
     ) -> None:
         self._meter = RequestMeter(metrics)
         self._deadlines = Deadlines(timeout_seconds)
+        self._clients = clients or Clients(None)
         self._keys = keys
+        self._hosts = hosts
 
     async def through(self, request: web.BaseRequest, match: Match) -> web.StreamResponse:
         """Answer a request."""
@@ -41,9 +51,12 @@ class Passage:
         chosen = correlation.begin(request)
         task = self._deadlines.begin()
         try:
+            self._clients.note(request)
+            if self._hosts is not None:
+                self._hosts.check(request)
             refuse_foreign(request)
             if self._keys is not None and match.route and not match.route.public:
-                await self._keys.admit(request)
+                await self._keys.admit(request, match.route.scope)
             if match.query is not None:
                 match.query.read(request)
             if hdrs.EXPECT in request.headers:
@@ -57,7 +70,7 @@ class Passage:
             response = answer_to(error)
         finally:
             self._deadlines.end(task)
-        self._meter.note(request.method, match.template, response, started)
+        self._meter.note(request, match.template, response, started)
         response.headers.update(_HEADERS)
         response.headers[correlation.HEADER] = chosen
         return response

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from zenskar.model.scope import Scope
+
 JsonSchema = Mapping[str, Any]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -34,7 +36,7 @@ class Answer:
 class Route:
     """One operation. `body` names the component that is sent; `public`: no API key is asked for.
 
-    Answers that are problems are given by status alone.
+    `scope` is what a key needs. Answers that are problems are given by status alone.
     """
 
     method: str
@@ -47,6 +49,7 @@ class Route:
     body_types: tuple[str, ...] = ("application/json",)
     parameters: tuple[Parameter, ...] = ()
     public: bool = False
+    scope: Scope = Scope.ADMIN
 
 
 class Resource(Protocol):

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from zenskar.api import bodies, cursors
-from zenskar.api.auth import operator
+from zenskar.api.auth import operator, require
 from zenskar.api.queries import FILTER_TEXT as TEXT
 from zenskar.api.queries import PAGE_PARAMETERS, Query, query_of
 from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
@@ -22,9 +22,11 @@ from zenskar.db.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.db.replay import RETRYABLE
 from zenskar.errors import Conflict, NotFound
 from zenskar.ids import is_id
+from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync.customer_views import timestamp
+from zenskar.sync.dead_letter_views import note_reveal
 
 _COMMON = (401, 403, 429, 503)
 Filters = Mapping[str, tuple[str, JsonSchema]]
@@ -49,10 +51,14 @@ class SyncEvents:
         """Return one sync event with its history."""
         event_id = event_id_of(request)
         with_payload = query_of(request).text("include") == "payload"
+        if with_payload:
+            require(request, Scope.ADMIN)
 
         async def work(connection: AsyncConnection) -> dict[str, Any]:
-            view = event_view(_found(await event_log.read(connection, event_id)))
+            found = _found(await event_log.read(connection, event_id))
+            view = event_view(found)
             if with_payload:
+                await note_reveal(connection, found, operator(request))
                 view["payload"] = _json(await event_log.payload(connection, event_id))
             view["history"] = history_view(await event_log.history(connection, event_id))
             return view
@@ -99,6 +105,7 @@ class SyncEvents:
                 {200: Answer("A page.", "SyncEventPage")},
                 (400, *_COMMON),
                 parameters=(*PAGE_PARAMETERS, status, *parameters_of(FILTERS)),
+                scope=Scope.READ,
             ),
             Route(
                 "GET",
@@ -108,6 +115,7 @@ class SyncEvents:
                 {200: Answer("The sync event.", "SyncEventWithHistory")},
                 (400, 404, *_COMMON),
                 parameters=(include,),
+                scope=Scope.READ,
             ),
             Route(
                 "POST",
@@ -117,6 +125,7 @@ class SyncEvents:
                 retried,
                 (400, 408, 413, 415, 422, *_COMMON),
                 "RetryFilter",
+                scope=Scope.WRITE,
             ),
             Route(
                 "POST",
@@ -125,6 +134,7 @@ class SyncEvents:
                 "Retry a failed sync event",
                 retried,
                 (400, 404, 409, *_COMMON),
+                scope=Scope.WRITE,
             ),
         )
 

@@ -74,10 +74,11 @@ def show_one(
     from zenskar.sync import dead_letter_views
 
     wanted = session.identifier(event_id)
+    reveal_to = replaying.operator() if reveal else None
 
     async def work(engine: "AsyncEngine") -> dict[str, Any]:
         letter = await in_transaction(
-            engine, lambda c: dead_letter_views.find(c, wanted, reveal=reveal)
+            engine, lambda c: dead_letter_views.find(c, wanted, reveal_to=reveal_to)
         )
         if letter is None:
             raise NotFound(f"there is no dead letter {event_id}")

@@ -110,7 +110,7 @@ def printable(text: str) -> str:
 
 
 def _change(step: Step) -> str:
-    return f"API: {step.event_type}{_version(step)}"
+    return f"API: {step.event_type}{_version(step)}{_by(step)}"
 
 
 def _queued(step: Step) -> str:

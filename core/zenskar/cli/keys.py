@@ -1,8 +1,10 @@
 """`zenskar keys`."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -10,15 +12,20 @@ import typer
 from zenskar.cli import session
 from zenskar.cli.output import Output, OutputOption, show_json, show_table
 from zenskar.errors import InvalidInput, NotFound
+from zenskar.model.scope import Scope
 
 if TYPE_CHECKING:
     from zenskar.db.engines import AsyncConnection
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="API keys, for Authorization: Bearer KEY.")
+_SPAN = re.compile(r"([1-9][0-9]{0,5})([hdw])")
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _COLUMNS = {
     "prefix": "PREFIX",
     "name": "NAME",
+    "scope": "SCOPE",
+    "expires_at": "EXPIRES",
     "created_at": "CREATED",
     "last_used_at": "LAST USED",
     "revoked_at": "REVOKED",
@@ -28,6 +35,13 @@ _COLUMNS = {
 @app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="Who will use it.")],
+    scope: Annotated[
+        Scope, typer.Option(help="What it may do; write includes read, admin both.")
+    ] = Scope.ADMIN,
+    expires: Annotated[
+        str | None,
+        typer.Option(help="When it ends: 12h, 90d or a time such as 2030-01-31; never unless set."),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Make a key and print it, this once."""
@@ -35,9 +49,10 @@ def create(
 
     if not (name.isprintable() and 0 < len(name.strip()) <= 200):
         raise InvalidInput("a key's name must be one line of 1 to 200 characters")
-    made, key = _run(lambda connection: api_keys.create(connection, name))
+    until = _time(expires) if expires is not None else None
+    made, key = _run(lambda connection: api_keys.create(connection, name, scope, until))
     if output is Output.JSON:
-        show_json({"key": key, "name": made.name, "prefix": made.prefix})
+        show_json({"key": key, **asdict(made)})
         return
     typer.echo("This is the only time that the key is shown:", err=True)
     typer.echo(key)
@@ -69,6 +84,22 @@ def revoke(
         show_json({"revoked": prefix})
     else:
         typer.echo(f"The key {prefix} is revoked.")
+
+
+def _time(text: str) -> datetime:
+    """Return the moment that a text means, from now on or in ISO 8601; without a zone, in UTC."""
+    now = datetime.now(UTC)
+    span = _SPAN.fullmatch(text)
+    try:
+        found = now + int(span[1]) * _UNITS[span[2]] if span else datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"--expires {text!r}: use a span such as 12h or 90d, or a time such as 2030-01-31"
+        ) from None
+    moment = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if moment <= now:
+        raise InvalidInput("--expires: that time is over")
+    return moment
 
 
 def _run(work: Callable[["AsyncConnection"], Awaitable[T]]) -> T:

@@ -6,6 +6,7 @@ The secret holds 256 bits, so that one round of SHA-256 is as good as a slow has
 import hashlib
 import secrets
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy import Row, insert, select, text, update
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.tables import api_keys
 from zenskar.ids import new_id
+from zenskar.model.scope import Scope
 
 _ALPHABET = string.ascii_letters + string.digits
 """Without - and _, so that a key is one word to whoever searches logs for it."""
@@ -27,27 +29,52 @@ class ApiKey:
     id: str
     name: str
     prefix: str
+    scope: Scope
+    expires_at: datetime | None
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class LivingKey:
+    """A key that is in force, as it is compared with one that was sent."""
+
+    id: str
+    prefix: str
+    hash: bytes
+    scope: Scope
+
+
 _LIVING = text("""
-    SELECT CAST(id AS text) AS id, hash FROM api_keys
-    WHERE prefix = :prefix AND revoked_at IS NULL
+    SELECT CAST(id AS text) AS id, prefix, hash, scope FROM api_keys
+    WHERE prefix = ANY(CAST(:prefixes AS text[])) AND revoked_at IS NULL
+      AND (expires_at IS NULL OR expires_at > now())
 """)
 _USED = text("""
     UPDATE api_keys SET last_used_at = now()
-    WHERE id = CAST(:id AS uuid)
+    WHERE id = ANY(CAST(:ids AS uuid[]))
       AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
 """)
 
 
-async def create(connection: AsyncConnection, name: str) -> tuple[ApiKey, str]:
+async def create(
+    connection: AsyncConnection,
+    name: str,
+    scope: Scope = Scope.ADMIN,
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
     """Make a key; return it with its full text, which nobody can read again."""
     prefix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     key = f"zsk_{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(43))}"
-    statement = insert(api_keys).values(id=new_id(), name=name, prefix=prefix, hash=digest(key))
+    statement = insert(api_keys).values(
+        id=new_id(),
+        name=name,
+        prefix=prefix,
+        hash=digest(key),
+        scope=scope.value,
+        expires_at=expires_at,
+    )
     row = (await connection.execute(statement.returning(api_keys))).one()
     return _key(row), key
 
@@ -65,15 +92,17 @@ async def revoke(connection: AsyncConnection, prefix: str) -> bool:
     return (await connection.execute(statement)).rowcount > 0
 
 
-async def living(connection: AsyncConnection, prefix: str) -> tuple[str, bytes] | None:
-    """Return the id and the hash of the living key of this prefix."""
-    row = (await connection.execute(_LIVING, {"prefix": prefix})).one_or_none()
-    return None if row is None else (row.id, bytes(row.hash))
+async def living(connection: AsyncConnection, prefixes: Sequence[str]) -> dict[str, LivingKey]:
+    """Return the keys of these prefixes that are neither revoked nor expired, by prefix."""
+    rows = await connection.execute(_LIVING, {"prefixes": list(prefixes)})
+    return {
+        row.prefix: LivingKey(row.id, row.prefix, bytes(row.hash), Scope(row.scope)) for row in rows
+    }
 
 
-async def used(connection: AsyncConnection, key_id: str) -> None:
-    """Note that a key was used, to the minute."""
-    await connection.execute(_USED, {"id": key_id})
+async def used(connection: AsyncConnection, key_ids: Sequence[str]) -> None:
+    """Note that keys were used, to the minute."""
+    await connection.execute(_USED, {"ids": list(key_ids)})
 
 
 def digest(key: str) -> bytes:
@@ -82,4 +111,13 @@ def digest(key: str) -> bytes:
 
 
 def _key(row: Row[Any]) -> ApiKey:
-    return ApiKey(row.id, row.name, row.prefix, row.created_at, row.last_used_at, row.revoked_at)
+    return ApiKey(
+        id=row.id,
+        name=row.name,
+        prefix=row.prefix,
+        scope=Scope(row.scope),
+        expires_at=row.expires_at,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        revoked_at=row.revoked_at,
+    )

@@ -239,6 +239,8 @@ api_keys = Table(
     Column("name", Text, nullable=False),
     Column("prefix", Text, nullable=False, unique=True),
     Column("hash", LargeBinary, nullable=False),
+    Column("scope", Text, nullable=False, server_default=text("'admin'")),
+    _time("expires_at"),
     _time("created_at", nullable=False),
     _time("last_used_at"),
     _time("revoked_at"),

@@ -27,7 +27,10 @@ from zenskar.sync import fanout
 from zenskar.sync.customer_views import View, view, with_external
 from zenskar.sync.fanout import RecordChange
 from zenskar.sync.limits import FieldLimits
+from zenskar.sync.replay import Operator
+from zenskar.telemetry.logs import get_logger
 
+_log = get_logger(__name__)
 METADATA_KEYS = 48
 """As in the schema of the input; a patch is judged by what it makes of the whole."""
 
@@ -47,6 +50,14 @@ class Idempotency:
     scope: str
     key: str
     request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """The request that a change comes from, and who made it."""
+
+    correlation_id: str
+    by: Operator | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +92,18 @@ class CustomerService:
         self._limits = limits or FieldLimits({})
 
     async def create(
-        self, document: Document, *, correlation_id: str, once: Idempotency | None = None
+        self,
+        document: Document,
+        *,
+        correlation_id: str,
+        by: Operator | None = None,
+        once: Idempotency | None = None,
     ) -> Created:
         """Make a customer, or replay the answer when this was asked before.
 
         Raises `SchemaViolation` when an external system does not take it.
         """
+        origin = _Origin(correlation_id, by)
 
         async def work(connection: AsyncConnection) -> Created:
             customer_id = new_id()
@@ -95,7 +112,7 @@ class CustomerService:
             fields = flatten(CUSTOMER, document)
             self._limits.check(CUSTOMER.entity_type, fields)
             customer = await customers.create(connection, customer_id, fields)
-            await self._tell(connection, customer, fanout.CREATED, correlation_id, fields)
+            await self._tell(connection, customer, fanout.CREATED, origin, fields)
             answer = view(customer)
             if once:
                 await idempotency.answer(
@@ -105,7 +122,7 @@ class CustomerService:
 
         created = await by_keys(self._engine, work)
         if not created.replayed:
-            self._wake(OUTBOUND)
+            self._changed(created.view["id"], fanout.CREATED, by)
         return created
 
     async def get(self, customer_id: str) -> View:
@@ -123,10 +140,13 @@ class CustomerService:
         document: Document,
         *,
         correlation_id: str,
+        by: Operator | None = None,
         expected: Collection[int] | None = None,
     ) -> View:
         """Make the customer be this document. `expected`: only if it has one of these versions."""
-        return await self._edit(customer_id, lambda _: document, correlation_id, expected)
+        return await self._edit(
+            customer_id, lambda _: document, _Origin(correlation_id, by), expected
+        )
 
     async def patch(
         self,
@@ -134,6 +154,7 @@ class CustomerService:
         patch: Document,
         *,
         correlation_id: str,
+        by: Operator | None = None,
         expected: Collection[int] | None = None,
     ) -> View:
         """Apply a JSON merge patch (RFC 7396)."""
@@ -143,24 +164,26 @@ class CustomerService:
             _check_metadata(document, patched)
             return patched
 
-        return await self._edit(customer_id, change, correlation_id, expected)
+        return await self._edit(customer_id, change, _Origin(correlation_id, by), expected)
 
     async def delete(
         self,
         customer_id: str,
         *,
         correlation_id: str,
+        by: Operator | None = None,
         expected: Collection[int] | None = None,
     ) -> None:
         """Mark the customer as deleted."""
+        origin = _Origin(correlation_id, by)
 
         async def work(connection: AsyncConnection) -> None:
             present = await _locked(connection, customer_id, expected)
             deleted = await customers.delete(connection, customer_id, version=present.version)
-            await self._tell(connection, _sure(deleted), fanout.DELETED, correlation_id, None)
+            await self._tell(connection, _sure(deleted), fanout.DELETED, origin, None)
 
         await by_keys(self._engine, work)
-        self._wake(OUTBOUND)
+        self._changed(customer_id, fanout.DELETED, by)
 
     async def list(
         self, *, most: int, before: str | None = None, email: str | None = None
@@ -179,7 +202,7 @@ class CustomerService:
         self,
         customer_id: str,
         change: Callable[[Document], Document],
-        correlation_id: str,
+        origin: _Origin,
         expected: Collection[int] | None,
     ) -> View:
         async def work(connection: AsyncConnection) -> tuple[Customer, bool]:
@@ -195,20 +218,26 @@ class CustomerService:
                 await customers.write(connection, customer_id, fields, version=present.version)
             )
             before = {path: record.fields.get(path) for path in changes}
-            await self._tell(connection, written, fanout.UPDATED, correlation_id, changes, before)
+            await self._tell(connection, written, fanout.UPDATED, origin, changes, before)
             return written, True
 
         customer, changed = await by_keys(self._engine, work)
         if changed:
-            self._wake(OUTBOUND)
+            self._changed(customer_id, fanout.UPDATED, origin.by)
         return view(customer)
+
+    def _changed(self, customer_id: str, action: str, by: Operator | None) -> None:
+        """Have a change that is committed worked on; without a connection, no history tells it."""
+        self._wake(OUTBOUND)
+        if not self._owners:
+            _log.info("customer_changed", id=customer_id, action=action, by=str(by or ""))
 
     async def _tell(
         self,
         connection: AsyncConnection,
         customer: Customer,
         action: str,
-        correlation_id: str,
+        origin: _Origin,
         changes: FieldChanges | None,
         before: FieldChanges | None = None,
     ) -> None:
@@ -218,9 +247,10 @@ class CustomerService:
             version=customer.version,
             action=action,
             document=None if customer.deleted_at else customer.document,
-            correlation_id=correlation_id,
+            correlation_id=origin.correlation_id,
             changes=dict(changes) if changes else None,
             before=dict(before) if before else None,
+            by=origin.by.detail if origin.by else None,
         )
         await fanout.enqueue(connection, [(change, source) for source in self._owners])
 

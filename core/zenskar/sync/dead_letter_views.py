@@ -7,13 +7,15 @@ from typing import Any
 
 import orjson
 
-from zenskar.db import event_log
+from zenskar.db import event_log, sync_events
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.reading import UNREADABLE
+from zenskar.sync.replay import Operator
 
 HIDDEN = "(hidden)"
+REVEALED = "revealed"
 _VALUES = frozenset({"changes", "before", "seen", "conflicts"})
 """Members of a history entry that hold values of the record."""
 _PLAIN = frozenset(
@@ -45,19 +47,29 @@ class DeadLetter:
 
 
 async def find(
-    connection: AsyncConnection, event_id: str, *, reveal: bool = False
+    connection: AsyncConnection, event_id: str, *, reveal_to: Operator | None = None
 ) -> DeadLetter | None:
     """Return what is a dead letter or was one, None if there is no such event.
 
-    The values of fields are hidden unless they are to be revealed: they are personal data.
+    The values of fields are personal data: they are hidden unless they are revealed to somebody,
+    of which the history keeps a note.
     """
+    reveal = reveal_to is not None
     event = await event_log.read(connection, event_id)
     history = await event_log.history(connection, event_id)
     if event is None or not any(entry.status == SyncStatus.DEAD for entry in history):
         return None
+    if reveal_to is not None:
+        await note_reveal(connection, event, reveal_to)
     payload = await event_log.payload(connection, event_id)
     shown = history if reveal else [_hidden(entry) for entry in history]
     return DeadLetter(event, _message(event, payload, reveal=reveal), shown)
+
+
+async def note_reveal(connection: AsyncConnection, event: LoggedEvent, to: Operator) -> None:
+    """Keep in the history of an event who was shown its message."""
+    detail = {"reason": REVEALED, **to.detail}
+    await sync_events.note(connection, [(event.id, SyncStatus(event.status), detail)])
 
 
 def _message(event: LoggedEvent, payload: str | None, *, reveal: bool) -> Any:

@@ -14,6 +14,7 @@ from zenskar.kernel.policy import Side
 from zenskar.model.fields import CUSTOMER, flatten
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import fanout
+from zenskar.sync.dead_letter_views import REVEALED
 from zenskar.sync.explain_fields import Ledger
 from zenskar.sync.explanation import ConflictSeen, Happening, Provenance, Queued, Step
 from zenskar.sync.replay import REQUESTED
@@ -74,7 +75,7 @@ class Story:
         elif detail.get("reason") == REQUESTED:
             self._opening[event.id] = self._add(Happening.RETRY, event, entry)
         else:
-            done = SyncStatus(entry.status).final
+            done = SyncStatus(entry.status).final and detail.get("reason") != REVEALED
             kind = Happening.DONE if done else Happening.NOTE
             self._add(kind, event, entry, cause=self._opening[event.id])
 

@@ -21,7 +21,8 @@ CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
 class RecordChange:
     """A record as it is after a change. `action` is created, updated, deleted or resync.
 
-    `changes` (leaf pointer to new value) and the values `before` go into the history.
+    `changes` (leaf pointer to new value), the values `before` and whoever it was changed `by` go
+    into the history.
     `causation_id` is the sync event that led to this one.
     """
 
@@ -34,6 +35,7 @@ class RecordChange:
     causation_id: str | None = None
     changes: dict[str, Any] | None = None
     before: dict[str, Any] | None = None
+    by: Mapping[str, str] | None = None
 
 
 async def enqueue(
@@ -57,6 +59,8 @@ def _event(change: RecordChange, source: str) -> NewSyncEvent:
         detail["changes"] = change.changes
     if change.before:
         detail["before"] = change.before
+    if change.by:
+        detail |= change.by
     return NewSyncEvent(
         id=new_id(),
         direction=Direction.OUTBOUND,

@@ -1,0 +1,74 @@
+"""Where a request comes from, and whom it is for."""
+
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from zenskar.networks import Hosts, Networks, address_of, is_local
+
+_ADDRESS = web.RequestKey("client_address", str)
+_UNKNOWN = "an unknown address"
+
+
+class Clients:
+    """Tells clients apart by address, behind proxies too.
+
+    `X-Forwarded-For` counts only when a trusted proxy has sent it, and in it only what trusted
+    proxies have appended: the rest is the sender's own.
+    """
+
+    def __init__(self, proxies: Networks | None) -> None:
+        self._proxies = proxies
+
+    def note(self, request: web.BaseRequest) -> None:
+        """Find the address of the client and keep it for `client_address`."""
+        peer = request.remote or _UNKNOWN
+        request[_ADDRESS] = peer if self._proxies is None else self._origin(request, peer)
+
+    def _origin(self, request: web.BaseRequest, peer: str) -> str:
+        lines = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
+        hops = [hop for line in lines for hop in line.split(",")]
+        found = peer
+        while self._is_proxy(found) and hops:
+            before = address_of(hops.pop())
+            if before is None:
+                break
+            found = str(before)
+        return found
+
+    def _is_proxy(self, text: str) -> bool:
+        address = address_of(text)
+        return address is not None and self._proxies is not None and address in self._proxies
+
+
+class LocalHosts:
+    """Refuses requests for other hosts where no key is asked for.
+
+    A page of another site can have its own name lead to this machine, and would then read and
+    write all there is. Its visitor's browser still says whom it believes to talk to.
+    """
+
+    def __init__(self, others: Hosts | None) -> None:
+        self._others = others
+
+    def check(self, request: web.BaseRequest) -> None:
+        """Raise 403 unless the request is for this machine and port, or a host that is allowed."""
+        hosts = request.headers.getall(hdrs.HOST, ())
+        if len(hosts) != 1 or not self._is_known(hosts[0], request):
+            raise web.HTTPForbidden(
+                text="without API keys only requests for this machine are served: see "
+                "ZENSKAR_ALLOWED_HOSTS"
+            )
+
+    def _is_known(self, host: str, request: web.BaseRequest) -> bool:
+        if self._others is not None and host in self._others:
+            return True
+        transport = request.transport
+        bound: Any = transport.get_extra_info("sockname") if transport else None
+        return bound is not None and is_local(host, bound[1])
+
+
+def client_address(request: web.BaseRequest) -> str:
+    """Return the address of the client."""
+    address: str = request.get(_ADDRESS, _UNKNOWN)
+    return address

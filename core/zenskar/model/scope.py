@@ -1,0 +1,16 @@
+"""What an API key may do."""
+
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """Rights of an API key; each includes those before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+    def covers(self, other: "Scope") -> bool:
+        """Tell whether this scope includes another one."""
+        order = list(Scope)
+        return order.index(self) >= order.index(other)

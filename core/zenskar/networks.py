@@ -1,0 +1,83 @@
+"""Networks and hosts, as settings name them."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_HOST = re.compile(
+    r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})?)(?::(?P<port>[0-9]{1,5}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """A comma-separated list of networks in CIDR notation; an address is a network of its own."""
+
+    text: str
+    _networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        try:
+            found = tuple(ipaddress.ip_network(part) for part in _parts(self.text))
+        except ValueError:
+            raise ValueError("must be networks such as 10.0.0.0/8, comma-separated") from None
+        object.__setattr__(self, "_networks", found)
+
+    def __contains__(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """A comma-separated list of hosts, each with a port unless it is 80 or 443."""
+
+    text: str
+    _hosts: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = [part.lower() for part in _parts(self.text)]
+        if not all(_HOST.fullmatch(part) for part in parts):
+            raise ValueError("must be hosts such as zenskar.example:8443, comma-separated")
+        object.__setattr__(self, "_hosts", frozenset(parts))
+
+    def __contains__(self, host: str) -> bool:
+        return host.lower() in self._hosts
+
+
+def address_of(text: str) -> Address | None:
+    """Return the IP address that a text names, without a port; None if it names none."""
+    text = text.strip()
+    try:
+        return _plain(ipaddress.ip_address(text))
+    except ValueError:
+        match = _HOST.fullmatch(text)
+    try:
+        return _plain(ipaddress.ip_address(match["name"].strip("[]"))) if match else None
+    except ValueError:
+        return None
+
+
+def is_local(host: str, port: int) -> bool:
+    """Tell whether a `Host` header names this machine's loopback interface and this port."""
+    match = _HOST.fullmatch(host)
+    if match is None or int(match["port"] or 80) != port:
+        return False
+    name = match["name"].strip("[]").lower()
+    address = address_of(match["name"])
+    return name == "localhost" or (address is not None and address.is_loopback)
+
+
+def _plain(address: Address) -> Address:
+    """An IPv4 address that is written as one of IPv6 is the same peer."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _parts(text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise ValueError("has an empty entry")
+    return parts

@@ -1,0 +1,25 @@
+"""API keys have a scope and may expire; those that are there keep every right."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """A default that is a constant rewrites nothing, and the release before need not name it."""
+    op.add_column(
+        "api_keys",
+        sa.Column("scope", sa.Text(), server_default=sa.text("'admin'"), nullable=False),
+    )
+    op.add_column("api_keys", sa.Column("expires_at", sa.DateTime(timezone=True)))
+
+
+def downgrade() -> None:
+    # That release would take a key of few rights for one of all, and one that has expired too.
+    op.execute("DELETE FROM api_keys WHERE scope <> 'admin' OR expires_at IS NOT NULL")
+    op.drop_column("api_keys", "expires_at")
+    op.drop_column("api_keys", "scope")
