@@ -13,7 +13,6 @@ from benchmarks import events, peers
 from tests.kafka.cluster import free_ports
 from tests.kafka.processes import Process, serve
 from zenskar.db import migrate
-from zenskar.db.engine import create_engine
 
 # To count reads the whole table, and what it costs counts as ours: some of the events are looked
 # up first, and what still waits.
@@ -68,9 +67,7 @@ async def open_product(
     **settings: str,
 ) -> AsyncIterator[Product]:
     """Migrate the database and start an API and workers."""
-    engine = create_engine(database, pool_size=2)
-    await migrate.upgrade(engine)
-    await engine.dispose()
+    await migrate.upgrade(database)
     product = Product(folder, database)
     async with AsyncExitStack() as stack:
         if api:

@@ -1,9 +1,22 @@
-"""Alembic environment: runs in the connection that `zenskar.db.migrate` hands over."""
+"""Alembic environment: runs in the connection that `zenskar.db.migrate` hands over.
+
+Each migration is a transaction of its own, and none keeps writers waiting for long.
+"""
+
+from typing import cast
 
 from alembic import context
 
+from zenskar.db.online import OnlineImpl
 from zenskar.db.tables import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transaction_per_migration=True,
+    on_version_apply=lambda ctx, **_: ctx.impl.forget_step(),
+)
+impl = cast(OnlineImpl, context.get_context().impl)
+impl.keep_to(context.config.attributes["limits"])
 with context.begin_transaction():
     context.run_migrations()

@@ -17,7 +17,6 @@ from benchmarks.product import open_product, settled
 from benchmarks.programs import contender, telling
 from tests.kafka.processes import Process, until
 from zenskar.db import migrate
-from zenskar.db.engine import create_engine
 from zenskar.model.envelope import INBOUND
 from zenskar.model.integration import WebhookRequest
 from zenskar.runtime import open_runtime
@@ -168,7 +167,5 @@ async def _make_topic(bootstrap: str, topic: str) -> None:
 
 
 async def _migrated(database: str) -> str:
-    engine = create_engine(database, pool_size=2)
-    await migrate.upgrade(engine)
-    await engine.dispose()
+    await migrate.upgrade(database)
     return database

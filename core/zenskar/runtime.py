@@ -25,7 +25,7 @@ from zenskar.plugins.loader import (
 )
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema, core_schemas
-from zenskar.settings import Settings
+from zenskar.settings import Secret, Settings
 from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.bulk import Bulk
@@ -184,6 +184,11 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
         return
     async with embedded_postgres(settings.data_dir) as url:
         yield url
+
+
+def with_database(settings: Settings, url: str) -> Settings:
+    """Return the settings with the URL of a database that runs already."""
+    return replace(settings, database_url=Secret(url))
 
 
 @asynccontextmanager

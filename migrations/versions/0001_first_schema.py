@@ -345,55 +345,16 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("workers")
-    op.drop_index(
-        "sync_events_unowned",
-        table_name="sync_events",
-        postgresql_where=sa.text("entity_id IS NULL AND external_id IS NOT NULL"),
-    )
-    op.drop_index(
-        "sync_events_unfinished",
-        table_name="sync_events",
-        postgresql_where=sa.text("status NOT IN ('succeeded', 'ignored')"),
-    )
-    op.drop_index(
-        "sync_events_deletes",
-        table_name="sync_events",
-        postgresql_where=sa.text("reason = 'deleted'"),
-    )
-    op.drop_index(
-        "sync_events_external",
-        table_name="sync_events",
-        postgresql_where=sa.text("external_event_id IS NOT NULL"),
-    )
-    op.drop_index("sync_events_entity", table_name="sync_events")
     op.drop_table("sync_events")
     op.drop_table("sync_event_history")
     op.drop_table("survey_seen")
     op.drop_table("schedules")
-    op.drop_index(
-        "push_intents_open",
-        table_name="push_intents",
-        postgresql_where=sa.text("state IN ('sent', 'unknown')"),
-    )
     op.drop_table("push_intents")
-    op.drop_index("outbox_parked", table_name="outbox", postgresql_where=sa.text("parked"))
-    op.drop_index("outbox_key", table_name="outbox")
-    op.drop_index("outbox_due", table_name="outbox")
     op.drop_table("outbox")
     op.drop_table("idempotency_keys")
-    op.drop_index(
-        "external_mappings_one_per_entity",
-        table_name="external_mappings",
-        postgresql_where=sa.text("state = 'active'"),
-    )
-    op.drop_index("external_mappings_entity", table_name="external_mappings")
     op.drop_table("external_mappings")
-    op.drop_index(
-        "customers_email", table_name="customers", postgresql_where=sa.text("deleted_at IS NULL")
-    )
     op.drop_table("customers")
     op.drop_table("connections")
-    op.drop_index("connection_history_name", table_name="connection_history")
     op.drop_table("connection_history")
     op.drop_table("checkpoints")
     op.drop_table("api_keys")

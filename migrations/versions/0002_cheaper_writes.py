@@ -14,6 +14,7 @@ _INDEXES = {"outbox_due": ["topic", "available_at"], "outbox_key": ["topic", "ke
 
 def upgrade() -> None:
     """No table is rewritten: room and compression hold for what is written from now on."""
+    _replace(_INDEXES)
     for table in _UPDATED:
         # An update that finds room on its page leaves the indexes alone.
         op.execute(f"ALTER TABLE {table} SET (fillfactor = 65)")
@@ -25,16 +26,21 @@ def upgrade() -> None:
             EXCEPTION WHEN feature_not_supported THEN NULL;
             END $$
         """)
-    for index, columns in _INDEXES.items():
-        op.drop_index(index, table_name="outbox")
-        op.create_index(index, "outbox", columns, unique=False)
 
 
 def downgrade() -> None:
-    for index, columns in _INDEXES.items():
-        op.drop_index(index, table_name="outbox")
-        op.create_index(index, "outbox", [*columns, "id"], unique=False)
+    _replace({index: [*columns, "id"] for index, columns in _INDEXES.items()})
     for table, column in _MESSAGES:
         op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET COMPRESSION default")
     for table in _UPDATED:
         op.execute(f"ALTER TABLE {table} RESET (fillfactor)")
+
+
+def _replace(indexes: dict[str, list[str]]) -> None:
+    """The queue is never without an index."""
+    for index, columns in indexes.items():
+        op.create_index(f"{index}_new", "outbox", columns, unique=False)
+    for index in indexes:
+        op.drop_index(index, table_name="outbox")
+    for index in indexes:
+        op.execute(f"ALTER INDEX {index}_new RENAME TO {index}")

@@ -19,11 +19,11 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(engine: AsyncE
         assert await connection.run_sync(compare) == []
 
 
-async def test_down_and_up_again(engine: AsyncEngine) -> None:
+async def test_down_and_up_again(engine: AsyncEngine, database_url: str) -> None:
     assert (await revision.status(engine)).up_to_date
-    await migrate.downgrade(engine, "base")
+    await migrate.downgrade(database_url, "base")
     assert (await revision.status(engine)).current is None
-    await migrate.upgrade(engine)
+    await migrate.upgrade(database_url)
     assert (await revision.status(engine)).up_to_date
 
 

@@ -19,7 +19,6 @@ from sqlalchemy.engine import make_url
 
 from zenskar.db import migrate
 from zenskar.db.embedded import start_server
-from zenskar.db.engine import create_engine
 
 T = TypeVar("T")
 
@@ -93,7 +92,7 @@ async def _make_template(server: str) -> None:
             return
         await _fast_and_careless(connection)
         await connection.execute(f"CREATE DATABASE {_template()}")
-        await _migrate(database_of(server, _template()))
+        await migrate.upgrade(database_of(server, _template()))
     finally:
         await connection.close()
 
@@ -104,12 +103,6 @@ async def _fast_and_careless(connection: asyncpg.Connection) -> None:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             await connection.execute(f"ALTER SYSTEM SET {setting} = off")
         await connection.execute("SELECT pg_reload_conf()")
-
-
-async def _migrate(url: str) -> None:
-    engine = create_engine(url, pool_size=1)
-    await migrate.upgrade(engine)
-    await engine.dispose()
 
 
 async def _execute(url: str, statement: str) -> None:

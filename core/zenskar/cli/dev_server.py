@@ -15,13 +15,11 @@ from zenskar.cli.ready import Ready
 from zenskar.cli.sandboxes import Sandboxes, run_sandboxes
 from zenskar.db import migrate
 from zenskar.plugins.loader import discover, missing_settings
-from zenskar.runtime import Runtime, open_runtime
+from zenskar.runtime import Runtime, open_database, open_engine, open_runtime, with_database
 from zenskar.settings import Settings
 
 if TYPE_CHECKING:
     import asyncio
-
-    from zenskar.db.engines import AsyncEngine
 
 
 class DevServer:
@@ -50,7 +48,10 @@ class DevServer:
         settings, environment, plugins = self._settings, self._environment, self._plugins
         async with run_sandboxes(plugins, settings, environment, self._folder) as sandboxes:
             led = {**environment, **sandboxes.variables}
-            async with open_runtime(settings, led, plugins=plugins, prepare=_upgrade) as runtime:
+            async with (
+                _migrated(settings) as url,
+                open_runtime(with_database(settings, url), led, plugins=plugins) as runtime,
+            ):
                 yield runtime, sandboxes
 
     async def _serve(
@@ -89,5 +90,10 @@ class DevServer:
         )
 
 
-async def _upgrade(engine: "AsyncEngine") -> None:
-    await migrate.upgrade(await session.reachable(engine))
+@asynccontextmanager
+async def _migrated(settings: Settings) -> AsyncIterator[str]:
+    async with open_database(settings) as url:
+        async with open_engine(with_database(settings, url)) as engine:
+            await session.reachable(engine)
+        await migrate.upgrade(url)
+        yield url

@@ -26,34 +26,51 @@ def migrate(
     direction: Annotated[
         Direction, typer.Argument(help="up to the newest, down by one step, or only the status.")
     ] = Direction.UP,
+    statement_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds that a statement may take; 0: any.")
+    ] = 10.0,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to try again while others hold the tables.")
+    ] = 3600.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Bring the database's schema up to date. `down` can lose data."""
+    """Bring the database's schema up to date, beside a running release. `down` can lose data.
+
+    Writers never wait for it longer than half a second. While a long transaction, such as a
+    backup, holds what it needs, it tries again and says so.
+    """
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
     if direction is not Direction.UP:
         session.require_database(settings)
-    status = asyncio.run(_migrate(settings, direction))
+    status = asyncio.run(_migrate(settings, direction, statement_timeout, patience))
     if output is Output.JSON:
         show_json(status)
     else:
         typer.echo(_sentence(status))
 
 
-async def _migrate(settings: "Settings", direction: Direction) -> dict[str, Any]:
+async def _migrate(
+    settings: "Settings", direction: Direction, statement_timeout: float, patience: float
+) -> dict[str, Any]:
     from alembic.util import CommandError
 
     from zenskar.db import migrate as schema
     from zenskar.db import revision
-    from zenskar.runtime import open_engine
+    from zenskar.db.online import Limits
+    from zenskar.runtime import open_database, open_engine, with_database
 
-    async with open_engine(settings) as engine:
+    limits = Limits(statement_seconds=statement_timeout, patience_seconds=patience)
+    async with (
+        open_database(settings) as url,
+        open_engine(with_database(settings, url)) as engine,
+    ):
         await session.reachable(engine)
         try:
             if direction is Direction.UP:
-                await schema.upgrade(engine)
+                await schema.upgrade(url, limits=limits)
             elif direction is Direction.DOWN:
-                await schema.downgrade(engine)
+                await schema.downgrade(url, limits=limits)
         except CommandError as error:
             raise ConfigurationError(f"the schema cannot be migrated: {error}") from error
         status = await revision.status(engine)

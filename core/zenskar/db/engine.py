@@ -41,8 +41,10 @@ _ATTEMPTS = 5
 _IDLE_SECONDS = 0.5
 
 
-def create_engine(url: str, *, pool_size: int, pool_timeout: float = 5.0) -> AsyncEngine:
-    """Return an engine for a `postgresql://` URL. `pool_timeout` is in seconds.
+def create_engine(
+    url: str, *, pool_size: int, pool_timeout: float = 5.0, command_timeout: float | None = 60.0
+) -> AsyncEngine:
+    """Return an engine for a `postgresql://` URL. Both timeouts are in seconds.
 
     Of itself it makes every statement a transaction of its own, without a round trip for BEGIN
     and one for COMMIT.
@@ -57,7 +59,7 @@ def create_engine(url: str, *, pool_size: int, pool_timeout: float = 5.0) -> Asy
         pool_use_lifo=True,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
-        connect_args={"timeout": pool_timeout, "command_timeout": 60},
+        connect_args={"timeout": pool_timeout, "command_timeout": command_timeout},
     )
     event.listen(engine.sync_engine, "connect", _prefer_indexes)
     event.listen(engine.sync_engine, "connect", _read_jsonb)
