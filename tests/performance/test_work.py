@@ -94,7 +94,7 @@ def reader(runtime: Runtime) -> WebhookReader:
 def messages(runtime: Runtime, numbers: Iterable[int]) -> list[OutboxMessage]:
     """Return the messages of these webhooks."""
     readings = reader(runtime).read([Arrival("stripe", webhook(n), "c") for n in numbers])
-    return [message for reading in readings for message in reading.messages]
+    return [item.made for reading in readings for item in reading.items]
 
 
 async def test_checking_a_signature(runtime: Runtime) -> None:

@@ -13,7 +13,10 @@ from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
 from tests.support.refuse import refuse
 from tests.support.wait import until
 from zenskar import Change, FailureKind, IntentKind, Push
-from zenskar.errors import InvalidInput, Unavailable
+from zenskar.db.event_log import EventFilter
+from zenskar.errors import InvalidInput
+from zenskar.model.sync_event import SyncStatus
+from zenskar.sync.replay import Operator
 
 
 def fail(kind: FailureKind, times: int = 1) -> Callable[[Push], None]:
@@ -477,7 +480,7 @@ async def test_an_answer_that_a_plugin_refuses_is_an_unknown_outcome(
         ("to_canonical", []),
     ],
 )
-async def test_a_webhook_that_a_plugin_makes_nonsense_of_comes_again(
+async def test_a_webhook_that_a_plugin_makes_nonsense_of_is_kept(
     database_url: str, monkeypatch: pytest.MonkeyPatch, hook: str, wrong: object
 ) -> None:
     async with open_flow(database_url) as flow:
@@ -486,9 +489,11 @@ async def test_a_webhook_that_a_plugin_makes_nonsense_of_comes_again(
     with monkeypatch.context() as patched:
         patched.setattr(FakeIntegration, hook, lambda _self, **_given: wrong)
         async with open_flow(database_url) as flow:
-            with pytest.raises(Unavailable, match="the integration of fake failed"):
-                await flow.runtime.ingress.accept("fake", webhook, "test")
+            assert await flow.runtime.ingress.accept("fake", webhook, "test") == (0, 1)
     async with open_flow(database_url) as flow:
-        await flow.runtime.ingress.accept("fake", webhook, "test")
+        (letter,) = await flow.events("inbound")
+        assert (letter["status"], letter["error_kind"]) == ("dead", "bug")
+        me = Operator("me", "here")
+        assert await flow.runtime.replay.retry(EventFilter(status=SyncStatus.DEAD), me) == 1
         await flow.settle()
         assert await flow.scalar("SELECT count(*) FROM customers") == 1

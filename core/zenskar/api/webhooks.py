@@ -5,12 +5,11 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from zenskar.api import bodies, problems
+from zenskar.api import bodies
 from zenskar.api.correlation import correlation_id
 from zenskar.api.routes import Answer, JsonSchema, Route
 from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
-from zenskar.errors import SchemaViolation
 from zenskar.model.integration import WebhookRequest
 
 
@@ -27,16 +26,11 @@ class Webhooks:
             body=await bodies.read_signed(request),
             received_at=time.time(),
         )
-        try:
-            accepted = await self._ingress.accept(
-                match_of(request).values["source"], webhook, correlation_id(request)
-            )
-        except SchemaViolation as error:
-            problem = problems.of_error(error, status=400)
-            if problem is None:
-                raise
-            return problem.response()
-        return bodies.answer({"accepted": accepted})
+        taken = await self._ingress.accept(
+            match_of(request).values["source"], webhook, correlation_id(request)
+        )
+        told = {"accepted": taken.accepted, "dead": taken.dead}
+        return bodies.answer(told if taken.dead else {"accepted": taken.accepted})
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -64,6 +58,13 @@ class Webhooks:
             "Accepted": {
                 "type": "object",
                 "required": ["accepted"],
-                "properties": {"accepted": {"type": "integer", "minimum": 0}},
+                "properties": {
+                    "accepted": {"type": "integer", "minimum": 0},
+                    "dead": {
+                        "description": "How many events are kept as dead letters; if there are.",
+                        "type": "integer",
+                        "minimum": 1,
+                    },
+                },
             },
         }

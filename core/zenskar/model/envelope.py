@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SPEC_VERSION = "1.0"
-SCHEMA_VERSION = 1
-"""Version of the `data` layout; a reader parks what is newer than it knows."""
+WRITTEN_VERSION, UNREAD_VERSION = 1, 2
+"""Layouts of `data`: that of every message, and that of news which could not be read."""
+SCHEMA_VERSION = UNREAD_VERSION
+"""The newest layout that is known here; a reader parks what is newer."""
 
 OUTBOUND = "sync.outbound"
 INBOUND = "sync.inbound"

@@ -7,7 +7,7 @@ from typing import Any
 from zenskar.db.outbox import OutboxMessage
 from zenskar.db.packing import document as document_of
 from zenskar.ids import new_id
-from zenskar.model.envelope import INBOUND, SCHEMA_VERSION, Envelope
+from zenskar.model.envelope import INBOUND, WRITTEN_VERSION, Envelope
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import ObservationKind
 from zenskar.model.sync_event import Direction
@@ -43,7 +43,7 @@ def inbound_message(
         subject=subject,
         time=made_at,
         data={
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": WRITTEN_VERSION,
             "direction": _DIRECTION,
             "source_system": source,
             "external_event_id": event.id,

@@ -10,7 +10,7 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.db.replay import FailedEvent
 from zenskar.db.sync_events import NewSyncEvent
 from zenskar.ids import new_id
-from zenskar.model.envelope import OUTBOUND, SCHEMA_VERSION, Envelope
+from zenskar.model.envelope import OUTBOUND, WRITTEN_VERSION, Envelope
 from zenskar.model.sync_event import Direction
 from zenskar.sync.envelopes import utc_now
 
@@ -86,7 +86,7 @@ def message(
         subject=key,
         time=utc_now(),
         data={
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": WRITTEN_VERSION,
             "direction": Direction.OUTBOUND.value,
             "source_system": event.source_system,
             "entity_type": event.entity_type,

@@ -91,19 +91,27 @@ class InboundSync:
         await in_transaction(self._context.engine, lambda c: sync_events.insert(c, events))
 
     async def give_up(
-        self, envelope: Envelope, message: Message, kind: str, problem: str, attempts: int
+        self,
+        envelope: Envelope,
+        message: Message,
+        kind: str,
+        problem: str,
+        attempts: int,
+        *,
+        reason: str | None = None,
     ) -> None:
         """Record an event that cannot be applied as dead, with all that is needed to retry it."""
         source = envelope.data["source_system"]
 
         async def work(connection: AsyncConnection) -> bool:
-            event_id = await self._ensure_event(connection, envelope)
+            event_id = await self.event_of(connection, envelope)
             kept = (await sync_events.lock(connection, [event_id])).get(event_id)
             if kept is None or kept.status.final:
                 return False
             dead = Transition(
                 event_id,
                 SyncStatus.DEAD,
+                reason=reason,
                 error_kind=kind,
                 error_message=problem,
                 count_attempt=True,
@@ -122,7 +130,7 @@ class InboundSync:
         """Record that an event will be tried again."""
 
         async def work(connection: AsyncConnection) -> None:
-            event_id = await self._ensure_event(connection, envelope)
+            event_id = await self.event_of(connection, envelope)
             await sync_events.move(
                 connection,
                 [
@@ -139,7 +147,7 @@ class InboundSync:
 
         await in_transaction(self._context.engine, work)
 
-    async def _ensure_event(self, connection: AsyncConnection, envelope: Envelope) -> str:
+    async def event_of(self, connection: AsyncConnection, envelope: Envelope) -> str:
         """Return the id of the envelope's sync event, writing it when it is not there yet."""
         event = new_event(envelope)
         await sync_events.insert(connection, [event])
@@ -198,13 +206,18 @@ class InboundSync:
     ) -> dict[str, str]:
         """Return the sync event ids of what has not been applied yet, by external event id.
 
-        Those that are not written yet are written once it is known what becomes of them.
+        Those that are not written yet are written once it is known what becomes of them. What is
+        dead is applied after all when it comes again: the state that it tells of still counts.
         """
         first = {e.data["external_event_id"]: e for e in reversed(envelopes)}
         known = await sync_events.by_external_id(connection, source, list(first))
         fresh = {name: new_event(e) for name, e in first.items() if name not in known}
         batch.fresh |= {event.id: event for event in fresh.values()}
-        waiting = {name: s.id for name, s in known.items() if not s.status.final}
+        waiting = {
+            name: s.id
+            for name, s in known.items()
+            if s.status is SyncStatus.DEAD or not s.status.final
+        }
         return {name: event.id for name, event in fresh.items()} | waiting
 
     async def _observe_all(

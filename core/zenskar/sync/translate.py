@@ -21,8 +21,6 @@ from zenskar.plugins.loader import ConfiguredConnection
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema
 
-_UNSTORABLE = "has characters that cannot be stored"
-
 
 class Translator:
     """Calls the transforming hooks of the owner and checks what goes in and comes out."""
@@ -43,7 +41,7 @@ class Translator:
         Raises `InvalidInput`, mostly as `SchemaViolation`, when the object or what the integration
         made of it is not valid, `CallFailed` when the integration fails.
         """
-        _check_id(seen.external_id)
+        check_id(seen.external_id)
         seen = replace(seen, data=storable(seen.data))
         self.check_object(source, seen)
         document = self.translate(source, seen)
@@ -113,20 +111,17 @@ class Translator:
             raise CallFailed(self._router.classify(source, error)) from error
 
 
-def check_exact(seen: ExternalObject | None) -> None:
-    """Refuse an id of which a part was replaced: no call could be made with it."""
-    if seen is not None and REPLACEMENT in seen.external_id:
-        raise _unusable(_UNSTORABLE)
+def check_id(external_id: Any, *, exact: bool = True) -> None:
+    """Refuse an id that cannot be kept exactly: no call could be made with another one.
 
-
-def _check_id(external_id: Any) -> None:
-    """Refuse an id that cannot be kept exactly."""
+    Unless it is `exact`, what could not be stored was replaced before.
+    """
     if not isinstance(external_id, str) or not external_id:
         raise _unusable("must be a text that is not empty")
     if len(external_id) > MOST_ID_CHARACTERS:
         raise _unusable(f"must have at most {MOST_ID_CHARACTERS} characters")
-    if not is_storable(external_id):
-        raise _unusable(_UNSTORABLE)
+    if not is_storable(external_id) or (REPLACEMENT in external_id and not exact):
+        raise _unusable("has characters that cannot be stored")
 
 
 def _unusable(problem: str) -> SchemaViolation:

@@ -1,19 +1,17 @@
-"""Make messages of webhooks: verify, parse, translate."""
+"""Make events of webhooks: verify, parse, and have each event read."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from zenskar.db.outbox import OutboxMessage
 from zenskar.db.storable import loads
 from zenskar.errors import CallFailed, InvalidInput, Unavailable, ZenskarError
 from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.envelopes import inbound_message, utc_now
-from zenskar.sync.translate import check_exact
+from zenskar.sync.envelopes import utc_now
+from zenskar.sync.event_reader import EventReader, Item, report
 from zenskar.telemetry.logs import get_logger
-from zenskar.telemetry.traces import trace
 
 _log = get_logger(__name__)
 
@@ -28,58 +26,67 @@ class Arrival(NamedTuple):
 
 @dataclass(slots=True)
 class Reading:
-    """A webhook on its way through the steps: what they made of it, or what stopped it."""
+    """A webhook on its way through the steps: what they made of it, or what stopped it.
+
+    `error` is what the sender is told. `unread` stopped what is signed, and is kept instead.
+    """
 
     arrival: Arrival
     made_at: str
     body: Any = None
     exact: bool = True
-    events: Sequence[WebhookEvent] = ()
-    documents: Sequence[dict[str, Any] | None] = ()
-    messages: Sequence[OutboxMessage] = ()
+    items: list[Item] = field(default_factory=list)
+    unread: Exception | None = None
     error: Exception | None = None
 
 
-class WebhookReader:
-    """Takes webhooks through each step together, and stops those that fail in it.
+_Step = Callable[[Reading], None]
 
-    The same step for many in a row costs about half of what it costs between other steps: the
-    processor still has it at hand.
-    """
+
+class WebhookReader:
+    """Takes webhooks through each step together, and stops those that fail in it."""
 
     def __init__(self, context: SyncContext, event_schema: Schema) -> None:
         self._context = context
         self._call = context.router.call
-        self._translator = context.translator
-        self._event_schema = event_schema
-        self._steps: tuple[tuple[str, Callable[[Reading], None]], ...] = (
-            ("verify_webhook", self._verify),
-            ("parse_webhook", _load),
-            ("parse_webhook", self._check),
-            ("parse_webhook", self._parse),
-            ("to_canonical", self._check_objects),
-            ("to_canonical", self._translate),
-            ("to_canonical", _make_messages),
-            ("to_canonical", self._check_documents),
-            ("to_canonical", self._check_messages),
-        )
+        self._reader = EventReader(context.translator, event_schema)
 
     def read(self, arrivals: Sequence[Arrival]) -> Sequence[Reading]:
-        """Return what became of each: messages, or an error.
+        """Return what became of each.
 
-        That is `InvalidInput` (with `BadSignature` and `SchemaViolation`) for what can never be
-        accepted, `Unavailable` for what may be later.
+        Its error is `BadSignature`, `InvalidInput` for a body that is no JSON, or `Unavailable`
+        for what may be accepted later.
         """
+        return self._read(arrivals, ("verify_webhook", self._verify, _refused))
+
+    def read_again(self, arrival: Arrival) -> Reading:
+        """Return what is made now of a webhook that was verified when it came."""
+        (reading,) = self._read([arrival])
+        return reading
+
+    def _read(
+        self, arrivals: Sequence[Arrival], *first: tuple[str, _Step, "_Stop"]
+    ) -> Sequence[Reading]:
         now = utc_now()
         readings = [Reading(arrival, now) for arrival in arrivals]
-        for hook, step in self._steps:
+        steps = (
+            *first,
+            ("parse_webhook", _load, _refused),
+            ("parse_webhook", self._check, _kept),
+            ("parse_webhook", self._parse, _kept),
+        )
+        for hook, step, stop in steps:
             for reading in readings:
-                if reading.error is not None:
-                    continue
-                try:
-                    step(reading)
-                except Exception as error:  # noqa: BLE001 - one webhook must not stop the others
-                    reading.error = _told(reading.arrival, hook, error)
+                if reading.error is None and reading.unread is None:
+                    try:
+                        step(reading)
+                    except Exception as error:  # noqa: BLE001 - one must not stop the others
+                        stop(reading, hook, error)
+        self._reader.read([item for reading in readings for item in reading.items])
+        for reading in readings:
+            for item in reading.items:
+                if item.error is not None and isinstance(item.error, Unavailable):
+                    reading.error = item.error
         return readings
 
     def _verify(self, reading: Reading) -> None:
@@ -96,32 +103,26 @@ class WebhookReader:
             schema.check(reading.body, reading.arrival.request.body)
 
     def _parse(self, reading: Reading) -> None:
-        source, request, _ = reading.arrival
+        source, request, correlation_id = reading.arrival
         parsed = self._call(source, "parse_webhook", request=request, body=reading.body)
         known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
         if not known:
             raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
-        reading.events = parsed
+        events = parsed if len(parsed) < 2 else _apart(parsed, source, correlation_id)
+        reading.items = [
+            Item(
+                source,
+                event,
+                correlation_id,
+                reading.made_at,
+                text=request.body,
+                exact=reading.exact,
+            )
+            for event in events
+        ]
 
-    def _check_objects(self, reading: Reading) -> None:
-        for event in reading.events:
-            source, request, _ = reading.arrival
-            if not reading.exact:
-                check_exact(event.seen)
-            self._translator.check_object(source, event.seen, request.body)
 
-    def _translate(self, reading: Reading) -> None:
-        translate, source = self._translator.translate, reading.arrival.source
-        reading.documents = [translate(source, event.seen) for event in reading.events]
-
-    def _check_documents(self, reading: Reading) -> None:
-        made = zip(reading.events, reading.documents, reading.messages, strict=True)
-        for event, document, message in made:
-            self._translator.check_document(event.seen, document, message.text)
-
-    def _check_messages(self, reading: Reading) -> None:
-        for message in reading.messages:
-            self._event_schema.check(message.envelope.to_json(), message.text)
+_Stop = Callable[[Reading, str, Exception], None]
 
 
 def _load(reading: Reading) -> None:
@@ -131,25 +132,49 @@ def _load(reading: Reading) -> None:
         raise InvalidInput("the body is not JSON in UTF-8") from None
 
 
-def _make_messages(reading: Reading) -> None:
-    source, _, correlation_id = reading.arrival
-    reading.messages = [
-        inbound_message(source, event, document, correlation_id, reading.made_at)
-        for event, document in zip(reading.events, reading.documents, strict=True)
-    ]
+def _apart(events: Sequence[WebhookEvent], source: str, correlation_id: str) -> list[WebhookEvent]:
+    """Tell events of one webhook apart that share an id and show different things.
+
+    The second gets an id of its own, the same one whenever the webhook comes again. Events that
+    are equal are one.
+    """
+    known: dict[str, list[WebhookEvent]] = {}
+    apart = []
+    for event in events:
+        twins = known.setdefault(event.id, [])
+        if event in twins:
+            continue
+        twins.append(event)
+        number = len(twins)
+        apart.append(event if number == 1 else replace(event, id=f"{event.id}#{number}"))
+    for name, twins in known.items():
+        if len(twins) > 1:
+            _log.warning(
+                "event_id_shared",
+                source=source,
+                external_event_id=name,
+                events=len(twins),
+                correlation_id=correlation_id,
+            )
+    return apart
 
 
-def _told(arrival: Arrival, hook: str, error: Exception) -> Exception:
-    """A bug of the plugin is no fault of the sender, who is asked to come again."""
+def _refused(reading: Reading, hook: str, error: Exception) -> None:
+    """Stop what is not proven to be signed. A bug of the plugin is no fault of the sender."""
     if isinstance(error, ZenskarError) and not isinstance(error, CallFailed):
-        return error
-    _log.error(
-        "plugin_failed",
-        source=arrival.source,
-        hook=hook,
-        trace=trace(error),
-        correlation_id=arrival.correlation_id,
-    )
-    away = Unavailable(f"the integration of {arrival.source} failed")
-    away.__cause__ = error
-    return away
+        reading.error = error
+        return
+    source, _, correlation_id = reading.arrival
+    report(hook, source, correlation_id, error)
+    reading.error = Unavailable(f"the integration of {source} failed")
+    reading.error.__cause__ = error
+
+
+def _kept(reading: Reading, hook: str, error: Exception) -> None:
+    """Stop what is signed: the sender cannot mend it, and would send the same for days."""
+    if isinstance(error, Unavailable):
+        reading.error = error
+        return
+    source, _, correlation_id = reading.arrival
+    report(hook, source, correlation_id, error)
+    reading.unread = error

@@ -17,6 +17,7 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.guard import TooManyDeletes
 from zenskar.sync.inbound import InboundSync
 from zenskar.sync.reading import UnreadableMessage, read_envelope
+from zenskar.sync.rereader import Rereader
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 from zenskar.worker.loop import message_of, run_until
@@ -108,7 +109,19 @@ class InboundSyncWorker:
         open_sources = set(self._context.router.sources) - await self._sync.parked()
         ready = [r for r in readable if r.source in open_sources]
         await self._try([r for r in readable if r.source not in open_sources], self._park_together)
-        await self._try(ready, self._apply_together)
+        await self._try([r for r in ready if "unread" in r.envelope.data], self._reread)
+        await self._try([r for r in ready if "unread" not in r.envelope.data], self._apply_together)
+
+    async def _reread(self, batch: Sequence[_Read]) -> None:
+        """Read again what could not be read when it came, and apply what can be now."""
+        rereader = Rereader(self._context, self._bus, self._sync, self._event_schema)
+        for one in batch:
+            message = message_of(one.delivery)
+            envelope = await rereader.read(one.envelope, message, one.delivery.attempts)
+            if envelope is None:
+                await self._bus.done([one.delivery])
+            else:
+                await self._apply_together([one._replace(envelope=envelope)])
 
     async def _park_together(self, waiting: Sequence[_Read]) -> None:
         """Keep what nobody owns, or what a guard holds back, until that has changed."""

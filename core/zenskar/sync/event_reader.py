@@ -1,0 +1,108 @@
+"""Make messages of events, however they were got: check, translate, check again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zenskar.db.outbox import OutboxMessage
+from zenskar.errors import InvalidInput
+from zenskar.model.integration import WebhookEvent
+from zenskar.model.observation import ObservationKind
+from zenskar.schema_catalog import Schema
+from zenskar.sync.envelopes import inbound_message
+from zenskar.sync.translate import Translator, check_id
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.traces import trace
+
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Item:
+    """An event on its way through the steps: its message, or what stopped it.
+
+    `text` is the JSON that its object was read from, `exact` unless a part of that was replaced.
+    """
+
+    source: str
+    event: WebhookEvent
+    correlation_id: str
+    made_at: str
+    kind: ObservationKind = ObservationKind.WEBHOOK
+    text: bytes | None = None
+    exact: bool = True
+    document: dict[str, Any] | None = None
+    message: OutboxMessage | None = None
+    error: Exception | None = None
+
+    @property
+    def made(self) -> OutboxMessage:
+        """The message, once there is one."""
+        if self.message is None:
+            raise LookupError("the event has no message")
+        return self.message
+
+
+class EventReader:
+    """Takes events through each step together; what cannot be read stops no other.
+
+    The same step for many in a row costs about half of what it costs between other steps: the
+    processor still has it at hand.
+    """
+
+    def __init__(self, translator: Translator, event_schema: Schema) -> None:
+        self._translator = translator
+        self._event_schema = event_schema
+        self._steps: tuple[Callable[[Item], None], ...] = (
+            self._check_object,
+            self._translate,
+            _make_message,
+            self._check_document,
+            self._check_message,
+        )
+
+    def read(self, items: Sequence[Item]) -> None:
+        """Give each item its message, or the error that stopped it."""
+        for step in self._steps:
+            for item in items:
+                if item.error is not None:
+                    continue
+                try:
+                    step(item)
+                except Exception as error:  # noqa: BLE001 - one event must not stop the others
+                    item.error = error
+                    report("to_canonical", item.source, item.correlation_id, error)
+
+    def _check_object(self, item: Item) -> None:
+        seen = item.event.seen
+        if seen is not None and (item.text is None or not item.exact):
+            # Of other ids the schema of the message says the same.
+            check_id(seen.external_id, exact=item.exact)
+        self._translator.check_object(item.source, seen, item.text)
+
+    def _translate(self, item: Item) -> None:
+        item.document = self._translator.translate(item.source, item.event.seen)
+
+    def _check_document(self, item: Item) -> None:
+        self._translator.check_document(item.event.seen, item.document, item.made.text)
+
+    def _check_message(self, item: Item) -> None:
+        self._event_schema.check(item.made.envelope.to_json(), item.made.text)
+
+
+def _make_message(item: Item) -> None:
+    item.message = inbound_message(
+        item.source, item.event, item.document, item.correlation_id, item.made_at, item.kind
+    )
+
+
+def report(hook: str, source: str, correlation_id: str, error: Exception) -> None:
+    """Log an error that is a bug of the plugin; input that it refuses is none."""
+    if not isinstance(error, InvalidInput):
+        _log.error(
+            "plugin_failed",
+            source=source,
+            hook=hook,
+            trace=trace(error),
+            correlation_id=correlation_id,
+        )
