@@ -43,12 +43,8 @@ class Workset:
     def observe(self, seen: Observation) -> tuple[str | None, Outcome]:
         """Let the kernel decide on news; return the record's id and the outcome."""
         situation = self._situation(seen)
-        unknown = situation.mapping is None
         outcome = kernel.observe(
-            situation,
-            seen,
-            self.source.merge_policy,
-            new_record_id=new_id() if unknown else "",
+            situation, seen, self.source.merge_policy, new_record_id=_new_record_id(situation, seen)
         )
         record_id = situation.record.id if situation.record else None
         if outcome.mapping is not None:
@@ -187,6 +183,10 @@ async def load(
         owners = await _owners(connection, name, entity_type, external)
         wanted |= {owner for owner in owners.values() if owner is not None}
     work.records = await records.lock(connection, entity_type, wanted)
+    if absent := wanted - work.records.keys():
+        # Two objects may name one record that is not here: the first makes it.
+        await mappings.lock_names(connection, "", entity_type, absent)
+        work.records |= await records.lock(connection, entity_type, absent)
     found = await mappings.around(connection, name, entity_type, external, work.records)
     for mapping in found:
         work.mappings[mapping.external_id] = mapping
@@ -215,6 +215,18 @@ async def _owners(
         # Somebody may have made them while this transaction waited for the names.
         known |= await mappings.owners(connection, name, entity_type, unknown)
     return known
+
+
+def _new_record_id(situation: Situation, seen: Observation) -> str:
+    """Return the id for a record that an object may become.
+
+    An object that names a record which is not here was made by zenskar before the database was
+    restored from a backup: its record comes back under its id, which others may have stored.
+    """
+    if situation.mapping is not None:
+        return ""
+    named = seen.record_id
+    return named if named and situation.record is None and is_id(named) else new_id()
 
 
 def describe(work: Workset, record_id: str | None, outcome: Outcome) -> dict[str, Any]:
