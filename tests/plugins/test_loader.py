@@ -2,8 +2,9 @@
 
 import sys
 import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from importlib_metadata import EntryPoint
@@ -11,6 +12,9 @@ from importlib_metadata import EntryPoint
 from zenskar import BaseIntegration, Setting
 from zenskar.errors import ConfigurationError
 from zenskar.kernel import ConflictPolicy
+from zenskar.model.fields import CUSTOMER
+from zenskar.model.integration import Connection
+from zenskar.plugins.carried import carried
 from zenskar.plugins.loader import GROUP, Plugin, configure, discover, left_out, missing_settings
 from zenskar.settings import load
 
@@ -21,6 +25,10 @@ class Good(BaseIntegration):
         Setting("rate_limit", float, default=5.0),
         Setting("strict", bool, default=False),
     )
+
+
+class Partial(BaseIntegration):
+    carries: ClassVar[Mapping[str, tuple[str, ...]]] = {"customer": ("email", "metadata")}
 
 
 class FromTheFuture(BaseIntegration):
@@ -151,3 +159,32 @@ def test_a_wrong_connection_is_named(
 
 def test_missing_settings_are_told_by_variable() -> None:
     assert missing_settings(good()["good"], "eu", {}) == ("EU_API_KEY",)
+
+
+def test_an_integration_carries_what_it_declares_and_all_without_a_declaration() -> None:
+    shape = carried(Partial(Connection("partial")), "customer")
+    assert (shape.plain, shape.keyed) == (("email",), ("metadata",))
+    assert carried(Good(Connection("good")), "customer") == CUSTOMER
+
+
+@pytest.mark.parametrize(
+    ("carries", "problem"),
+    [
+        (("name",), "must be a mapping"),
+        ({"customer": "name"}, "must give a tuple of field names for customer"),
+        ({"customer": ()}, "must give a tuple of field names for customer"),
+        ({"customer": ("name", "fax", 7)}, "customer has no field 'fax', 7, but: name, email, "),
+        ({"customer": ("name", [])}, "customer has no field [], but: name, email, "),
+        ({"invoice": ("total",)}, "'invoice', which is no entity type"),
+        ({7: ("name",)}, "7, which is no entity type"),
+    ],
+)
+def test_a_wrong_declaration_is_told_in_one_line(
+    module: str, monkeypatch: pytest.MonkeyPatch, carries: Any, problem: str
+) -> None:
+    monkeypatch.setattr(Partial, "carries", carries)
+    monkeypatch.setattr(sys.modules[module], "Partial", Partial, raising=False)
+    told = discover([entry("partial", f"{module}:Partial")])["partial"].problem
+    assert told is not None
+    assert problem in told
+    assert "\n" not in told

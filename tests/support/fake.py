@@ -46,6 +46,7 @@ class FakeSystem:
     """Objects by id; `None` is a deleted one. `before` and `after` run around every push.
 
     `reading` runs before every other call, with the hook and the id or cursor that it is about.
+    Fields that it does not hold it neither keeps nor shows; `carries` is what its plugin declares.
     """
 
     objects: dict[str, dict[str, Any] | None] = field(default_factory=dict)
@@ -60,6 +61,8 @@ class FakeSystem:
     health: Health = field(default_factory=lambda: Health(ok=True))
     before: Callable[[Push], None] = lambda _push: None
     after: Callable[[Push], None] = lambda _push: None
+    holds: tuple[str, ...] = TRAVELLING
+    carries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reading: Callable[[str, str | None], Awaitable[None] | None] = lambda _hook, _about: None
     on_the_way: Callable[[Push], Awaitable[None]] | None = None
     on_the_way_back: Callable[[Push], Awaitable[None]] | None = None
@@ -113,6 +116,10 @@ class FakeIntegration(BaseIntegration):
     system: FakeSystem
     idempotency_key_lifetime = timedelta(hours=24)
 
+    @property
+    def carries(self) -> Mapping[str, tuple[str, ...]]:  # type: ignore[override]
+        return self.system.carries
+
     def verify_webhook(self, request: WebhookRequest) -> None:
         if request.headers.get("x-signature") != "good":
             raise BadSignature("the signature is wrong")
@@ -129,7 +136,7 @@ class FakeIntegration(BaseIntegration):
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
         data = seen.data or {}
-        return {name: data.get(name) for name in TRAVELLING}
+        return {name: data.get(name) for name in self.system.holds}
 
     def from_canonical(self, change: Change) -> Mapping[str, Any]:
         return dict(change.patch)
@@ -157,7 +164,7 @@ class FakeIntegration(BaseIntegration):
     def _effect(self, push: Push) -> str:
         key = push.idempotency_key
         if push.kind is IntentKind.CREATE:
-            return self.system.create(key, **push.body, record_id=push.record_id)
+            return self.system.create(key, **self._held(push.body), record_id=push.record_id)
         assert push.external_id is not None
         known = self.system.objects.get(push.external_id)
         if known is None:
@@ -168,8 +175,11 @@ class FakeIntegration(BaseIntegration):
         values = dict(push.body)
         metadata = {**(known.get("metadata") or {}), **(values.pop("metadata", None) or {})}
         values["metadata"] = {k: v for k, v in metadata.items() if v is not None}
-        self.system.edit(push.external_id, key, **values)
+        self.system.edit(push.external_id, key, **self._held(values))
         return push.external_id
+
+    def _held(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if name in self.system.holds}
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
         self.system.fetches.append(external_id)

@@ -80,13 +80,15 @@ async def open_flow(
     working: bool = True,
     environment: Mapping[str, str] | None = None,
     extra: Mapping[str, Plugin] | None = None,
+    systems: Mapping[str, FakeSystem] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Flow]:
     """Open a runtime with a fake system at each connection; `fake` alone by default.
 
-    `extra` are more plugins, each with a connection of its name.
+    `extra` are more plugins, each with a connection of its name; `systems` are the fake systems
+    where they are others than new ones.
     """
-    systems = {name: FakeSystem() for name in sources or ("fake",)}
+    systems = systems or {name: FakeSystem() for name in sources or ("fake",)}
     plugins = {
         name: Plugin(name, f"test-{name}", "1", fake_class(system))
         for name, system in systems.items()

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.model.fields import Fields
+from zenskar.db.mappings import names_of
+from zenskar.model.fields import Fields, keep
 from zenskar.model.record import MappingState
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A record's mapping at one source system. `settled`: nothing is being asked or written."""
+    """A record's mapping at one source system. `settled`: nothing is being asked or written.
+
+    `carried` names the fields that the base is about, None when it is about all.
+    """
 
     source_system: str
     external_id: str
@@ -21,13 +25,18 @@ class Link:
     synced_version: int | None
     base: Fields
     settled: bool
+    carried: frozenset[str] | None = None
+
+    def shows(self, fields: Fields) -> bool:
+        """Whether the external object is known to hold these fields, as far as it carries them."""
+        return self.base == (fields if self.carried is None else keep(self.carried, fields))
 
 
 # A push of unknown outcome does not count: the fetch that it raised does, and after that fetch
 # it may stay unanswered for ever.
 _LINKS = text("""
     SELECT CAST(m.entity_id AS text) AS entity_id, m.source_system, m.external_id, m.state,
-           m.synced_version, m.base,
+           m.synced_version, m.base, m.carried,
            m.fetch_revision IS NULL AND NOT EXISTS (
                SELECT 1 FROM push_intents AS i
                WHERE i.entity_id = m.entity_id AND i.source_system = m.source_system
@@ -52,6 +61,7 @@ async def of_records(
             row.synced_version,
             row.base,
             row.settled,
+            names_of(row.carried),
         )
         found[row.entity_id].setdefault(link.source_system, link)
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from asyncpg import Record
 
@@ -14,7 +15,7 @@ from zenskar.model.record import ExternalMapping, MappingState
 _STATES = MappingProxyType({state.value: state for state in MappingState})
 
 _COLUMNS = """external_id, CAST(entity_id AS text) AS entity_id, base, asof_low, asof_high,
-    revision, fetch_revision, state, detached"""
+    revision, fetch_revision, state, detached, carried"""
 
 _BY_EXTERNAL = statement(f"""
     SELECT {_COLUMNS} FROM external_mappings
@@ -66,19 +67,28 @@ _ROWS, _ROW = unpacked(*_TEXTS, documents=["base"]), ", ".join((*_TEXTS, "base")
 
 _SAVE = statement(f"""
     INSERT INTO external_mappings AS m (source_system, entity_type, external_id, entity_id, base,
-        asof_low, asof_high, revision, fetch_revision, state, detached, synced_version)
+        asof_low, asof_high, revision, fetch_revision, state, detached, synced_version, carried)
     SELECT :source, :entity_type, t.external_id, CAST(t.entity_id AS uuid),
            CAST(t.base AS jsonb), CAST(t.asof_low AS bigint), CAST(t.asof_high AS bigint),
            CAST(t.revision AS integer), CAST(t.fetch_revision AS integer), t.state,
-           CAST(t.detached AS boolean), CAST(t.synced_version AS integer)
+           CAST(t.detached AS boolean), CAST(t.synced_version AS integer),
+           string_to_array(nullif(:carried, ''), ',')
     FROM {_ROWS} AS t({_ROW})
     ON CONFLICT (source_system, entity_type, external_id) DO UPDATE
     SET entity_id = excluded.entity_id, base = excluded.base, asof_low = excluded.asof_low,
         asof_high = excluded.asof_high, revision = excluded.revision,
         fetch_revision = excluded.fetch_revision, state = excluded.state,
         detached = excluded.detached, updated_at = now(),
-        synced_version = coalesce(excluded.synced_version, m.synced_version)
+        synced_version = coalesce(excluded.synced_version, m.synced_version),
+        carried = excluded.carried
 """)  # noqa: S608 - no value is put into the text
+
+
+class StoredMapping(NamedTuple):
+    """A mapping, and the fields that its base is about; None for all."""
+
+    mapping: ExternalMapping
+    carried: frozenset[str] | None
 
 
 async def by_external_id(
@@ -113,7 +123,7 @@ async def around(
     entity_type: str,
     external_ids: Iterable[str],
     entity_ids: Iterable[str],
-) -> list[ExternalMapping]:
+) -> list[StoredMapping]:
     """Return the mappings of objects and of records, the live ones first, then newest first."""
     rows = await _AROUND.rows(
         connection,
@@ -123,7 +133,7 @@ async def around(
             {"external_ids": sorted(set(external_ids)), "entity_ids": sorted(set(entity_ids))}
         ),
     )
-    return [_mapping(row) for row in rows]
+    return [StoredMapping(_mapping(row), names_of(row["carried"])) for row in rows]
 
 
 async def lock_names(
@@ -143,8 +153,12 @@ async def save(
     source: str,
     entity_type: str,
     mappings: Sequence[tuple[ExternalMapping, int | None]],
+    carried: Iterable[str] | None = None,
 ) -> None:
-    """Write mappings, each with the record version that the external object is known to show."""
+    """Write mappings, each with the record version that the external object is known to show.
+
+    `carried` names the fields that their bases are about, None when they are about all.
+    """
     if not mappings:
         return
     rows = [mapping for mapping, _ in mappings]
@@ -161,12 +175,21 @@ async def save(
     }
     bases = [document(m.base) for m in rows]
     await _SAVE.run(
-        connection, source=source, entity_type=entity_type, **packed(texts, {"base": bases})
+        connection,
+        source=source,
+        entity_type=entity_type,
+        carried=",".join(sorted(carried or ())),
+        **packed(texts, {"base": bases}),
     )
 
 
+def names_of(carried: Sequence[str] | None) -> frozenset[str] | None:
+    """Return the names of the fields that a base is about, None for all."""
+    return None if carried is None else frozenset(carried)
+
+
 def _mapping(row: Record) -> ExternalMapping:
-    external_id, entity_id, base, low, high, revision, fetch_revision, state, detached = row
+    external_id, entity_id, base, low, high, revision, fetch_revision, state, detached, _ = row
     return ExternalMapping(
         external_id=external_id,
         entity_id=entity_id,

@@ -17,7 +17,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData()
 
@@ -70,6 +70,7 @@ external_mappings = Table(
     Column("state", Text, nullable=False, server_default=text("'active'")),
     Column("detached", Boolean, nullable=False, server_default=text("false")),
     Column("synced_version", Integer),
+    Column("carried", ARRAY(Text)),
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
     # What differs comes first: without statistics, as on a new database, a search for some ids

@@ -13,6 +13,7 @@ from zenskar.db.connections import ConnectionChange, ConnectionState
 from zenskar.db.customers import Customer
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import HistoryEntry, LoggedEvent
+from zenskar.db.mappings import names_of
 from zenskar.db.tables import customers as customers_table
 from zenskar.db.tables import external_mappings, push_intents, sync_event_history, sync_events
 from zenskar.ids import is_id
@@ -41,6 +42,7 @@ class StoredMapping:
     synced_version: int | None
     created_at: datetime
     updated_at: datetime
+    carried: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,5 +252,10 @@ def _mapping(row: Row[Any]) -> StoredMapping:
         detached=row.detached,
     )
     return StoredMapping(
-        row.source_system, mapping, row.synced_version, row.created_at, row.updated_at
+        row.source_system,
+        mapping,
+        row.synced_version,
+        row.created_at,
+        row.updated_at,
+        names_of(row.carried),
     )

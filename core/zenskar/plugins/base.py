@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from zenskar.errors import Failure, FailureKind
@@ -34,6 +35,11 @@ class BaseIntegration:
 
     plugin_api: ClassVar[int] = PLUGIN_API_VERSION
     entities: ClassVar[tuple[str, ...]] = ("customer",)
+    carries: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    """By entity type the top-level fields that the external system holds; all of them by default.
+
+    The others are neither compared nor pushed.
+    """
     settings: ClassVar[tuple[Setting, ...]] = ()
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
     """How long a repeated create with one key is safe; None: it never is, look it up."""
@@ -62,7 +68,10 @@ class BaseIntegration:
         raise NotImplementedError
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
-        """Return the canonical document of an external object."""
+        """Return the canonical document of an external object.
+
+        A field that is left out was not seen and keeps what it was; null means empty.
+        """
         raise NotImplementedError
 
     def from_canonical(self, change: Change) -> Mapping[str, Any]:

@@ -2,9 +2,11 @@
 
 import inspect
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from zenskar.model.fields import SHAPES
 from zenskar.model.integration import Setting
 from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
 
@@ -42,6 +44,26 @@ def _entities(integration: type[BaseIntegration]) -> str | None:
     return None if entities else "`entities` names no entity type"
 
 
+def _carries(integration: type[BaseIntegration]) -> str | None:
+    carries: Any = integration.carries
+    if not isinstance(carries, Mapping):
+        return "`carries` must be a mapping of entity types to tuples of field names"
+    return next(filter(None, (_carried(integration, *one) for one in carries.items())), None)
+
+
+def _carried(integration: type[BaseIntegration], entity_type: Any, names: Any) -> str | None:
+    if entity_type not in integration.entities or entity_type not in SHAPES:
+        return f"`carries` names {entity_type!r}, which is no entity type that it syncs"
+    if not isinstance(names, tuple) or not names:
+        return f"`carries` must give a tuple of field names for {entity_type}"
+    shape = SHAPES[entity_type]
+    known = (*shape.plain, *shape.keyed)
+    unknown = ", ".join(repr(name) for name in names if name not in known)
+    if not unknown:
+        return None
+    return f"`carries`: {entity_type} has no field {unknown}, but: {', '.join(known)}"
+
+
 def _settings(integration: type[BaseIntegration]) -> str | None:
     settings: Any = integration.settings
     if not isinstance(settings, tuple) or not all(isinstance(s, Setting) for s in settings):
@@ -70,4 +92,4 @@ def _durations(integration: type[BaseIntegration]) -> str | None:
     return "`clock_tolerance` and `idempotency_key_lifetime` must be timedeltas" if wrong else None
 
 
-_CHECKS = (_entities, _settings, _hooks, _durations)
+_CHECKS = (_entities, _carries, _settings, _hooks, _durations)

@@ -62,7 +62,8 @@ class IntegrationSpec:
     @hookspec
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:  # type: ignore[empty-body]
         """Return the canonical document of an external object, `seen.data` being present and
-        valid against the integration's schema of that entity. Deterministic.
+        valid against the integration's schema of that entity. Deterministic. A field that is left
+        out was not seen and keeps what it was; null means empty.
         """
 
     @hookspec

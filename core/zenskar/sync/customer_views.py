@@ -53,7 +53,7 @@ def _entry(source: str, link: Link | None, fields: Fields) -> View:
         link_state, external_id, version, in_sync = PENDING, None, None, False
     else:
         link_state, external_id, version = link.state.value, link.external_id, link.synced_version
-        in_sync = link.state is MappingState.ACTIVE and link.settled and link.base == fields
+        in_sync = link.state is MappingState.ACTIVE and link.settled and link.shows(fields)
     return {
         "source_system": source,
         "external_id": external_id,

@@ -123,6 +123,7 @@ class Decider:
             work.detach(task.record_id)
             step, reason = work.plan(task.record_id), "detached"
         if step.kind is StepKind.NOTHING:
+            work.agree(task.record_id)
             mapping = work.by_record.get(task.record_id)
             external_id = mapping.external_id if mapping is not None else None
             writes.moves.append(

@@ -97,7 +97,7 @@ def _of_live_mapping(
     if record.deleted:
         # An object that is left alone on purpose is no drift.
         return (DriftKind.DELETED_HERE, ()) if work.source.propagate_deletes else None
-    fields = _differing(outcome, before, record)
+    fields = _differing(outcome, before, work.shared(record))
     return (DriftKind.DIFFERENT, fields) if fields else None
 
 

@@ -9,7 +9,7 @@ from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncEngine
 from zenskar.db.timeline import Match, StoredEvent, StoredMapping, Timeline
 from zenskar.errors import InvalidInput, NotFound
-from zenskar.model.fields import CUSTOMER, difference, escape
+from zenskar.model.fields import CUSTOMER, difference, escape, keep
 from zenskar.model.record import IntentKind, IntentState, Record
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.explain_steps import Story, interval, spaced
@@ -137,7 +137,8 @@ def _mapped(record: Record, one: StoredMapping, timeline: Timeline) -> SystemSta
     state = "detached" if mapping.detached else mapping.state.value
     fetch_wanted = mapping.fetch_revision is not None
     compared = mapping.active and not record.deleted
-    changes = difference(mapping.base, record.fields) if compared else {}
+    fields = record.fields if one.carried is None else keep(one.carried, record.fields)
+    changes = difference(mapping.base, fields) if compared else {}
     diffs = tuple(FieldDiff(path, mapping.base.get(path), v) for path, v in changes.items())
     placed = _placed(
         SystemState(

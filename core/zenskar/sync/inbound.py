@@ -228,7 +228,8 @@ class InboundSync:
         events: Sequence[tuple[str, Envelope]],
         batch: _Batch,
     ) -> None:
-        observations = [observation(entity_type, e.data) for _, e in events]
+        shape = self._context.translator.shape(source, entity_type)
+        observations = [observation(shape, e.data) for _, e in events]
         work = await workset.load(
             connection,
             self._context.connections[source],

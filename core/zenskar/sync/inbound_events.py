@@ -9,7 +9,7 @@ import orjson
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome
 from zenskar.model.envelope import Envelope
-from zenskar.model.fields import SHAPES, show
+from zenskar.model.fields import EntityShape, show
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction, SyncStatus
@@ -36,10 +36,10 @@ def new_event(envelope: Envelope) -> NewSyncEvent:
     )
 
 
-def observation(entity_type: str, data: Mapping[str, Any]) -> Observation:
-    """Return what an envelope's data show of an external object."""
+def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
+    """Return what an envelope's data show of an external object of this shape."""
     seen = data["object"]
-    shown = show(SHAPES[entity_type], seen["document"])
+    shown = show(shape, seen["document"])
     return Observation(
         kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
         external_id=seen["external_id"],

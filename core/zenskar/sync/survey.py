@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from zenskar.bus.port import Bus
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import CallFailed, SchemaViolation
-from zenskar.model.fields import SHAPES, show
+from zenskar.model.fields import show
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
@@ -48,7 +48,7 @@ class Survey:
         except Exception as error:  # noqa: BLE001 - one object must not stop the others
             _report(source, look, error)
             return None
-        shown = show(SHAPES[seen.entity_type], document)
+        shown = show(self._context.translator.shape(source, seen.entity_type), document)
         return Observation(
             kind=kind,
             external_id=seen.external_id,

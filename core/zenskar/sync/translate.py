@@ -14,9 +14,10 @@ from zenskar.errors import (
     SchemaViolation,
     Violation,
 )
-from zenskar.model.fields import SHAPES, Fields, Shown, merge_patch, show, unflatten
+from zenskar.model.fields import EntityShape, Fields, Shown, merge_patch, show, unflatten
 from zenskar.model.integration import Change, ExternalObject
 from zenskar.model.record import IntentKind, Record
+from zenskar.plugins.carried import carried
 from zenskar.plugins.loader import ConfiguredConnection
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema
@@ -90,13 +91,17 @@ class Translator:
             why = f": {error}" if isinstance(error, SchemaViolation) else ""
             failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read{why}")
             raise CallFailed(failure) from error
-        return show(SHAPES[seen.entity_type], document)
+        return show(self.shape(source, seen.entity_type), document)
+
+    def shape(self, source: str, entity_type: str) -> EntityShape:
+        """Return the shape of an entity at a connection: the fields that travel to it."""
+        return carried(self._router.owner(source), entity_type)
 
     def body(
         self, source: str, kind: IntentKind, entity_type: str, record: Record, changes: Fields
     ) -> dict[str, Any]:
         """Return the body of a push, in the integration's own terms."""
-        shape = SHAPES[entity_type]
+        shape = self.shape(source, entity_type)
         change = Change(
             kind=kind,
             entity_type=entity_type,

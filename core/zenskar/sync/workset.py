@@ -14,9 +14,10 @@ from zenskar.db.engines import AsyncConnection
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Outcome, Situation, Step
 from zenskar.kernel.policy import REWRITTEN
-from zenskar.model.fields import apply
+from zenskar.model.fields import SHAPES, apply, keep
 from zenskar.model.observation import Observation
 from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
+from zenskar.plugins.carried import carried
 from zenskar.plugins.loader import ConfiguredConnection
 
 
@@ -34,11 +35,45 @@ class Workset:
     _changed: set[str] = field(default_factory=set)
     _mapped: set[str] = field(default_factory=set)
     _settled: dict[str, IntentState] = field(default_factory=dict)
+    _unread: set[str] = field(default_factory=set)
+    carried: frozenset[str] | None = field(init=False)
+    """The fields that the connection carries; None for all."""
+
+    def __post_init__(self) -> None:
+        names = carried(self.source.integration, self.entity_type).names
+        self.carried = None if names == SHAPES[self.entity_type].names else names
 
     @property
     def name(self) -> str:
         """The source system."""
         return self.source.connection.name
+
+    def shared(self, record: Record) -> Record:
+        """Return what of a record the connection carries: all else is none of its business."""
+        if self.carried is None:
+            return record
+        return replace(record, fields=keep(self.carried, record.fields))
+
+    def take_up(self, mapping: ExternalMapping, about: frozenset[str] | None) -> None:
+        """Take a stored mapping in, whose base may be about other fields than are carried now.
+
+        Nobody has looked at a field that was not carried then: so that comes first.
+        """
+        if about != self.carried:
+            if about is not None and not (self.carried and self.carried <= about):
+                self._unread.add(mapping.external_id)
+            if self.carried is not None:
+                mapping = replace(mapping, base=keep(self.carried, mapping.base))
+        self.mappings[mapping.external_id] = mapping
+        if mapping.entity_id in self.records:
+            # The live one comes first, else the newest tombstone.
+            self.by_record.setdefault(mapping.entity_id, mapping)
+
+    def agree(self, record_id: str) -> None:
+        """Note that a record changed in nothing that the connection carries."""
+        mapping = self.by_record.get(record_id)
+        if self.carried is not None and mapping is not None and mapping.active:
+            self._mapped.add(mapping.external_id)
 
     def observe(self, seen: Observation) -> tuple[str | None, Outcome]:
         """Let the kernel decide on news; return the record's id and the outcome."""
@@ -65,9 +100,12 @@ class Workset:
 
     def planned_situation(self, record_id: str) -> Situation:
         """Return what is known of a record, for planning."""
+        record, mapping = self.records.get(record_id), self.by_record.get(record_id)
+        if mapping is not None and mapping.external_id in self._unread:
+            mapping = replace(mapping, fetch_revision=mapping.revision)
         return Situation(
-            record=self.records.get(record_id),
-            mapping=self.by_record.get(record_id),
+            record=record and self.shared(record),
+            mapping=mapping,
             intents=tuple(i for i in self.intents.get(record_id, ()) if i.state in OPEN),
         )
 
@@ -108,9 +146,8 @@ class Workset:
         saved = [self.mappings[i] for i in sorted(self._mapped)]
         await records.insert(connection, entity_type, created)
         await records.update(connection, entity_type, changed)
-        await mappings.save(
-            connection, self.name, entity_type, [(m, self._synced_version(m)) for m in saved]
-        )
+        versions = [(m, self._synced_version(m)) for m in saved]
+        await mappings.save(connection, self.name, entity_type, versions, self.carried)
         for state in set(self._settled.values()):
             ids = [i for i, s in self._settled.items() if s is state]
             await intents.set_state(connection, ids, state)
@@ -123,8 +160,9 @@ class Workset:
         record_id = owner or seen.record_id or ""
         known = self.by_record.get(record_id)
         rival = known if known and known.external_id != seen.external_id else None
+        record = self.records.get(record_id)
         return Situation(
-            record=self.records.get(record_id),
+            record=record and self.shared(record),
             mapping=mapping,
             intents=self.intents.get(record_id, ()),
             rival=rival,
@@ -133,6 +171,7 @@ class Workset:
     def _map(self, mapping: ExternalMapping) -> None:
         self.mappings[mapping.external_id] = mapping
         self._mapped.add(mapping.external_id)
+        self._unread.discard(mapping.external_id)
         if mapping.entity_id is not None:
             self.by_record[mapping.entity_id] = mapping
 
@@ -157,8 +196,9 @@ class Workset:
 
     def _synced_version(self, mapping: ExternalMapping) -> int | None:
         record = self.records.get(mapping.entity_id or "")
-        agreed = record is not None and mapping.active and mapping.base == record.fields
-        return record.version if record is not None and agreed else None
+        if record is None or not mapping.active:
+            return None
+        return record.version if mapping.base == self.shared(record).fields else None
 
 
 async def load(
@@ -188,11 +228,8 @@ async def load(
         await mappings.lock_names(connection, "", entity_type, absent)
         work.records |= await records.lock(connection, entity_type, absent)
     found = await mappings.around(connection, name, entity_type, external, work.records)
-    for mapping in found:
-        work.mappings[mapping.external_id] = mapping
-        if mapping.entity_id in work.records:
-            # The live one comes first, else the newest tombstone.
-            work.by_record.setdefault(mapping.entity_id, mapping)
+    for mapping, about in found:
+        work.take_up(mapping, about)
     if work.records:
         work.intents = await intents.open_intents(
             connection,

@@ -1,0 +1,17 @@
+"""Which fields of an entity an integration carries."""
+
+from functools import cache
+
+from zenskar.model.fields import SHAPES, EntityShape
+from zenskar.plugins.base import BaseIntegration
+
+
+def carried(integration: BaseIntegration, entity_type: str) -> EntityShape:
+    """Return the shape of an entity with the fields that the integration carries."""
+    declared = integration.carries.get(entity_type)
+    return SHAPES[entity_type] if declared is None else _only(entity_type, tuple(declared))
+
+
+@cache
+def _only(entity_type: str, names: tuple[str, ...]) -> EntityShape:
+    return SHAPES[entity_type].only(names)
