@@ -45,6 +45,7 @@ from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 from zenskar.telemetry.watchdog import Blockage, watched_loop
 from zenskar.worker.inbound import InboundSyncWorker
+from zenskar.worker.jobs import upkeep
 from zenskar.worker.outbound import OutboundSyncWorker
 from zenskar.worker.progress import Progress
 from zenskar.worker.scheduler import Scheduler
@@ -88,6 +89,7 @@ class Runtime:
         caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
         breaker = Breaker(self.router, self.connections)
         brake = Brake(dice)
+        bulk = Bulk(self.context, self.bus, event_schema, settings)
         outbound = OutboundSync(
             self.context,
             caller,
@@ -116,10 +118,9 @@ class Runtime:
             "scheduler": Scheduler(
                 self.context,
                 breaker,
-                Bulk(self.context, self.bus, event_schema, settings).sweep(),
+                upkeep(self.context, self.bus, bulk, settings),
                 self.progress,
                 probe_seconds=settings.probe_seconds,
-                sweep_seconds=settings.sweep_seconds,
             ),
         }
         if (relay := self._relay()) is not None:

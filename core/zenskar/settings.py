@@ -61,6 +61,7 @@ class Settings:
     kafka_partitions: int = _limited(12, least=1, most=10_000)
     kafka_replication: int | None = _limited(None, least=1)
     kafka_create_topics: bool = True
+    kafka_retention_days: float = _limited(30.0, above=0)
     kafka_compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
     kafka_max_message_bytes: int = _limited(1_000_000, least=10_000)
     kafka_send_timeout_seconds: float = _limited(5.0, above=0)
@@ -101,6 +102,7 @@ class Settings:
     delete_guard_limit: int = _limited(100, least=0)
     delete_guard_window_seconds: float = _limited(3600.0, above=0)
     sweep_seconds: float = _limited(300.0, above=0)
+    resend_seconds: float = _limited(300.0, above=0)
 
 
 def defaults() -> dict[str, Any]:

@@ -50,6 +50,10 @@ class Flow:
         async with self.runtime.engine.connect() as connection:
             return await connection.scalar(text(query), values)
 
+    async def until_scalar(self, query: str, **values: Any) -> None:
+        """Wait until a query gives something that is true."""
+        await until(lambda: self.scalar(query, **values))
+
     async def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
         async with self.runtime.engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(text(query), values)).mappings()]

@@ -13,6 +13,7 @@ from zenskar import FailureKind, Health
 from zenskar.db import connections
 from zenskar.db.engine import in_transaction
 from zenskar.sync.breaker import Breaker
+from zenskar.worker.jobs import upkeep
 from zenskar.worker.scheduler import Scheduler
 
 
@@ -21,15 +22,9 @@ async def idle(database_url: str) -> AsyncIterator[tuple[Flow, FakeSystem, Sched
     """A scheduler whose jobs run when the test says so."""
     async with open_flow(database_url, working=False, sweep_seconds=600) as flow:
         breaker = Breaker(flow.runtime.router, flow.runtime.connections)
-        sweep = bulk(flow).sweep()
-        scheduler = Scheduler(
-            flow.runtime.context,
-            breaker,
-            sweep,
-            flow.runtime.progress,
-            probe_seconds=600,
-            sweep_seconds=600,
-        )
+        runtime = flow.runtime
+        jobs = upkeep(runtime.context, runtime.bus, bulk(flow), runtime.settings)
+        scheduler = Scheduler(runtime.context, breaker, jobs, runtime.progress, probe_seconds=600)
         yield flow, flow.systems["fake"], scheduler
 
 

@@ -6,15 +6,17 @@ Kafka carries messages at least once; what they do is done once by the database.
 import asyncio
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from zenskar.bus.kafka_consumer import ATTEMPTS, KafkaConsumer
+from zenskar.bus.kafka_log import read_log
 from zenskar.bus.kafka_options import KafkaOptions
 from zenskar.bus.kafka_producer import KafkaProducer, KafkaRecord
 from zenskar.bus.kafka_topics import ensure_topics
-from zenskar.bus.port import ENCODING, Delivery
+from zenskar.bus.log_marks import LogMarks
+from zenskar.bus.port import ENCODING, Delivery, LogRange
 from zenskar.bus.postgres import PostgresBus
 from zenskar.db import outbox
 from zenskar.db.engine import in_transaction
@@ -49,7 +51,9 @@ class KafkaBus:
         self._options = options
         self._engine = engine
         self._poll_seconds = poll_seconds
-        self._producer = KafkaProducer(options)
+        self._marks = LogMarks()
+        self._marking: asyncio.Task[None] | None = None
+        self._producer = KafkaProducer(options, self._marks)
         self._consumers: dict[str, KafkaConsumer] = {}
         self._spool_until = 0.0
         self._topics_known = False
@@ -60,6 +64,7 @@ class KafkaBus:
         Raises `ConfigurationError` when a topic is missing or Kafka refuses this client.
         """
         await self.outbox.start()
+        self._marking = asyncio.create_task(self._marks.keep(self._engine), name="log-marks")
         try:
             await self._ensure_topics()
         except Unavailable as error:
@@ -70,6 +75,10 @@ class KafkaBus:
         """Commit, leave the groups and disconnect, all of it within bounds."""
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers.values()))
         await self._producer.stop()
+        if self._marking is not None:
+            self._marking.cancel()
+            await asyncio.gather(self._marking, return_exceptions=True)
+            await self._marks.save(self._engine)
         await self.outbox.stop()
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
@@ -168,13 +177,23 @@ class KafkaBus:
         """Return how many messages wait in the outbox, by topic."""
         return await self.outbox.depth()
 
+    async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
+        """Return what each partition holds, and how far it is read."""
+        await self._ensure_topics()
+        return await read_log(self._options)
+
     def lag(self) -> dict[str, int]:
         """Return what is left to do in the partitions of this process, by topic."""
         return {topic: consumer.lag() for topic, consumer in self._consumers.items()}
 
     async def _send(self, records: Sequence[KafkaRecord]) -> None:
         await self._ensure_topics()
-        await self._producer.send(records)
+        try:
+            await self._producer.send(records)
+        except Unavailable:
+            # A topic may be gone.
+            self._topics_known = False
+            raise
 
     async def _ensure_topics(self) -> None:
         if not self._topics_known:

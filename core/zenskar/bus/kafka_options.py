@@ -21,6 +21,7 @@ class KafkaOptions:
     partitions: int = 12
     replication: int | None = None
     create_topics: bool = True
+    retention_days: float = 30.0
     compression: str | None = None
     max_message_bytes: int = 1_000_000
     send_timeout_seconds: float = 5.0
@@ -44,6 +45,7 @@ class KafkaOptions:
             partitions=settings.kafka_partitions,
             replication=settings.kafka_replication,
             create_topics=settings.kafka_create_topics,
+            retention_days=settings.kafka_retention_days,
             compression=None if compression == "none" else compression,
             max_message_bytes=settings.kafka_max_message_bytes,
             send_timeout_seconds=settings.kafka_send_timeout_seconds,

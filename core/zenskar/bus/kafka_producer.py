@@ -18,6 +18,7 @@ from aiokafka.partitioner import murmur2
 
 from zenskar.bus.kafka_errors import translated
 from zenskar.bus.kafka_options import KafkaOptions
+from zenskar.bus.log_marks import LogMarks
 from zenskar.errors import TooLarge, Unavailable
 from zenskar.telemetry.logs import get_logger
 
@@ -48,8 +49,9 @@ def partition_of(key: str, partitions: int) -> int:
 class KafkaProducer:
     """Sends with acks of all in-sync replicas; a retry by the client makes no duplicate."""
 
-    def __init__(self, options: KafkaOptions) -> None:
+    def __init__(self, options: KafkaOptions, marks: LogMarks | None = None) -> None:
         self._options = options
+        self._marks = marks or LogMarks()
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
@@ -63,11 +65,13 @@ class KafkaProducer:
         for record in records:
             self._check_size(record)
         producer: AIOKafkaProducer | None = None
+        before = self._marks.begin()
         try:
             async with asyncio.timeout(self._options.send_timeout_seconds):
                 producer = await self._started()
                 sent = [await _send(producer, record) for record in records]
-                await asyncio.gather(*sent)
+                confirmed = await asyncio.gather(*sent)
+            self._marks.note(before, ((one.topic, one.partition, one.offset) for one in confirmed))
         except TimeoutError:
             self._discard(producer)
             raise Unavailable("Kafka does not confirm what was sent") from None

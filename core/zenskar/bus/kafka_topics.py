@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from zenskar.bus.kafka_errors import translated
@@ -14,7 +15,8 @@ from zenskar.telemetry.logs import get_logger
 
 TOPICS = (OUTBOUND, INBOUND, DEAD_LETTER)
 _MOST_REPLICAS = 3
-_DEAD_LETTER_DAYS = 30
+_DAY_MS = 24 * 3600 * 1000
+_RETENTION = "retention.ms"
 _LOOK_SECONDS = 0.1
 _log = get_logger(__name__)
 
@@ -68,12 +70,46 @@ async def _replicas(admin: AIOKafkaAdminClient) -> int:
 
 def _new(topic: str, options: KafkaOptions, replicas: int) -> NewTopic:
     """With three replicas, a write counts once two have it."""
-    configs: dict[str, str] = {}
+    configs = {_RETENTION: str(_retention_ms(options))}
     if replicas >= _MOST_REPLICAS:
         configs["min.insync.replicas"] = "2"
-    if topic == DEAD_LETTER:
-        configs["retention.ms"] = str(_DEAD_LETTER_DAYS * 24 * 3600 * 1000)
     return NewTopic(topic, options.partitions, replicas, topic_configs=configs)
+
+
+def _retention_ms(options: KafkaOptions) -> int:
+    return int(options.retention_days * _DAY_MS)
+
+
+async def short_lived(options: KafkaOptions, *, timeout_seconds: float) -> dict[str, float]:
+    """Return the topics that forget messages earlier than they are to, with their days.
+
+    Raises `Unavailable` when Kafka does not answer in time.
+    """
+    admin = AIOKafkaAdminClient(**options.client())
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await admin.start()
+            wanted = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in TOPICS]
+            answers = await admin.describe_configs(wanted)
+    except TimeoutError:
+        raise Unavailable(f"Kafka does not answer within {timeout_seconds:g} seconds") from None
+    except (KafkaError, OSError) as error:
+        raise translated(error) from error
+    finally:
+        await asyncio.wait_for(_close(admin), timeout_seconds)
+    kept = {
+        name: int(entry[1])
+        for answer in answers
+        for _code, _reason, _kind, name, entries in answer.resources
+        for entry in entries
+        if entry[0] == _RETENTION
+    }
+    # -1 is for ever.
+    return {
+        topic: milliseconds / _DAY_MS
+        for topic, milliseconds in kept.items()
+        if 0 <= milliseconds < _retention_ms(options)
+    }
 
 
 def _advice(options: KafkaOptions, missing: Sequence[str], why: str) -> str:

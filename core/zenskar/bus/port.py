@@ -42,6 +42,22 @@ class Delivery(NamedTuple):
         }
 
 
+class LogRange(NamedTuple):
+    """What a partition holds: its first offset, the one behind its last, and what is read.
+
+    `committed` is where its group goes on, None when it never came so far.
+    """
+
+    begin: int
+    end: int
+    committed: int | None = None
+
+    @property
+    def behind(self) -> int:
+        """How many messages its group has still to do."""
+        return max(0, self.end - max(self.begin, self.committed or 0))
+
+
 class Bus(Protocol):
     """At-least-once messages by topic, with a key that keeps order.
 
@@ -102,6 +118,12 @@ class Bus(Protocol):
 
     async def depth(self) -> dict[str, int]:
         """Return how many messages wait, by topic."""
+
+    async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
+        """Return what each partition of each topic holds; None: this bus has no log.
+
+        Raises `Unavailable`.
+        """
 
     def lag(self) -> dict[str, int]:
         """Return how many messages this process has still to do, by topic, as far as it knows."""

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zenskar.bus.gather import Gather
-from zenskar.bus.port import Delivery
+from zenskar.bus.port import Delivery, LogRange
 from zenskar.bus.wakeup import Wakeup
 from zenskar.db import outbox
 from zenskar.db.engine import each_alone, in_transaction, ping
@@ -174,6 +174,10 @@ class PostgresBus:
     async def depth(self) -> dict[str, int]:
         """Return how many messages wait, by topic."""
         return await in_transaction(self._engine, outbox.depth)
+
+    async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
+        """None: the outbox is all there is."""
+        return None
 
     def lag(self) -> dict[str, int]:
         """Nothing: with this bus all that is to be done is in the outbox."""

@@ -1,10 +1,11 @@
 """Put sync events that failed back to work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Row, func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import EventFilter, conditions
@@ -63,7 +64,8 @@ async def lock_failed(
     if after is not None:
         statement = statement.where(sync_events.c.id > after)
     statement = statement.order_by(sync_events.c.id).limit(most).with_for_update()
-    return [_event(row) for row in await connection.execute(statement)]
+    rows = (await connection.execute(statement)).mappings()
+    return [failed_event(dict(row)) for row in rows]
 
 
 async def count_failed(connection: AsyncConnection, wanted: EventFilter) -> int:
@@ -94,6 +96,6 @@ def _failed(wanted: EventFilter) -> list[ColumnElement[bool]]:
     return [*conditions(wanted), failed]
 
 
-def _event(row: Row[tuple[object, ...]]) -> FailedEvent:
-    values = dict(row._mapping)  # noqa: SLF001 - the public name of this in SQLAlchemy
-    return FailedEvent(**values | {"direction": Direction(values["direction"])})
+def failed_event(values: Mapping[str, Any]) -> FailedEvent:
+    """Return an event from its columns."""
+    return FailedEvent(**{**values, "direction": Direction(values["direction"])})

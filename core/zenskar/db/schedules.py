@@ -14,6 +14,16 @@ _TAKE = text("""
     RETURNING state
 """)
 
+_HURRY = text("""
+    INSERT INTO schedules (name, state) VALUES (:name, coalesce(CAST(:state AS jsonb), '{}'))
+    ON CONFLICT (name) DO UPDATE
+    SET due_at = now(), state = coalesce(CAST(:state AS jsonb), schedules.state)
+""")
+
+_HOLD = text(
+    "UPDATE schedules SET due_at = now() + make_interval(secs => :held) WHERE name = :name"
+)
+
 _SAVE = text("UPDATE schedules SET state = CAST(:state AS jsonb) WHERE name = :name")
 
 
@@ -29,3 +39,13 @@ async def take(connection: AsyncConnection, name: str, every_seconds: float) -> 
 async def save(connection: AsyncConnection, name: str, state: str) -> None:
     """Leave a state (JSON) for the next run."""
     await connection.execute(_SAVE, {"name": name, "state": state})
+
+
+async def hurry(connection: AsyncConnection, name: str, state: str | None = None) -> None:
+    """Make a run due now, with this state (JSON), or with the one that the last run left."""
+    await connection.execute(_HURRY, {"name": name, "state": state})
+
+
+async def hold(connection: AsyncConnection, name: str, seconds: float) -> None:
+    """Let nobody else begin for a while with what this run does."""
+    await connection.execute(_HOLD, {"name": name, "held": seconds})

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import text
 
 from zenskar.db.engines import AsyncConnection
-from zenskar.model.envelope import INBOUND
+from zenskar.db.stale import MOVED_AT
+from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.fields import CUSTOMER
 
 _SEE = text("""
@@ -44,16 +45,21 @@ _UNMAPPED = text("""
 _FORGET = text("DELETE FROM survey_seen WHERE run = :run")
 
 # The repeated condition on the status is that of a partial index.
+# What has not moved for long is not under way; while its message waits, it is.
+_MOVING = f"""({MOVED_AT} > now() - make_interval(secs => :age)
+           OR EXISTS (SELECT FROM outbox AS o WHERE o.topic = :outbound
+                      AND o.key = sync_events.entity_type || ':' || sync_events.entity_id))"""
+
 _UNFINISHED = """status NOT IN ('succeeded', 'ignored')
       AND status IN ('pending', 'processing', 'retrying')"""
 
 _UNDER_WAY = text(f"""
     SELECT CAST(entity_id AS text) AS name FROM sync_events
-    WHERE {_UNFINISHED} AND source_system = :source
+    WHERE {_UNFINISHED} AND source_system = :source AND {_MOVING}
       AND entity_id = ANY(CAST(:records AS uuid[]))
     UNION ALL
     SELECT external_id FROM sync_events
-    WHERE {_UNFINISHED} AND source_system = :source
+    WHERE {_UNFINISHED} AND source_system = :source AND {_MOVING}
       AND external_id = ANY(CAST(:externals AS text[]))
     UNION ALL
     SELECT substr(key, length(:source) + 2) FROM outbox
@@ -123,14 +129,21 @@ async def under_way(
     source: str,
     external_ids: Collection[str],
     record_ids: Collection[str],
+    *,
+    age_seconds: float,
 ) -> set[str]:
-    """Return which of these external and record ids something is still to be done about."""
+    """Return which of these external and record ids somebody works on.
+
+    An event that has not moved for `age_seconds` does not count, unless its message waits.
+    """
     values = {
         "source": source,
         "externals": list(external_ids),
         "records": list(record_ids),
         "keys": [f"{source}:{each}" for each in external_ids],
         "inbound": INBOUND,
+        "outbound": OUTBOUND,
+        "age": age_seconds,
     }
     return set(await connection.scalars(_UNDER_WAY, values))
 

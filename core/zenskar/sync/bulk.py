@@ -28,7 +28,9 @@ class Bulk:
         self._settings = settings
         self._survey = Survey(context, bus, event_schema)
         self._looker = self._patient(Patience(context.retry))
-        self._examiner = Examiner(context, self._looker, self._survey)
+        self._examiner = Examiner(
+            context, self._looker, self._survey, stale_seconds=settings.resend_seconds
+        )
 
     def reconciler(
         self, *, settle_seconds: float = _SETTLE_SECONDS, wait_seconds: float = _WAIT_SECONDS

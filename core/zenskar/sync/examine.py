@@ -34,10 +34,14 @@ class Findings:
 class Examiner:
     """Lets the kernel judge looks, in transactions that are rolled back."""
 
-    def __init__(self, context: SyncContext, looker: Looker, survey: Survey) -> None:
+    def __init__(
+        self, context: SyncContext, looker: Looker, survey: Survey, *, stale_seconds: float
+    ) -> None:
+        """After `stale_seconds` without a step, nobody works on an event any more."""
         self._context = context
         self._looker = looker
         self._survey = survey
+        self._stale = stale_seconds
 
     async def dry_run(
         self,
@@ -106,9 +110,20 @@ class Examiner:
     ) -> Observation | None:
         return self._survey.observation(source, look, ObservationKind.FETCH, revision)
 
+    async def _under_way(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        external_ids: Collection[str],
+        record_ids: Collection[str],
+    ) -> set[str]:
+        return await surveys.under_way(
+            connection, source, external_ids, record_ids, age_seconds=self._stale
+        )
+
     async def _busy(self, source: str, record_ids: Sequence[str]) -> set[str]:
         return await in_transaction(
-            self._context.engine, lambda c: surveys.under_way(c, source, (), record_ids)
+            self._context.engine, lambda c: self._under_way(c, source, (), record_ids)
         )
 
     async def _revisions(
@@ -158,7 +173,7 @@ class Examiner:
         """Part what stays from what somebody works on, while the records are still locked."""
         external_ids = [d.external_id for d in drifts if d.external_id is not None]
         record_ids = [d.record_id for d in drifts if d.record_id is not None]
-        busy = await surveys.under_way(connection, source, external_ids, record_ids)
+        busy = await self._under_way(connection, source, external_ids, record_ids)
         busy |= set(moved)
         await connection.rollback()
         working = [d for d in drifts if d.external_id in busy or d.record_id in busy]

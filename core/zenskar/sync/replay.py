@@ -156,7 +156,7 @@ async def _put_back(
     connection: AsyncConnection, events: Sequence[FailedEvent], operator: Operator
 ) -> list[OutboxMessage]:
     """Write messages again unless they still wait in the outbox; return all of them."""
-    messages = await _messages(connection, events)
+    messages = await messages_of(connection, events)
     if not messages:
         return []
     ids = [message.envelope.id for message in messages]
@@ -171,9 +171,10 @@ async def _put_back(
     return messages
 
 
-async def _messages(
+async def messages_of(
     connection: AsyncConnection, events: Sequence[FailedEvent]
 ) -> list[OutboxMessage]:
+    """Make the messages of events again, as far as what is kept of them allows."""
     owned = [e.entity_id for e in events if e.entity_id and e.entity_type == CUSTOMER.entity_type]
     known = await customers.read_many(connection, owned)
     found = (

@@ -61,6 +61,14 @@ class Metrics:
             "consumer",
             "kind",
         )
+        self.resent = self._counter(
+            "zenskar_events_resent", "Sync events put on the bus again, message lost", "topic"
+        )
+        self.log_losses = self._counter(
+            "zenskar_log_losses",
+            "Times that a topic of Kafka was found to have lost messages",
+            "topic",
+        )
         self.outbox_depth = Gauge(
             "zenskar_outbox_depth",
             "Messages waiting in the outbox",

@@ -1,10 +1,8 @@
 """Periodic work, done by one worker of all that have this role."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from zenskar.db import connections, idempotency, outbox, schedules
@@ -12,22 +10,13 @@ from zenskar.db.engine import in_transaction
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.sync.breaker import OUTAGE, Breaker
 from zenskar.sync.context import SyncContext
-from zenskar.sync.sweep import MissedSweep
 from zenskar.telemetry.logs import get_logger
+from zenskar.worker.jobs import Job
 from zenskar.worker.loop import run_until
 from zenskar.worker.progress import Progress
 
 _HOUR = 3600.0
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Something to do every so often, with the state that the last run left."""
-
-    name: str
-    every_seconds: float
-    run: Callable[[Any], Awaitable[None]]
 
 
 class Scheduler:
@@ -37,11 +26,10 @@ class Scheduler:
         self,
         context: SyncContext,
         breaker: Breaker,
-        sweep: MissedSweep,
+        jobs: Sequence[Job],
         progress: Progress,
         *,
         probe_seconds: float,
-        sweep_seconds: float,
     ) -> None:
         self._context = context
         self._breaker = breaker
@@ -50,10 +38,7 @@ class Scheduler:
             Job("probe_outages", probe_seconds, self._probe_outages),
             Job("unpark", probe_seconds, self._unpark),
             Job("forget_idempotency_keys", _HOUR, self._forget_idempotency_keys),
-            *(
-                Job(sweep.schedule(source), sweep_seconds, partial(sweep.run, source))
-                for source in context.connections
-            ),
+            *jobs,
         )
 
     async def run(self, stopping: asyncio.Event) -> None:

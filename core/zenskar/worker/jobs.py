@@ -1,0 +1,54 @@
+"""The periodic jobs that ask external systems, and those that make up for lost messages."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from zenskar.bus.port import Bus
+from zenskar.settings import Settings
+from zenskar.sync.bulk import Bulk
+from zenskar.sync.compare import Comparison
+from zenskar.sync.context import SyncContext
+from zenskar.sync.log_watch import LogWatch
+from zenskar.sync.resend import Resender
+
+_WATCH_SECONDS = 10.0
+_OFTEN_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to do every so often, with the state that the last run left."""
+
+    name: str
+    every_seconds: float
+    run: Callable[[Any], Awaitable[None]]
+
+
+def upkeep(context: SyncContext, bus: Bus, bulk: Bulk, settings: Settings) -> tuple[Job, ...]:
+    """Return the jobs of every connection, and those that look after messages."""
+
+    async def behind() -> Mapping[str, int]:
+        waiting: Counter[str] = Counter()
+        for (topic, _), there in (await bus.log() or {}).items():
+            waiting[topic] += there.behind
+        return waiting
+
+    sweep = bulk.sweep()
+    comparison = Comparison(context, bulk.reconciler())
+    resender = Resender(context, behind, age_seconds=settings.resend_seconds)
+    often = min(_OFTEN_SECONDS, settings.resend_seconds)
+    each = (
+        (
+            Job(sweep.schedule(source), settings.sweep_seconds, partial(sweep.run, source)),
+            Job(comparison.schedule(source), _OFTEN_SECONDS, partial(comparison.run, source)),
+        )
+        for source in context.connections
+    )
+    return (
+        Job(LogWatch.NAME, _WATCH_SECONDS, LogWatch(context, bus.log).run),
+        Job(Resender.NAME, often, resender.run),
+        *(job for pair in each for job in pair),
+    )
