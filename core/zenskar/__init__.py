@@ -14,7 +14,7 @@ from zenskar.model.integration import (
     WebhookEvent,
     WebhookRequest,
 )
-from zenskar.model.interval import Interval
+from zenskar.model.interval import Interval, http_date
 from zenskar.model.record import IntentKind
 from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
 
@@ -39,4 +39,5 @@ __all__ = [
     "Setting",
     "WebhookEvent",
     "WebhookRequest",
+    "http_date",
 ]

@@ -30,6 +30,7 @@ from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.bulk import Bulk
 from zenskar.sync.calls import Caller
+from zenskar.sync.clocks import Clocks
 from zenskar.sync.context import SyncContext
 from zenskar.sync.customers import CustomerService
 from zenskar.sync.dead_letters import DeadLetters
@@ -235,7 +236,16 @@ async def open_runtime(
         letters = DeadLetters(
             metrics, publishing=bool(settings.kafka_bootstrap_servers), sources=connections
         )
-        context = SyncContext(engine, router, connections, translator, metrics, bus.wake, letters)
+        context = SyncContext(
+            engine,
+            router,
+            connections,
+            translator,
+            metrics,
+            bus.wake,
+            letters,
+            Clocks({n: c.integration.clock_tolerance for n, c in connections.items()}, metrics),
+        )
         yield Runtime(
             settings=settings,
             plugins=known,

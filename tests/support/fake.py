@@ -58,6 +58,7 @@ class FakeSystem:
     missed: list[str] = field(default_factory=list)
     sweeps: list[datetime] = field(default_factory=list)
     page_size: int = 100
+    latest: float = 0.0
     health: Health = field(default_factory=lambda: Health(ok=True))
     before: Callable[[Push], None] = lambda _push: None
     after: Callable[[Push], None] = lambda _push: None
@@ -96,10 +97,13 @@ class FakeSystem:
         self.webhooks.append(WebhookRequest(headers, json.dumps(event).encode(), time.time()))
 
     def shift(self, seconds: int) -> None:
-        """Let the last webhook tell of another time."""
-        event = json.loads(self.webhooks[-1].body)
+        """Let the last webhook tell of another time, and be received no earlier than any other."""
+        request = self.webhooks[-1]
+        event = json.loads(request.body)
         body = json.dumps(event | {"at": event["at"] + seconds}).encode()
-        self.webhooks[-1] = replace(self.webhooks[-1], body=body)
+        self.latest = max(self.latest, event["at"] + seconds)
+        received_at = max(request.received_at, self.latest)
+        self.webhooks[-1] = replace(request, body=body, received_at=received_at)
 
     async def read(self, hook: str, about: str | None) -> None:
         waiting = self.reading(hook, about)

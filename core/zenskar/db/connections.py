@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.statements import statement
+from zenskar.model.interval import Interval
 
 ACTIVE, PAUSED = "active", "paused"
 DELETE_GUARD = "delete_guard"
@@ -112,6 +113,20 @@ _ERROR = text("""
 """)
 
 
+_CLOCK = text("""
+    SELECT clock_offset_low, clock_offset_high FROM connections
+    WHERE name = :name AND clock_offset_low IS NOT NULL
+""")
+
+_NOTE_CLOCK = text("""
+    INSERT INTO connections (name, clock_offset_low, clock_offset_high, clock_measured_at)
+    VALUES (:name, :low, :high, now())
+    ON CONFLICT (name) DO UPDATE
+    SET clock_offset_low = excluded.clock_offset_low, clock_measured_at = now(),
+        clock_offset_high = excluded.clock_offset_high
+""")
+
+
 async def states(connection: AsyncConnection) -> dict[str, ConnectionState]:
     """Return the states of the connections that ever were paused or failed, by name."""
     rows = await _STATES.rows(connection)
@@ -175,3 +190,15 @@ async def deletes_allowed(connection: AsyncConnection, name: str) -> bool:
 async def note_error(connection: AsyncConnection, name: str, kind: str, message: str) -> None:
     """Remember the last error of a connection."""
     await connection.execute(_ERROR, {"name": name, "error_kind": kind, "error_message": message})
+
+
+async def note_clock(connection: AsyncConnection, name: str, offset: Interval) -> None:
+    """Remember by how many microseconds an external clock is ahead of ours."""
+    values = {"name": name, "low": offset.low, "high": offset.high}
+    await connection.execute(_NOTE_CLOCK, values)
+
+
+async def clock(connection: AsyncConnection, name: str) -> Interval | None:
+    """Return by how many microseconds an external clock was ahead when that was measured last."""
+    row = (await connection.execute(_CLOCK, {"name": name})).first()
+    return None if row is None else Interval(*row)

@@ -216,6 +216,9 @@ connections = Table(
     _time("paused_at"),
     _time("deletes_allowed_until"),
     _time("held_until"),
+    Column("clock_offset_low", BigInteger),
+    Column("clock_offset_high", BigInteger),
+    _time("clock_measured_at"),
     _time("updated_at", nullable=False),
 )
 

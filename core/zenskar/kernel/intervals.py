@@ -2,7 +2,11 @@
 
 from enum import Enum
 
-from zenskar.model.interval import Interval
+from zenskar.model.interval import MICROSECONDS, Interval
+from zenskar.model.observation import Observation
+
+LATE = 120 * MICROSECONDS
+"""News that was sent so long after it happened may have been overtaken by other news."""
 
 
 class Order(Enum):
@@ -20,6 +24,25 @@ def compare(seen: Interval, known: Interval) -> Order:
     if seen.low > known.high:
         return Order.AFTER
     return Order.OVERLAPS
+
+
+def order(seen: Observation, known: Interval) -> Order:
+    """Tell whether news is older or newer than a base, as far as its date can be trusted.
+
+    The external clock may be set back. News older than a base that is dated after the news was
+    sent, and news dated after it was sent, are neither; nor is late news that looks newer.
+    """
+    found = compare(seen.asof, known)
+    if seen.sent is None or found is Order.OVERLAPS:
+        return found
+    if found is Order.BEFORE:
+        return Order.OVERLAPS if seen.sent.high < known.low else found
+    return Order.OVERLAPS if seen.asof.low > seen.sent.high or is_late(seen) else found
+
+
+def is_late(seen: Observation) -> bool:
+    """Whether news was sent so long after it happened that it may have been overtaken."""
+    return seen.sent is not None and seen.sent.low - seen.asof.high > LATE
 
 
 def later(first: Interval, second: Interval) -> Interval:

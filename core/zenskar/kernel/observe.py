@@ -63,7 +63,7 @@ def _compare(
     fields: Fields,
     policy: MergePolicy,
 ) -> Outcome:
-    order = intervals.compare(seen.asof, mapping.asof)
+    order = intervals.order(seen, mapping.asof)
     if order is Order.AFTER or _is_causal(mapping, seen):
         return _take(situation, mapping, seen, fields, policy)
     changes = difference(mapping.base, fields)

@@ -45,12 +45,15 @@ class ExternalObject:
     """An external object in the external system's own terms; `data` is None when deleted.
 
     `record_id` is the id of our record that the integration stored on the object, if any.
+    `answered_at` is the second of the external clock in which a call was answered with this, as
+    an HTTP `Date` header tells it; see `http_date`.
     """
 
     entity_type: str
     external_id: str
     data: Mapping[str, Any] | None = field(repr=False)
     record_id: str | None = None
+    answered_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class WebhookEvent:
 
     `seen` is None for an event that this integration does not sync; `ignored` then says why in
     one word (`unknown_type`, `other_account`). `occurred` is on the external clock.
-    `origin_key` is the idempotency key of the call that caused the event.
+    `origin_key` is the idempotency key of the call that caused the event. `sent_at` is the second
+    of the external clock in which this webhook was sent, maybe long after the event.
     """
 
     id: str
@@ -68,6 +72,7 @@ class WebhookEvent:
     seen: ExternalObject | None = None
     ignored: str | None = None
     origin_key: str | None = None
+    sent_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +121,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether the external system answers with our credentials."""
+    """Whether the external system answers with our credentials, and what its clock showed."""
 
     ok: bool
     detail: str = ""
+    answered_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,10 @@ class Observation:
     which the look tells nothing. `record_id` is the id that we stored on
     the object. `origin_key` is the idempotency key of the call that caused what is seen.
     `seen_revision` is the mapping's revision when the call that shows this was sent (None for
-    news that nobody asked for). `intent_id` names the push that this answers; `replayed` says
-    that the external system served the answer from its idempotency cache.
+    news that nobody asked for). `sent` is when such news was sent, on the external clock too,
+    which may have been set meanwhile (None when that is not known). `intent_id` names the push
+    that this answers; `replayed` says that the external system served the answer from its
+    idempotency cache.
     """
 
     kind: ObservationKind
@@ -38,6 +40,7 @@ class Observation:
     intent_id: str | None = None
     replayed: bool = False
     unseen: frozenset[str] = frozenset()
+    sent: Interval | None = None
 
     @property
     def deleted(self) -> bool:

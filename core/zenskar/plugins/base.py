@@ -44,7 +44,7 @@ class BaseIntegration:
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
     """How long a repeated create with one key is safe; None: it never is, look it up."""
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
-    """How far the external clock may be from ours, and how long an answer may be on its way."""
+    """How far the clocks within the external system may be apart, and from ours if none is told."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

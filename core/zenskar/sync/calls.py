@@ -8,9 +8,9 @@ from typing import Any
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.kernel import StepKind
 from zenskar.model.integration import ExternalObject, Push, PushResult
-from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import Intent
+from zenskar.sync.clocks import Timing
 from zenskar.sync.context import SyncContext
 
 
@@ -47,14 +47,13 @@ class Caller:
     async def make(self, call: Call) -> Observation | None:
         """Make a call and return what its answer shows, None when `find` finds nothing.
 
-        Raises `CallFailed`. The answer's snapshot was taken between sending and receipt, on a
-        clock that may differ from ours by the integration's tolerance.
+        Raises `CallFailed`. The answer's snapshot was taken between sending and receipt.
         """
-        sent, began = self._context.clock(), time.perf_counter()
+        ended, began = self._context.stopwatch(), time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._send(call)
-            observation = self._observation(call, answer, sent)
+            observation = self._observation(call, answer, ended())
         except TimeoutError:
             self._count(call, FailureKind.UNKNOWN_OUTCOME.value, began)
             failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"no answer within {self._timeout:g} s")
@@ -82,20 +81,15 @@ class Caller:
         return result
 
     def _observation(
-        self, call: Call, answer: PushResult | None, sent: float
+        self, call: Call, answer: PushResult | None, timing: Timing
     ) -> Observation | None:
         if answer is None:
             return None
-        integration = self._context.connections[call.source].integration
-        tolerance = integration.clock_tolerance.total_seconds()
         shown = self._context.translator.shown(call.source, answer.seen)
         return Observation(
             kind=ObservationKind.ANSWER if call.pushes else ObservationKind.FETCH,
             external_id=answer.seen.external_id,
-            asof=Interval(
-                int((sent - tolerance) * MICROSECONDS),
-                int((self._context.clock() + tolerance) * MICROSECONDS),
-            ),
+            asof=self._context.clocks.date(call.source, timing, answer.seen.answered_at),
             fields=shown.fields,
             unseen=shown.unseen,
             # What we asked for by the record's id belongs to the record.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zenskar.db.engines import AsyncEngine
 from zenskar.plugins.loader import ConfiguredConnection
 from zenskar.plugins.router import Router
+from zenskar.sync.clocks import Clocks, Timing
 from zenskar.sync.dead_letters import DeadLetters
 from zenskar.sync.retry import RetryPolicy
 from zenskar.sync.translate import Translator
@@ -22,7 +23,7 @@ class SyncContext:
     """The database, the integrations and the way to wake a worker: `wake(topic)`.
 
     `passing` is told of every point between two steps that a crash may come between, by name;
-    tests stop a worker there.
+    tests stop a worker there. `clock` shows Unix seconds and may be set; `monotonic` never is.
     """
 
     engine: AsyncEngine
@@ -32,9 +33,16 @@ class SyncContext:
     metrics: Metrics
     wake: Callable[[str], None]
     dead_letters: DeadLetters
+    clocks: Clocks
     passing: Callable[[str], Awaitable[None]] = pass_by
     clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
 
     def retry(self, source: str) -> RetryPolicy:
         """Return when failed calls of a connection are tried again."""
         return RetryPolicy.of(self.connections[source].settings)
+
+    def stopwatch(self) -> Callable[[], Timing]:
+        """Begin to time a call; what is returned ends it."""
+        sent, began = self.clock(), self.monotonic()
+        return lambda: Timing.of(sent, self.clock(), began, self.monotonic())

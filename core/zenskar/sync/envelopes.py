@@ -1,14 +1,15 @@
 """The inbound message: how news of an external object travels on the bus, however it was got."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from zenskar.db.outbox import OutboxMessage
 from zenskar.db.packing import document as document_of
 from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND, WRITTEN_VERSION, Envelope
 from zenskar.model.integration import WebhookEvent
+from zenskar.model.interval import Interval
 from zenskar.model.observation import ObservationKind
 from zenskar.model.sync_event import Direction
 
@@ -20,19 +21,34 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat()
 
 
+def waited(made_at: str, now: str) -> int:
+    """Return for how many microseconds a message has waited."""
+    since = datetime.fromisoformat(now) - datetime.fromisoformat(made_at)
+    return max(0, since // timedelta(microseconds=1))
+
+
+class Told(NamedTuple):
+    """How news got here: in which way, and when it was sent on the external clock.
+
+    `made_at` is the time of its message in RFC 3339, on ours.
+    """
+
+    made_at: str
+    sent: Interval
+    kind: ObservationKind = ObservationKind.WEBHOOK
+
+
 def inbound_message(
     source: str,
     event: WebhookEvent,
     document: Mapping[str, Any] | None,
     correlation_id: str,
-    made_at: str,
-    kind: ObservationKind = ObservationKind.WEBHOOK,
+    told: Told,
 ) -> OutboxMessage:
     """Return the message of an event whose object has this canonical document.
 
-    `made_at` is the time of the message in RFC 3339; the event has its own. The message is valid
-    against the schema of the bus only if what the integration made is. Its external event id is
-    the external system's, or one that we gave.
+    The message is valid against the schema of the bus only if what the integration made is. Its
+    external event id is the external system's, or one that we gave.
     """
     seen = event.seen
     subject = f"{source}:{seen.external_id if seen else event.id}"
@@ -41,7 +57,7 @@ def inbound_message(
         source=source,
         type=event.type,
         subject=subject,
-        time=made_at,
+        time=told.made_at,
         data={
             "schema_version": WRITTEN_VERSION,
             "direction": _DIRECTION,
@@ -49,7 +65,8 @@ def inbound_message(
             "external_event_id": event.id,
             "event_type": event.type,
             "occurred": [event.occurred.low, event.occurred.high],
-            "kind": kind.value,
+            "sent": [told.sent.low, told.sent.high],
+            "kind": told.kind.value,
             "ignored": event.ignored,
             "origin_key": event.origin_key,
             "object": seen

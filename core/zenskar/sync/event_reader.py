@@ -7,9 +7,8 @@ from typing import Any
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import InvalidInput
 from zenskar.model.integration import WebhookEvent
-from zenskar.model.observation import ObservationKind
 from zenskar.schema_catalog import Schema
-from zenskar.sync.envelopes import inbound_message
+from zenskar.sync.envelopes import Told, inbound_message
 from zenskar.sync.translate import Translator, check_id
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
@@ -27,8 +26,7 @@ class Item:
     source: str
     event: WebhookEvent
     correlation_id: str
-    made_at: str
-    kind: ObservationKind = ObservationKind.WEBHOOK
+    told: Told
     text: bytes | None = None
     exact: bool = True
     document: dict[str, Any] | None = None
@@ -92,7 +90,7 @@ class EventReader:
 
 def _make_message(item: Item) -> None:
     item.message = inbound_message(
-        item.source, item.event, item.document, item.correlation_id, item.made_at, item.kind
+        item.source, item.event, item.document, item.correlation_id, item.told
     )
 
 

@@ -39,7 +39,7 @@ def new_event(envelope: Envelope) -> NewSyncEvent:
 def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
     """Return what an envelope's data show of an external object of this shape."""
     seen = data["object"]
-    shown = show(shape, seen["document"])
+    shown, sent = show(shape, seen["document"]), data.get("sent")
     return Observation(
         kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
         external_id=seen["external_id"],
@@ -48,6 +48,7 @@ def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
         unseen=shown.unseen,
         record_id=seen.get("record_id"),
         origin_key=data.get("origin_key"),
+        sent=None if sent is None else Interval(*sent),
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.integration import ExternalObject, Page
-from zenskar.model.interval import MICROSECONDS, Interval
+from zenskar.model.interval import Interval
+from zenskar.sync.clocks import Timing
 from zenskar.sync.context import SyncContext
 from zenskar.sync.retry import RetryPolicy
 
@@ -74,38 +75,40 @@ class Looker:
     async def fetch(self, source: str, entity_type: str, external_id: str) -> Look:
         """Read one object, deleted when the external system knows nothing of it."""
         arguments = {"entity_type": entity_type, "external_id": external_id}
-        sent = self._context.clock()
+        ended = self._context.stopwatch()
         try:
-            seen, asof = await self._call(source, "fetch", arguments)
+            seen, timing = await self._call(source, "fetch", arguments)
         except CallFailed as error:
             if error.failure.kind is not FailureKind.GONE:
                 raise
             gone = ExternalObject(entity_type, external_id, None)
-            return Look(gone, self._interval(source, sent))
-        return Look(_expect(ExternalObject, seen), asof)
+            return self._look(source, gone, ended())
+        return self._look(source, seen, timing)
 
     async def find(self, source: str, entity_type: str, record_id: str) -> Look | None:
         """Look for the object that carries a record's id."""
         arguments = {"entity_type": entity_type, "record_id": record_id}
-        seen, asof = await self._call(source, "find", arguments)
-        return None if seen is None else Look(_expect(ExternalObject, seen), asof)
+        seen, timing = await self._call(source, "find", arguments)
+        return None if seen is None else self._look(source, seen, timing)
 
     async def _page(self, source: str, hook: str, arguments: dict[str, Any]) -> LookPage:
-        answer, asof = await self._call(source, hook, arguments)
+        answer, timing = await self._call(source, hook, arguments)
         page: Page = _expect(Page, answer)
         if page.next_cursor is not None and page.next_cursor == arguments["cursor"]:
             raise _bug(f"{hook} of the integration does not move on")
-        return LookPage(tuple(Look(seen, asof) for seen in page.objects), page.next_cursor)
+        looks = tuple(self._look(source, seen, timing) for seen in page.objects)
+        return LookPage(looks, page.next_cursor)
 
-    async def _call(
-        self, source: str, hook: str, arguments: dict[str, Any]
-    ) -> tuple[Any, Interval]:
+    def _look(self, source: str, seen: Any, timing: Timing) -> Look:
+        shown: ExternalObject = _expect(ExternalObject, seen)
+        return Look(shown, self._context.clocks.date(source, timing, shown.answered_at))
+
+    async def _call(self, source: str, hook: str, arguments: dict[str, Any]) -> tuple[Any, Timing]:
         attempts = waits = 0
         while True:
-            sent = self._context.clock()
+            ended = self._context.stopwatch()
             try:
-                answer = await self._once(source, hook, arguments)
-                return answer, self._interval(source, sent)
+                return await self._once(source, hook, arguments), ended()
             except CallFailed as error:
                 limited = error.failure.kind is FailureKind.RATE_LIMITED
                 waits, attempts = waits + limited, attempts + (not limited)
@@ -115,7 +118,7 @@ class Looker:
             await self._sleep(delay)
 
     async def _once(self, source: str, hook: str, arguments: dict[str, Any]) -> Any:
-        metrics, sent, result = self._context.metrics, self._context.clock(), "ok"
+        metrics, began, result = self._context.metrics, self._context.monotonic(), "ok"
         seconds = self._timeout * (_LARGE_FACTOR if hook in _LARGE_HOOKS else 1)
         try:
             async with asyncio.timeout(seconds):
@@ -129,7 +132,7 @@ class Looker:
             raise
         finally:
             metrics.calls.labels(source, hook, result).inc()
-            metrics.call_seconds.labels(source, hook).observe(self._context.clock() - sent)
+            metrics.call_seconds.labels(source, hook).observe(self._context.monotonic() - began)
 
     def _delay(self, source: str, failure: Failure, attempts: int, waits: int) -> float | None:
         """Return how long to wait before the next attempt, None when there is none."""
@@ -141,14 +144,6 @@ class Looker:
                 if not retry.used_up(attempts):
                     return max(failure.retry_after or 0.0, retry.delay(attempts, self._dice))
         return None
-
-    def _interval(self, source: str, sent: float) -> Interval:
-        integration = self._context.connections[source].integration
-        tolerance = integration.clock_tolerance.total_seconds()
-        return Interval(
-            int((sent - tolerance) * MICROSECONDS),
-            int((self._context.clock() + tolerance) * MICROSECONDS),
-        )
 
 
 async def together(work: Iterable[Awaitable[T]]) -> list[T | CallFailed]:

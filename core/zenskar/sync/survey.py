@@ -11,7 +11,7 @@ from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.envelopes import inbound_message, utc_now
+from zenskar.sync.envelopes import Told, inbound_message, utc_now
 from zenskar.sync.looks import Look
 from zenskar.telemetry.logs import get_logger
 
@@ -85,7 +85,8 @@ class Survey:
         )
         try:
             document = self._context.translator.document(source, seen)
-            message = inbound_message(source, news, document, run_id, utc_now(), kind)
+            told = Told(utc_now(), look.asof, kind)
+            message = inbound_message(source, news, document, run_id, told)
             self._event_schema.check(message.envelope.to_json())
         except Exception as error:  # noqa: BLE001 - one object must not stop the others
             _report(source, look, error)

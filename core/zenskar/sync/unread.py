@@ -22,6 +22,7 @@ from zenskar.model.observation import ObservationKind
 from zenskar.model.sync_event import Direction
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import Message
+from zenskar.sync.envelopes import Told, waited
 from zenskar.sync.event_reader import Item
 from zenskar.sync.reading import end_as_dead
 from zenskar.sync.webhook_reader import Arrival
@@ -46,7 +47,8 @@ def of_item(item: Item, error: Exception) -> Unread:
     """Return an event that cannot be read."""
     event, seen = item.event, item.event.seen
     kept = {
-        "kind": item.kind.value,
+        "kind": item.told.kind.value,
+        "sent": item.told.sent,
         "exact": item.exact,
         "type": event.type,
         "occurred": event.occurred,
@@ -55,7 +57,7 @@ def of_item(item: Item, error: Exception) -> Unread:
         "seen": seen and [seen.entity_type, seen.external_id, seen.data, seen.record_id],
     }
     envelope = _envelope(
-        item.source, item.correlation_id, item.made_at, (event.id, event.type), {"event": kept}
+        item.source, item.correlation_id, item.told.made_at, (event.id, event.type), {"event": kept}
     )
     written = _sync_event(envelope)
     if seen is not None:
@@ -79,7 +81,7 @@ def of_webhook(arrival: Arrival, made_at: str, error: Exception) -> Unread:
 
 
 def item_of(envelope: Envelope, made_at: str) -> Item:
-    """Return the event that an envelope keeps, as it came."""
+    """Return the event that an envelope keeps, as it came, and as old as it is by now."""
     kept = json.loads(envelope.data["unread"]["event"])
     seen = kept["seen"] and ExternalObject(*kept["seen"])
     event = WebhookEvent(
@@ -90,8 +92,9 @@ def item_of(envelope: Envelope, made_at: str) -> Item:
         ignored=kept["ignored"],
         origin_key=kept["origin_key"],
     )
-    kind = ObservationKind(kept["kind"])
-    return Item(envelope.source, event, envelope.correlation_id, made_at, kind, exact=kept["exact"])
+    sent = Interval(*kept.get("sent", kept["occurred"])).after(waited(envelope.time, made_at))
+    told = Told(made_at, sent, ObservationKind(kept["kind"]))
+    return Item(envelope.source, event, envelope.correlation_id, told, exact=kept["exact"])
 
 
 def arrival_of(envelope: Envelope) -> Arrival:

@@ -9,7 +9,7 @@ from zenskar.errors import CallFailed, InvalidInput, Unavailable, ZenskarError
 from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.envelopes import utc_now
+from zenskar.sync.envelopes import Told, utc_now
 from zenskar.sync.event_reader import EventReader, Item, report
 from zenskar.telemetry.logs import get_logger
 
@@ -60,8 +60,9 @@ class WebhookReader:
         return self._read(arrivals, ("verify_webhook", self._verify, _refused))
 
     def read_again(self, arrival: Arrival) -> Reading:
-        """Return what is made now of a webhook that was verified when it came."""
-        (reading,) = self._read([arrival])
+        """Return what is made now of a webhook that was verified when it came, long ago maybe."""
+        now = replace(arrival.request, received_at=self._context.clock())
+        (reading,) = self._read([arrival._replace(request=now)])
         return reading
 
     def _read(
@@ -109,12 +110,13 @@ class WebhookReader:
         if not known:
             raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
         events = parsed if len(parsed) < 2 else _apart(parsed, source, correlation_id)
+        sent = self._context.clocks.sent
         reading.items = [
             Item(
                 source,
                 event,
                 correlation_id,
-                reading.made_at,
+                Told(reading.made_at, sent(source, event.sent_at, request.received_at)),
                 text=request.body,
                 exact=reading.exact,
             )

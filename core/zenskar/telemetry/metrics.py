@@ -82,6 +82,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.clock_offset = Gauge(
+            "zenskar_clock_offset_seconds",
+            "By how much an external system's clock is ahead of ours",
+            ["source"],
+            registry=self.registry,
+        )
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, self.registry)
 

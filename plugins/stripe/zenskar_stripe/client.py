@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from zenskar import http_date
 from zenskar_stripe.budget import Budget
 from zenskar_stripe.config import Config
 from zenskar_stripe.failures import UnreadableAnswer
@@ -18,10 +19,14 @@ _CUSTOMERS = "/v1/customers"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Stripe answered. `replayed`: it was served from the idempotency cache."""
+    """What Stripe answered, and in which second of its clock.
+
+    `replayed`: it was served from the idempotency cache.
+    """
 
     data: dict[str, Any] = field(repr=False)
     replayed: bool = False
+    at: int | None = None
 
     @property
     def objects(self) -> list[dict[str, Any]]:
@@ -116,7 +121,9 @@ def _customer(external_id: str) -> str:
 def _read(answered: stripe.StripeResponse) -> Answer:
     if not isinstance(answered.data, dict):
         raise UnreadableAnswer("the answer is no object")
-    return Answer(answered.data, answered.headers.get("Idempotent-Replayed") == "true")
+    headers = answered.headers
+    replayed = headers.get("Idempotent-Replayed") == "true"
+    return Answer(answered.data, replayed, http_date(headers.get("Date")))
 
 
 def _quieten_sdk() -> None:

@@ -24,13 +24,13 @@ _TEXTS = ("name", "email", "phone")
 _ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 
-def seen(data: Mapping[str, Any]) -> ExternalObject:
-    """Wrap a customer, or the stub of a deleted one, as Stripe sent it."""
+def seen(data: Mapping[str, Any], answered_at: int | None = None) -> ExternalObject:
+    """Wrap a customer, or the stub of a deleted one, as Stripe showed it."""
     external_id = data.get("id")
     if not isinstance(external_id, str) or not external_id:
         raise UnreadableAnswer("the answer is no customer")
     present = None if data.get("deleted") is True else data
-    return ExternalObject(ENTITY, external_id, present, record_id(data))
+    return ExternalObject(ENTITY, external_id, present, record_id(data), answered_at)
 
 
 def record_id(data: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,21 +62,21 @@ class StripeIntegration(BaseIntegration):
     async def health(self) -> Health:
         """Read one customer: Stripe answers, and the key may read customers."""
         try:
-            await self._api.list_customers({"limit": 1})
+            answer = await self._api.list_customers({"limit": 1})
         except Exception as error:
             failure = classify(error)
             if failure is None:
                 raise
             return Health(ok=False, detail=failure.message)
-        return Health(ok=True, detail="Stripe answers")
+        return Health(ok=True, detail="Stripe answers", answered_at=answer.at)
 
     def verify_webhook(self, request: WebhookRequest) -> None:
         """Raise `BadSignature` unless Stripe signed exactly these bytes just now."""
         webhooks.verify(request, self._config.webhook_secrets)
 
-    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:  # noqa: ARG002
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
         """Return the one event that a webhook of Stripe holds."""
-        return [webhooks.event(body, self._config)]
+        return [webhooks.event(body, self._config, sent_at=webhooks.sent_at(request))]
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
         """Return the canonical document of a customer."""
@@ -88,11 +89,12 @@ class StripeIntegration(BaseIntegration):
     async def push(self, push: Push) -> PushResult:
         """Create, update or delete a customer."""
         answer = await self._send(push)
-        return PushResult(customers.seen(answer.data), answer.replayed)
+        return PushResult(customers.seen(answer.data, answer.at), answer.replayed)
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # noqa: ARG002
         """Read a customer; Stripe keeps a stub of a deleted one."""
-        return customers.seen((await self._api.retrieve_customer(external_id)).data)
+        answer = await self._api.retrieve_customer(external_id)
+        return customers.seen(answer.data, answer.at)
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002
         """Find the customer whose metadata holds this record's id."""
@@ -156,4 +158,4 @@ class StripeIntegration(BaseIntegration):
             present = ExternalObject(told.entity_type, told.external_id, None)
         if present.data is not None:
             return present
-        return ExternalObject(told.entity_type, told.external_id, None, told.record_id)
+        return replace(present, record_id=told.record_id)

@@ -1,5 +1,6 @@
 """Lists of customers, and the search for the one that carries a record's id."""
 
+from dataclasses import replace
 from typing import Any
 
 from zenskar import ExternalObject, Page
@@ -56,7 +57,7 @@ async def find(api: StripeApi, record_id: str) -> ExternalObject | None:
 
 async def _page(api: StripeApi, params: dict[str, Any]) -> Page:
     answer = await api.list_customers({"limit": PAGE, **params})
-    found = tuple(map(customers.seen, answer.objects))
+    found = tuple(customers.seen(each, answer.at) for each in answer.objects)
     more = answer.has_more and bool(found)
     return Page(found, f"{_created(found[-1])}:{found[-1].external_id}" if more else None)
 
@@ -66,9 +67,10 @@ async def _search(api: StripeApi, record_id: str) -> ExternalObject | None:
     quoted = record_id.replace("\\", "\\\\").replace("'", "\\'")
     answer = await api.search_customers(f"metadata['{customers.RECORD_KEY}']:'{quoted}'")
     for hit in map(customers.seen, answer.objects):
-        present = customers.seen((await api.retrieve_customer(hit.external_id)).data)
+        read = await api.retrieve_customer(hit.external_id)
+        present = customers.seen(read.data, read.at)
         if present.data is None:
-            return ExternalObject(customers.ENTITY, hit.external_id, None, record_id)
+            return replace(present, record_id=record_id)
         if present.record_id == record_id:
             return present
     return None

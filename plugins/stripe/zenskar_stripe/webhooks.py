@@ -31,11 +31,21 @@ def verify(request: Request, secrets: Iterable[str]) -> None:
     matches = [hmac.compare_digest(given, own) for given in signatures for own in expected]
     if not any(matches):
         raise BadSignature("no signature matches")
-    if not abs(request.received_at - int(timestamp)) <= TOLERANCE_SECONDS:
-        raise BadSignature(f"the timestamp is more than {TOLERANCE_SECONDS} seconds away from now")
+    ago = request.received_at - int(timestamp)
+    if not abs(ago) <= TOLERANCE_SECONDS:
+        where = f"{abs(ago):.0f} seconds {'before' if ago > 0 else 'after'} our time"
+        raise BadSignature(f"the timestamp is {where}, {TOLERANCE_SECONDS} are allowed")
 
 
-def event(body: Mapping[str, Any], config: Config) -> WebhookEvent:
+def sent_at(request: Request) -> int | None:
+    """Return when a verified webhook was sent: Stripe signs every attempt anew."""
+    try:
+        return int(_parse(request.headers.get(HEADER, ""))[0])
+    except BadSignature:
+        return None
+
+
+def event(body: Mapping[str, Any], config: Config, *, sent_at: int | None = None) -> WebhookEvent:
     """Turn an event object into an event, also when it is of no concern to us."""
     ignored = _ignored(body, config)
     return WebhookEvent(
@@ -45,6 +55,7 @@ def event(body: Mapping[str, Any], config: Config) -> WebhookEvent:
         seen=None if ignored else _seen(body),
         ignored=ignored,
         origin_key=_origin_key(body.get("request")),
+        sent_at=sent_at,
     )
 
 

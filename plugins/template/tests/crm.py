@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, Self
 
 import aiohttp
@@ -116,6 +117,7 @@ class Crm:
         if self.lose_answers > 0 and request.transport is not None:
             self.lose_answers -= 1
             request.transport.close()
+        response.headers["Date"] = formatdate(int(self._clock()), usegmt=True)
         return response
 
     async def _list(self, request: web.Request) -> web.Response:

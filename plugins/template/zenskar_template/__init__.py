@@ -3,8 +3,8 @@
 import hmac
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote
 
 import aiohttp
@@ -25,6 +25,7 @@ from zenskar import (
     Setting,
     WebhookEvent,
     WebhookRequest,
+    http_date,
 )
 
 TYPES = ("contact.created", "contact.updated", "contact.deleted")
@@ -45,6 +46,13 @@ KINDS = {
     410: FailureKind.GONE,
     429: FailureKind.RATE_LIMITED,
 }
+
+
+class Answer(NamedTuple):
+    """What the CRM answered, and in which second of its clock."""
+
+    body: Any
+    at: int | None
 
 
 class TemplateIntegration(BaseIntegration):
@@ -76,8 +84,8 @@ class TemplateIntegration(BaseIntegration):
 
     async def health(self) -> Health:
         """Read one contact."""
-        await self._call("GET", params={"limit": "1"})
-        return Health(ok=True, detail="the CRM answers")
+        answer = await self._call("GET", params={"limit": "1"})
+        return Health(ok=True, detail="the CRM answers", answered_at=answer.at)
 
     def verify_webhook(self, request: WebhookRequest) -> None:
         """Check `X-Signature` over `X-Timestamp` and the raw body, at most five minutes old."""
@@ -92,13 +100,20 @@ class TemplateIntegration(BaseIntegration):
         if not abs(request.received_at - int(timestamp)) <= 300:
             raise BadSignature("the timestamp is more than five minutes away from now")
 
-    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:  # noqa: ARG002
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
         """Return the one event that a webhook holds; its time is in milliseconds."""
-        known = body["type"] in TYPES
-        at = int(body["at"]) * 1000
-        seen = _seen(body["contact"], deleted=body["type"] == TYPES[-1]) if known else None
-        ignored = None if known else "unknown_type"
-        return [WebhookEvent(body["id"], body["type"], Interval(at, at + 999), seen, ignored)]
+        known, at = body["type"] in TYPES, int(body["at"]) * 1000
+        told = Answer(body.get("contact"), None)
+        return [
+            WebhookEvent(
+                id=body["id"],
+                type=body["type"],
+                occurred=Interval(at, at + 999),
+                seen=_seen(told, deleted=body["type"] == TYPES[-1]) if known else None,
+                ignored=None if known else "unknown_type",
+                sent_at=int(request.headers["x-timestamp"]),
+            )
+        ]
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
         """Turn a contact into a canonical customer."""
@@ -145,13 +160,13 @@ class TemplateIntegration(BaseIntegration):
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002
         """Look a contact up by our record's id."""
         found = await self._call("GET", params={"external_ref": record_id})
-        return next(map(_seen, found["contacts"]), None)
+        return next(_all(found), None)
 
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:  # noqa: ARG002
         """Return 100 contacts, oldest first."""
         params = {"limit": "100", **({"cursor": cursor} if cursor else {})}
         found = await self._call("GET", params=params)
-        return Page(tuple(map(_seen, found["contacts"])), found["next_cursor"])
+        return Page(tuple(_all(found)), found.body["next_cursor"])
 
     def classify_error(self, error: Exception) -> Failure | None:
         """Sort the CRM's refusals by status; an answer that is no JSON may be to a done call."""
@@ -163,15 +178,20 @@ class TemplateIntegration(BaseIntegration):
             return Failure(FailureKind.UNKNOWN_OUTCOME, f"{type(error).__name__} during the call")
         return super().classify_error(error)
 
-    async def _call(self, method: str, external_id: str = "", **options: Any) -> Any:
+    async def _call(self, method: str, external_id: str = "", **options: Any) -> Answer:
         if self._session is None:
             raise RuntimeError("the integration is not open")
         base = str(self.connection.settings["api_base"]).rstrip("/")
         url = f"{base}/contacts/{quote(external_id, safe='')}".rstrip("/")
         async with self._session.request(method, url, allow_redirects=False, **options) as response:
-            return await response.json()
+            return Answer(await response.json(), http_date(response.headers.get("Date")))
 
 
-def _seen(contact: Mapping[str, Any], *, deleted: bool = False) -> ExternalObject:
+def _seen(answer: Answer, *, deleted: bool = False) -> ExternalObject:
+    contact, at = answer
     data = None if deleted else contact
-    return ExternalObject("customer", contact["id"], data, contact.get("external_ref"))
+    return ExternalObject("customer", contact["id"], data, contact.get("external_ref"), at)
+
+
+def _all(answer: Answer) -> Iterator[ExternalObject]:
+    return (_seen(Answer(contact, answer.at)) for contact in answer.body["contacts"])

@@ -18,10 +18,11 @@ from .log import Log, LoggedCall
 from .wire import dropped, read_pairs, truncated, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from aiohttp import web
 
+    from .clock import ShiftedClock
     from .ids import Ids
     from .routes import Routes
     from .store import Store
@@ -53,7 +54,7 @@ class Parts:
 
     store: Store
     ids: Ids
-    clock: Callable[[], float]
+    clock: ShiftedClock
     keys: IdempotencyKeys
     faults: Faults
     routes: Routes
@@ -83,7 +84,8 @@ class Api:
         if fault is not None and fault.kind in _SILENT:
             answer = None
         self._log(call, fault, answer)
-        return await _send(request, call, fault, answer)
+        headers = {**call.headers(), "Date": self._parts.clock.header()}
+        return await _send(request, headers, fault, answer)
 
     def _call(self, request: web.Request) -> Call:
         key = request.headers.get("Idempotency-Key")
@@ -161,10 +163,10 @@ def _refusal(error: ApiError) -> Answer:
 
 
 async def _send(
-    request: web.Request, call: Call, fault: Fault | None, answer: Answer | None
+    request: web.Request, headers: Mapping[str, str], fault: Fault | None, answer: Answer | None
 ) -> web.StreamResponse:
     if answer is None:
         return dropped(request)
     if fault is not None and fault.kind is FaultKind.TRUNCATE and answer.status == 200:
-        return await truncated(request, answer, call.headers(), fault.mode)
-    return whole(answer, call.headers())
+        return await truncated(request, answer, headers, fault.mode)
+    return whole(answer, headers)

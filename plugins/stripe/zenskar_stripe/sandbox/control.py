@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ENDPOINT = frozenset({"url", "secret", "events"})
+_MOST_SHIFTED = 10 * 365 * 86_400
 
 
 class Control:
@@ -43,6 +44,7 @@ class Control:
             ("DELETE", "faults/{id}", self.remove_fault),
             ("GET", "requests", self.requests),
             ("GET", "deliveries", self.deliveries),
+            ("POST", "clock", self.shift_clock),
             ("POST", "settle", self.settle),
             ("DELETE", "data", self.clear_data),
             ("*", "{tail:.*}", self.unknown),
@@ -115,6 +117,16 @@ class Control:
     async def deliveries(self, _: web.Request) -> web.Response:
         """The log of webhook attempts, oldest first."""
         return _data(map(_entry, self._sandbox.deliveries))
+
+    async def shift_clock(self, request: web.Request) -> web.Response:
+        """Sets the clock; 0 puts it right again."""
+        seconds = (await _body(request)).get("shift_seconds")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise BadInput("shift_seconds must be a number")
+        if not abs(seconds) <= _MOST_SHIFTED:
+            raise BadInput(f"shift_seconds must be within {_MOST_SHIFTED} seconds")
+        self._sandbox.shift_clock(seconds)
+        return _json({"shift_seconds": seconds})
 
     async def settle(self, request: web.Request) -> web.Response:
         """Waits until nothing is pending; 504 when that takes too long."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .api import Api, Parts
 from .background import Background
 from .catalog import Catalog
+from .clock import ShiftedClock
 from .dashboard import Dashboard
 from .deliveries import Deliveries, RetryPolicy
 from .endpoints import Endpoints
@@ -50,7 +51,7 @@ class Core:
     """The parts of a running sandbox."""
 
     def __init__(self, options: Options) -> None:
-        clock = options.clock
+        self.clock = clock = ShiftedClock(options.clock)
         self.store: Store = MemoryStore()
         if options.store_path is not None:
             self.store = SqliteStore(options.store_path)
@@ -100,7 +101,7 @@ class Core:
             timeout=options.webhook_timeout,
         )
         deliveries = Deliveries(
-            self.events, self.endpoints, self.faults, self.background, options.clock, policy
+            self.events, self.endpoints, self.faults, self.background, self.clock, policy
         )
         self.events.published = deliveries.publish
         return deliveries
@@ -109,7 +110,7 @@ class Core:
         parts = Parts(
             store=self.store,
             ids=ids,
-            clock=options.clock,
+            clock=self.clock,
             keys=self.keys,
             faults=self.faults,
             routes=Routes(self.catalog, self.events),

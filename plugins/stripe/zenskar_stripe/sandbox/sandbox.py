@@ -119,6 +119,10 @@ class StripeSandbox:
         """The configured endpoints."""
         return list(self._running().endpoints)
 
+    def shift_clock(self, seconds: float) -> None:
+        """Sets the clock so far from the right time, for events, signatures and `Date` headers."""
+        self._running().clock.shift = seconds
+
     async def settle(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - reads as asyncio's
         """Returns once no delivery or delayed effect is pending, else raises TimeoutError."""
         await self._running().settle(timeout)

@@ -1,0 +1,129 @@
+"""The clocks of external systems against ours, as the answers to calls tell them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from zenskar.db import connections
+from zenskar.db.engines import AsyncConnection
+from zenskar.model.interval import MICROSECONDS, Interval
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.metrics import Metrics
+
+_DRIFT = 100
+"""Microseconds that two clocks may drift apart in a second, at most; quartz does half of it."""
+_SAVE_SECONDS = 60.0
+_YEAR_10000 = 253_402_300_800
+_NONE = Interval(0, 0)
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a call was under way: between which times of our clock, in Unix seconds.
+
+    `seconds` and `ended` are those of a clock that nobody sets; ours may be set meanwhile, so
+    `sent` and `received` are as far apart at least.
+    """
+
+    sent: float
+    received: float
+    seconds: float
+    ended: float
+
+    @classmethod
+    def of(cls, sent: float, received: float, began: float, ended: float) -> "Timing":
+        """Put together what both clocks showed when a call was sent and when it was answered."""
+        seconds = max(0.0, ended - began)
+        return cls(min(sent, received - seconds), max(received, sent + seconds), seconds, ended)
+
+
+@dataclass(slots=True)
+class _Measured:
+    """An offset, when it was measured and saved on the clock that nobody sets."""
+
+    offset: Interval
+    at: float
+    saved_at: float | None = None
+
+    def aged(self, now: float) -> Interval:
+        return self.offset.widened(int(max(0.0, now - self.at) * _DRIFT))
+
+
+class Clocks:
+    """Dates answers on the clock of their external system, and measures how far it is from ours.
+
+    `tolerances` are how far clocks may be apart that are taken for the same, by source system.
+    """
+
+    def __init__(self, tolerances: Mapping[str, timedelta], metrics: Metrics) -> None:
+        self._tolerances = {
+            source: int(tolerance.total_seconds() * MICROSECONDS)
+            for source, tolerance in tolerances.items()
+        }
+        self._metrics = metrics
+        self._measured: dict[str, _Measured] = {}
+
+    def date(self, source: str, timing: Timing, answered_at: int | None) -> Interval:
+        """Return when the state in an answer was so, on the external clock.
+
+        Where the answer does not tell its time, that clock is taken for ours.
+        """
+        tolerance = self._tolerances[source]
+        if answered_at is None or not 0 <= answered_at < _YEAR_10000:
+            return _microseconds(timing.sent, timing.received).widened(tolerance)
+        self._note(source, timing, answered_at)
+        told = Interval.of_second(answered_at)
+        under_way = int(timing.seconds * MICROSECONDS)
+        return Interval(told.low - under_way, told.high).widened(tolerance)
+
+    def sent(self, source: str, sent_at: int | None, received_at: float) -> Interval:
+        """Return when a webhook was sent, on the external clock."""
+        if sent_at is not None and 0 <= sent_at < _YEAR_10000:
+            return Interval.of_second(sent_at)
+        return _microseconds(received_at, received_at).widened(self._tolerances[source])
+
+    def offset(self, source: str, now: float) -> Interval | None:
+        """Return by how many microseconds the external clock is ahead, None when never told."""
+        known = self._measured.get(source)
+        return None if known is None else known.aged(now)
+
+    async def save(self, connection: AsyncConnection, now: float) -> None:
+        """Write offsets down for other processes, where that was not done lately."""
+        for source, known in self._measured.items():
+            if known.saved_at is None or now - known.saved_at > _SAVE_SECONDS:
+                await connections.note_clock(connection, source, known.aged(now))
+                known.saved_at = now
+
+    def _note(self, source: str, timing: Timing, answered_at: int) -> None:
+        """The answer was given between sending and receipt, so it bounds the offset."""
+        second = Interval.of_second(answered_at)
+        bounds = Interval(
+            second.low - int(timing.received * MICROSECONDS),
+            second.high - int(timing.sent * MICROSECONDS),
+        )
+        known, before = self._measured.get(source), self.offset(source, timing.ended)
+        if known is None or before is None:
+            stepped, offset, saved_at = False, bounds, None
+        else:
+            stepped = _gap(before, bounds) > self._tolerances[source]
+            offset, saved_at = _both(before, bounds) or bounds, known.saved_at
+        self._measured[source] = _Measured(offset, timing.ended, None if stepped else saved_at)
+        seconds = (offset.low + offset.high) / 2 / MICROSECONDS
+        self._metrics.clock_offset.labels(source).set(seconds)
+        if stepped or (before is None and _gap(offset, _NONE) > self._tolerances[source]):
+            _log.warning("clock_differs", source=source, seconds=round(seconds, 1))
+
+
+def _microseconds(low: float, high: float) -> Interval:
+    return Interval(int(low * MICROSECONDS), int(high * MICROSECONDS))
+
+
+def _both(first: Interval, second: Interval) -> Interval | None:
+    low, high = max(first.low, second.low), min(first.high, second.high)
+    return Interval(low, high) if low <= high else None
+
+
+def _gap(first: Interval, second: Interval) -> int:
+    """Return how far two intervals are apart, 0 when they touch."""
+    return max(0, second.low - first.high, first.low - second.high)

@@ -1,0 +1,49 @@
+"""Rule 1 where the external clock is set, or news comes late."""
+
+import pytest
+
+from tests.kernel.cases import mapping, record, second, seen, step, take
+from zenskar.kernel import Situation, StepKind
+from zenskar.kernel.intervals import LATE, is_late
+from zenskar.model.interval import Interval
+
+KNOWN = Situation(record(), mapping())
+
+
+@pytest.mark.parametrize(
+    ("at", "sent", "verdict"),
+    [
+        (9, 9, "ambiguous"),
+        (9, 10, "stale"),
+        (9, 500, "stale"),
+        (11, 11, "merged"),
+        (11, 10, "ambiguous"),
+        (11, 131, "merged"),
+        (11, 133, "ambiguous"),
+    ],
+)
+def test_a_date_is_trusted_as_far_as_the_time_of_sending_bears_it_out(
+    at: int, sent: int, verdict: str
+) -> None:
+    outcome = take(KNOWN, seen("Eve", at, sent=second(sent)))
+    assert outcome.verdict.value == verdict
+    looks = step(Situation(record(), outcome.mapping)) is StepKind.FETCH
+    assert looks == (verdict == "ambiguous")
+
+
+@pytest.mark.parametrize(("at", "sent"), [(9, 9), (11, 10), (11, 500)])
+def test_news_that_shows_nothing_new_needs_no_look(at: int, sent: int) -> None:
+    outcome = take(KNOWN, seen("Ada", at, sent=second(sent)))
+    assert outcome.verdict.value == "confirmed"
+
+
+@pytest.mark.parametrize(("at", "sent"), [(9, 9), (11, 10), (11, 500)])
+def test_a_delete_needs_no_date(at: int, sent: int) -> None:
+    assert take(KNOWN, seen(None, at, sent=second(sent))).verdict.value == "deleted"
+
+
+def test_news_is_late_two_minutes_after_it_happened() -> None:
+    happened = second(10)
+    just, late = (Interval(happened.high + LATE + more, 10**12) for more in (0, 1))
+    assert not is_late(seen("Eve", 10, sent=just))
+    assert is_late(seen("Eve", 10, sent=late))
