@@ -11,7 +11,6 @@ from zenskar.api.services import ApiServices
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres import PostgresBus
 from zenskar.bus.wakeup import Wakeup
-from zenskar.db.embedded import embedded_postgres
 from zenskar.db.engine import create_engine
 from zenskar.db.engines import AsyncEngine
 from zenskar.plugins.lifecycle import Lifecycle
@@ -184,6 +183,9 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
+    # Of no use to whoever has a URL, and not for every system.
+    from zenskar.db.embedded import embedded_postgres
+
     async with embedded_postgres(settings.data_dir) as url:
         yield url
 

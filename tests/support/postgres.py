@@ -76,7 +76,7 @@ def apart(work: Callable[[], Awaitable[T]]) -> T:
 
 def _embedded(folder: Path) -> Any:
     # Workers leave it running for each other; the session stops it.
-    return start_server(folder / "postgres", outlives_us=True)
+    return start_server(folder / "postgres")
 
 
 def _template() -> str:

