@@ -210,3 +210,16 @@ def count(database_url: str, table: str) -> int:
         return number
 
     return apart(work)
+
+
+def test_what_cannot_be_read_is_told_and_gives_an_exit_code(cli: Cli, stripe: Remote) -> None:
+    customer = stripe.create(name="Ada")
+    stripe.do(lambda s: s.dashboard.retrieve(customer).update(name=["secret"]))
+    text = cli("reconcile", "stripe", *SETTLE, code=3)
+    assert "0 differences" in text
+    assert re.search(rf"^rejected +{customer} .*/name: must be of type", text, re.MULTILINE)
+    assert "secret" not in text
+    text = cli("backfill", "stripe", "--output", "json", code=1)
+    # What is logged to standard error comes after the report.
+    (intake,) = json.JSONDecoder().raw_decode(text)[0]["data"]
+    assert [each["external_id"] for each in intake["not_read"]] == [customer]

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
 from tests.support.drift import bulk, execute, names, synced
-from tests.support.fake import FakeError
+from tests.support.fake import FakeError, FakeIntegration
 from tests.support.flow import Flow, open_flow, running_worker
-from zenskar import FailureKind
+from zenskar import ExternalObject, FailureKind, Page
 from zenskar.errors import Unavailable
 from zenskar.sync.backfill import Intake
 from zenskar.sync.report import OnProgress, Progress, silent
@@ -79,6 +80,8 @@ async def test_what_is_not_valid_is_counted_and_stops_nothing(database_url: str)
         system.create(name="Grace")
         intake = await backfill(flow)
         assert (intake.objects, intake.invalid, intake.published) == (2, 1, 1)
+        (told,) = intake.not_read
+        assert (told["kind"], told["external_id"]) == ("rejected", "obj_0")
         assert await names(flow) == ["Grace"]
 
 
@@ -147,3 +150,21 @@ async def test_thousands_of_objects_take_seconds(database_url: str) -> None:
         assert seen == sorted(seen)
         assert seen[-1] == 5000
         assert time.monotonic() - started < 60
+
+
+async def test_an_object_that_one_page_shows_twice_ends_as_it_is(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        system.create(name="Eve")
+        shown = FakeIntegration._page
+
+        def twice(self: FakeIntegration, objects: list[ExternalObject], first: int) -> Page:
+            older = [replace(each, data={"name": "Ada"}) for each in objects]
+            return shown(self, [*older, *objects], first)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(FakeIntegration, "_page", twice)
+            intake = await backfill(flow)
+        await flow.settle()
+        assert (intake.complete, intake.published) == (True, 2)
+        assert await names(flow) == ["Eve"]

@@ -204,6 +204,36 @@ async def test_an_object_that_is_not_valid_is_counted_and_stops_nothing(
         system.create(name="Grace")
         report = await reconcile(flow)
         assert (report.invalid, dict(report.found)) == (1, {"missing_here": 1})
+        (told,) = report.not_read
+        assert (told.kind, told.external_id) == ("rejected", "obj_0")
+        assert "/name" in told.why
+        assert not report.clean
+
+
+async def test_an_object_that_cannot_be_fetched_is_told(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        held, system.objects["obj_0"] = system.objects["obj_0"], None
+
+        def refuse(hook: str, about: str | None) -> None:
+            if hook == "fetch":
+                system.objects["obj_0"] = held
+                raise FakeError(FailureKind.REJECTED)
+
+        system.reading = refuse
+        report = await reconcile(flow)
+        assert [(x.kind, x.external_id) for x in report.not_read] == [("rejected", "obj_0")]
+        assert (report.invalid, report.clean) == (1, False)
+
+
+async def test_objects_whose_ids_cannot_be_kept_are_told_and_stop_nothing(
+    database_url: str,
+) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        odd = {"a\0": {"name": "A"}, "o" * 600: {"name": "B"}, "x\ud800": {"name": "C"}}
+        system.objects |= odd
+        report = await reconcile(flow)
+        assert (report.complete, report.objects, report.invalid) == (True, 4, 3)
+        assert dict(report.found) == {}
 
 
 async def test_an_incomplete_list_deletes_nothing(database_url: str) -> None:

@@ -15,7 +15,7 @@ from zenskar import CallFailed, ExternalObject, FailureKind, Interval, Page
 from zenskar.model.observation import ObservationKind
 from zenskar.sync.looks import Look, Looker, Patience, together
 from zenskar.sync.retry import RetryPolicy
-from zenskar.sync.survey import Survey
+from zenskar.sync.survey import NotRead, Published, Survey
 
 
 def looker(
@@ -142,10 +142,14 @@ async def test_what_was_read_goes_the_way_of_every_news_once(database_url: str) 
         looks = [Look(good, asof), Look(bad, asof)]
         for _ in range(2):
             published = await survey.publish("fake", looks, ObservationKind.LIST, "run")
-            assert (published.event_ids, published.invalid) == (("run:x1",), 1)
+            assert published == Published(("run:x1:1700000000000000",), 1)
             await flow.settle()
-        (event,) = await flow.events("inbound")
-        assert (event["event_type"], event["external_event_id"]) == ("customer.listed", "run:x1")
+        found = await flow.events("inbound")
+        (event,) = (each for each in found if each["status"] != "dead")
+        (letter,) = (each for each in found if each["status"] == "dead")
+        assert event["event_type"] == "customer.listed"
+        assert (letter["status"], letter["reason"]) == ("dead", "invalid_object")
+        assert (letter["external_id"], letter["error_kind"]) == ("x2", "rejected")
         data = orjson.loads(event["payload"])["data"]
         assert (data["kind"], data["occurred"]) == ("list", [asof.low, asof.high])
         assert event["correlation_id"] == "run"
@@ -160,7 +164,9 @@ async def test_an_object_that_is_not_valid_is_named_without_what_it_holds(
         runtime = flow.runtime
         survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
         look = Look(bad, Interval(0, 1))
-        assert survey.observation("fake", look, ObservationKind.LIST) is None
+        found = survey.observation("fake", look, ObservationKind.LIST)
+        assert isinstance(found, NotRead)
+        assert (found.kind, found.external_id) == ("rejected", "x2")
         written = capsys.readouterr()
         assert "x2" in written.out + written.err
         assert "/name" in written.out + written.err
@@ -175,3 +181,53 @@ async def test_missed_events_are_asked_for_since_a_time(database_url: str) -> No
         page = await looker(flow, []).missed("fake", since, None)
         assert system.sweeps == [since]
         assert [look.seen.data is None for look in page.looks] == [False, True]
+
+
+async def test_each_state_that_one_sweep_shows_counts_in_order(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        runtime = flow.runtime
+        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
+        external_id = flow.systems["fake"].create(name="Grace")
+        flow.systems["fake"].webhooks.clear()
+
+        def look(name: str, second: int) -> Look:
+            seen = ExternalObject("customer", external_id, {"name": name}, None)
+            return Look(seen, Interval.of_second(1_700_000_000 + second))
+
+        pages = [[look("Ada", 0)], [look("Eve", 5), look("Eve", 5)], [look("Ada", 9)]]
+        for page in pages:
+            await survey.publish("fake", page, ObservationKind.LIST, "run")
+        await flow.settle()
+        reasons = [event["reason"] for event in await flow.events("inbound")]
+        assert reasons == ["created", "merged", "merged"]
+        assert await flow.scalar("SELECT name FROM customers") == "Ada"
+
+
+async def test_two_states_of_one_page_lead_to_the_present_one(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        runtime = flow.runtime
+        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
+        external_id = flow.systems["fake"].create(name="Grace")
+        flow.systems["fake"].webhooks.clear()
+        asof = Interval.of_second(int(time.time()) - 5)
+        looks = [
+            Look(ExternalObject("customer", external_id, {"name": name}, None), asof)
+            for name in ("Ada", "Grace")
+        ]
+        published = await survey.publish("fake", looks, ObservationKind.FETCH, "run")
+        assert len(published.event_ids) == 2
+        await flow.settle()
+        assert await flow.scalar("SELECT name FROM customers") == "Grace"
+
+
+async def test_what_a_sweep_cannot_read_is_kept_once_for_each_state(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        runtime = flow.runtime
+        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
+        for number, name in enumerate(("a", "a", "b")):
+            seen = ExternalObject("customer", "x\ud800", {"name": [name], "n": 10**30}, None)
+            look = Look(seen, Interval.of_second(number))
+            await survey.publish("fake", [look], ObservationKind.FETCH, f"run {number}")
+        letters = await flow.events("inbound")
+        assert [letter["status"] for letter in letters] == ["dead", "dead"]
+        assert {letter["external_id"][:2] for letter in letters} == {"x\ufffd"}

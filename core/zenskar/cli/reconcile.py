@@ -1,7 +1,15 @@
 """`zenskar reconcile` and `zenskar backfill`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -35,6 +43,7 @@ _EXAMPLES = {
     "fields": "FIELDS",
     "repaired": "REPAIRED",
 }
+_NOT_READ = {"kind": "NOT READ", "external_id": "EXTERNAL", "record_id": "RECORD", "why": "WHY"}
 
 Source = Annotated[str, typer.Argument(help="The connection, see `zenskar connections list`.")]
 Entity = Annotated[
@@ -57,8 +66,8 @@ def reconcile(
 ) -> None:
     """Compare all records with an external system, and say where they differ.
 
-    Exits with 3 when there are differences, or with --repair when some remain. A run that was
-    stopped goes on where it was, for a day.
+    Exits with 3 when there are differences, or with --repair when some remain, and when something
+    could not be read. A run that was stopped goes on where it was, for a day.
     """
 
     async def work(bulk: "Bulk", name: str, on_progress: "OnProgress") -> "Report":
@@ -74,7 +83,7 @@ def reconcile(
         for report in reports:
             _show(report)
     _fail_if_stopped(reports)
-    if any(report.drifts for report in reports):
+    if not all(report.clean for report in reports):
         raise typer.Exit(_DRIFT)
 
 
@@ -101,8 +110,9 @@ def backfill(
                 f"{intake.source} {intake.entity_type}: {intake.objects} objects, "
                 f"{intake.published} taken in, {intake.dead} failed, {intake.invalid} not valid."
             )
+            _show_not_read(intake.not_read)
     _fail_if_stopped(intakes)
-    if any(intake.dead for intake in intakes):
+    if any(intake.dead or intake.invalid for intake in intakes):
         raise typer.Exit(_STOPPED)
 
 
@@ -206,6 +216,13 @@ def _show(report: "Report") -> None:
         typer.echo("\nExamples")
     if report.examples:
         show_table(_EXAMPLES, report.to_json()["examples"])
+    _show_not_read(report.to_json()["not_read"])
+
+
+def _show_not_read(rows: "Sequence[dict[str, Any]]") -> None:
+    if rows:
+        typer.echo("")
+        show_table(_NOT_READ, rows)
 
 
 def _fail_if_stopped(results: "list[Report] | list[Intake]") -> None:

@@ -4,6 +4,7 @@ An external system may hold both, and what it holds is a fact. U+FFFD stands for
 https://www.postgresql.org/docs/15/datatype-json.html
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -25,6 +26,20 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 def is_storable(text: str) -> bool:
     """Tell whether PostgreSQL stores this text as it is."""
     return _UNSTORABLE.search(text) is None
+
+
+def is_indexable(name: Any) -> bool:
+    """Tell whether this is a name that an index takes as it is."""
+    return isinstance(name, str) and 0 < len(name) <= MOST_ID_CHARACTERS and is_storable(name)
+
+
+def indexable(value: Any, most: int = MOST_ID_CHARACTERS) -> str:
+    """Return a name that an index takes: the value itself, or its beginning and a digest."""
+    name = str(value)
+    if is_indexable(name) and len(name) <= most:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{storable(name)[: most - len(digest) - 1]}#{digest}"
 
 
 def storable(value: Any) -> Any:

@@ -11,10 +11,10 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.sync.context import SyncContext
 from zenskar.sync.examine import Examiner
 from zenskar.sync.looks import Looker, LookPage
-from zenskar.sync.report import OnProgress, Progress, silent
+from zenskar.sync.report import OnProgress, Progress, add_not_read, silent
 from zenskar.sync.runs import Run, check_ready, close_run, open_run, save_run
 from zenskar.sync.settle import Waiter
-from zenskar.sync.survey import Survey
+from zenskar.sync.survey import NotRead, Survey
 from zenskar.sync.workset import Workset
 from zenskar.telemetry.logs import get_logger
 
@@ -26,6 +26,8 @@ _log = get_logger(__name__)
 class Intake:
     """What a backfill did: objects by what they turned out to be, and what could not be read.
 
+    `not_read` tells why, for the first of each kind.
+
     Unless `complete`, `problem` says what stopped it, and the next run goes on from there.
     """
 
@@ -36,6 +38,7 @@ class Intake:
     invalid: int = 0
     dead: int = 0
     verdicts: dict[str, int] = field(default_factory=dict)
+    not_read: list[dict[str, Any]] = field(default_factory=list)
     complete: bool = False
     problem: str | None = None
 
@@ -94,19 +97,17 @@ class Backfiller:
 
     async def _take(self, run: Run, intake: Intake, page: LookPage) -> None:
         source, entity_type = intake.source, intake.entity_type
-        verdicts = await self.examiner.dry_run(source, entity_type, page.looks, _verdict)
-        news = [
-            look
-            for look in page.looks
-            if (verdict := verdicts.get(look.seen.external_id)) is not None and verdict.news
-        ]
+        judged = await self.examiner.dry_run(source, entity_type, page.looks, _verdict)
+        told = list(zip(page.looks, judged, strict=True))
+        news = [look for look, verdict in told if isinstance(verdict, Verdict) and verdict.news]
         published = await self.survey.publish(source, news, ObservationKind.LIST, run.id)
         await self._wait(run, intake, published.event_ids)
-        counted = Counter(verdict.value for verdict in verdicts.values())
+        counted = Counter(v.value for v in judged if isinstance(v, Verdict))
         intake.verdicts = dict(Counter(intake.verdicts) + counted)
         intake.objects += len(page.looks)
         intake.published += len(published.event_ids)
-        intake.invalid += len({x.seen.external_id for x in page.looks}) - len(verdicts)
+        not_read = [each for each in judged if isinstance(each, NotRead)]
+        intake.invalid += add_not_read(intake.not_read, not_read)
 
     async def _wait(
         self,
@@ -130,5 +131,5 @@ def _verdict(work: Workset, seen: Observation) -> Verdict:
 
 
 def _counts(intake: Intake) -> dict[str, Any]:
-    names = ("objects", "published", "invalid", "dead", "verdicts")
+    names = ("objects", "published", "invalid", "dead", "verdicts", "not_read")
     return {name: getattr(intake, name) for name in names}

@@ -1,10 +1,11 @@
 """Make messages of events, however they were got: check, translate, check again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zenskar.db.outbox import OutboxMessage
+from zenskar.db.storable import storable
 from zenskar.errors import InvalidInput
 from zenskar.model.integration import WebhookEvent
 from zenskar.schema_catalog import Schema
@@ -20,7 +21,8 @@ _log = get_logger(__name__)
 class Item:
     """An event on its way through the steps: its message, or what stopped it.
 
-    `text` is the JSON that its object was read from, `exact` unless a part of that was replaced.
+    `text` is the JSON that its object was read from, with what can be stored, if it is one;
+    `exact` unless a part of it was replaced.
     """
 
     source: str
@@ -76,6 +78,9 @@ class EventReader:
         if seen is not None and (item.text is None or not item.exact):
             # Of other ids the schema of the message says the same.
             check_id(seen.external_id, exact=item.exact)
+        if seen is not None and item.text is None:
+            seen = replace(seen, data=storable(seen.data))
+            item.event = replace(item.event, seen=seen)
         self._translator.check_object(item.source, seen, item.text)
 
     def _translate(self, item: Item) -> None:
@@ -92,6 +97,33 @@ def _make_message(item: Item) -> None:
     item.message = inbound_message(
         item.source, item.event, item.document, item.correlation_id, item.told
     )
+
+
+def apart(events: Sequence[WebhookEvent], source: str, correlation_id: str) -> list[WebhookEvent]:
+    """Tell events that came together apart when they share an id and show different things.
+
+    The second gets an id of its own, the same one whenever they come again. Events that are equal
+    are one.
+    """
+    known: dict[str, list[WebhookEvent]] = {}
+    told = []
+    for event in events:
+        twins = known.setdefault(event.id, [])
+        if event in twins:
+            continue
+        twins.append(event)
+        number = len(twins)
+        told.append(event if number == 1 else replace(event, id=f"{event.id}#{number}"))
+    for name, twins in known.items():
+        if len(twins) > 1:
+            _log.warning(
+                "event_id_shared",
+                source=source,
+                external_event_id=name,
+                events=len(twins),
+                correlation_id=correlation_id,
+            )
+    return told
 
 
 def report(hook: str, source: str, correlation_id: str, error: Exception) -> None:

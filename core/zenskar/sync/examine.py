@@ -7,13 +7,13 @@ from typing import TypeVar
 from zenskar.db import mappings, surveys
 from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection
-from zenskar.errors import CallFailed, FailureKind
+from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.sync import workset
 from zenskar.sync.context import SyncContext
 from zenskar.sync.drift import Drift, DriftKind, judge, judge_unmapped
 from zenskar.sync.looks import Look, Looker, together
-from zenskar.sync.survey import Survey
+from zenskar.sync.survey import NotRead, Survey
 from zenskar.sync.workset import Workset
 
 T = TypeVar("T")
@@ -23,12 +23,12 @@ _OF_ONE_OBJECT = frozenset({FailureKind.REJECTED, FailureKind.GONE, FailureKind.
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Differences that stay; those that somebody works on; and the looks by external id."""
+    """Differences that stay; those that somebody works on; looks by external id; and the rest."""
 
     drifts: tuple[Drift, ...] = ()
     under_way: tuple[Drift, ...] = ()
     looks: Mapping[str, Look] = field(default_factory=dict)
-    invalid: int = 0
+    not_read: tuple[NotRead, ...] = ()
 
 
 class Examiner:
@@ -49,30 +49,33 @@ class Examiner:
         entity_type: str,
         looks: Iterable[Look],
         decide: Callable[[Workset, Observation], T],
-    ) -> dict[str, T]:
-        """Return by external id what a list tells; objects that are not valid are missing."""
-        read = (self._survey.observation(source, look, ObservationKind.LIST) for look in looks)
-        seen = [observation for observation in read if observation is not None]
+    ) -> list[T | NotRead]:
+        """Return for each look, in their order, what it tells, or why it cannot be read."""
+        read = [self._survey.observation(source, look, ObservationKind.LIST) for look in looks]
+        seen = [each for each in read if isinstance(each, Observation)]
 
-        async def work(connection: AsyncConnection) -> dict[str, T]:
+        async def work(connection: AsyncConnection) -> list[T | NotRead]:
             loaded = await self._load(connection, source, entity_type, seen)
-            decided = {each.external_id: decide(loaded, each) for each in seen}
+            decided = [decide(loaded, x) if isinstance(x, Observation) else x for x in read]
             await connection.rollback()
             return decided
 
         return await in_transaction(self._context.engine, work)
 
-    async def gone(self, source: str, entity_type: str, external_ids: Sequence[str]) -> list[str]:
-        """Fetch objects and return those that are not there."""
-        looks, _ = await self._fetch(source, entity_type, external_ids)
-        return [name for name, look in looks.items() if look.seen.data is None]
+    async def gone(
+        self, source: str, entity_type: str, external_ids: Sequence[str]
+    ) -> tuple[list[str], tuple[NotRead, ...]]:
+        """Fetch objects and return those that are not there, and those that cannot be fetched."""
+        looks, failed = await self._fetch(source, entity_type, external_ids)
+        return [name for name, look in looks.items() if look.seen.data is None], failed
 
     async def objects(self, source: str, entity_type: str, external_ids: Sequence[str]) -> Findings:
         """Fetch objects and compare them with their records."""
         before = await self._revisions(source, entity_type, external_ids)
-        looks, invalid = await self._fetch(source, entity_type, external_ids)
+        looks, failed = await self._fetch(source, entity_type, external_ids)
         read = [self._observation(source, look, before.get(name)) for name, look in looks.items()]
-        seen = [observation for observation in read if observation is not None]
+        seen = [each for each in read if isinstance(each, Observation)]
+        not_read = (*failed, *(each for each in read if isinstance(each, NotRead)))
 
         async def work(connection: AsyncConnection) -> Findings:
             loaded = await self._load(connection, source, entity_type, seen)
@@ -81,19 +84,18 @@ class Examiner:
             return await self._sort(connection, source, drifts, moved)
 
         found = await in_transaction(self._context.engine, work)
-        unread = invalid + len(read) - len(seen)
-        return Findings(found.drifts, found.under_way, looks, unread)
+        return Findings(found.drifts, found.under_way, looks, not_read)
 
     async def records(self, source: str, entity_type: str, record_ids: Sequence[str]) -> Findings:
         """Look for the objects of records that have none that we know of."""
         busy = await self._busy(source, record_ids)
         waiting = tuple(Drift(DriftKind.MISSING_THERE, None, i) for i in record_ids if i in busy)
         quiet = [each for each in record_ids if each not in busy]
-        found, invalid = await self._find(source, entity_type, quiet)
+        found, failed = await self._find(source, entity_type, quiet)
         read = {i: self._observation(source, look) for i, look in found.items() if look}
-        unread = {i for i, observation in read.items() if observation is None}
-        seen = {i: observation for i, observation in read.items() if observation is not None}
-        judged = [i for i in found if i not in unread]
+        seen = {i: each for i, each in read.items() if isinstance(each, Observation)}
+        not_read = (*failed, *(each for each in read.values() if isinstance(each, NotRead)))
+        judged = [i for i in found if i not in read or i in seen]
 
         async def work(connection: AsyncConnection) -> Findings:
             loaded = await self._load(connection, source, entity_type, seen.values(), judged)
@@ -103,11 +105,11 @@ class Examiner:
         sorted_out = await in_transaction(self._context.engine, work)
         looks = {look.seen.external_id: look for look in found.values() if look}
         left = (*waiting, *sorted_out.under_way)
-        return Findings(sorted_out.drifts, left, looks, invalid + len(unread))
+        return Findings(sorted_out.drifts, left, looks, not_read)
 
     def _observation(
         self, source: str, look: Look, revision: int | None = None
-    ) -> Observation | None:
+    ) -> Observation | NotRead:
         return self._survey.observation(source, look, ObservationKind.FETCH, revision)
 
     async def _under_way(
@@ -137,15 +139,17 @@ class Examiner:
 
     async def _fetch(
         self, source: str, entity_type: str, external_ids: Sequence[str]
-    ) -> tuple[dict[str, Look], int]:
+    ) -> tuple[dict[str, Look], tuple[NotRead, ...]]:
         calls = [self._looker.fetch(source, entity_type, each) for each in external_ids]
-        return _answered(external_ids, await together(calls))
+        found, failed = _answered(external_ids, await together(calls))
+        return found, tuple(_failed(f, external_id=name) for name, f in failed.items())
 
     async def _find(
         self, source: str, entity_type: str, record_ids: Sequence[str]
-    ) -> tuple[dict[str, Look | None], int]:
+    ) -> tuple[dict[str, Look | None], tuple[NotRead, ...]]:
         calls = [self._looker.find(source, entity_type, each) for each in record_ids]
-        return _answered(record_ids, await together(calls))
+        found, failed = _answered(record_ids, await together(calls))
+        return found, tuple(_failed(f, record_id=name) for name, f in failed.items())
 
     async def _load(
         self,
@@ -180,12 +184,23 @@ class Examiner:
         return Findings(tuple(d for d in drifts if d not in working), tuple(working))
 
 
-def _answered(names: Sequence[str], answers: Sequence[T | CallFailed]) -> tuple[dict[str, T], int]:
-    """Return the answers by name, and how many calls failed for reasons of one object alone."""
+def _answered(
+    names: Sequence[str], answers: Sequence[T | CallFailed]
+) -> tuple[dict[str, T], dict[str, Failure]]:
+    """Return the answers by name, and the failures for reasons of one object alone."""
     found: dict[str, T] = {}
+    failed: dict[str, Failure] = {}
     for name, answer in zip(names, answers, strict=True):
         if not isinstance(answer, CallFailed):
             found[name] = answer
-        elif answer.failure.kind not in _OF_ONE_OBJECT:
+        elif answer.failure.kind in _OF_ONE_OBJECT:
+            failed[name] = answer.failure
+        else:
             raise answer
-    return found, len(names) - len(found)
+    return found, failed
+
+
+def _failed(
+    failure: Failure, *, external_id: str | None = None, record_id: str | None = None
+) -> NotRead:
+    return NotRead(failure.kind.value, external_id, record_id, failure.message)

@@ -13,6 +13,7 @@ from typing import TypeVar
 from zenskar.db import surveys
 from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection
+from zenskar.db.storable import is_indexable
 from zenskar.errors import CallFailed
 from zenskar.sync.context import SyncContext
 from zenskar.sync.drift import Drift, judge
@@ -21,6 +22,7 @@ from zenskar.sync.looks import Looker
 from zenskar.sync.repair import Repairer
 from zenskar.sync.report import OnProgress, Progress, Report, Tally, silent
 from zenskar.sync.runs import Run, check_ready, close_run, open_run, save_run
+from zenskar.sync.survey import NotRead
 from zenskar.telemetry.logs import get_logger
 
 T = TypeVar("T")
@@ -109,11 +111,12 @@ class _Comparison:
     async def _list(self) -> None:
         """Read one page of the list."""
         page = await self._tools.looker.page(*self._about, self._run.cursor)
-        listed = {look.seen.external_id for look in page.looks}
+        names = [look.seen.external_id for look in page.looks]
         judged = await self._tools.examiner.dry_run(*self._about, page.looks, judge)
-        self.tally.objects += len(listed)
-        self.tally.invalid += len(listed) - len(judged)
-        suspects = [name for name, drift in judged.items() if drift is not None]
+        listed = {name for name in names if is_indexable(name)}
+        self.tally.objects += len(set(names))
+        self.tally.add_not_read(each for each in judged if isinstance(each, NotRead))
+        suspects = [n for n, x in zip(names, judged, strict=True) if isinstance(x, Drift)]
         await self._step(len(listed), page.next_cursor, _UNSEEN, seen=listed, suspects=suspects)
 
     async def _unseen(self) -> None:
@@ -122,7 +125,8 @@ class _Comparison:
         ids = await self._read(
             lambda c: surveys.unseen(c, run.id, *self._about, run.cursor or "", _BATCH)
         )
-        gone = await self._tools.examiner.gone(*self._about, ids)
+        gone, failed = await self._tools.examiner.gone(*self._about, ids)
+        self.tally.add_not_read(failed)
         await self._step(len(ids), _last(ids), _SUSPECTS, seen=ids, suspects=gone)
 
     async def _suspects(self) -> None:
@@ -162,7 +166,7 @@ class _Comparison:
             remaining = (*again.drifts, *again.under_way)
         self.tally.add(found, remaining, self._tools.examples)
         self.tally.under_way += len(findings.under_way) - len(unfinished)
-        self.tally.invalid += findings.invalid
+        self.tally.add_not_read(findings.not_read)
 
     async def _begin(self, found: Iterable[Drift]) -> None:
         """Write down what is about to be mended, since a run that goes on cannot see it."""

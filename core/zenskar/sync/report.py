@@ -5,6 +5,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from zenskar.sync.drift import Drift, DriftKind
+from zenskar.sync.survey import NotRead
+
+_MOST_NOT_READ = 100
+"""Of each kind; the log names all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,9 @@ class Example:
 class Report:
     """What one run found. `found` and `remaining` count differences by kind.
 
-    `objects` were listed, `invalid` of them could not be read, `under_way` differed only because
-    a change is still being worked on. Unless `complete`, `problem` says what stopped the run, and
-    the next one goes on from there.
+    `objects` were listed, `invalid` could not be read, of which `not_read` tells the first of each
+    kind, `under_way` differed only because a change is still being worked on. Unless `complete`,
+    `problem` says what stopped the run, and the next one goes on from there.
     """
 
     source: str
@@ -53,7 +57,13 @@ class Report:
     found: Mapping[str, int]
     remaining: Mapping[str, int]
     examples: tuple[Example, ...] = ()
+    not_read: tuple[NotRead, ...] = ()
     problem: str | None = None
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything was read, and nothing differs."""
+        return not self.drifts and not self.invalid
 
     @property
     def drifts(self) -> int:
@@ -63,6 +73,22 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Return the report for programs."""
         return asdict(self)
+
+
+def add_not_read(known: list[dict[str, Any]], objects: Iterable[NotRead]) -> int:
+    """Keep the first of each kind; return how many were not known."""
+    count = 0
+    for each in map(asdict, objects):
+        if any(_about(each) == _about(other) for other in known):
+            continue
+        count += 1
+        if sum(other["kind"] == each["kind"] for other in known) < _MOST_NOT_READ:
+            known.append(each)
+    return count
+
+
+def _about(not_read: Mapping[str, Any]) -> Any:
+    return not_read["external_id"] or not_read["record_id"]
 
 
 @dataclass(slots=True)
@@ -78,6 +104,7 @@ class Tally:
     found: dict[str, int] = field(default_factory=dict)
     remaining: dict[str, int] = field(default_factory=dict)
     examples: list[dict[str, Any]] = field(default_factory=list)
+    not_read: list[dict[str, Any]] = field(default_factory=list)
     repair: bool = False
     done: int = 0
     mending: list[dict[str, Any]] = field(default_factory=list)
@@ -105,6 +132,10 @@ class Tally:
                 repaired = not stays if self.repair else None
                 self.examples.append(asdict(_example(drift, repaired)))
 
+    def add_not_read(self, objects: Iterable[NotRead]) -> None:
+        """Count objects that cannot be read."""
+        self.invalid += add_not_read(self.not_read, objects)
+
     def forget_drift(self) -> None:
         """Begin to count differences again."""
         self.found, self.remaining, self.examples, self.under_way = {}, {}, [], 0
@@ -121,6 +152,7 @@ class Tally:
             under_way=self.under_way,
             found=dict(self.found),
             remaining=dict(self.remaining),
+            not_read=tuple(NotRead(**each) for each in self.not_read),
             examples=tuple(Example(**e | {"fields": tuple(e["fields"])}) for e in self.examples),
             problem=problem,
         )

@@ -1,22 +1,33 @@
 """Turn what was looked at into news on the bus, which then goes the way of every other."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zenskar.bus.port import Bus
-from zenskar.db.outbox import OutboxMessage
-from zenskar.errors import CallFailed, SchemaViolation
+from zenskar.db.storable import indexable
 from zenskar.model.fields import show
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.envelopes import Told, inbound_message, utc_now
+from zenskar.sync.envelopes import Told, utc_now
+from zenskar.sync.event_reader import EventReader, Item, apart
 from zenskar.sync.looks import Look
+from zenskar.sync.unread import bury_unread, digest_of, of_item, why
 from zenskar.telemetry.logs import get_logger
 
 _ACTIONS = {ObservationKind.LIST: "listed", ObservationKind.FETCH: "fetched"}
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """An object that cannot be read: the kind of failure, and why, without what it holds."""
+
+    kind: str
+    external_id: str | None
+    record_id: str | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +44,12 @@ class Survey:
     def __init__(self, context: SyncContext, bus: Bus, event_schema: Schema) -> None:
         self._context = context
         self._bus = bus
-        self._event_schema = event_schema
+        self._reader = EventReader(context.translator, event_schema)
 
     def observation(
         self, source: str, look: Look, kind: ObservationKind, revision: int | None = None
-    ) -> Observation | None:
-        """Return what a look shows, None when the object is not valid.
+    ) -> Observation | NotRead:
+        """Return what a look shows, or why the object is not valid.
 
         `revision` is the mapping's when the call was sent.
         """
@@ -46,8 +57,7 @@ class Survey:
         try:
             document = self._context.translator.document(source, seen)
         except Exception as error:  # noqa: BLE001 - one object must not stop the others
-            _report(source, look, error)
-            return None
+            return _not_read(source, look, error)
         shown = show(self._context.translator.shape(source, seen.entity_type), document)
         return Observation(
             kind=kind,
@@ -62,44 +72,44 @@ class Survey:
     async def publish(
         self, source: str, looks: Iterable[Look], kind: ObservationKind, run_id: str
     ) -> Published:
-        """Put objects on the bus, durable on return. Within one run an object is news once."""
-        messages, looks = [], tuple(looks)
-        for look in looks:
-            message = self._message(source, look, kind, run_id)
-            if message is not None:
-                messages.append(message)
-        if messages:
-            await self._bus.publish(messages)
-        names = tuple(message.envelope.data["external_event_id"] for message in messages)
-        return Published(names, len(looks) - len(messages))
+        """Put objects on the bus in their order, durable on return.
 
-    def _message(
-        self, source: str, look: Look, kind: ObservationKind, run_id: str
-    ) -> OutboxMessage | None:
-        seen = look.seen
-        news = WebhookEvent(
-            id=f"{run_id}:{seen.external_id}",
-            type=f"{seen.entity_type}.{_ACTIONS[kind]}",
-            occurred=look.asof,
-            seen=seen,
-        )
-        try:
-            document = self._context.translator.document(source, seen)
-            told = Told(utc_now(), look.asof, kind)
-            message = inbound_message(source, news, document, run_id, told)
-            self._event_schema.check(message.envelope.to_json())
-        except Exception as error:  # noqa: BLE001 - one object must not stop the others
-            _report(source, look, error)
-            return None
-        return message
+        Within one run each state of an object that was seen is news once. What is not valid is
+        kept as a dead letter, since nobody may look again.
+        """
+        looks, now = tuple(looks), utc_now()
+        events = apart([_event(look, kind, run_id) for look in looks], source, run_id)
+        items = [Item(source, e, run_id, Told(now, e.occurred, kind)) for e in events]
+        self._reader.read(items)
+        readable = [item for item in items if item.error is None]
+        if readable:
+            await self._bus.publish([item.made for item in readable])
+        for item in items:
+            if item.error is not None:
+                await self._bury(item, item.error)
+        return Published(tuple(i.event.id for i in readable), len(items) - len(readable))
+
+    async def _bury(self, item: Item, error: Exception) -> None:
+        """Keep each state of an object once, however many runs see it."""
+        seen = item.event.seen
+        if seen is not None:
+            name = f"unread:{seen.external_id}:{digest_of(seen)}"
+            item.event = replace(item.event, id=name)
+        await bury_unread(self._context, of_item(item, error))
 
 
-def _report(source: str, look: Look, error: Exception) -> None:
-    """Say which object is not valid and where, without what it holds."""
-    known = isinstance(error, SchemaViolation | CallFailed)
-    _log.warning(
-        "object_not_valid",
-        source=source,
-        external_id=look.seen.external_id,
-        problem=str(error) if known else type(error).__name__,
+def _event(look: Look, kind: ObservationKind, run_id: str) -> WebhookEvent:
+    seen = look.seen
+    return WebhookEvent(
+        id=indexable(f"{run_id}:{seen.external_id}:{look.asof.low}"),
+        type=f"{seen.entity_type}.{_ACTIONS[kind]}",
+        occurred=look.asof,
+        seen=seen,
     )
+
+
+def _not_read(source: str, look: Look, error: Exception) -> NotRead:
+    kind, problem = why(source, error)
+    external_id = indexable(look.seen.external_id)
+    _log.warning("object_not_valid", source=source, external_id=external_id, problem=problem)
+    return NotRead(kind.value, external_id, look.seen.record_id, problem)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from zenskar.db.storable import MOST_ID_CHARACTERS, REPLACEMENT, is_storable, storable
+from zenskar.db.storable import MOST_ID_CHARACTERS, REPLACEMENT, is_indexable, storable
 from zenskar.errors import (
     CallFailed,
     Failure,
@@ -121,16 +121,15 @@ def check_id(external_id: Any, *, exact: bool = True) -> None:
 
     Unless it is `exact`, what could not be stored was replaced before.
     """
+    if is_indexable(external_id) and (exact or REPLACEMENT not in external_id):
+        return
     if not isinstance(external_id, str) or not external_id:
-        raise _unusable("must be a text that is not empty")
-    if len(external_id) > MOST_ID_CHARACTERS:
-        raise _unusable(f"must have at most {MOST_ID_CHARACTERS} characters")
-    if not is_storable(external_id) or (REPLACEMENT in external_id and not exact):
-        raise _unusable("has characters that cannot be stored")
-
-
-def _unusable(problem: str) -> SchemaViolation:
-    return SchemaViolation("the object's id", [Violation("/external_id", problem)])
+        problem = "must be a text that is not empty"
+    elif len(external_id) > MOST_ID_CHARACTERS:
+        problem = f"must have at most {MOST_ID_CHARACTERS} characters"
+    else:
+        problem = "has characters that cannot be stored"
+    raise SchemaViolation("the object's id", [Violation("/external_id", problem)])
 
 
 def _mapping(made: Any) -> dict[str, Any]:

@@ -7,11 +7,11 @@ as it came.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from zenskar.db.packing import document as document_of
-from zenskar.db.storable import MOST_ID_CHARACTERS, is_storable, storable
+from zenskar.db.storable import indexable
 from zenskar.db.sync_events import NewSyncEvent
 from zenskar.errors import CallFailed, FailureKind, InvalidInput, SchemaViolation
 from zenskar.ids import new_id
@@ -28,7 +28,7 @@ from zenskar.sync.reading import end_as_dead
 from zenskar.sync.webhook_reader import Arrival
 
 INVALID_OBJECT, INVALID_WEBHOOK = "invalid_object", "invalid_webhook"
-_MOST_TYPE_CHARACTERS, _DIGEST_CHARACTERS = 256, 64
+_MOST_TYPE_CHARACTERS = 256
 _SECRETS = ("auth", "cookie", "hmac", "key", "password", "secret", "sign", "token")
 """What is in the names of headers that may hold a secret: those are not kept."""
 
@@ -61,7 +61,7 @@ def of_item(item: Item, error: Exception) -> Unread:
     )
     written = _sync_event(envelope)
     if seen is not None:
-        entity_type, external_id = _name(seen.entity_type), _name(seen.external_id)
+        entity_type, external_id = indexable(seen.entity_type), indexable(seen.external_id)
         written = written._replace(entity_type=entity_type, external_id=external_id)
     return Unread(envelope, written, INVALID_OBJECT, error)
 
@@ -88,7 +88,7 @@ def item_of(envelope: Envelope, made_at: str) -> Item:
         id=envelope.data["external_event_id"],
         type=kept["type"],
         occurred=Interval(*kept["occurred"]),
-        seen=seen and replace(seen, data=storable(seen.data)),
+        seen=seen,
         ignored=kept["ignored"],
         origin_key=kept["origin_key"],
     )
@@ -131,7 +131,7 @@ def _envelope(
     about: tuple[Any, Any],
     kept: Mapping[str, Any],
 ) -> Envelope:
-    name, event_type = _name(about[0]), _name(about[1], _MOST_TYPE_CHARACTERS)
+    name, event_type = indexable(about[0]), indexable(about[1], _MOST_TYPE_CHARACTERS)
     return Envelope(
         id=new_id(),
         source=source,
@@ -164,16 +164,13 @@ def _sync_event(envelope: Envelope) -> NewSyncEvent:
     )
 
 
+def digest_of(seen: ExternalObject) -> str:
+    """Return what tells states of an object apart."""
+    content = json.dumps(seen.data, default=_plain, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Interval):
         return [value.low, value.high]
     return dict(value) if isinstance(value, Mapping) else str(value)
-
-
-def _name(value: Any, most: int = MOST_ID_CHARACTERS) -> str:
-    """Return a name as an index takes it: as it is, or its beginning and a digest."""
-    name = str(value)
-    if name and len(name) <= most and is_storable(name):
-        return name
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{storable(name)[: most - _DIGEST_CHARACTERS - 1]}#{digest}"

@@ -10,10 +10,7 @@ from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.envelopes import Told, utc_now
-from zenskar.sync.event_reader import EventReader, Item, report
-from zenskar.telemetry.logs import get_logger
-
-_log = get_logger(__name__)
+from zenskar.sync.event_reader import EventReader, Item, apart, report
 
 
 class Arrival(NamedTuple):
@@ -109,7 +106,7 @@ class WebhookReader:
         known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
         if not known:
             raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
-        events = parsed if len(parsed) < 2 else _apart(parsed, source, correlation_id)
+        events = parsed if len(parsed) < 2 else apart(parsed, source, correlation_id)
         sent = self._context.clocks.sent
         reading.items = [
             Item(
@@ -132,33 +129,6 @@ def _load(reading: Reading) -> None:
         reading.body, reading.exact = loads(reading.arrival.request.body)
     except (ValueError, RecursionError):
         raise InvalidInput("the body is not JSON in UTF-8") from None
-
-
-def _apart(events: Sequence[WebhookEvent], source: str, correlation_id: str) -> list[WebhookEvent]:
-    """Tell events of one webhook apart that share an id and show different things.
-
-    The second gets an id of its own, the same one whenever the webhook comes again. Events that
-    are equal are one.
-    """
-    known: dict[str, list[WebhookEvent]] = {}
-    apart = []
-    for event in events:
-        twins = known.setdefault(event.id, [])
-        if event in twins:
-            continue
-        twins.append(event)
-        number = len(twins)
-        apart.append(event if number == 1 else replace(event, id=f"{event.id}#{number}"))
-    for name, twins in known.items():
-        if len(twins) > 1:
-            _log.warning(
-                "event_id_shared",
-                source=source,
-                external_event_id=name,
-                events=len(twins),
-                correlation_id=correlation_id,
-            )
-    return apart
 
 
 def _refused(reading: Reading, hook: str, error: Exception) -> None:
