@@ -14,6 +14,7 @@ from tests.kernel.world import (
     Call,
     Hook,
     Obj,
+    Origins,
     Sent,
     World,
     bit,
@@ -87,8 +88,18 @@ class External:
         per = self._bounds.per_second
         second = world.clock // per * per
         tag = -1 if fields == GONE and self._bounds.stubs else held.tag
-        hook = Hook(second, second + per - 1, eid, fields, tag, origin)
+        origin, changed = self._told(held.fields, fields, origin)
+        hook = Hook(second, second + per - 1, eid, fields, tag, origin, changed)
         return world._replace(objects=objects, hooks=(*world.hooks, hook))
+
+    def _told(self, before: Any, after: Any, origin: int) -> tuple[int, int]:
+        """Return what a webhook says of its origin, and which fields this changed."""
+        if self._bounds.origins is Origins.HIDDEN:
+            return 0, 0
+        if self._bounds.origins is Origins.NAMED or GONE in {before, after}:
+            return origin, 0
+        changed = [1 << n for n, old in enumerate(before) if old != after[n]]
+        return origin, sum(changed)
 
 
 def _intent(world: World, kid: int) -> Sent:

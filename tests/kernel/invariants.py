@@ -6,6 +6,7 @@ from typing import Any
 from tests.kernel.shell import Shell
 from tests.kernel.world import GONE, Bounds, Map, World, active_map, bit
 from zenskar.kernel import StepKind
+from zenskar.model.record import IntentState
 
 
 def always(world: World) -> str:
@@ -32,15 +33,19 @@ def at_rest(bounds: Bounds, shell: Shell, world: World) -> str:
         if step is not StepKind.NOTHING:
             return f"record {rid} waits for {step.value} and nobody does it"
         problem = _unequal(bounds, world, rid) or _erased(bounds, world, rid)
+        problem = problem or _pushing(world, rid)
         if problem:
             return f"record {rid} {problem}"
         if not record.deleted:
             present = bit(record.fields[0]) | bit(record.fields[1])
             world = world._replace(owed=world.owed & ~present)
-            if bounds.traceable and present & world.old:
+            if bounds.traceable and present & world.old & ~world.back:
                 return f"record {rid} holds a value that its own side had overwritten"
     if bounds.traceable and world.owed and not _deleted(world):
         return f"the update {world.owed.bit_length() - 1} is lost without a trace"
+    held = {value for record in world.records for value in record.fields}
+    if world.due and world.due not in held and not _deleted(world):
+        return f"the edit back to {world.due} is reverted"
     return _strays(world)
 
 
@@ -78,6 +83,18 @@ def _erased(bounds: Bounds, world: World, rid: int) -> str:
     first, last = bounds.start.records[rid].fields, world.records[rid].fields
     lost = [p for p, value in enumerate(last) if p not in bounds.holds and first[p] and not value]
     return f"lost field {lost[0]}, which its external object does not hold" if lost else ""
+
+
+def _pushing(world: World, rid: int) -> str:
+    """Every push is answered, or ends when no request of its age can arrive any more."""
+    for intent in world.intents:
+        if intent.rid == rid and intent.state is IntentState.SENT:
+            return f"waits for the push k{intent.kid}, which nobody holds"
+        old = intent.state is IntentState.UNKNOWN and not intent.arrives
+        known = active_map(world, rid)
+        if intent.rid == rid and old and known and known.active:
+            return f"has the push k{intent.kid}, which never ends"
+    return ""
 
 
 def _strays(world: World) -> str:

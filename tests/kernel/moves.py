@@ -10,7 +10,7 @@ from typing import Any
 from tests.kernel.external import External
 from tests.kernel.invariants import survivors
 from tests.kernel.outside import Outside
-from tests.kernel.shell import Seen, Shell, detach, settle
+from tests.kernel.shell import Seen, Shell, detach, settle, want_fetch
 from tests.kernel.world import (
     GONE,
     NOT_ANSWERED,
@@ -64,6 +64,7 @@ class Moves:
             after = self._look(world, eid)
             if after != world:
                 yield f"a sweep looks at object {eid}", after
+        yield from self._looks_after(world)
 
     def costly(self, world: World) -> Iterator[Move]:
         """Yield what comes from outside."""
@@ -179,6 +180,20 @@ class Moves:
         mine = 1 << call.rid
         return world._replace(refused=world.refused | mine, waiting=world.waiting & ~mine)
 
+    def _busy(self, world: World, rid: int) -> bool:
+        """Whether something is done for the record, or waits to be done."""
+        return bool(world.waiting >> rid & 1) or any(c.rid == rid and c.live for c in world.calls)
+
+    def _looks_after(self, world: World) -> Iterator[Move]:
+        """Have objects looked at to which a push is too old to arrive, as `LostPushes` does."""
+        for intent in world.intents:
+            known = active_map(world, intent.rid)
+            old = intent.state is IntentState.UNKNOWN and not intent.arrives
+            if old and known and known.active and not self._busy(world, intent.rid):
+                wanted = want_fetch(world, known)
+                mine = 1 << intent.rid
+                yield f"a look for k{intent.kid}", wanted._replace(waiting=world.waiting | mine)
+
     def _deliver(self, world: World, hook: Hook, *, again: bool) -> World:
         """Take a webhook in and tell the outbound side, as `InboundSync` does."""
         if not again:
@@ -193,6 +208,7 @@ class Moves:
             hook.fields,
             hook.tag,
             origin=hook.origin,
+            changed=hook.changed,
         )
         return self._take_in(world, seen)
 
@@ -223,4 +239,5 @@ def _unheard(world: World, rid: int, rev: int) -> bool:
 
 def _hook(hook: Hook) -> str:
     shows = "deleted" if hook.fields == GONE else hook.fields
-    return f"object {hook.eid} {shows} at {hook.low}" + (f" by k{hook.origin}" * bool(hook.origin))
+    by = f" by k{hook.origin}" if hook.origin else " by nobody of ours" * bool(hook.changed)
+    return f"object {hook.eid} {shows} at {hook.low}{by}"

@@ -8,20 +8,22 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.kernel.scenarios import fresh, native, partial, synced, two_new
-from tests.kernel.world import Bounds
+from tests.kernel.world import Bounds, Origins
 from zenskar import kernel
 from zenskar.kernel import ConflictPolicy, Outcome, Situation, Verdict
 from zenskar.kernel.intervals import Order
 from zenskar.kernel.merge import Merge
+from zenskar.kernel.policy import Ground
 from zenskar.kernel.unseen import fill
 from zenskar.model.observation import ObservationKind
-from zenskar.model.record import IntentState, MappingState
+from zenskar.model.record import OPEN, IntentState, MappingState
 
 Patches = Callable[[], list[tuple[Any, str, Any]]]
 _observe = import_module("zenskar.kernel.observe")
 _first_sight = import_module("zenskar.kernel.first_sight")
 _merge = import_module("zenskar.kernel.merge")
 _plan = import_module("zenskar.kernel.plan")
+_unanswered = import_module("zenskar.kernel.unanswered")
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,54 @@ def _answers_always_settle() -> list[tuple[Any, str, Any]]:
     return [(kernel, "observe", observe)]
 
 
+def _no_trace_of_own_values() -> list[tuple[Any, str, Any]]:
+    real = _merge.merge
+
+    def merge(*args: Any) -> Merge:
+        merged: Merge = real(*args)
+        known = tuple(c for c in merged.conflicts if c.policy is not Ground.OWN_PUSH)
+        return replace(merged, conflicts=known)
+
+    return [(_observe, "merge", merge), (_first_sight, "merge", merge)]
+
+
+def _ours_for_ever() -> list[tuple[Any, str, Any]]:
+    def may_show(intents: Any, seen: Any, path: str) -> Any:
+        return tuple(i for i in intents if i.state in OPEN)
+
+    return [
+        (_merge, "_may_show", may_show),
+        (_observe, "ended", lambda *args: ()),
+        (_observe, "written_by_others", lambda *args: ()),
+        *_no_trace_of_own_values(),
+    ]
+
+
+def _nothing_ends() -> list[tuple[Any, str, Any]]:
+    return [(_observe, "ended", lambda *args: ())]
+
+
+def _over_without_a_look() -> list[tuple[Any, str, Any]]:
+    def may_show(intents: Any, seen: Any, path: str) -> Any:
+        told = seen.tells_origin_of(path)
+        return () if told else tuple(i for i in intents if i.state in OPEN and i.may_arrive)
+
+    return [(_merge, "_may_show", may_show)]
+
+
+def _all_of_a_value_are_over() -> list[tuple[Any, str, Any]]:
+    def ended(situation: Situation, mapping: Any, seen: Any, settled: Any) -> tuple[str, ...]:
+        return tuple(
+            i.id
+            for i in situation.intents
+            if i.state is IntentState.UNKNOWN
+            and i.id not in settled
+            and _unanswered._shown_as_new(i, mapping.base, seen, ())
+        )
+
+    return [(_observe, "ended", ended)]
+
+
 def _creates_are_repeated_blindly() -> list[tuple[Any, str, Any]]:
     real = kernel.plan
 
@@ -105,7 +155,7 @@ def _creates_are_repeated_blindly() -> list[tuple[Any, str, Any]]:
 
 def _lost_updates_are_not_looked_for() -> list[tuple[Any, str, Any]]:
     return [
-        (kernel, "lost", lambda situation: Outcome(Verdict.LOST)),
+        (kernel, "lost", lambda situation, intent_id: Outcome(Verdict.LOST)),
         (_plan, "_unheard", lambda intents, mapping: False),
     ]
 
@@ -235,6 +285,25 @@ _THIN = Bounds(
     tells=(0,),
 )
 _UPSERTS = Bounds("one object for two creates", two_new(), upserts=True)
+_BACK = Bounds(
+    "an edit back to a value of ours",
+    synced(internal=2, external=1, faults=1),
+    origins=Origins.TOLD,
+    returns=True,
+    crash=False,
+)
+_HIDDEN = replace(_BACK, name="the same, no origins", origins=Origins.HIDDEN)
+_AGED = Bounds(
+    "a lost answer and a lifetime",
+    synced(internal=2, faults=1, lifetimes=1),
+    origins=Origins.HIDDEN,
+    crash=False,
+)
+_TWICE = Bounds(
+    "two edits here, one there, one lost answer",
+    synced(internal=2, external=1, faults=1),
+    crash=False,
+)
 
 MUTATIONS = [
     Mutation(1, "what overlaps counts as newer", _compare_as(Order.AFTER), _EDITS),
@@ -247,6 +316,11 @@ MUTATIONS = [
     Mutation(
         5, "an answer settles its push before the base has it", _answers_always_settle, _THEIRS
     ),
+    Mutation(5, "a push without an answer is ours for ever", _ours_for_ever, _BACK),
+    Mutation(5, "an edit that may be our own leaves no trace", _no_trace_of_own_values, _HIDDEN),
+    Mutation(6, "no push without an answer ends", _nothing_ends, _AGED),
+    Mutation(6, "a push is over by time alone", _over_without_a_look, _AGED),
+    Mutation(6, "a value seen once ends two pushes", _all_of_a_value_are_over, _TWICE),
     Mutation(6, "a create is repeated blindly", _creates_are_repeated_blindly, _NEW),
     Mutation(6, "an update is repeated without a look", _lost_updates_are_not_looked_for, _FAULT),
     Mutation(7, "a webhook before the answer makes a record", _webhooks_do_not_link, _NEW),

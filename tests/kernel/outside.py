@@ -13,6 +13,7 @@ from tests.kernel.world import (
     Bounds,
     Call,
     Move,
+    Origins,
     World,
     active_map,
     bit,
@@ -46,7 +47,8 @@ class Outside:
             spent = world._replace(budget=budget._replace(external=budget.external - 1))
             for eid, held in enumerate(world.objects):
                 for field in () if held.fields == GONE else self._bounds.external_fields:
-                    for new in self._values(held.fields, field, value):
+                    news = self._values(held.fields, field, value)
+                    for new in (*news, *self._ours(world, eid, field)):
                         name = f"object {eid} field {field} := {new}"
                         yield name, self._edit_outside(spent, eid, field, new)
 
@@ -54,6 +56,20 @@ class Outside:
         """Return what an edit may write: a new value, or also what was there at first."""
         first = field + 1
         return (value, first) if self._bounds.again and fields[field] != first else (value,)
+
+    def _ours(self, world: World, eid: int, field: int) -> list[int]:
+        """Return the values that were ours once.
+
+        Where origins are not told, nobody can see a change back to the base between two looks.
+        """
+        if not self._bounds.returns:
+            return []
+        known = next((m.base[field] for m in world.maps if m.eid == eid), 0)
+        told = self._bounds.origins is Origins.TOLD
+        other = {world.objects[eid].fields[field], 0 if told else known}
+        unsure = {i.changes[field] for i in world.intents if i.state in _OPEN}
+        ours = range(FIRST_INTERNAL, FIRST_EXTERNAL)
+        return [v for v in ours if v not in other and (v in unsure or (world.old & bit(v)))]
 
     def _edit_inside(self, world: World, rid: int, field: int, value: int) -> World:
         record = world.records[rid]
@@ -66,17 +82,20 @@ class Outside:
             slack=world.slack + 1,
             owed=(world.owed & ~bit(before)) | bit(value),
             old=world.old | bit(before),
+            due=0,
         )
 
     def _edit_outside(self, world: World, eid: int, field: int, value: int) -> World:
         fields = world.objects[eid].fields
         before = fields[field]
-        theirs = before >= FIRST_EXTERNAL
+        theirs, quiet = before >= FIRST_EXTERNAL, _quiet(world, eid)
         world = self._external.put(world, eid, _with(fields, field, value), 0)
         return world._replace(
             slack=world.slack + 1,
             owed=(world.owed & ~bit(before)) | bit(value),
             old=world.old | (bit(before) if theirs else 0),
+            back=world.back | (bit(value) if value < FIRST_EXTERNAL else 0),
+            due=value if quiet and value < FIRST_EXTERNAL else 0,
         )
 
     def deletes(self, world: World) -> Iterator[Move]:
@@ -143,6 +162,9 @@ class Outside:
             intents = tuple(i._replace(alive=False) for i in world.intents)
             spent = world._replace(budget=budget._replace(forgets=budget.forgets - 1))
             yield "keys are forgotten", spent._replace(cache=(), intents=intents)
+        if budget.lifetimes and not world.calls:
+            spent = world._replace(budget=budget._replace(lifetimes=budget.lifetimes - 1))
+            yield "no old request arrives any more", _aged(spent)
 
     def _lost(self, world: World, call: Call) -> Iterator[Move]:
         """The ways in which a worker can go without its answer."""
@@ -165,6 +187,25 @@ class Outside:
         if self._bounds.overlap and pushes:
             held = settle(world, (call.kid,), IntentState.UNKNOWN)
             yield f"lease of {name} runs out", held._replace(waiting=held.waiting | 1 << call.rid)
+
+
+_OPEN = frozenset({IntentState.SENT, IntentState.UNKNOWN})
+
+
+def _quiet(world: World, eid: int) -> bool:
+    """Whether both sides are equal and nothing is under way."""
+    busy = world.waiting or world.calls or world.hooks
+    held = world.objects[eid]
+    known = next((m for m in world.maps if m.eid == eid), None)
+    if busy or known is None or known.fetch or known.rid < 0:
+        return False
+    record = world.records[known.rid]
+    return bool(record.fields == held.fields == known.base and not record.deleted)
+
+
+def _aged(world: World) -> World:
+    """Let so much time pass that what was lost is too old to arrive."""
+    return world._replace(intents=tuple(i._replace(arrives=False) for i in world.intents))
 
 
 def _creates(call: Call) -> bool:

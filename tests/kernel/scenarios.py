@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.kernel.world import Bounds, Budget, Hook, Map, Obj, Rec, World
+from tests.kernel.world import Bounds, Budget, Hook, Map, Obj, Origins, Rec, World
 from zenskar.kernel import ConflictPolicy
 
 _INTERNAL, _EXTERNAL = ConflictPolicy.INTERNAL_WINS, ConflictPolicy.EXTERNAL_WINS
@@ -135,6 +135,36 @@ def small() -> list[Bounds]:
         ),
         *_rivals(),
         *_partial(),
+        *_origins(),
+    ]
+
+
+def _origins() -> list[Bounds]:
+    """Edits there back to what we wrote, with and without word of who wrote it."""
+    edits = {"internal": 2, "external": 1, "faults": 1}
+    return [
+        *_both(
+            Bounds(
+                "an edit there back to a value of ours, origins told",
+                synced(**edits),
+                origins=Origins.TOLD,
+                returns=True,
+                crash=False,
+            )
+        ),
+        *_both(
+            Bounds(
+                "two edits here, one there, one lost answer, no origins",
+                synced(**edits),
+                origins=Origins.HIDDEN,
+            )
+        ),
+        Bounds(
+            "an edit there back to a value of ours, no origins, a lifetime",
+            synced(internal=1, external=1, faults=1, lifetimes=1),
+            origins=Origins.HIDDEN,
+            returns=True,
+        ),
     ]
 
 
@@ -295,6 +325,24 @@ def large() -> list[Bounds]:
                 rewrites=True,
             )
         ),
+        *_both(
+            Bounds(
+                "an edit there back to a value of ours, no origins, two edits here, a lifetime",
+                synced(internal=2, external=1, faults=1, lifetimes=1),
+                origins=Origins.HIDDEN,
+                returns=True,
+                crash=False,
+            )
+        ),
+        *_both(
+            Bounds(
+                "an edit there back to a value of ours, origins told, a lifetime, a tick",
+                synced(internal=2, external=1, faults=1, lifetimes=1, ticks=1),
+                origins=Origins.TOLD,
+                returns=True,
+                crash=False,
+            )
+        ),
         Bounds(
             "two objects claim a record, edits and deletes on both sides, a copy",
             claimed(internal=1, external=1, internal_deletes=1, external_deletes=1, copies=1),
@@ -348,6 +396,23 @@ def deep() -> list[Bounds]:
                 internal_fields=(0, 1),
                 overlap=True,
                 holds=(0,),
+            )
+        ),
+        *_both(
+            Bounds(
+                "long, back to values of ours, origins told",
+                synced(**edits, lifetimes=2),
+                origins=Origins.TOLD,
+                returns=True,
+            )
+        ),
+        *_both(
+            Bounds(
+                "long, no origins",
+                synced(**edits, lifetimes=2),
+                origins=Origins.HIDDEN,
+                internal_fields=(0, 1),
+                external_fields=(0, 1),
             )
         ),
         *_both(Bounds("long, claimed", claimed(**edits, **deletes), overlap=True)),

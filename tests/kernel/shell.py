@@ -6,7 +6,7 @@ the real kernel, each question asked once.
 
 from typing import Any, NamedTuple
 
-from tests.kernel.world import GONE, Bounds, Map, Rec, Sent, World, active_map, bit
+from tests.kernel.world import GONE, Bounds, Map, Origins, Rec, Sent, World, active_map, bit
 from zenskar import kernel
 from zenskar.kernel import MergePolicy, Situation, Step, StepKind, Verdict
 from zenskar.model.fields import name_of
@@ -37,6 +37,7 @@ class Seen(NamedTuple):
     rev: int = -1
     kid: int = 0
     replayed: bool = False
+    changed: int = 0
 
 
 class Told(NamedTuple):
@@ -48,9 +49,11 @@ class Told(NamedTuple):
     creates: bool
     deletes: bool
     shown: int
+    disputed: int
     conflicts: int
     settled: tuple[int, ...]
     unconfirmed: tuple[int, ...]
+    ended: tuple[int, ...]
 
 
 class Shell:
@@ -58,12 +61,13 @@ class Shell:
 
     def __init__(self, bounds: Bounds) -> None:
         self._policy = MergePolicy(bounds.policy)
+        self._names_all = bounds.origins is Origins.TOLD
         self._propagate = bounds.propagate
         self._shown = bounds.holds
         self._told = tuple(place for place in bounds.tells if place in bounds.holds)
         self._observed: dict[Any, Told] = {}
         self._planned: dict[Any, tuple[StepKind, Any, int]] = {}
-        self._lost: dict[Any, Map | None] = {}
+        self._lost: dict[Any, tuple[Map | None, tuple[int, ...]]] = {}
 
     def observe(self, world: World, seen: Seen) -> tuple[World, int, Told]:
         """Take news in; return the record that it is about, too (-1 for none)."""
@@ -81,7 +85,10 @@ class Shell:
         if told is None:
             told = self._observed[question] = self._ask(question)
         world, rid = _stored(world, rid, told)
+        if told.disputed & bit(world.due) and not self._names_all:
+            world = world._replace(due=0)
         world = settle(world, told.unconfirmed, IntentState.UNKNOWN)
+        world = settle(world, told.ended, IntentState.ENDED)
         return settle(world, told.settled, IntentState.ANSWERED), rid, told
 
     def plan(self, world: World, rid: int) -> tuple[StepKind, Any, int]:
@@ -98,10 +105,12 @@ class Shell:
         """Note that a push got no answer, or one that is hard to believe."""
         world = settle(world, (kid,), state)
         question = (rid, world.records[rid], active_map(world, rid), _open_of(world, rid))
-        if question not in self._lost:
-            mapping = kernel.lost(_situation(*question)).mapping
-            self._lost[question] = None if mapping is None else _map(mapping)
-        changed = self._lost[question]
+        if (question, kid) not in self._lost:
+            outcome = kernel.lost(_situation(*question), str(kid))
+            known = None if outcome.mapping is None else _map(outcome.mapping)
+            self._lost[question, kid] = known, tuple(map(int, outcome.ended))
+        changed, ended = self._lost[question, kid]
+        world = settle(world, ended, IntentState.ENDED)
         return world if changed is None else _with_map(world, changed)
 
     def _ask(self, question: Any) -> Told:
@@ -123,9 +132,11 @@ class Shell:
             outcome.create_record,
             outcome.delete_record,
             shown,
+            sum({bit(conflict.external or 0) for conflict in outcome.conflicts}),
             len(outcome.conflicts),
             tuple(int(i) for i in outcome.settled),
             tuple(int(i) for i in outcome.unconfirmed),
+            tuple(int(i) for i in outcome.ended),
         )
 
     def _observation(self, seen: Seen) -> Observation:
@@ -142,6 +153,7 @@ class Shell:
             seen_revision=None if seen.rev < 0 else seen.rev,
             intent_id=str(seen.kid) if seen.kid else None,
             replayed=seen.replayed,
+            changed=tuple(p for n, p in enumerate(PATHS) if seen.changed >> n & 1) or None,
             unseen=frozenset(name_of(path) for path in PATHS if path not in paths),
         )
 
@@ -152,6 +164,11 @@ def settle(world: World, kids: tuple[int, ...], state: IntentState) -> World:
         return world
     intents = tuple(i._replace(state=state) if i.kid in kids else i for i in world.intents)
     return world._replace(intents=intents)
+
+
+def want_fetch(world: World, known: Map) -> World:
+    """Ask for a fetch."""
+    return _with_map(world, known._replace(rev=known.rev + 1, fetch=known.rev + 1))
 
 
 def detach(world: World, known: Map) -> World:
@@ -219,7 +236,8 @@ def _situation(
         ),
         mapping=None if known is None else _mapping(known),
         intents=tuple(
-            Intent(str(i.kid), i.kind, _patch(i.changes), i.rev, i.state, i.alive) for i in intents
+            Intent(str(i.kid), i.kind, _patch(i.changes), i.rev, i.state, i.alive, i.arrives)
+            for i in intents
         ),
         rival=None if rival is None else _mapping(rival),
     )

@@ -23,7 +23,7 @@ from tests.kernel.cases import (
 )
 from zenskar import kernel
 from zenskar.kernel import Situation, StepKind, Verdict
-from zenskar.kernel.policy import Side
+from zenskar.kernel.policy import Ground, Side
 from zenskar.model.interval import MICROSECONDS
 from zenskar.model.observation import ObservationKind
 from zenskar.model.record import ExternalMapping, IntentKind, MappingState
@@ -39,7 +39,7 @@ WANTED = Situation(record("Bob"), mapping(fetch_revision=4))
 
 def test_rule_6_an_update_without_an_answer_is_looked_for() -> None:
     known = Situation(record("Bob"), mapping(), (intent("Bob", UNKNOWN),))
-    outcome = kernel.lost(known)
+    outcome = kernel.lost(known, "k1")
     assert outcome.mapping is not None
     assert outcome.mapping.fetch_revision == 6
     assert step(replace(known, mapping=outcome.mapping)) is StepKind.FETCH
@@ -66,7 +66,7 @@ def test_rule_6_a_create_without_an_answer_is_never_repeated_blindly(
     known = Situation(record(deleted=deleted), None, (create,))
     assert kernel.plan(known, propagate_deletes=True).intent == create
     assert step(known) is expected
-    assert kernel.lost(known).mapping is None
+    assert kernel.lost(known, "k1").mapping is None
 
 
 def test_rule_6_nothing_is_sent_while_a_push_is_on_its_way() -> None:
@@ -325,7 +325,7 @@ def test_rule_9_a_value_that_the_external_system_refuses_is_not_sent_for_ever(sh
     assert outcome.record_changes == {"/name": shown}
     (conflict,) = outcome.conflicts
     assert (conflict.internal, conflict.winner) == ("ADA", Side.EXTERNAL)
-    assert conflict.policy is None
+    assert conflict.policy is Ground.REWRITTEN
 
 
 @pytest.mark.parametrize("policy", [INTERNAL_WINS, EXTERNAL_WINS])

@@ -5,6 +5,7 @@ compare and to hash. Time is an integer; `Bounds.per_second` of its units make o
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ class Sent(NamedTuple):
     rev: int
     state: IntentState
     alive: bool = True
+    arrives: bool = True
 
 
 class Obj(NamedTuple):
@@ -87,7 +89,7 @@ class Call(NamedTuple):
 
 
 class Hook(NamedTuple):
-    """A webhook that has not been delivered."""
+    """A webhook that has not been delivered; `changed`: fields as bits, if it tells the origin."""
 
     low: int
     high: int
@@ -95,6 +97,7 @@ class Hook(NamedTuple):
     fields: Any
     tag: int
     origin: int
+    changed: int = 0
 
 
 class Budget(NamedTuple):
@@ -110,14 +113,17 @@ class Budget(NamedTuple):
     forgets: int = 0
     clones: int = 0
     releases: int = 0
+    lifetimes: int = 0
 
 
 class World(NamedTuple):
     """One state. `slack` is how many more pushes are allowed for.
 
-    `owed` and `old` are sets of values as bits: those written and not accounted for yet, and
-    those that somebody of the same side has overwritten. `buried` are the objects, as bits, of
-    whose end the catalog was told.
+    `owed`, `old` and `back` are sets of values as bits: those written and not accounted for yet,
+    those that somebody of the same side has overwritten, and those of ours that somebody outside
+    has restored. `due` is the value of such an edit that nothing competes with, so that it must be
+    taken over, or stand in the history as a conflict where nobody can tell whose it is. `buried`
+    are the objects, as bits, of whose end the catalog was told.
     """
 
     clock: int
@@ -133,9 +139,19 @@ class World(NamedTuple):
     slack: int = 1
     owed: int = 0
     old: int = 0
+    back: int = 0
+    due: int = 0
     refused: int = 0
     buried: int = 0
     broken: str = ""
+
+
+class Origins(Enum):
+    """What webhooks say of who caused them."""
+
+    NAMED = "named"
+    TOLD = "told"
+    HIDDEN = "hidden"
 
 
 @dataclass(frozen=True)
@@ -149,6 +165,8 @@ class Bounds:
     `rewrites`, `refuses`: the external system stores other values than it was sent, or none.
     `holds`: the fields that it has at all; the others it drops, and leaves out of what it shows.
     `tells`: the fields that its webhooks show.
+    `origins`: webhooks name our keys, or tell of every change whether it was ours, or nothing.
+    `returns`: an external edit may restore a value that was ours once.
     """
 
     name: str
@@ -167,6 +185,8 @@ class Bounds:
     refuses: bool = False
     holds: tuple[int, ...] = (0, 1)
     tells: tuple[int, ...] = (0, 1)
+    origins: Origins = Origins.NAMED
+    returns: bool = False
 
     @property
     def traceable(self) -> bool:

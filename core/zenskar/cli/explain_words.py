@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from zenskar.kernel.policy import REWRITTEN
+from zenskar.kernel.policy import Ground
 from zenskar.model.fields import unescape
 from zenskar.sync.explanation import ConflictSeen, FieldDiff, Happening, Provenance, Step
 
@@ -28,6 +28,12 @@ _VERDICTS = MappingProxyType(
         "duplicate": "a second object that claims this record, left alone",
         "not_found": "no object carries this record's id",
         "gone": "the object seems deleted; look before that is believed",
+    }
+)
+_GROUNDS = MappingProxyType(
+    {
+        Ground.REWRITTEN.value: "won: it keeps another value than it was sent",
+        Ground.OWN_PUSH.value: "won: a push of ours without an answer had written that value",
     }
 )
 _SHOWN_FOR = ("echo", "stale", "tombstone", "duplicate")
@@ -184,9 +190,7 @@ def _diff(diff: FieldDiff) -> str:
 def _conflict(one: ConflictSeen) -> str:
     sides = f"here {value_text(one.internal)}, there {value_text(one.external)}"
     base = value_text(one.base)
-    why = "won: it keeps another value than it was sent"
-    if one.policy != REWRITTEN:
-        why = f"won by {one.policy}"
+    why = _GROUNDS.get(one.policy, f"won by {one.policy}")
     return f"conflict over {name_of(one.path)}: base {base}, {sides}; {one.winner} {why}"
 
 

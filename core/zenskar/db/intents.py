@@ -25,22 +25,27 @@ class NewIntent:
     lease_seconds: float
 
 
-# A create is remembered until its object is known: forgotten, it would be repeated blindly.
 _OPEN = statement(f"""
     SELECT id, CAST(entity_id AS text) AS entity_id, kind, changes, body, revision,
            CASE WHEN state = 'sent' AND lease_until < now() THEN 'unknown' ELSE state END AS state,
-           NOT key_spent AND created_at > now() - make_interval(secs => :key_seconds) AS key_alive
-    FROM push_intents AS i
+           state = 'sent' AND lease_until < now() AS lapsed,
+           NOT key_spent AND created_at > now() - make_interval(secs => :key_seconds) AS key_alive,
+           created_at > now() - make_interval(secs => :request_seconds) AS may_arrive
+    FROM push_intents
     WHERE source_system = :source AND entity_type = :entity_type
-      AND ((entity_id = ANY({listed("entity_ids", "uuid")}) AND state IN ('sent', 'unknown')
-            AND (created_at > now() - make_interval(secs => :memory_seconds)
-                 OR (kind = 'create' AND NOT EXISTS (
-                         SELECT FROM external_mappings AS m
-                         WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
-                           AND m.entity_type = i.entity_type AND NOT m.detached))))
+      AND ((entity_id = ANY({listed("entity_ids", "uuid")}) AND state IN ('sent', 'unknown'))
            OR id = ANY({listed("origins")}))
     ORDER BY created_at, id
 """)  # noqa: S608 - no value is put into the text
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long an external system remembers a key, and a request may be on its way to it."""
+
+    key_seconds: float
+    request_seconds: float
+
 
 _TEXTS = (
     "id",
@@ -73,15 +78,9 @@ _SPEND_KEY = statement("UPDATE push_intents SET key_spent = true WHERE id = :id"
 _SET = statement("""
     UPDATE push_intents
     SET state = :state, lease_until = NULL,
-        resolved_at = CASE WHEN :state IN ('answered', 'failed') THEN now() END
+        resolved_at = CASE WHEN :state IN ('answered', 'failed', 'ended') THEN now() END
     WHERE id = ANY(CAST(:ids AS text[]))
 """)
-
-_UNKNOWN_MEMORY_SECONDS = 24 * 3600.0
-"""How long a request without an answer may still show up. Longer than any proxy holds one.
-
-An update is forgotten then, and a create whose object is known.
-"""
 
 
 async def open_intents(
@@ -91,19 +90,18 @@ async def open_intents(
     entity_ids: Iterable[str],
     *,
     origins: Iterable[str] = (),
-    key_seconds: float,
+    lifetimes: Lifetimes,
 ) -> dict[str, tuple[Intent, ...]]:
     """Return by record the pushes without an answer, and those that `origins` name.
 
-    A push whose worker let its lease run out counts as one without an answer. `key_seconds` is
-    how long the external system remembers an idempotency key.
+    A push whose worker let its lease run out counts as one without an answer.
     """
     rows = await _OPEN.rows(
         connection,
         source=source,
         entity_type=entity_type,
-        key_seconds=key_seconds,
-        memory_seconds=max(_UNKNOWN_MEMORY_SECONDS, key_seconds),
+        key_seconds=lifetimes.key_seconds,
+        request_seconds=lifetimes.request_seconds,
         **packed({"entity_ids": sorted(set(entity_ids)), "origins": sorted(set(origins))}),
     )
     found: dict[str, tuple[Intent, ...]] = {}
@@ -162,5 +160,6 @@ def _intent(row: Record) -> Intent:
         revision=row["revision"],
         state=IntentState(row["state"]),
         key_alive=row["key_alive"],
+        may_arrive=row["may_arrive"],
         body=orjson.loads(row["body"]),
     )

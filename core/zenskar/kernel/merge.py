@@ -4,15 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from zenskar.kernel.policy import Conflict, ConflictPolicy, MergePolicy, Side
+from zenskar.kernel.policy import Conflict, ConflictPolicy, Ground, MergePolicy, Side
 from zenskar.model.fields import FieldChanges, Fields, difference
 from zenskar.model.observation import Observation
-from zenskar.model.record import OPEN, Intent, Record
+from zenskar.model.record import OPEN, Intent, IntentState, Record
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What was seen against the base, what the record takes over, and what was in conflict."""
+    """What was seen against the base, what the record takes over, and what was in conflict.
+
+    `seen` holds as well what somebody else is told to have written, although the base has it:
+    between two looks a field may have changed and changed back.
+    """
 
     seen: FieldChanges
     changes: FieldChanges
@@ -29,21 +33,32 @@ def merge(
     """Merge what is seen into the record; the base then becomes what was seen."""
     known, shown = tuple(intents), seen.fields or {}
     differs = difference(base, shown)
-    named = tuple(i for i in known if i.id in {seen.intent_id, seen.origin_key})
+    named = tuple(i for i in known if names(seen, i))
     sent = named[0].changes if named else {}
-    written = (*named, *(i for i in known if i.state in OPEN))
-    news = {
+    others = {
         path: external
         for path, external in {**differs, **_rewritten(sent, shown)}.items()
         if external != record.fields.get(path)
-        and not wrote(written, path, external)
+        and not wrote(named, path, external)
         and (path not in sent or _refused(record, path, sent))
     }
+    own = {p: value for p, value in others.items() if wrote(_may_show(known, seen, p), p, value)}
+    news = {path: value for path, value in others.items() if path not in own}
     conflicts = tuple(
         _settle(record, base, path, seen, policy, sent)
         for path in news
         if record.fields.get(path) != base.get(path) or _refused(record, path, sent)
+    ) + tuple(
+        _conflict(record, base, path, seen, Side.INTERNAL, Ground.OWN_PUSH)
+        for path, value in own.items()
+        if not wrote((i for i in known if i.state is IntentState.SENT), path, value)
     )
+    if seen.changed and not named:
+        differs |= {
+            path: shown.get(path)
+            for path in {**base, **shown}
+            if seen.tells_origin_of(path) and shown.get(path) != record.fields.get(path)
+        }
     if not conflicts:
         return Merge(differs, news)
     kept = {conflict.path for conflict in conflicts if conflict.winner is Side.INTERNAL}
@@ -54,6 +69,18 @@ def merge(
 def wrote(intents: Iterable[Intent], path: str, value: Any) -> bool:
     """Rule 5: whether one of these pushes wrote exactly this value to this field."""
     return any(path in intent.changes and intent.changes[path] == value for intent in intents)
+
+
+def names(seen: Observation, intent: Intent) -> bool:
+    """Whether this shows what this very push did: its answer, or news that carries its key."""
+    return intent.id in {seen.intent_id, seen.origin_key}
+
+
+def _may_show(intents: Iterable[Intent], seen: Observation, path: str) -> tuple[Intent, ...]:
+    """Rule 5: the pushes whose value may be what is seen in this field, if nobody's is named."""
+    if seen.tells_origin_of(path):
+        return ()
+    return tuple(i for i in intents if i.state in OPEN)
 
 
 def _rewritten(sent: FieldChanges, shown: Fields) -> dict[str, Any]:
@@ -77,17 +104,29 @@ def _settle(
     policy: MergePolicy,
     sent: FieldChanges,
 ) -> Conflict:
-    rule = None if _refused(record, path, sent) else policy.of(path)
-    external_wins = (
-        rule is None
-        or rule is ConflictPolicy.EXTERNAL_WINS
-        or (rule is ConflictPolicy.LATEST_WINS and seen.asof.low > record.updated_at)
+    if _refused(record, path, sent):
+        return _conflict(record, base, path, seen, Side.EXTERNAL, Ground.REWRITTEN)
+    rule = policy.of(path)
+    external_wins = rule is ConflictPolicy.EXTERNAL_WINS or (
+        rule is ConflictPolicy.LATEST_WINS and seen.asof.low > record.updated_at
     )
+    winner = Side.EXTERNAL if external_wins else Side.INTERNAL
+    return _conflict(record, base, path, seen, winner, rule)
+
+
+def _conflict(
+    record: Record,
+    base: Fields,
+    path: str,
+    seen: Observation,
+    winner: Side,
+    policy: ConflictPolicy | Ground,
+) -> Conflict:
     return Conflict(
         path=path,
         base=base.get(path),
         internal=record.fields.get(path),
         external=(seen.fields or {}).get(path),
-        winner=Side.EXTERNAL if external_wins else Side.INTERNAL,
-        policy=rule,
+        winner=winner,
+        policy=policy,
     )

@@ -9,10 +9,18 @@ from zenskar.kernel.merge import merge, wrote
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation
+from zenskar.kernel.unanswered import ended, in_vain, reopened, written_by_others
 from zenskar.kernel.unseen import fill, landed
 from zenskar.model.fields import FieldChanges, Fields, apply, difference, keep
 from zenskar.model.observation import Observation, ObservationKind
-from zenskar.model.record import ExternalMapping, Intent, IntentState, MappingState
+from zenskar.model.record import (
+    OPEN,
+    ExternalMapping,
+    Intent,
+    IntentKind,
+    IntentState,
+    MappingState,
+)
 
 
 def observe(
@@ -32,14 +40,20 @@ def observe(
     return _living(situation, mapping, seen, seen.fields, policy)
 
 
-def lost(situation: Situation) -> Outcome:
+def lost(situation: Situation, intent_id: str) -> Outcome:
     """Rule 6: a push without an answer. With a mapping, look before anything is written again.
 
     Without one the push was a create, for which `plan` asks for a repeat or a look-up.
     """
-    if situation.mapping is None or not situation.mapping.active:
+    mapping = situation.mapping
+    if mapping is None or not mapping.active:
         return Outcome(Verdict.LOST)
-    return Outcome(Verdict.LOST, mapping=_want_fetch(situation.mapping))
+    made = tuple(
+        i.id
+        for i in situation.intents
+        if i.id == intent_id and i.kind is IntentKind.CREATE and i.state is IntentState.UNKNOWN
+    )
+    return Outcome(Verdict.LOST, mapping=_want_fetch(mapping), ended=made)
 
 
 def _living(
@@ -81,7 +95,8 @@ def _compare(
             if _awaits_later_fetch(mapping, seen)
             else _want_fetch(_with_unseen(mapping, seen, changes)),
             seen_changes=changes,
-            unconfirmed=seen.answers,
+            unconfirmed=seen.answers + reopened(situation, seen),
+            ended=written_by_others(situation, mapping, seen),
         )
     return _take(situation, mapping, seen, fields, policy)
 
@@ -122,11 +137,12 @@ def _take(
         detached=mapping.detached,
     )
     settled = _settled(situation, seen, fields)
+    over = ended(situation, mapping, seen, settled)
     record = situation.record
     if record is None or record.deleted:
         changes = difference(mapping.base, fields)
         verdict = Verdict.MERGED if changes else Verdict.CONFIRMED
-        return Outcome(verdict, mapping=updated, seen_changes=changes, settled=settled)
+        return Outcome(verdict, mapping=updated, seen_changes=changes, settled=settled, ended=over)
     merged = merge(record, mapping.base, seen, situation.intents, policy)
     return Outcome(
         Verdict.MERGED if merged.seen or merged.conflicts else Verdict.CONFIRMED,
@@ -135,6 +151,7 @@ def _take(
         seen_changes=merged.seen,
         conflicts=merged.conflicts,
         settled=settled,
+        ended=over,
     )
 
 
@@ -152,6 +169,7 @@ def _delete(situation: Situation, mapping: ExternalMapping, seen: Observation) -
         ),
         delete_record=record is not None and not record.deleted,
         settled=seen.answers,
+        ended=in_vain(situation, seen),
     )
 
 
@@ -159,12 +177,17 @@ def _tombstone(situation: Situation, mapping: ExternalMapping, seen: Observation
     """Rule 8: a tombstone is never revived, but learns whose object it was."""
     record = situation.record
     settled = seen.answers
+    over = in_vain(situation, seen) if situation.rival is None else ()
     if mapping.entity_id is not None or record is None or situation.rival is not None:
         changes = {} if seen.fields is None else difference(mapping.base, seen.fields)
-        return Outcome(Verdict.TOMBSTONE, seen_changes=changes, settled=settled)
+        return Outcome(Verdict.TOMBSTONE, seen_changes=changes, settled=settled, ended=over)
     adopted = replace(mapping, entity_id=record.id, revision=mapping.revision + 1)
     return Outcome(
-        Verdict.DELETED, mapping=adopted, delete_record=not record.deleted, settled=settled
+        Verdict.DELETED,
+        mapping=adopted,
+        delete_record=not record.deleted,
+        settled=settled,
+        ended=over,
     )
 
 
@@ -192,9 +215,7 @@ def _settled(situation: Situation, seen: Observation, fields: Fields) -> tuple[s
     known = tuple(
         intent.id
         for intent in _origins(situation, seen)
-        if intent.state is IntentState.UNKNOWN
-        and _shows(intent, fields)
-        and not keep(seen.unseen, intent.changes)
+        if intent.state in OPEN and _shows(intent, fields) and not keep(seen.unseen, intent.changes)
     )
     return seen.answers + known
 

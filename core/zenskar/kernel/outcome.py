@@ -44,6 +44,7 @@ class Outcome:
     `seen_changes` are the differences that were seen against the base, for the history;
     `settled` names the pushes whose effect the base now holds, `unconfirmed` those that were
     answered while it does not: what they wrote may still show up, so they stay `unknown`.
+    `ended` names pushes without an answer of which nothing more is awaited.
     """
 
     verdict: Verdict
@@ -55,6 +56,7 @@ class Outcome:
     conflicts: tuple[Conflict, ...] = ()
     settled: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
 
     @property
     def changes_record(self) -> bool:

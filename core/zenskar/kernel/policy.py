@@ -35,20 +35,22 @@ class MergePolicy:
         return self.per_field.get(name_of(path), self.default)
 
 
-REWRITTEN = "rewritten"
-"""Stands for the policy in the history where there was none to ask."""
+class Ground(StrEnum):
+    """What settles a conflict where no policy is asked."""
+
+    REWRITTEN = "rewritten"
+    """The external system keeps another value than it was sent; to send it again never ends."""
+    OWN_PUSH = "own_push"
+    """A push of ours without an answer wrote this value; nobody told whether somebody else did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """One field that both sides changed: all three values, who won and by which policy.
-
-    No policy settles that the external system keeps another value than it was sent.
-    """
+    """One field that both sides changed: all three values, who won and why."""
 
     path: str
     base: Any
     internal: Any
     external: Any
     winner: Side
-    policy: ConflictPolicy | None
+    policy: ConflictPolicy | Ground

@@ -63,7 +63,9 @@ class WebhookEvent:
     `seen` is None for an event that this integration does not sync; `ignored` then says why in
     one word (`unknown_type`, `other_account`). `occurred` is on the external clock.
     `origin_key` is the idempotency key of the call that caused the event. `sent_at` is the second
-    of the external clock in which this webhook was sent, maybe long after the event.
+    of the external clock in which this webhook was sent, maybe long after the event. `changed`
+    points to the canonical fields that this call changed (`/phone`, `/metadata/plan`, "" for all).
+    With `changed`, no key means that no call with a key did it; None: the origin is not told.
     """
 
     id: str
@@ -73,6 +75,7 @@ class WebhookEvent:
     ignored: str | None = None
     origin_key: str | None = None
     sent_at: int | None = None
+    changed: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,12 +62,16 @@ class IntentKind(StrEnum):
 
 
 class IntentState(StrEnum):
-    """A push's life: stored and sent, then answered, refused or left without an answer."""
+    """A push's life: stored and sent, then answered, refused or left without an answer.
+
+    One without an answer ends as well: its effect was seen, or can come no more.
+    """
 
     SENT = "sent"
     UNKNOWN = "unknown"
     ANSWERED = "answered"
     FAILED = "failed"
+    ENDED = "ended"
 
 
 OPEN = frozenset({IntentState.SENT, IntentState.UNKNOWN})
@@ -81,7 +85,7 @@ class Intent:
     `changes` is what it writes, `revision` the mapping's revision when it was sent (0 when there
     was no mapping; of a create, that of the tombstone of an object that was let go of), `body` the
     exact bytes' JSON in the plugin's own terms. `key_alive` says whether the external system still
-    remembers the key.
+    remembers the key, `may_arrive` whether a request of that age may still take effect.
     """
 
     id: str
@@ -90,4 +94,5 @@ class Intent:
     revision: int = 0
     state: IntentState = IntentState.SENT
     key_alive: bool = True
+    may_arrive: bool = True
     body: Mapping[str, Any] = field(default_factory=dict)

@@ -46,6 +46,9 @@ class BaseIntegration:
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
     """How far the clocks within the external system may be apart, and from ours if none is told."""
 
+    request_lifetime: ClassVar[timedelta] = timedelta(minutes=5)
+    """How long after it was sent a request without an answer may still take effect."""
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 

@@ -69,6 +69,7 @@ def inbound_message(
             "kind": told.kind.value,
             "ignored": event.ignored,
             "origin_key": event.origin_key,
+            "changed": event.changed,
             "object": seen
             and {
                 "entity_type": seen.entity_type,

@@ -40,6 +40,7 @@ def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
     """Return what an envelope's data show of an external object of this shape."""
     seen = data["object"]
     shown, sent = show(shape, seen["document"]), data.get("sent")
+    changed = data.get("changed")
     return Observation(
         kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
         external_id=seen["external_id"],
@@ -49,6 +50,7 @@ def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
         record_id=seen.get("record_id"),
         origin_key=data.get("origin_key"),
         sent=None if sent is None else Interval(*sent),
+        changed=None if changed is None else tuple(changed),
     )
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from zenskar import kernel
 from zenskar.db import intents, mappings, records
 from zenskar.db.engines import AsyncConnection
+from zenskar.db.intents import Lifetimes
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Outcome, Situation, Step
-from zenskar.kernel.policy import REWRITTEN
 from zenskar.model.fields import SHAPES, apply, keep
 from zenskar.model.observation import Observation
 from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
@@ -90,6 +90,8 @@ class Workset:
             self.settle(intent_id, IntentState.ANSWERED)
         for intent_id in outcome.unconfirmed:
             self.settle(intent_id, IntentState.UNKNOWN)
+        for intent_id in outcome.ended:
+            self.settle(intent_id, IntentState.ENDED)
         return record_id, outcome
 
     def plan(self, record_id: str) -> Step:
@@ -112,9 +114,11 @@ class Workset:
     def lose(self, record_id: str, intent_id: str, state: IntentState) -> None:
         """Note that a push got no answer, or one that is hard to believe: look (rule 6)."""
         self.settle(intent_id, state)
-        outcome = kernel.lost(self.planned_situation(record_id))
+        outcome = kernel.lost(self.planned_situation(record_id), intent_id)
         if outcome.mapping is not None:
             self._map(outcome.mapping)
+        for over in outcome.ended:
+            self.settle(over, IntentState.ENDED)
 
     def detach(self, record_id: str) -> None:
         """Let go of a record's external object, and never take it up again by itself."""
@@ -237,7 +241,7 @@ async def load(
             entity_type,
             work.records,
             origins=origins,
-            key_seconds=_key_seconds(source),
+            lifetimes=_lifetimes(source),
         )
     return work
 
@@ -283,7 +287,7 @@ def describe(work: Workset, record_id: str | None, outcome: Outcome) -> dict[str
                 "internal": c.internal,
                 "external": c.external,
                 "winner": c.winner.value,
-                "policy": c.policy.value if c.policy is not None else REWRITTEN,
+                "policy": c.policy.value,
             }
             for c in outcome.conflicts
         ]
@@ -294,6 +298,10 @@ def describe(work: Workset, record_id: str | None, outcome: Outcome) -> dict[str
     return detail
 
 
-def _key_seconds(source: ConfiguredConnection) -> float:
-    lifetime = source.integration.idempotency_key_lifetime
-    return lifetime.total_seconds() if lifetime is not None else 0.0
+def _lifetimes(source: ConfiguredConnection) -> Lifetimes:
+    integration = source.integration
+    key = integration.idempotency_key_lifetime
+    return Lifetimes(
+        key_seconds=key.total_seconds() if key is not None else 0.0,
+        request_seconds=integration.request_lifetime.total_seconds(),
+    )

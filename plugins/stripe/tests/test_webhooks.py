@@ -210,11 +210,50 @@ def test_the_request_has_had_several_forms(given: Any, key: str | None) -> None:
     assert parse(event(request=given)).origin_key == key
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (None, True),
+        ("req_1", False),
+        ({"id": None}, True),
+        ({"id": "req_1"}, False),
+        ({"id": "req_1", "idempotency_key": None}, True),
+        ({"id": "req_1", "idempotency_key": "k"}, True),
+        (7, False),
+    ],
+)
+def test_the_origin_is_told_where_the_request_is(given: Any, *, told: bool) -> None:
+    made = parse(event(type="customer.created", request=given))
+    assert (made.changed is not None) is told
+
+
+@pytest.mark.parametrize(
+    ("previous", "changed"),
+    [
+        ({"phone": "1", "balance": 3}, ("/phone",)),
+        ({"address": {"city": "Old"}}, ("/address",)),
+        ({"metadata": {"a": None, "b/c~d": "1"}}, ("/metadata/a", "/metadata/b~1c~0d")),
+        ({"metadata": None}, ("/metadata",)),
+        ({"balance": 3}, ()),
+        ({}, ()),
+        (None, None),
+    ],
+)
+def test_an_update_tells_what_it_changed(previous: Any, changed: Any) -> None:
+    body = event(type="customer.updated")
+    body["data"] = {**body["data"], "previous_attributes": previous}
+    assert parse(body).changed == changed
+
+
+def test_a_create_changed_everything() -> None:
+    assert parse(event(type="customer.created")).changed == ("",)
+
+
 def test_an_event_of_2017_has_no_request() -> None:
     body = event(api_version="2017-08-15")
     del body["request"], body["object"]
     parsed = parse(body)
-    assert parsed.origin_key is None
+    assert (parsed.origin_key, parsed.changed) == (None, None)
     assert parsed.seen is not None
 
 

@@ -56,6 +56,16 @@ def to_canonical(data: Mapping[str, Any]) -> dict[str, Any]:
     return document
 
 
+def pointers(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the JSON pointers of the canonical fields among these attributes of a customer."""
+    plain = [f"/{name}" for name in (*_TEXTS, "address") if name in attributes]
+    metadata = attributes.get("metadata", {})
+    if not isinstance(metadata, Mapping):
+        return (*plain, "/metadata")
+    keys = (key.replace("~", "~0").replace("/", "~1") for key in metadata)
+    return (*plain, *(f"/metadata/{key}" for key in keys))
+
+
 def from_canonical(change: Change) -> dict[str, Any]:
     """Return the parameters of the call that makes a change."""
     match change.kind:

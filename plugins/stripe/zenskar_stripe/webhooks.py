@@ -56,6 +56,7 @@ def event(body: Mapping[str, Any], config: Config, *, sent_at: int | None = None
         ignored=ignored,
         origin_key=_origin_key(body.get("request")),
         sent_at=sent_at,
+        changed=None if ignored else _changed(body),
     )
 
 
@@ -100,6 +101,28 @@ def _occurred(created: Any) -> Interval:
         return Interval.of_second(int(datetime.fromisoformat(created).timestamp()))
     except (ValueError, OverflowError):
         raise InvalidInput("created is no time") from None
+
+
+def _changed(body: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return what the request behind an event changed, None when the event does not tell.
+
+    What changed since the event before stands in `previous_attributes`, of hashes member by
+    member: https://docs.stripe.com/api/events/object#event_object-data-previous_attributes.
+    """
+    if not _tells_origin(body):
+        return None
+    if body["type"] != "customer.updated":
+        return ("",)
+    previous = body["data"].get("previous_attributes")
+    return customers.pointers(previous) if isinstance(previous, dict) else None
+
+
+def _tells_origin(body: Mapping[str, Any]) -> bool:
+    """Whether an event without a key was caused by no call with one."""
+    request = body.get("request", "")
+    if isinstance(request, dict):
+        return "idempotency_key" in request or request.get("id", "") is None
+    return request is None
 
 
 def _origin_key(request: Any) -> str | None:

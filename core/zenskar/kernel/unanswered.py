@@ -1,0 +1,90 @@
+"""Rule 6: how pushes without an answer end."""
+
+from collections.abc import Iterable
+
+from zenskar.kernel.merge import names, wrote
+from zenskar.kernel.situation import Situation
+from zenskar.model.fields import Fields
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentState
+
+
+def ended(
+    situation: Situation, mapping: ExternalMapping, seen: Observation, settled: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Rule 6: the pushes without an answer that have landed, or that can land no more.
+
+    They wrote what this look shows as new, or somebody else has written it. Of two that wrote the
+    same value only one has landed for sure, and the other one may still be on its way. What a
+    push wrote before it was too old to arrive, the next fetch shows.
+    """
+    unknown = [i for i in situation.intents if i.state is IntentState.UNKNOWN]
+    if not unknown:
+        return ()
+    named = [i for i in situation.intents if names(seen, i)]
+    looked = seen.kind is ObservationKind.FETCH and seen.seen_revision is not None
+    explained: set[str] = set()
+    over = []
+    for intent in unknown:
+        paths = set(_shown_as_new(intent, mapping.base, seen, named))
+        done = intent in named or paths - explained or (looked and not intent.may_arrive)
+        if done and intent.id not in settled:
+            over.append(intent.id)
+        explained |= paths
+    return tuple(over)
+
+
+def written_by_others(
+    situation: Situation, mapping: ExternalMapping, seen: Observation
+) -> tuple[str, ...]:
+    """Rule 5: the pushes whose value somebody else wrote; the next fetch does not tell who did.
+
+    Only where both sides were equal: else that value may as well be of a push under way.
+    """
+    record = situation.record
+    if record is None or not seen.changed:
+        return ()
+    here, base = record.fields, mapping.base
+    named = [i for i in situation.intents if names(seen, i)]
+    return tuple(
+        i.id
+        for i in situation.intents
+        if i.state is IntentState.UNKNOWN
+        and i not in named
+        and any(
+            seen.tells_origin_of(path) and here.get(path) == base.get(path)
+            for path in _shown_as_new(i, base, seen, named)
+        )
+    )
+
+
+def reopened(situation: Situation, seen: Observation) -> tuple[str, ...]:
+    """A push that arrived after its end is open again, for the fetch that follows."""
+    known = (i for i in situation.intents if i.state is IntentState.ENDED)
+    return tuple(i.id for i in known if i.id == seen.origin_key)
+
+
+def in_vain(situation: Situation, seen: Observation) -> tuple[str, ...]:
+    """Rule 8: the pushes without an answer to an object that is gone, and never comes back."""
+    return tuple(
+        i.id
+        for i in situation.intents
+        if i.state is IntentState.UNKNOWN
+        and i.kind is not IntentKind.CREATE
+        and i.id not in seen.answers
+    )
+
+
+def _shown_as_new(
+    intent: Intent, base: Fields, seen: Observation, named: Iterable[Intent]
+) -> tuple[str, ...]:
+    """Return the fields in which this shows what a push wrote and the base did not have.
+
+    What the pushes wrote whose effect this is says nothing of the others.
+    """
+    shown = seen.fields or {}
+    return tuple(
+        path
+        for path, value in intent.changes.items()
+        if shown.get(path) == value != base.get(path) and not wrote(named, path, value)
+    )
