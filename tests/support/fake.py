@@ -25,8 +25,9 @@ from zenskar import (
     WebhookEvent,
     WebhookRequest,
 )
+from zenskar.model.fields import CUSTOMER
 
-TRAVELLING = ("name", "email", "phone", "address", "metadata")
+TRAVELLING = (*CUSTOMER.plain, *CUSTOMER.keyed)
 
 
 class FakeError(Exception):

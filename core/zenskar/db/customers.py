@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, insert, select, update
 
+from zenskar.db.customer_columns import FIELDS
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.tables import customers
 from zenskar.model.fields import CUSTOMER, Fields, flatten, unflatten
@@ -112,7 +113,7 @@ def _columns(fields: Fields) -> dict[str, Any]:
 def _customer(row: Row[Any]) -> Customer:
     return Customer(
         id=row.id,
-        document={name: getattr(row, name) for name in (*CUSTOMER.plain, *CUSTOMER.keyed)},
+        document={name: getattr(row, name) for name in FIELDS},
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,

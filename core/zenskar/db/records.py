@@ -4,36 +4,42 @@ from collections.abc import Iterable, Sequence
 
 from asyncpg import Record as Row
 
+from zenskar.db.customer_columns import (
+    ASSIGNED,
+    DOCUMENTS,
+    FIELDS,
+    LISTED,
+    TEXTS,
+    VALUES,
+    jsons,
+    texts,
+)
 from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import Texts, document, listed, packed, unpacked
+from zenskar.db.packing import listed, packed, unpacked
 from zenskar.db.statements import statement
 from zenskar.model.fields import CUSTOMER, flatten, unflatten
 from zenskar.model.record import Record
 
 _LOCK = statement(f"""
-    SELECT CAST(id AS text) AS id, name, email, phone, address, metadata, version,
+    SELECT CAST(id AS text) AS id, version,
            CAST(extract(epoch FROM updated_at) * 1000000 AS bigint) AS updated_at,
-           deleted_at IS NOT NULL AS deleted
+           deleted_at IS NOT NULL AS deleted, {LISTED}
     FROM customers WHERE id = ANY({listed("ids", "uuid")}) ORDER BY id FOR UPDATE
 """)  # noqa: S608 - no value is put into the text
 
-_TEXTS = ("id", "name", "email", "phone", "version", "deleted")
-_DOCUMENTS = ("address", "metadata")
-_ROWS = f"{unpacked(*_TEXTS, documents=_DOCUMENTS)} AS t({', '.join(_TEXTS + _DOCUMENTS)})"
+_TEXTS = ("id", "version", "deleted", *TEXTS)
+_ROWS = f"{unpacked(*_TEXTS, documents=DOCUMENTS)} AS t({', '.join(_TEXTS + DOCUMENTS)})"
 
 _INSERT = statement(f"""
-    INSERT INTO customers (id, name, email, phone, address, metadata, version, deleted_at)
-    SELECT CAST(t.id AS uuid), t.name, t.email, t.phone, CAST(t.address AS jsonb),
-           CAST(t.metadata AS jsonb), CAST(t.version AS integer),
+    INSERT INTO customers (id, {LISTED}, version, deleted_at)
+    SELECT CAST(t.id AS uuid), {VALUES}, CAST(t.version AS integer),
            CASE WHEN CAST(t.deleted AS boolean) THEN now() END
     FROM {_ROWS}
 """)  # noqa: S608 - no value is put into the text
 
 _UPDATE = statement(f"""
     UPDATE customers AS c
-    SET name = t.name, email = t.email, phone = t.phone,
-        address = CAST(t.address AS jsonb), metadata = CAST(t.metadata AS jsonb),
-        version = CAST(t.version AS integer), updated_at = now(),
+    SET {ASSIGNED}, version = CAST(t.version AS integer), updated_at = now(),
         deleted_at = CASE WHEN CAST(t.deleted AS boolean) THEN coalesce(c.deleted_at, now()) END
     FROM {_ROWS}
     WHERE c.id = CAST(t.id AS uuid)
@@ -67,30 +73,19 @@ async def update(connection: AsyncConnection, entity_type: str, records: Sequenc
 
 
 def _record(row: Row) -> Record:
-    record_id, name, email, phone, address, metadata, version, updated_at, deleted = row
-    document = {
-        "name": name,
-        "email": email,
-        "phone": phone,
-        "address": address,
-        "metadata": metadata,
-    }
+    record_id, version, updated_at, deleted, *values = row
+    document = dict(zip(FIELDS, values, strict=True))
     return Record(record_id, flatten(CUSTOMER, document), version, updated_at, deleted)
 
 
 def _columns(records: Sequence[Record]) -> dict[str, str | bytes]:
     documents = [unflatten(CUSTOMER, record.fields) for record in records]
-    texts: Texts = {
+    own = {
         "id": [r.id for r in records],
-        "name": [d["name"] for d in documents],
-        "email": [d["email"] for d in documents],
-        "phone": [d["phone"] for d in documents],
         "version": [str(r.version) for r in records],
         "deleted": [str(r.deleted) for r in records],
     }
-    addresses = [d["address"] and document(d["address"]) for d in documents]
-    metadata = [document(d["metadata"]) for d in documents]
-    return packed(texts, {"address": addresses, "metadata": metadata})
+    return packed({**own, **texts(documents)}, jsons(documents))
 
 
 def _only_customers(entity_type: str) -> None:

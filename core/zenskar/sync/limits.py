@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from zenskar.errors import SchemaViolation, Violation
 from zenskar.model.fields import SHAPES, FieldChanges, merge_patch
+from zenskar.plugins.carried import carried
 from zenskar.plugins.loader import ConfiguredConnection
 
 
@@ -38,8 +39,9 @@ def _violations(
         return []
     if entity_type not in connection.integration.entities:
         return []
+    names = carried(connection.integration, entity_type).names
     try:
-        limits.check(document)
+        limits.check({name: value for name, value in document.items() if name in names})
     except SchemaViolation as error:
         return [
             Violation(each.pointer, f"{each.message} for connection {name}")
