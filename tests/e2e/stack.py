@@ -10,6 +10,7 @@ import aiohttp
 from tests.support.flow import running_worker
 from tests.support.wait import until
 from zenskar.api.server import serve
+from zenskar.plugins.loader import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
 
@@ -100,9 +101,12 @@ class Stack:
 
 @asynccontextmanager
 async def open_stack(
-    database_url: str, api_base: str, environment: Mapping[str, str] | None = None
+    database_url: str,
+    api_base: str,
+    environment: Mapping[str, str] | None = None,
+    plugins: Mapping[str, Plugin] | None = None,
 ) -> AsyncIterator[Stack]:
-    """Serve the API and run a worker, connected to this Stripe only."""
+    """Serve the API and run a worker, connected to this Stripe, and by these plugins if given."""
     variables = {
         "STRIPE_API_KEY": API_KEY,
         "STRIPE_WEBHOOK_SECRET": SECRET,
@@ -119,7 +123,7 @@ async def open_stack(
     }
     settings = load(variables)
     async with (
-        open_runtime(settings, variables) as runtime,
+        open_runtime(settings, variables, plugins=plugins) as runtime,
         serve(runtime.api(), "127.0.0.1", 0, settings) as address,
         running_worker(runtime),
         aiohttp.ClientSession() as http,
