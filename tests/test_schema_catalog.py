@@ -1,6 +1,8 @@
 """Schemas decide, and explain by pointer without repeating a value."""
 
+import functools
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -89,3 +91,31 @@ def test_what_is_no_schema_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "thing.schema.json").write_text(text)
     with pytest.raises(ConfigurationError, match=r"thing\.schema\.json"):
         load_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        {f"k{n}": 1 for n in range(3000)},
+        GOOD | {"metadata": {f"k{n}": 1 for n in range(3000)}},
+        {"name": [[[]]] * 1000},
+        GOOD | {"metadata": {"a": functools.reduce(lambda inner, _: [inner], range(900), 1)}},
+    ],
+    ids=["fields", "metadata", "lists", "depth"],
+)
+def test_the_places_in_a_large_document_are_not_looked_for(instance: object) -> None:
+    found = violations(CREATE, instance)
+    assert set(found) == {""}
+    assert "not looked for" in found[""]
+
+
+def test_no_more_places_are_looked_for_than_are_told() -> None:
+    schema = Schema("list", {"type": "array", "items": {"type": "string"}})
+    asked: list[object] = []
+    slow = schema._slow
+    schema.__dict__["_slow"] = SimpleNamespace(
+        iter_errors=lambda instance: (
+            asked.append(error) or error for error in slow.iter_errors(instance)
+        )
+    )
+    assert len(violations(schema, [1] * 1500)) == len(asked) == 20

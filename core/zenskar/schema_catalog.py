@@ -5,8 +5,10 @@ on in both. https://json-schema.org/draft/2020-12/schema
 """
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources.abc import Traversable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import jsonschema_rs
 
 from zenskar import resources
 from zenskar.errors import ConfigurationError, SchemaViolation, Violation
+from zenskar.json_bounds import Bounds
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".schema.json"
 _LIMIT = 20
+_EXPLAINED = Bounds(members=2000, depth=64)
 _NUL = b"\\u0000"
 """How every NUL is written in JSON (RFC 8259, section 7)."""
 _NO_NUL = ("pattern", "^[^\\u0000]*$")
@@ -63,15 +67,19 @@ class Schema:
         searched = text is None or _NUL in text
         if (self._fast if searched else self._of_no_nul).is_valid(instance):
             return
+        places = sorted(set(self._explain(instance)), key=lambda v: (v.pointer, v.message))
+        raise SchemaViolation(self.name, places)
+
+    def _explain(self, instance: Any) -> Sequence[Violation]:
+        """Return the first places that are wrong; to look for them costs for every member."""
+        if problem := _EXPLAINED.problem(instance):
+            return [Violation("", f"is not valid; it {problem}, so the places are not looked for")]
         errors = _leaves(self._slow.iter_errors(instance))
-        found = [violation for error in errors for violation in _violations(error)]
-        if not found:
-            found = [
-                Violation(_pointer(e.instance_path), "is not valid")
-                for e in self._fast.iter_errors(instance)
-            ]
-        places = sorted(set(found), key=lambda v: (v.pointer, v.message))
-        raise SchemaViolation(self.name, places[:_LIMIT])
+        found = list(islice((v for error in errors for v in _violations(error)), _LIMIT))
+        return found or [
+            Violation(_pointer(error.instance_path), "is not valid")
+            for error in islice(self._fast.iter_errors(instance), _LIMIT)
+        ]
 
     @cached_property
     def _of_no_nul(self) -> jsonschema_rs.Draft202012Validator:

@@ -83,6 +83,8 @@ class Settings:
     trusted_proxies: Networks | None = None
     connections: str | None = None
     max_body_bytes: int = _limited(1024 * 1024, least=1024)
+    max_pending_body_bytes: int = _limited(32 * 1024 * 1024, least=1024)
+    max_connections: int = _limited(1000, least=16)
     request_timeout_seconds: float = _limited(30.0, above=0)
     retry_max_attempts: int = _limited(8, least=1)
     retry_base_seconds: float = _limited(1.0, above=0)
@@ -224,6 +226,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             "ZENSKAR_AUTH=off is refused unless ZENSKAR_HOST is a loopback address, "
             f"and it is {settings.host}"
         )
+    if settings.max_pending_body_bytes < settings.max_body_bytes:
+        yield "ZENSKAR_MAX_PENDING_BODY_BYTES must not be below ZENSKAR_MAX_BODY_BYTES"
     # A request that ends while Kafka hangs would never reach the database instead.
     if settings.kafka_bootstrap_servers and (
         settings.kafka_send_timeout_seconds >= settings.request_timeout_seconds

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -201,3 +202,16 @@ async def test_a_plugin_that_exits_loses_no_webhook_and_the_server_goes_on(
         patched.setattr("tests.support.fake.Interval", Leaving())
         assert await body_of(await api.webhook(event()), 200) == {"accepted": 0, "dead": 1}
     assert await body_of(await api.webhook(event()), 200) == {"accepted": 1}
+
+
+@pytest.mark.parametrize("depth", [100, 300, 1000])
+async def test_a_deep_document_is_kept(api: Api, depth: int) -> None:
+    text = json.dumps(event(metadata={"a": "deep"}))
+    body = text.replace('"deep"', "[" * depth + "]" * depth).encode()
+    taken = await body_of(await api.webhook(body), 200)
+    assert taken in ({"accepted": 1}, {"accepted": 0, "dead": 1})
+
+
+async def test_a_document_of_many_members_is_kept_and_not_worked_on(api: Api) -> None:
+    sent = event(metadata=[[]] * 200_000)
+    assert await body_of(await api.webhook(sent), 200) == {"accepted": 0, "dead": 1}

@@ -119,6 +119,7 @@ class FakeIntegration(BaseIntegration):
     """The integration of a `FakeSystem`, which is set as `system` on a subclass."""
 
     system: FakeSystem
+    webhook_headers = ("x-signature",)
     idempotency_key_lifetime = timedelta(hours=24)
 
     @property

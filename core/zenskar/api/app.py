@@ -17,6 +17,7 @@ from zenskar.api.metrics import MetricsPage
 from zenskar.api.openapi import Description
 from zenskar.api.pages import Page
 from zenskar.api.passage import Passage
+from zenskar.api.pending import PendingBodies
 from zenskar.api.probes import Probes
 from zenskar.api.protocol import Server
 from zenskar.api.routes import Resource, Route
@@ -102,6 +103,7 @@ def _app(services: ApiServices, described: Sequence[Resource], keys: KeyRing | N
         clients=Clients(settings.trusted_proxies),
         keys=keys,
         hosts=LocalHosts(settings.allowed_hosts) if settings.auth == "off" else None,
+        pending=PendingBodies(settings.max_pending_body_bytes),
     )
     routes = [route for resource in described for route in resource.routes()]
     return App(routes, passage, settings.max_body_bytes)

@@ -8,15 +8,22 @@ from typing import Any
 import orjson
 from aiohttp import HttpVersion11, hdrs, web
 
+from zenskar.api.pending import PendingBodies
 from zenskar.errors import InvalidInput
+from zenskar.json_bounds import Bounds
 from zenskar.schema_catalog import Schema
 
 JSON_TYPES = ("application/json",)
 PATCH_TYPES = ("application/merge-patch+json", "application/json")
+PENDING = web.RequestKey("pending_bodies", PendingBodies)
+"""What counts the bytes of a request that has a body."""
+_BOUNDS = Bounds(members=2000, depth=32)
+"""No body of this API needs nearly as much; those who retry may name 1,000 ids."""
 _PLAIN = frozenset({"", "identity"})
 _GZIP = zlib.MAX_WBITS | 16
 _PACKINGS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
 """Content-Encoding to the window of zlib; x-gzip is gzip (RFC 9110, section 8.4.1)."""
+_MOST_PARTS = 16
 _CHARSETS = frozenset({"utf8", "usascii"})
 """Names of UTF-8 and of what it includes, without hyphens and underscores."""
 
@@ -30,7 +37,9 @@ async def read_json(
             text=f"the Content-Type must be {' or '.join(media_types)} in UTF-8"
         )
     packing = _encoding(request, _PLAIN | _PACKINGS.keys())
-    body = parse(_unpacked(await _read(request), packing, request.client_max_size))
+    text = _unpacked(await _read(request), packing, request.client_max_size)
+    body = parse(text)
+    _BOUNDS.check(body, text)
     schema.check(body)
     valid: dict[str, Any] = body
     return valid
@@ -54,7 +63,7 @@ async def invite(request: web.BaseRequest) -> None:
 
 async def _read(request: web.BaseRequest) -> bytes:
     """Return the body as it arrives, the server leaves it packed; most come in one piece."""
-    limit, content = request.client_max_size, request.content
+    limit, content, pending = request.client_max_size, request.content, request.get(PENDING)
     if not content.is_eof() and (request.content_length or 0) > limit:
         raise web.HTTPRequestEntityTooLarge(limit)
     size, pieces = 0, []
@@ -65,6 +74,8 @@ async def _read(request: web.BaseRequest) -> bytes:
             size += len(pieces[-1])
             if size > limit:
                 raise web.HTTPRequestEntityTooLarge(limit)
+            if pending is not None:
+                pending.take(request, len(pieces[-1]))
     except (web.RequestPayloadError, ConnectionError):
         raise InvalidInput("the body could not be read to its end") from None
     return b"".join(pieces)
@@ -92,8 +103,10 @@ def _is_utf_8(charset: str | None) -> bool:
 
 
 def _encoding(request: web.BaseRequest, known: Collection[str]) -> str:
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
-    if encoding not in known:
+    named = request.headers.getall(hdrs.CONTENT_ENCODING, ("",))
+    encoding = named[0].strip().lower()
+    # Several say that it was packed several times, in one line or in many.
+    if len(named) > 1 or encoding not in known:
         raise web.HTTPUnsupportedMediaType(text="this Content-Encoding is not accepted here")
     return encoding
 
@@ -102,13 +115,21 @@ def _unpacked(body: bytes, packing: str, limit: int) -> bytes:
     """Unpack no more than the limit, however much there is."""
     if packing not in _PACKINGS:
         return body
-    unpacker = zlib.decompressobj(_PACKINGS[packing])
-    try:
-        unpacked = unpacker.decompress(body, limit + 1)
-    except zlib.error:
-        raise InvalidInput(f"the body is not {packing}") from None
-    if len(unpacked) > limit:
-        raise web.HTTPRequestEntityTooLarge(limit)
-    if not unpacker.eof:
-        raise InvalidInput("the body could not be read to its end")
-    return unpacked
+    unpacked = b""
+    for _ in range(_MOST_PARTS):
+        unpacker = zlib.decompressobj(_PACKINGS[packing])
+        try:
+            unpacked += unpacker.decompress(body, limit + 1 - len(unpacked))
+        except zlib.error:
+            raise InvalidInput(f"the body is not {packing}") from None
+        if len(unpacked) > limit:
+            raise web.HTTPRequestEntityTooLarge(limit)
+        if not unpacker.eof:
+            raise InvalidInput("the body could not be read to its end")
+        body = unpacker.unused_data
+        if not body:
+            return unpacked
+        # What follows the end of a part is another part only with gzip (RFC 1952, section 2.2).
+        if _PACKINGS[packing] != _GZIP:
+            break
+    raise InvalidInput(f"the body is more than {packing} of one document")

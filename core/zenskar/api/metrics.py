@@ -12,11 +12,13 @@ from prometheus_client.registry import Collector
 from zenskar.api.clients import client_address
 from zenskar.api.routes import Answer, JsonSchema, Route
 from zenskar.api.services import ApiServices
+from zenskar.api.shared import Shared
 from zenskar.errors import Unavailable
 from zenskar.telemetry.instruments import Count, Times
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 
+_KEPT_SECONDS = 5.0
 _OPENMETRICS = "application/openmetrics-text"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _log = get_logger(__name__)
@@ -28,16 +30,19 @@ class MetricsPage:
     def __init__(self, services: ApiServices) -> None:
         self._waiting = services.metrics.outbox_depth
         self._lagging = services.metrics.consumer_lag
-        self._depth = services.depth
+        self._depth = Shared(services.depth, seconds=_KEPT_SECONDS)
         self._lag = services.lag
         self._registry = services.metrics.registry
 
     async def show(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve the registry, with what waits at this moment."""
-        self._waiting.clear()
+        depth: Mapping[str, int] = {}
         with suppress(Unavailable):
-            for topic, waiting in (await self._depth()).items():
-                self._waiting.labels(topic).set(waiting)
+            depth = await self._depth.get()
+        # No other request may look at it between this and the page.
+        self._waiting.clear()
+        for topic, waiting in depth.items():
+            self._waiting.labels(topic).set(waiting)
         for topic, left in self._lag().items():
             self._lagging.labels(topic).set(left)
         return self._page(request)

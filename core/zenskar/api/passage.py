@@ -9,6 +9,7 @@ from zenskar.api.auth import KeyRing
 from zenskar.api.clients import Clients, LocalHosts
 from zenskar.api.limits import Deadlines, refuse_foreign, too_late
 from zenskar.api.metrics import RequestMeter
+from zenskar.api.pending import PendingBodies
 from zenskar.api.problems import answer_to
 from zenskar.api.protocol import SERVER
 from zenskar.api.routing import Match
@@ -38,12 +39,14 @@ class Passage:
         clients: Clients | None = None,
         keys: KeyRing | None = None,
         hosts: LocalHosts | None = None,
+        pending: PendingBodies | None = None,
     ) -> None:
         self._meter = RequestMeter(metrics)
         self._deadlines = Deadlines(timeout_seconds)
         self._clients = clients or Clients(None)
         self._keys = keys
         self._hosts = hosts
+        self._pending = pending
 
     async def through(self, request: web.BaseRequest, match: Match) -> web.StreamResponse:
         """Answer a request."""
@@ -61,6 +64,8 @@ class Passage:
                 match.query.read(request)
             if hdrs.EXPECT in request.headers:
                 await bodies.invite(request)
+            if self._pending is not None and request.body_exists:
+                request[bodies.PENDING] = self._pending
             response = await match.handler(request)
         except asyncio.CancelledError:
             if not self._deadlines.was_late(task):
@@ -70,6 +75,8 @@ class Passage:
             response = answer_to(error)
         finally:
             self._deadlines.end(task)
+            if self._pending is not None:
+                self._pending.give_back(request)
         self._meter.note(request, match.template, response, started)
         response.headers.update(_HEADERS)
         response.headers[correlation.HEADER] = chosen

@@ -8,6 +8,9 @@ from zenskar.api import bodies
 from zenskar.api.health import HealthReport, HealthStatus
 from zenskar.api.routes import Answer, JsonSchema, Route
 from zenskar.api.services import ApiServices
+from zenskar.api.shared import Shared
+
+_KEPT_SECONDS = 1.0
 
 
 class Probes:
@@ -15,6 +18,7 @@ class Probes:
 
     def __init__(self, services: ApiServices) -> None:
         self._health = services.health
+        self._ready = Shared(services.health.ready, seconds=_KEPT_SECONDS)
 
     async def live(self, _request: web.BaseRequest) -> web.Response:
         """Tell whether this process should be left running."""
@@ -22,7 +26,7 @@ class Probes:
 
     async def ready(self, _request: web.BaseRequest) -> web.Response:
         """Tell whether this process should be sent requests."""
-        return _answer(await self._health.ready())
+        return _answer(await self._ready.get())
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""

@@ -6,10 +6,18 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from zenskar import open_files
 from zenskar.api.app import App
 from zenskar.errors import ConfigurationError
 from zenskar.settings import Settings
+from zenskar.telemetry.logs import get_logger
 
+_RESERVED_FILES = 128
+"""For the bus, calls to external systems, and what else a process opens while it runs."""
+_FEWEST = 16
+_READ_BYTES = 64 * 1024
+"""What one connection may have sent ahead of what is read, twice as much at most."""
+_log = get_logger(__name__)
 _LINGER_SECONDS = 2.0
 """How long a refused sender may go on sending before it is cut off instead of answered."""
 
@@ -18,6 +26,8 @@ _LINGER_SECONDS = 2.0
 async def serve(app: App, host: str, port: int, settings: Settings) -> AsyncIterator[str]:
     """Serve on host and port (0: any free one) and yield the address. Signals are the caller's."""
     server = app.server(
+        most_connections=_room(settings),
+        read_bufsize=_READ_BYTES,
         access_log=None,
         # Also what bounds the headers of a request: aiohttp closes a connection on which no
         # whole head has arrived in this time.
@@ -36,6 +46,14 @@ async def serve(app: App, host: str, port: int, settings: Settings) -> AsyncIter
         yield f"http://{_bracketed(host)}:{bound[1]}"
     finally:
         await runner.cleanup()
+
+
+def _room(settings: Settings) -> int:
+    """Return how many connections there may be, so that files for the database are left."""
+    room = open_files.left() - settings.database_pool_size - _RESERVED_FILES
+    if room < settings.max_connections:
+        _log.warning("few_open_files", connections=max(room, _FEWEST))
+    return min(settings.max_connections, max(room, _FEWEST))
 
 
 def _protocol_log() -> logging.Logger:

@@ -21,14 +21,14 @@ class Webhooks:
 
     async def accept(self, request: web.BaseRequest) -> web.Response:
         """Hand a webhook to the source system's integration."""
+        source = match_of(request).values["source"]
+        self._ingress.expect(source, request.headers)
         webhook = WebhookRequest(
             headers=request.headers,
             body=await bodies.read_signed(request),
             received_at=time.time(),
         )
-        taken = await self._ingress.accept(
-            match_of(request).values["source"], webhook, correlation_id(request)
-        )
+        taken = await self._ingress.accept(source, webhook, correlation_id(request))
         told = {"accepted": taken.accepted, "dead": taken.dead}
         return bodies.answer(told if taken.dead else {"accepted": taken.accepted})
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from zenskar import open_files
 from zenskar.cli import session
 from zenskar.cli.output import Output, OutputOption, show_json
 from zenskar.cli.process import run_server
@@ -44,6 +45,7 @@ def dev(
             "--fresh removes an embedded database, but ZENSKAR_DATABASE_URL names another one"
         )
     session.configure_logs(settings, environment, serving=True)
+    open_files.raise_limit()
     from zenskar.cli.dev_server import DevServer
     from zenskar.cli.ready import Ready
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from zenskar import open_files
 from zenskar.cli import session
 from zenskar.cli.process import in_background, run_server, spare_what_stays, stop_signals
 from zenskar.errors import InvalidInput
@@ -76,6 +77,7 @@ async def _open(settings: "Settings", environment: Mapping[str, str]) -> "AsyncI
 
 
 def _prepare() -> "tuple[Settings, Mapping[str, str]]":
+    open_files.raise_limit()
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=True)
     session.require_database(settings)

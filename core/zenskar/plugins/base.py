@@ -41,6 +41,8 @@ class BaseIntegration:
     The others are neither compared nor pushed.
     """
     settings: ClassVar[tuple[Setting, ...]] = ()
+    webhook_headers: ClassVar[tuple[str, ...]] = ()
+    """Without one of these headers no webhook is genuine, and its body need not be read."""
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
     """How long a repeated create with one key is safe; None: it never is, look it up."""
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)

@@ -13,6 +13,7 @@ from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Names of plugins and connections: in capitals they begin variables that a shell can export."""
 
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
 _SETTING_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SYNCHRONOUS = (
     "verify_webhook",
@@ -64,6 +65,13 @@ def _carried(integration: type[BaseIntegration], entity_type: Any, names: Any) -
     return f"`carries`: {entity_type} has no field {unknown}, but: {', '.join(known)}"
 
 
+def _webhook_headers(integration: type[BaseIntegration]) -> str | None:
+    names: Any = integration.webhook_headers
+    if isinstance(names, tuple) and all(_HEADER.fullmatch(str(name)) for name in names):
+        return None
+    return "`webhook_headers` must be a tuple of names of headers"
+
+
 def _settings(integration: type[BaseIntegration]) -> str | None:
     settings: Any = integration.settings
     if not isinstance(settings, tuple) or not all(isinstance(s, Setting) for s in settings):
@@ -92,4 +100,4 @@ def _durations(integration: type[BaseIntegration]) -> str | None:
     return "`clock_tolerance` and `idempotency_key_lifetime` must be timedeltas" if wrong else None
 
 
-_CHECKS = (_entities, _carries, _settings, _hooks, _durations)
+_CHECKS = (_entities, _carries, _settings, _webhook_headers, _hooks, _durations)

@@ -1,11 +1,11 @@
 """Take a webhook in: read it, and put its events durably on the bus."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zenskar.bus.gather import Gather
 from zenskar.bus.port import Bus
-from zenskar.errors import Unavailable
+from zenskar.errors import BadSignature, Unavailable
 from zenskar.model.integration import WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
@@ -24,6 +24,12 @@ class Ingress:
         self._reader = WebhookReader(context, event_schema)
         self._intake = Intake(context, bus)
         self._arriving = Gather(self._take_in, most=_MOST_AT_ONCE, hands=_HANDS, turns=_TURNS)
+
+    def expect(self, source: str, headers: Mapping[str, str]) -> None:
+        """Refuse by its headers what need not be read: `NotFound` or `BadSignature`."""
+        for name in self._context.router.owner(source).webhook_headers:
+            if not headers.get(name):
+                raise BadSignature(f"the header {name} is missing")
 
     async def accept(self, source: str, request: WebhookRequest, correlation_id: str) -> Taken:
         """Return how many events the webhook held, all of them durable.

@@ -6,11 +6,15 @@ from typing import Any, NamedTuple
 
 from zenskar.db.storable import loads
 from zenskar.errors import CallFailed, InvalidInput, Unavailable, ZenskarError
+from zenskar.json_bounds import Bounds
 from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.envelopes import Told, utc_now
 from zenskar.sync.event_reader import EventReader, Item, apart, report
+
+_BOUNDS = Bounds(members=100_000, depth=64)
+"""Of what an external system sends: hundreds of times what the largest events have."""
 
 
 class Arrival(NamedTuple):
@@ -70,6 +74,7 @@ class WebhookReader:
         steps = (
             *first,
             ("parse_webhook", _load, _refused),
+            ("parse_webhook", _check_size, _kept),
             ("parse_webhook", self._check, _kept),
             ("parse_webhook", self._parse, _kept),
         )
@@ -82,6 +87,7 @@ class WebhookReader:
                         stop(reading, hook, error)
         self._reader.read([item for reading in readings for item in reading.items])
         for reading in readings:
+            _keep_whole(reading)
             for item in reading.items:
                 if item.error is not None and isinstance(item.error, Unavailable):
                     reading.error = item.error
@@ -129,6 +135,22 @@ def _load(reading: Reading) -> None:
         reading.body, reading.exact = loads(reading.arrival.request.body)
     except (ValueError, RecursionError):
         raise InvalidInput("the body is not JSON in UTF-8") from None
+
+
+def _check_size(reading: Reading) -> None:
+    text = reading.arrival.request.body
+    # A shorter one has fewer members, and one that is only deep fails where it is too deep.
+    if len(text) > _BOUNDS.members:
+        _BOUNDS.check(reading.body, text)
+
+
+def _keep_whole(reading: Reading) -> None:
+    """Keep a webhook as it came whose events fail and are nested too deeply to be kept apart."""
+    if any(item.error is not None for item in reading.items):
+        try:
+            _BOUNDS.check(reading.body, reading.arrival.request.body)
+        except InvalidInput as error:
+            reading.items, reading.unread = [], error
 
 
 def _refused(reading: Reading, hook: str, error: Exception) -> None:

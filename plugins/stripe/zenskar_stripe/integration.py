@@ -35,6 +35,7 @@ class StripeIntegration(BaseIntegration):
 
     entities: ClassVar[tuple[str, ...]] = (customers.ENTITY,)
     settings: ClassVar[tuple[Setting, ...]] = SETTINGS
+    webhook_headers: ClassVar[tuple[str, ...]] = (webhooks.HEADER,)
     # Stripe keeps keys for at least 24 hours: https://docs.stripe.com/api/idempotent_requests.
     idempotency_key_lifetime: ClassVar[timedelta | None] = timedelta(hours=23)
 

@@ -62,6 +62,7 @@ class TemplateIntegration(BaseIntegration):
     contact's `external_ref`, which is unique, holds the id of our record.
     """
 
+    webhook_headers: ClassVar[tuple[str, ...]] = ("x-timestamp", "x-signature")
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting("api_base", required=True, help="Address of the CRM's API."),
         Setting("api_key", required=True, secret=True, help="Key of the CRM's API."),
