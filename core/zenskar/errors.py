@@ -78,13 +78,18 @@ class Degraded(ZenskarError):
 
 
 class FailureKind(StrEnum):
-    """Classes of failure, by what must be done next."""
+    """Classes of failure, by what must be done next.
+
+    `GONE` proves that an object was deleted. `NOT_VISIBLE` says only that our credentials do not
+    show it: it may be another account's, or another mode's.
+    """
 
     TRANSIENT = "transient"
     RATE_LIMITED = "rate_limited"
     UNKNOWN_OUTCOME = "unknown_outcome"
     REJECTED = "rejected"
     GONE = "gone"
+    NOT_VISIBLE = "not_visible"
     CREDENTIALS = "credentials"
     BUG = "bug"
 

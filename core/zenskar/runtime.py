@@ -25,6 +25,7 @@ from zenskar.plugins.loader import (
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.settings import Secret, Settings
+from zenskar.sync.accounts import Accounts
 from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.bulk import Bulk
@@ -90,6 +91,7 @@ class Runtime:
         breaker = Breaker(self.router, self.connections)
         brake = Brake(dice)
         bulk = Bulk(self.context, self.bus, event_schema, settings)
+        accounts = Accounts(self.context)
         outbound = OutboundSync(
             self.context,
             caller,
@@ -97,6 +99,7 @@ class Runtime:
             breaker,
             brake,
             IntentLedger(self.context.translator, settings.intent_lease_seconds),
+            accounts=accounts,
         )
         consumers: dict[str, Consumer] = {
             "inbound": InboundSyncWorker(
@@ -120,6 +123,7 @@ class Runtime:
                 breaker,
                 upkeep(self.context, self.bus, bulk, settings),
                 self.progress,
+                accounts,
                 probe_seconds=settings.probe_seconds,
             ),
         }
@@ -131,6 +135,7 @@ class Runtime:
             self.progress,
             roles=roles,
             grace_seconds=settings.shutdown_grace_seconds,
+            prepare=accounts.confirm_all,
         )
 
     def watched_loop(self) -> AbstractAsyncContextManager[None]:

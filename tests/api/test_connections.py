@@ -19,6 +19,7 @@ async def test_list_shows_state_last_error_and_lag(database_url: str) -> None:
         "entities": ["customer"],
         "state": "active",
         "reason": None,
+        "account": None,
         "paused_at": None,
         "last_error": None,
     }

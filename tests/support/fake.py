@@ -44,7 +44,9 @@ class FakeError(Exception):
 
 @dataclass
 class FakeSystem:
-    """Objects by id; `None` is a deleted one. `before` and `after` run around every push.
+    """Objects by id; `None` is a deleted one, and one without an entry is not visible.
+
+    `account` is what the integration says; `before` and `after` run around every push.
 
     `reading` runs before every other call, with the hook and the id or cursor that it is about.
     Fields that it does not hold it neither keeps nor shows; `carries` is what its plugin declares.
@@ -60,6 +62,7 @@ class FakeSystem:
     sweeps: list[datetime] = field(default_factory=list)
     page_size: int = 100
     latest: float = 0.0
+    account: str | None = None
     health: Health = field(default_factory=lambda: Health(ok=True))
     before: Callable[[Push], None] = lambda _push: None
     after: Callable[[Push], None] = lambda _push: None
@@ -150,6 +153,10 @@ class FakeIntegration(BaseIntegration):
     async def health(self) -> Health:
         return self.system.health
 
+    async def account(self) -> str | None:
+        await self.system.read("account", None)
+        return self.system.account
+
     async def push(self, push: Push) -> PushResult:
         self.system.calls.append(push)
         if self.system.on_the_way is not None:
@@ -174,7 +181,8 @@ class FakeIntegration(BaseIntegration):
         assert push.external_id is not None
         known = self.system.objects.get(push.external_id)
         if known is None:
-            raise FakeError(FailureKind.GONE)
+            visible = push.external_id in self.system.objects
+            raise FakeError(FailureKind.GONE if visible else FailureKind.NOT_VISIBLE)
         if push.kind is IntentKind.DELETE:
             self.system.delete(push.external_id, key)
             return push.external_id
@@ -190,7 +198,9 @@ class FakeIntegration(BaseIntegration):
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
         self.system.fetches.append(external_id)
         await self.system.read("fetch", external_id)
-        return _object(external_id, self.system.objects.get(external_id))
+        if external_id not in self.system.objects:
+            raise FakeError(FailureKind.NOT_VISIBLE)
+        return _object(external_id, self.system.objects[external_id])
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:
         for external_id, data in self.system.objects.items():

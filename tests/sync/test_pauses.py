@@ -2,21 +2,54 @@
 
 import pytest
 
-from tests.support.fake import FakeError
+from tests.support.drift import bulk, names
+from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow
 from tests.support.wait import until
 from zenskar import FailureKind, Health, Push
-from zenskar.db import connections
+from zenskar.db import held
 from zenskar.db.engine import in_transaction
+from zenskar.errors import Conflict
+from zenskar.sync import resuming
+from zenskar.sync.resuming import Dropped, Wish
 
 
 async def wait_until(flow: Flow, query: str) -> None:
     await until(lambda: flow.scalar(query))
 
 
-async def resume(flow: Flow) -> None:
-    await in_transaction(flow.runtime.engine, lambda c: connections.resume(c, "fake"))
+async def resume(flow: Flow, apply_deletes: int | None = None) -> None:
+    wish = Wish(apply_deletes)
+    await in_transaction(flow.runtime.engine, lambda c: resuming.resume(c, "fake", "test", wish))
     flow.runtime.context.wake("sync.inbound")
+
+
+async def held_deletes(flow: Flow) -> int:
+    return await in_transaction(flow.runtime.engine, lambda c: held.count(c, "fake"))
+
+
+async def flooded(flow: Flow, count: int) -> FakeSystem:
+    """Have so many records deleted there, which the guard holds back."""
+    system = flow.systems["fake"]
+    for number in range(count):
+        system.create(name=f"Customer {number}")
+    await flow.deliver()
+    for external_id, held_object in list(system.objects.items()):
+        if held_object is not None:
+            system.delete(external_id)
+    for webhook in system.webhooks:
+        await flow.runtime.ingress.accept("fake", webhook, "test")
+    system.webhooks.clear()
+    await wait_until(flow, "SELECT reason = 'delete_guard' FROM connections")
+    await wait_until(
+        flow,
+        "SELECT count(*) > 0 AND bool_and(claimed_until IS NULL AND available_at > now())"
+        " FROM outbox",
+    )
+    return system
+
+
+ALIVE = "SELECT count(*) FROM customers WHERE deleted_at IS NULL"
 
 
 def away(_push: Push) -> None:
@@ -77,26 +110,71 @@ async def test_a_flood_of_deletes_is_held_back_until_it_is_allowed(
     database_url: str, batch: int
 ) -> None:
     async with open_flow(database_url, delete_guard_limit=3, inbound_batch=batch) as flow:
-        system = flow.systems["fake"]
-        for number in range(6):
-            system.create(name=f"Customer {number}")
-        await flow.deliver()
-        for external_id in list(system.objects):
-            system.delete(external_id)
-        for webhook in system.webhooks:
-            await flow.runtime.ingress.accept("fake", webhook, "test")
-        await wait_until(flow, "SELECT reason = 'delete_guard' FROM connections")
-        await wait_until(flow, "SELECT count(*) > 0 FROM sync_events WHERE status = 'pending'")
-        alive = "SELECT count(*) FROM customers WHERE deleted_at IS NULL"
-        assert await flow.scalar(alive) >= 3
-        await wait_until(
-            flow,
-            "SELECT count(*) > 0 AND bool_and(claimed_until IS NULL AND available_at > now())"
-            " FROM outbox",
-        )
-        await resume(flow)
+        await flooded(flow, 6)
+        waiting = await held_deletes(flow)
+        assert await flow.scalar(ALIVE) == waiting >= 3
+        for told in (None, waiting - 1, waiting + 1):
+            with pytest.raises(Conflict, match=f"{waiting} deletes are held"):
+                await resume(flow, told)
+        await resume(flow, waiting)
         await flow.settle()
-        assert await flow.scalar(alive) == 0
+        assert await flow.scalar(ALIVE) == 0
+        last = "SELECT error_message, by FROM connection_history ORDER BY id DESC LIMIT 1"
+        assert await flow.rows(last) == [
+            {"error_message": f"{waiting} held deletes were let go", "by": "test"}
+        ]
+
+
+async def test_what_comes_after_a_resume_is_held_again(database_url: str) -> None:
+    async with open_flow(database_url, delete_guard_limit=3) as flow:
+        await flooded(flow, 6)
+        await resume(flow, await held_deletes(flow))
+        await flow.settle()
+        # What was let go does not count against what comes.
+        system = flow.systems["fake"]
+        for number in range(5):
+            system.create(name=f"More {number}")
+        await flow.deliver()
+        await flooded(flow, 0)
+        assert await flow.scalar(ALIVE) >= 2
+
+
+async def test_held_deletes_are_dropped_after_a_look_at_each_object(database_url: str) -> None:
+    async with open_flow(database_url, delete_guard_limit=3, inbound_batch=50) as flow:
+        system = await flooded(flow, 6)
+        before = await held_deletes(flow)
+        waiting = await in_transaction(
+            flow.runtime.engine, lambda c: held.deletes(c, "fake", most=100)
+        )
+        living = [one.external_id for one in waiting][-3:]
+        system.objects.update({external_id: {"name": "Alive"} for external_id in living})
+        drop, proven = bulk(flow).dropper().drop, before - 3
+        assert await drop("fake", "test") == Dropped(3, proven)
+        if proven:
+            assert await flow.scalar("SELECT state FROM connections") == "paused"
+            assert await held_deletes(flow) == proven
+            await resume(flow, proven)
+        flow.runtime.context.wake("sync.inbound")
+        await flow.settle()
+        assert await names(flow) == ["Alive"] * 3
+        dropped = "SELECT count(*) FROM sync_events WHERE reason = 'delete_dropped'"
+        assert await flow.scalar(dropped) == 3
+
+
+async def test_held_deletes_of_objects_that_are_not_visible_are_dropped(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url, delete_guard_limit=1) as flow:
+        system = await flooded(flow, 4)
+        system.objects.clear()
+        waiting = await held_deletes(flow)
+        assert await bulk(flow).dropper().drop("fake", "test") == Dropped(waiting, 0)
+        flow.runtime.context.wake("sync.inbound")
+        await flow.settle()
+        assert await flow.scalar(ALIVE) == waiting
+        assert await flow.scalar("SELECT state FROM connections") == "active"
+        with pytest.raises(Conflict, match="holds no deletes"):
+            await bulk(flow).dropper().drop("fake", "test")
 
 
 async def test_a_guard_of_zero_lets_everything_through(database_url: str) -> None:

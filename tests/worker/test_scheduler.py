@@ -12,6 +12,7 @@ from tests.support.wait import until
 from zenskar import FailureKind, Health
 from zenskar.db import connections
 from zenskar.db.engine import in_transaction
+from zenskar.sync.accounts import Accounts
 from zenskar.sync.breaker import Breaker
 from zenskar.worker.jobs import upkeep
 from zenskar.worker.scheduler import Scheduler
@@ -24,7 +25,14 @@ async def idle(database_url: str) -> AsyncIterator[tuple[Flow, FakeSystem, Sched
         breaker = Breaker(flow.runtime.router, flow.runtime.connections)
         runtime = flow.runtime
         jobs = upkeep(runtime.context, runtime.bus, bulk(flow), runtime.settings)
-        scheduler = Scheduler(runtime.context, breaker, jobs, runtime.progress, probe_seconds=600)
+        scheduler = Scheduler(
+            runtime.context,
+            breaker,
+            jobs,
+            runtime.progress,
+            Accounts(runtime.context),
+            probe_seconds=600,
+        )
         yield flow, flow.systems["fake"], scheduler
 
 

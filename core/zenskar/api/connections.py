@@ -7,17 +7,21 @@ from aiohttp import web
 
 from zenskar.api import bodies
 from zenskar.api.auth import operator
-from zenskar.api.routes import Answer, JsonSchema, Route
+from zenskar.api.queries import DEFAULT_LIMIT, PAGE_PARAMETERS, query_of
+from zenskar.api.routes import Answer, JsonSchema, Parameter, Route
 from zenskar.api.routing import match_of
 from zenskar.api.services import ApiServices
-from zenskar.db import connections, event_log
+from zenskar.db import connections, event_log, held
 from zenskar.db.connections import ConnectionState
 from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import Backlog
+from zenskar.db.held import HeldDelete
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.scope import Scope
+from zenskar.sync import resuming
 from zenskar.sync.customer_views import timestamp
+from zenskar.sync.resuming import Wish
 
 BY_HAND = "paused by an operator"
 _COMMON = (401, 403, 429, 503)
@@ -47,17 +51,30 @@ class Connections:
         return bodies.answer(await in_transaction(self._engine, work))
 
     async def resume(self, request: web.BaseRequest) -> web.Response:
-        """Go on where it was paused."""
-        name, by = self._name(request), str(operator(request))
+        """Go on where it was paused, with what the operator says of what is held."""
+        name, by, query = self._name(request), str(operator(request)), query_of(request)
+        count = query.number("apply_deletes")
+        wish = Wish(None if count is None else int(count), query.flag("accept_account"))
 
         async def work(connection: AsyncConnection) -> dict[str, Any]:
-            await connections.resume(connection, name, by)
+            await resuming.resume(connection, name, by, wish)
             return await self._view(connection, name)
 
         view = await in_transaction(self._engine, work)
         for topic in (OUTBOUND, INBOUND):
             self._wake(topic)
         return bodies.answer(view)
+
+    async def held_deletes(self, request: web.BaseRequest) -> web.Response:
+        """Return the deletes that the delete guard holds back."""
+        name, limit = self._name(request), query_of(request).number("limit") or DEFAULT_LIMIT
+
+        async def work(connection: AsyncConnection) -> dict[str, Any]:
+            found = await held.deletes(connection, name, int(limit))
+            total = await held.count(connection, name)
+            return {"data": [_held_view(each) for each in found], "total": total}
+
+        return bodies.answer(await in_transaction(self._engine, work))
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -88,8 +105,19 @@ class Connections:
                 self.resume,
                 "Resume a connection",
                 one,
-                (400, 404, *_COMMON),
+                (400, 404, 409, *_COMMON),
+                parameters=_RESUME,
                 scope=Scope.ADMIN,
+            ),
+            Route(
+                "GET",
+                "/connections/{name}/held-deletes",
+                self.held_deletes,
+                "List held deletes",
+                {200: Answer("The oldest deletes that are held, and how many.", "HeldDeletes")},
+                (400, 404, *_COMMON),
+                parameters=PAGE_PARAMETERS[:1],
+                scope=Scope.READ,
             ),
         )
 
@@ -98,6 +126,7 @@ class Connections:
         """The schemas."""
         return {
             "Connection": _CONNECTION,
+            "HeldDeletes": _HELD_DELETES,
             "ConnectionList": {
                 "type": "object",
                 "required": ["data"],
@@ -132,6 +161,7 @@ def _view(state: ConnectionState, waiting: Backlog, entities: tuple[str, ...]) -
         "entities": entities,
         "state": state.state,
         "reason": state.reason,
+        "account": state.account,
         "paused_at": state.paused_at and timestamp(state.paused_at),
         "last_error": state.error_at
         and {
@@ -147,16 +177,68 @@ def _view(state: ConnectionState, waiting: Backlog, entities: tuple[str, ...]) -
     }
 
 
+def _held_view(one: HeldDelete) -> dict[str, Any]:
+    return {
+        "sync_event_id": one.id,
+        "entity_type": one.entity_type,
+        "external_id": one.external_id,
+        "record_id": one.record_id,
+        "created_at": timestamp(one.created_at),
+    }
+
+
+_RESUME = (
+    Parameter(
+        "apply_deletes",
+        "How many held deletes are meant; refused when it is another number by now.",
+        schema={"type": "integer", "minimum": 0},
+    ),
+    Parameter(
+        "accept_account",
+        "Whether the other account is meant that the connection was stopped for.",
+        schema={"type": "boolean"},
+    ),
+)
 _TEXT = {"type": ["string", "null"]}
 _TIME = {"type": ["string", "null"], "format": "date-time"}
+_HELD_DELETES: JsonSchema = {
+    "type": "object",
+    "required": ["data", "total"],
+    "properties": {
+        "data": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "sync_event_id": {"type": "string"},
+                    "entity_type": {"type": "string"},
+                    "external_id": {"type": "string"},
+                    "record_id": _TEXT,
+                    "created_at": {"type": "string", "format": "date-time"},
+                },
+            },
+        },
+        "total": {"type": "integer"},
+    },
+}
 _CONNECTION: JsonSchema = {
     "type": "object",
-    "required": ["name", "entities", "state", "reason", "paused_at", "last_error", "lag"],
+    "required": [
+        "name",
+        "entities",
+        "state",
+        "reason",
+        "account",
+        "paused_at",
+        "last_error",
+        "lag",
+    ],
     "properties": {
         "name": {"type": "string"},
         "entities": {"type": "array", "items": {"type": "string"}},
         "state": {"enum": [connections.ACTIVE, connections.PAUSED]},
         "reason": _TEXT,
+        "account": _TEXT,
         "paused_at": _TIME,
         "last_error": {
             "type": ["object", "null"],

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from zenskar.cli import session
+from zenskar.cli.failures import say_note
 from zenskar.cli.output import Output, OutputOption, show_json, show_table
 from zenskar.cli.replaying import operator
-from zenskar.errors import NotFound
+from zenskar.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from zenskar.db.engines import AsyncConnection
@@ -22,6 +23,7 @@ _COLUMNS = {
     "name": "NAME",
     "state": "STATE",
     "reason": "REASON",
+    "account": "ACCOUNT",
     "waiting": "WAITING",
     "oldest_seconds": "OLDEST (S)",
     "dead": "DEAD",
@@ -29,6 +31,13 @@ _COLUMNS = {
     "error_message": "MESSAGE",
     "error_at": "AT",
 }
+_HELD_COLUMNS = {
+    "record_id": "RECORD",
+    "external_id": "EXTERNAL",
+    "id": "SYNC EVENT",
+    "created_at": "SINCE",
+}
+_HELD = 3
 
 
 @app.command("list")
@@ -59,20 +68,79 @@ def pause(name: Name, output: OutputOption = Output.TABLE) -> None:
 
 
 @app.command("resume")
-def resume(name: Name, output: OutputOption = Output.TABLE) -> None:
-    """Go on where a connection was paused."""
-    from zenskar.db import connections
-    from zenskar.model.envelope import INBOUND, OUTBOUND
+def resume(
+    name: Name,
+    apply_deletes: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="COUNT", help="Let the held deletes go, which are so many by now."
+        ),
+    ] = None,
+    drop_deletes: Annotated[
+        bool, typer.Option("--drop-deletes", help="Drop those whose object is not deleted.")
+    ] = False,
+    accept_account: Annotated[
+        bool, typer.Option("--accept-account", help="The other account is meant.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Go on where a connection was paused.
 
-    by = str(operator())
+    Held deletes are let go only when told how many, or dropped after a look at each object. Exits
+    with 3 when some of those are proven deleted: they stay held, and the connection stays paused.
+    """
+    from zenskar.model.envelope import INBOUND, OUTBOUND
+    from zenskar.sync import resuming
+
+    if drop_deletes and apply_deletes is not None:
+        raise InvalidInput("--apply-deletes and --drop-deletes cannot both be meant")
+    by, proven = str(operator()), _drop(name) if drop_deletes else None
+    wish = resuming.Wish(apply_deletes, accept_account)
 
     async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
         await _known(connection, known, name)
-        await connections.resume(connection, name, by)
+        if proven is None:
+            await resuming.resume(connection, name, by, wish)
         await session.notify(connection, OUTBOUND, INBOUND)
         return await _row(connection, known, name)
 
     _show(_run(work), output)
+    if proven:
+        raise typer.Exit(_HELD)
+
+
+def _drop(name: str) -> int:
+    """Look at each held delete and drop it unless it is proven; return how many are."""
+    from zenskar.cli.reconcile import with_bulk
+
+    by = str(operator())
+    done = with_bulk(lambda bulk: bulk.dropper().drop(name, by))
+    say_note(f"{done.dropped} deletes dropped, {done.proven} are proven and stay held.")
+    return done.proven
+
+
+@app.command("held")
+def held(
+    name: Name,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, the oldest.")] = 100,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List the deletes that the delete guard holds back, and the records that they are about."""
+
+    async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
+        from zenskar.db import held as held_deletes
+
+        await _known(connection, known, name)
+        found = await held_deletes.deletes(connection, name, limit)
+        total = await held_deletes.count(connection, name)
+        return {"data": [asdict(each) for each in found], "total": total}
+
+    answer = _run(work)
+    if output is Output.JSON:
+        show_json(answer)
+        return
+    show_table(_HELD_COLUMNS, answer["data"])
+    typer.echo(f"{answer['total']} deletes are held at {name}.")
 
 
 def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> T:

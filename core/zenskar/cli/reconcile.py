@@ -123,11 +123,20 @@ def _run(
     *,
     works: bool,
 ) -> list[T]:
+    async def all_of(bulk: "Bulk") -> list[T]:
+        names = [entity] if entity else bulk.entities(source)
+        return await _all(bulk, names, work)
+
+    return with_bulk(all_of, works=works)
+
+
+def with_bulk(work: "Callable[[Bulk], Coroutine[Any, Any, T]]", *, works: bool = False) -> T:
+    """Do something with all of an external system, with a worker of its own if it `works`."""
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
     session.require_database(settings)
 
-    async def run() -> list[T]:
+    async def run() -> T:
         from zenskar.runtime import open_runtime
         from zenskar.sync.bulk import Bulk
 
@@ -137,8 +146,7 @@ def _run(
             _worker(runtime, stopping, works=works),
         ):
             bulk = Bulk(runtime.context, runtime.bus, runtime.schemas["event"], settings)
-            names = [entity] if entity else runtime.router.owner(source).entities
-            return await _unless_stopped(stopping, _all(bulk, names, work))
+            return await _unless_stopped(stopping, work(bulk))
 
     return asyncio.run(run())
 

@@ -12,8 +12,11 @@ from zenskar.model.interval import Interval
 
 ACTIVE, PAUSED = "active", "paused"
 DELETE_GUARD = "delete_guard"
-"""The reason of a pause that resuming overrules."""
-_DELETES_ALLOWED_SECONDS = 3600.0
+"""The reason of a pause after a flood of deletes."""
+OTHER_ACCOUNT, SAME_ACCOUNT = "other_account", "same_account"
+"""The reasons of pauses for credentials that open another account, or one that is another's."""
+HOLDS_INBOUND = frozenset({DELETE_GUARD, OTHER_ACCOUNT, SAME_ACCOUNT})
+"""Reasons of pauses during which events of the external system wait, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +30,25 @@ class ConnectionState:
     error_message: str | None = None
     error_at: datetime | None = None
     paused_at: datetime | None = None
+    account: str | None = None
 
     @property
     def paused(self) -> bool:
         """Whether no call is to be made."""
         return self.state == PAUSED
 
+    @property
+    def holds_inbound(self) -> bool:
+        """Whether events of the external system wait as well."""
+        return self.paused and self.reason in HOLDS_INBOUND
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChange:
-    """A pause, or the end of one and what had been its reason. `by`: who did that, if anybody."""
+    """A pause, or the end of one and what had been its reason. `by`: who did that, if anybody.
+
+    The message of an end says what became of what had been held.
+    """
 
     name: str
     at: datetime
@@ -48,7 +60,8 @@ class ConnectionChange:
 
 
 _STATES = statement("""
-    SELECT name, state, reason, error_kind, error_message, error_at, paused_at FROM connections
+    SELECT name, state, reason, error_kind, error_message, error_at, paused_at, account
+    FROM connections
 """)
 
 _PAUSE = text("""
@@ -70,8 +83,9 @@ _PAUSE = text("""
 """)
 
 _RESUMED = text("""
-    INSERT INTO connection_history (name, state, reason, by)
-    SELECT name, 'active', reason, :by FROM connections WHERE name = :name AND state = 'paused'
+    INSERT INTO connection_history (name, state, reason, error_message, by)
+    SELECT name, 'active', reason, :note, :by FROM connections
+    WHERE name = :name AND state = 'paused'
 """)
 
 _HISTORY = text("""
@@ -82,9 +96,7 @@ _HISTORY = text("""
 _RESUME = text("""
     INSERT INTO connections (name) VALUES (:name)
     ON CONFLICT (name) DO UPDATE
-    SET state = 'active', reason = NULL, paused_at = NULL, updated_at = now(),
-        deletes_allowed_until = CASE WHEN connections.reason = :guard
-            THEN now() + make_interval(secs => :allowed) END
+    SET state = 'active', reason = NULL, paused_at = NULL, updated_at = now()
 """)
 
 _RELEASE = text("""
@@ -98,11 +110,16 @@ _DELETES = text("""
     SELECT count(*) FROM sync_events AS e
     WHERE e.source_system = :name AND e.reason = 'deleted'
       AND e.updated_at > now() - make_interval(secs => :window)
+      AND e.created_at > coalesce(
+          (SELECT deletes_allowed_through FROM connections WHERE name = :name), '-infinity')
 """)
 
-_DELETES_ALLOWED = text("""
-    SELECT deletes_allowed_until > now() FROM connections WHERE name = :name
+_LET_GO = text("""
+    SELECT count(*) FROM sync_events AS e JOIN connections AS c ON c.name = e.source_system
+    WHERE e.id = ANY(CAST(:ids AS uuid[])) AND e.created_at <= c.deletes_allowed_through
 """)
+
+_LET_DELETES_GO = text("UPDATE connections SET deletes_allowed_through = now() WHERE name = :name")
 
 _ERROR = text("""
     INSERT INTO connections (name, error_kind, error_message, error_at)
@@ -152,15 +169,18 @@ async def pause(
     return (await connection.execute(_PAUSE, values)).first() is not None
 
 
-async def resume(connection: AsyncConnection, name: str, by: str | None = None) -> None:
-    """Let a connection work again, at once on all that waits for it. Wake the workers after.
-
-    Who resumes what the delete guard has paused says that the deletes are meant, for an hour.
-    """
-    await connection.execute(_RESUMED, {"name": name, "by": by})
-    values = {"name": name, "guard": DELETE_GUARD, "allowed": _DELETES_ALLOWED_SECONDS}
-    await connection.execute(_RESUME, values)
+async def resume(
+    connection: AsyncConnection, name: str, by: str | None = None, note: str | None = None
+) -> None:
+    """Let a connection work again, at once on all that waits for it. Wake the workers after."""
+    await connection.execute(_RESUMED, {"name": name, "by": by, "note": note})
+    await connection.execute(_RESUME, {"name": name})
     await connection.execute(_RELEASE, {"name": name})
+
+
+async def let_deletes_go(connection: AsyncConnection, name: str) -> None:
+    """Let the deletes that are held at this moment pass the guard, and none that comes later."""
+    await connection.execute(_LET_DELETES_GO, {"name": name})
 
 
 async def history(
@@ -173,7 +193,7 @@ async def history(
 
 
 async def recent_deletes(connection: AsyncConnection, name: str, window_seconds: float) -> int:
-    """Return how many deletes came from a connection lately.
+    """Return how many deletes came from a connection lately, but for those that were let go.
 
     Whoever asks deletes next, so nobody else is told before that is done.
     """
@@ -182,9 +202,9 @@ async def recent_deletes(connection: AsyncConnection, name: str, window_seconds:
     return int(await connection.scalar(_DELETES, values) or 0)
 
 
-async def deletes_allowed(connection: AsyncConnection, name: str) -> bool:
-    """Tell whether somebody has said that a flood of deletes is meant."""
-    return bool(await connection.scalar(_DELETES_ALLOWED, {"name": name}))
+async def count_let_go(connection: AsyncConnection, event_ids: Collection[str]) -> int:
+    """Return how many of these sync events were held when somebody let all deletes go."""
+    return int(await connection.scalar(_LET_GO, {"ids": list(event_ids)}) or 0)
 
 
 async def note_error(connection: AsyncConnection, name: str, kind: str, message: str) -> None:

@@ -219,6 +219,9 @@ connections = Table(
     Column("clock_offset_low", BigInteger),
     Column("clock_offset_high", BigInteger),
     _time("clock_measured_at"),
+    _time("deletes_allowed_through"),
+    Column("account", Text),
+    Column("other_account", Text),
     _time("updated_at", nullable=False),
 )
 

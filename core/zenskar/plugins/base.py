@@ -64,6 +64,10 @@ class BaseIntegration:
         """Say that all is well unless the integration knows better."""
         return Health(ok=True, detail="not checked")
 
+    async def account(self) -> str | None:
+        """Name no account by default, so that none is compared."""
+        return None
+
     def verify_webhook(self, request: WebhookRequest) -> None:
         """Raise `BadSignature` unless the external system sent exactly these bytes just now."""
         raise NotImplementedError

@@ -45,6 +45,13 @@ class IntegrationSpec:
     async def health(self) -> Health:  # type: ignore[empty-body]
         """Tell whether the external system answers and takes our credentials. Cheap."""
 
+    @hookspec
+    async def account(self) -> str | None:
+        """Name the account that the credentials open: its id, with its mode where it has several.
+        The core shows it, remembers the first, and stops the connection when it is another. None
+        when it cannot be read.
+        """
+
     # --- webhooks ---------------------------------------------------------------------------
 
     @hookspec
@@ -82,7 +89,9 @@ class IntegrationSpec:
 
     @hookspec
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # type: ignore[empty-body]
-        """Read one object, `data` None when it is known to have been deleted."""
+        """Read one object, `data` None when it is proven to have been deleted. One that is not
+        found is an error, which `classify_error` sorts as `NOT_VISIBLE`.
+        """
 
     @hookspec
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:

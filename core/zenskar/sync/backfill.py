@@ -8,6 +8,7 @@ from zenskar.db.engine import in_transaction
 from zenskar.errors import CallFailed, Unavailable
 from zenskar.kernel import Verdict
 from zenskar.model.observation import Observation, ObservationKind
+from zenskar.sync.accounts import Accounts
 from zenskar.sync.context import SyncContext
 from zenskar.sync.examine import Examiner
 from zenskar.sync.looks import Looker, LookPage
@@ -52,6 +53,7 @@ class Backfiller:
     """Publishes what is news, and waits for the workers page by page."""
 
     context: SyncContext
+    accounts: Accounts
     looker: Looker
     examiner: Examiner
     survey: Survey
@@ -69,9 +71,11 @@ class Backfiller:
 
         Raises `Unavailable` when no worker takes the events.
         """
-        await check_ready(self.context, source, entity_type, only_looks=False)
+        account = await check_ready(
+            self.context, self.accounts, source, entity_type, only_looks=False
+        )
         name = f"backfill:{source}:{entity_type}"
-        run = await open_run(self.context.engine, name, _LIST, restart=restart)
+        run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
         intake = Intake(source, entity_type, **run.counts)
         try:
             await self._walk(run, intake, on_progress)

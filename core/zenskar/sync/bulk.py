@@ -3,12 +3,14 @@
 from zenskar.bus.port import Bus
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
+from zenskar.sync.accounts import Accounts
 from zenskar.sync.backfill import Backfiller
 from zenskar.sync.context import SyncContext
 from zenskar.sync.examine import Examiner
 from zenskar.sync.looks import Looker, Patience
 from zenskar.sync.reconcile import Reconciler
 from zenskar.sync.repair import Repairer
+from zenskar.sync.resuming import Dropper
 from zenskar.sync.retry import RetryPolicy
 from zenskar.sync.settle import Waiter
 from zenskar.sync.survey import Survey
@@ -28,9 +30,14 @@ class Bulk:
         self._settings = settings
         self._survey = Survey(context, bus, event_schema)
         self._looker = self._patient(Patience(context.retry))
+        self._accounts = Accounts(context)
         self._examiner = Examiner(
             context, self._looker, self._survey, stale_seconds=settings.resend_seconds
         )
+
+    def entities(self, source: str) -> tuple[str, ...]:
+        """Return the entity types that a connection syncs."""
+        return self._context.router.owner(source).entities
 
     def reconciler(
         self, *, settle_seconds: float = _SETTLE_SECONDS, wait_seconds: float = _WAIT_SECONDS
@@ -38,12 +45,25 @@ class Bulk:
         """Build what finds drift. It waits for workers until nothing moves for `wait_seconds`."""
         waiter = Waiter(self._context, wait_seconds)
         repairer = Repairer(self._context, self._survey, waiter)
-        return Reconciler(self._context, self._looker, self._examiner, repairer, settle_seconds)
+        return Reconciler(
+            self._context,
+            self._accounts,
+            self._looker,
+            self._examiner,
+            repairer,
+            settle_seconds,
+        )
 
     def backfiller(self, *, wait_seconds: float = _WAIT_SECONDS) -> Backfiller:
         """Build what takes everything in."""
         waiter = Waiter(self._context, wait_seconds)
-        return Backfiller(self._context, self._looker, self._examiner, self._survey, waiter)
+        return Backfiller(
+            self._context, self._accounts, self._looker, self._examiner, self._survey, waiter
+        )
+
+    def dropper(self) -> Dropper:
+        """Build what looks at held deletes and drops those that are not so."""
+        return Dropper(self._context, self._looker, self._survey)
 
     def sweep(self) -> MissedSweep:
         """Build what looks for missed webhooks. It tries once, since it comes again soon."""

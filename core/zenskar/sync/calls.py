@@ -67,10 +67,7 @@ class Caller:
     async def _send(self, call: Call) -> PushResult | None:
         source, entity_type = call.source, call.entity_type
         if call.step is StepKind.FETCH:
-            seen = await self._context.router.call_async(
-                source, "fetch", entity_type=entity_type, external_id=call.external_id
-            )
-            return PushResult(_expect(ExternalObject, seen))
+            return PushResult(await self._fetch(call))
         if call.step is StepKind.FIND:
             found = await self._context.router.call_async(
                 source, "find", entity_type=entity_type, record_id=call.record_id
@@ -79,6 +76,16 @@ class Caller:
         answer = await self._context.router.call_async(source, "push", push=_push(call))
         result: PushResult = _expect(PushResult, answer)
         return result
+
+    async def _fetch(self, call: Call) -> ExternalObject:
+        source, entity_type, external_id = call.source, call.entity_type, call.external_id or ""
+        arguments = {"entity_type": entity_type, "external_id": external_id}
+        try:
+            seen = await self._context.router.call_async(source, "fetch", **arguments)
+        except CallFailed as error:
+            return deleted_object(error, entity_type, external_id)
+        fetched: ExternalObject = _expect(ExternalObject, seen)
+        return fetched
 
     def _observation(
         self, call: Call, answer: PushResult | None, timing: Timing
@@ -104,6 +111,13 @@ class Caller:
         metrics, seconds = self._context.metrics, time.perf_counter() - began
         metrics.calls.labels(call.source, hook, result).inc()
         metrics.call_seconds.labels(call.source, hook).observe(seconds)
+
+
+def deleted_object(error: CallFailed, entity_type: str, external_id: str) -> ExternalObject:
+    """Return the deleted object that a failed fetch proves; raise the failure if it proves none."""
+    if error.failure.kind is not FailureKind.GONE:
+        raise error
+    return ExternalObject(entity_type, external_id, None)
 
 
 def _push(call: Call) -> Push:

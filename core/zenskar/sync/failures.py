@@ -51,7 +51,7 @@ def recover(  # noqa: PLR0911 - one class, one line
             return Recovery(Next.WAIT, refused)
         case FailureKind.CREDENTIALS:
             return Recovery(Next.PAUSE, refused)
-        case FailureKind.GONE if call.external_id is not None:
+        case FailureKind.GONE | FailureKind.NOT_VISIBLE if call.external_id is not None:
             return Recovery(Next.LOOK, IntentState.FAILED)
         case FailureKind.BUG:
             # It may have failed on the answer, after the effect.

@@ -1,5 +1,6 @@
 """Stop a flood of deletes before it wipes the catalog."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from zenskar.db import connections
@@ -19,8 +20,8 @@ class TooManyDeletes(ZenskarError):
     def __init__(self, source: str, deletes: int, window_seconds: float) -> None:
         self.source = source
         super().__init__(
-            f"{deletes} deletes from {source} within {window_seconds:g} s: paused before the "
-            "catalog is wiped; resume the connection if they are meant"
+            f"{deletes} deletes from {source} within {window_seconds:g} s: held before the catalog "
+            f"is wiped; see zenskar connections held {source}"
         )
 
 
@@ -36,23 +37,27 @@ class DeleteGuard:
         """Take the guard from the settings of a connection."""
         return cls(settings.delete_guard_limit, settings.delete_guard_window_seconds)
 
-    async def check(self, connection: AsyncConnection, source: str, deletes: int) -> None:
-        """Raise `TooManyDeletes` when these deletes are too many, with those before."""
-        if not self.limit or not deletes:
+    async def check(
+        self, connection: AsyncConnection, source: str, event_ids: Collection[str]
+    ) -> None:
+        """Raise `TooManyDeletes` when these events delete too much, with those before.
+
+        What was held when an operator let the deletes go does not count.
+        """
+        if not self.limit or not event_ids:
             return
         before = await connections.recent_deletes(connection, source, self.window_seconds)
-        if before + deletes <= self.limit:
+        if before + len(event_ids) <= self.limit:
             return
-        if not await connections.deletes_allowed(connection, source):
-            raise TooManyDeletes(source, before + deletes, self.window_seconds)
+        deletes = before + len(event_ids) - await connections.count_let_go(connection, event_ids)
+        if deletes > self.limit:
+            raise TooManyDeletes(source, deletes, self.window_seconds)
 
 
 async def trip(engine: AsyncEngine, error: TooManyDeletes) -> None:
-    """Pause the connection that deletes too much, unless it was told meanwhile that it may."""
+    """Pause the connection that deletes too much."""
 
     async def pause(connection: AsyncConnection) -> bool:
-        if await connections.deletes_allowed(connection, error.source):
-            return False
         return await connections.pause(
             connection, error.source, DELETE_GUARD, DELETE_GUARD, str(error)
         )

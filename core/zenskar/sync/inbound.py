@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from zenskar.db import connections, sync_events
-from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.engine import by_keys, each_alone, in_transaction
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.sync_events import NewSyncEvent, Transition
@@ -41,6 +40,8 @@ class _Batch:
     fresh: dict[str, NewSyncEvent] = field(default_factory=dict)
     moves: list[Transition] = field(default_factory=list)
     follow_ups: list[tuple[RecordChange, str]] = field(default_factory=list)
+    deletes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """The sync events that delete a record, by source system."""
 
 
 class InboundSync:
@@ -77,9 +78,7 @@ class InboundSync:
     async def parked(self) -> frozenset[str]:
         """Return the source systems whose events are not applied at this moment."""
         states = await each_alone(self._context.engine, connections.states)
-        return frozenset(
-            name for name, s in states.items() if s.paused and s.reason == DELETE_GUARD
-        )
+        return frozenset(name for name, state in states.items() if state.holds_inbound)
 
     async def trip(self, error: TooManyDeletes) -> None:
         """Pause a connection that deletes too much."""
@@ -244,13 +243,13 @@ class InboundSync:
             detail = workset.describe(work, record_id, outcome)
             batch.moves.append(transition(event_id, record_id, seen, outcome, detail))
             batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
+            if outcome.delete_record:
+                batch.deletes[source].append(event_id)
             if record_id is not None and outcome.verdict.news:
                 causes = {"correlation_id": envelope.correlation_id, "causation_id": event_id}
                 batch.follow_ups += _follow_ups(work, record_id, outcome, owners, causes)
-        mine = [one.outcome for one in batch.applied if one.source == source and one.outcome]
-        deletes = sum(outcome.delete_record for outcome in mine)
         allowed = DeleteGuard.of(self._context.connections[source].settings)
-        await allowed.check(connection, source, deletes)
+        await allowed.check(connection, source, batch.deletes[source])
         await work.flush(connection)
 
     def _count(self, applied: Sequence[Applied]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.integration import ExternalObject, Page
 from zenskar.model.interval import Interval
+from zenskar.sync.calls import deleted_object
 from zenskar.sync.clocks import Timing
 from zenskar.sync.context import SyncContext
 from zenskar.sync.retry import RetryPolicy
@@ -73,15 +74,13 @@ class Looker:
         return await self._page(source, "missed_events", arguments)
 
     async def fetch(self, source: str, entity_type: str, external_id: str) -> Look:
-        """Read one object, deleted when the external system knows nothing of it."""
+        """Read one object, deleted only when the external system proves it."""
         arguments = {"entity_type": entity_type, "external_id": external_id}
         ended = self._context.stopwatch()
         try:
             seen, timing = await self._call(source, "fetch", arguments)
         except CallFailed as error:
-            if error.failure.kind is not FailureKind.GONE:
-                raise
-            gone = ExternalObject(entity_type, external_id, None)
+            gone = deleted_object(error, entity_type, external_id)
             return self._look(source, gone, ended())
         return self._look(source, seen, timing)
 

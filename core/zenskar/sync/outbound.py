@@ -15,6 +15,7 @@ from zenskar.model.record import IntentState
 from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync import fanout, guard, workset
+from zenskar.sync.accounts import Accounts
 from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.calls import Call, Caller
@@ -45,7 +46,7 @@ _MOST_CALLS = 12
 class OutboundSync:
     """Works off outbound messages. Every step is decided and stored before it is taken."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, each built by the composition root
         self,
         context: SyncContext,
         caller: Caller,
@@ -53,6 +54,8 @@ class OutboundSync:
         breaker: Breaker,
         brake: Brake,
         ledger: IntentLedger,
+        *,
+        accounts: Accounts,
     ) -> None:
         self._context = context
         self._caller = caller
@@ -60,6 +63,7 @@ class OutboundSync:
         self._breaker = breaker
         self._brake = brake
         self._ledger = ledger
+        self._accounts = accounts
         self._decider = Decider(context.router, ledger)
         self._beginning = Gather(self._begin, most=_TOGETHER, key=lambda task: task.record_id)
         self._answering = Gather(
@@ -103,6 +107,8 @@ class OutboundSync:
 
     async def _start(self, task: Task) -> Call | Result:
         try:
+            if not await self._accounts.confirm(task.source):
+                return Parked()
             decided = await self._beginning.add(task)
         except CallFailed as error:
             return await self._failed(task, None, error.failure)
@@ -175,7 +181,8 @@ class OutboundSync:
                     decided[answer.task.event_id] = self._decider.judge(
                         writes, known, event, answer
                     )
-                deletes = sum(decided[answer.task.event_id].deletes for answer in group)
+                names = [answer.task.event_id for answer in group]
+                deletes = [name for name in names if decided[name].deletes]
                 allowed = DeleteGuard.of(known.source.settings)
                 await allowed.check(connection, known.name, deletes)
                 await known.flush(connection)
@@ -186,6 +193,8 @@ class OutboundSync:
 
     async def _failed(self, task: Task, call: Call | None, failure: Failure) -> Call | Result:
         await self._context.passing("outbound.failed")
+        if failure.kind is FailureKind.NOT_VISIBLE and not await self._is_own_account(task):
+            return Parked()
         recovery = recover(call, failure)
         if recovery.next is Next.LOOK and call is not None:
             looked = await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
@@ -194,6 +203,13 @@ class OutboundSync:
         if what is Next.RETRY and await self._breaker.outage(task.source, task.record_id):
             what = Next.OUTAGE
         return await self._setback(task, call, failure, what, recovery.push)
+
+    async def _is_own_account(self, task: Task) -> bool:
+        """Ask again which account it is, since an object is not there that should be."""
+        try:
+            return await self._accounts.check_again(task.source)
+        except CallFailed:
+            return True
 
     async def _setback(
         self,

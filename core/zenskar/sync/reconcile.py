@@ -15,6 +15,7 @@ from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.storable import is_indexable
 from zenskar.errors import CallFailed
+from zenskar.sync.accounts import Accounts
 from zenskar.sync.context import SyncContext
 from zenskar.sync.drift import Drift, judge
 from zenskar.sync.examine import Examiner, Findings
@@ -40,6 +41,7 @@ class Reconciler:
     """
 
     context: SyncContext
+    accounts: Accounts
     looker: Looker
     examiner: Examiner
     repairer: Repairer
@@ -61,9 +63,11 @@ class Reconciler:
         A failing external system ends the run with an incomplete report. How far it came is kept
         for the next one, and nothing is taken for deleted.
         """
-        await check_ready(self.context, source, entity_type, only_looks=not repair)
+        account = await check_ready(
+            self.context, self.accounts, source, entity_type, only_looks=not repair
+        )
         name = f"reconcile:{source}:{entity_type}"
-        run = await open_run(self.context.engine, name, _LIST, restart=restart)
+        run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
         comparison = _Comparison(self, source, entity_type, run, on_progress)
         comparison.choose(repair=repair)
         try:

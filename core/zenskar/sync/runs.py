@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zenskar.db import checkpoints, connections, surveys
-from zenskar.db.connections import DELETE_GUARD
+from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, SAME_ACCOUNT
 from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.errors import Conflict, InvalidInput, Unavailable
 from zenskar.ids import new_id
 from zenskar.model.fields import SHAPES
+from zenskar.sync.accounts import Accounts
 from zenskar.sync.context import SyncContext
 
 _RESUME_SECONDS = 86_400.0
@@ -23,6 +24,7 @@ class Run:
     id: str
     owner: str
     phase: str
+    account: str | None = None
     cursor: str | None = None
     counts: dict[str, Any] = field(default_factory=dict)
 
@@ -32,20 +34,26 @@ class Run:
             "run": self.id,
             "owner": self.owner,
             "phase": self.phase,
+            "account": self.account,
             "cursor": self.cursor,
             "counts": self.counts,
         }
 
 
-async def open_run(engine: AsyncEngine, name: str, phase: str, *, restart: bool) -> Run:
-    """Take up the run that stopped within the last day, or begin a new one at this phase."""
+async def open_run(
+    engine: AsyncEngine, name: str, phase: str, account: str | None, *, restart: bool
+) -> Run:
+    """Take up the run that stopped within the last day, or begin a new one at this phase.
+
+    What a run has seen of another account says nothing of this one.
+    """
 
     async def work(connection: AsyncConnection) -> Run:
         known = await checkpoints.read(connection, name, _RESUME_SECONDS)
-        run = Run(name, new_id(), new_id(), phase)
+        run = Run(name, new_id(), new_id(), phase, account)
         if known is not None:
             state, fresh = known
-            if fresh and not restart:
+            if fresh and not restart and state.get("account") == account:
                 run.id, run.phase = state["run"], state["phase"]
                 run.cursor, run.counts = state["cursor"], state["counts"]
             else:
@@ -73,17 +81,23 @@ async def close_run(engine: AsyncEngine, run: Run) -> None:
 
 
 async def check_ready(
-    context: SyncContext, source: str, entity_type: str, *, only_looks: bool
-) -> None:
-    """Raise unless this entity may be read there; a look is fine while deletes are held back."""
+    context: SyncContext, accounts: Accounts, source: str, entity_type: str, *, only_looks: bool
+) -> str | None:
+    """Return the account that is read; raise unless this entity may be read there.
+
+    A look is fine while deletes are held back.
+    """
     owner = context.router.owner(source)
     if problem := context.router.off.get(source):
         raise Unavailable(f"connection {source} is off: {problem}")
     if entity_type not in owner.entities or entity_type not in SHAPES:
         known = ", ".join(name for name in owner.entities if name in SHAPES)
         raise InvalidInput(f"{source} does not sync {entity_type}, but: {known or 'nothing'}")
+    await accounts.confirm(source)
     states = await in_transaction(context.engine, connections.states)
     state = states.get(source)
     if state is None or not state.paused or (only_looks and state.reason == DELETE_GUARD):
-        return
+        return accounts.of(source)
+    if state.reason in {OTHER_ACCOUNT, SAME_ACCOUNT}:
+        raise Conflict(f"the connection {source} is paused: {state.error_message}")
     raise Conflict(f"the connection {source} is paused ({state.reason}): resume it first")

@@ -8,6 +8,7 @@ from typing import Any
 from zenskar.db import connections, idempotency, outbox, schedules
 from zenskar.db.engine import in_transaction
 from zenskar.model.envelope import INBOUND, OUTBOUND
+from zenskar.sync.accounts import Accounts
 from zenskar.sync.breaker import OUTAGE, Breaker
 from zenskar.sync.context import SyncContext
 from zenskar.telemetry.logs import get_logger
@@ -28,14 +29,17 @@ class Scheduler:
         breaker: Breaker,
         jobs: Sequence[Job],
         progress: Progress,
+        accounts: Accounts,
         *,
         probe_seconds: float,
     ) -> None:
         self._context = context
         self._breaker = breaker
         self._progress = progress
+        self._accounts = accounts
         self._jobs = (
             Job("probe_outages", probe_seconds, self._probe_outages),
+            Job("confirm_accounts", probe_seconds, self._confirm_accounts),
             Job("unpark", probe_seconds, self._unpark),
             Job("forget_idempotency_keys", _HOUR, self._forget_idempotency_keys),
             *jobs,
@@ -65,6 +69,10 @@ class Scheduler:
         )
         if state is not None:
             await job.run(state)
+
+    async def _confirm_accounts(self, _state: Any) -> None:
+        """Ask the external systems that did not say before which account it is."""
+        await self._accounts.confirm_all()
 
     async def _unpark(self, _state: Any) -> None:
         """Take up what was parked while its connection was being resumed."""

@@ -1,7 +1,7 @@
 """One worker process: its consumers and its sign of life."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -36,12 +36,14 @@ class WorkerService:
         *,
         roles: Collection[str] = ROLES,
         grace_seconds: float,
+        prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._engine = engine
         self._consumers = consumers
         self._progress = progress
         self._roles = tuple(roles)
         self._grace_seconds = grace_seconds
+        self._prepare = prepare
         self._id = new_id()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -51,6 +53,7 @@ class WorkerService:
         """
         await self._beat_once()
         beat = asyncio.create_task(self._beat(), name="heartbeat")
+        await self._make_ready(stopping)
         tasks = [
             asyncio.create_task(consumer.run(stopping), name=role)
             for role, consumer in self._consumers.items()
@@ -73,6 +76,17 @@ class WorkerService:
         for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+    async def _make_ready(self, stopping: asyncio.Event) -> None:
+        """Do what must be done before the first message is taken, unless told to stop meanwhile."""
+        if self._prepare is None:
+            return
+        ready, told = asyncio.ensure_future(self._prepare()), asyncio.create_task(stopping.wait())
+        await asyncio.wait([ready, told], return_when=asyncio.FIRST_COMPLETED)
+        for task in (ready, told):
+            task.cancel()
+        with suppress(asyncio.CancelledError, Unavailable):
+            await ready
 
     async def _drain(self, tasks: list[asyncio.Task[None]]) -> None:
         if not tasks:

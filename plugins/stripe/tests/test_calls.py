@@ -79,7 +79,12 @@ async def test_a_deleted_customer_is_seen_deleted(stripe: StripeIntegration) -> 
     assert (await delete(stripe, external_id)).seen.data is None
     assert (await stripe.fetch("customer", external_id)).data is None
     for call in (delete(stripe, external_id), update(stripe, external_id, {"name": "Eve"})):
-        assert await failure(stripe, call) is FailureKind.GONE
+        assert await failure(stripe, call) is FailureKind.NOT_VISIBLE
+
+
+async def test_a_customer_that_is_not_found_is_not_seen_deleted(stripe: StripeIntegration) -> None:
+    call = stripe.fetch("customer", "cus_of_another_account")
+    assert await failure(stripe, call) is FailureKind.NOT_VISIBLE
 
 
 async def test_the_same_key_makes_one_customer(

@@ -36,7 +36,7 @@ CASES = [
     (failed(stripe.APIError, 405), FailureKind.REJECTED),
     (failed(stripe.IdempotencyError, 400), FailureKind.REJECTED),
     (failed(stripe.APIError, 409, code="idempotency_key_in_use"), FailureKind.TRANSIENT),
-    (failed(stripe.InvalidRequestError, 404, code="resource_missing"), FailureKind.GONE),
+    (failed(stripe.InvalidRequestError, 404, code="resource_missing"), FailureKind.NOT_VISIBLE),
     (failed(stripe.InvalidRequestError, 400, code="resource_missing"), FailureKind.REJECTED),
     (failed(stripe.AuthenticationError, 401), FailureKind.CREDENTIALS),
     (failed(stripe.PermissionError, 403), FailureKind.CREDENTIALS),

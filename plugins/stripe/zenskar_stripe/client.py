@@ -65,6 +65,10 @@ class StripeApi:
         """Close the connections."""
         await self._session.close()
 
+    async def retrieve_account(self) -> Answer:
+        """https://docs.stripe.com/api/accounts/retrieve: the account of the key."""
+        return await self._answer("account", "get", "/v1/account")
+
     async def create_customer(self, params: Any, idempotency_key: str) -> Answer:
         """https://docs.stripe.com/api/customers/create."""
         return await self._answer("create", "post", _CUSTOMERS, params, idempotency_key)

@@ -28,9 +28,9 @@ def classify(error: Exception) -> Failure | None:
     return None
 
 
-def is_gone(error: stripe.StripeError) -> bool:
-    """Tell whether the object of the call does not exist, or no more."""
-    return _kind(error) is FailureKind.GONE
+def is_not_visible(error: stripe.StripeError) -> bool:
+    """Tell whether the key's account and mode have no such object."""
+    return _kind(error) is FailureKind.NOT_VISIBLE
 
 
 def is_lost_cursor(error: stripe.StripeError) -> bool:
@@ -53,7 +53,8 @@ def _kind(error: stripe.StripeError) -> FailureKind:
     if code == "idempotency_key_in_use":
         return FailureKind.TRANSIENT
     if status == 404 and code == "resource_missing":
-        return FailureKind.GONE
+        # A deleted customer is still shown, as a stub; this one is not this account's.
+        return FailureKind.NOT_VISIBLE
     return FailureKind.REJECTED if _refused(error) else FailureKind.UNKNOWN_OUTCOME
 
 

@@ -23,10 +23,10 @@ from zenskar import (
     WebhookEvent,
     WebhookRequest,
 )
-from zenskar_stripe import customers, lookup, webhooks
+from zenskar_stripe import account, customers, lookup, webhooks
 from zenskar_stripe.client import Answer, StripeApi
 from zenskar_stripe.config import SETTINGS, Config
-from zenskar_stripe.failures import classify, is_gone
+from zenskar_stripe.failures import classify, is_not_visible
 from zenskar_stripe.sdk import stripe
 
 
@@ -71,6 +71,10 @@ class StripeIntegration(BaseIntegration):
             return Health(ok=False, detail=failure.message)
         return Health(ok=True, detail="Stripe answers", answered_at=answer.at)
 
+    async def account(self) -> str | None:
+        """Name the account and mode of the key."""
+        return await account.name(self._api, self._config)
+
     def verify_webhook(self, request: WebhookRequest) -> None:
         """Raise `BadSignature` unless Stripe signed exactly these bytes just now."""
         webhooks.verify(request, self._config.webhook_secrets)
@@ -93,7 +97,7 @@ class StripeIntegration(BaseIntegration):
         return PushResult(customers.seen(answer.data, answer.at), answer.replayed)
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # noqa: ARG002
-        """Read a customer; Stripe keeps a stub of a deleted one."""
+        """Read a customer; Stripe shows a stub of a deleted one, and 404 proves nothing."""
         answer = await self._api.retrieve_customer(external_id)
         return customers.seen(answer.data, answer.at)
 
@@ -148,15 +152,17 @@ class StripeIntegration(BaseIntegration):
     async def _present(self, events: Sequence[WebhookEvent]) -> tuple[ExternalObject, ...]:
         """Read each customer of these events once."""
         told = {event.seen.external_id: event.seen for event in events if event.seen}
-        return tuple([await self._read(seen) for seen in told.values()])
+        read = [await self._read(seen) for seen in told.values()]
+        return tuple(present for present in read if present is not None)
 
-    async def _read(self, told: ExternalObject) -> ExternalObject:
+    async def _read(self, told: ExternalObject) -> ExternalObject | None:
+        """Read a customer; of one that is not visible only the event of its delete counts."""
         try:
             present = await self.fetch(told.entity_type, told.external_id)
         except stripe.InvalidRequestError as error:
-            if not is_gone(error):
+            if not is_not_visible(error):
                 raise
-            present = ExternalObject(told.entity_type, told.external_id, None)
+            return told if told.data is None else None
         if present.data is not None:
             return present
         return replace(present, record_id=told.record_id)

@@ -207,7 +207,7 @@ async def test_health(integration: TemplateIntegration, crm: Crm) -> None:
         (302, FailureKind.UNKNOWN_OUTCOME),
         (400, FailureKind.REJECTED),
         (403, FailureKind.CREDENTIALS),
-        (404, FailureKind.REJECTED),
+        (404, FailureKind.NOT_VISIBLE),
         (409, FailureKind.UNKNOWN_OUTCOME),
         (410, FailureKind.GONE),
         (429, FailureKind.RATE_LIMITED),

@@ -43,6 +43,8 @@ KINDS = {
     403: FailureKind.CREDENTIALS,
     # An earlier create of this record has arrived after all: the core will look it up.
     409: FailureKind.UNKNOWN_OUTCOME,
+    # The CRM answers 410 for what was deleted; 404 means that our key does not show it.
+    404: FailureKind.NOT_VISIBLE,
     410: FailureKind.GONE,
     429: FailureKind.RATE_LIMITED,
 }

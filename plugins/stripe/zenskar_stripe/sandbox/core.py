@@ -58,6 +58,7 @@ class Core:
         ids = Ids(_generator(self.store, options.seed))
         self.background = Background()
         self.faults = Faults()
+        self.account = _account(self.store)
         self.endpoints = Endpoints(self.store, ids)
         self.events = EventLog(self.store, ids, clock, self.endpoints)
         search = SearchView(clock, options.search_lag)
@@ -113,12 +114,22 @@ class Core:
             clock=self.clock,
             keys=self.keys,
             faults=self.faults,
-            routes=Routes(self.catalog, self.events),
+            routes=Routes(self.account, self.catalog, self.events),
             background=self.background,
             log=self.requests,
             api_key=options.api_key,
         )
         return Api(parts)
+
+
+def _account(store: Store) -> str:
+    """The id of the account that this sandbox is, as lasting as its customers."""
+    known = next((record["id"] for _, record in store.load("account")), None)
+    if known is None:
+        # Not of the seed: what two sandboxes with one seed hold is not the same.
+        known = Ids(random.SystemRandom()).account()
+        store.put("account", known, {"id": known})
+    return str(known)
 
 
 def _generator(store: Store, seed: int) -> random.Random:

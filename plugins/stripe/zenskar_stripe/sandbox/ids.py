@@ -22,6 +22,10 @@ class Ids:
         """An id such as `cus_NffrFeUfNV2Hib`."""
         return "cus_" + self._draw(14)
 
+    def account(self) -> str:
+        """An id such as `acct_1Nv0FGQ9RKHgCVdK`."""
+        return "acct_1" + self._draw(15)
+
     def event(self) -> str:
         """An id such as `evt_1NG8Du2eZvKYlo2CUI79vXWy`."""
         return "evt_1" + self._draw(23)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Routes:
     """Executes requests whose key and faults have been dealt with."""
 
-    def __init__(self, catalog: Catalog, events: EventLog) -> None:
+    def __init__(self, account: str, catalog: Catalog, events: EventLog) -> None:
+        self._account = account
         self._catalog = catalog
         self._events = events
 
@@ -32,6 +33,9 @@ class Routes:
                 return self._search(form)
             case "POST" | "GET" | "DELETE", ["v1", "customers", str(identifier)] if identifier:
                 return self._customer(method, identifier, form, origin)
+            case "GET", ["v1", "account"]:
+                _refuse_expansions(read_params(RETRIEVE, form))
+                return {"id": self._account, "object": "account"}
             case "GET", ["v1", "events"]:
                 return self._list_events(form)
             case "GET", ["v1", "events", str(identifier)] if identifier:

@@ -1,0 +1,29 @@
+"""Which account a key opens, and in which mode."""
+
+import re
+
+from zenskar_stripe.client import StripeApi
+from zenskar_stripe.config import Config
+from zenskar_stripe.sdk import stripe
+
+_ID = re.compile(r"\bacct_[A-Za-z0-9]{1,64}\b")
+
+
+async def name(api: StripeApi, config: Config) -> str | None:
+    """Return `acct_… (live)` or `acct_… (test)`, None when Stripe does not tell.
+
+    Each mode has customers of its own, and only the key tells the mode: the account object does
+    not. A restricted key may not read the account, but the refusal names it.
+    """
+    try:
+        told = (await api.retrieve_account()).data.get("id")
+    except stripe.PermissionError as error:
+        told = str(error.user_message or "")
+    except stripe.InvalidRequestError:
+        # Another implementation of the API, without accounts.
+        return None
+    found = _ID.search(told) if isinstance(told, str) else None
+    if found is None:
+        return None
+    mode = {True: " (live)", False: " (test)", None: ""}[config.live]
+    return found[0] + mode
