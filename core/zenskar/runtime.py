@@ -201,9 +201,11 @@ def with_database(settings: Settings, url: str) -> Settings:
 
 
 @asynccontextmanager
-async def open_engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+async def open_engine(
+    settings: Settings, application: str = "zenskar"
+) -> AsyncIterator[AsyncEngine]:
     """Yield an engine for commands that need the database only."""
-    async with open_database(settings) as url, _engine(settings, url) as engine:
+    async with open_database(settings) as url, _engine(settings, url, application) as engine:
         yield engine
 
 
@@ -214,11 +216,12 @@ async def open_runtime(
     *,
     plugins: Mapping[str, Plugin] | None = None,
     prepare: Callable[[AsyncEngine], Awaitable[None]] | None = None,
+    application: str = "zenskar",
 ) -> AsyncIterator[Runtime]:
     """Build a runtime on a migrated database.
 
     `plugins` replaces those that are installed. `prepare` migrates the database, or refuses it,
-    before anything else reads it.
+    before anything else reads it. The database's server shows `application` to who looks.
     """
     async with AsyncExitStack() as stack:
         known = discover() if plugins is None else plugins
@@ -228,10 +231,10 @@ async def open_runtime(
             _log.error("connection_off", source=name, plugin=None, problem=problem)
         router = Router({name: c.integration for name, c in connections.items()})
         url = await stack.enter_async_context(open_database(settings))
-        engine = await stack.enter_async_context(_engine(settings, url))
+        engine = await stack.enter_async_context(_engine(settings, url, application))
         if prepare is not None:
             await prepare(engine)
-        bus = _bus(settings, engine, url)
+        bus = _bus(settings, engine, Wakeup(url, application))
         lifecycle = Lifecycle(router, connections)
         stack.push_async_callback(lifecycle.close)
         await lifecycle.open()
@@ -271,19 +274,19 @@ async def open_runtime(
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(url, pool_size=settings.database_pool_size)
+async def _engine(settings: Settings, url: str, application: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(url, pool_size=settings.database_pool_size, application=application)
     try:
         yield engine
     finally:
         await engine.dispose()
 
 
-def _bus(settings: Settings, engine: AsyncEngine, url: str) -> Bus:
+def _bus(settings: Settings, engine: AsyncEngine, wakeup: Wakeup) -> Bus:
     """Build the bus on Kafka if there is one, else the one on PostgreSQL."""
     postgres = PostgresBus(
         engine,
-        Wakeup(url),
+        wakeup,
         poll_seconds=settings.poll_seconds,
         lease_seconds=settings.claim_lease_seconds,
     )

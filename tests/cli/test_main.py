@@ -51,6 +51,24 @@ def test_every_command_explains_itself_and_speaks_json(cli: Cli, command: str) -
     assert "--output" in text
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["api", "worker", "migrate", "migrate status", "doctor", "events list", "keys create x"],
+)
+@pytest.mark.parametrize("query", ["sslmode=strange", "pgbouncer=true", "sslrootcert=/nowhere"])
+def test_a_database_url_that_cannot_be_followed_is_one_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str, query: str
+) -> None:
+    url = f"postgresql://u:s3cret@127.0.0.1:1/db?{query}"
+    monkeypatch.setenv("ZENSKAR_DATABASE_URL", url)
+    said = cli(*command.split(), code=1)
+    assert query.partition("=")[0] in said
+    assert "s3cret" not in said
+    if command != "doctor":
+        assert said.startswith("error: ")
+        assert len(said.splitlines()) == 1
+
+
 def test_help_loads_no_server_and_no_database() -> None:
     code = (
         "import sys\n"

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from zenskar.db.address import read_address
 from zenskar.telemetry.logs import get_logger
 
 CHANNEL = "zenskar_outbox"
@@ -28,8 +29,9 @@ class Wakeup:
     It listens from when somebody first waits: a process without a worker never does.
     """
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+    def __init__(self, url: str, application: str = "zenskar") -> None:
+        self._address = read_address(url)
+        self._application = application
         self._signals: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._unsent: Counter[str] = Counter()
         self._to_do = asyncio.Event()
@@ -81,7 +83,7 @@ class Wakeup:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _serve(self) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=5)
+        connection = await self._address.connect(seconds=5, application=self._application)
         try:
             # A commit that notifies is written to disk like any other, and nobody would miss it.
             await connection.execute("SET synchronous_commit = off")

@@ -20,7 +20,7 @@ async def check(settings: Settings, *, dev: bool) -> list[Finding]:
     mend = "check ZENSKAR_DATABASE_URL, or run `zenskar dev`"
     try:
         session.require_database(settings)
-        async with open_engine(settings) as engine:
+        async with open_engine(settings, "zenskar doctor") as engine:
             await session.reachable(engine)
             kind = "embedded" if settings.database_url is None else "at ZENSKAR_DATABASE_URL"
             return [ok("database", f"answers ({kind})"), *await _contents(engine, settings, dev)]

@@ -50,7 +50,9 @@ class DevServer:
             led = {**environment, **sandboxes.variables}
             async with (
                 _migrated(settings) as url,
-                open_runtime(with_database(settings, url), led, plugins=plugins) as runtime,
+                open_runtime(
+                    with_database(settings, url), led, plugins=plugins, application="zenskar dev"
+                ) as runtime,
             ):
                 yield runtime, sandboxes
 

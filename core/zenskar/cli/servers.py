@@ -41,7 +41,7 @@ async def _api(settings: "Settings", environment: Mapping[str, str], ready: Anno
 
     async with (
         stop_signals() as stopping,
-        _open(settings, environment) as runtime,
+        _open(settings, environment, "zenskar api") as runtime,
         runtime.watched_loop(),
         serve(runtime.api(), settings.host, settings.port, settings) as address,
     ):
@@ -58,7 +58,7 @@ async def _worker(
     port = settings.worker_health_port
     async with (
         stop_signals() as stopping,
-        _open(settings, environment) as runtime,
+        _open(settings, environment, "zenskar worker") as runtime,
         runtime.watched_loop(),
         serve(runtime.probes(), settings.host, port, settings) as address,
         in_background(runtime.worker(roles).run(stopping), stopping),
@@ -69,10 +69,14 @@ async def _worker(
 
 
 @asynccontextmanager
-async def _open(settings: "Settings", environment: Mapping[str, str]) -> "AsyncIterator[Runtime]":
+async def _open(
+    settings: "Settings", environment: Mapping[str, str], application: str
+) -> "AsyncIterator[Runtime]":
     from zenskar.runtime import open_runtime
 
-    async with open_runtime(settings, environment, prepare=session.require_schema) as runtime:
+    async with open_runtime(
+        settings, environment, prepare=session.require_schema, application=application
+    ) as runtime:
         yield runtime
 
 

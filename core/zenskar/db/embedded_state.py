@@ -52,7 +52,8 @@ class SocketFolder:
 
 def socket_folder(folder: Path) -> SocketFolder:
     """Return where to connect; a folder with a long path is reached as one that is open."""
-    if len(os.fsencode(folder / _SOCKET)) <= _LONGEST_SOCKET:
+    # A comma would be read as the end of the first of several hosts.
+    if len(os.fsencode(folder / _SOCKET)) <= _LONGEST_SOCKET and "," not in str(folder):
         return SocketFolder(folder, None)
     if not _OPENED.is_dir():
         raise ConfigurationError(

@@ -9,9 +9,10 @@ import orjson
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
+from zenskar.db.address import CannotConnect, read_address
 from zenskar.db.engines import AsyncConnection, AsyncEngine, create_async_engine
 from zenskar.db.statements import driver, is_clean
-from zenskar.errors import ConfigurationError, Unavailable
+from zenskar.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -42,15 +43,22 @@ _IDLE_SECONDS = 0.5
 
 
 def create_engine(
-    url: str, *, pool_size: int, pool_timeout: float = 5.0, command_timeout: float | None = 60.0
+    url: str,
+    *,
+    pool_size: int,
+    pool_timeout: float = 5.0,
+    command_timeout: float | None = 60.0,
+    application: str = "zenskar",
 ) -> AsyncEngine:
     """Return an engine for a `postgresql://` URL. Both timeouts are in seconds.
+
+    The server shows `application` beside each connection.
 
     Of itself it makes every statement a transaction of its own, without a round trip for BEGIN
     and one for COMMIT.
     """
     engine = create_async_engine(
-        _async_url(url),
+        "postgresql+asyncpg://",
         isolation_level="AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=0,
@@ -59,7 +67,12 @@ def create_engine(
         pool_use_lifo=True,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
-        connect_args={"timeout": pool_timeout, "command_timeout": command_timeout},
+        connect_args={
+            "async_creator_fn": read_address(url).connect,
+            "seconds": pool_timeout,
+            "command_timeout": command_timeout,
+            "application": application,
+        },
     )
     event.listen(engine.sync_engine, "connect", _prefer_indexes)
     event.listen(engine.sync_engine, "connect", _read_jsonb)
@@ -114,16 +127,6 @@ def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
         raise DisconnectionError("the connection died while it was idle") from error
 
 
-def _async_url(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"} or not separator:
-        raise ConfigurationError(
-            "the database URL must start with postgresql://, for example "
-            "postgresql://user:password@host:5432/zenskar"
-        )
-    return f"postgresql+asyncpg://{rest}"
-
-
 @asynccontextmanager
 async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterator[AsyncConnection]:
     """Open a transaction; a database that is away becomes `Unavailable`."""
@@ -147,6 +150,11 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with engine.connect() as connection:
             try:
                 yield connection
+            except Exception as error:
+                # Its server is no primary any more: the next connection looks for the one that is.
+                if sqlstate(error) == _READ_ONLY and not connection.invalidated:
+                    await connection.invalidate()
+                raise
             finally:
                 if not connection.invalidated and not is_clean(driver(connection)):
                     await connection.invalidate()
@@ -198,6 +206,8 @@ async def _within(
 
 
 def _why(error: Exception) -> str:
+    if isinstance(error, CannotConnect):
+        return str(error)
     told = {
         _FULL: "the database has no room on its disk",
         _READ_ONLY: "the database is read-only",

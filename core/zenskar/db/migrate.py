@@ -51,7 +51,7 @@ async def _run(url: str, work: Callable[[Config], None], limits: Limits) -> None
 @asynccontextmanager
 async def _opened(url: str) -> AsyncIterator[tuple[AsyncEngine, AsyncConnection]]:
     """Connect without the limit of a statement's time that serving needs."""
-    engine = create_engine(url, pool_size=2, command_timeout=None)
+    engine = create_engine(url, pool_size=2, command_timeout=None, application="zenskar migrate")
     try:
         with outages():
             async with engine.connect() as connection:
