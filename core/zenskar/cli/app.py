@@ -17,6 +17,7 @@ from zenskar.cli import (
     migrate,
     plugins,
     reconcile,
+    recover,
     serve,
 )
 from zenskar.cli.failures import failure_code
@@ -66,6 +67,7 @@ app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("reconcile")(reconcile.reconcile)
 app.command("backfill")(reconcile.backfill)
+app.command("recover")(recover.recover)
 app.add_typer(events.app, name="events")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(explain.app, name="explain")
