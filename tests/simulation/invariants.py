@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulation.story import Memory
 from tests.simulation.world import World
-from zenskar.model.fields import CUSTOMER, flatten
+from zenskar.model.fields import CUSTOMER, flatten, keep
 
 _PUSHES_FOR_EACH = 6
 _PUSHES_ANYWAY = 20
@@ -32,6 +32,8 @@ class Sides:
     unfinished: list[dict[str, Any]]
     pushes: int
     kills: int
+    held: frozenset[str] = CUSTOMER.names
+    """The fields that the external system holds."""
 
     @property
     def conflicts(self) -> int:
@@ -39,7 +41,9 @@ class Sides:
         return self.history.count('"winner"')
 
 
-async def breaches(world: World, memory: Memory) -> list[str]:
+async def breaches(
+    world: World, memory: Memory, held: frozenset[str] = CUSTOMER.names
+) -> list[str]:
     """Return every breach."""
     sides = Sides(
         records=await world.rows(RECORDS),
@@ -49,6 +53,7 @@ async def breaches(world: World, memory: Memory) -> list[str]:
         unfinished=await world.rows(UNFINISHED),
         pushes=sum(call.method in {"POST", "DELETE"} for call in world.sandbox.requests),
         kills=world.kills,
+        held=held,
     )
     return judge(sides, memory)
 
@@ -59,6 +64,7 @@ def judge(sides: Sides, memory: Memory) -> list[str]:
     most = _PUSHES_ANYWAY + _PUSHES_FOR_EACH * (causes + sides.conflicts)
     return [
         *unequal(sides),
+        *erased(sides, memory),
         *doubled(sides, memory),
         *(f"{row}" for row in sides.unfinished),
         *lost(sides, memory),
@@ -81,8 +87,10 @@ def unequal(sides: Sides) -> list[str]:
             continue
         here = flatten(CUSTOMER, record)
         there = _fields(sides.outside[mapping["external_id"]])
-        if not here == there == mapping["base"]:
-            found.append(f"{record['key']}: {here} here, {there} there, base {mapping['base']}")
+        base, about = mapping["base"], mapping["carried"] or CUSTOMER.names
+        shared = keep(sides.held, here) == keep(sides.held, there)
+        if not shared or keep(about, here) != base:
+            found.append(f"{record['key']}: {here} here, {there} there, base {base}")
     known = {m["external_id"]: m for m in sides.mappings}
     found += [f"nobody knows {i}" for i in sides.outside if i not in known]
     found += [
@@ -91,6 +99,21 @@ def unequal(sides: Sides) -> list[str]:
         if i in known and known[i]["state"] == "deleted" and not known[i]["detached"]
     ]
     return found
+
+
+def erased(sides: Sides, memory: Memory) -> list[str]:
+    """A field that the external system does not hold is as it was written here last."""
+    last = {
+        (one.whose, one.field): one.value
+        for one in memory.written
+        if one.side == "internal" and one.field and one.field not in sides.held
+    }
+    records = {record["key"]: record for record in sides.records}
+    return [
+        f"{whose} has {records[whose][name]} as its {name}, and was given {value}"
+        for (whose, name), value in last.items()
+        if whose in records and records[whose][name] not in (value, {"k": value})
+    ]
 
 
 def doubled(sides: Sides, memory: Memory) -> list[str]:
@@ -111,7 +134,8 @@ def doubled(sides: Sides, memory: Memory) -> list[str]:
 def lost(sides: Sides, memory: Memory) -> list[str]:
     """What was written is there, or the history tells what became of it.
 
-    An object that is left alone outside after its record was deleted is nobody's any more.
+    An object that is left alone outside after its record was deleted is nobody's any more, and
+    nobody looks at fields there that the integration does not see.
     """
     living = {r["key"] for r in sides.records if r["deleted_at"] is None}
     living |= {m["external_id"] for m in sides.mappings if m["state"] == "active"}
@@ -121,6 +145,7 @@ def lost(sides: Sides, memory: Memory) -> list[str]:
         f"the {one.side} value {one.value} is lost"
         for one in memory.written
         if one.whose in living and one.value not in values
+        if one.side == "internal" or not one.field or one.field in sides.held
     ]
 
 

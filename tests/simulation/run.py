@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tests.simulation.invariants import breaches
+from tests.simulation.partial import system_of
 from tests.simulation.story import Act, Memory, draw, perform
 from tests.simulation.world import World, open_world
 from tests.support import postgres
@@ -61,14 +62,15 @@ class Stage:
 
     async def tell(self, seed: int, story: Iterable[Act]) -> Told:
         """Act a story out in a fresh world and return what is wrong at its end."""
-        acts, memory = tuple(story), Memory()
+        acts, memory, system = tuple(story), Memory(), system_of(seed)
+        plugins = system.plugins(self.plugins)
         async with (
             self.databases.one_more() as url,
-            open_world(url, seed, plugins=self.plugins, **_settings(seed)) as world,
+            open_world(url, seed, plugins=plugins, **_settings(seed)) as world,
         ):
             for act in acts:
                 await perform(world, act, memory)
-            wrong = await _ending(world, memory)
+            wrong = await _ending(world, memory, system.held)
             return Told(acts, tuple(wrong), tuple(await world.trace()) if wrong else ())
 
     async def run_seed(self, seed: int, *, shorten: bool = True) -> Failure | None:
@@ -117,12 +119,12 @@ def _settings(seed: int) -> dict[str, object]:
     }
 
 
-async def _ending(world: World, memory: Memory) -> list[str]:
+async def _ending(world: World, memory: Memory, held: frozenset[str]) -> list[str]:
     try:
         await world.settle(PATIENCE_SECONDS)
     except TimeoutError:
         return await world.unfinished()
-    return await breaches(world, memory)
+    return await breaches(world, memory, held)
 
 
 def main() -> int:

@@ -34,6 +34,7 @@ class Written:
     value: str
     side: str
     whose: str
+    field: str = ""
 
 
 @dataclass
@@ -137,7 +138,7 @@ async def _edit(world: World, act: Act, memory: Memory) -> None:
         record_id = sorted(known)[act.who % len(known)]
         try:
             await world.customers().patch(record_id, change(act), correlation_id="simulation")
-            memory.written.append(Written(act.value, "internal", record_id))
+            memory.written.append(Written(act.value, "internal", record_id, act.what))
         except NotFound:
             return
 
@@ -146,7 +147,7 @@ async def _edit_outside(world: World, act: Act, memory: Memory) -> None:
     external_id = await _anybody_outside(world, act)
     if external_id is not None:
         world.sandbox.dashboard.update(external_id, change(act))
-        memory.written.append(Written(act.value, "external", external_id))
+        memory.written.append(Written(act.value, "external", external_id, act.what))
 
 
 async def _delete(world: World, act: Act, _memory: Memory) -> None:

@@ -1,0 +1,56 @@
+"""Stripe as a system would be that holds a name and an e-mail only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from zenskar import BaseIntegration, Change, ExternalObject
+from zenskar.model.fields import CUSTOMER
+from zenskar.plugins.loader import Plugin
+from zenskar_stripe.integration import StripeIntegration
+
+HELD = ("name", "email")
+
+
+class Silent(StripeIntegration):
+    """Neither shows nor takes the other fields, and does not say so."""
+
+    def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
+        return {k: v for k, v in super().to_canonical(seen).items() if k in HELD}
+
+    def from_canonical(self, change: Change) -> Mapping[str, Any]:
+        patch = {k: v for k, v in change.patch.items() if k in HELD}
+        return super().from_canonical(replace(change, patch=patch))
+
+
+class Declared(StripeIntegration):
+    """Says which fields it carries, and leaves the rest to the core."""
+
+    carries: ClassVar[Mapping[str, tuple[str, ...]]] = {"customer": HELD}
+
+
+@dataclass(frozen=True)
+class System:
+    """The fields that the external system holds, and the integration that speaks for it."""
+
+    held: frozenset[str] = CUSTOMER.names
+    integration: type[BaseIntegration] = StripeIntegration
+
+    def plugins(self, installed: Mapping[str, Plugin]) -> dict[str, Plugin]:
+        """Return the installed plugins with this system's integration."""
+        stripe = replace(installed["stripe"], integration=self.integration)
+        return {**installed, "stripe": stripe}
+
+
+_SYSTEMS = (
+    System(),
+    System(),
+    System(),
+    System(frozenset(HELD), Silent),
+    System(frozenset(HELD), Declared),
+)
+
+
+def system_of(seed: int) -> System:
+    """Return the external system of a seed: two of five hold some fields only."""
+    return _SYSTEMS[seed % len(_SYSTEMS)]
