@@ -276,7 +276,7 @@ def test_no_table_is_made_up() -> None:
 def test_the_envelope() -> None:
     schema = core_schemas()["event"].document
     assert rows("data.md", "## Envelope").keys() == schema["properties"].keys()
-    for name in ("outbound", "inbound"):
+    for name in ("outbound", "look", "inbound"):
         expected = schema["$defs"][name]["properties"].keys()
         assert rows("data.md", f"### {name.capitalize()} data").keys() == expected
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.kernel.cases import mapping, record, second, seen, step, take
-from zenskar.kernel import Situation, StepKind
+from zenskar.kernel import Situation, StepKind, Verdict
 from zenskar.kernel.intervals import LATE, is_late
 from zenskar.model.interval import Interval
 
@@ -47,3 +47,20 @@ def test_news_is_late_two_minutes_after_it_happened() -> None:
     just, late = (Interval(happened.high + LATE + more, 10**12) for more in (0, 1))
     assert not is_late(seen("Eve", 10, sent=just))
     assert is_late(seen("Eve", 10, sent=late))
+
+
+@pytest.mark.parametrize("claims", [None, "r1"])
+def test_late_news_of_an_unknown_object_makes_nothing(claims: str | None) -> None:
+    known = Situation(record() if claims else None)
+    late = seen("Eve", 10, sent=second(500), record_id=claims)
+    outcome = take(known, late)
+    assert (outcome.verdict, outcome.mapping, outcome.changes_record) == (Verdict.LATE, None, False)
+    in_time = take(known, seen("Eve", 10, sent=second(60), record_id=claims))
+    assert in_time.mapping is not None
+
+
+def test_a_late_delete_of_an_unknown_object_leaves_a_tombstone() -> None:
+    outcome = take(Situation(), seen(None, 10, sent=second(500)))
+    assert outcome.verdict is Verdict.DELETED
+    assert outcome.mapping is not None
+    assert not outcome.mapping.active

@@ -24,6 +24,7 @@ class FailedEvent:
     source_system: str
     entity_type: str | None
     entity_id: str | None
+    external_id: str | None
     event_type: str
     correlation_id: str
     causation_id: str | None

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from zenskar.kernel.intervals import is_late
 from zenskar.kernel.merge import merge
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
@@ -24,7 +25,10 @@ from zenskar.model.record import (
 def first_sight(
     situation: Situation, seen: Observation, policy: MergePolicy, new_record_id: str
 ) -> Outcome:
-    """Link the object to the record it names, leave a tombstone, or make a record for it."""
+    """Link the object to the record it names, leave a tombstone, or make a record for it.
+
+    Late news of a living object tells how it was once; it may even have been deleted since.
+    """
     record, rival = situation.record, situation.rival
     if record is not None and rival is not None and not _is_successor(situation, seen, rival):
         if seen.fields is None or not _survives(situation, record, rival, seen):
@@ -32,6 +36,8 @@ def first_sight(
         record = None
     if seen.fields is None:
         return _buried(record, seen)
+    if is_late(seen):
+        return Outcome(Verdict.LATE, seen_changes=dict(seen.fields))
     if record is None:
         outcome = _created(seen, seen.fields, new_record_id)
     else:

@@ -23,6 +23,7 @@ class Verdict(StrEnum):
     LOST = "lost"
     TOMBSTONE = "tombstone"
     DUPLICATE = "duplicate"
+    LATE = "late"
 
     @property
     def news(self) -> bool:

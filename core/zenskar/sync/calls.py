@@ -16,7 +16,10 @@ from zenskar.sync.context import SyncContext
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call to make for a record. `revision` is its mapping's at this moment, 0 without one."""
+    """One call to make for a record. `revision` is its mapping's at this moment, 0 without one.
+
+    `record_id` is empty when it is still to be seen whose object it is.
+    """
 
     source: str
     entity_type: str
@@ -100,8 +103,8 @@ class Caller:
             fields=shown.fields,
             unseen=shown.unseen,
             # What we asked for by the record's id belongs to the record.
-            record_id=call.record_id,
-            seen_revision=call.revision,
+            record_id=call.record_id or answer.seen.record_id,
+            seen_revision=call.revision if call.record_id else None,
             intent_id=call.intent.id if call.intent and call.pushes else None,
             replayed=answer.replayed,
         )

@@ -15,6 +15,7 @@ from zenskar.sync import fanout, workset
 from zenskar.sync.calls import Call
 from zenskar.sync.fanout import RecordChange
 from zenskar.sync.follow import change_of, follow_ups
+from zenskar.sync.inbound_events import transition
 from zenskar.sync.ledger import IntentLedger, intent_id
 from zenskar.sync.tasks import Done, Later, Result, Task
 from zenskar.sync.workset import Workset
@@ -50,6 +51,22 @@ class Decider:
         self._router = router
         self._ledger = ledger
 
+    def begin(self, writes: Writes, task: Task, work: Workset) -> Decided:
+        """Plan the first step of a task. One that is about an external object looks at it."""
+        if task.external_id is None:
+            return self.next(writes, task, work, "in_sync")
+        mapping = work.mappings.get(task.external_id)
+        if mapping is not None and not mapping.active:
+            tombstone = Verdict.TOMBSTONE.value
+            writes.moves.append(Transition(task.event_id, SyncStatus.IGNORED, tombstone))
+            return Decided(Done())
+        call = Call(task.source, task.entity_type, "", StepKind.FETCH, task.external_id)
+        if mapping is not None and mapping.entity_id is not None:
+            call = replace(call, record_id=mapping.entity_id, revision=mapping.revision)
+        step = {"step": call.step.value}
+        writes.moves.append(Transition(task.event_id, SyncStatus.PROCESSING, detail=step))
+        return Decided(call)
+
     def judge(
         self, writes: Writes, work: Workset, event: EventState | None, answer: Answer
     ) -> Decided:
@@ -59,6 +76,8 @@ class Decider:
         transaction may be stored then.
         """
         task, call, seen = answer.task, answer.call, answer.seen
+        if task.external_id is not None and seen is not None:
+            return self._sight(writes, work, event, task, seen)
         detail: dict[str, Any] = {"answer_to": call.step.value}
         followers: list[tuple[RecordChange, str]] = []
         conflicts: tuple[Conflict, ...] = ()
@@ -91,6 +110,36 @@ class Decider:
         writes.followers += followers
         decided = self.go_on(writes, task, event, work, "pushed" if call.pushes else "in_sync")
         return replace(decided, conflicts=conflicts, deletes=deletes, followed=bool(followers))
+
+    def _sight(
+        self,
+        writes: Writes,
+        work: Workset,
+        event: EventState | None,
+        task: Task,
+        seen: Observation,
+    ) -> Decided:
+        """Take a look in that found out whose object it is; what it leaves to do gets an event."""
+        record_id, outcome = work.observe(seen)
+        detail = {"answer_to": StepKind.FETCH.value, **workset.describe(work, record_id, outcome)}
+        followers: list[tuple[RecordChange, str]] = []
+        if record_id is not None and outcome.verdict.news:
+            owners = self._router.owners_of(task.entity_type)
+            causes = {"correlation_id": task.correlation_id, "causation_id": task.event_id}
+            followers = follow_ups(work, record_id, outcome, owners, **causes)
+            followers += self.leave(work, replace(task, record_id=record_id))
+        writes.followers += followers
+        if over(event):
+            note(writes, event, detail)
+        else:
+            writes.moves.append(transition(task.event_id, record_id, seen, outcome, detail))
+        return Decided(
+            Done(),
+            conflicts=outcome.conflicts,
+            deletes=outcome.delete_record,
+            succeeded=True,
+            followed=bool(followers),
+        )
 
     def leave(self, work: Workset, task: Task) -> list[tuple[RecordChange, str]]:
         """Another worker took over while the call was under way and has ended the event.

@@ -15,6 +15,7 @@ from zenskar.model.sync_event import Direction
 from zenskar.sync.envelopes import utc_now
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
+LOOK = "look"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,17 @@ class RecordChange:
     by: Mapping[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LookRequest:
+    """An external object of a source system that no record is known for, and that is to be read."""
+
+    source: str
+    entity_type: str
+    external_id: str
+    correlation_id: str
+    causation_id: str
+
+
 async def enqueue(
     connection: AsyncConnection, targets: Iterable[tuple[RecordChange, str]]
 ) -> list[str]:
@@ -51,6 +63,31 @@ async def enqueue(
         connection, [message(event, change.version, change.document) for event, change in pairs]
     )
     return [event.id for event, _ in pairs]
+
+
+async def enqueue_looks(connection: AsyncConnection, looks: Iterable[LookRequest]) -> None:
+    """Write sync events and outbox rows that have external objects read by outbound workers."""
+    events = [
+        NewSyncEvent(
+            id=new_id(),
+            direction=Direction.OUTBOUND,
+            source_system=look.source,
+            event_type=f"{look.entity_type}.{LOOK}",
+            correlation_id=look.correlation_id,
+            entity_type=look.entity_type,
+            external_id=look.external_id,
+            causation_id=look.causation_id,
+        )
+        for look in looks
+    ]
+    await sync_events.insert(connection, events)
+    await outbox.insert(connection, [look_message(event) for event in events])
+
+
+def look_message(event: NewSyncEvent | FailedEvent) -> OutboxMessage:
+    """Return the message of an outbound event that asks for a look at an external object."""
+    about = {"entity_type": event.entity_type, "external_id": event.external_id}
+    return _message(event, f"{event.source_system}:{event.external_id}", about)
 
 
 def _event(change: RecordChange, source: str) -> NewSyncEvent:
@@ -78,7 +115,18 @@ def message(
     event: NewSyncEvent | FailedEvent, version: int, document: Mapping[str, Any] | None
 ) -> OutboxMessage:
     """Return the message of an outbound event; the record is shown for readers of the topic."""
-    key = f"{event.entity_type}:{event.entity_id}"
+    about = {
+        "entity_type": event.entity_type,
+        "entity_id": event.entity_id,
+        "record_version": version,
+        "document": document,
+    }
+    return _message(event, f"{event.entity_type}:{event.entity_id}", about)
+
+
+def _message(
+    event: NewSyncEvent | FailedEvent, key: str, about: Mapping[str, Any]
+) -> OutboxMessage:
     envelope = Envelope(
         id=event.id,
         source="zenskar",
@@ -89,10 +137,7 @@ def message(
             "schema_version": WRITTEN_VERSION,
             "direction": Direction.OUTBOUND.value,
             "source_system": event.source_system,
-            "entity_type": event.entity_type,
-            "entity_id": event.entity_id,
-            "record_version": version,
-            "document": document,
+            **about,
         },
         correlation_id=event.correlation_id,
         causation_id=event.causation_id,

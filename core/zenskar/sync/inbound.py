@@ -9,16 +9,16 @@ from zenskar.db import connections, sync_events
 from zenskar.db.engine import by_keys, each_alone, in_transaction
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.sync_events import NewSyncEvent, Transition
-from zenskar.kernel import Outcome, StepKind
+from zenskar.kernel import Outcome, StepKind, Verdict
 from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import fanout, guard, workset
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import Message
-from zenskar.sync.fanout import RecordChange
+from zenskar.sync.fanout import LookRequest, RecordChange
 from zenskar.sync.follow import change_of, follow_ups
 from zenskar.sync.guard import DeleteGuard, TooManyDeletes
-from zenskar.sync.inbound_events import new_event, observation, transition
+from zenskar.sync.inbound_events import new_event, observation, overdue, transition
 from zenskar.sync.reading import bury
 from zenskar.sync.workset import Workset
 
@@ -42,6 +42,7 @@ class _Batch:
     follow_ups: list[tuple[RecordChange, str]] = field(default_factory=list)
     deletes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The sync events that delete a record, by source system."""
+    looks: list[LookRequest] = field(default_factory=list)
 
 
 class InboundSync:
@@ -69,7 +70,7 @@ class InboundSync:
 
         batch = await by_keys(self._context.engine, work)
         self._count(batch.applied)
-        return batch.applied, bool(batch.follow_ups)
+        return batch.applied, bool(batch.follow_ups or batch.looks)
 
     async def bury(self, message: Message, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
@@ -170,6 +171,7 @@ class InboundSync:
         )
         await sync_events.move(connection, [m for m in batch.moves if m.event_id not in fresh])
         await fanout.enqueue(connection, batch.follow_ups)
+        await fanout.enqueue_looks(connection, batch.looks)
         return batch
 
     async def _apply_source(
@@ -228,7 +230,10 @@ class InboundSync:
         batch: _Batch,
     ) -> None:
         shape = self._context.translator.shape(source, entity_type)
-        observations = [observation(shape, e.data) for _, e in events]
+        observations = [
+            observation(shape, e.data) if name in batch.fresh else overdue(shape, e)
+            for name, e in events
+        ]
         work = await workset.load(
             connection,
             self._context.connections[source],
@@ -245,8 +250,11 @@ class InboundSync:
             batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
             if outcome.delete_record:
                 batch.deletes[source].append(event_id)
-            if record_id is not None and outcome.verdict.news:
-                causes = {"correlation_id": envelope.correlation_id, "causation_id": event_id}
+            causes = {"correlation_id": envelope.correlation_id, "causation_id": event_id}
+            if outcome.verdict is Verdict.LATE:
+                look = LookRequest(source, entity_type, seen.external_id, **causes)
+                batch.looks.append(look)
+            elif record_id is not None and outcome.verdict.news:
                 batch.follow_ups += _follow_ups(work, record_id, outcome, owners, causes)
         allowed = DeleteGuard.of(self._context.connections[source].settings)
         await allowed.check(connection, source, batch.deletes[source])

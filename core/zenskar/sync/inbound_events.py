@@ -1,6 +1,7 @@
 """What an inbound envelope says: its sync event, what it shows, and how it ends."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ from zenskar.model.fields import EntityShape, show
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.sync.envelopes import utc_now, waited
 
 _KINDS = MappingProxyType({kind.value: kind for kind in ObservationKind})
 
@@ -52,6 +54,13 @@ def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
         sent=None if sent is None else Interval(*sent),
         changed=None if changed is None else tuple(changed),
     )
+
+
+def overdue(shape: EntityShape, envelope: Envelope) -> Observation:
+    """Return what an envelope shows that has waited, for a retry or a resumption maybe."""
+    seen = observation(shape, envelope.data)
+    since = waited(envelope.time, utc_now())
+    return seen if seen.sent is None else replace(seen, sent=seen.sent.after(since))
 
 
 def transition(

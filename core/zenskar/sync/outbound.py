@@ -9,10 +9,11 @@ from zenskar.db import connections as connection_states
 from zenskar.db import sync_events
 from zenskar.db.engine import by_keys, in_transaction
 from zenskar.db.engines import AsyncConnection
+from zenskar.db.sync_events import Transition
 from zenskar.errors import CallFailed, Failure, FailureKind, Unavailable
 from zenskar.model.envelope import OUTBOUND, Envelope
 from zenskar.model.record import IntentState
-from zenskar.model.sync_event import Direction
+from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync import fanout, guard, workset
 from zenskar.sync.accounts import Accounts
@@ -65,9 +66,9 @@ class OutboundSync:
         self._ledger = ledger
         self._accounts = accounts
         self._decider = Decider(context.router, ledger)
-        self._beginning = Gather(self._begin, most=_TOGETHER, key=lambda task: task.record_id)
+        self._beginning = Gather(self._begin, most=_TOGETHER, key=lambda task: task.subject)
         self._answering = Gather(
-            self._take_in, most=_TOGETHER, key=lambda answer: answer.task.record_id
+            self._take_in, most=_TOGETHER, key=lambda answer: answer.task.subject
         )
 
     async def process(self, envelope: Envelope, message: Message) -> Result:
@@ -158,9 +159,10 @@ class OutboundSync:
                     decided[task.event_id] = Decided(Parked())
             ready = [task for task in tasks if task.event_id not in decided]
             for group in _by_kind(ready, lambda task: task):
-                known = await self._load(connection, group)
+                looks = [task.external_id for task in group if task.external_id is not None]
+                known = await self._load(connection, group, looks)
                 for task in group:
-                    decided[task.event_id] = self._decider.next(writes, task, known, "in_sync")
+                    decided[task.event_id] = self._decider.begin(writes, task, known)
                 await known.flush(connection)
             await writes.store(connection)
             return [decided[task.event_id] for task in tasks]
@@ -174,8 +176,13 @@ class OutboundSync:
             events = await sync_events.lock(connection, [a.task.event_id for a in answers])
             writes, decided = self._ledger.writes(), {}
             for group in _by_kind(answers, lambda answer: answer.task):
-                seen = [answer.seen.external_id for answer in group if answer.seen is not None]
-                known = await self._load(connection, [answer.task for answer in group], seen)
+                seen = [answer.seen for answer in group if answer.seen is not None]
+                known = await self._load(
+                    connection,
+                    [answer.task for answer in group],
+                    [each.external_id for each in seen],
+                    [each.record_id for each in seen if each.record_id is not None],
+                )
                 for answer in group:
                     event = events.get(answer.task.event_id)
                     decided[answer.task.event_id] = self._decider.judge(
@@ -195,12 +202,14 @@ class OutboundSync:
         await self._context.passing("outbound.failed")
         if failure.kind is FailureKind.NOT_VISIBLE and not await self._is_own_account(task):
             return Parked()
+        if task.external_id is not None and failure.kind is FailureKind.NOT_VISIBLE:
+            return await in_transaction(self._context.engine, lambda c: self._unseen(c, task))
         recovery = recover(call, failure)
         if recovery.next is Next.LOOK and call is not None:
             looked = await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
             return self._count(task, looked)
         what = recovery.next
-        if what is Next.RETRY and await self._breaker.outage(task.source, task.record_id):
+        if what is Next.RETRY and await self._breaker.outage(task.source, task.subject):
             what = Next.OUTAGE
         return await self._setback(task, call, failure, what, recovery.push)
 
@@ -231,6 +240,14 @@ class OutboundSync:
 
         return await in_transaction(self._context.engine, store)
 
+    async def _unseen(self, connection: AsyncConnection, task: Task) -> Result:
+        """An object of which late news came cannot be seen: there is nothing to take in."""
+        event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
+        if not over(event):
+            ended = Transition(task.event_id, SyncStatus.IGNORED, FailureKind.NOT_VISIBLE)
+            await sync_events.move(connection, [ended])
+        return Done()
+
     async def _look(self, connection: AsyncConnection, task: Task, call: Call) -> Decided:
         """The object seems gone: look before believing it, then plan again."""
         event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
@@ -245,13 +262,17 @@ class OutboundSync:
         return decided
 
     async def _load(
-        self, connection: AsyncConnection, tasks: Sequence[Task], external_ids: Sequence[str] = ()
+        self,
+        connection: AsyncConnection,
+        tasks: Sequence[Task],
+        external_ids: Sequence[str] = (),
+        record_ids: Sequence[str] = (),
     ) -> Workset:
         return await workset.load(
             connection,
             self._context.connections[tasks[0].source],
             tasks[0].entity_type,
-            record_ids=[task.record_id for task in tasks],
+            record_ids=[*record_ids, *(task.record_id for task in tasks)],
             external_ids=external_ids,
         )
 

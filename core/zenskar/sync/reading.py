@@ -67,8 +67,8 @@ def event_of(envelope: Envelope) -> NewSyncEvent:
         event_type=envelope.type,
         correlation_id=envelope.correlation_id,
         entity_type=data.get("entity_type") or seen.get("entity_type"),
-        entity_id=data["entity_id"] if data["direction"] == Direction.OUTBOUND else None,
-        external_id=seen.get("external_id"),
+        entity_id=data.get("entity_id") if data["direction"] == Direction.OUTBOUND else None,
+        external_id=data.get("external_id") or seen.get("external_id"),
         external_event_id=data.get("external_event_id"),
         causation_id=envelope.causation_id,
     )

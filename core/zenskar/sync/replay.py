@@ -193,7 +193,11 @@ def _inbound(event: FailedEvent) -> OutboxMessage | None:
 
 def _outbound(event: FailedEvent, known: Mapping[str, Customer]) -> OutboxMessage | None:
     """Show the record as it is now; the worker decides from the present row anyway."""
-    if event.entity_type is None or event.entity_id is None:
+    if event.entity_type is None:
+        return None
+    if event.event_type == f"{event.entity_type}.{fanout.LOOK}":
+        return fanout.look_message(event)
+    if event.entity_id is None:
         return None
     customer = known.get(event.entity_id)
     if customer is None:

@@ -11,6 +11,7 @@ from zenskar.sync.dead_letters import Message
 class Task:
     """Make one connection equal to one record. `changed_at` is in Unix seconds.
 
+    With an `external_id`, look at that external object, for which no record is known yet.
     `message` is what asked for it.
     """
 
@@ -21,6 +22,12 @@ class Task:
     correlation_id: str
     changed_at: float
     message: Message
+    external_id: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What it is about: a record, or an external object without one."""
+        return self.external_id or self.record_id
 
     @classmethod
     def of(cls, envelope: Envelope, message: Message) -> "Task":
@@ -30,10 +37,11 @@ class Task:
             event_id=envelope.id,
             source=data["source_system"],
             entity_type=data["entity_type"],
-            record_id=data["entity_id"],
+            record_id=data.get("entity_id", ""),
             correlation_id=envelope.correlation_id,
             changed_at=datetime.fromisoformat(envelope.time).timestamp(),
             message=message,
+            external_id=data.get("external_id"),
         )
 
 
