@@ -81,6 +81,10 @@ class Schema:
             for error in islice(self._fast.iter_errors(instance), _LIMIT)
         ]
 
+    def accepts(self, instance: Any) -> bool:
+        """Tell whether an instance is valid, without saying what is wrong with it."""
+        return self._fast.is_valid(instance)
+
     @cached_property
     def _of_no_nul(self) -> jsonschema_rs.Draft202012Validator:
         return _compiled(_without(_NO_NUL, self.document))

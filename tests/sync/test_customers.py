@@ -20,13 +20,8 @@ from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentStat
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import core_schemas
-from zenskar.sync.customers import (
-    METADATA_KEYS,
-    CustomerService,
-    Idempotency,
-    StaleVersion,
-    merge_patched,
-)
+from zenskar.sync.customer_edits import METADATA_KEYS, merge_patched
+from zenskar.sync.customers import CustomerService, Idempotency, StaleVersion
 
 ADA = {"name": "Ada", "email": "ada@example.com"}
 BASE = {"/name": "Ada", "/email": "ada@example.com"}

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -18,8 +19,11 @@ from zenskar.api.services import ApiServices
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import is_id
 from zenskar.model.scope import Scope
+from zenskar.schema_catalog import Schema
 from zenskar.sync.customers import Idempotency
 
+_OBJECT = Schema("customer", {"type": "object"})
+"""What a change is made of; the rest depends on the customer as it is."""
 _IF_MATCH = Parameter("If-Match", "The `ETag` that the record must still have.", "header")
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 _TAGS = re.compile(rf"[ \t]*{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*[ \t]*")
@@ -68,25 +72,29 @@ class Customers:
     async def replace(self, request: web.BaseRequest) -> web.Response:
         """Make a customer be what is sent."""
         customer_id = _id(request)
-        view = await self._customers.replace(
-            customer_id,
-            await bodies.read_json(request, self._input),
-            correlation_id=correlation_id(request),
-            by=operator(request),
-            expected=_expected(request),
-        )
+        document = await bodies.read_json(request, _OBJECT)
+        with _valid_at_least(self._input, document):
+            view = await self._customers.replace(
+                customer_id,
+                document,
+                correlation_id=correlation_id(request),
+                by=operator(request),
+                expected=_expected(request),
+            )
         return bodies.answer(view, headers={"ETag": _etag(view)})
 
     async def patch(self, request: web.BaseRequest) -> web.Response:
         """Change some fields of a customer."""
         customer_id = _id(request)
-        view = await self._customers.patch(
-            customer_id,
-            await bodies.read_json(request, self._patch, bodies.PATCH_TYPES),
-            correlation_id=correlation_id(request),
-            by=operator(request),
-            expected=_expected(request),
-        )
+        patch = await bodies.read_json(request, _OBJECT, bodies.PATCH_TYPES)
+        with _valid_at_least(self._patch, patch):
+            view = await self._customers.patch(
+                customer_id,
+                patch,
+                correlation_id=correlation_id(request),
+                by=operator(request),
+                expected=_expected(request),
+            )
         return bodies.answer(view, headers={"ETag": _etag(view)})
 
     async def delete(self, request: web.BaseRequest) -> web.Response:
@@ -156,7 +164,7 @@ class Customers:
                 "Replace a customer",
                 {200: _ONE},
                 refused,
-                "CustomerInput",
+                "CustomerReplacement",
                 parameters=(_IF_MATCH,),
                 scope=Scope.WRITE,
             ),
@@ -190,6 +198,16 @@ class Customers:
         definitions: dict[str, Any] = self._schema.document["$defs"]
         inputs = {d.get("title", name): d for name, d in definitions.items()}
         return {**inputs, **_VIEWS}
+
+
+@contextmanager
+def _valid_at_least(schema: Schema, body: Mapping[str, Any]) -> Iterator[None]:
+    """Of a customer that is not there, say first what is wrong with the request anyway."""
+    try:
+        yield
+    except NotFound:
+        schema.check(body)
+        raise
 
 
 def _id(request: web.BaseRequest) -> str:

@@ -10,20 +10,15 @@ from zenskar.db import customers, idempotency
 from zenskar.db.customers import Customer
 from zenskar.db.engine import by_keys, in_transaction
 from zenskar.db.engines import AsyncConnection, AsyncEngine
-from zenskar.errors import (
-    Conflict,
-    InvalidInput,
-    NotFound,
-    SchemaViolation,
-    Unavailable,
-    Violation,
-)
+from zenskar.errors import Conflict, InvalidInput, NotFound, Unavailable
 from zenskar.ids import new_id
 from zenskar.kernel.edit import edit
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import CUSTOMER, Document, FieldChanges, apply, difference, flatten
 from zenskar.plugins.router import Router
+from zenskar.schema_catalog import core_schemas
 from zenskar.sync import fanout
+from zenskar.sync.customer_edits import EditRules
 from zenskar.sync.customer_views import View, view, with_external
 from zenskar.sync.fanout import RecordChange
 from zenskar.sync.limits import FieldLimits
@@ -31,8 +26,6 @@ from zenskar.sync.replay import Operator
 from zenskar.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
-METADATA_KEYS = 48
-"""As in the schema of the input; a patch is judged by what it makes of the whole."""
 
 
 class StaleVersion(Conflict):
@@ -77,7 +70,7 @@ class CustomerPage:
 
 
 class CustomerService:
-    """Create, read, replace, patch and delete. Documents have passed their schema before."""
+    """Create, read, replace, patch and delete. What is created has passed its schema before."""
 
     def __init__(
         self,
@@ -90,6 +83,7 @@ class CustomerService:
         self._router = router
         self._wake = wake
         self._limits = limits or FieldLimits({})
+        self._rules = EditRules(core_schemas()[CUSTOMER.entity_type])
 
     async def create(
         self,
@@ -143,10 +137,15 @@ class CustomerService:
         by: Operator | None = None,
         expected: Collection[int] | None = None,
     ) -> View:
-        """Make the customer be this document. `expected`: only if it has one of these versions."""
-        return await self._edit(
-            customer_id, lambda _: document, _Origin(correlation_id, by), expected
-        )
+        """Make the customer be this document, by the rules of the service.
+
+        `expected`: only if it has one of these versions. Raises `SchemaViolation`.
+        """
+
+        def change(present: Customer) -> Document:
+            return self._rules.replaced(present, document)
+
+        return await self._edit(customer_id, change, _Origin(correlation_id, by), expected)
 
     async def patch(
         self,
@@ -157,12 +156,10 @@ class CustomerService:
         by: Operator | None = None,
         expected: Collection[int] | None = None,
     ) -> View:
-        """Apply a JSON merge patch (RFC 7396)."""
+        """Apply a JSON merge patch (RFC 7396), by the rules of the service."""
 
-        def change(document: Document) -> Document:
-            patched: dict[str, Any] = merge_patched(document, patch)
-            _check_metadata(document, patched)
-            return patched
+        def change(present: Customer) -> Document:
+            return self._rules.patched(present, patch)
 
         return await self._edit(customer_id, change, _Origin(correlation_id, by), expected)
 
@@ -201,18 +198,18 @@ class CustomerService:
     async def _edit(
         self,
         customer_id: str,
-        change: Callable[[Document], Document],
+        change: Callable[[Customer], Document],
         origin: _Origin,
         expected: Collection[int] | None,
     ) -> View:
         async def work(connection: AsyncConnection) -> tuple[Customer, bool]:
             present = await _locked(connection, customer_id, expected)
             record = present.record
-            wanted = flatten(CUSTOMER, change(present.document))
+            wanted = flatten(CUSTOMER, change(present))
             changes = edit(record, difference(record.fields, wanted))
             if not changes:
                 return present, False
-            self._limits.check(CUSTOMER.entity_type, changes)
+            self._limits.check(CUSTOMER.entity_type, _parts(record.fields, changes))
             fields = apply(record.fields, changes)
             written = _sure(
                 await customers.write(connection, customer_id, fields, version=present.version)
@@ -259,25 +256,15 @@ class CustomerService:
         return self._router.owners_of(CUSTOMER.entity_type)
 
 
-def merge_patched(document: Any, patch: Any) -> Any:
-    """Return the document with a JSON merge patch applied (RFC 7396, section 2)."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(document) if isinstance(document, Mapping) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patched(merged.get(name), value)
-    return merged
+def _parts(before: Document, changes: FieldChanges) -> dict[str, Any]:
+    """Return changes without the members that stay as they are: those break no limit anew."""
+    return {path: _part(before.get(path), value) for path, value in changes.items()}
 
 
-def _check_metadata(before: Document, after: Document) -> None:
-    """What an external system has put there may exceed the limit, but nobody may add to it."""
-    had, has = len(before.get("metadata") or {}), len(after.get("metadata") or {})
-    if has > METADATA_KEYS and has > had:
-        message = f"must have at most {METADATA_KEYS} properties"
-        raise SchemaViolation("patch", [Violation("/metadata", message)])
+def _part(before: Any, value: Any) -> Any:
+    if not (isinstance(before, Mapping) and isinstance(value, Mapping)):
+        return value
+    return {name: inner for name, inner in value.items() if inner != before.get(name)}
 
 
 async def _reserve(connection: AsyncConnection, once: Idempotency, customer_id: str) -> bool:

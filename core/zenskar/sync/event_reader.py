@@ -57,8 +57,7 @@ class EventReader:
             self._check_object,
             self._translate,
             _make_message,
-            self._check_document,
-            self._check_message,
+            self._check_made,
         )
 
     def read(self, items: Sequence[Item]) -> None:
@@ -86,11 +85,10 @@ class EventReader:
     def _translate(self, item: Item) -> None:
         item.document = self._translator.translate(item.source, item.event.seen)
 
-    def _check_document(self, item: Item) -> None:
-        self._translator.check_document(item.event.seen, item.document, item.made.text)
-
-    def _check_message(self, item: Item) -> None:
-        self._event_schema.check(item.made.envelope.to_json(), item.made.text)
+    def _check_made(self, item: Item) -> None:
+        message = item.made
+        self._translator.check_document(item.event.seen, item.document, message.text)
+        self._event_schema.check(message.envelope.to_json(), message.text)
 
 
 def _make_message(item: Item) -> None:
