@@ -145,7 +145,8 @@ def environment(folder: Path | None = None) -> dict[str, str]:
 
 def lookup(environment: Mapping[str, str], variable: str) -> str | None:
     """Return a variable's value, or the text of the file that `<variable>_FILE` names."""
-    if value := environment.get(variable):
+    value = environment.get(variable)
+    if value and value.strip():
         return value
     path = environment.get(f"{variable}_FILE")
     if not path:

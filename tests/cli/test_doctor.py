@@ -78,6 +78,24 @@ def test_a_connection_that_is_configured_in_part_fails(
     assert check["mend"] == "set STRIPE_WEBHOOK_SECRET"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("STRIPE_WEBHOOK_SECRET", ","),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_"),
+        ("STRIPE_API_BASE", "http://stripe.example"),
+    ],
+)
+def test_settings_that_let_others_in_fail(
+    cli: Cli, database: str, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_1")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_1")
+    monkeypatch.setenv(variable, value)
+    checks = parts(cli.json("doctor", code=1))
+    assert any(c["verdict"] == "failed" and variable in str(c) for c in checks.values())
+
+
 def test_kafka_that_is_away_is_named(
     cli: Cli, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ async def test_a_key_ends_when_it_expires(engine: AsyncEngine) -> None:
         found = await api_keys.living(connection, [key.prefix for key in made])
         listed = await api_keys.read_all(connection)
     assert set(found) == {made[1].prefix}
+    assert [key.in_force for key in listed] == [False, True]
     assert [(key.scope, key.expires_at) for key in listed] == [
         (Scope.READ, key.expires_at) for key in made
     ]

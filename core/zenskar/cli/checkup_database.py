@@ -74,7 +74,7 @@ async def _dead(connection: AsyncConnection) -> Finding:
 
 
 async def _keys(connection: AsyncConnection) -> Finding:
-    living = [k for k in await api_keys.read_all(connection) if k.revoked_at is None]
+    living = [k for k in await api_keys.read_all(connection) if k.in_force]
     if living:
         return ok("api keys", f"{len(living)} can be used")
     return failed(

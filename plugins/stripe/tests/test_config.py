@@ -2,13 +2,14 @@
 
 import pytest
 
-from zenskar import Connection
+from zenskar import Connection, InvalidInput
 from zenskar_stripe import StripeIntegration
 from zenskar_stripe.config import Config
 
 
 def config(**settings: object) -> Config:
-    return Config.of(Connection("stripe", settings))
+    needed = {"api_key": "sk_test_1", "webhook_secret": "whsec_1"}
+    return Config.of(Connection("stripe", needed | settings))
 
 
 def test_defaults() -> None:
@@ -51,3 +52,41 @@ def test_what_is_required_and_what_is_secret() -> None:
     assert {each.name for each in settings if each.required} == {"api_key", "webhook_secret"}
     assert {each.name for each in settings if each.secret} == {"api_key", "webhook_secret"}
     assert all(each.help for each in settings)
+
+
+@pytest.mark.parametrize("secret", ["", " ", ",", ", ,", "whsec_", "whsec_1,whsec_", None])
+def test_an_empty_secret_is_refused(secret: str | None) -> None:
+    with pytest.raises(InvalidInput, match=r"^STRIPE_WEBHOOK_SECRET holds no secret"):
+        config(webhook_secret=secret)
+
+
+@pytest.mark.parametrize("key", ["", " ", "\n", None])
+def test_an_empty_key_is_refused(key: str | None) -> None:
+    with pytest.raises(InvalidInput, match=r"^STRIPE_API_KEY holds no key"):
+        config(api_key=key)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://localhost:1", "http://127.9.9.9:8420/", "http://[::1]:1", "https://proxy.example"],
+)
+def test_addresses_that_keep_the_key_safe(address: str) -> None:
+    assert config(api_base=address).api_base == address.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://stripe.example", "http://10.0.0.1:8420", "HTTP://stripe.example", "http://localhost.x",
+     "http://127.0.0.1.nip.io", "http://0.0.0.0:1", "http://127.0.0.1@evil.example"],
+)  # fmt: skip
+def test_without_tls_nothing_leaves_this_machine_unless_allowed(address: str) -> None:
+    with pytest.raises(InvalidInput, match="STRIPE_ALLOW_HTTP"):
+        config(api_base=address)
+    assert config(api_base=address, allow_http=True).api_base == address
+
+
+@pytest.mark.parametrize("address", ["stripe.example", "ftp://x", "http://", "http://[", "//x",
+                                     "https://x:99999", "https://x:y"])  # fmt: skip
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^STRIPE_API_BASE must be a URL"):
+        config(api_base=address, allow_http=True)

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
-from zenskar import Connection, Setting
+from zenskar import Connection, InvalidInput, Setting
 
 API_BASE = "https://api.stripe.com"
 TIMEOUT_SECONDS = 30.0
@@ -20,6 +22,12 @@ SETTINGS = (
         help="Signing secret of the webhook endpoint; several, comma-separated, while rotating.",
     ),
     Setting("api_base", default=API_BASE, help="Address of the API."),
+    Setting(
+        "allow_http",
+        kind=bool,
+        default=False,
+        help="Take an api_base without TLS that is not on this machine.",
+    ),
     Setting(
         "rate_limit",
         kind=float,
@@ -49,21 +57,55 @@ class Config:
 
     @classmethod
     def of(cls, connection: Connection) -> "Config":
-        """Read the settings of a connection."""
+        """Read the settings of a connection; `InvalidInput` names one that cannot be used."""
         given = connection.settings
+        _check(connection)
         key = str(given.get("api_key") or "").strip()
         live = _live(key)
         rate, endpoint_rate = _rates(given, live=live)
         return cls(
             api_key=key,
             webhook_secrets=_split(given.get("webhook_secret")),
-            api_base=str(given.get("api_base") or API_BASE).rstrip("/"),
+            api_base=_api_base(given),
             rate=rate,
             endpoint_rate=endpoint_rate,
             account=given.get("account") or None,
             timeout_seconds=float(given.get("timeout_seconds") or TIMEOUT_SECONDS),
             live=live,
         )
+
+
+def _check(connection: Connection) -> None:
+    given, name = connection.settings, connection.name.upper()
+    if not str(given.get("api_key") or "").strip():
+        raise InvalidInput(f"{name}_API_KEY holds no key")
+    secrets = _split(given.get("webhook_secret"))
+    # Whoever knows the empty secret could sign; without any, every webhook is refused.
+    if not secrets or not all(secret.removeprefix("whsec_") for secret in secrets):
+        raise InvalidInput(f"{name}_WEBHOOK_SECRET holds no secret, or an empty one")
+    try:
+        parts = urlsplit(_api_base(given))
+        known = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or True)
+    except ValueError:
+        known = False
+    if not known:
+        raise InvalidInput(f"{name}_API_BASE must be a URL that starts with https://")
+    if parts.scheme == "http" and not (given.get("allow_http") or _is_local(parts.hostname)):
+        raise InvalidInput(
+            f"{name}_API_BASE sends the key and customers without TLS: use https://, or set "
+            f"{name}_ALLOW_HTTP=true"
+        )
+
+
+def _api_base(given: Mapping[str, Any]) -> str:
+    return str(given.get("api_base") or API_BASE).strip().rstrip("/")
+
+
+def _is_local(host: str | None) -> bool:
+    try:
+        return host is not None and ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _split(secrets: Any) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from zenskar_stripe.sandbox import StripeSandbox
+
 
 async def test_dashboard_edits(control, v1):
     status, customer = await control(
@@ -93,13 +95,29 @@ async def test_every_kind_is_accepted(control):
         ("faults", {"kind": "webhook_drop", "method": "GET"}, "method does not apply"),
         ("faults", {"kind": "webhook_drop", "event_type": "customer.*"}, "event_type"),
         ("faults", [], "must be a JSON object"),
-        ("webhook_endpoints", {"url": "http://x"}, "url and secret must be strings"),
+        ("webhook_endpoints", {"url": "http://[::1]"}, "url and secret must be strings"),
         ("webhook_endpoints", {"url": "ftp://x", "secret": "s"}, "url must be"),
         ("webhook_endpoints", {"url": "http://[", "secret": "s"}, "url must be"),
-        ("webhook_endpoints", {"url": "http://x", "secret": ""}, "secret must not be empty"),
-        ("webhook_endpoints", {"url": "http://x", "secret": "s", "events": "*"}, "events must be"),
-        ("webhook_endpoints", {"url": "http://x", "secret": "s", "events": []}, "events must"),
-        ("webhook_endpoints", {"url": "http://x", "secret": "s", "events": ["a"]}, "unknown event"),
+        (
+            "webhook_endpoints",
+            {"url": "http://[::1]", "secret": ""},
+            "secret must not be empty",
+        ),
+        (
+            "webhook_endpoints",
+            {"url": "http://[::1]", "secret": "s", "events": "*"},
+            "events must be",
+        ),
+        (
+            "webhook_endpoints",
+            {"url": "http://[::1]", "secret": "s", "events": []},
+            "events must",
+        ),
+        (
+            "webhook_endpoints",
+            {"url": "http://[::1]", "secret": "s", "events": ["a"]},
+            "unknown event",
+        ),
         ("webhook_endpoints", {"address": "http://x"}, "unknown members: address"),
         ("settle", {"timeout_seconds": "soon"}, "timeout_seconds must be"),
         ("settle", {"timeout_seconds": -1}, "timeout_seconds must be"),
@@ -116,7 +134,10 @@ async def test_bad_input(control, path, body, message):
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 5000, b'{"name": "\\ud800"}', b"NaN"])
 async def test_input_that_is_no_json(sandbox, http, body):
-    async with http.post(f"{sandbox.base_url}/_sandbox/customers", data=body) as answer:
+    kind = {"Content-Type": "application/json"}
+    async with http.post(
+        f"{sandbox.base_url}/_sandbox/customers", data=body, headers=kind
+    ) as answer:
         assert answer.status == 400
         assert "not JSON" in (await answer.json())["error"]["message"]
 
@@ -186,3 +207,63 @@ async def test_peers_from_elsewhere_are_refused(sandbox, monkeypatch, control):
     status, body = await control("GET", "faults")
     assert status == 403
     assert "this machine only" in body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "evil.example:{port}"}, 403),
+        ({"Host": "localhost"}, 403),
+        ({"Host": "localhost:1"}, 403),
+        ({"Host": "localhost.evil.example:{port}"}, 403),
+        ({"Host": "evil@localhost:{port}"}, 403),
+        ({"Host": "[::1:{port}"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost:1"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Host": "localhost:{port}"}, 201),
+        ({"Host": "[::1]:{port}"}, 201),
+        ({"Origin": "http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}, 201),
+    ],
+)
+async def test_pages_of_other_sites_are_refused(sandbox, http, headers, status):
+    port = sandbox.base_url.rpartition(":")[2]
+    sent = {"Content-Type": "application/json"} | {
+        name: value.replace("{port}", port) for name, value in headers.items()
+    }
+    url = f"{sandbox.base_url}/_sandbox/customers"
+    async with http.post(url, data=b"{}", headers=sent) as answer:
+        assert answer.status == status
+        assert (await answer.json()) is not None
+    assert len(sandbox.dashboard.living()) == (status == 201)
+
+
+async def test_no_other_site_reads_the_api(sandbox, http):
+    key = {"Authorization": f"Bearer {sandbox.api_key}"}
+    for host, status in (("evil.example", 403), (None, 200)):
+        sent = key | ({"Host": host} if host else {})
+        async with http.get(f"{sandbox.base_url}/v1/customers", headers=sent) as answer:
+            assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://evil.example/hook", "https://10.0.0.1/", "http://127.0.0.1.nip.io/", "http://0.0.0.0/",
+     "http://localhost@evil.example/", "http://[::ffff:1.2.3.4]/"],
+)  # fmt: skip
+async def test_webhooks_stay_on_this_machine_unless_allowed(control, http, url):
+    body = {"url": url, "secret": "whsec_1"}
+    status, answer = await control("POST", "webhook_endpoints", body)
+    assert status == 400
+    assert "must lead to this machine" in answer["error"]["message"]
+    async with StripeSandbox(remote_webhooks=True) as open_one:
+        target = f"{open_one.base_url}/_sandbox/webhook_endpoints"
+        async with http.post(target, json=body) as added:
+            assert added.status == 201

@@ -1,6 +1,7 @@
 """What survives a restart."""
 
 import asyncio
+import os
 import sqlite3
 
 import pytest
@@ -159,3 +160,19 @@ async def test_memory_forgets(connect):
         sandbox.dashboard.create({})
     async with StripeSandbox() as sandbox:
         assert (await connect(sandbox).customers.list_async()).data == []
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022])
+async def test_its_files_are_the_owners_alone(tmp_path, mask):
+    path = tmp_path / "store.db"
+    before = os.umask(mask)
+    try:
+        for _ in range(2):
+            async with StripeSandbox(store_path=path) as sandbox:
+                sandbox.dashboard.create({"name": "Ada"})
+                modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+            assert set(modes.values()) == {0o600}
+            assert "store.db" in modes
+            path.chmod(0o644)
+    finally:
+        os.umask(before)

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add("--store", type=Path, metavar="PATH", help="file to persist in (default: memory only)")
     add("--webhook", metavar="URL", help="endpoint to send events to; needs --secret")
     add("--secret", metavar="WHSEC", help="signing secret of the endpoint")
+    add("--remote-webhooks", action="store_true", help="let webhooks be sent to other machines")
     add("--seed", type=int, help="makes ids repeatable (default: another one each time)")
     add("--search-lag", type=float, default=0.0, metavar="SECONDS", help="lag of search (0)")
     add("--retry-base", type=float, default=1.0, metavar="SECONDS", help="first retry wait (1)")
@@ -79,6 +80,7 @@ def _sandbox(options: argparse.Namespace) -> StripeSandbox:
         seed=secrets.randbits(32) if options.seed is None else options.seed,
         webhook_retry_base=options.retry_base,
         search_lag=options.search_lag,
+        remote_webhooks=options.remote_webhooks,
     )
 
 

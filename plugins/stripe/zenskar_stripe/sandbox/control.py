@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
+from .endpoints import is_web
 from .errors import ApiError, BadInput
 from .fault_input import read_fault
+from .guard import leads_here, refusal
 
 if TYPE_CHECKING:
     from .log import LoggedCall, LoggedDelivery
@@ -25,8 +26,9 @@ _MOST_SHIFTED = 10 * 365 * 86_400
 class Control:
     """Handlers for whoever drives the sandbox."""
 
-    def __init__(self, sandbox: StripeSandbox) -> None:
+    def __init__(self, sandbox: StripeSandbox, *, remote_webhooks: bool = False) -> None:
         self._sandbox = sandbox
+        self._remote_webhooks = remote_webhooks
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, each behind the guard."""
@@ -75,6 +77,8 @@ class Control:
         url, secret, events = body.get("url"), body.get("secret"), body.get("events")
         if not isinstance(url, str) or not isinstance(secret, str):
             raise BadInput("url and secret must be strings")
+        if not self._remote_webhooks and is_web(url) and not leads_here(url):
+            raise BadInput("url must lead to this machine, unless --remote-webhooks allows others")
         endpoint = self._sandbox.add_webhook_endpoint(url, secret, _types(events))
         return _json(endpoint.shown(), 201)
 
@@ -150,11 +154,11 @@ class Control:
 
 
 def guarded(handler: Handler) -> Handler:
-    """Refuses peers from elsewhere and turns bad input into a JSON answer."""
+    """Refuses what is not from here and turns bad input into a JSON answer."""
 
     async def guard(request: web.Request) -> web.StreamResponse:
-        if not _is_local(request.remote):
-            return _problem(403, "the control surface answers to this machine only")
+        if refused := refusal(request):
+            return _problem(*refused)
         try:
             return await handler(request)
         except ApiError as error:
@@ -182,13 +186,6 @@ def _types(events: object) -> list[str] | None:
     if not isinstance(events, list) or not all(isinstance(each, str) for each in events):
         raise BadInput("events must be an array of event types")
     return events
-
-
-def _is_local(remote: str | None) -> bool:
-    try:
-        return remote is not None and ipaddress.ip_address(remote).is_loopback
-    except ValueError:
-        return False
 
 
 def _entry(entry: LoggedCall | LoggedDelivery) -> dict[str, Any]:

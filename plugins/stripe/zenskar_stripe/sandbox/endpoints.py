@@ -80,7 +80,7 @@ class Endpoints:
 
 
 def _checked(url: str, secret: str, events: Iterable[str] | None) -> frozenset[str] | None:
-    if not _is_web(url):
+    if not is_web(url):
         raise BadInput(f"url must be an absolute http or https URL, not {url!r}")
     if not secret:
         raise BadInput("secret must not be empty")
@@ -93,7 +93,8 @@ def _checked(url: str, secret: str, events: Iterable[str] | None) -> frozenset[s
     return None if "*" in types else types
 
 
-def _is_web(url: str) -> bool:
+def is_web(url: str) -> bool:
+    """Whether this is an absolute URL of the web."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from .control import Control
 from .core import Core, Options
+from .guard import is_for_this_machine, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,6 +42,7 @@ class StripeSandbox:
         webhook_timeout: float = 10.0,
         search_lag: float = 0.0,
         idempotency_lifetime: float = 86_400.0,
+        remote_webhooks: bool = False,
     ) -> None:
         self._options = Options(
             host=host,
@@ -55,6 +57,7 @@ class StripeSandbox:
             search_lag=search_lag,
             idempotency_lifetime=idempotency_lifetime,
         )
+        self._remote_webhooks = remote_webhooks
         self._core: Core | None = None
         self._runner: web.AppRunner | None = None
 
@@ -135,8 +138,8 @@ class StripeSandbox:
         """Opens the store, listens and takes up pending deliveries."""
         core = Core(self._options)
         app = web.Application()
-        app.add_routes(Control(self).routes())
-        app.router.add_route("*", "/{tail:.*}", core.api.handle)
+        app.add_routes(Control(self, remote_webhooks=self._remote_webhooks).routes())
+        app.router.add_route("*", "/{tail:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
         try:
             await runner.setup()
@@ -147,6 +150,12 @@ class StripeSandbox:
             raise self._cannot_listen(error) from error
         self._core, self._runner = core, runner
         core.deliveries.start()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        """Answers an API request; where only this machine can send it, only if it is meant."""
+        if is_loopback(self._options.host) and not is_for_this_machine(request):
+            raise web.HTTPForbidden(text="the sandbox answers to localhost with its own port only")
+        return await self._running().api.handle(request)
 
     async def stop(self) -> None:
         """Stops at once; pending deliveries stay in the store, if there is one."""

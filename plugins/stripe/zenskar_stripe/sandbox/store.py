@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import orjson
@@ -85,7 +86,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         try:
             self._db = _opened(path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"cannot use the store {path}: {error}") from error
 
     def load(self, kind: str) -> Iterator[tuple[str, Record]]:
@@ -123,6 +124,7 @@ class SqliteStore:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    _keep_private(path)
     db = sqlite3.connect(path, timeout=0.5, isolation_level=None)
     # Exclusive: a second sandbox on the same file is refused instead of diverging from it.
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -130,3 +132,12 @@ def _opened(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(_SCHEMA)
     return db
+
+
+def _keep_private(path: Path) -> None:
+    """Lets the owner alone read what customers are given; SQLite's other files follow this one."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError):
+            file.chmod(0o600)
