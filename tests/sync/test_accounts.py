@@ -144,6 +144,24 @@ async def test_a_walk_of_another_account_is_begun_anew(database_url: str) -> Non
         assert system.pages[0] is None
 
 
+async def test_a_wrong_account_deletes_nothing_and_says_so(database_url: str) -> None:
+    """The records are missing in an account whose name cannot be read: they are listed."""
+    async with open_flow(database_url, working=False) as flow:
+        await linked(flow, None)
+        system = flow.systems["fake"]
+        mine, system.objects = system.objects, {}
+        system.create(name="Theirs")
+        system.webhooks.clear()
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True)
+            assert report.remaining["missing_there"] == 1
+            assert len(await names(flow)) == 2
+            system.objects = mine
+            report = await reconcile(flow)
+        assert "Ada" in await names(flow)
+        assert report.remaining.get("missing_there") == 1
+
+
 async def test_a_push_to_an_object_that_is_not_visible_ends_readable(database_url: str) -> None:
     async with open_flow(database_url, working=False) as flow:
         record_id, system = await linked(flow), flow.systems["fake"]

@@ -9,10 +9,11 @@ import pytest
 from tests.support.drift import bulk, execute, lose_what_waits, names, reconcile, synced
 from tests.support.fake import FakeError
 from tests.support.flow import running_worker
-from zenskar import FailureKind
+from zenskar import FailureKind, IntentKind
 from zenskar.db import connections
 from zenskar.db.engine import in_transaction
 from zenskar.errors import Conflict, InvalidInput
+from zenskar.model.missing import Missing
 from zenskar.sync.report import Progress
 
 
@@ -91,15 +92,9 @@ async def test_an_edit_there_is_taken_in_before_anything_is_pushed(database_url:
         assert await flow.scalar(history, conflict='%"external":"There"%') == 1
 
 
-@pytest.mark.parametrize("known_deleted", [True, False])
-async def test_an_object_that_is_gone_takes_its_record_with_it(
-    database_url: str, known_deleted: bool
-) -> None:
+async def test_an_object_that_is_gone_takes_its_record_with_it(database_url: str) -> None:
     async with synced(database_url, 3) as (flow, system):
-        if known_deleted:
-            system.objects["obj_2"] = None
-        else:
-            del system.objects["obj_2"]
+        system.objects["obj_2"] = None
         report = await reconcile(flow)
         assert dict(report.found) == {"missing_there": 1}
         assert report.examples[0].external_id == "obj_2"
@@ -109,6 +104,97 @@ async def test_an_object_that_is_gone_takes_its_record_with_it(
         assert repaired.drifts == 0
         assert await names(flow) == ["Customer 0", "Customer 2"]
         assert system.calls == []
+
+
+async def test_an_object_that_is_not_visible_is_listed_and_left_alone(database_url: str) -> None:
+    async with synced(database_url, 3) as (flow, system):
+        mine = system.objects.pop("obj_2")
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True)
+        assert dict(report.remaining) == {"missing_there": 1}
+        assert report.examples[0].external_id == "obj_2"
+        assert report.examples[0].repaired is False
+        assert len(await names(flow)) == 3
+        system.objects["obj_2"] = mine
+        assert (await reconcile(flow)).drifts == 0
+        assert system.calls == []
+
+
+@pytest.mark.parametrize("known_deleted", [True, False])
+async def test_another_object_is_made_for_a_missing_one_when_told(
+    database_url: str, known_deleted: bool
+) -> None:
+    async with synced(database_url, 3) as (flow, system):
+        del system.objects["obj_2"]
+        if known_deleted:
+            system.objects["obj_2"] = None
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True, missing=Missing.RECREATE)
+            assert (dict(report.found), report.drifts) == ({"missing_there": 1}, 0)
+            assert len(await names(flow)) == 3
+            assert [push.kind for push in system.calls] == [IntentKind.CREATE]
+            assert (await reconcile(flow, repair=True)).drifts == 0
+        living = [one["name"] for one in system.objects.values() if one is not None]
+        assert sorted(living) == ["Customer 0", "Customer 1", "Customer 2"]
+
+
+async def test_the_record_of_a_missing_object_is_deleted_when_told(database_url: str) -> None:
+    async with synced(database_url, 3) as (flow, system):
+        del system.objects["obj_2"]
+        async with running_worker(flow.runtime):
+            report = await reconcile(flow, repair=True, missing=Missing.DELETE)
+        assert (dict(report.found), report.drifts) == ({"missing_there": 1}, 0)
+        assert await names(flow) == ["Customer 0", "Customer 2"]
+
+
+@pytest.mark.parametrize(("listed", "deleted"), [(0, 12), (9, 12)])
+async def test_a_repair_stops_before_too_many_missing_objects(
+    database_url: str, listed: int, deleted: int
+) -> None:
+    async with synced(database_url, 12 + listed, delete_guard_limit=0) as (flow, system):
+        for number in range(deleted):
+            system.objects[f"obj_{2 * number}"] = None
+        async with running_worker(flow.runtime):
+            with pytest.raises(Conflict, match="--force"):
+                await reconcile(flow, repair=True)
+            assert len(await names(flow)) == 12 + listed
+            report = await reconcile(flow, repair=True, force=True)
+        assert (report.drifts, len(await names(flow))) == (0, listed)
+
+
+@pytest.mark.parametrize("missing", list(Missing))
+async def test_a_repair_stops_before_an_empty_list(database_url: str, missing: Missing) -> None:
+    async with synced(database_url, 2) as (flow, system):
+        system.objects.clear()
+        async with running_worker(flow.runtime):
+            with pytest.raises(Conflict, match="0 objects are listed"):
+                await reconcile(flow, repair=True, missing=missing)
+            assert dict((await reconcile(flow, repair=True)).remaining) == {"missing_there": 2}
+        assert (len(await names(flow)), system.calls) == (2, [])
+
+
+async def test_an_object_that_outlived_its_record_is_taken_in(database_url: str) -> None:
+    """Duplicates were merged: the copy carries our id, and the original was deleted."""
+    async with synced(database_url, 1) as (flow, system):
+        record_id = str(await flow.scalar("SELECT id FROM customers"))
+        system.delete("obj_0")
+        copy = system.create(name="The copy", record_id=record_id)
+        announced = system.webhooks.copy()
+        system.webhooks[:] = announced[::-1]
+        async with running_worker(flow.runtime):
+            await flow.deliver()
+            assert await names(flow) == []
+            report = await reconcile(flow, repair=True)
+            assert (dict(report.found), report.drifts) == ({"missing_here": 1}, 0)
+            assert await names(flow) == ["The copy"]
+            assert (await reconcile(flow, repair=True)).drifts == 0
+            system.edit(copy, name="Edited")
+            system.webhooks.clear()
+            await execute(
+                flow, "UPDATE external_mappings SET asof_low = 0, asof_high = 1, revision = 9"
+            )
+            assert (await reconcile(flow, repair=True)).drifts == 0
+        assert await names(flow) == ["Edited"]
 
 
 async def test_a_fetch_that_says_gone_means_gone(database_url: str) -> None:
@@ -442,9 +528,9 @@ async def test_a_repair_that_nobody_works_on_says_what_remains(database_url: str
 
 async def test_a_flood_of_deletes_is_held_back_and_remains(database_url: str) -> None:
     async with synced(database_url, 5, delete_guard_limit=2) as (flow, system):
-        system.objects.clear()
+        system.objects.update(dict.fromkeys(system.objects))
         async with running_worker(flow.runtime):
-            report = await reconcile(flow, repair=True)
+            report = await reconcile(flow, repair=True, force=True)
         assert dict(report.remaining) == {"missing_there": 5}
         assert len(await names(flow)) == 5
         assert await flow.scalar("SELECT reason FROM connections") == "delete_guard"

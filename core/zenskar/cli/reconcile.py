@@ -19,6 +19,8 @@ from zenskar.cli import session
 from zenskar.cli.failures import say_error
 from zenskar.cli.output import Output, OutputOption, show_json, show_table
 from zenskar.cli.process import in_background, stop_signals
+from zenskar.errors import InvalidInput
+from zenskar.model.missing import Missing
 
 if TYPE_CHECKING:
     from zenskar.runtime import Runtime
@@ -54,10 +56,17 @@ Restart = Annotated[
 ]
 
 
-def reconcile(
+def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
     source: Source,
     entity: Entity = None,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what differs.")] = False,
+    missing: Annotated[
+        Missing | None,
+        typer.Option(help="With --repair: what to do about records whose object is missing."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Repair although very many objects are missing.")
+    ] = False,
     restart: Restart = False,
     settle: Annotated[
         float, typer.Option(min=0, help="Seconds that a change may take to arrive by itself.")
@@ -70,10 +79,19 @@ def reconcile(
     could not be read. A run that was stopped goes on where it was, for a day.
     """
 
+    if missing is not None and not repair:
+        raise InvalidInput("--missing says how to repair: give --repair too")
+
     async def work(bulk: "Bulk", name: str, on_progress: "OnProgress") -> "Report":
         reconciler = bulk.reconciler(settle_seconds=settle)
         return await reconciler.run(
-            source, name, repair=repair, restart=restart, on_progress=on_progress
+            source,
+            name,
+            repair=repair,
+            missing=missing,
+            force=force,
+            restart=restart,
+            on_progress=on_progress,
         )
 
     reports = _run(source, entity, work, works=repair)

@@ -42,6 +42,11 @@ _UNMAPPED = text("""
     ORDER BY c.id LIMIT :most
 """)
 
+_COUNT_LINKED = text("""
+    SELECT count(*) FROM external_mappings
+    WHERE source_system = :source AND entity_type = :entity_type AND state = 'active'
+""")
+
 _FORGET = text("DELETE FROM survey_seen WHERE run = :run")
 
 # The repeated condition on the status is that of a partial index.
@@ -93,6 +98,12 @@ async def suspects(connection: AsyncConnection, run: str, after: str, most: int)
 async def count_suspects(connection: AsyncConnection, run: str) -> int:
     """Return how many objects must be looked at again."""
     return int(await connection.scalar(_COUNT_SUSPECTS, {"run": run}) or 0)
+
+
+async def count_linked(connection: AsyncConnection, source: str, entity_type: str) -> int:
+    """Return how many objects are linked with a record."""
+    values = {"source": source, "entity_type": entity_type}
+    return int(await connection.scalar(_COUNT_LINKED, values) or 0)
 
 
 async def unseen(

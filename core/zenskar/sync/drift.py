@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from zenskar.kernel import Outcome, StepKind, Verdict
 from zenskar.model.fields import difference
+from zenskar.model.missing import Missing
 from zenskar.model.observation import Observation
 from zenskar.model.record import ExternalMapping, Record
 from zenskar.sync.workset import Workset
@@ -33,6 +34,8 @@ class Drift:
     """One difference: where, and which fields, never what they hold.
 
     `inward`: the observation itself mends it, taken in as news. `outward`: a push does.
+    `hidden`: the object is not visible, which proves nothing, so an operator must say what is to be
+    done.
     """
 
     kind: DriftKind
@@ -41,6 +44,16 @@ class Drift:
     fields: tuple[str, ...] = ()
     inward: bool = False
     outward: bool = False
+    hidden: bool = False
+
+    @property
+    def vanished(self) -> bool:
+        """Whether a living record has lost the object that it was linked with."""
+        return self.kind is DriftKind.MISSING_THERE and self.external_id is not None
+
+    def can_be_mended(self, missing: Missing | None) -> bool:
+        """Whether a repair does anything about it."""
+        return self.inward or self.outward or (self.hidden and missing is not None)
 
     @property
     def key(self) -> str | None:
@@ -54,6 +67,8 @@ def judge(work: Workset, seen: Observation) -> Drift | None:
     owner = before.entity_id if before is not None else None
     known = work.records.get(owner or seen.record_id or "")
     record_id, outcome = work.observe(seen)
+    if outcome.create_record:
+        known = None
     found = _kind(work, before, seen, outcome)
     if found is None:
         return None
@@ -61,6 +76,15 @@ def judge(work: Workset, seen: Observation) -> Drift | None:
     inward = outcome.verdict.news
     outward = not inward and record_id is not None and work.plan(record_id).kind in _ACTS
     return Drift(kind, seen.external_id, known.id if known else None, fields, inward, outward)
+
+
+def judge_hidden(work: Workset, external_id: str) -> Drift | None:
+    """Say whether an object that is not visible belongs to a living record."""
+    mapping = work.mappings.get(external_id)
+    record = work.records.get(mapping.entity_id or "") if mapping is not None else None
+    if mapping is None or not mapping.active or record is None or record.deleted:
+        return None
+    return Drift(DriftKind.MISSING_THERE, external_id, record.id, hidden=True)
 
 
 def judge_unmapped(work: Workset, record_id: str, found: Observation | None) -> Drift | None:

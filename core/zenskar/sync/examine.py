@@ -1,7 +1,7 @@
 """Compare records with their objects, without changing either."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from zenskar.db import mappings, surveys
@@ -9,15 +9,18 @@ from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.record import ExternalMapping
 from zenskar.sync import workset
 from zenskar.sync.context import SyncContext
-from zenskar.sync.drift import Drift, DriftKind, judge, judge_unmapped
+from zenskar.sync.drift import Drift, DriftKind, judge, judge_hidden, judge_unmapped
 from zenskar.sync.looks import Look, Looker, together
 from zenskar.sync.survey import NotRead, Survey
 from zenskar.sync.workset import Workset
 
 T = TypeVar("T")
-_OF_ONE_OBJECT = frozenset({FailureKind.REJECTED, FailureKind.GONE, FailureKind.BUG})
+_OF_ONE_OBJECT = frozenset(
+    {FailureKind.REJECTED, FailureKind.GONE, FailureKind.NOT_VISIBLE, FailureKind.BUG}
+)
 """Failures that say nothing of the next call."""
 
 
@@ -29,6 +32,15 @@ class Findings:
     under_way: tuple[Drift, ...] = ()
     looks: Mapping[str, Look] = field(default_factory=dict)
     not_read: tuple[NotRead, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Objects that are proven deleted, that are not visible, and that cannot be read."""
+
+    deleted: tuple[str, ...]
+    hidden: tuple[str, ...]
+    not_read: tuple[NotRead, ...]
 
 
 class Examiner:
@@ -62,25 +74,29 @@ class Examiner:
 
         return await in_transaction(self._context.engine, work)
 
-    async def gone(
-        self, source: str, entity_type: str, external_ids: Sequence[str]
-    ) -> tuple[list[str], tuple[NotRead, ...]]:
-        """Fetch objects and return those that are not there, and those that cannot be fetched."""
-        looks, failed = await self._fetch(source, entity_type, external_ids)
-        return [name for name, look in looks.items() if look.seen.data is None], failed
+    async def missing(self, source: str, entity_type: str, external_ids: Sequence[str]) -> Absent:
+        """Fetch objects and return those that are not there."""
+        looks, hidden, failed = await self._fetch(source, entity_type, external_ids)
+        deleted = tuple(name for name, look in looks.items() if look.seen.data is None)
+        return Absent(deleted, hidden, failed)
 
     async def objects(self, source: str, entity_type: str, external_ids: Sequence[str]) -> Findings:
         """Fetch objects and compare them with their records."""
-        before = await self._revisions(source, entity_type, external_ids)
-        looks, failed = await self._fetch(source, entity_type, external_ids)
+        before = await self._known(source, entity_type, external_ids)
+        looks, hidden, failed = await self._fetch(source, entity_type, external_ids)
         read = [self._observation(source, look, before.get(name)) for name, look in looks.items()]
         seen = [each for each in read if isinstance(each, Observation)]
         not_read = (*failed, *(each for each in read if isinstance(each, NotRead)))
 
         async def work(connection: AsyncConnection) -> Findings:
-            loaded = await self._load(connection, source, entity_type, seen)
-            moved = {i for i, m in loaded.mappings.items() if m.revision != before.get(i)}
+            loaded = await self._load(connection, source, entity_type, seen, hidden=hidden)
+            moved = {
+                name
+                for name, mapping in loaded.mappings.items()
+                if name not in before or mapping.revision != before[name].revision
+            }
             drifts = [drift for each in seen if (drift := judge(loaded, each))]
+            drifts += [drift for name in hidden if (drift := judge_hidden(loaded, name))]
             return await self._sort(connection, source, drifts, moved)
 
         found = await in_transaction(self._context.engine, work)
@@ -108,9 +124,14 @@ class Examiner:
         return Findings(sorted_out.drifts, left, looks, not_read)
 
     def _observation(
-        self, source: str, look: Look, revision: int | None = None
+        self, source: str, look: Look, known: ExternalMapping | None = None
     ) -> Observation | NotRead:
-        return self._survey.observation(source, look, ObservationKind.FETCH, revision)
+        revision = known.revision if known is not None else None
+        seen = self._survey.observation(source, look, ObservationKind.FETCH, revision)
+        if isinstance(seen, NotRead) or known is None or known.entity_id is None:
+            return seen
+        # It belongs to the record that it is linked with, whatever id it carries.
+        return replace(seen, record_id=None)
 
     async def _under_way(
         self,
@@ -128,21 +149,23 @@ class Examiner:
             self._context.engine, lambda c: self._under_way(c, source, (), record_ids)
         )
 
-    async def _revisions(
+    async def _known(
         self, source: str, entity_type: str, external_ids: Sequence[str]
-    ) -> dict[str, int]:
-        known = await in_transaction(
+    ) -> dict[str, ExternalMapping]:
+        return await in_transaction(
             self._context.engine,
             lambda c: mappings.by_external_id(c, source, entity_type, external_ids),
         )
-        return {name: mapping.revision for name, mapping in known.items()}
 
     async def _fetch(
         self, source: str, entity_type: str, external_ids: Sequence[str]
-    ) -> tuple[dict[str, Look], tuple[NotRead, ...]]:
+    ) -> tuple[dict[str, Look], tuple[str, ...], tuple[NotRead, ...]]:
+        """Return the looks, the objects that are not visible, and those that cannot be read."""
         calls = [self._looker.fetch(source, entity_type, each) for each in external_ids]
         found, failed = _answered(external_ids, await together(calls))
-        return found, tuple(_failed(f, external_id=name) for name, f in failed.items())
+        hidden = tuple(n for n, f in failed.items() if f.kind is FailureKind.NOT_VISIBLE)
+        unread = (_failed(f, external_id=n) for n, f in failed.items() if n not in hidden)
+        return found, hidden, tuple(unread)
 
     async def _find(
         self, source: str, entity_type: str, record_ids: Sequence[str]
@@ -158,12 +181,13 @@ class Examiner:
         entity_type: str,
         seen: Collection[Observation],
         record_ids: Iterable[str] = (),
+        hidden: Iterable[str] = (),
     ) -> Workset:
         return await workset.load(
             connection,
             self._context.connections[source],
             entity_type,
-            external_ids=[each.external_id for each in seen],
+            external_ids=[*(each.external_id for each in seen), *hidden],
             record_ids=[*record_ids, *(each.record_id for each in seen if each.record_id)],
         )
 

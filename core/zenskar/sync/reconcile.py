@@ -14,7 +14,8 @@ from zenskar.db import surveys
 from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.storable import is_indexable
-from zenskar.errors import CallFailed
+from zenskar.errors import CallFailed, Conflict
+from zenskar.model.missing import Missing
 from zenskar.sync.accounts import Accounts
 from zenskar.sync.context import SyncContext
 from zenskar.sync.drift import Drift, judge
@@ -29,6 +30,8 @@ from zenskar.telemetry.logs import get_logger
 T = TypeVar("T")
 _LIST, _UNSEEN, _SUSPECTS, _RECORDS, _END = "list", "unseen", "suspects", "records", "end"
 _BATCH = 100
+_FEW_MISSING, _MOST_PERCENT = 10, 10
+"""A repair does nothing about more missing objects than both of these, unless it is forced."""
 _log = get_logger(__name__)
 
 
@@ -49,19 +52,22 @@ class Reconciler:
     examples: int = 5
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def run(
+    async def run(  # noqa: PLR0913 - each option by its name
         self,
         source: str,
         entity_type: str,
         *,
         repair: bool = False,
+        missing: Missing | None = None,
+        force: bool = False,
         restart: bool = False,
         on_progress: OnProgress = silent,
     ) -> Report:
         """Compare everything; go on with a run that stopped within the last day.
 
         A failing external system ends the run with an incomplete report. How far it came is kept
-        for the next one, and nothing is taken for deleted.
+        for the next one, and nothing is taken for deleted. Raises `Conflict` instead of a repair
+        that would do something about too many missing objects, unless it is told to by `force`.
         """
         account = await check_ready(
             self.context, self.accounts, source, entity_type, only_looks=not repair
@@ -69,7 +75,7 @@ class Reconciler:
         name = f"reconcile:{source}:{entity_type}"
         run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
         comparison = _Comparison(self, source, entity_type, run, on_progress)
-        comparison.choose(repair=repair)
+        comparison.choose(repair=repair, missing=missing, force=force)
         try:
             await comparison.work_off()
         except CallFailed as error:
@@ -90,14 +96,18 @@ class _Comparison:
         self._run = run
         self._on_progress = on_progress
         self._total: int | None = None
+        self._missing: Missing | None = None
+        self._force = False
         self.tally = Tally(**run.counts)
 
-    def choose(self, *, repair: bool) -> None:
+    def choose(self, *, repair: bool, missing: Missing | None, force: bool) -> None:
         """Say whether to mend; what an earlier run only counted is then looked at once more."""
-        if repair and not self.tally.repair and self._run.phase in {_SUSPECTS, _RECORDS}:
+        more = (repair and not self.tally.repair) or self.tally.missing != missing
+        if more and self._run.phase in {_SUSPECTS, _RECORDS}:
             self._run.phase, self._run.cursor = _SUSPECTS, None
             self.tally.forget_drift()
-        self.tally.repair = repair
+        self.tally.repair, self.tally.missing = repair, missing
+        self._missing, self._force = missing, force
 
     async def work_off(self) -> None:
         """Go through the phases that are left."""
@@ -129,13 +139,18 @@ class _Comparison:
         ids = await self._read(
             lambda c: surveys.unseen(c, run.id, *self._about, run.cursor or "", _BATCH)
         )
-        gone, failed = await self._tools.examiner.gone(*self._about, ids)
-        self.tally.add_not_read(failed)
-        await self._step(len(ids), _last(ids), _SUSPECTS, seen=ids, suspects=gone)
+        absent = await self._tools.examiner.missing(*self._about, ids)
+        self.tally.add_not_read(absent.not_read)
+        self.tally.deleted += len(absent.deleted)
+        self.tally.hidden += len(absent.hidden)
+        suspects = (*absent.deleted, *absent.hidden)
+        await self._step(len(ids), _last(ids), _SUSPECTS, seen=ids, suspects=suspects)
 
     async def _suspects(self) -> None:
         """Look again at what did not fit, once what was under way has had time to arrive."""
         run = self._run
+        if self.tally.repair and not self._force:
+            await self._check_missing()
         if self._total is None:
             self._total = await self._read(lambda c: surveys.count_suspects(c, run.id))
             await self._tools.sleep(self._tools.settle_seconds if self._total else 0)
@@ -143,6 +158,22 @@ class _Comparison:
         ids = await self._read(lambda c: surveys.suspects(c, run.id, after, _BATCH))
         await self._take(await self._tools.examiner.objects(*self._about, ids), objects=True)
         await self._step(len(ids), _last(ids), _RECORDS)
+
+    async def _check_missing(self) -> None:
+        """Stop before a repair that would delete or make anew what only seems to be missing."""
+        touched = self.tally.deleted + (self.tally.hidden if self._missing is not None else 0)
+        if not touched:
+            return
+        linked = await self._read(lambda c: surveys.count_linked(c, *self._about))
+        many = touched > _FEW_MISSING and 100 * touched > _MOST_PERCENT * linked
+        if not many and self.tally.objects:
+            return
+        source, entity_type = self._about
+        raise Conflict(
+            f"{touched} of {linked} linked objects of {source} {entity_type} are missing there, "
+            f"and {self.tally.objects} objects are listed: nothing is repaired. If it is the right "
+            "account and they are meant to go, repeat the command with --force"
+        )
 
     async def _records(self) -> None:
         """Look for the objects of records that have none."""
@@ -160,9 +191,9 @@ class _Comparison:
         unfinished = tuple(drift for drift in findings.under_way if drift.key in begun)
         remaining = (*findings.drifts, *unfinished)
         found = (begun | {drift.key: drift for drift in findings.drifts}).values()
-        if self.tally.repair and any(d.inward or d.outward for d in findings.drifts):
+        if self.tally.repair and any(d.can_be_mended(self._missing) for d in findings.drifts):
             await self._begin(found)
-            await self._tools.repairer.mend(*self._about, findings)
+            await self._tools.repairer.mend(*self._about, findings, self._missing)
             names = [d.external_id if objects else d.record_id for d in remaining]
             look = self._tools.examiner.objects if objects else self._tools.examiner.records
             again = await look(*self._about, [name for name in names if name is not None])

@@ -8,12 +8,16 @@ from zenskar.db.engines import AsyncConnection
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import SHAPES, unflatten
+from zenskar.model.integration import ExternalObject
+from zenskar.model.interval import MICROSECONDS, Interval
+from zenskar.model.missing import Missing
 from zenskar.model.observation import ObservationKind
-from zenskar.sync import fanout
+from zenskar.sync import fanout, workset
 from zenskar.sync.context import SyncContext
 from zenskar.sync.drift import Drift
 from zenskar.sync.examine import Findings
 from zenskar.sync.fanout import RecordChange
+from zenskar.sync.looks import Look
 from zenskar.sync.settle import Waiter
 from zenskar.sync.survey import Survey
 
@@ -26,23 +30,57 @@ class Repairer:
         self._survey = survey
         self._waiter = waiter
 
-    async def mend(self, source: str, entity_type: str, findings: Findings) -> None:
+    async def mend(
+        self, source: str, entity_type: str, findings: Findings, missing: Missing | None
+    ) -> None:
         """Work on differences until nothing moves any more.
 
         News first: a push before them could overwrite an edit that nobody here has seen yet.
         """
         correlation_id = new_id()
+        recreates = missing is Missing.RECREATE
+        released = [drift for drift in findings.drifts if drift.vanished and recreates]
         looks = [
-            findings.looks[drift.external_id]
+            self._deleted(entity_type, drift.external_id)
+            if drift.hidden
+            else findings.looks[drift.external_id]
             for drift in findings.drifts
-            if drift.inward and drift.external_id is not None
+            if drift.external_id is not None
+            and drift not in released
+            and (drift.inward or (drift.hidden and missing is Missing.DELETE))
         ]
         published = await self._survey.publish(source, looks, ObservationKind.FETCH, correlation_id)
         await self._waiter.settled(source, published.event_ids, correlation_id)
         pushes = [drift for drift in findings.drifts if drift.outward]
+        if released:
+            await self._release(source, entity_type, released)
+            pushes += released
         if pushes:
             await self._push(source, entity_type, pushes, correlation_id)
             await self._waiter.settled(source, (), correlation_id)
+
+    def _deleted(self, entity_type: str, external_id: str) -> Look:
+        """Return a look at an object that an operator says is deleted."""
+        now = int(self._context.clock() * MICROSECONDS)
+        return Look(ExternalObject(entity_type, external_id, None), Interval(now, now))
+
+    async def _release(self, source: str, entity_type: str, drifts: Sequence[Drift]) -> None:
+        """Let the missing objects of living records go, so that others are made for them."""
+        connected = self._context.connections[source]
+        external_ids = [drift.external_id for drift in drifts if drift.external_id is not None]
+
+        async def work(connection: AsyncConnection) -> None:
+            known = await workset.load(
+                connection, connected, entity_type, external_ids=external_ids
+            )
+            for external_id in external_ids:
+                mapping = known.mappings.get(external_id)
+                record = known.records.get(mapping.entity_id or "") if mapping else None
+                if mapping and mapping.active and record and not record.deleted:
+                    known.detach(record.id)
+            await known.flush(connection)
+
+        await in_transaction(self._context.engine, work)
 
     async def _push(
         self, source: str, entity_type: str, drifts: Sequence[Drift], correlation_id: str

@@ -95,6 +95,8 @@ def _about(not_read: Mapping[str, Any]) -> Any:
 class Tally:
     """Counts on the way to a report; kept in the checkpoint.
 
+    Of the objects that were not listed, so many are proven `deleted` and so many are `hidden`,
+    which is not visible. `missing` is what a repair does about them.
     `done` is how far the phase has come, `mending` is what a repair has begun to mend.
     """
 
@@ -106,6 +108,9 @@ class Tally:
     examples: list[dict[str, Any]] = field(default_factory=list)
     not_read: list[dict[str, Any]] = field(default_factory=list)
     repair: bool = False
+    missing: str | None = None
+    deleted: int = 0
+    hidden: int = 0
     done: int = 0
     mending: list[dict[str, Any]] = field(default_factory=list)
 
