@@ -136,6 +136,7 @@ class Runtime:
             roles=roles,
             grace_seconds=settings.shutdown_grace_seconds,
             prepare=accounts.confirm_all,
+            report=lambda c: self.context.clocks.save(c, self.context.monotonic()),
         )
 
     def watched_loop(self) -> AbstractAsyncContextManager[None]:

@@ -69,6 +69,20 @@ def test_a_connection_is_tried_out(
     assert "sk_test_one" not in str(found)
 
 
+def test_clocks_are_compared(cli: Cli, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_one")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_do_not_show_me")
+
+    async def look() -> Any:
+        async with StripeSandbox(api_key="sk_test_one") as stripe:
+            stripe.shift_clock(-90)
+            monkeypatch.setenv("STRIPE_API_BASE", stripe.base_url)
+            return await asyncio.to_thread(cli.json, "doctor", code=1)
+
+    check = parts(apart(look))["clock of stripe"]
+    assert (check["verdict"], check["detail"][-19:]) == ("failed", "seconds behind ours"[-19:])
+
+
 def test_a_connection_that_is_configured_in_part_fails(
     cli: Cli, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

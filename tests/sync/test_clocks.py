@@ -113,7 +113,7 @@ async def test_an_offset_is_kept_for_other_processes(engine: AsyncEngine) -> Non
 
     async def saved(at: float) -> Interval | None:
         await in_transaction(engine, lambda c: reader.clocks.save(c, at))
-        return await in_transaction(engine, lambda c: connections.clock(c, "fake"))
+        return (await in_transaction(engine, connections.clocks)).get("fake")
 
     assert await saved(999.0) is None
     reader.asks(1000.5)

@@ -3,11 +3,17 @@
 import json
 from typing import Any
 
+import pytest
+
+from tests.support.drift import execute
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.refuse import refuse, tries
 from tests.support.wait import until
 from zenskar import IntentKind, Push
 from zenskar.cli.explain_words import details
+from zenskar.db import connections
+from zenskar.db.engine import in_transaction
+from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.sync.explain import explain
 
 REFUSALS = 3
@@ -100,3 +106,26 @@ async def test_a_value_that_is_rewritten_there_wins_and_no_policy_is_blamed(
         told = await explain(flow.runtime.engine, record_id)
         lines = [line for step in told.steps for line in details(step) if "conflict" in line]
         assert [line.endswith("keeps another value than it was sent") for line in lines] == [True]
+
+
+@pytest.mark.parametrize(("ahead", "winner"), [(-60, "external"), (0, "internal")])
+async def test_the_later_edit_is_found_across_two_clocks(
+    database_url: str, ahead: int, winner: str
+) -> None:
+    later = {"FAKE_CONFLICT_POLICY": "latest_wins"}
+    async with open_flow(database_url, working=False, environment=later) as flow:
+        system, record_id = flow.systems["fake"], await flow.create()
+        async with running_worker(flow.runtime):
+            await flow.settle()
+        offset = Interval(0, 0).after(ahead * MICROSECONDS)
+        engine = flow.runtime.engine
+        await in_transaction(engine, lambda c: connections.note_clock(c, "fake", offset))
+        older = "asof_low = asof_low - 3600000000, asof_high = asof_high - 3600000000"
+        await execute(flow, f"UPDATE external_mappings SET {older}")
+        await flow.runtime.customers.patch(record_id, {"name": "Here"}, correlation_id="test")
+        system.edit(next(iter(system.objects)), name="There")
+        system.shift(-30)
+        await flow.runtime.ingress.accept("fake", system.webhooks[-1], "test")
+        async with running_worker(flow.runtime, "inbound"):
+            await until(lambda: recorded(flow))
+        assert counted(flow) == {winner: 1}

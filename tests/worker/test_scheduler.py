@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.support.drift import bulk, execute
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
@@ -12,6 +14,7 @@ from tests.support.wait import until
 from zenskar import FailureKind, Health
 from zenskar.db import connections
 from zenskar.db.engine import in_transaction
+from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.sync.accounts import Accounts
 from zenskar.sync.breaker import Breaker
 from zenskar.worker.jobs import upkeep
@@ -158,3 +161,19 @@ async def test_a_sweep_that_hangs_holds_up_no_other_job(database_url: str) -> No
             await asyncio.wait_for(hanging.wait(), 20)
             await in_transaction(engine, lambda c: connections.pause(c, "fake", "outage"))
             await until(lambda: flow.scalar("SELECT state = 'active' FROM connections"))
+
+
+@pytest.mark.parametrize("ahead", [-3600, 3600])
+async def test_a_sweep_looks_on_the_clock_that_it_asks(database_url: str, ahead: int) -> None:
+    async with idle(database_url) as (flow, system, scheduler):
+        offset = Interval(0, 0).after(ahead * MICROSECONDS)
+        await in_transaction(
+            flow.runtime.engine, lambda c: connections.note_clock(c, "fake", offset)
+        )
+        await scheduler.run_due()
+        await due(flow, scheduler)
+        there, overlap = timedelta(seconds=ahead), timedelta(minutes=5)
+        left = await since(flow)
+        assert left is not None
+        assert abs(system.sweeps[1] - (left + there - overlap)) < timedelta(seconds=60)
+        assert system.sweeps[1] - system.sweeps[0] >= timedelta(seconds=600)

@@ -94,3 +94,16 @@ async def created(flow: Flow) -> bool:
     except (Unavailable, OSError):
         return False
     return True
+
+
+async def test_a_worker_tells_how_far_external_clocks_are_from_ours(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        context = flow.runtime.context
+        timing = context.stopwatch()()
+        context.clocks.date("fake", timing, int(timing.received) - 60)
+        stopping = asyncio.Event()
+        worker = await start(flow, stopping)
+        stopping.set()
+        await worker
+        offset = await flow.scalar("SELECT clock_offset_low FROM connections WHERE name = 'fake'")
+        assert -62e6 < offset <= -60e6

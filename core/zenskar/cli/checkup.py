@@ -1,12 +1,13 @@
 """The checks of `zenskar doctor`."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
 
-from zenskar.cli import checkup_bus, checkup_database
+from zenskar.cli import checkup_bus, checkup_clocks, checkup_database
 from zenskar.cli.finding import Finding, failed, note, ok
 from zenskar.cli.folder import DataFolder, DevState
 from zenskar.errors import ConfigurationError, ZenskarError
@@ -21,6 +22,7 @@ from zenskar.plugins.loader import (
 )
 from zenskar.plugins.router import Router
 from zenskar.settings import Settings
+from zenskar.sync.clocks import Timing, offset_of
 
 _CALL_SECONDS = 5.0
 
@@ -83,7 +85,9 @@ class Checkup:
             return [failed("connections", "nothing is connected", mend)]
         mend = "see what is said of the plugin"
         findings = [failed(f"connection {n}", problem, mend) for n, problem in lost.items()]
-        return findings + [await _connection(name, c) for name, c in configured.items()]
+        for name, connection in configured.items():
+            findings += await _connection(name, connection)
+        return findings
 
     async def _api(self) -> Finding:
         host, port = self.settings.host, self.settings.port
@@ -106,17 +110,23 @@ async def _readiness(url: str) -> str:
         return str((await response.json())["status"])
 
 
-async def _connection(name: str, connection: ConfiguredConnection) -> Finding:
+async def _connection(name: str, connection: ConfiguredConnection) -> list[Finding]:
     part, mend = f"connection {name}", "check its settings, and that its system is reachable"
     if problem := await start(connection, OPEN_SECONDS):
-        return failed(part, problem, mend)
+        return [failed(part, problem, mend)]
+    sent, began = time.time(), time.monotonic()
     try:
         async with asyncio.timeout(_CALL_SECONDS):
             health = await Router({name: connection.integration}).call_async(name, "health")
     except TimeoutError:
-        return failed(part, f"no answer within {_CALL_SECONDS:g} seconds", mend)
+        return [failed(part, f"no answer within {_CALL_SECONDS:g} seconds", mend)]
     except ZenskarError as error:
-        return failed(part, str(error), mend)
+        return [failed(part, str(error), mend)]
     finally:
+        timing = Timing.of(sent, time.time(), began, time.monotonic())
         await stop(connection)
-    return ok(part, health.detail) if health.ok else failed(part, health.detail, mend)
+    found = ok(part, health.detail) if health.ok else failed(part, health.detail, mend)
+    if health.answered_at is None:
+        return [found]
+    offset = offset_of(timing, health.answered_at)
+    return [found, checkup_clocks.judge(f"clock of {name}", offset)]

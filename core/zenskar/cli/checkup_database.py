@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from zenskar.cli import session
+from zenskar.cli import checkup_clocks, session
 from zenskar.cli.finding import Finding, failed, note, ok
 from zenskar.db import api_keys, connections, event_log, workers
 from zenskar.db.engine import in_transaction
@@ -37,6 +37,11 @@ async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[
     if settings.auth == "required" and not dev:
         checks.append(_keys)
     found = [await in_transaction(engine, check) for check in checks]
+    clocks = await in_transaction(engine, connections.clocks)
+    found += [
+        checkup_clocks.judge(f"clock of {name}, seen by workers", offset)
+        for name, offset in sorted(clocks.items())
+    ]
     return [ok("schema", "is up to date"), *found]
 
 

@@ -130,9 +130,9 @@ _ERROR = text("""
 """)
 
 
-_CLOCK = text("""
-    SELECT clock_offset_low, clock_offset_high FROM connections
-    WHERE name = :name AND clock_offset_low IS NOT NULL
+_CLOCKS = text("""
+    SELECT name, clock_offset_low, clock_offset_high FROM connections
+    WHERE clock_offset_low IS NOT NULL
 """)
 
 _NOTE_CLOCK = text("""
@@ -218,7 +218,7 @@ async def note_clock(connection: AsyncConnection, name: str, offset: Interval) -
     await connection.execute(_NOTE_CLOCK, values)
 
 
-async def clock(connection: AsyncConnection, name: str) -> Interval | None:
-    """Return by how many microseconds an external clock was ahead when that was measured last."""
-    row = (await connection.execute(_CLOCK, {"name": name})).first()
-    return None if row is None else Interval(*row)
+async def clocks(connection: AsyncConnection) -> dict[str, Interval]:
+    """Return by how many microseconds external clocks were ahead when that was measured last."""
+    rows = await connection.execute(_CLOCKS)
+    return {name: Interval(low, high) for name, low, high in rows}

@@ -30,6 +30,11 @@ class MergePolicy:
     default: ConflictPolicy = ConflictPolicy.INTERNAL_WINS
     per_field: Mapping[str, ConflictPolicy] = field(default_factory=dict)
 
+    @property
+    def compares_clocks(self) -> bool:
+        """Whether the time of an edit decides about any field."""
+        return ConflictPolicy.LATEST_WINS in {self.default, *self.per_field.values()}
+
     def of(self, path: str) -> ConflictPolicy:
         """Return the policy for a leaf."""
         return self.per_field.get(name_of(path), self.default)

@@ -116,10 +116,14 @@ class PushResult:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list; `next_cursor` is None on the last one."""
+    """One page of a list; `next_cursor` is None on the last one.
+
+    `answered_at` is for pages that may hold no object to tell it.
+    """
 
     objects: tuple[ExternalObject, ...]
     next_cursor: str | None = None
+    answered_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from zenskar.db import connections
 from zenskar.db.engines import AsyncConnection
 from zenskar.model.interval import MICROSECONDS, Interval
+from zenskar.plugins.loader import ConfiguredConnection
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 
@@ -90,18 +91,18 @@ class Clocks:
 
     async def save(self, connection: AsyncConnection, now: float) -> None:
         """Write offsets down for other processes, where that was not done lately."""
-        for source, known in self._measured.items():
+        for source, known in sorted(self._measured.items()):
             if known.saved_at is None or now - known.saved_at > _SAVE_SECONDS:
                 await connections.note_clock(connection, source, known.aged(now))
                 known.saved_at = now
 
+    def note(self, source: str, timing: Timing, answered_at: int | None) -> None:
+        """Take in what an answer tells of the external clock."""
+        if answered_at is not None and 0 <= answered_at < _YEAR_10000:
+            self._note(source, timing, answered_at)
+
     def _note(self, source: str, timing: Timing, answered_at: int) -> None:
-        """The answer was given between sending and receipt, so it bounds the offset."""
-        second = Interval.of_second(answered_at)
-        bounds = Interval(
-            second.low - int(timing.received * MICROSECONDS),
-            second.high - int(timing.sent * MICROSECONDS),
-        )
+        bounds = offset_of(timing, answered_at)
         known, before = self._measured.get(source), self.offset(source, timing.ended)
         if known is None or before is None:
             stepped, offset, saved_at = False, bounds, None
@@ -113,6 +114,25 @@ class Clocks:
         self._metrics.clock_offset.labels(source).set(seconds)
         if stepped or (before is None and _gap(offset, _NONE) > self._tolerances[source]):
             _log.warning("clock_differs", source=source, seconds=round(seconds, 1))
+
+
+async def stored_offset(connection: AsyncConnection, source: ConfiguredConnection) -> Interval:
+    """Return the offset that a worker has told last, or that of clocks taken for the same."""
+    known = (await connections.clocks(connection)).get(source.connection.name)
+    tolerance = int(source.integration.clock_tolerance.total_seconds() * MICROSECONDS)
+    return known or _NONE.widened(tolerance)
+
+
+def offset_of(timing: Timing, answered_at: int) -> Interval:
+    """Return by how many microseconds a clock is ahead that showed this second in an answer.
+
+    The answer was given between sending and receipt, so it bounds the offset.
+    """
+    second = Interval.of_second(answered_at)
+    return Interval(
+        second.low - int(timing.received * MICROSECONDS),
+        second.high - int(timing.sent * MICROSECONDS),
+    )
 
 
 def _microseconds(low: float, high: float) -> Interval:

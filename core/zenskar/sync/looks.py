@@ -95,6 +95,7 @@ class Looker:
         page: Page = _expect(Page, answer)
         if page.next_cursor is not None and page.next_cursor == arguments["cursor"]:
             raise _bug(f"{hook} of the integration does not move on")
+        self._context.clocks.note(source, timing, page.answered_at)
         looks = tuple(self._look(source, seen, timing) for seen in page.objects)
         return LookPage(looks, page.next_cursor)
 

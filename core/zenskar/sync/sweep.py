@@ -11,6 +11,7 @@ from zenskar.db.engine import in_transaction
 from zenskar.errors import CallFailed
 from zenskar.ids import new_id
 from zenskar.model.observation import ObservationKind
+from zenskar.sync.clocks import stored_offset
 from zenskar.sync.context import SyncContext
 from zenskar.sync.looks import Looker
 from zenskar.sync.survey import Survey
@@ -43,8 +44,10 @@ class MissedSweep:
         if source in states and states[source].paused:
             return
         started = datetime.fromtimestamp(self._context.clock(), UTC)
-        since = state.get("since")
-        first = datetime.fromisoformat(since) if since else started - self._every
+        since = state.get("since_there")
+        first = (
+            datetime.fromisoformat(since) if since else await self._there(source, state, started)
+        )
         try:
             found = await self._sweep(source, first)
         except CallFailed as error:
@@ -53,15 +56,33 @@ class MissedSweep:
                 "sweep_failed", source=source, kind=failure.kind.value, error=failure.message
             )
             return
-        left = orjson.dumps({"since": started.isoformat()}).decode()
+        there = started + await self._offset(source)
+        left = orjson.dumps(
+            {"since": started.isoformat(), "since_there": there.isoformat()}
+        ).decode()
         name = self.schedule(source)
         await in_transaction(self._context.engine, lambda c: schedules.save(c, name, left))
         if found:
             _log.info("sweep_found", source=source, objects=found)
 
+    async def _there(self, source: str, state: Mapping[str, Any], started: datetime) -> datetime:
+        """Return from when on the first sweep looks, on the external clock."""
+        since = state.get("since")
+        ours = datetime.fromisoformat(since) if since else started - self._every
+        return ours + await self._offset(source)
+
+    async def _offset(self, source: str) -> timedelta:
+        """Return by how much, at least, the external clock is ahead."""
+        connection = self._context.connections[source]
+        offset = self._context.clocks.offset(source, self._context.monotonic())
+        if offset is None:
+            offset = await in_transaction(
+                self._context.engine, lambda c: stored_offset(c, connection)
+            )
+        return timedelta(microseconds=offset.low)
+
     async def _sweep(self, source: str, first: datetime) -> int:
-        tolerance = self._context.connections[source].integration.clock_tolerance
-        since, run_id = first - tolerance - _OVERLAP, new_id()
+        since, run_id = first - _OVERLAP, new_id()
         cursor, found = None, 0
         while True:
             page = await self._looker.missed(source, since, cursor)

@@ -19,6 +19,7 @@ from zenskar.model.observation import Observation
 from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
 from zenskar.plugins.carried import carried
 from zenskar.plugins.loader import ConfiguredConnection
+from zenskar.sync.clocks import stored_offset
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class Workset:
     _mapped: set[str] = field(default_factory=set)
     _settled: dict[str, IntentState] = field(default_factory=dict)
     _unread: set[str] = field(default_factory=set)
+    ahead: int = 0
+    """By how many microseconds, at most, the external clock is ahead of ours."""
     carried: frozenset[str] | None = field(init=False)
     """The fields that the connection carries; None for all."""
 
@@ -166,11 +169,15 @@ class Workset:
         rival = known if known and known.external_id != seen.external_id else None
         record = self.records.get(record_id)
         return Situation(
-            record=record and self.shared(record),
+            record=record and self._dated(self.shared(record)),
             mapping=mapping,
             intents=self.intents.get(record_id, ()),
             rival=rival,
         )
+
+    def _dated(self, record: Record) -> Record:
+        """Return a record with the time of its last change on the external clock, at the latest."""
+        return replace(record, updated_at=record.updated_at + self.ahead) if self.ahead else record
 
     def _map(self, mapping: ExternalMapping) -> None:
         self.mappings[mapping.external_id] = mapping
@@ -221,6 +228,8 @@ async def load(
     """
     name = source.connection.name
     work = Workset(source, entity_type)
+    if source.merge_policy.compares_clocks:
+        work.ahead = (await stored_offset(connection, source)).high
     wanted = {i for i in record_ids if is_id(i)}
     external = set(external_ids)
     if external:

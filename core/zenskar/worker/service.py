@@ -7,7 +7,7 @@ from typing import Protocol
 
 from zenskar.db import workers
 from zenskar.db.engine import in_transaction
-from zenskar.db.engines import AsyncEngine
+from zenskar.db.engines import AsyncConnection, AsyncEngine
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger
@@ -28,7 +28,7 @@ class Consumer(Protocol):
 class WorkerService:
     """Runs the consumers of its roles until it is stopped."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, each built by the composition root
         self,
         engine: AsyncEngine,
         consumers: Mapping[str, Consumer],
@@ -37,6 +37,7 @@ class WorkerService:
         roles: Collection[str] = ROLES,
         grace_seconds: float,
         prepare: Callable[[], Awaitable[None]] | None = None,
+        report: Callable[[AsyncConnection], Awaitable[None]] | None = None,
     ) -> None:
         self._engine = engine
         self._consumers = consumers
@@ -44,6 +45,7 @@ class WorkerService:
         self._roles = tuple(roles)
         self._grace_seconds = grace_seconds
         self._prepare = prepare
+        self._report = report
         self._id = new_id()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -102,9 +104,13 @@ class WorkerService:
 
     async def _beat_once(self) -> None:
         problem = "; ".join(self._progress.problems()) or None
+
+        async def beat(connection: AsyncConnection) -> None:
+            await workers.beat(connection, self._id, self._roles, problem)
+            if self._report is not None:
+                await self._report(connection)
+
         try:
-            await in_transaction(
-                self._engine, lambda c: workers.beat(c, self._id, self._roles, problem)
-            )
+            await in_transaction(self._engine, beat)
         except Unavailable as error:
             _log.warning("heartbeat_missed", reason=str(error))

@@ -124,7 +124,7 @@ class StripeIntegration(BaseIntegration):
         answer = await self._api.list_events(params)
         events = [webhooks.event(body, self._config) for body in answer.objects]
         more = answer.has_more and bool(events)
-        return Page(await self._present(events), events[-1].id if more else None)
+        return Page(await self._present(events), events[-1].id if more else None, answer.at)
 
     def classify_error(self, error: Exception) -> Failure | None:
         """Sort the errors of Stripe, of its SDK and of the network."""
