@@ -109,3 +109,20 @@ def test_every_log_call_can_be_written(
 def given(call: LogCall) -> list[str]:
     """The keywords that hold a value; `exc_info` is an order to the logger."""
     return [name for name in call.keywords if name != "exc_info"]
+
+
+def test_nothing_of_others_commands_the_terminal() -> None:
+    hostile = "\x1b[2J\x9b31m\u202eevil\nforged line"
+    stream = io.StringIO()
+    logs.configure("info", "console", stream)
+    log = logs.get_logger("zenskar.test")
+    log.error(
+        "thing_failed",
+        error=hostile,
+        other="\x1b[2J",
+        found={hostile: [hostile]},
+        trace=f"line\n{hostile}",
+    )
+    said = stream.getvalue()
+    assert not {"\x1b", "\x9b", "\u202e"} & set(said)
+    assert "\nforged line" not in said

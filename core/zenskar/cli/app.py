@@ -21,6 +21,7 @@ from zenskar.cli import (
     serve,
 )
 from zenskar.cli.failures import failure_code
+from zenskar.cli.output import say
 from zenskar.errors import ZenskarError
 
 
@@ -46,7 +47,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"zenskar {version('zenskar')}")
+        say(f"zenskar {version('zenskar')}")
         raise typer.Exit
 
 

@@ -9,7 +9,7 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.failures import say_note
-from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.output import Output, OutputOption, say, show_json, show_table
 from zenskar.cli.replaying import operator
 from zenskar.errors import InvalidInput, NotFound
 
@@ -49,7 +49,7 @@ def show(output: OutputOption = Output.TABLE) -> None:
     elif rows:
         show_table(_COLUMNS, [_rounded(row) for row in rows])
     else:
-        typer.echo("There is no connection: see `zenskar plugins list` for the settings to set.")
+        say("There is no connection: see `zenskar plugins list` for the settings to set.")
 
 
 @app.command("pause")
@@ -140,7 +140,7 @@ def held(
         show_json(answer)
         return
     show_table(_HELD_COLUMNS, answer["data"])
-    typer.echo(f"{answer['total']} deletes are held at {name}.")
+    say(f"{answer['total']} deletes are held at {name}.")
 
 
 def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> T:
@@ -194,7 +194,7 @@ def _show(row: dict[str, Any], output: Output) -> None:
     if output is Output.JSON:
         show_json(row)
     else:
-        typer.echo(f"The connection {row['name']} is {row['state']}.")
+        say(f"The connection {row['name']} is {row['state']}.")
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import typer
 
 from zenskar import open_files
 from zenskar.cli import session
-from zenskar.cli.output import Output, OutputOption, show_json
+from zenskar.cli.output import Output, OutputOption, say, show_json
 from zenskar.cli.process import run_server
 from zenskar.errors import ConfigurationError
 
@@ -53,7 +53,7 @@ def dev(
         if output is Output.JSON:
             show_json(ready.to_json())
         else:
-            typer.echo(ready.to_text())
+            say(*ready.to_text().split("\n"))
 
     run_server(DevServer(settings, environment).run(announce, fresh=fresh))
 

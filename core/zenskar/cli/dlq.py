@@ -9,7 +9,7 @@ import typer
 from zenskar.cli import replaying, session
 from zenskar.cli.dlq_filter import filter_of
 from zenskar.cli.event_list import Before, Limit, show_events
-from zenskar.cli.output import Output, OutputOption, show_json
+from zenskar.cli.output import Output, OutputOption, say, show_json
 from zenskar.errors import Conflict, InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def show_one(
     if output is Output.JSON:
         show_json(found)
     else:
-        typer.echo(event_text(found))
-        typer.echo(message_text(found["payload"]))
+        say(*event_text(found))
+        say(*message_text(found["payload"]))
 
 
 @app.command("retry")
@@ -142,7 +142,7 @@ def _act(wanted: "EventFilter", act: "Act", done: str, *, dry_run: bool, output:
     if output is Output.JSON:
         show_json({"matched": matched, done: count})
     else:
-        typer.echo(_told(matched, count, done, dry_run=dry_run))
+        say(_told(matched, count, done, dry_run=dry_run))
     if wanted.ids and not dry_run and not count:
         raise Conflict("this release cannot work on what is kept of them: `zenskar dlq show ID`")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.output import Output, show_json, show_table
+from zenskar.cli.output import Output, say, show_json, show_table
 
 if TYPE_CHECKING:
     from zenskar.db.engines import AsyncEngine
@@ -44,4 +44,4 @@ def show_events(
     elif rows:
         show_table(columns, rows)
     else:
-        typer.echo(none)
+        say(none)

@@ -22,7 +22,7 @@ _HEAD = {
 _NESTED = ("changes", "seen", "conflicts")
 
 
-def event_text(event: Mapping[str, Any]) -> str:
+def event_text(event: Mapping[str, Any]) -> list[str]:
     """Return an event with its history, one line for each thing that is known."""
     lines = [f"Sync event {event['id']}", f"  {'status':<15} {_status(event)}"]
     lines += [
@@ -35,16 +35,15 @@ def event_text(event: Mapping[str, Any]) -> str:
     lines += ["", "History"]
     for entry in event["history"]:
         lines += _entry(entry)
-    return "\n".join(lines)
+    return lines
 
 
-def message_text(payload: Any) -> str:
+def message_text(payload: Any) -> list[str]:
     """Return the message of an event, indented."""
     if payload is None:
-        return "\nMessage\n  not kept; a retry shows the record as it is then"
+        return ["", "Message", "  not kept; a retry shows the record as it is then"]
     text = payload if isinstance(payload, str) else _pretty(payload)
-    shown = "\n".join(f"  {line}" for line in text.splitlines())
-    return f"\nMessage\n{shown}"
+    return ["", "Message", *(f"  {line}" for line in text.splitlines())]
 
 
 def _pretty(value: Any) -> str:

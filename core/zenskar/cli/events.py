@@ -7,7 +7,7 @@ import typer
 
 from zenskar.cli import replaying, session
 from zenskar.cli.event_list import Before, Limit, show_events
-from zenskar.cli.output import Output, OutputOption, show_json
+from zenskar.cli.output import Output, OutputOption, say, show_json
 from zenskar.errors import Conflict, InvalidInput, NotFound
 from zenskar.model.sync_event import Direction, SyncStatus
 
@@ -74,7 +74,7 @@ def show_one(
     if output is Output.JSON:
         show_json(found)
     else:
-        typer.echo(event_text(found))
+        say(*event_text(found))
 
 
 @app.command("retry")
@@ -99,7 +99,7 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     if output is Output.JSON:
         show_json({"retried": count})
     else:
-        typer.echo(f"{count} sync events are to be worked on again.")
+        say(f"{count} sync events are to be worked on again.")
 
 
 def _filter(

@@ -12,11 +12,11 @@ from zenskar.cli.explain_words import (
     moment,
     name_of,
     origin,
-    printable,
     title,
     value_text,
 )
 from zenskar.sync.explanation import Explanation, OpenIntent, Step, SystemState, Unfinished
+from zenskar.telemetry.terminal import printable
 
 WIDTH = 100
 _DEEPEST = 4

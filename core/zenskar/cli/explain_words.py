@@ -110,11 +110,6 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"
 
 
-def printable(text: str) -> str:
-    """Return a text in which nothing commands the terminal."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-
-
 def _change(step: Step) -> str:
     return f"API: {step.event_type}{_version(step)}{_by(step)}"
 

@@ -3,6 +3,7 @@
 import sys
 
 from zenskar.errors import ZenskarError
+from zenskar.telemetry.terminal import printable
 
 
 def failure_code(error: ZenskarError | KeyboardInterrupt) -> int:
@@ -15,11 +16,11 @@ def failure_code(error: ZenskarError | KeyboardInterrupt) -> int:
 
 def say_note(text: str) -> None:
     """Print one line on standard error that is no failure."""
-    print(text, file=sys.stderr)  # noqa: T201
+    print(printable(text), file=sys.stderr)  # noqa: T201
 
 
 def say_error(text: str) -> None:
     """Print one line on standard error, without what may be a secret."""
     from zenskar.telemetry.logs import scrub
 
-    print(f"error: {' '.join(scrub(text).split())}", file=sys.stderr)  # noqa: T201
+    print(printable(f"error: {' '.join(scrub(text).split())}"), file=sys.stderr)  # noqa: T201

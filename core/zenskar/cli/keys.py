@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.output import Output, OutputOption, say, show_json, show_table
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.scope import Scope
 
@@ -54,8 +54,8 @@ def create(
     if output is Output.JSON:
         show_json({"key": key, **asdict(made)})
         return
-    typer.echo("This is the only time that the key is shown:", err=True)
-    typer.echo(key)
+    say("This is the only time that the key is shown:", error=True)
+    say(key)
 
 
 @app.command("list")
@@ -83,7 +83,7 @@ def revoke(
     if output is Output.JSON:
         show_json({"revoked": prefix})
     else:
-        typer.echo(f"The key {prefix} is revoked.")
+        say(f"The key {prefix} is revoked.")
 
 
 def _time(text: str) -> datetime:

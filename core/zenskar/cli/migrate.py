@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.output import Output, OutputOption, show_json
+from zenskar.cli.output import Output, OutputOption, say, show_json
 from zenskar.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def migrate(
     if output is Output.JSON:
         show_json(status)
     else:
-        typer.echo(_sentence(status))
+        say(_sentence(status))
 
 
 async def _migrate(

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from zenskar.telemetry.terminal import printable, printable_json
+
 
 class Output(StrEnum):
     """How a command answers."""
@@ -28,7 +30,12 @@ def show_json(value: Any) -> None:
     import orjson
 
     text = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
-    typer.echo(text.decode())
+    typer.echo(printable_json(text.decode()))
+
+
+def say(*lines: str, error: bool = False) -> None:
+    """Write lines for people to standard output, or to standard error."""
+    typer.echo("\n".join(map(printable, lines)), err=error)
 
 
 def show_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -46,7 +53,7 @@ def show_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) ->
 
 
 def cell(value: Any) -> str:
-    """Return a value as people read it."""
+    """Return a value as people read it, in one line."""
     if value is None:
         return "-"
     if isinstance(value, datetime):
@@ -55,7 +62,7 @@ def cell(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(cell, value)) or "-"
-    return str(value)
+    return printable(str(value))
 
 
 def _plain(value: Any) -> Any:

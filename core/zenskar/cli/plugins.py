@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.output import Output, OutputOption, say, show_json, show_table
 
 if TYPE_CHECKING:
     from zenskar.plugins.loader import Plugin
@@ -44,7 +44,7 @@ def show(output: OutputOption = Output.TABLE) -> None:
     elif rows:
         show_table(_COLUMNS, rows)
     else:
-        typer.echo("No plugin is installed: pip install zenskar-NAME, for the system to sync with.")
+        say("No plugin is installed: pip install zenskar-NAME, for the system to sync with.")
 
 
 async def _problems(

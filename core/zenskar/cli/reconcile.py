@@ -17,7 +17,7 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.failures import say_error
-from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.output import Output, OutputOption, say, show_json, show_table
 from zenskar.cli.process import in_background, stop_signals
 from zenskar.errors import InvalidInput
 from zenskar.model.missing import Missing
@@ -124,7 +124,7 @@ def backfill(
         show_json({"data": [intake.to_json() for intake in intakes]})
     else:
         for intake in intakes:
-            typer.echo(
+            say(
                 f"{intake.source} {intake.entity_type}: {intake.objects} objects, "
                 f"{intake.published} taken in, {intake.dead} failed, {intake.invalid} not valid."
             )
@@ -229,7 +229,7 @@ def _progress_bar() -> "Iterator[OnProgress]":
 
 def _show(report: "Report") -> None:
     found, left = sum(report.found.values()), report.drifts
-    typer.echo(
+    say(
         f"{report.source} {report.entity_type}: {report.objects} objects, {found} differences, "
         f"{left} left, {report.under_way} under way, {report.invalid} not valid."
     )
@@ -239,7 +239,7 @@ def _show(report: "Report") -> None:
             for kind, count in sorted(report.found.items())
         ]
         show_table({"kind": "DIFFERENCE", "found": "FOUND", "left": "LEFT"}, kinds)
-        typer.echo("\nExamples")
+        say("", "Examples")
     if report.examples:
         show_table(_EXAMPLES, report.to_json()["examples"])
     _show_not_read(report.to_json()["not_read"])
@@ -247,7 +247,7 @@ def _show(report: "Report") -> None:
 
 def _show_not_read(rows: "Sequence[dict[str, Any]]") -> None:
     if rows:
-        typer.echo("")
+        say("")
         show_table(_NOT_READ, rows)
 
 

@@ -7,12 +7,14 @@ from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO
 
 from zenskar.imports import absent
+from zenskar.telemetry.terminal import printable, printable_lines
 
 with absent("rich"):  # for tracebacks in colours: 3 MB
     import structlog
 
 _SECRET = re.compile(r"\b(?:sk|rk|pk|zsk)_[A-Za-z0-9_]{6,}|\bwhsec_[A-Za-z0-9_+/=-]{6,}")
 _EMAIL = re.compile(r"[^\s@\"'<>=]+@[^\s@\"'<>]+\.[A-Za-z]{2,}")
+_LINES = frozenset({"trace", "traceback", "exception", "stack"})
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]+:)[^@\s]+@")
 
 
@@ -51,6 +53,7 @@ def configure(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 redact,
+                *([] if log_format == "json" else [disarm]),
                 renderer,
             ],
         )
@@ -74,6 +77,14 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = scrub(value)
+    return event
+
+
+def disarm(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let no text of others command the terminal; traces alone keep their lines."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = (printable_lines if key in _LINES else printable)(value)
     return event
 
 
