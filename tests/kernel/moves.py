@@ -63,7 +63,7 @@ class Moves:
         for eid in survivors(world):
             after = self._look(world, eid)
             if after != world:
-                yield f"a sweep looks at object {eid}", after
+                yield f"a worker looks at object {eid}", after
         yield from self._looks_after(world)
 
     def costly(self, world: World) -> Iterator[Move]:
@@ -213,7 +213,7 @@ class Moves:
         return self._take_in(world, seen)
 
     def _look(self, world: World, eid: int) -> World:
-        """Look at a duplicate whose record has ended, as `MissedSweep` does."""
+        """Look at a duplicate whose record has ended, as `survivors.looks` asks for."""
         held, now = world.objects[eid], world.clock
         seen = Seen(ObservationKind.FETCH, eid, now, now, held.fields, held.tag)
         return self._take_in(world, seen)

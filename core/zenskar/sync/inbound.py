@@ -12,7 +12,7 @@ from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome, StepKind, Verdict
 from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import Direction, SyncStatus
-from zenskar.sync import fanout, guard, workset
+from zenskar.sync import fanout, guard, survivors, workset
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import Message
 from zenskar.sync.fanout import LookRequest, RecordChange
@@ -20,6 +20,7 @@ from zenskar.sync.follow import change_of, follow_ups
 from zenskar.sync.guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.inbound_events import new_event, observation, overdue, transition
 from zenskar.sync.reading import bury
+from zenskar.sync.survivors import Cause
 from zenskar.sync.workset import Workset
 
 
@@ -43,6 +44,7 @@ class _Batch:
     deletes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The sync events that delete a record, by source system."""
     looks: list[LookRequest] = field(default_factory=list)
+    ends: list[tuple[Workset, Mapping[str, Cause]]] = field(default_factory=list)
 
 
 class InboundSync:
@@ -171,6 +173,9 @@ class InboundSync:
         )
         await sync_events.move(connection, [m for m in batch.moves if m.event_id not in fresh])
         await fanout.enqueue(connection, batch.follow_ups)
+        for ended, causes in batch.ends:
+            # Duplicates of this very batch are written by now.
+            batch.looks += await survivors.looks(connection, ended, causes)
         await fanout.enqueue_looks(connection, batch.looks)
         return batch
 
@@ -243,6 +248,7 @@ class InboundSync:
             origins=[o.origin_key for o in observations if o.origin_key],
         )
         owners = self._context.router.owners_of(entity_type)
+        ends: dict[str, Cause] = {}
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
             detail = workset.describe(work, record_id, outcome)
@@ -250,6 +256,8 @@ class InboundSync:
             batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
             if outcome.delete_record:
                 batch.deletes[source].append(event_id)
+            if record_id is not None:
+                ends[record_id] = Cause(envelope.correlation_id, event_id)
             causes = {"correlation_id": envelope.correlation_id, "causation_id": event_id}
             if outcome.verdict is Verdict.LATE:
                 look = LookRequest(source, entity_type, seen.external_id, **causes)
@@ -259,6 +267,7 @@ class InboundSync:
         allowed = DeleteGuard.of(self._context.connections[source].settings)
         await allowed.check(connection, source, batch.deletes[source])
         await work.flush(connection)
+        batch.ends.append((work, ends))
 
     def _count(self, applied: Sequence[Applied]) -> None:
         metrics = self._context.metrics

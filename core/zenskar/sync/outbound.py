@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from zenskar.bus.gather import Gather
@@ -15,7 +16,7 @@ from zenskar.model.envelope import OUTBOUND, Envelope
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
-from zenskar.sync import fanout, guard, workset
+from zenskar.sync import fanout, guard, survivors, workset
 from zenskar.sync.accounts import Accounts
 from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
@@ -28,8 +29,10 @@ from zenskar.sync.guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.ledger import IntentLedger, intent_id
 from zenskar.sync.reading import bury, end_as_dead, event_of, read_envelope
 from zenskar.sync.setbacks import Setbacks
+from zenskar.sync.survivors import Cause
 from zenskar.sync.tasks import Done, Later, Parked, Result, Task
 from zenskar.sync.workset import Workset
+from zenskar.sync.writes import Writes
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.traces import trace
 
@@ -164,6 +167,7 @@ class OutboundSync:
                 for task in group:
                     decided[task.event_id] = self._decider.begin(writes, task, known)
                 await known.flush(connection)
+                await _look_for_survivors(connection, writes, known, group, decided)
             await writes.store(connection)
             return [decided[task.event_id] for task in tasks]
 
@@ -193,6 +197,8 @@ class OutboundSync:
                 allowed = DeleteGuard.of(known.source.settings)
                 await allowed.check(connection, known.name, deletes)
                 await known.flush(connection)
+                tasks = [answer.task for answer in group]
+                await _look_for_survivors(connection, writes, known, tasks, decided)
             await writes.store(connection)
             return [decided[answer.task.event_id] for answer in answers]
 
@@ -275,6 +281,23 @@ class OutboundSync:
             record_ids=[*record_ids, *(task.record_id for task in tasks)],
             external_ids=external_ids,
         )
+
+
+async def _look_for_survivors(
+    connection: AsyncConnection,
+    writes: Writes,
+    work: Workset,
+    tasks: Sequence[Task],
+    decided: dict[str, Decided],
+) -> None:
+    """Have what outlives a record looked at, and the workers woken for that."""
+    if not work.ended:
+        return
+    causes = {task.record_id: Cause(task.correlation_id, task.event_id) for task in tasks}
+    found = await survivors.looks(connection, work, causes)
+    writes.looks += found
+    for look in found:
+        decided[look.causation_id] = replace(decided[look.causation_id], followed=True)
 
 
 def _by_kind(items: Sequence[T], task_of: Callable[[T], Task]) -> Iterable[list[T]]:

@@ -32,6 +32,8 @@ class Workset:
     mappings: dict[str, ExternalMapping] = field(default_factory=dict)
     by_record: dict[str, ExternalMapping] = field(default_factory=dict)
     intents: dict[str, tuple[Intent, ...]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    """Records whose objects were deleted or let go of just now."""
     _created: set[str] = field(default_factory=set)
     _changed: set[str] = field(default_factory=set)
     _mapped: set[str] = field(default_factory=set)
@@ -185,6 +187,8 @@ class Workset:
         self._unread.discard(mapping.external_id)
         if mapping.entity_id is not None:
             self.by_record[mapping.entity_id] = mapping
+            if not mapping.active:
+                self.ended.add(mapping.entity_id)
 
     def _change(self, record_id: str | None, outcome: Outcome) -> None:
         if record_id is None:

@@ -10,7 +10,7 @@ from zenskar.db.intents import NewIntent
 from zenskar.db.sync_events import Transition
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync import fanout
-from zenskar.sync.fanout import RecordChange
+from zenskar.sync.fanout import LookRequest, RecordChange
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class Writes:
     marks: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, SyncStatus, Mapping[str, Any]]] = field(default_factory=list)
     moves: list[Transition] = field(default_factory=list)
+    looks: list[LookRequest] = field(default_factory=list)
     followers: list[tuple[RecordChange, str]] = field(default_factory=list)
 
     async def store(self, connection: AsyncConnection) -> None:
@@ -34,3 +35,4 @@ class Writes:
         await sync_events.note(connection, self.notes)
         await sync_events.move(connection, self.moves)
         await fanout.enqueue(connection, self.followers)
+        await fanout.enqueue_looks(connection, self.looks)
