@@ -74,7 +74,6 @@ class WebhookReader:
         steps = (
             *first,
             ("parse_webhook", _load, _refused),
-            ("parse_webhook", _check_size, _kept),
             ("parse_webhook", self._check, _kept),
             ("parse_webhook", self._parse, _kept),
         )
@@ -87,10 +86,9 @@ class WebhookReader:
                         stop(reading, hook, error)
         self._reader.read([item for reading in readings for item in reading.items])
         for reading in readings:
-            _keep_whole(reading)
             for item in reading.items:
-                if item.error is not None and isinstance(item.error, Unavailable):
-                    reading.error = item.error
+                if item.error is not None:
+                    _stopped(reading, item.error)
         return readings
 
     def _verify(self, reading: Reading) -> None:
@@ -101,10 +99,14 @@ class WebhookReader:
             raise TypeError("verify_webhook has to raise BadSignature or to return None")
 
     def _check(self, reading: Reading) -> None:
+        text = reading.arrival.request.body
+        # A shorter one has fewer members, and one that is only deep fails where it is too deep.
+        if len(text) > _BOUNDS.members:
+            _BOUNDS.check(reading.body, text)
         connection = self._context.connections[reading.arrival.source]
         schema = connection.plugin.schemas.get("webhook_event")
         if schema is not None:
-            schema.check(reading.body, reading.arrival.request.body)
+            schema.check(reading.body, text)
 
     def _parse(self, reading: Reading) -> None:
         source, request, correlation_id = reading.arrival
@@ -137,20 +139,15 @@ def _load(reading: Reading) -> None:
         raise InvalidInput("the body is not JSON in UTF-8") from None
 
 
-def _check_size(reading: Reading) -> None:
-    text = reading.arrival.request.body
-    # A shorter one has fewer members, and one that is only deep fails where it is too deep.
-    if len(text) > _BOUNDS.members:
-        _BOUNDS.check(reading.body, text)
-
-
-def _keep_whole(reading: Reading) -> None:
-    """Keep a webhook as it came whose events fail and are nested too deeply to be kept apart."""
-    if any(item.error is not None for item in reading.items):
-        try:
-            _BOUNDS.check(reading.body, reading.arrival.request.body)
-        except InvalidInput as error:
-            reading.items, reading.unread = [], error
+def _stopped(reading: Reading, error: Exception) -> None:
+    """Have a webhook come again, or keep it as it came if its events are too deep to be kept."""
+    if isinstance(error, Unavailable):
+        reading.error = error
+        return
+    try:
+        _BOUNDS.check(reading.body, reading.arrival.request.body)
+    except InvalidInput as problem:
+        reading.items, reading.unread = [], problem
 
 
 def _refused(reading: Reading, hook: str, error: Exception) -> None:
