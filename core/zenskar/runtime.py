@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from zenskar.api.app import App, create_app, create_probes
 from zenskar.api.health import SystemHealth
@@ -26,7 +27,6 @@ from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.settings import Secret, Settings
 from zenskar.sync.accounts import Accounts
-from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.bulk import Bulk
 from zenskar.sync.calls import Caller
@@ -89,15 +89,13 @@ class Runtime:
         dice = random.Random()  # noqa: S311 - jitter, not a secret
         caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
         breaker = Breaker(self.router, self.connections)
-        brake = Brake(dice)
         bulk = Bulk(self.context, self.bus, event_schema, settings)
         accounts = Accounts(self.context)
         outbound = OutboundSync(
             self.context,
             caller,
-            Setbacks(self.context, brake, dice),
+            Setbacks(self.context, dice),
             breaker,
-            brake,
             IntentLedger(self.context.translator, settings.intent_lease_seconds),
             accounts=accounts,
         )
@@ -257,6 +255,8 @@ async def open_runtime(
             letters,
             Clocks({n: c.integration.clock_tolerance for n, c in connections.items()}, metrics),
         )
+        for source in connections:
+            metrics.held.labels(source).set_function(partial(context.brake.left, source))
         yield Runtime(
             settings=settings,
             plugins=known,

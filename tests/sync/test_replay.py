@@ -55,7 +55,8 @@ class Bench:
             await connection.execute(text("DELETE FROM outbox"))
 
     async def set_status(self, event_id: str, status: SyncStatus) -> None:
-        transition = Transition(event_id, status, error_kind="bug", count_attempt=True)
+        kind = None if status is SyncStatus.PENDING else "bug"
+        transition = Transition(event_id, status, error_kind=kind, count_attempt=True)
         await in_transaction(self.engine, lambda c: sync_events.move(c, [transition]))
 
     async def outbound(self, status: SyncStatus = SyncStatus.DEAD) -> str:

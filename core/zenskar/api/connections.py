@@ -163,6 +163,7 @@ def _view(state: ConnectionState, waiting: Backlog, entities: tuple[str, ...]) -
         "reason": state.reason,
         "account": state.account,
         "paused_at": state.paused_at and timestamp(state.paused_at),
+        "held_until": state.held_until and timestamp(state.held_until),
         "last_error": state.error_at
         and {
             "kind": state.error_kind,
@@ -230,6 +231,7 @@ _CONNECTION: JsonSchema = {
         "reason",
         "account",
         "paused_at",
+        "held_until",
         "last_error",
         "lag",
     ],
@@ -240,6 +242,10 @@ _CONNECTION: JsonSchema = {
         "reason": _TEXT,
         "account": _TEXT,
         "paused_at": _TIME,
+        "held_until": {
+            **_TIME,
+            "description": "No call is made before then, because its system asked for fewer.",
+        },
         "last_error": {
             "type": ["object", "null"],
             "properties": {"kind": _TEXT, "message": _TEXT, "at": _TIME},

@@ -117,7 +117,12 @@ class SystemHealth:
     async def _connections(self) -> Check:
         states = await in_transaction(self._engine, connections.states)
         paused = sorted(name for name, state in states.items() if state.paused)
-        found = {"paused": paused, "off": sorted(self._off)}
+        held = sorted(
+            f"{name} for {state.held_seconds:.0f} s, as its system asked"
+            for name, state in states.items()
+            if state.held_seconds and not state.paused
+        )
+        found = {"paused": paused, "held back": held, "off": sorted(self._off)}
         told = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
         return Check(HealthStatus.DEGRADED, "; ".join(told)) if told else Check(HealthStatus.OK)
 

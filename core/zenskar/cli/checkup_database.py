@@ -56,7 +56,13 @@ async def _workers(connection: AsyncConnection) -> Finding:
 
 
 async def _paused(connection: AsyncConnection) -> Finding:
-    paused = [state for state in (await connections.states(connection)).values() if state.paused]
+    states = (await connections.states(connection)).values()
+    paused = [state for state in states if state.paused]
+    held = [state for state in states if state.held_seconds and not state.paused]
+    if held and not paused:
+        told = "; ".join(f"{s.name}: held back for {s.held_seconds:.0f} s" for s in held)
+        mend = f"it goes on by itself; at once with: zenskar connections resume {held[0].name}"
+        return note("paused", f"{told}, as its system asked", mend)
     if not paused:
         return ok("paused", "no connection is paused")
     told = "; ".join(f"{s.name}: {s.error_message or s.reason}" for s in paused)

@@ -24,6 +24,7 @@ _COLUMNS = {
     "state": "STATE",
     "reason": "REASON",
     "account": "ACCOUNT",
+    "held_until": "HELD UNTIL",
     "waiting": "WAITING",
     "oldest_seconds": "OLDEST (S)",
     "dead": "DEAD",
@@ -176,7 +177,9 @@ async def _rows(connection: "AsyncConnection", known: tuple[str, ...]) -> list[d
             continue
         state = states.get(name, ConnectionState(name))
         waits = backlog.get(name, Backlog(waiting=0, oldest_seconds=None, dead=0))
-        rows.append(asdict(state) | asdict(waits))
+        row = asdict(state) | asdict(waits)
+        del row["held_seconds"]
+        rows.append(row)
     return rows
 
 

@@ -95,7 +95,7 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     wanted = _filter(status, source, direction, customer, ids)
     count = replaying.run(lambda replay: replay.retry(wanted, replaying.operator()))
     if count == 0 and ids:
-        raise Conflict("only sync events that are retrying or dead can be retried")
+        raise Conflict("only sync events that are held back, retrying or dead can be retried")
     if output is Output.JSON:
         show_json({"retried": count})
     else:

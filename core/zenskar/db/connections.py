@@ -21,7 +21,10 @@ HOLDS_INBOUND = frozenset({DELETE_GUARD, OTHER_ACCOUNT, SAME_ACCOUNT})
 
 @dataclass(frozen=True, slots=True)
 class ConnectionState:
-    """A connection's state; a connection without a row is active."""
+    """A connection's state; a connection without a row is active.
+
+    Its calls are held back for `held_seconds`, because its system asked for that.
+    """
 
     name: str
     state: str = ACTIVE
@@ -31,6 +34,8 @@ class ConnectionState:
     error_at: datetime | None = None
     paused_at: datetime | None = None
     account: str | None = None
+    held_until: datetime | None = None
+    held_seconds: float = 0.0
 
     @property
     def paused(self) -> bool:
@@ -60,7 +65,10 @@ class ConnectionChange:
 
 
 _STATES = statement("""
-    SELECT name, state, reason, error_kind, error_message, error_at, paused_at, account
+    SELECT name, state, reason, error_kind, error_message, error_at, paused_at, account,
+           CASE WHEN held_until > now() THEN held_until END,
+           CASE WHEN held_until > now()
+                THEN CAST(extract(epoch FROM held_until - now()) AS double precision) ELSE 0 END
     FROM connections
 """)
 
@@ -121,6 +129,15 @@ _LET_GO = text("""
 
 _LET_DELETES_GO = text("UPDATE connections SET deletes_allowed_through = now() WHERE name = :name")
 
+_HOLD = text("""
+    INSERT INTO connections AS c (name, held_until)
+    VALUES (:name, now() + make_interval(secs => :seconds))
+    ON CONFLICT (name) DO UPDATE
+    SET held_until = greatest(c.held_until, excluded.held_until), updated_at = now()
+""")
+
+_END_HOLD = text("UPDATE connections SET held_until = NULL WHERE name = :name")
+
 _ERROR = text("""
     INSERT INTO connections (name, error_kind, error_message, error_at)
     VALUES (:name, :error_kind, :error_message, now())
@@ -175,6 +192,7 @@ async def resume(
     """Let a connection work again, at once on all that waits for it. Wake the workers after."""
     await connection.execute(_RESUMED, {"name": name, "by": by, "note": note})
     await connection.execute(_RESUME, {"name": name})
+    await connection.execute(_END_HOLD, {"name": name})
     await connection.execute(_RELEASE, {"name": name})
 
 
@@ -205,6 +223,11 @@ async def recent_deletes(connection: AsyncConnection, name: str, window_seconds:
 async def count_let_go(connection: AsyncConnection, event_ids: Collection[str]) -> int:
     """Return how many of these sync events were held when somebody let all deletes go."""
     return int(await connection.scalar(_LET_GO, {"ids": list(event_ids)}) or 0)
+
+
+async def hold(connection: AsyncConnection, name: str, seconds: float) -> None:
+    """Hold all calls of a connection back, in every process, until then or until it is resumed."""
+    await connection.execute(_HOLD, {"name": name, "seconds": seconds})
 
 
 async def note_error(connection: AsyncConnection, name: str, kind: str, message: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, and_, func, or_, select, text
 
 from zenskar.db.engines import AsyncConnection
 from zenskar.db.event_log import EventFilter, conditions
@@ -13,6 +13,7 @@ from zenskar.db.tables import sync_events
 from zenskar.model.sync_event import Direction, SyncStatus
 
 RETRYABLE = (SyncStatus.RETRYING, SyncStatus.DEAD)
+"""What may be retried, besides pending events that a failure holds back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,10 @@ async def reset_attempts(connection: AsyncConnection, event_ids: Sequence[str]) 
 
 
 def _failed(wanted: EventFilter) -> list[ColumnElement[bool]]:
-    failed = sync_events.c.status.in_([status.value for status in RETRYABLE])
-    return [*conditions(wanted), failed]
+    columns = sync_events.c
+    failed = columns.status.in_([status.value for status in RETRYABLE])
+    held_back = and_(columns.status == SyncStatus.PENDING.value, columns.error_kind.is_not(None))
+    return [*conditions(wanted), or_(failed, held_back)]
 
 
 def failed_event(values: Mapping[str, Any]) -> FailedEvent:

@@ -71,6 +71,8 @@ class Accounts:
         return await self.confirm(source)
 
     async def _read(self, source: str) -> str | None:
+        if (held := self._context.brake.held(source)) is not None:
+            raise CallFailed(held)
         try:
             async with asyncio.timeout(_SECONDS):
                 account = await self._context.router.call_async(source, "account")

@@ -52,6 +52,8 @@ class Caller:
 
         Raises `CallFailed`. The answer's snapshot was taken between sending and receipt.
         """
+        if (held := self._context.brake.held(call.source)) is not None:
+            raise CallFailed(held)
         ended, began = self._context.stopwatch(), time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout):

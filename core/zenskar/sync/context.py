@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zenskar.db.engines import AsyncEngine
 from zenskar.plugins.loader import ConfiguredConnection
 from zenskar.plugins.router import Router
+from zenskar.sync.brake import Brake
 from zenskar.sync.clocks import Clocks, Timing
 from zenskar.sync.dead_letters import DeadLetters
 from zenskar.sync.retry import RetryPolicy
@@ -24,6 +25,7 @@ class SyncContext:
 
     `passing` is told of every point between two steps that a crash may come between, by name;
     tests stop a worker there. `clock` shows Unix seconds and may be set; `monotonic` never is.
+    `brake` holds calls back, of whatever kind.
     """
 
     engine: AsyncEngine
@@ -37,6 +39,7 @@ class SyncContext:
     passing: Callable[[str], Awaitable[None]] = pass_by
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    brake: Brake = field(default_factory=Brake)
 
     def retry(self, source: str) -> RetryPolicy:
         """Return when failed calls of a connection are tried again."""

@@ -35,15 +35,18 @@ class Recovery:
 
 
 def recover(  # noqa: PLR0911 - one class, one line
-    call: Call | None, failure: Failure
+    call: Call | None, failure: Failure, *, mine: bool = True
 ) -> Recovery:
-    """Decide about a failed call; None when no call was made, because its body failed."""
+    """Decide about a failed call; None when no call was made, because its body failed.
+
+    Unless the push was `mine` all the while, another worker may have sent it again.
+    """
     if call is None or not call.pushes:
         return Recovery(_without_effect(failure.kind))
-    # A create may be under way from another worker too, with the same key: what is refused to one
-    # may have succeeded for the other, so it is sent again with that key. An update is sent once.
-    creates = call.step in {StepKind.CREATE, StepKind.RESEND}
-    refused = IntentState.UNKNOWN if creates else IntentState.FAILED
+    # What is refused was not done, so it is made anew. Only a create that was sent more than once
+    # with its key may have succeeded another time, so it is sent again with that key.
+    again = call.step is StepKind.RESEND or (call.step is StepKind.CREATE and not mine)
+    refused = IntentState.UNKNOWN if again else IntentState.FAILED
     match failure.kind:
         case FailureKind.UNKNOWN_OUTCOME | FailureKind.TRANSIENT:
             return Recovery(Next.RETRY, IntentState.UNKNOWN)

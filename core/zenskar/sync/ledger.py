@@ -29,11 +29,11 @@ class IntentLedger:
 
     def __init__(self, translator: Translator, lease_seconds: float) -> None:
         self._translator = translator
-        self._lease_seconds = lease_seconds
+        self.lease_seconds = lease_seconds
 
     def writes(self) -> Writes:
         """Begin to gather what a transaction stores."""
-        return Writes(self._lease_seconds)
+        return Writes(self.lease_seconds)
 
     def write_down(self, writes: Writes, task: Task, work: Workset, step: Step) -> Call:
         """Have stored what is about to be done, and return the call that does it.
@@ -87,7 +87,7 @@ class IntentLedger:
             task.record_id,
             external_id,
             task.event_id,
-            self._lease_seconds,
+            self.lease_seconds,
         )
 
 

@@ -1,12 +1,16 @@
 """Look at external systems without changing anything, patiently."""
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from zenskar.db import connections
+from zenskar.db.engine import in_transaction
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.integration import ExternalObject, Page
 from zenskar.model.interval import Interval
@@ -14,10 +18,11 @@ from zenskar.sync.calls import deleted_object
 from zenskar.sync.clocks import Timing
 from zenskar.sync.context import SyncContext
 from zenskar.sync.retry import RetryPolicy
+from zenskar.sync.setbacks import hold_back
 
 T = TypeVar("T")
 _PARALLEL = 8
-_LIMITED_SECONDS = 1.0
+_LOOK_SECONDS, _LEARN_SECONDS = 2.0, 5.0
 _LARGE_HOOKS, _LARGE_FACTOR = {"find", "missed_events"}, 4
 """A hook that may make many calls of its own gets more time than one call."""
 
@@ -61,6 +66,7 @@ class Looker:
         self._patience = patience
         self._timeout = timeout_seconds
         self._sleep = sleep
+        self._learned = -math.inf
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
 
     async def page(self, source: str, entity_type: str, cursor: str | None) -> LookPage:
@@ -106,16 +112,44 @@ class Looker:
     async def _call(self, source: str, hook: str, arguments: dict[str, Any]) -> tuple[Any, Timing]:
         attempts = waits = 0
         while True:
+            await self._pass_brake(source)
             ended = self._context.stopwatch()
             try:
                 return await self._once(source, hook, arguments), ended()
             except CallFailed as error:
                 limited = error.failure.kind is FailureKind.RATE_LIMITED
                 waits, attempts = waits + limited, attempts + (not limited)
+                if limited:
+                    await self._hold_back(source, error.failure)
                 delay = self._delay(source, error.failure, attempts, waits)
                 if delay is None:
                     raise
-            await self._sleep(delay)
+            if not limited:
+                await self._sleep(delay)
+
+    async def _pass_brake(self, source: str) -> None:
+        """Wait while calls are held back; raise `CallFailed` for who does not wait."""
+        brake = self._context.brake
+        await self._learn()
+        while (held := brake.held(source)) is not None:
+            if not self._patience.rate_limit_waits:
+                raise CallFailed(held)
+            await self._sleep(min(brake.wait(source), _LOOK_SECONDS))
+            await self._learn()
+
+    async def _learn(self) -> None:
+        """Ask now and then what other processes know, and whether somebody ended a hold."""
+        now = time.monotonic()
+        if now - self._learned >= _LEARN_SECONDS or self._context.brake.any_held():
+            self._learned = now
+            states = await in_transaction(self._context.engine, connections.states)
+            self._context.brake.learn(states)
+
+    async def _hold_back(self, source: str, failure: Failure) -> None:
+        await in_transaction(
+            self._context.engine,
+            lambda c: hold_back(self._context, c, source, failure.retry_after),
+        )
 
     async def _once(self, source: str, hook: str, arguments: dict[str, Any]) -> Any:
         metrics, began, result = self._context.metrics, self._context.monotonic(), "ok"
@@ -139,7 +173,7 @@ class Looker:
         retry = self._patience.retry(source)
         match failure.kind:
             case FailureKind.RATE_LIMITED if waits <= self._patience.rate_limit_waits:
-                return failure.retry_after or _LIMITED_SECONDS
+                return 0.0
             case FailureKind.TRANSIENT | FailureKind.UNKNOWN_OUTCOME:
                 if not retry.used_up(attempts):
                     return max(failure.retry_after or 0.0, retry.delay(attempts, self._dice))

@@ -1,5 +1,6 @@
 """Make the external side equal to one record: plan, call, observe, until nothing is left."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -18,7 +19,6 @@ from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync import fanout, guard, survivors, workset
 from zenskar.sync.accounts import Accounts
-from zenskar.sync.brake import Brake
 from zenskar.sync.breaker import Breaker
 from zenskar.sync.calls import Call, Caller
 from zenskar.sync.context import SyncContext
@@ -28,7 +28,7 @@ from zenskar.sync.failures import Next, recover
 from zenskar.sync.guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.ledger import IntentLedger, intent_id
 from zenskar.sync.reading import bury, end_as_dead, event_of, read_envelope
-from zenskar.sync.setbacks import Setbacks
+from zenskar.sync.setbacks import Setbacks, postponed
 from zenskar.sync.survivors import Cause
 from zenskar.sync.tasks import Done, Later, Parked, Result, Task
 from zenskar.sync.workset import Workset
@@ -50,13 +50,12 @@ _MOST_CALLS = 12
 class OutboundSync:
     """Works off outbound messages. Every step is decided and stored before it is taken."""
 
-    def __init__(  # noqa: PLR0913 - its parts, each built by the composition root
+    def __init__(
         self,
         context: SyncContext,
         caller: Caller,
         setbacks: Setbacks,
         breaker: Breaker,
-        brake: Brake,
         ledger: IntentLedger,
         *,
         accounts: Accounts,
@@ -65,7 +64,6 @@ class OutboundSync:
         self._caller = caller
         self._setbacks = setbacks
         self._breaker = breaker
-        self._brake = brake
         self._ledger = ledger
         self._accounts = accounts
         self._decider = Decider(context.router, ledger)
@@ -81,8 +79,6 @@ class OutboundSync:
             return Parked()
         if task.source in self._context.router.off:
             return Later(_OFF_SECONDS)
-        if seconds := self._brake.wait(task.source):
-            return Later(seconds)
         step: Call | Result = await self._start(task)
         for _ in range(_MOST_CALLS):
             if not isinstance(step, Call):
@@ -123,14 +119,16 @@ class OutboundSync:
             waited = max(0.0, self._context.clock() - task.changed_at)
             self._context.metrics.outbound_seconds.labels(task.source).observe(waited)
         await self._context.passing("outbound.stored_intent")
+        began = time.monotonic()
         try:
             seen = await self._caller.make(call)
             self._breaker.succeeded(call.source)
-            self._brake.succeeded(call.source)
+            self._context.brake.succeeded(call.source)
             await self._context.passing("outbound.called")
             decided = await self._answering.add(Answer(task, call, seen))
         except CallFailed as error:
-            return await self._failed(task, call, error.failure)
+            mine = time.monotonic() - began < self._ledger.lease_seconds / 2
+            return await self._failed(task, call, error.failure, mine=mine)
         except TooManyDeletes as error:
             await guard.trip(self._context.engine, error)
             return Parked()
@@ -154,12 +152,18 @@ class OutboundSync:
             events = await sync_events.lock(connection, [task.event_id for task in tasks])
             states = await connection_states.states(connection)
             paused = {name for name, state in states.items() if state.paused}
+            brake = self._context.brake
+            brake.learn(states)
             writes, decided = self._ledger.writes(), {}
             for task in tasks:
                 if over(events.get(task.event_id)):
                     decided[task.event_id] = Decided(Done())
                 elif task.source in paused:
                     decided[task.event_id] = Decided(Parked())
+                elif (held := brake.held(task.source)) is not None:
+                    seconds = brake.wait(task.source)
+                    writes.moves.append(postponed(task, held, seconds))
+                    decided[task.event_id] = Decided(Later(seconds))
             ready = [task for task in tasks if task.event_id not in decided]
             for group in _by_kind(ready, lambda task: task):
                 looks = [task.external_id for task in group if task.external_id is not None]
@@ -204,13 +208,16 @@ class OutboundSync:
 
         return await by_keys(self._context.engine, work)
 
-    async def _failed(self, task: Task, call: Call | None, failure: Failure) -> Call | Result:
+    async def _failed(
+        self, task: Task, call: Call | None, failure: Failure, *, mine: bool = True
+    ) -> Call | Result:
+        """`mine`: the push was held all the while, so nobody else can have sent it again."""
         await self._context.passing("outbound.failed")
         if failure.kind is FailureKind.NOT_VISIBLE and not await self._is_own_account(task):
             return Parked()
         if task.external_id is not None and failure.kind is FailureKind.NOT_VISIBLE:
             return await in_transaction(self._context.engine, lambda c: self._unseen(c, task))
-        recovery = recover(call, failure)
+        recovery = recover(call, failure, mine=mine)
         if recovery.next is Next.LOOK and call is not None:
             looked = await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
             return self._count(task, looked)

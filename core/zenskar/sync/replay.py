@@ -70,7 +70,7 @@ class Replay:
         self._event_schema = event_schema
 
     async def retry(self, wanted: EventFilter, operator: Operator) -> int:
-        """Retry the events that the filter means and that are retrying or dead; return how many.
+        """Retry the events that the filter means and that failed or are held back; return how many.
 
         An event without what it needs to be worked on stays as it is.
         """

@@ -7,7 +7,7 @@ from zenskar.db.engines import AsyncConnection
 from zenskar.db.sync_events import EventState, Transition
 from zenskar.errors import Failure
 from zenskar.model.sync_event import SyncStatus
-from zenskar.sync.brake import Brake
+from zenskar.sync.brake import HELD
 from zenskar.sync.breaker import OUTAGE
 from zenskar.sync.context import SyncContext
 from zenskar.sync.failures import Next
@@ -17,12 +17,36 @@ from zenskar.telemetry.logs import get_logger
 _log = get_logger(__name__)
 
 
+async def hold_back(
+    context: SyncContext, connection: AsyncConnection, source: str, retry_after: float | None
+) -> float:
+    """Hold all calls of a connection back, as a refusal asks; return for how long."""
+    before = context.brake.left(source)
+    seconds = context.brake.refused(source, retry_after)
+    await connections.hold(connection, source, seconds)
+    context.brake.stored(source)
+    if not before:
+        _log.warning("connection_held", source=source, seconds=round(seconds, 1))
+    return seconds
+
+
+def postponed(task: Task, failure: Failure, delay: float | None) -> Transition:
+    """Return the step of an event that comes back later, and has used up no attempt."""
+    return Transition(
+        task.event_id,
+        SyncStatus.PENDING,
+        reason=failure.kind.value,
+        error_kind=failure.kind.value,
+        error_message=failure.message,
+        retry_in=delay,
+    )
+
+
 class Setbacks:
     """Decides whether an event is tried again, waits or is given up, and writes that down."""
 
-    def __init__(self, context: SyncContext, brake: Brake, dice: random.Random) -> None:
+    def __init__(self, context: SyncContext, dice: random.Random) -> None:
         self._context = context
-        self._brake = brake
         self._dice = dice
 
     async def store(
@@ -37,6 +61,10 @@ class Setbacks:
         if event is None or event.status.final:
             # Another worker took over and has ended it; this failure is no news any more.
             return Done()
+        if what is Next.WAIT and failure.code == HELD:
+            delay = self._context.brake.wait(task.source)
+            await self._postpone(connection, task, failure, delay)
+            return Later(delay)
         attempts, retry = event.attempts + 1, self._context.retry(task.source)
         await connections.note_error(connection, task.source, failure.kind, failure.message)
         if what in {Next.PAUSE, Next.OUTAGE}:
@@ -45,7 +73,8 @@ class Setbacks:
             await self._postpone(connection, task, failure)
             return Parked()
         if what is Next.WAIT:
-            delay = self._brake.refused(task.source, failure.retry_after, retry.max_seconds)
+            await hold_back(self._context, connection, task.source, failure.retry_after)
+            delay = self._context.brake.wait(task.source)
             await self._postpone(connection, task, failure, delay)
             return Later(delay)
         if what is Next.RETRY and not retry.used_up(attempts):
@@ -99,15 +128,7 @@ class Setbacks:
         delay: float | None = None,
     ) -> None:
         """Come back later without using up an attempt."""
-        transition = Transition(
-            task.event_id,
-            SyncStatus.PENDING,
-            reason=failure.kind.value,
-            error_kind=failure.kind.value,
-            error_message=failure.message,
-            retry_in=delay,
-        )
-        await sync_events.move(connection, [transition])
+        await sync_events.move(connection, [postponed(task, failure, delay)])
 
     async def _pause(
         self, connection: AsyncConnection, task: Task, failure: Failure, reason: str

@@ -41,7 +41,8 @@ class MissedSweep:
     async def run(self, source: str, state: Mapping[str, Any]) -> None:
         """Sweep once. Only success moves the time on from which the next one looks."""
         states = await in_transaction(self._context.engine, connections.states)
-        if source in states and states[source].paused:
+        self._context.brake.learn(states)
+        if self._context.brake.left(source) or (source in states and states[source].paused):
             return
         started = datetime.fromtimestamp(self._context.clock(), UTC)
         since = state.get("since_there")

@@ -69,6 +69,12 @@ class Metrics:
             "Times that a topic of Kafka was found to have lost messages",
             "topic",
         )
+        self.held = Gauge(
+            "zenskar_connection_held_seconds",
+            "How long calls of a connection are still held back, as its system asked",
+            ["source"],
+            registry=self.registry,
+        )
         self.outbox_depth = Gauge(
             "zenskar_outbox_depth",
             "Messages waiting in the outbox",

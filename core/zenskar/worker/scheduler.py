@@ -90,9 +90,10 @@ class Scheduler:
     async def _probe_outages(self, _state: Any) -> None:
         """Resume a connection that an outage paused, once its external system answers again."""
         states = await in_transaction(self._context.engine, connections.states)
+        self._context.brake.learn(states)
         for name, state in states.items():
             away = state.paused and state.reason == OUTAGE and name in self._context.connections
-            if away and await self._breaker.healthy(name):
+            if away and not self._context.brake.left(name) and await self._breaker.healthy(name):
                 await self._resume(name)
 
     async def _resume(self, name: str) -> None:

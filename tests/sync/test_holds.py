@@ -1,0 +1,159 @@
+"""A system that asks for fewer calls gets none of any kind, until then or until it is resumed."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.api import body_of, open_api
+from tests.support.drift import bulk
+from tests.support.fake import FakeError, FakeIntegration
+from tests.support.flow import Flow, open_flow
+from zenskar import CallFailed, FailureKind, Push
+from zenskar.db import connections
+from zenskar.db.engine import in_transaction
+from zenskar.db.event_log import EventFilter
+from zenskar.errors import Failure
+from zenskar.sync.brake import HELD
+from zenskar.sync.replay import Operator, Replay
+
+DUE_IN = "SELECT extract(epoch FROM max(available_at) - now())::float FROM outbox"
+HELD_BACK = "SELECT held_until > now() FROM connections"
+
+
+def limited(seconds: float | None = 600.0, times: int = 1) -> Callable[[object], None]:
+    left = [times]
+
+    def refuse(*_: object) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise FakeError(FailureKind.RATE_LIMITED, retry_after=seconds)
+
+    return refuse
+
+
+async def refused(flow: Flow) -> None:
+    """Have a push refused, and wait until its connection is held back."""
+    flow.systems["fake"].before = limited()
+    await flow.create()
+    await flow.until_scalar(HELD_BACK)
+    await flow.until_scalar("SELECT count(*) FROM outbox WHERE available_at > now()")
+
+
+async def resume(flow: Flow) -> None:
+    await in_transaction(flow.runtime.engine, lambda c: connections.resume(c, "fake"))
+    flow.runtime.context.wake("sync.outbound")
+
+
+async def test_a_hold_is_as_long_as_it_was_asked_for(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        await refused(flow)
+        assert 590 < await flow.scalar(DUE_IN) <= 616
+
+
+async def test_to_resume_ends_it(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        await refused(flow)
+        await resume(flow)
+        await flow.settle()
+        assert len(flow.systems["fake"].objects) == 1
+        assert await flow.scalar(HELD_BACK) is None
+
+
+async def test_to_retry_is_fine_meanwhile_and_makes_no_call(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        await refused(flow)
+        (event,) = await flow.events("outbound")
+        runtime = flow.runtime
+        replay = Replay(runtime.engine, runtime.bus.wake, runtime.schemas["event"])
+        for wanted in (EventFilter(ids=(str(event["id"]),)), EventFilter(source="fake")):
+            assert await replay.retry(wanted, Operator("me", "a test")) == 1
+            await flow.until_scalar(f"SELECT ({DUE_IN}) > 590")
+            await flow.until_scalar("SELECT error_kind = 'rate_limited' FROM sync_events")
+        assert len(flow.systems["fake"].calls) == 1
+        await resume(flow)
+        await flow.settle()
+
+
+async def test_a_sweep_that_is_refused_holds_pushes_back_and_itself(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        system, sweep = flow.systems["fake"], bulk(flow).sweep()
+        system.reading = lambda hook, _about: limited()() if hook == "missed_events" else None
+        for _ in range(3):
+            await sweep.run("fake", {})
+        assert len(system.sweeps) == 1
+        assert flow.runtime.context.brake.left("fake") > 590
+        assert await flow.scalar(HELD_BACK)
+
+
+async def test_all_processes_are_held_back(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        await refused(flow)
+        async with open_flow(database_url, working=False) as other:
+            looker = bulk(other)._patient(bulk(other).sweep()._looker._patience)
+            with pytest.raises(CallFailed) as caught:
+                await looker.page("fake", "customer", None)
+            assert caught.value.failure.code == HELD
+            assert other.systems["fake"].pages == []
+        await resume(flow)
+        await flow.settle()
+
+
+async def test_a_call_within_a_chain_is_held_back_too(database_url: str) -> None:
+    """Another task's refusal counts from the next call on, whatever was planned before."""
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        brake = flow.runtime.context.brake
+
+        async def hold(_push: Push) -> None:
+            brake.refused("fake", 600.0)
+            raise CallFailed(Failure(FailureKind.GONE, "look"))
+
+        record_id = await flow.create()
+        await flow.settle()
+        system.on_the_way = hold
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="c")
+        await flow.until_scalar("SELECT count(*) FROM outbox WHERE available_at > now()")
+        assert system.fetches == []
+
+
+@pytest.mark.parametrize("keys", [True, False])
+async def test_a_create_that_was_refused_is_made_without_looking_for_it(
+    database_url: str, keys: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not keys:
+        monkeypatch.setattr(FakeIntegration, "idempotency_key_lifetime", None)
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        system.before = limited(0.01, times=3)
+        for number in range(4):
+            await flow.create(name=f"Customer {number}")
+        await flow.settle()
+        assert len(system.objects) == 4
+        assert len(system.calls) == 7
+        assert flow.runtime.metrics.calls.labels("fake", "find", "ok").value == 0
+        assert not await flow.scalar("SELECT count(*) FROM push_intents WHERE state = 'unknown'")
+
+
+async def test_it_is_shown(database_url: str) -> None:
+    async with open_api(database_url) as api:
+        engine = api.services.engine
+        await in_transaction(engine, lambda c: connections.hold(c, "fake", 600.0))
+        (view,) = (await body_of(await api.client.get("/connections"), 200))["data"]
+        assert view["state"] == "active"
+        assert view["held_until"] is not None
+        ready = await body_of(await api.client.get("/health/ready"), 200)
+        assert ready["checks"]["connections"]["status"] == "degraded"
+        assert "held back: fake for" in ready["checks"]["connections"]["detail"]
+        resumed = await body_of(await api.client.post("/connections/fake/resume"), 200)
+        assert resumed["held_until"] is None
+
+
+async def test_the_metric_tells_how_long(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        await refused(flow)
+        registry = flow.runtime.metrics.registry
+        told = registry.get_sample_value("zenskar_connection_held_seconds", {"source": "fake"})
+        assert told is not None
+        assert 590 < told <= 600
+        await resume(flow)
+        await flow.settle()
