@@ -12,11 +12,18 @@ import structlog
 from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
-from zenskar import FailureKind, Push
+from zenskar import FailureKind, Health, Push
 from zenskar.errors import ConfigurationError
 from zenskar.settings import PER_CONNECTION, defaults, load, overridden
 from zenskar.sync.brake import Brake
 from zenskar.sync.retry import RetryPolicy
+
+
+class MiddleDice(random.Random):
+    """Halves every chance."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
 
 
 class LowDice(random.Random):
@@ -177,6 +184,31 @@ async def test_a_restart_forgets_no_attempt_and_no_wait(database_url: str) -> No
         assert abs(before - await seconds_to_next(flow)) < 60
         (event,) = await flow.events("outbound")
         assert (event["status"], event["attempts"]) == ("retrying", 1)
+
+
+def test_by_default_hours_pass_before_a_person_is_needed() -> None:
+    """Each pause at its middle; the first ones are short."""
+    retry = RetryPolicy.of(load({}))
+    pauses = [retry.delay(attempts, MiddleDice()) for attempts in range(1, retry.max_attempts)]
+    assert sum(pauses) > 4 * 3600
+    assert sum(pauses[:5]) < 20
+    assert max(pauses) <= 3600
+
+
+async def test_a_pause_of_an_hour_ends_with_the_outage(database_url: str) -> None:
+    slow = {"retry_base_seconds": 1e6, "retry_max_seconds": 1e6, "probe_seconds": 0.05}
+    async with open_flow(database_url, breaker_failures=2, **slow) as flow:
+        system = flow.systems["fake"]
+        system.before = always(FailureKind.TRANSIENT)
+        system.health = Health(ok=False, detail="away")
+        await flow.create()
+        await flow.until_scalar("SELECT count(*) FROM sync_events WHERE status = 'retrying'")
+        await flow.create()
+        await flow.until_scalar("SELECT count(*) FROM connections WHERE reason = 'outage'")
+        system.before = lambda _push: None
+        system.health = Health(ok=True)
+        await flow.settle()
+        assert len(system.objects) == 2
 
 
 async def test_refused_credentials_are_told_of_once(database_url: str) -> None:

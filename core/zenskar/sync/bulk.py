@@ -18,6 +18,7 @@ from zenskar.sync.sweep import MissedSweep
 
 _SETTLE_SECONDS = 3.0
 _WAIT_SECONDS = 60.0
+_LOOKS, _LOOK_SECONDS = 8, 60.0
 
 
 class Bulk:
@@ -29,7 +30,7 @@ class Bulk:
         self._context = context
         self._settings = settings
         self._survey = Survey(context, bus, event_schema)
-        self._looker = self._patient(Patience(context.retry))
+        self._looker = self._patient(Patience(self._brief))
         self._accounts = Accounts(context)
         self._examiner = Examiner(
             context, self._looker, self._survey, stale_seconds=settings.resend_seconds
@@ -71,6 +72,15 @@ class Bulk:
         looker = self._patient(Patience(lambda _source: once, rate_limit_waits=0))
         return MissedSweep(
             self._context, looker, self._survey, every_seconds=self._settings.sweep_seconds
+        )
+
+    def _brief(self, source: str) -> RetryPolicy:
+        """Somebody waits for it, and a run that stops goes on where it was."""
+        retry = self._context.retry(source)
+        return RetryPolicy(
+            min(retry.max_attempts, _LOOKS),
+            retry.base_seconds,
+            min(retry.max_seconds, _LOOK_SECONDS),
         )
 
     def _patient(self, patience: Patience) -> Looker:
