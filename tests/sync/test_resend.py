@@ -175,6 +175,24 @@ async def test_what_does_not_move_is_a_difference_and_is_mended(database_url: st
         assert len(system.objects) == 2
 
 
+async def test_a_look_that_was_lost_is_taken(database_url: str) -> None:
+    """Old news of an unknown object is looked at first, and that is a message of its own."""
+    async with open_flow(database_url, working=False) as flow:
+        external_id = flow.systems["fake"].create(name="Grace")
+        flow.systems["fake"].shift(-86_400)
+        await flow.runtime.ingress.accept("fake", flow.systems["fake"].webhooks.pop(), "c")
+        async with running_worker(flow.runtime, "inbound"):
+            await flow.until_scalar(
+                "SELECT count(*) FROM sync_events WHERE event_type LIKE '%look'"
+            )
+        await execute(flow, "DELETE FROM outbox")
+        await age(flow)
+        await run(flow)
+        async with running_worker(flow.runtime):
+            await flow.settle()
+        assert (await flow.scalar("SELECT external_id FROM external_mappings")) == external_id
+
+
 async def test_what_waits_for_long_is_under_way(database_url: str) -> None:
     async with synced(database_url, 1) as (flow, _):
         await flow.create(name="Waits")

@@ -15,6 +15,8 @@ UNFINISHED = (SyncStatus.PENDING, SyncStatus.PROCESSING, SyncStatus.RETRYING)
 MOVED_AT = "greatest(updated_at, coalesce(next_attempt_at, updated_at))"
 """SQL for when an unfinished event was last touched, or was to be."""
 
+_COLUMNS = ", ".join(f"CAST({name} AS text) AS {name}" for name in FailedEvent.__dataclass_fields__)
+
 # The repeated condition on the status is that of a partial index.
 _SCAN = statement(f"""
     SELECT CAST(id AS text) AS id, {MOVED_AT} < now() - make_interval(secs => :age) AS stale
@@ -25,10 +27,7 @@ _SCAN = statement(f"""
 """)  # noqa: S608 - no value is put into the text
 
 _LOCK = statement(f"""
-    SELECT CAST(id AS text) AS id, direction, source_system, entity_type,
-           CAST(entity_id AS text) AS entity_id, event_type, correlation_id, causation_id, reason,
-           payload
-    FROM sync_events
+    SELECT {_COLUMNS} FROM sync_events
     WHERE id = ANY(CAST(:ids AS uuid[])) AND status IN ('pending', 'processing', 'retrying')
       AND {MOVED_AT} < now() - make_interval(secs => :age)
     ORDER BY sync_events.id FOR UPDATE SKIP LOCKED
