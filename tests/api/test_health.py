@@ -12,7 +12,7 @@ from tests.support.wait import until
 from zenskar.api import health
 from zenskar.api.health import HealthStatus, SystemHealth
 from zenskar.db import connections, workers
-from zenskar.db.engine import in_transaction
+from zenskar.db.engine import create_engine, in_transaction
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 
@@ -105,3 +105,12 @@ async def test_without_the_database_it_is_503_and_recovers(database_url: str) ->
         assert (await api.client.get("/health/live")).status == 200
         await gate.open()
         await until(lambda: ready(api, 200))
+
+
+async def test_a_database_that_takes_no_writes_makes_it_unavailable(database_url: str) -> None:
+    read_only = f"{database_url}&options=-c%20default_transaction_read_only%3Don"
+    engine = create_engine(read_only, pool_size=5)
+    report = await SystemHealth(engine, Bus()).ready()
+    assert report.http_status == 503
+    assert report.checks["database"].detail == "the database is read-only"
+    await engine.dispose()

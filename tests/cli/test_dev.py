@@ -1,6 +1,7 @@
 """`zenskar dev`, as whoever tries zenskar meets it."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ import pytest
 
 from tests.cli.conftest import Cli, Start
 from tests.cli.processes import ada, ask, customers, until
+from zenskar.db.embedded_state import server_process
 
 FREE_PORT = {"ZENSKAR_PORT": "0"}
 STOPPED_WITHIN = 10.0
@@ -184,3 +186,18 @@ def test_two_connections_of_one_plugin_get_a_sandbox_each(start: Start, database
 
     until(everywhere)
     assert dev.stop() == 0
+
+
+def test_it_recovers_when_its_database_is_killed(start: Start, home: Path) -> None:
+    dev = start("dev", "--output", "json", **FREE_PORT)
+    api = dev.ready()["api"]
+    folder = home / ".zenskar" / "postgres"
+    killed = server_process(folder)
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: server_process(folder) not in {None, killed})
+    until(lambda: ask(f"{api}/customers", ada(name="After"))[0] == 201)
+    until(lambda: in_sync(api, "After"))
+    assert dev.stop() == 0
+    assert server_process(folder) is None
+    assert "Traceback" not in dev.stderr

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from zenskar.api.shared import Shared
 from zenskar.db import connections, workers
 from zenskar.db.engine import in_transaction, ping
 from zenskar.db.engines import AsyncEngine
+from zenskar.db.writable import check_writable
 from zenskar.errors import Unavailable, ZenskarError
 
 REQUIRED = frozenset({"database", "bus", "consumers"})
@@ -16,6 +18,7 @@ REQUIRED = frozenset({"database", "bus", "consumers"})
 
 _CHECK_SECONDS = 3.0
 _WORKER_SECONDS = 15.0
+_WRITABLE_SECONDS = 5.0
 
 
 class HealthStatus(StrEnum):
@@ -77,6 +80,7 @@ class SystemHealth:
         self._bus = bus
         self._off = off if off is not None else {}
         self._problems = consumers
+        self._writable = Shared(lambda: check_writable(engine), seconds=_WRITABLE_SECONDS)
 
     async def live(self) -> HealthReport:
         """A process that answers is alive; what it depends on is no reason to restart it."""
@@ -85,7 +89,7 @@ class SystemHealth:
     async def ready(self) -> HealthReport:
         """Check every part at once, each within a bounded time."""
         parts: dict[str, Callable[[], Awaitable[Check | None]]] = {
-            "database": lambda: ping(self._engine),
+            "database": self._database,
             "bus": self._bus.check,
             "workers": self._workers,
             "connections": self._connections,
@@ -94,6 +98,10 @@ class SystemHealth:
             parts["consumers"] = self._consumers
         found = await asyncio.gather(*(_bounded(check) for check in parts.values()))
         return _summary(dict(zip(parts, found, strict=True)))
+
+    async def _database(self) -> None:
+        await ping(self._engine)
+        await self._writable.get()
 
     async def _workers(self) -> Check:
         alive = await in_transaction(

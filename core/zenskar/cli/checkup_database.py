@@ -7,6 +7,7 @@ from zenskar.cli.finding import Finding, failed, note, ok
 from zenskar.db import api_keys, connections, event_log, workers
 from zenskar.db.engine import in_transaction
 from zenskar.db.engines import AsyncConnection, AsyncEngine
+from zenskar.db.writable import check_writable
 from zenskar.errors import ZenskarError
 from zenskar.model.sync_event import NO_SOURCE
 from zenskar.runtime import open_engine
@@ -21,7 +22,7 @@ async def check(settings: Settings, *, dev: bool) -> list[Finding]:
     try:
         session.require_database(settings)
         async with open_engine(settings, "zenskar doctor") as engine:
-            await session.reachable(engine)
+            await check_writable(await session.reachable(engine))
             kind = "embedded" if settings.database_url is None else "at ZENSKAR_DATABASE_URL"
             return [ok("database", f"answers ({kind})"), *await _contents(engine, settings, dev)]
     except ZenskarError as error:

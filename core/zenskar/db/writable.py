@@ -1,0 +1,31 @@
+"""Whether the database would take a write."""
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from zenskar.db.engine import sqlstate, transaction
+from zenskar.db.engines import AsyncEngine
+from zenskar.errors import Unavailable
+
+# What does not fit into memory goes to a file beside the tables, half a megabyte of it, and is
+# gone at once: no table grows, and nothing is logged or synced.
+_LITTLE_MEMORY = text("SET LOCAL work_mem = '64kB'")
+_PROBE = text("""
+    SELECT current_setting('transaction_read_only') = 'on' AS read_only,
+           (SELECT count(*) FROM generate_series(1, 20000)) AS spilled
+""")
+_TEMPORARY_FILES_LIMITED = "53400"
+
+
+async def check_writable(engine: AsyncEngine) -> None:
+    """Raise `Unavailable` when there is no room, when all is read-only, or when nobody answers."""
+    async with transaction(engine) as connection:
+        await connection.execute(_LITTLE_MEMORY)
+        try:
+            found = (await connection.execute(_PROBE)).one()
+        except DBAPIError as error:
+            if sqlstate(error) == _TEMPORARY_FILES_LIMITED:
+                return
+            raise
+    if found.read_only:
+        raise Unavailable("the database is read-only")

@@ -1,0 +1,80 @@
+"""A database that answers, and takes no writes."""
+
+import asyncio
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.kafka.postgres import open_server
+from zenskar.db.engine import create_engine, ping
+from zenskar.db.writable import check_writable
+from zenskar.errors import Unavailable
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """Mount a disk of 160 MB."""
+    with tempfile.TemporaryDirectory(prefix="zenskar-disk-") as name:
+        mount = ("mount", "-t", "tmpfs", "-o", "size=160m,mode=0711", "tmpfs", name)
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("only root can mount a small disk, and not everywhere")
+        try:
+            yield Path(name)
+        finally:
+            subprocess.run(("umount", "-l", name), check=True)
+
+
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as opened:
+        while True:
+            opened.write(b"x" * 65536)
+    return filler
+
+
+async def test_a_full_disk_is_told_and_room_too(small_disk: Path) -> None:
+    async with open_server(small_disk) as server:
+        engine = create_engine(server.url, pool_size=2)
+        await check_writable(engine)
+        filler = await asyncio.to_thread(fill, small_disk)
+        await ping(engine)
+        with pytest.raises(Unavailable, match="no room on its disk"):
+            await check_writable(engine)
+        filler.unlink()
+        await check_writable(engine)
+        await engine.dispose()
+
+
+async def test_a_database_that_is_read_only_is_told(database_url: str) -> None:
+    read_only = f"{database_url}&options=-c%20default_transaction_read_only%3Don"
+    engine = create_engine(read_only, pool_size=2)
+    await ping(engine)
+    with pytest.raises(Unavailable, match="read-only"):
+        await check_writable(engine)
+    await engine.dispose()
+
+
+async def test_a_limit_of_temporary_files_is_no_full_disk(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    limited = create_engine(f"{database_url}&options=-c%20temp_file_limit%3D10", pool_size=2)
+    await check_writable(limited)
+    await limited.dispose()
+
+
+async def test_it_leaves_nothing_behind(engine: AsyncEngine, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    size = "SELECT pg_database_size(current_database())"
+    before = await connection.fetchval(size)
+    for _ in range(20):
+        await check_writable(engine)
+    assert await connection.fetchval(size) == before
+    assert await connection.fetchval("SHOW work_mem") == "4MB"
+    await connection.close()
