@@ -105,6 +105,7 @@ class Settings:
     delete_guard_window_seconds: float = _limited(3600.0, above=0)
     sweep_seconds: float = _limited(300.0, above=0)
     resend_seconds: float = _limited(300.0, above=0)
+    unowned_days: float = _limited(7.0, above=0)
 
 
 def defaults() -> dict[str, Any]:

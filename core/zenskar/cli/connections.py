@@ -179,6 +179,8 @@ async def _rows(connection: "AsyncConnection", known: tuple[str, ...]) -> list[d
         waits = backlog.get(name, Backlog(waiting=0, oldest_seconds=None, dead=0))
         row = asdict(state) | asdict(waits)
         del row["held_seconds"]
+        if name not in known:
+            row["state"] = "not configured"
         rows.append(row)
     return rows
 

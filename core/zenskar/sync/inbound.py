@@ -87,10 +87,16 @@ class InboundSync:
         """Pause a connection that deletes too much."""
         await guard.trip(self._context.engine, error)
 
-    async def park(self, envelopes: Sequence[Envelope]) -> None:
-        """Record events that wait for their connection."""
+    async def park(self, envelopes: Sequence[Envelope]) -> frozenset[str]:
+        """Record events that wait for their connection; return those that have ended meanwhile."""
         events = [new_event(envelope) for envelope in envelopes]
-        await in_transaction(self._context.engine, lambda c: sync_events.insert(c, events))
+
+        async def work(connection: AsyncConnection) -> frozenset[str]:
+            await sync_events.insert(connection, events)
+            known = await sync_events.lock(connection, [event.id for event in events])
+            return frozenset(name for name, state in known.items() if state.status.final)
+
+        return await in_transaction(self._context.engine, work)
 
     async def give_up(
         self,

@@ -31,6 +31,7 @@ from zenskar.sync.reading import bury, end_as_dead, event_of, read_envelope
 from zenskar.sync.setbacks import Setbacks, postponed
 from zenskar.sync.survivors import Cause
 from zenskar.sync.tasks import Done, Later, Parked, Result, Task
+from zenskar.sync.unowned import wait_or_end
 from zenskar.sync.workset import Workset
 from zenskar.sync.writes import Writes
 from zenskar.telemetry.logs import get_logger
@@ -76,7 +77,7 @@ class OutboundSync:
         """Work off one message; the record's present state counts, not the message's."""
         task = Task.of(envelope, message)
         if task.source not in self._context.connections:
-            return Parked()
+            return await wait_or_end(self._context, task.event_id)
         if task.source in self._context.router.off:
             return Later(_OFF_SECONDS)
         step: Call | Result = await self._start(task)

@@ -125,8 +125,10 @@ class InboundSyncWorker:
 
     async def _park_together(self, waiting: Sequence[_Read]) -> None:
         """Keep what nobody owns, or what a guard holds back, until that has changed."""
-        await self._sync.park([one.envelope for one in waiting])
-        await self._bus.park([one.delivery for one in waiting])
+        over = await self._sync.park([one.envelope for one in waiting])
+        ended = [one.delivery for one in waiting if one.envelope.id in over]
+        await self._bus.park([one.delivery for one in waiting if one.envelope.id not in over])
+        await self._bus.done(ended)
 
     async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read]:
         readable: list[_Read] = []

@@ -9,13 +9,16 @@ from typing import Any
 from zenskar.bus.port import Bus
 from zenskar.settings import Settings
 from zenskar.sync.bulk import Bulk
+from zenskar.sync.catch_up import CatchUp
 from zenskar.sync.compare import Comparison
 from zenskar.sync.context import SyncContext
 from zenskar.sync.log_watch import LogWatch
 from zenskar.sync.resend import Resender
+from zenskar.sync.unowned import Unowned
 
 _WATCH_SECONDS = 10.0
-_OFTEN_SECONDS = 15.0
+_OFTEN_SECONDS, _SOMETIMES_SECONDS = 15.0, 60.0
+_HOUR, _DAY = 3600.0, 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ def upkeep(context: SyncContext, bus: Bus, bulk: Bulk, settings: Settings) -> tu
         return waiting
 
     sweep = bulk.sweep()
+    catch_up = CatchUp(context)
     comparison = Comparison(context, bulk.reconciler())
     resender = Resender(context, behind, age_seconds=settings.resend_seconds)
     often = min(_OFTEN_SECONDS, settings.resend_seconds)
@@ -44,11 +48,13 @@ def upkeep(context: SyncContext, bus: Bus, bulk: Bulk, settings: Settings) -> tu
         (
             Job(sweep.schedule(source), settings.sweep_seconds, partial(sweep.run, source)),
             Job(comparison.schedule(source), _OFTEN_SECONDS, partial(comparison.run, source)),
+            Job(catch_up.schedule(source), _SOMETIMES_SECONDS, partial(catch_up.run, source)),
         )
         for source in context.connections
     )
     return (
         Job(LogWatch.NAME, _WATCH_SECONDS, LogWatch(context, bus.log).run),
         Job(Resender.NAME, often, resender.run),
+        Job(Unowned.NAME, _HOUR, Unowned(context, age_seconds=settings.unowned_days * _DAY).run),
         *(job for pair in each for job in pair),
     )

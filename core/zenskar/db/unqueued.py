@@ -1,0 +1,69 @@
+"""Records that a connection was never told of, and work whose connection is not there."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from zenskar.db.engines import AsyncConnection
+from zenskar.db.stale import MOVED_AT
+from zenskar.db.statements import statement
+from zenskar.model.fields import CUSTOMER
+
+# A record and its events are one transaction; only ids are not quite in the order of commits.
+_SCAN = statement("""
+    SELECT CAST(c.id AS text) AS id, c.created_at < now() - make_interval(secs => :settle) AS old,
+           c.deleted_at IS NULL
+           AND NOT EXISTS (SELECT FROM external_mappings AS m
+                           WHERE m.entity_id = c.id AND m.source_system = :source)
+           AND NOT EXISTS (SELECT FROM sync_events AS e
+                           WHERE e.entity_id = c.id AND e.source_system = :source) AS unqueued
+    FROM customers AS c WHERE c.id > CAST(:after AS uuid) ORDER BY c.id LIMIT :most
+""")
+
+_UNOWNED = statement(f"""
+    SELECT CAST(id AS text) AS id FROM sync_events
+    WHERE status NOT IN ('succeeded', 'ignored') AND status IN ('pending', 'processing', 'retrying')
+      AND NOT (source_system = ANY(CAST(:sources AS text[])))
+      AND {MOVED_AT} < now() - make_interval(secs => :age)
+    ORDER BY sync_events.id LIMIT :most
+""")  # noqa: S608 - no value is put into the text
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Records that were never queued; where the next scan begins; whether there are more."""
+
+    unqueued: tuple[str, ...]
+    settled: str
+    last: str | None
+
+
+async def scan(
+    connection: AsyncConnection,
+    source: str,
+    entity_type: str,
+    after: str,
+    *,
+    most: int,
+    settle_seconds: float,
+) -> Scan:
+    """Look at the next records, at most so many."""
+    if entity_type != CUSTOMER.entity_type:
+        raise LookupError(f"there is no table for entities of type {entity_type}")
+    rows = await _SCAN.rows(
+        connection, source=source, after=after, most=most, settle=settle_seconds
+    )
+    settled = after
+    for row in rows:
+        if not row["old"]:
+            break
+        settled = row["id"]
+    last = rows[-1]["id"] if len(rows) == most else None
+    return Scan(tuple(row["id"] for row in rows if row["unqueued"]), settled, last)
+
+
+async def unowned(
+    connection: AsyncConnection, sources: Collection[str], *, age_seconds: float, most: int
+) -> Sequence[str]:
+    """Return unfinished events of other source systems that have not moved for so long."""
+    rows = await _UNOWNED.rows(connection, sources=list(sources), age=age_seconds, most=most)
+    return [row["id"] for row in rows]
