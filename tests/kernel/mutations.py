@@ -238,14 +238,13 @@ def _not_seen_was_not_sent(seen: Any, base: Any, pushes: Any) -> Any:
     return fill(seen, base, ())
 
 
-def _settled_unseen() -> list[tuple[Any, str, Any]]:
-    real = _observe._settled
+def _not_seen_is_rewritten() -> list[tuple[Any, str, Any]]:
+    real = _merge._sent
 
-    def settled(situation: Situation, seen: Any, fields: Any) -> tuple[str, ...]:
-        found: tuple[str, ...] = real(situation, replace(seen, unseen=frozenset()), fields)
-        return found
+    def sent(named: Any, seen: Any) -> Any:
+        return real(named, replace(seen, unseen=frozenset()))
 
-    return [(_observe, "_settled", settled)]
+    return [(_merge, "_sent", sent)]
 
 
 def _with_observe(change: Callable[[Situation, Any], tuple[Situation, Any]]) -> Any:
@@ -334,7 +333,7 @@ MUTATIONS = [
     Mutation(9, "a conflict leaves no trace", _conflicts_leave_no_trace, _THEIRS),
     Mutation(7, "another record's object is taken", _other_records_answers_count, _UPSERTS),
     Mutation(10, "what was not seen is empty", _filled_as(_not_seen_is_empty), _PARTIAL),
-    Mutation(10, "a landed push is settled unseen", _settled_unseen, _THIN),
+    Mutation(10, "what was not seen was rewritten", _not_seen_is_rewritten, _THIN),
     Mutation(
         10, "what was not seen was not sent either", _filled_as(_not_seen_was_not_sent), _PARTIAL
     ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zenskar.kernel.policy import Conflict, ConflictPolicy, Ground, MergePolicy, Side
-from zenskar.model.fields import FieldChanges, Fields, difference
+from zenskar.model.fields import FieldChanges, Fields, difference, name_of
 from zenskar.model.observation import Observation
 from zenskar.model.record import OPEN, Intent, IntentState, Record
 
@@ -34,7 +34,7 @@ def merge(
     known, shown = tuple(intents), seen.fields or {}
     differs = difference(base, shown)
     named = tuple(i for i in known if names(seen, i))
-    sent = named[0].changes if named else {}
+    sent = _sent(named, seen)
     others = {
         path: external
         for path, external in {**differs, **_rewritten(sent, shown)}.items()
@@ -64,6 +64,14 @@ def merge(
     kept = {conflict.path for conflict in conflicts if conflict.winner is Side.INTERNAL}
     changes = {path: value for path, value in news.items() if path not in kept}
     return Merge(differs, changes, conflicts)
+
+
+def _sent(named: tuple[Intent, ...], seen: Observation) -> FieldChanges:
+    """Return what the push sent whose effect is seen, as far as it is seen (rule 10)."""
+    changes = named[0].changes if named else {}
+    if not seen.unseen:
+        return changes
+    return {path: value for path, value in changes.items() if name_of(path) not in seen.unseen}
 
 
 def wrote(intents: Iterable[Intent], path: str, value: Any) -> bool:

@@ -211,11 +211,10 @@ def _is_echo(situation: Situation, seen: Observation, fields: Fields) -> bool:
 
 
 def _settled(situation: Situation, seen: Observation, fields: Fields) -> tuple[str, ...]:
-    """Name the pushes that the base holds now; what was written and not seen may still show up."""
     known = tuple(
         intent.id
         for intent in _origins(situation, seen)
-        if intent.state in OPEN and _shows(intent, fields) and not keep(seen.unseen, intent.changes)
+        if intent.state in OPEN and _shows(intent, fields)
     )
     return seen.answers + known
 
