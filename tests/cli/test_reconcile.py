@@ -48,11 +48,11 @@ class Remote:
 
 
 @contextmanager
-def running_sandbox() -> Iterator[Remote]:
+def running_sandbox(seed: int = 0) -> Iterator[Remote]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    sandbox = StripeSandbox()
+    sandbox = StripeSandbox(seed=seed)
     try:
         asyncio.run_coroutine_threadsafe(sandbox.start(), loop).result(20)
         yield Remote(loop, sandbox)
@@ -145,12 +145,80 @@ def test_what_cannot_be_repaired_gives_exit_code_3(
     cli("backfill", "stripe")
     for customer in customers:
         stripe.delete(customer)
-    text = cli("reconcile", "stripe", "--repair", *SETTLE, "--output", "json", code=3)
+    text = cli("reconcile", "stripe", "--repair", *SETTLE, code=1)
+    assert "3 of 3 linked objects of stripe customer are missing" in text
+    text = cli("reconcile", "stripe", "--repair", "--force", *SETTLE, "--output", "json", code=3)
     # What the guard logs to standard error comes after the report.
     (report,) = json.JSONDecoder().raw_decode(text)[0]["data"]
     assert report["remaining"] == {"missing_there": 3}
     text = cli("reconcile", "stripe", "--repair", code=1)
     assert "delete_guard" in text
+
+
+def test_another_account_is_refused_and_costs_no_record(
+    cli: Cli, stripe: Remote, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customers = [stripe.create(name=f"Customer {number}") for number in range(3)]
+    cli("backfill", "stripe")
+    own = os.environ["STRIPE_API_BASE"]
+    with running_sandbox(seed=1) as other:
+        other.create(name="A stranger")
+        monkeypatch.setenv("STRIPE_API_BASE", other.sandbox.base_url)
+        for command in (("reconcile", "stripe", "--repair", *SETTLE), ("backfill", "stripe")):
+            text = cli(*command, code=1)
+            assert "the credentials open the account acct_" in text
+            assert "zenskar connections resume stripe --accept-account" in text
+        (state,) = cli.json("connections", "list")["data"]
+        assert (state["state"], state["reason"]) == ("paused", "other_account")
+    assert count(database, "customers WHERE deleted_at IS NULL") == 3
+    monkeypatch.setenv("STRIPE_API_BASE", own)
+    (report,) = cli.json("reconcile", "stripe", *SETTLE)["data"]
+    assert (report["objects"], report["found"]) == (len(customers), {})
+    (state,) = cli.json("connections", "list")["data"]
+    assert state["state"] == "active"
+
+
+def test_held_deletes_are_dropped_back_on_the_right_account(
+    cli: Cli, stripe: Remote, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account of this key cannot be told, and an operator had the records deleted."""
+    monkeypatch.setenv("ZENSKAR_DELETE_GUARD_LIMIT", "1")
+    for number in range(3):
+        stripe.create(name=f"Customer {number}")
+    cli("backfill", "stripe")
+    own = os.environ["STRIPE_API_BASE"]
+    with running_sandbox(seed=1) as other:
+        other.create(name="A stranger")
+        monkeypatch.setenv("STRIPE_API_BASE", other.sandbox.base_url)
+        cli("reconcile", "stripe", *SETTLE, code=1)
+        cli("connections", "resume", "stripe", "--accept-account")
+        listed = cli.json("reconcile", "stripe", *SETTLE, code=3)["data"]
+        assert listed[0]["found"]["missing_there"] == 3
+        # Nothing is repaired about them unless it is told how.
+        cli("reconcile", "stripe", "--repair", *SETTLE, code=3)
+        assert count(database, "customers WHERE deleted_at IS NULL") == 4
+        cli("reconcile", "stripe", "--repair", "--missing", "delete", *SETTLE, code=3)
+        assert count(database, "customers WHERE deleted_at IS NULL") >= 3
+    monkeypatch.setenv("STRIPE_API_BASE", own)
+    held = cli.json("connections", "held", "stripe")
+    assert held["total"] == len(held["data"]) >= 2
+    text = cli("connections", "resume", "stripe", code=1)
+    assert f"--apply-deletes {held['total']}" in text
+    cli("connections", "resume", "stripe", "--apply-deletes", "99", code=1)
+    text = cli("connections", "resume", "stripe", "--drop-deletes")
+    assert f"{held['total']} deletes dropped, 0 are proven" in text
+    assert cli.json("connections", "held", "stripe")["total"] == 0
+
+
+def test_a_deleted_customer_is_brought_back(cli: Cli, stripe: Remote, database: str) -> None:
+    stripe.create(name="Ada")
+    cli("backfill", "stripe")
+    (record,) = apart(lambda: rows(database, "SELECT id::text FROM customers"))
+    apart(lambda: rows(database, "UPDATE customers SET deleted_at = now() RETURNING id"))
+    back = cli.json("customers", "undelete", record[0])
+    assert [link["state"] for link in back["links"]] == ["linked"]
+    assert count(database, "customers WHERE deleted_at IS NULL") == 1
+    assert "not deleted" in cli("customers", "undelete", record[0], code=1)
 
 
 def test_a_stopped_run_gives_exit_code_1_and_goes_on(cli: Cli, stripe: Remote) -> None:
@@ -198,6 +266,14 @@ def test_a_killed_backfill_goes_on_where_it_was(
 def asked(stripe: Remote) -> int:
     """How many pages of the list were asked for."""
     return stripe.do(lambda s: sum(call.path == "/v1/customers" for call in s.requests))
+
+
+async def rows(database_url: str, query: str) -> list[Any]:
+    engine = create_engine(database_url, pool_size=2)
+    async with engine.begin() as connection:
+        found = (await connection.exec_driver_sql(query)).all()
+    await engine.dispose()
+    return list(found)
 
 
 def count(database_url: str, table: str) -> int:

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from zenskar.cli import (
     connections,
+    customers,
     dev,
     dlq,
     doctor,
@@ -73,5 +74,6 @@ app.add_typer(events.app, name="events")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(explain.app, name="explain")
 app.add_typer(connections.app, name="connections")
+app.add_typer(customers.app, name="customers")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(keys.app, name="keys")

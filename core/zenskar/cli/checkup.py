@@ -117,7 +117,9 @@ async def _connection(name: str, connection: ConfiguredConnection) -> list[Findi
     sent, began = time.time(), time.monotonic()
     try:
         async with asyncio.timeout(_CALL_SECONDS):
-            health = await Router({name: connection.integration}).call_async(name, "health")
+            router = Router({name: connection.integration})
+            health = await router.call_async(name, "health")
+            account = await router.call_async(name, "account") if health.ok else None
     except TimeoutError:
         return [failed(part, f"no answer within {_CALL_SECONDS:g} seconds", mend)]
     except ZenskarError as error:
@@ -125,7 +127,8 @@ async def _connection(name: str, connection: ConfiguredConnection) -> list[Findi
     finally:
         timing = Timing.of(sent, time.time(), began, time.monotonic())
         await stop(connection)
-    found = ok(part, health.detail) if health.ok else failed(part, health.detail, mend)
+    detail = f"{health.detail}, account {account}" if account else health.detail
+    found = ok(part, detail) if health.ok else failed(part, health.detail, mend)
     if health.answered_at is None:
         return [found]
     offset = offset_of(timing, health.answered_at)

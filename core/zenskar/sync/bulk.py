@@ -15,6 +15,7 @@ from zenskar.sync.retry import RetryPolicy
 from zenskar.sync.settle import Waiter
 from zenskar.sync.survey import Survey
 from zenskar.sync.sweep import MissedSweep
+from zenskar.sync.undelete import Undeleter
 
 _SETTLE_SECONDS = 3.0
 _WAIT_SECONDS = 60.0
@@ -65,6 +66,10 @@ class Bulk:
     def dropper(self) -> Dropper:
         """Build what looks at held deletes and drops those that are not so."""
         return Dropper(self._context, self._looker, self._survey)
+
+    def undeleter(self) -> Undeleter:
+        """Build what brings deleted records back."""
+        return Undeleter(self._context, self._accounts, self._looker, self._survey)
 
     def sweep(self) -> MissedSweep:
         """Build what looks for missed webhooks. It tries once, since it comes again soon."""

@@ -15,12 +15,12 @@ from zenskar.model.sync_event import Direction
 from zenskar.sync.envelopes import utc_now
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
-LOOK = "look"
+LOOK, UNDELETED = "look", "undeleted"
 
 
 @dataclass(frozen=True, slots=True)
 class RecordChange:
-    """A record as it is after a change. `action` is created, updated, deleted or resync.
+    """A record as it is after a change. `action` is created, updated, deleted, undeleted or resync.
 
     `changes` (leaf pointer to new value), the values `before` and whoever it was changed `by` go
     into the history.

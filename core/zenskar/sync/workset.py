@@ -127,7 +127,11 @@ class Workset:
 
     def detach(self, record_id: str) -> None:
         """Let go of a record's external object, and never take it up again by itself."""
-        mapping = self.by_record[record_id]
+        self.release(self.by_record[record_id].external_id)
+
+    def release(self, external_id: str) -> None:
+        """Let go of an external object, live or not, so that a living record gets another one."""
+        mapping = self.mappings[external_id]
         self._map(
             replace(
                 mapping,
@@ -137,6 +141,16 @@ class Workset:
                 fetch_revision=None,
             )
         )
+
+    def revive(self, external_id: str) -> ExternalMapping:
+        """Link an object again that is proven to live; only an operator has that done."""
+        mapping = self.mappings[external_id]
+        if not mapping.active:
+            mapping = replace(
+                mapping, state=MappingState.ACTIVE, detached=False, revision=mapping.revision + 1
+            )
+            self._map(mapping)
+        return mapping
 
     def settle(self, intent_id: str, state: IntentState) -> None:
         """Note what became of a push."""

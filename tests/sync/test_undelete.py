@@ -1,0 +1,103 @@
+"""A deleted record comes back, and is linked again where its object lives."""
+
+import pytest
+
+from tests.support.drift import bulk, execute, names, reconcile
+from tests.support.flow import Flow, open_flow
+from zenskar.errors import Conflict, NotFound
+from zenskar.ids import new_id
+from zenskar.sync.replay import Operator
+from zenskar.sync.undelete import Link, LinkState
+
+BY = Operator("ada", "a test")
+
+
+async def undelete(flow: Flow, record_id: str) -> list[Link]:
+    links = await bulk(flow).undeleter().undelete("customer", record_id, BY, "undelete")
+    await flow.settle()
+    return links
+
+
+async def deleted_wrongly(flow: Flow) -> tuple[str, str]:
+    """Have a record deleted by a webhook although its object lives."""
+    record_id = await flow.create(name="Ada")
+    await flow.deliver()
+    system = flow.systems["fake"]
+    external_id = next(iter(system.objects))
+    system.announce("deleted", external_id)
+    await flow.deliver()
+    assert await names(flow) == []
+    return record_id, external_id
+
+
+async def test_a_record_and_its_link_come_back(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        record_id, external_id = await deleted_wrongly(flow)
+        system = flow.systems["fake"]
+        system.edit(external_id, phone="+91 1")
+        system.webhooks.clear()
+        pushes = len(system.calls)
+        assert await undelete(flow, record_id) == [Link("fake", external_id, LinkState.LINKED)]
+        record = await flow.record(record_id)
+        assert (record["deleted_at"], record["name"], record["phone"]) == (None, "Ada", "+91 1")
+        assert (await flow.mapping(record_id))["state"] == "active"
+        assert len(system.calls) == pushes
+        # From now on both ways as ever.
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
+        await flow.settle()
+        await flow.deliver()
+        system.edit(external_id, email="eve@example.com")
+        await flow.deliver()
+        assert (await flow.record(record_id))["email"] == "eve@example.com"
+        assert (system.objects[external_id] or {})["name"] == "Eve"
+        assert dict((await reconcile(flow)).found) == {}
+        history = "SELECT detail FROM sync_event_history WHERE detail LIKE '%a test%'"
+        assert len(await flow.rows(history)) == 1
+
+
+async def test_an_object_that_is_proven_deleted_gets_a_successor(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        record_id, external_id = await deleted_wrongly(flow)
+        system = flow.systems["fake"]
+        system.objects[external_id] = None
+        assert await undelete(flow, record_id) == [Link("fake", external_id, LinkState.RECREATED)]
+        assert await names(flow) == ["Ada"]
+        (living,) = [one for one in system.objects.values() if one is not None]
+        assert living["name"] == "Ada"
+        await flow.deliver()
+        assert dict((await reconcile(flow)).found) == {}
+
+
+async def test_an_object_that_is_not_visible_is_left_alone(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        record_id, external_id = await deleted_wrongly(flow)
+        system = flow.systems["fake"]
+        mine = system.objects.pop(external_id)
+        assert await undelete(flow, record_id) == [Link("fake", external_id, LinkState.NOT_VISIBLE)]
+        assert (await names(flow), system.objects) == (["Ada"], {})
+        await execute(flow, "UPDATE customers SET deleted_at = now()")
+        system.objects[external_id] = mine
+        assert (await undelete(flow, record_id))[0].state is LinkState.LINKED
+
+
+async def test_a_record_that_was_deleted_here_gets_its_detached_object_back(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url, "fake", "other") as flow:
+        record_id = await flow.create(name="Ada")
+        await flow.deliver()
+        await flow.runtime.customers.delete(record_id, correlation_id="test")
+        await flow.settle()
+        links = await undelete(flow, record_id)
+        assert [link.state for link in links] == [LinkState.LINKED] * 2
+        states = await flow.rows("SELECT state, detached FROM external_mappings")
+        assert states == [{"state": "active", "detached": False}] * 2
+
+
+async def test_what_is_not_deleted_is_refused(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        record_id = await flow.create(name="Ada")
+        with pytest.raises(Conflict, match="not deleted"):
+            await undelete(flow, record_id)
+        with pytest.raises(NotFound):
+            await undelete(flow, new_id())
