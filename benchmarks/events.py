@@ -12,6 +12,8 @@ import orjson
 SECRET = "whsec_benchmark"
 API_KEY = "sk_test_benchmark"
 CREATED = 1_700_000_000
+_AGE_SECONDS = 30
+"""Events are young, as Stripe sends them, and each revision is a second older than the next."""
 _TEXT = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor"
 _WORDS = tuple(_TEXT.split())
 
@@ -100,7 +102,7 @@ class Series:
             "id": event_id(self.round, number),
             "object": "event",
             "api_version": "2026-10-28.endive",
-            "created": CREATED + revision * 60,
+            "created": int(time.time()) - _AGE_SECONDS + revision,
             "data": data,
             "livemode": False,
             "pending_webhooks": 1,

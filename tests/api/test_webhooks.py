@@ -1,6 +1,7 @@
 """`/webhooks/{source}` and what must not get through it."""
 
 import asyncio
+import codecs
 import gzip
 import json
 from collections.abc import Sequence
@@ -215,3 +216,8 @@ async def test_a_deep_document_is_kept(api: Api, depth: int) -> None:
 async def test_a_document_of_many_members_is_kept_and_not_worked_on(api: Api) -> None:
     sent = event(metadata=[[]] * 200_000)
     assert await body_of(await api.webhook(sent), 200) == {"accepted": 0, "dead": 1}
+
+
+async def test_a_byte_order_mark_is_no_part_of_a_webhook(api: Api) -> None:
+    body = codecs.BOM_UTF8 + json.dumps(event()).encode()
+    assert (await body_of(await api.webhook(body), 200))["accepted"] == 1

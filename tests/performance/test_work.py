@@ -108,7 +108,7 @@ async def test_parsing_an_event(runtime: Runtime) -> None:
     body = orjson.loads(request.body)
     router = runtime.router
     work = lambda: router.call("stripe", "parse_webhook", request=request, body=body)  # noqa: E731
-    assert calls(work) < 43
+    assert calls(work) < 56
 
 
 async def test_making_a_message_of_a_webhook(runtime: Runtime) -> None:
@@ -166,7 +166,7 @@ def test_observing_and_planning() -> None:
     seen = Observation(
         ObservationKind.WEBHOOK, "e", Interval(5, 6), {**FIELDS, "/name": "Eve"}, None, None
     )
-    assert calls(lambda: observe(situation, seen, MergePolicy(), new_record_id="n")) < 65
+    assert calls(lambda: observe(situation, seen, MergePolicy(), new_record_id="n")) < 72
     assert calls(lambda: plan(situation, propagate_deletes=False)) < 25
 
 

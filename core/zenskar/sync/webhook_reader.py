@@ -1,5 +1,6 @@
 """Make events of webhooks: verify, parse, and have each event read."""
 
+import codecs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -134,7 +135,9 @@ _Stop = Callable[[Reading, str, Exception], None]
 
 def _load(reading: Reading) -> None:
     try:
-        reading.body, reading.exact = loads(reading.arrival.request.body)
+        reading.body, reading.exact = loads(
+            reading.arrival.request.body.removeprefix(codecs.BOM_UTF8)
+        )
     except (ValueError, RecursionError):
         raise InvalidInput("the body is not JSON in UTF-8") from None
 
