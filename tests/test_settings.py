@@ -68,6 +68,16 @@ def test_the_process_environment_beats_the_env_file(
     assert (found["ZENSKAR_PORT"], found["STRIPE_RATE_LIMIT"]) == ("2", "7")
 
 
+@pytest.mark.parametrize(("timeout", "lease"), [(30.0, 30.0), (40.0, 60.0), (30.0, 59.0)])
+def test_no_lease_may_end_while_its_call_is_under_way(timeout: float, lease: float) -> None:
+    with pytest.raises(ConfigurationError, match="ZENSKAR_INTENT_LEASE_SECONDS must be"):
+        load({}, request_timeout_seconds=timeout, intent_lease_seconds=lease)
+
+
+def test_a_lease_of_twice_the_call_is_enough() -> None:
+    assert load({}, request_timeout_seconds=5.0, intent_lease_seconds=10.0)
+
+
 def test_kafka_must_be_given_up_before_the_request_is() -> None:
     limits = {"kafka_send_timeout_seconds": 5.0, "request_timeout_seconds": 5.0}
     with pytest.raises(ConfigurationError, match="ZENSKAR_KAFKA_SEND_TIMEOUT_SECONDS must be"):

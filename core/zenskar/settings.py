@@ -230,6 +230,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         )
     if settings.max_pending_body_bytes < settings.max_body_bytes:
         yield "ZENSKAR_MAX_PENDING_BODY_BYTES must not be below ZENSKAR_MAX_BODY_BYTES"
+    # Another worker would take the push for lost while its call is still under way. The time
+    # around the call, in which intent and answer are stored, is given as much again.
+    if settings.intent_lease_seconds < 2 * settings.request_timeout_seconds:
+        yield (
+            "ZENSKAR_INTENT_LEASE_SECONDS must be at least twice ZENSKAR_REQUEST_TIMEOUT_SECONDS, "
+            "or a push is taken for lost while its call is under way"
+        )
     # A request that ends while Kafka hangs would never reach the database instead.
     if settings.kafka_bootstrap_servers and (
         settings.kafka_send_timeout_seconds >= settings.request_timeout_seconds

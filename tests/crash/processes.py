@@ -12,7 +12,7 @@ from tests.simulation.world import World
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE_SECONDS = 60.0
 NOWHERE = "nowhere"
-LEASES = {"ZENSKAR_CLAIM_LEASE_SECONDS": "0.6", "ZENSKAR_INTENT_LEASE_SECONDS": "0.6"}
+LEASES = {"ZENSKAR_CLAIM_LEASE_SECONDS": "0.6"}
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_datab
 
 async def measure(workers: int, changes: int, folder: Path) -> str:
     """Make changes while no worker runs, then start the workers and time them."""
-    patient = {"ZENSKAR_REQUEST_TIMEOUT_SECONDS": "30"}
+    patient = {"ZENSKAR_REQUEST_TIMEOUT_SECONDS": "30", "ZENSKAR_INTENT_LEASE_SECONDS": "60"}
     async with open_topology(folder, workers=(), variables=patient) as topology:
         out = await _drain(topology, "outbound", workers, changes)
         await rest(topology, _DEADLINE_SECONDS)

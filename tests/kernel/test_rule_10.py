@@ -68,6 +68,14 @@ def test_rule_10_a_push_that_has_landed_left_what_it_sent(kind, name) -> None:
     assert base(outcome) == after
 
 
+def test_rule_10_a_late_webhook_does_not_say_that_what_was_sent_is_kept_otherwise() -> None:
+    """Found by the search: what a later push wrote was taken for the external system's own."""
+    old = replace(intent("Bob", ANSWERED), changes={"/phone": "0"})
+    known = Situation(Record("r1", {"/name": "Ada", "/phone": "0"}), IN_SYNC.mapping, (old,))
+    outcome = take(known, partial(origin_key="k1"))
+    assert (outcome.record_changes, outcome.conflicts) == ({}, ())
+
+
 def test_rule_10_a_push_that_was_answered_before_tells_nothing_new() -> None:
     old = replace(intent("Bob", ANSWERED), changes={"/name": "Bob", "/phone": "0"})
     outcome = take(replace(IN_SYNC, intents=(old,)), partial("Eve", origin_key="k1"))

@@ -2,19 +2,21 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.story import Memory
 from tests.simulation.world import World
-from zenskar.model.fields import CUSTOMER, flatten, keep
+from zenskar.model.fields import CUSTOMER, flatten, keep, name_of
 
 _PUSHES_FOR_EACH = 6
 _PUSHES_ANYWAY = 20
+_PATIENCE_SECONDS = 30.0
 _QUOTED = re.compile(r"""(?<=['"])[\w@.+-]+(?=['"])""")
 
 RECORDS = "SELECT *, CAST(id AS text) AS key FROM customers"
 MAPPINGS = "SELECT *, CAST(entity_id AS text) AS key FROM external_mappings"
+OPEN_PUSHES = "SELECT id, kind, state, changes FROM push_intents WHERE state IN ('sent', 'unknown')"
 UNFINISHED = (
     "SELECT status, event_type, error_kind, error_message FROM sync_events"
     " WHERE status NOT IN ('succeeded', 'ignored')"
@@ -34,6 +36,8 @@ class Sides:
     kills: int
     held: frozenset[str] = CUSTOMER.names
     """The fields that the external system holds."""
+    open_pushes: list[dict[str, Any]] = field(default_factory=list)
+    out_of_sync: list[str] = field(default_factory=list)
 
     @property
     def conflicts(self) -> int:
@@ -45,6 +49,7 @@ async def breaches(
     world: World, memory: Memory, held: frozenset[str] = CUSTOMER.names
 ) -> list[str]:
     """Return every breach."""
+    await world.outlive_requests(_PATIENCE_SECONDS)
     sides = Sides(
         records=await world.rows(RECORDS),
         mappings=await world.rows(MAPPINGS),
@@ -54,6 +59,8 @@ async def breaches(
         pushes=sum(call.method in {"POST", "DELETE"} for call in world.sandbox.requests),
         kills=world.kills,
         held=held,
+        open_pushes=await world.rows(OPEN_PUSHES),
+        out_of_sync=await world.out_of_sync(),
     )
     return judge(sides, memory)
 
@@ -67,6 +74,9 @@ def judge(sides: Sides, memory: Memory) -> list[str]:
         *erased(sides, memory),
         *doubled(sides, memory),
         *(f"{row}" for row in sides.unfinished),
+        *(f"the push {row} is open" for row in sides.open_pushes),
+        *(f"{record_id} is not in sync, it says" for record_id in sides.out_of_sync),
+        *reverted(sides, memory),
         *lost(sides, memory),
         *([f"{sides.pushes} pushes, at most {most}"] if sides.pushes > most else []),
     ]
@@ -129,6 +139,19 @@ def doubled(sides: Sides, memory: Memory) -> list[str]:
     if len(sides.records) > most:
         found.append(f"{len(sides.records)} records of {most}")
     return found
+
+
+def reverted(sides: Sides, memory: Memory) -> list[str]:
+    """An edit outside that nothing competed with is taken over, whatever was pushed before."""
+    return [
+        f"the edit of {record['key']} back to {due[record['key']].value} is reverted"
+        for due in [{one.whose: one for one in memory.restored}]
+        for record in sides.records
+        if record["key"] in due
+        and record["deleted_at"] is None
+        and name_of(due[record["key"]].path) in sides.held
+        and flatten(CUSTOMER, record).get(due[record["key"]].path) != due[record["key"]].value
+    ]
 
 
 def lost(sides: Sides, memory: Memory) -> list[str]:

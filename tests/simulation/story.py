@@ -2,12 +2,13 @@
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.simulation.workers import POINTS
 from tests.simulation.world import World
 from zenskar.errors import NotFound, Unavailable
+from zenskar.model.fields import CUSTOMER, flatten
 from zenskar_stripe.sandbox import Fault, FaultKind
 
 FIELDS = ("name", "phone", "metadata")
@@ -38,15 +39,34 @@ class Written:
 
 
 @dataclass
+class Restored:
+    """An old value of ours that somebody outside has put back while all was quiet."""
+
+    whose: str
+    path: str
+    value: str
+
+
+@dataclass
 class Memory:
-    """Who was made, and what was written."""
+    """Who was made, what was written, and what was put back since the last edit of a record."""
 
     local: list[str] = field(default_factory=list)
     external: list[str] = field(default_factory=list)
     written: list[Written] = field(default_factory=list)
+    restored: list[Restored] = field(default_factory=list)
     faults: int = 0
 
+    def forget(self, record_id: str | None) -> None:
+        """Expect nothing of a record any more, since its next edit competes."""
+        self.restored = [one for one in self.restored if one.whose != record_id]
 
+
+_QUIET_SECONDS = 3.0
+_OWNER = """
+    SELECT CAST(entity_id AS text) FROM external_mappings
+    WHERE external_id = :external_id AND state = 'active'
+"""
 _FAULTS: dict[str, dict[str, Any]] = {
     "rate_limited": {"kind": FaultKind.RATE_LIMITED},
     "error": {"kind": FaultKind.SERVER_ERROR, "method": "POST"},
@@ -69,6 +89,7 @@ _WEIGHTS = {
     "create_outside": 2,
     "edit": 6,
     "edit_outside": 6,
+    "edit_back": 3,
     "delete": 1,
     "delete_outside": 1,
     "tick": 2,
@@ -91,6 +112,7 @@ def _act(kind: str, number: int, dice: random.Random) -> Act:
     what = {
         "edit": FIELDS,
         "edit_outside": FIELDS,
+        "edit_back": FIELDS,
         "fault": tuple(_FAULTS),
         "kill": (*POINTS, *API_POINTS, ANYWHERE, ANYWHERE),
     }.get(kind, ("",))
@@ -139,6 +161,7 @@ async def _edit(world: World, act: Act, memory: Memory) -> None:
         try:
             await world.customers().patch(record_id, change(act), correlation_id="simulation")
             memory.written.append(Written(act.value, "internal", record_id, act.what))
+            memory.forget(record_id)
         except NotFound:
             return
 
@@ -146,8 +169,40 @@ async def _edit(world: World, act: Act, memory: Memory) -> None:
 async def _edit_outside(world: World, act: Act, memory: Memory) -> None:
     external_id = await _anybody_outside(world, act)
     if external_id is not None:
+        memory.forget(await _owner(world, external_id))
         world.sandbox.dashboard.update(external_id, change(act))
         memory.written.append(Written(act.value, "external", external_id, act.what))
+
+
+async def _edit_back(world: World, act: Act, memory: Memory) -> None:
+    """Change a field twice, then put the first value back, as somebody does who knows nothing."""
+    await world.quiet(_QUIET_SECONDS)
+    external_id = await _anybody_outside(world, act)
+    record_id = await _owner(world, external_id)
+    if external_id is None or record_id is None:
+        return
+    memory.forget(record_id)
+    for letter in ("a", "b"):
+        edit = replace(act, value=act.value + letter)
+        try:
+            await world.customers().patch(record_id, change(edit), correlation_id="simulation")
+        except NotFound:
+            return
+        memory.written.append(Written(edit.value, "internal", record_id, act.what))
+        if not await world.quiet(_QUIET_SECONDS):
+            return
+    old, path = f"{act.value}a", "/metadata/k" if act.what == "metadata" else f"/{act.what}"
+    known = await _owner(world, external_id) == record_id and not await world.out_of_sync()
+    living = any(seen["id"] == external_id for seen in world.sandbox.dashboard.living())
+    view = await world.runtime.customers.get(record_id) if known and living else {}
+    if view and flatten(CUSTOMER, view).get(path) == f"{act.value}b":
+        world.sandbox.dashboard.update(external_id, change(replace(act, value=old)))
+        memory.restored.append(Restored(record_id, path, old))
+
+
+async def _owner(world: World, external_id: str | None) -> str | None:
+    owner: str | None = await world.scalar(_OWNER, external_id=external_id)
+    return owner
 
 
 async def _delete(world: World, act: Act, _memory: Memory) -> None:
@@ -199,6 +254,7 @@ _ACTS = {
     "create_outside": _create_outside,
     "edit": _edit,
     "edit_outside": _edit_outside,
+    "edit_back": _edit_back,
     "delete": _delete,
     "delete_outside": _delete_outside,
     "tick": _tick,

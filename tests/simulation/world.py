@@ -88,6 +88,23 @@ class World:
             if now - changed > patience or now - began > 10 * patience:
                 raise TimeoutError
 
+    async def outlive_requests(self, patience: float) -> None:
+        """Let so much time pass that no request without an answer arrives any more."""
+        began = time.monotonic()
+        while await self.scalar(OPEN):
+            if time.monotonic() - began > patience:
+                return
+            await self._ask(lambda c: c.execute(text(_AGE)))
+            await asyncio.sleep(_POLL_SECONDS)
+            await self.settle(patience)
+
+    async def quiet(self, patience: float) -> bool:
+        """Wait a while for everything to come to rest, with the faults that are still due."""
+        began = time.monotonic()
+        while not (resting := await self._at_rest()) and time.monotonic() - began < patience:
+            await asyncio.sleep(_POLL_SECONDS)
+        return resting
+
     async def _progress(self) -> tuple[Any, ...]:
         calls = len(self.sandbox.requests), len(self.sandbox.deliveries)
         return *calls, await self.scalar("SELECT max(id) FROM sync_event_history")
@@ -170,12 +187,26 @@ class World:
                 await asyncio.sleep(_POLL_SECONDS)
         return await in_transaction(self.runtime.engine, question)
 
+    async def out_of_sync(self) -> list[str]:
+        """Return the living records that the API says are not in sync somewhere."""
+        rows = await self.rows(
+            "SELECT CAST(id AS text) AS id FROM customers WHERE deleted_at IS NULL"
+        )
+        views = [await self.runtime.customers.get(row["id"]) for row in rows]
+        return [view["id"] for view in views if not all(s["in_sync"] for s in view["external"])]
+
     async def history(self) -> str:
         """Everything that the history says, as one text."""
         rows = await self.rows("SELECT detail FROM sync_event_history WHERE detail IS NOT NULL")
         return "\n".join(json.dumps(json.loads(row["detail"])) for row in rows)
 
 
+OPEN = "SELECT count(*) FROM push_intents WHERE state IN ('sent', 'unknown')"
+_AGE = """
+    UPDATE push_intents SET created_at = created_at - interval '1 hour',
+                            lease_until = lease_until - interval '1 hour'
+    WHERE state IN ('sent', 'unknown')
+"""
 _UNFINISHED = """
     SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM sync_events
             WHERE status IN ('pending', 'processing', 'retrying'))
@@ -216,6 +247,7 @@ async def open_world(
 _SETTINGS: Mapping[str, Any] = {
     "database_pool_size": 3,
     "poll_seconds": 0.5,
+    "probe_seconds": 0.2,
     "request_timeout_seconds": 0.4,
     "intent_lease_seconds": 0.8,
     "claim_lease_seconds": 0.8,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import text
@@ -90,7 +90,8 @@ async def open_flow(
     """Open a runtime with a fake system at each connection; `fake` alone by default.
 
     `extra` are more plugins, each with a connection of its name; `systems` are the fake systems
-    where they are others than new ones.
+    where they are others than new ones. An `intent_lease_seconds` may be over before a call is,
+    as it is for a process that was frozen.
     """
     systems = systems or {name: FakeSystem() for name in sources or ("fake",)}
     plugins = {
@@ -103,7 +104,8 @@ async def open_flow(
         "retry_max_seconds": 0.05,
         "poll_seconds": 0.2,
     }
-    loaded = load({}, **(defaults | settings))
+    frozen = {name: settings.pop(name) for name in ("intent_lease_seconds",) if name in settings}
+    loaded = replace(load({}, **(defaults | settings)), **frozen)
     async with open_runtime(
         loaded, environment or {}, plugins=plugins | dict(extra or {})
     ) as runtime:

@@ -40,6 +40,25 @@ _OPEN = statement(f"""
 
 
 @dataclass(frozen=True, slots=True)
+class OpenIntents:
+    """Pushes by record; `lapsed` are those whose worker let the lease run out."""
+
+    by_record: dict[str, tuple[Intent, ...]]
+    lapsed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LostPush:
+    """A push without an answer that somebody has to look after, and what it was made for."""
+
+    id: str
+    entity_type: str
+    record_id: str
+    sync_event_id: str
+    correlation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Lifetimes:
     """How long an external system remembers a key, and a request may be on its way to it."""
 
@@ -59,6 +78,49 @@ _TEXTS = (
     "lease",
 )
 _DOCUMENTS = ("changes", "body")
+# The repeated condition on the state is that of a partial index.
+_LAPSED = statement("""
+    SELECT i.id, i.entity_type, CAST(i.entity_id AS text), CAST(i.sync_event_id AS text),
+           e.correlation_id
+    FROM push_intents AS i LEFT JOIN sync_events AS e ON e.id = i.sync_event_id
+    WHERE i.state IN ('sent', 'unknown') AND i.state = 'sent' AND i.lease_until < now()
+      AND i.source_system = :source
+    ORDER BY i.lease_until LIMIT :most
+""")
+
+_TOO_OLD = """i.state IN ('sent', 'unknown') AND i.state = 'unknown' AND i.source_system = :source
+      AND i.created_at < now() - make_interval(secs => :request_seconds)"""
+_LIVE = """SELECT FROM external_mappings AS m
+        WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
+          AND m.entity_type = i.entity_type AND m.state = 'active'"""
+_GIVEN_UP = """SELECT FROM sync_events AS e
+        WHERE e.id = i.sync_event_id AND e.status IN ('dead', 'ignored')"""
+
+_UNSEEN = statement(f"""
+    SELECT i.id, i.entity_type, CAST(i.entity_id AS text), CAST(i.sync_event_id AS text),
+           e.correlation_id
+    FROM push_intents AS i LEFT JOIN sync_events AS e ON e.id = i.sync_event_id
+    WHERE {_TOO_OLD} AND NOT EXISTS ({_GIVEN_UP})
+      AND EXISTS ({_LIVE} AND m.fetch_revision IS NULL)
+    ORDER BY i.created_at LIMIT :most
+""")  # noqa: S608 - no value is put into the text
+
+# A create is remembered until its object is known: forgotten, it would be repeated blindly.
+_END_OLD = statement(f"""
+    UPDATE push_intents SET state = 'ended', lease_until = NULL, resolved_at = now()
+    WHERE id = ANY(ARRAY(
+        SELECT i.id FROM push_intents AS i
+        WHERE {_TOO_OLD}
+          AND CASE WHEN EXISTS ({_LIVE}) THEN EXISTS ({_GIVEN_UP})
+              ELSE i.kind <> 'create' OR EXISTS (
+                  SELECT FROM external_mappings AS m
+                  WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
+                    AND m.entity_type = i.entity_type AND NOT m.detached)
+              END
+        ORDER BY i.created_at LIMIT :most FOR UPDATE SKIP LOCKED))
+    RETURNING id
+""")  # noqa: S608 - no value is put into the text
+
 _INSERT = statement(f"""
     INSERT INTO push_intents (id, source_system, entity_type, entity_id, external_id,
         sync_event_id, kind, changes, body, revision, state, lease_until)
@@ -91,11 +153,8 @@ async def open_intents(
     *,
     origins: Iterable[str] = (),
     lifetimes: Lifetimes,
-) -> dict[str, tuple[Intent, ...]]:
-    """Return by record the pushes without an answer, and those that `origins` name.
-
-    A push whose worker let its lease run out counts as one without an answer.
-    """
+) -> OpenIntents:
+    """Return the pushes without an answer, and those that `origins` name."""
     rows = await _OPEN.rows(
         connection,
         source=source,
@@ -107,7 +166,34 @@ async def open_intents(
     found: dict[str, tuple[Intent, ...]] = {}
     for row in rows:
         found[row["entity_id"]] = (*found.get(row["entity_id"], ()), _intent(row))
-    return found
+    return OpenIntents(found, frozenset(row["id"] for row in rows if row["lapsed"]))
+
+
+async def lapsed(connection: AsyncConnection, source: str, *, most: int) -> list[LostPush]:
+    """Return pushes that were left by their workers, those that were left first."""
+    rows = await _LAPSED.rows(connection, source=source, most=most)
+    return [LostPush(*row) for row in rows]
+
+
+async def unseen(
+    connection: AsyncConnection, source: str, request_seconds: float, *, most: int
+) -> list[LostPush]:
+    """Return pushes too old to arrive, to objects that nobody has looked at since."""
+    rows = await _UNSEEN.rows(connection, source=source, request_seconds=request_seconds, most=most)
+    return [LostPush(*row) for row in rows]
+
+
+async def end_old(
+    connection: AsyncConnection, source: str, request_seconds: float, *, most: int
+) -> int:
+    """End pushes too old to arrive that need no look, and return how many.
+
+    Their object is gone, or they were given up, so that a look comes before what is done next.
+    """
+    rows = await _END_OLD.rows(
+        connection, source=source, request_seconds=request_seconds, most=most
+    )
+    return len(rows)
 
 
 async def insert(connection: AsyncConnection, intents: Sequence[NewIntent]) -> None:

@@ -167,6 +167,7 @@ class Decider:
 
     def next(self, writes: Writes, task: Task, work: Workset, reason: str) -> Decided:
         """Plan the next step; `reason` is that of the success if nothing is left to do."""
+        work.take_over(task.record_id)
         step = work.plan(task.record_id)
         if step.kind is StepKind.DETACH:
             work.detach(task.record_id)

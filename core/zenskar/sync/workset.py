@@ -34,6 +34,7 @@ class Workset:
     intents: dict[str, tuple[Intent, ...]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     """Records whose objects were deleted or let go of just now."""
+    lapsed: frozenset[str] = frozenset()
     _created: set[str] = field(default_factory=set)
     _changed: set[str] = field(default_factory=set)
     _mapped: set[str] = field(default_factory=set)
@@ -124,6 +125,13 @@ class Workset:
             self._map(outcome.mapping)
         for over in outcome.ended:
             self.settle(over, IntentState.ENDED)
+
+    def take_over(self, record_id: str) -> None:
+        """Lose the pushes of a record whose workers are gone."""
+        for intent in self.intents.get(record_id, ()):
+            if intent.id in self.lapsed and intent.state is IntentState.UNKNOWN:
+                self.lose(record_id, intent.id, IntentState.UNKNOWN)
+        self.lapsed -= {intent.id for intent in self.intents.get(record_id, ())}
 
     def detach(self, record_id: str) -> None:
         """Let go of a record's external object, and never take it up again by itself."""
@@ -262,7 +270,7 @@ async def load(
     for mapping, about in found:
         work.take_up(mapping, about)
     if work.records:
-        work.intents = await intents.open_intents(
+        found_intents = await intents.open_intents(
             connection,
             name,
             entity_type,
@@ -270,6 +278,7 @@ async def load(
             origins=origins,
             lifetimes=_lifetimes(source),
         )
+        work.intents, work.lapsed = found_intents.by_record, found_intents.lapsed
     return work
 
 

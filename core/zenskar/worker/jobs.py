@@ -13,6 +13,7 @@ from zenskar.sync.catch_up import CatchUp
 from zenskar.sync.compare import Comparison
 from zenskar.sync.context import SyncContext
 from zenskar.sync.log_watch import LogWatch
+from zenskar.sync.lost_pushes import LostPushes
 from zenskar.sync.resend import Resender
 from zenskar.sync.unowned import Unowned
 
@@ -56,5 +57,6 @@ def upkeep(context: SyncContext, bus: Bus, bulk: Bulk, settings: Settings) -> tu
         Job(LogWatch.NAME, _WATCH_SECONDS, LogWatch(context, bus.log).run),
         Job(Resender.NAME, often, resender.run),
         Job(Unowned.NAME, _HOUR, Unowned(context, age_seconds=settings.unowned_days * _DAY).run),
+        Job(LostPushes.NAME, settings.probe_seconds, LostPushes(context).run),
         *(job for pair in each for job in pair),
     )

@@ -12,6 +12,7 @@ from zenskar.model.envelope import OUTBOUND
 from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
+from zenskar.sync.lost_pushes import LostPushes
 from zenskar.sync.outbound import OutboundSync
 from zenskar.sync.reading import UnreadableMessage, read_envelope
 from zenskar.sync.tasks import Done, Later, Parked
@@ -53,11 +54,19 @@ class OutboundSyncWorker:
         """Consume until told to stop, then finish the calls that are under way."""
         self._progress.consumes(_NAME, OUTBOUND)
         try:
+            await self._take_over()
             await run_until(stopping, _NAME, self.turn, self._progress)
             if self._running:
                 await asyncio.wait(self._running)
         finally:
             await self._cut_off()
+
+    async def _take_over(self) -> None:
+        """Take up at once what a process before this one has left, also without a scheduler."""
+        try:
+            await LostPushes(self._context).run()
+        except Unavailable as error:
+            _log.warning("outbound_interrupted", reason=str(error))
 
     async def turn(self) -> None:
         """Take as many messages as there are free lanes, and start on them."""

@@ -1,0 +1,209 @@
+"""Pushes without an answer come to an end, whoever made them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.fake import FakeError
+from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
+from tests.support.wait import until
+from zenskar import FailureKind, IntentKind, Push
+from zenskar.sync.lost_pushes import LostPushes
+
+OPEN = "SELECT count(*) FROM push_intents WHERE state IN ('sent', 'unknown')"
+STATES = "SELECT state, resolved_at IS NOT NULL AS resolved FROM push_intents WHERE kind = 'update'"
+AGE = "UPDATE push_intents SET created_at = created_at - interval '6 minutes'"
+NO_SCHEDULER = ("inbound", "outbound")
+
+
+async def execute(flow: Flow, statement: str) -> None:
+    async with flow.runtime.engine.begin() as connection:
+        await connection.exec_driver_sql(statement)
+
+
+async def patch(flow: Flow, record_id: str, phone: str) -> None:
+    await flow.runtime.customers.patch(record_id, {"phone": phone}, correlation_id="test")
+
+
+async def in_sync(flow: Flow, record_id: str) -> bool:
+    (external,) = (await flow.runtime.customers.get(record_id))["external"]
+    return bool(external["in_sync"])
+
+
+async def synced(flow: Flow) -> str:
+    """Make a customer whose webhook has come back."""
+    async with running_worker(flow.runtime):
+        record_id = await flow.create(phone="1")
+        await flow.settle()
+        await flow.deliver()
+    return record_id
+
+
+async def die_in_mid_call(flow: Flow, *, landed: bool) -> None:
+    """Have a worker die while it waits for an answer, before or after the effect."""
+    system, called, never = flow.systems["fake"], asyncio.Event(), asyncio.Event()
+
+    async def hang(_push: Push) -> None:
+        called.set()
+        await never.wait()
+
+    hook = "on_the_way_back" if landed else "on_the_way"
+    setattr(system, hook, hang)
+    victim = asyncio.create_task(flow.runtime.worker(NO_SCHEDULER).run(asyncio.Event()))
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await called.wait()
+    victim.cancel()
+    await asyncio.gather(victim, return_exceptions=True)
+    setattr(system, hook, None)
+
+
+async def lose_first_update(flow: Flow, record_id: str) -> None:
+    """Push 22, whose request is lost, then 33."""
+    system = flow.systems["fake"]
+
+    def fail(push: Push) -> None:
+        if push.kind is IntentKind.UPDATE:
+            system.before = lambda _push: None
+            raise FakeError(FailureKind.UNKNOWN_OUTCOME)
+
+    system.before = fail
+    for phone in ("22", "33"):
+        await patch(flow, record_id, phone)
+        await flow.settle()
+    system.webhooks.clear()
+
+
+@pytest.mark.parametrize("message", ["kept", "lost"])
+@pytest.mark.parametrize("landed", [True, False])
+async def test_a_killed_workers_update_is_resolved(
+    database_url: str, message: str, *, landed: bool
+) -> None:
+    """It stayed `sent`, and the record out of sync for good."""
+    async with open_flow(database_url, working=False, probe_seconds=0.1) as flow:
+        record_id = await synced(flow)
+        await patch(flow, record_id, "22")
+        await die_in_mid_call(flow, landed=landed)
+        await execute(flow, "UPDATE push_intents SET lease_until = now() WHERE state = 'sent'")
+        await execute(flow, "UPDATE outbox SET claimed_until = now()")
+        if message == "lost":
+            await execute(flow, "DELETE FROM outbox")
+        async with running_worker(flow.runtime):
+            await until(lambda: in_sync(flow, record_id))
+            assert (await flow.record(record_id))["phone"] == "22"
+            assert next(iter(flow.systems["fake"].objects.values()))["phone"] == "22"
+            assert await flow.scalar("SELECT count(*) FROM push_intents WHERE state = 'sent'") == 0
+            await execute(flow, AGE)
+            await until(lambda: _none(flow, OPEN))
+            assert await in_sync(flow, record_id)
+
+
+async def test_who_starts_takes_over_also_without_a_scheduler(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        record_id = await synced(flow)
+        await patch(flow, record_id, "22")
+        await die_in_mid_call(flow, landed=True)
+        await execute(flow, "UPDATE push_intents SET lease_until = now() WHERE state = 'sent'")
+        await execute(flow, "DELETE FROM outbox")
+        async with running_worker(flow.runtime, *NO_SCHEDULER):
+            await until(lambda: in_sync(flow, record_id))
+        assert await flow.rows(STATES) == [{"state": "ended", "resolved": True}]
+
+
+async def test_a_live_workers_push_is_left_alone(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        record_id = await synced(flow)
+        await patch(flow, record_id, "22")
+        await die_in_mid_call(flow, landed=True)
+        await LostPushes(flow.runtime.context).run()
+        assert [row["state"] for row in await flow.rows(STATES)] == ["sent"]
+
+
+async def test_within_the_lifetime_an_overridden_value_is_a_conflict(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        system, record_id = flow.systems["fake"], await flow.create(phone="1")
+        await flow.settle()
+        await lose_first_update(flow, record_id)
+        (external_id,) = system.objects
+        system.edit(external_id, phone="22")
+        await flow.deliver()
+        assert (await flow.record(record_id))["phone"] == "33"
+        conflicts = await conflicts_of(flow)
+        assert [(c["external"], c["internal"], c["policy"]) for c in conflicts] == [
+            ("22", "33", "own_push")
+        ]
+
+
+async def test_after_the_lifetime_the_edit_is_taken_over(database_url: str) -> None:
+    async with open_flow(database_url, probe_seconds=0.1) as flow:
+        system, record_id = flow.systems["fake"], await flow.create(phone="1")
+        await flow.settle()
+        await lose_first_update(flow, record_id)
+        await execute(flow, AGE)
+        await until(lambda: _none(flow, OPEN))
+        await flow.settle()
+        (external_id,) = system.objects
+        system.edit(external_id, phone="22")
+        await flow.deliver()
+        assert (await flow.record(record_id))["phone"] == "22"
+        assert await conflicts_of(flow) == []
+
+
+async def test_a_request_that_arrives_late_is_not_an_edit(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        system, record_id = flow.systems["fake"], await flow.create(phone="1")
+        await flow.settle()
+        await lose_first_update(flow, record_id)
+        (external_id,) = system.objects
+        lost = system.pushes(IntentKind.UPDATE)[0].idempotency_key
+        system.edit(external_id, key=lost, phone="22")
+        await flow.deliver()
+        assert (await flow.record(record_id))["phone"] == "33"
+        assert system.objects[external_id]["phone"] == "33"
+
+
+async def test_what_was_given_up_is_not_pushed_again_when_it_is_old(database_url: str) -> None:
+    async with open_flow(database_url, probe_seconds=0.1) as flow:
+        system, record_id = flow.systems["fake"], await flow.create(phone="1")
+        await flow.settle()
+
+        def fail(_push: Push) -> None:
+            raise FakeError(FailureKind.BUG)
+
+        system.before = fail
+        await patch(flow, record_id, "22")
+        await flow.settle()
+        pushes = len(system.calls)
+        await execute(flow, AGE)
+        await until(lambda: _none(flow, OPEN))
+        await flow.settle()
+        assert len(system.calls) == pushes
+        assert not await in_sync(flow, record_id)
+        system.before = lambda _push: None
+        await patch(flow, record_id, "33")
+        await flow.settle()
+        assert await in_sync(flow, record_id)
+
+
+async def test_the_push_of_a_record_that_is_gone_ends(database_url: str) -> None:
+    async with open_flow(database_url, working=False, probe_seconds=0.1) as flow:
+        record_id = await synced(flow)
+        await patch(flow, record_id, "22")
+        await die_in_mid_call(flow, landed=False)
+        await execute(flow, "UPDATE push_intents SET lease_until = now() WHERE state = 'sent'")
+        await execute(flow, "DELETE FROM outbox")
+        await execute(flow, "DELETE FROM customers")
+        await LostPushes(flow.runtime.context).run()
+        assert await flow.rows(STATES) == [{"state": "ended", "resolved": True}]
+
+
+async def conflicts_of(flow: Flow) -> list[dict[str, Any]]:
+    rows = await flow.rows(
+        "SELECT CAST(detail AS jsonb) -> 'conflicts' AS found FROM sync_event_history"
+        " WHERE detail LIKE '%\"conflicts\"%'"
+    )
+    return [conflict for row in rows for conflict in row["found"]]
+
+
+async def _none(flow: Flow, count: str) -> bool:
+    return not await flow.scalar(count)
