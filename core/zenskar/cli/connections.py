@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.failures import say_note
 from zenskar.cli.output import Output, OutputOption, say, show_json, show_table
 from zenskar.cli.replaying import operator
 from zenskar.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from zenskar.db.engines import AsyncConnection
+    from zenskar.sync.resuming import Dropped
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="The connections to external systems.")
@@ -95,29 +95,33 @@ def resume(
 
     if drop_deletes and apply_deletes is not None:
         raise InvalidInput("--apply-deletes and --drop-deletes cannot both be meant")
-    by, proven = str(operator()), _drop(name) if drop_deletes else None
+    by, looked = str(operator()), _drop(name) if drop_deletes else None
     wish = resuming.Wish(apply_deletes, accept_account)
 
     async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
         await _known(connection, known, name)
-        if proven is None:
+        if looked is None:
             await resuming.resume(connection, name, by, wish)
         await session.notify(connection, OUTBOUND, INBOUND)
         return await _row(connection, known, name)
 
-    _show(_run(work), output)
-    if proven:
+    row = _run(work)
+    if looked is None:
+        _show(row, output)
+        return
+    if output is Output.TABLE:
+        say(f"{looked.dropped} deletes dropped, {looked.proven} are proven and stay held.")
+    _show(row | asdict(looked), output)
+    if looked.proven:
         raise typer.Exit(_HELD)
 
 
-def _drop(name: str) -> int:
-    """Look at each held delete and drop it unless it is proven; return how many are."""
+def _drop(name: str) -> "Dropped":
+    """Look at the object of each held delete, and drop the delete unless it is proven."""
     from zenskar.cli.reconcile import with_bulk
 
     by = str(operator())
-    done = with_bulk(lambda bulk: bulk.dropper().drop(name, by))
-    say_note(f"{done.dropped} deletes dropped, {done.proven} are proven and stay held.")
-    return done.proven
+    return with_bulk(lambda bulk: bulk.dropper().drop(name, by))
 
 
 @app.command("held")

@@ -14,11 +14,6 @@ def failure_code(error: ZenskarError | KeyboardInterrupt) -> int:
     return 1
 
 
-def say_note(text: str) -> None:
-    """Print one line on standard error that is no failure."""
-    print(printable(text), file=sys.stderr)  # noqa: T201
-
-
 def say_error(text: str) -> None:
     """Print one line on standard error, without what may be a secret."""
     from zenskar.telemetry.logs import scrub
