@@ -1,6 +1,7 @@
 """The whole runtime on real Kafka: both ways, poison, dead letters, and a broker that goes away."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
 
 from tests.kafka.cluster import GIVEN, Cluster, open_cluster
 from tests.kafka.topics import admin, delete_topics
@@ -110,6 +112,31 @@ async def test_a_message_on_the_wrong_topic_stops_no_worker(kafka: str, flow: Fl
     flow.systems["fake"].create(name="Grace")
     await flow.deliver()
     assert flow.runtime.progress.problems() == []
+
+
+async def put_undecodable(bootstrap: str, topic: str) -> None:
+    """Write a record whose header has a name that is no UTF-8, as clients of others can."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        await producer.partitions_for(topic)
+        batch = producer.create_batch()
+        batch.append(timestamp=None, key=b"k", value=b"{}", headers=[("bad-name", b"x")])
+        built = bytearray(batch._build()).replace(b"bad-name", b"\xff" * 8)
+        built[17:21] = struct.pack(">I", calc_crc32c(bytes(built[21:])))
+        batch._buffer = built
+        await (await producer.send_batch(batch, topic, partition=0))
+
+
+async def test_a_record_that_cannot_be_decoded_stops_no_worker(kafka: str, flow: Flow) -> None:
+    for _ in range(2):
+        await put_undecodable(kafka, INBOUND)
+    (letter, _) = await dead(flow, 2)
+    assert letter["reason"] == "unreadable"
+    system = flow.systems["fake"]
+    for number in range(8):
+        system.create(name=f"Customer {number}")
+    while system.webhooks:
+        await flow.runtime.ingress.accept("fake", system.webhooks.pop(), "c")
+    await until(lambda: flow.scalar("SELECT count(*) = 8 FROM customers"), 60)
 
 
 async def test_used_up_attempts_end_on_the_topic_of_dead_letters(kafka: str, flow: Flow) -> None:

@@ -1,6 +1,7 @@
 """Consumes one topic: each key in order, keys beside each other, offsets when work is done."""
 
 import asyncio
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from zenskar.bus.kafka_errors import translated
 from zenskar.bus.kafka_options import KafkaOptions
+from zenskar.bus.kafka_records import Undecodable, fetch, fetch_one_by_one
 from zenskar.bus.lanes import Lanes
 from zenskar.bus.port import Delivery
 from zenskar.bus.watermark import Watermark
@@ -29,6 +31,8 @@ _POLL_MS = 200
 _COMMIT_SECONDS = 0.5
 _BOUND_SECONDS = 5.0
 _SESSION_MS = 10_000
+_CAREFUL_SECONDS = 60.0
+"""So long records are fetched one by one after one that could not be decoded."""
 _ATTEMPTS_DIGITS = 6
 """Whoever writes a header may write anything into it."""
 _log = get_logger(__name__)
@@ -64,6 +68,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._starting = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._careful_until = 0.0
 
     async def receive(self, most: int, wait_seconds: float) -> list[Delivery]:
         """Wait for messages and return them, none when the wait was long.
@@ -158,6 +163,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         failed = [task for task in self._tasks if task.done()]
         if failed:
             error = failed[0].exception() if not failed[0].cancelled() else None
+            if isinstance(error, Undecodable):
+                self._careful_until = time.monotonic() + _CAREFUL_SECONDS
             await self.stop()
             raise (
                 error
@@ -199,12 +206,10 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Fetch; when enough is waiting, poll with every partition paused."""
         while True:
             full = self._balance(consumer)
-            try:
-                batches = await consumer.getmany(
-                    timeout_ms=0 if full else _POLL_MS, max_records=_FETCH_RECORDS
-                )
-            except KafkaError as error:
-                raise translated(error) from error
+            if time.monotonic() < self._careful_until:
+                batches = await fetch_one_by_one(consumer)
+            else:
+                batches = await fetch(consumer, 0 if full else _POLL_MS, _FETCH_RECORDS)
             for partition, records in batches.items():
                 self._take_in(partition, records)
             if batches:
