@@ -83,3 +83,14 @@ def test_kafka_must_be_given_up_before_the_request_is() -> None:
     with pytest.raises(ConfigurationError, match="ZENSKAR_KAFKA_SEND_TIMEOUT_SECONDS must be"):
         load({}, kafka_bootstrap_servers="127.0.0.1:9092", **limits)
     assert load({}, **limits).kafka_send_timeout_seconds == 5.0
+
+
+@pytest.mark.parametrize("name", ["HISTORY", "PUSH"])
+def test_what_may_come_again_is_kept_for_as_long(name: str) -> None:
+    variable = f"ZENSKAR_RETENTION_{name}_DAYS"
+    with pytest.raises(ConfigurationError, match=variable):
+        load({variable: "30"})
+    assert load({variable: "0"})
+    assert load({variable: "31"})
+    with pytest.raises(ConfigurationError, match=variable):
+        load({variable: "40", "ZENSKAR_DELETE_GUARD_WINDOW_SECONDS": str(41 * 86_400)})

@@ -24,6 +24,8 @@ PER_CONNECTION = (
     "enforce_limits",
 )
 """What a connection may have of its own, besides its policy and whether deletes travel."""
+_REDELIVERY_DAYS = 31
+"""For 30 days an external system such as Stripe lets its events be sent again."""
 Policy = Literal["internal_wins", "external_wins", "latest_wins"]
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
@@ -106,6 +108,10 @@ class Settings:
     sweep_seconds: float = _limited(300.0, above=0)
     resend_seconds: float = _limited(300.0, above=0)
     unowned_days: float = _limited(7.0, above=0)
+    retention_history_days: float = _limited(365.0, least=0)
+    retention_payload_days: float = _limited(90.0, least=0)
+    retention_push_days: float = _limited(365.0, least=0)
+    retention_idempotency_key_days: float = _limited(1.0, least=0)
 
 
 def defaults() -> dict[str, Any]:
@@ -237,6 +243,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             "ZENSKAR_INTENT_LEASE_SECONDS must be at least twice ZENSKAR_REQUEST_TIMEOUT_SECONDS, "
             "or a push is taken for lost while its call is under way"
         )
+    yield from _too_short(settings)
     # A request that ends while Kafka hangs would never reach the database instead.
     if settings.kafka_bootstrap_servers and (
         settings.kafka_send_timeout_seconds >= settings.request_timeout_seconds
@@ -245,3 +252,15 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             "ZENSKAR_KAFKA_SEND_TIMEOUT_SECONDS must be below ZENSKAR_REQUEST_TIMEOUT_SECONDS, "
             "or no webhook is taken in while Kafka hangs"
         )
+
+
+def _too_short(settings: Settings) -> Iterator[str]:
+    """An event that may come again has to be known, and a delete that the guard counts."""
+    guard_days = settings.delete_guard_window_seconds / 86_400
+    for name in ("retention_history_days", "retention_push_days"):
+        days = getattr(settings, name)
+        if 0 < days < max(_REDELIVERY_DAYS, guard_days):
+            yield (
+                f"{PREFIX}{name.upper()} must be 0 (for ever) or more than {_REDELIVERY_DAYS}, and "
+                f"than {PREFIX}DELETE_GUARD_WINDOW_SECONDS: what may come again has to be known"
+            )

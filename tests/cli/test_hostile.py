@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "dlq retry": ("--all", "--dry-run"),
     "dlq discard": ("--all", "--dry-run"),
     "explain customer": (CUSTOMER,),
+    "erase customer": (CUSTOMER, "--dry-run"),
     "connections pause": (HOSTILE,),
     "connections resume": (HOSTILE,),
     "keys create": (HOSTILE,),

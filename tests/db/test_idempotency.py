@@ -35,17 +35,3 @@ async def test_a_second_one_waits_for_the_first_to_end(engine: AsyncEngine) -> N
         assert not done
         await first.rollback()
     assert await second
-
-
-async def test_old_keys_are_forgotten(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        for key in ("old", "new"):
-            await idempotency.reserve(connection, "s", key, b"h", new_id())
-        await connection.execute(
-            text(
-                "UPDATE idempotency_keys SET created_at = now() - interval '2 hours'"
-                " WHERE key = 'old'"
-            )
-        )
-        assert await idempotency.forget(connection, older_than_seconds=3600) == 1
-        assert await idempotency.read(connection, "s", "new")

@@ -13,6 +13,7 @@ from zenskar.api.clients import Clients, LocalHosts
 from zenskar.api.connections import Connections
 from zenskar.api.customers import Customers
 from zenskar.api.dead_letters import DeadLetters
+from zenskar.api.erasures import Erasures
 from zenskar.api.metrics import MetricsPage
 from zenskar.api.openapi import Description
 from zenskar.api.pages import Page
@@ -83,6 +84,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
     """Return everything that has routes."""
     described: list[Resource] = [
         Customers(services),
+        Erasures(services),
         Webhooks(services),
         SyncEvents(services),
         DeadLetters(services),

@@ -66,12 +66,12 @@ class Customers:
 
     async def get(self, request: web.BaseRequest) -> web.Response:
         """Return one customer."""
-        view = await self._customers.get(_id(request))
+        view = await self._customers.get(id_of(request))
         return bodies.answer(view, headers={"ETag": _etag(view)})
 
     async def replace(self, request: web.BaseRequest) -> web.Response:
         """Make a customer be what is sent."""
-        customer_id = _id(request)
+        customer_id = id_of(request)
         document = await bodies.read_json(request, _OBJECT)
         with _valid_at_least(self._input, document):
             view = await self._customers.replace(
@@ -85,7 +85,7 @@ class Customers:
 
     async def patch(self, request: web.BaseRequest) -> web.Response:
         """Change some fields of a customer."""
-        customer_id = _id(request)
+        customer_id = id_of(request)
         patch = await bodies.read_json(request, _OBJECT, bodies.PATCH_TYPES)
         with _valid_at_least(self._patch, patch):
             view = await self._customers.patch(
@@ -100,7 +100,7 @@ class Customers:
     async def delete(self, request: web.BaseRequest) -> web.Response:
         """Delete a customer."""
         await self._customers.delete(
-            _id(request),
+            id_of(request),
             correlation_id=correlation_id(request),
             by=operator(request),
             expected=_expected(request),
@@ -210,7 +210,8 @@ def _valid_at_least(schema: Schema, body: Mapping[str, Any]) -> Iterator[None]:
         raise
 
 
-def _id(request: web.BaseRequest) -> str:
+def id_of(request: web.BaseRequest) -> str:
+    """Return the id of the customer that a request's path names; `NotFound` if it cannot be one."""
     customer_id = match_of(request).values["id"]
     if not is_id(customer_id):
         raise NotFound("there is no customer with this id")

@@ -12,6 +12,7 @@ from zenskar.cli import (
     dev,
     dlq,
     doctor,
+    erase,
     events,
     explain,
     keys,
@@ -73,6 +74,7 @@ app.command("recover")(recover.recover)
 app.add_typer(events.app, name="events")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(explain.app, name="explain")
+app.add_typer(erase.app, name="erase")
 app.add_typer(connections.app, name="connections")
 app.add_typer(customers.app, name="customers")
 app.add_typer(plugins.app, name="plugins")

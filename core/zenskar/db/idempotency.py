@@ -29,9 +29,6 @@ _READ = text("""
 _ANSWER = text("""
     UPDATE idempotency_keys SET response = :response WHERE scope = :scope AND key = :key
 """)
-_FORGET = text("""
-    DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(secs => :seconds)
-""")
 
 
 async def reserve(
@@ -51,8 +48,3 @@ async def read(connection: AsyncConnection, scope: str, key: str) -> StoredAnswe
 async def answer(connection: AsyncConnection, scope: str, key: str, response: str) -> None:
     """Store the answer beside the key."""
     await connection.execute(_ANSWER, {"scope": scope, "key": key, "response": response})
-
-
-async def forget(connection: AsyncConnection, *, older_than_seconds: float) -> int:
-    """Delete old keys and return how many there were."""
-    return (await connection.execute(_FORGET, {"seconds": older_than_seconds})).rowcount

@@ -23,7 +23,7 @@ from zenskar.model.record import Record
 _LOCK = statement(f"""
     SELECT CAST(id AS text) AS id, version,
            CAST(extract(epoch FROM updated_at) * 1000000 AS bigint) AS updated_at,
-           deleted_at IS NOT NULL AS deleted, {LISTED}
+           deleted_at IS NOT NULL AS deleted, erased_at IS NOT NULL AS erased, {LISTED}
     FROM customers WHERE id = ANY({listed("ids", "uuid")}) ORDER BY id FOR UPDATE
 """)  # noqa: S608 - no value is put into the text
 
@@ -73,9 +73,9 @@ async def update(connection: AsyncConnection, entity_type: str, records: Sequenc
 
 
 def _record(row: Row) -> Record:
-    record_id, version, updated_at, deleted, *values = row
+    record_id, version, updated_at, deleted, erased, *values = row
     document = dict(zip(FIELDS, values, strict=True))
-    return Record(record_id, flatten(CUSTOMER, document), version, updated_at, deleted)
+    return Record(record_id, flatten(CUSTOMER, document), version, updated_at, deleted, erased)
 
 
 def _columns(records: Sequence[Record]) -> dict[str, str | bytes]:

@@ -135,6 +135,10 @@ _KEEP_PAYLOAD = statement("""
     UPDATE sync_events SET payload = :payload WHERE id = CAST(:id AS uuid) AND payload IS NULL
 """)
 
+_DROP_PAYLOADS = statement(f"""
+    UPDATE sync_events SET payload = NULL WHERE id = ANY({listed("ids", "uuid")})
+""")  # noqa: S608 - no value is put into the text
+
 _MARK = statement("UPDATE sync_events SET reason = :reason WHERE id = CAST(:id AS uuid)")
 
 _STATE = statement(f"""
@@ -207,6 +211,11 @@ async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -
 async def keep_payload(connection: AsyncConnection, event_id: str, payload: str) -> None:
     """Keep the message of an event that has none yet."""
     await _KEEP_PAYLOAD.run(connection, id=event_id, payload=payload)
+
+
+async def drop_payloads(connection: AsyncConnection, event_ids: Iterable[str]) -> None:
+    """Keep the messages of these events no longer."""
+    await _DROP_PAYLOADS.run(connection, **packed({"ids": sorted(set(event_ids))}))
 
 
 async def mark(connection: AsyncConnection, event_id: str, reason: str) -> None:

@@ -44,6 +44,7 @@ customers = Table(
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
     _time("deleted_at"),
+    _time("erased_at"),
     # An index takes no row of more than 2,700 bytes, and external systems hold what they hold.
     Index(
         "customers_email_start",

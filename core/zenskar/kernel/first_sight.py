@@ -67,7 +67,7 @@ def _survives(
 
     What one of our own creates has made ends with its record.
     """
-    if rival.active or not record.deleted or seen.answers:
+    if rival.active or not record.deleted or record.erased or seen.answers:
         return False
     creates = (i for i in situation.intents if i.kind is IntentKind.CREATE)
     return not any(i.id == seen.origin_key for i in creates)

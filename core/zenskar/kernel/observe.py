@@ -28,6 +28,8 @@ def observe(
 ) -> Outcome:
     """Decide what one observation changes. `new_record_id` is used if it makes a record."""
     mapping = situation.mapping
+    if situation.record is not None and situation.record.erased:
+        seen = _without_values(seen)
     if mapping is None:
         return first_sight(situation, seen, policy, new_record_id)
     seen = fill(seen, mapping.base, landed(situation.intents, seen))
@@ -38,6 +40,11 @@ def observe(
     if seen.fields is None:
         return _delete(situation, mapping, seen)
     return _living(situation, mapping, seen, seen.fields, policy)
+
+
+def _without_values(seen: Observation) -> Observation:
+    """Rule 8: of an erased record its object tells only whether it lives."""
+    return seen if seen.fields is None else replace(seen, fields={}, unseen=frozenset())
 
 
 def lost(situation: Situation, intent_id: str) -> Outcome:

@@ -11,13 +11,17 @@ from zenskar.model.interval import Interval
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entity of the internal catalog. `updated_at` is in microseconds since the epoch."""
+    """One entity of the internal catalog. `updated_at` is in microseconds since the epoch.
+
+    Nothing is learnt of an `erased` one, which is deleted too.
+    """
 
     id: str
     fields: Fields
     version: int = 1
     updated_at: int = 0
     deleted: bool = False
+    erased: bool = False
 
 
 class MappingState(StrEnum):

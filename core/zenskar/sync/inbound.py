@@ -11,6 +11,7 @@ from zenskar.db.engines import AsyncConnection
 from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome, StepKind, Verdict
 from zenskar.model.envelope import Envelope
+from zenskar.model.record import Record
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import fanout, guard, survivors, workset
 from zenskar.sync.context import SyncContext
@@ -43,6 +44,8 @@ class _Batch:
     follow_ups: list[tuple[RecordChange, str]] = field(default_factory=list)
     deletes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The sync events that delete a record, by source system."""
+    erased: list[str] = field(default_factory=list)
+    """The sync events whose messages, stored before, tell of an erased record."""
     looks: list[LookRequest] = field(default_factory=list)
     ends: list[tuple[Workset, Mapping[str, Cause]]] = field(default_factory=list)
 
@@ -178,6 +181,8 @@ class InboundSync:
             connection, [(fresh[m.event_id], m) for m in batch.moves if m.event_id in fresh]
         )
         await sync_events.move(connection, [m for m in batch.moves if m.event_id not in fresh])
+        if batch.erased:
+            await sync_events.drop_payloads(connection, batch.erased)
         await fanout.enqueue(connection, batch.follow_ups)
         for ended, causes in batch.ends:
             # Duplicates of this very batch are written by now.
@@ -262,6 +267,8 @@ class InboundSync:
             batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
             if outcome.delete_record:
                 batch.deletes[source].append(event_id)
+            if record_id is not None and (record := work.records.get(record_id)) is not None:
+                _keep_no_payload(batch, event_id, record)
             if record_id is not None:
                 ends[record_id] = Cause(envelope.correlation_id, event_id)
             causes = {"correlation_id": envelope.correlation_id, "causation_id": event_id}
@@ -282,6 +289,17 @@ class InboundSync:
         for one in applied:
             for conflict in one.outcome.conflicts if one.outcome else ():
                 metrics.conflicts.labels(one.source, conflict.winner.value).inc()
+
+
+def _keep_no_payload(batch: _Batch, event_id: str, record: Record) -> None:
+    """Store no message that tells of an erased record."""
+    if not record.erased:
+        return
+    fresh = batch.fresh.get(event_id)
+    if fresh is None:
+        batch.erased.append(event_id)
+    else:
+        batch.fresh[event_id] = fresh._replace(payload=None)
 
 
 def _follow_ups(

@@ -12,9 +12,11 @@ from zenskar.sync.bulk import Bulk
 from zenskar.sync.catch_up import CatchUp
 from zenskar.sync.compare import Comparison
 from zenskar.sync.context import SyncContext
+from zenskar.sync.erasure import Eraser
 from zenskar.sync.log_watch import LogWatch
 from zenskar.sync.lost_pushes import LostPushes
 from zenskar.sync.resend import Resender
+from zenskar.sync.retention import retentions
 from zenskar.sync.unowned import Unowned
 
 _WATCH_SECONDS = 10.0
@@ -58,5 +60,7 @@ def upkeep(context: SyncContext, bus: Bus, bulk: Bulk, settings: Settings) -> tu
         Job(Resender.NAME, often, resender.run),
         Job(Unowned.NAME, _HOUR, Unowned(context, age_seconds=settings.unowned_days * _DAY).run),
         Job(LostPushes.NAME, settings.probe_seconds, LostPushes(context).run),
+        Job("erase_late", _HOUR, Eraser(context.engine, (), context.wake).erase_late),
+        *(Job(r.schedule, _HOUR, r.run) for r in retentions(context.engine, settings)),
         *(job for pair in each for job in pair),
     )

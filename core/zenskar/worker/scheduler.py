@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from zenskar.db import connections, idempotency, outbox, schedules
+from zenskar.db import connections, outbox, schedules
 from zenskar.db.engine import in_transaction
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.sync.accounts import Accounts
@@ -16,7 +16,6 @@ from zenskar.worker.jobs import Job
 from zenskar.worker.loop import run_until
 from zenskar.worker.progress import Progress
 
-_HOUR = 3600.0
 _log = get_logger(__name__)
 
 
@@ -41,7 +40,6 @@ class Scheduler:
             Job("probe_outages", probe_seconds, self._probe_outages),
             Job("confirm_accounts", probe_seconds, self._confirm_accounts),
             Job("unpark", probe_seconds, self._unpark),
-            Job("forget_idempotency_keys", _HOUR, self._forget_idempotency_keys),
             *jobs,
         )
 
@@ -80,12 +78,6 @@ class Scheduler:
         topics = await in_transaction(self._context.engine, lambda c: outbox.unpark(c, sources))
         for topic in topics:
             self._context.wake(topic)
-
-    async def _forget_idempotency_keys(self, _state: Any) -> None:
-        """Answers to the Idempotency-Keys of our own API are kept for a day."""
-        await in_transaction(
-            self._context.engine, lambda c: idempotency.forget(c, older_than_seconds=24 * _HOUR)
-        )
 
     async def _probe_outages(self, _state: Any) -> None:
         """Resume a connection that an outage paused, once its external system answers again."""
