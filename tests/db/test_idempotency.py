@@ -2,7 +2,6 @@
 
 import asyncio
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import idempotency

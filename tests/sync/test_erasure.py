@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.support.drift import bulk
 from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow
 from zenskar import FailureKind
@@ -226,3 +227,13 @@ async def test_an_unknown_customer_is_said(database_url: str) -> None:
     async with open_flow(database_url, working=False) as flow:
         with pytest.raises(NotFound):
             await erase(flow, new_id())
+
+
+async def test_an_erased_customer_is_not_undeleted(database_url: str) -> None:
+    async with open_flow(database_url) as flow:
+        record_id = await lived(flow)
+        await erase(flow, record_id)
+        await flow.settle()
+        with pytest.raises(Conflict, match="erased"):
+            await bulk(flow).undeleter().undelete("customer", record_id, BY, "undelete")
+        assert await traces(flow) == {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.output import Output, OutputOption, say, show_json, show_table
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -105,15 +105,15 @@ def _show(told: dict[str, Any], *, kafka: bool) -> None:
     deletes = told["deleted_since"]
     if deletes:
         done = "deleted again" if told["deleted_again"] else "alive again: add --apply to delete"
-        typer.echo(f"Deleted here since the backup, {done}:")
+        say(f"Deleted here since the backup, {done}:")
         show_table(_DELETES, deletes)
     elif kafka:
-        typer.echo("Nothing that was deleted here since the backup lives.")
+        say("Nothing that was deleted here since the backup lives.")
     else:
-        typer.echo("Deletes since the backup are unknown: the bus was restored with the database.")
-    typer.echo("\nThese API keys are valid, also those that were revoked since the backup:")
+        say("Deletes since the backup are unknown: the bus was restored with the database.")
+    say("", "These API keys are valid, also those that were revoked since the backup:")
     show_table(_KEYS, told["api_keys"])
     if told["paused"]:
-        typer.echo("\nThese connections are paused, as they were at the backup:")
+        say("", "These connections are paused, as they were at the backup:")
         show_table(_PAUSES, told["paused"])
-    typer.echo("\nNext, for each connection: zenskar reconcile SOURCE --repair")
+    say("", "Next, for each connection: zenskar reconcile SOURCE --repair")

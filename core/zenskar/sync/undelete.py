@@ -165,6 +165,8 @@ async def _deleted(connection: AsyncConnection, entity_type: str, record_id: str
         raise NotFound(f"there is no {entity_type} with this id")
     if not record.deleted:
         raise Conflict(f"the {entity_type} is not deleted")
+    if record.erased:
+        raise Conflict(f"the {entity_type} was erased, which is for good")
     return record
 
 
