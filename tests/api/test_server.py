@@ -59,7 +59,10 @@ async def test_a_slow_body_is_408(database_url: str) -> None:
 
 
 async def test_a_slow_webhook_is_408(database_url: str) -> None:
-    head = b"POST /webhooks/fake HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"
+    head = (
+        b"POST /webhooks/fake HTTP/1.1\r\nHost: x\r\nX-Signature: good\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc"
+    )
     async with open_api(database_url, request_timeout_seconds=0.2) as api:
         assert (await talk(address_of(api), head)).startswith(b"HTTP/1.1 408 ")
 
