@@ -16,6 +16,7 @@ from tests.kernel.world import (
     NOT_ANSWERED,
     NOT_FOUND,
     RESOURCE_MISSING,
+    STEP,
     Bounds,
     Call,
     Hook,
@@ -81,6 +82,10 @@ class Moves:
         if budget.ticks:
             spent = world._replace(budget=budget._replace(ticks=budget.ticks - 1))
             yield "tick", spent._replace(clock=world.clock + 1)
+        if budget.steps:
+            spent = world._replace(budget=budget._replace(steps=budget.steps - 1))
+            back = world.clock - STEP
+            yield "their clock is set back", spent._replace(clock=back, lag=world.lag + STEP)
 
     def zombies(self, world: World) -> Iterator[Move]:
         """Yield the end of requests that nobody waits for and that never arrive."""
@@ -133,7 +138,7 @@ class Moves:
             kid,
             live.eid if live else -1,
             rev,
-            world.clock,
+            world.now,
             late=record.deleted and makes,
         )
         return world._replace(calls=(*world.calls, call))
@@ -144,6 +149,8 @@ class Moves:
         changed, answer = self._external.act(rest, call)
         if not call.live:
             return changed
+        if answer.eid < NOT_ANSWERED.eid:
+            answer = answer._replace(at=world.clock)
         return changed._replace(calls=(*changed.calls, call._replace(answer=answer)))
 
     def _receive(self, world: World, call: Call) -> World:
@@ -155,16 +162,18 @@ class Moves:
             world = self.shell.lose(world, rid, call.kid, IntentState.FAILED)
             return self._next(world, rid)
         pushes = call.step not in {StepKind.FETCH, StepKind.FIND}
+        low, high = self._second(answer.at)
         seen = Seen(
             ObservationKind.ANSWER if pushes else ObservationKind.FETCH,
             answer.eid,
-            call.sent,
-            world.clock,
+            low - (world.now - call.sent),
+            high,
             answer.fields,
             rid,
             rev=call.rev,
             kid=call.kid if pushes else 0,
             replayed=answer.replayed,
+            sent=(low - (world.now - call.sent), high),
         )
         world, _, told = self.shell.observe(world, seen)
         if told.verdict is Verdict.DUPLICATE:
@@ -209,14 +218,20 @@ class Moves:
             hook.tag,
             origin=hook.origin,
             changed=hook.changed,
+            sent=self._second(world.clock),
         )
         return self._take_in(world, seen)
 
     def _look(self, world: World, eid: int) -> World:
         """Look at a duplicate whose record has ended, as `survivors.looks` asks for."""
         held, now = world.objects[eid], world.clock
-        seen = Seen(ObservationKind.FETCH, eid, now, now, held.fields, held.tag)
+        seen = Seen(ObservationKind.FETCH, eid, now, now, held.fields, held.tag, sent=(now, now))
         return self._take_in(world, seen)
+
+    def _second(self, at: int) -> tuple[int, int]:
+        """Return the second of a time, as the external system tells it."""
+        per = self._bounds.per_second
+        return at // per * per, at // per * per + per - 1
 
     def _take_in(self, world: World, seen: Seen) -> World:
         world, rid, told = self.shell.observe(world, seen)

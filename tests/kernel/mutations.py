@@ -58,6 +58,14 @@ def _compare_as(order: Order) -> Patches:
     return lambda: [(_observe.intervals, "compare", compare)]
 
 
+def _clocks_are_trusted() -> list[tuple[Any, str, Any]]:
+    def order(seen: Any, known: Any) -> Order:
+        found: Order = _observe.intervals.compare(seen.asof, known)
+        return found
+
+    return [(_observe.intervals, "order", order)]
+
+
 def _no_causality() -> list[tuple[Any, str, Any]]:
     return [(_observe, "_is_causal", lambda mapping, seen: False)]
 
@@ -304,7 +312,10 @@ _TWICE = Bounds(
     crash=False,
 )
 
+_SET_BACK = Bounds("their clock is set back", synced(internal=1, external=1, steps=1), crash=False)
+
 MUTATIONS = [
+    Mutation(1, "the external clock is never set", _clocks_are_trusted, _SET_BACK),
     Mutation(1, "what overlaps counts as newer", _compare_as(Order.AFTER), _EDITS),
     Mutation(1, "what overlaps counts as older", _compare_as(Order.BEFORE), _EDITS),
     Mutation(2, "answers are judged by clocks alone", _no_causality, _EDITS),

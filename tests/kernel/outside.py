@@ -74,7 +74,7 @@ class Outside:
     def _edit_inside(self, world: World, rid: int, field: int, value: int) -> World:
         record = world.records[rid]
         before = record.fields[field]
-        updated = world.clock if self._bounds.policy is ConflictPolicy.LATEST_WINS else 0
+        updated = world.now if self._bounds.policy is ConflictPolicy.LATEST_WINS else 0
         changed = record._replace(fields=_with(record.fields, field, value), updated=updated)
         return world._replace(
             records=_with(world.records, rid, changed),

@@ -102,6 +102,18 @@ def small() -> list[Bounds]:
             external_fields=(0, 1),
         ),
         Bounds("values come back", synced(internal=2, external=1, copies=1), again=True),
+        *_both(
+            Bounds(
+                "their clock is set back",
+                synced(internal=1, external=2, steps=1, ticks=1),
+                crash=False,
+            )
+        ),
+        Bounds(
+            "their clock is set back, a lost answer, a copy",
+            synced(internal=1, external=1, faults=1, copies=1, steps=1),
+        ),
+        Bounds("their clock is set back, a new record", fresh(internal=1, external=1, steps=1)),
         *_both(Bounds("a new record", fresh(**one_each, faults=1), overlap=True)),
         Bounds(
             "a new record is deleted",
@@ -269,6 +281,14 @@ def large() -> list[Bounds]:
         ),
         *_both(
             Bounds(
+                "their clock is set back, two overlapping workers, finer clocks here",
+                synced(internal=1, external=1, faults=1, steps=1),
+                overlap=True,
+                per_second=2,
+            )
+        ),
+        *_both(
+            Bounds(
                 "two overlapping workers",
                 synced(internal=2, external=1, faults=1, ticks=1),
                 overlap=True,
@@ -384,6 +404,7 @@ def deep() -> list[Bounds]:
                 per_second=2,
             )
         ),
+        *_both(Bounds("long, their clock is set back", synced(**edits, steps=1), overlap=True)),
         *_both(Bounds("long, synced, deletes", synced(**edits, **deletes), overlap=True)),
         *_both(Bounds("long, new", fresh(**edits, **deletes), overlap=True, stubs=True)),
         *_both(Bounds("long, native", native(**edits, **deletes), propagate=False)),

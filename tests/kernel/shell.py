@@ -37,6 +37,7 @@ class Seen(NamedTuple):
     rev: int = -1
     kid: int = 0
     replayed: bool = False
+    sent: tuple[int, int] | None = None
     changed: int = 0
 
 
@@ -153,6 +154,7 @@ class Shell:
             seen_revision=None if seen.rev < 0 else seen.rev,
             intent_id=str(seen.kid) if seen.kid else None,
             replayed=seen.replayed,
+            sent=None if seen.sent is None else Interval(*seen.sent),
             changed=tuple(p for n, p in enumerate(PATHS) if seen.changed >> n & 1) or None,
             unseen=frozenset(name_of(path) for path in PATHS if path not in paths),
         )
@@ -185,7 +187,7 @@ def _stored(world: World, rid: int, told: Told) -> tuple[World, int]:
     records, broken = world.records, world.broken
     if told.creates:
         rid = len(records)
-        records = (*records, Rec(merged((0, 0), told.changes), updated=world.clock))
+        records = (*records, Rec(merged((0, 0), told.changes), updated=world.now))
     elif rid >= 0 and (told.deletes or told.changes != (None, None)):
         record = records[rid]
         changed = record._replace(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.kernel.cases import mapping, record, second, seen, step, take
+from tests.kernel.cases import FETCH, mapping, record, second, seen, step, take
 from zenskar.kernel import Situation, StepKind, Verdict
 from zenskar.kernel.intervals import LATE, is_late
 from zenskar.model.interval import Interval
@@ -22,7 +22,7 @@ KNOWN = Situation(record(), mapping())
         (11, 133, "ambiguous"),
     ],
 )
-def test_a_date_is_trusted_as_far_as_the_time_of_sending_bears_it_out(
+def test_rule_1_a_date_is_trusted_as_far_as_the_time_of_sending_bears_it_out(
     at: int, sent: int, verdict: str
 ) -> None:
     outcome = take(KNOWN, seen("Eve", at, sent=second(sent)))
@@ -32,17 +32,17 @@ def test_a_date_is_trusted_as_far_as_the_time_of_sending_bears_it_out(
 
 
 @pytest.mark.parametrize(("at", "sent"), [(9, 9), (11, 10), (11, 500)])
-def test_news_that_shows_nothing_new_needs_no_look(at: int, sent: int) -> None:
+def test_rule_1_news_that_shows_nothing_new_needs_no_look(at: int, sent: int) -> None:
     outcome = take(KNOWN, seen("Ada", at, sent=second(sent)))
     assert outcome.verdict.value == "confirmed"
 
 
 @pytest.mark.parametrize(("at", "sent"), [(9, 9), (11, 10), (11, 500)])
-def test_a_delete_needs_no_date(at: int, sent: int) -> None:
+def test_rule_1_a_delete_needs_no_date(at: int, sent: int) -> None:
     assert take(KNOWN, seen(None, at, sent=second(sent))).verdict.value == "deleted"
 
 
-def test_news_is_late_two_minutes_after_it_happened() -> None:
+def test_rule_1_news_is_late_two_minutes_after_it_happened() -> None:
     happened = second(10)
     just, late = (Interval(happened.high + LATE + more, 10**12) for more in (0, 1))
     assert not is_late(seen("Eve", 10, sent=just))
@@ -50,7 +50,7 @@ def test_news_is_late_two_minutes_after_it_happened() -> None:
 
 
 @pytest.mark.parametrize("claims", [None, "r1"])
-def test_late_news_of_an_unknown_object_makes_nothing(claims: str | None) -> None:
+def test_rule_7_late_news_of_an_unknown_object_makes_nothing(claims: str | None) -> None:
     known = Situation(record() if claims else None)
     late = seen("Eve", 10, sent=second(500), record_id=claims)
     outcome = take(known, late)
@@ -59,8 +59,18 @@ def test_late_news_of_an_unknown_object_makes_nothing(claims: str | None) -> Non
     assert in_time.mapping is not None
 
 
-def test_a_late_delete_of_an_unknown_object_leaves_a_tombstone() -> None:
+def test_rule_7_a_late_delete_of_an_unknown_object_leaves_a_tombstone() -> None:
     outcome = take(Situation(), seen(None, 10, sent=second(500)))
     assert outcome.verdict is Verdict.DELETED
     assert outcome.mapping is not None
     assert not outcome.mapping.active
+
+
+def test_rule_1_a_base_that_is_renewed_after_the_clock_was_set_back_has_both_dates() -> None:
+    look = seen("Eve", 2, FETCH, seen_revision=5, sent=second(2))
+    renewed = take(KNOWN, look).mapping
+    assert renewed is not None
+    assert renewed.asof == Interval(second(2).low, second(10).high)
+    again = Situation(record("Eve"), renewed)
+    for at, verdict in ((1, "stale"), (3, "ambiguous"), (9, "ambiguous"), (11, "merged")):
+        assert take(again, seen("Ida", at, sent=second(50))).verdict.value == verdict

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.kernel import test_rule_10, test_rules_1_to_5, test_rules_6_to_9, test_unanswered
+from tests.kernel import (
+    test_clocks,
+    test_rule_10,
+    test_rules_1_to_5,
+    test_rules_6_to_9,
+    test_unanswered,
+)
 from tests.kernel.mutations import MUTATIONS, Mutation
 
 
@@ -14,7 +20,13 @@ def named_after(rule: int) -> list[Callable[..., None]]:
     """Return the tests that name a rule."""
     return [
         test
-        for module in (test_rules_1_to_5, test_rules_6_to_9, test_rule_10, test_unanswered)
+        for module in (
+            test_rules_1_to_5,
+            test_rules_6_to_9,
+            test_rule_10,
+            test_unanswered,
+            test_clocks,
+        )
         for name, test in vars(module).items()
         if name.startswith(f"test_rule_{rule}_")
     ]

@@ -61,11 +61,12 @@ class Obj(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the external system answers: an object, or a problem."""
+    """What the external system answers and when, on its clock: an object, or a problem."""
 
     eid: int
     fields: Any
     replayed: bool = False
+    at: int = 0
 
 
 # No two negative numbers: -1 and -2 have the same hash.
@@ -114,6 +115,7 @@ class Budget(NamedTuple):
     clones: int = 0
     releases: int = 0
     lifetimes: int = 0
+    steps: int = 0
 
 
 class World(NamedTuple):
@@ -123,7 +125,8 @@ class World(NamedTuple):
     those that somebody of the same side has overwritten, and those of ours that somebody outside
     has restored. `due` is the value of such an edit that nothing competes with, so that it must be
     taken over, or stand in the history as a conflict where nobody can tell whose it is. `buried`
-    are the objects, as bits, of whose end the catalog was told.
+    are the objects, as bits, of whose end the catalog was told. `clock` is the external system's,
+    and `lag` how much it was set back in all, so that `now` is a time that only goes on.
     """
 
     clock: int
@@ -143,7 +146,13 @@ class World(NamedTuple):
     due: int = 0
     refused: int = 0
     buried: int = 0
+    lag: int = 0
     broken: str = ""
+
+    @property
+    def now(self) -> int:
+        """The time that nobody sets."""
+        return self.clock + self.lag
 
 
 class Origins(Enum):
@@ -195,6 +204,8 @@ class Bounds:
 
 
 Move = tuple[str, World]
+STEP = 10
+"""How far the external clock is set back: further than the time goes on within any bounds."""
 FIRST_INTERNAL, FIRST_EXTERNAL = 3, 10
 """Every edit writes a value of its own; 1 and 2 are what the fields hold at first."""
 REWRITTEN = 20

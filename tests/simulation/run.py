@@ -11,10 +11,11 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tests.simulation.invariants import breaches
 from tests.simulation.partial import system_of
-from tests.simulation.story import Act, Memory, draw, perform
+from tests.simulation.story import SHIFTS, Act, Memory, draw, perform
 from tests.simulation.world import World, open_world
 from tests.support import postgres
 from tests.support.databases import Databases
@@ -111,11 +112,13 @@ async def run_seeds(
     return failures
 
 
-def _settings(seed: int) -> dict[str, object]:
+def _settings(seed: int) -> dict[str, Any]:
     dice = random.Random(seed)
     return {
         "conflict_policy": dice.choice(_POLICIES),
         "propagate_deletes": dice.choice([True, False]),
+        "ours": dice.choice(SHIFTS),
+        "theirs": dice.choice(SHIFTS),
     }
 
 

@@ -14,6 +14,8 @@ from zenskar_stripe.sandbox import Fault, FaultKind
 FIELDS = ("name", "phone", "metadata")
 ANYWHERE = "anywhere"
 _API_ATTEMPTS = 20
+SHIFTS = (0.0, 5.0, -5.0, 60.0, -60.0)
+"""By how many seconds a clock may be wrong; signatures of webhooks bear a few minutes."""
 API_POINTS = ("customer.committed", "webhook.received", "webhook.published")
 
 
@@ -56,6 +58,7 @@ class Memory:
     written: list[Written] = field(default_factory=list)
     restored: list[Restored] = field(default_factory=list)
     faults: int = 0
+    set_back: bool = False
 
     def forget(self, record_id: str | None) -> None:
         """Expect nothing of a record any more, since its next edit competes."""
@@ -96,6 +99,8 @@ _WEIGHTS = {
     "rest": 5,
     "fault": 6,
     "kill": 3,
+    "set_our_clock": 1,
+    "set_their_clock": 1,
 }
 
 
@@ -225,6 +230,17 @@ async def _tick(world: World, act: Act, _memory: Memory) -> None:
     world.clock.tick(0.3 + act.seconds)
 
 
+async def _set_our_clock(world: World, act: Act, _memory: Memory) -> None:
+    world.ours.shift = SHIFTS[act.who % len(SHIFTS)]
+
+
+async def _set_their_clock(world: World, _act: Act, memory: Memory) -> None:
+    """Set it back, once: further than the time goes on in a story."""
+    if not memory.set_back:
+        memory.set_back = True
+        world.sandbox.shift_clock(world.theirs - 60)
+
+
 async def _rest(_world: World, act: Act, _memory: Memory) -> None:
     await asyncio.sleep(act.seconds)
 
@@ -258,6 +274,8 @@ _ACTS = {
     "delete": _delete,
     "delete_outside": _delete_outside,
     "tick": _tick,
+    "set_our_clock": _set_our_clock,
+    "set_their_clock": _set_their_clock,
     "rest": _rest,
     "fault": _fault,
     "kill": _kill,

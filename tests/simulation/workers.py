@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
-from tests.simulation.clock import Clock
+from tests.simulation.clock import Clock, WrongClock
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres import PostgresBus
 from zenskar.plugins.loader import Plugin
@@ -34,11 +34,13 @@ class Worker:
         environment: Mapping[str, str],
         plugins: Mapping[str, Plugin],
         clock: Clock,
+        ours: WrongClock,
     ) -> None:
         self._settings = settings
         self._environment = environment
         self._plugins = plugins
         self._clock = clock
+        self._ours = ours
         self._stack = AsyncExitStack()
         self._stopping = asyncio.Event()
         self._fatal_point: str | None = None
@@ -51,7 +53,9 @@ class Worker:
         """Start to work."""
         opened = open_runtime(self._settings, self._environment, plugins=self._plugins)
         runtime = await self._stack.enter_async_context(opened)
-        context = replace(runtime.context, passing=self._pass, clock=self._clock)
+        context = replace(
+            runtime.context, passing=self._pass, clock=self._ours, monotonic=self._clock
+        )
         self._runtime = replace(runtime, context=context)
         self._task = asyncio.create_task(self._runtime.worker().run(self._stopping))
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.simulation.clock import Clock
+from tests.simulation.clock import Clock, WrongClock
 from tests.simulation.workers import Worker
 from zenskar import WebhookRequest
 from zenskar.db.engine import in_transaction
@@ -36,6 +36,8 @@ class World:
     """What a simulation acts on and looks at."""
 
     clock: Clock
+    ours: WrongClock
+    theirs: float
     sandbox: StripeSandbox
     runtime: Runtime
     settings: Settings
@@ -54,7 +56,7 @@ class World:
                 self.workers[number] = await self.start_worker()
 
     async def start_worker(self) -> Worker:
-        worker = Worker(self.settings, self.environment, self.plugins, self.clock)
+        worker = Worker(self.settings, self.environment, self.plugins, self.clock, self.ours)
         await worker.start()
         return worker
 
@@ -220,6 +222,8 @@ async def open_world(
     *,
     plugins: Mapping[str, Plugin] | None = None,
     workers: int = WORKERS,
+    ours: float = 0.0,
+    theirs: float = 0.0,
     **settings: Any,
 ) -> AsyncIterator[World]:
     """Open a world with its workers at work."""
@@ -233,7 +237,10 @@ async def open_world(
         runtime = await stack.enter_async_context(
             open_runtime(loaded, environment, plugins=plugins)
         )
-        world = World(clock, sandbox, runtime, loaded, environment, plugins)
+        world = World(
+            clock, WrongClock(clock, ours), theirs, sandbox, runtime, loaded, environment, plugins
+        )
+        sandbox.shift_clock(theirs)
         url = await stack.enter_async_context(_receiver(world))
         sandbox.add_webhook_endpoint(url, SECRET)
         for _ in range(workers):
@@ -273,7 +280,7 @@ def _environment(sandbox: StripeSandbox) -> dict[str, str]:
 async def _receiver(world: World) -> AsyncIterator[str]:
     async def receive(request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        webhook = WebhookRequest(headers, await request.read(), world.clock())
+        webhook = WebhookRequest(headers, await request.read(), world.ours())
         if world.dies("webhook.received"):
             return web.Response(status=502)
         try:

@@ -45,6 +45,17 @@ def is_late(seen: Observation) -> bool:
     return seen.sent is not None and seen.sent.low - seen.asof.high > LATE
 
 
+def renewed(base: Interval, seen: Interval) -> Interval:
+    """Return the date of a base in whose place a look is taken, whatever their dates.
+
+    One that looks older was taken after the clock was set back. What happened between the two
+    dates happened before that, or after: nobody can tell.
+    """
+    if seen.low < base.low and seen.high < base.high:
+        return Interval(seen.low, base.high)
+    return later(base, seen)
+
+
 def later(first: Interval, second: Interval) -> Interval:
     """Return when the later of two looks was taken, whichever it is."""
     if second.low >= first.low and second.high >= first.high:

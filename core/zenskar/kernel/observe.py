@@ -137,7 +137,7 @@ def _take(
         external_id=mapping.external_id,
         entity_id=mapping.entity_id,
         base=fields,
-        asof=intervals.later(mapping.asof, seen.asof),
+        asof=intervals.renewed(mapping.asof, seen.asof),
         revision=mapping.revision + 1,
         state=mapping.state,
         fetch_revision=known.fetch_revision,

@@ -26,7 +26,7 @@ class Observation:
     that this call changed, "" to all: then no key means that no call of ours did. None says that
     the origin is not told.
     `seen_revision` is the mapping's revision when the call that shows this was sent (None for
-    news that nobody asked for). `sent` is when such news was sent, on the external clock too,
+    news that nobody asked for). `sent` is when this was sent, on the external clock too,
     which may have been set meanwhile (None when that is not known). `intent_id` names the push
     that this answers; `replayed` says that the external system served the answer from its
     idempotency cache.

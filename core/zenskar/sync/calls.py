@@ -97,11 +97,12 @@ class Caller:
     ) -> Observation | None:
         if answer is None:
             return None
+        asof = self._context.clocks.date(call.source, timing, answer.seen.answered_at)
         shown = self._context.translator.shown(call.source, answer.seen)
         return Observation(
             kind=ObservationKind.ANSWER if call.pushes else ObservationKind.FETCH,
             external_id=answer.seen.external_id,
-            asof=self._context.clocks.date(call.source, timing, answer.seen.answered_at),
+            asof=asof,
             fields=shown.fields,
             unseen=shown.unseen,
             # What we asked for by the record's id belongs to the record.
@@ -109,6 +110,7 @@ class Caller:
             seen_revision=call.revision if call.record_id else None,
             intent_id=call.intent.id if call.intent and call.pushes else None,
             replayed=answer.replayed,
+            sent=asof,
         )
 
     def _count(self, call: Call, result: str, began: float) -> None:

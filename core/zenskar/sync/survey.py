@@ -67,6 +67,7 @@ class Survey:
             unseen=shown.unseen,
             record_id=seen.record_id,
             seen_revision=revision,
+            sent=look.asof,
         )
 
     async def publish(
