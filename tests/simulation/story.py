@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from zenskar_stripe.sandbox import Fault, FaultKind
 FIELDS = ("name", "phone", "metadata")
 ANYWHERE = "anywhere"
 _API_ATTEMPTS = 20
+CALM_SECONDS = 10.0
 SHIFTS = (0.0, 5.0, -5.0, 60.0, -60.0)
 """By how many seconds a clock may be wrong; signatures of webhooks bear a few minutes."""
 API_POINTS = ("customer.committed", "webhook.received", "webhook.published")
@@ -97,6 +99,7 @@ _WEIGHTS = {
     "delete_outside": 1,
     "tick": 2,
     "rest": 5,
+    "calm": 3,
     "fault": 6,
     "kill": 3,
     "set_our_clock": 1,
@@ -245,6 +248,12 @@ async def _rest(_world: World, act: Act, _memory: Memory) -> None:
     await asyncio.sleep(act.seconds)
 
 
+async def _calm(world: World, _act: Act, _memory: Memory) -> None:
+    """Let both sides become equal, so that what comes next is the only news."""
+    with suppress(TimeoutError):
+        await world.settle(CALM_SECONDS)
+
+
 async def _fault(world: World, act: Act, memory: Memory) -> None:
     world.sandbox.faults.add(Fault(**_FAULTS[act.what]))
     memory.faults += 1
@@ -277,6 +286,7 @@ _ACTS = {
     "set_our_clock": _set_our_clock,
     "set_their_clock": _set_their_clock,
     "rest": _rest,
+    "calm": _calm,
     "fault": _fault,
     "kill": _kill,
 }
