@@ -99,6 +99,8 @@ class World:
             await self._ask(lambda c: c.execute(text(_AGE)))
             await asyncio.sleep(_POLL_SECONDS)
             await self.settle(patience)
+        # The look that ended the last one may be under way.
+        await self.settle(patience)
 
     async def quiet(self, patience: float) -> bool:
         """Wait a while for everything to come to rest, with the faults that are still due."""
