@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.stack import API_KEY, SECRET, open_stack
 from tests.e2e.test_clocks import World
 from tests.support.wait import until
+from zenskar.cli.explain_words import title
+from zenskar.sync.explain import explain
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
 from zenskar_stripe.sandbox.endpoints import signature
 
@@ -61,6 +63,10 @@ async def test_first_sight_by_an_old_event_shows_the_present_state(world: World)
     await send(world, "updated", old, MONTH)
     found = await world.zenskar.named("eve@new.example")
     assert (found["name"], found["external"][0]["in_sync"]) == ("Eve", True)
+    told = await explain(world.zenskar.runtime.engine, found["id"])
+    lines = [title(step) for step in told.steps]
+    assert [line for line in lines if "read first" in line]
+    assert [line for line in lines if "a record was made" in line]
     assert world.reads(old["id"]) == 1
 
 

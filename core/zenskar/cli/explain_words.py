@@ -26,6 +26,7 @@ _VERDICTS = MappingProxyType(
         "replayed": "an old answer served again, no news",
         "tombstone": "the object was deleted before and is not revived",
         "duplicate": "a second object that claims this record, left alone",
+        "late": "told long after it happened, so the object is read first",
         "not_found": "no object carries this record's id",
         "gone": "the object seems deleted; look before that is believed",
     }

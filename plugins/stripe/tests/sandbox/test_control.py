@@ -267,3 +267,12 @@ async def test_webhooks_stay_on_this_machine_unless_allowed(control, http, url):
         target = f"{open_one.base_url}/_sandbox/webhook_endpoints"
         async with http.post(target, json=body) as added:
             assert added.status == 201
+
+
+async def test_the_clock_can_be_set(control, sandbox):
+    before = sandbox.dashboard.create({"name": "Ada"})["created"]
+    assert (await control("POST", "clock", {"shift_seconds": -3600}))[0] == 200
+    assert abs(sandbox.dashboard.create({"name": "Eve"})["created"] + 3600 - before) < 60
+    for wrong in ({}, {"shift_seconds": "1"}, {"shift_seconds": True}, {"shift_seconds": 1e12}):
+        assert (await control("POST", "clock", wrong))[0] == 400
+    assert (await control("POST", "clock", {"shift_seconds": 0}))[1] == {"shift_seconds": 0}
