@@ -191,3 +191,19 @@ async def test_backfill_asks_for_the_account_first(database_url: str) -> None:
         flow.systems["fake"].account = "acct_2"
         with pytest.raises(Conflict, match="acct_2"):
             await bulk(flow).backfiller(wait_seconds=10).run("fake", "customer")
+
+
+async def test_a_walk_does_not_begin_while_the_account_is_not_told(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        await linked(flow)
+
+        def away(hook: str, _about: str | None) -> None:
+            if hook == "account":
+                raise FakeError(FailureKind.TRANSIENT)
+
+        flow.systems["fake"].reading = away
+        report = await reconcile(flow)
+        assert (report.complete, report.problem) == (False, "fake transient")
+        intake = await bulk(flow).backfiller(wait_seconds=10).run("fake", "customer")
+        assert (intake.complete, intake.problem) == (False, "fake transient")
+        assert flow.systems["fake"].pages == []

@@ -71,9 +71,12 @@ class Backfiller:
 
         Raises `Unavailable` when no worker takes the events.
         """
-        account = await check_ready(
-            self.context, self.accounts, source, entity_type, only_looks=False
-        )
+        try:
+            account = await check_ready(
+                self.context, self.accounts, source, entity_type, only_looks=False
+            )
+        except CallFailed as error:
+            return Intake(source, entity_type, problem=str(error))
         name = f"backfill:{source}:{entity_type}"
         run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
         intake = Intake(source, entity_type, **run.counts)

@@ -69,9 +69,12 @@ class Reconciler:
         for the next one, and nothing is taken for deleted. Raises `Conflict` instead of a repair
         that would do something about too many missing objects, unless it is told to by `force`.
         """
-        account = await check_ready(
-            self.context, self.accounts, source, entity_type, only_looks=not repair
-        )
+        try:
+            account = await check_ready(
+                self.context, self.accounts, source, entity_type, only_looks=not repair
+            )
+        except CallFailed as error:
+            return Tally().report(source, entity_type, str(error))
         name = f"reconcile:{source}:{entity_type}"
         run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
         comparison = _Comparison(self, source, entity_type, run, on_progress)
