@@ -139,7 +139,7 @@ async def test_an_effect_is_stored_whole_or_not_at_all(path, connect):
     with sqlite3.connect(path) as db:
         kinds = sorted(kind for (kind,) in db.execute("SELECT kind FROM records"))
     db.close()
-    assert kinds == ["answer", "boots", "customer", "event"]
+    assert kinds == ["account", "answer", "boots", "customer", "event"]
 
 
 async def test_one_file_serves_one_sandbox(path):
