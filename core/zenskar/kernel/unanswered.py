@@ -6,7 +6,7 @@ from zenskar.kernel.merge import names, wrote
 from zenskar.kernel.situation import Situation
 from zenskar.model.fields import Fields
 from zenskar.model.observation import Observation, ObservationKind
-from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentState
+from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentKind, IntentState
 
 
 def ended(
@@ -15,22 +15,23 @@ def ended(
     """Rule 6: the pushes without an answer that have landed, or that can land no more.
 
     They wrote what this look shows as new, or somebody else has written it. Of two that wrote the
-    same value only one has landed for sure, and the other one may still be on its way. What a
-    push wrote before it was too old to arrive, the next fetch shows.
+    same value either may have landed, and the other one may still be on its way. What a push wrote
+    before it was too old to arrive, the next fetch shows.
     """
     unknown = [i for i in situation.intents if i.state is IntentState.UNKNOWN]
     if not unknown:
         return ()
     named = [i for i in situation.intents if names(seen, i)]
     looked = seen.kind is ObservationKind.FETCH and seen.seen_revision is not None
-    explained: set[str] = set()
+    pending = [i for i in situation.intents if i.state in OPEN]
     over = []
     for intent in unknown:
-        paths = set(_shown_as_new(intent, mapping.base, seen, named))
-        done = intent in named or paths - explained or (looked and not intent.may_arrive)
+        others = [i for i in pending if i is not intent]
+        paths = _shown_as_new(intent, mapping.base, seen, named)
+        alone = any(not wrote(others, path, intent.changes[path]) for path in paths)
+        done = intent in named or alone or (looked and not intent.may_arrive)
         if done and intent.id not in settled:
             over.append(intent.id)
-        explained |= paths
     return tuple(over)
 
 
