@@ -19,8 +19,12 @@ async def name(api: StripeApi, config: Config) -> str | None:
         told = (await api.retrieve_account()).data.get("id")
     except stripe.PermissionError as error:
         told = str(error.user_message or "")
-    except stripe.InvalidRequestError:
+    except stripe.APIError as error:
+        if error.http_status != 404:
+            raise
         # Another implementation of the API, without accounts.
+        return None
+    except stripe.InvalidRequestError:
         return None
     found = _ID.search(told) if isinstance(told, str) else None
     if found is None:
