@@ -19,6 +19,7 @@ def router(systems: dict[str, FakeSystem]) -> Router:
 
 
 async def test_only_the_owner_is_called(router: Router, systems: dict[str, FakeSystem]) -> None:
+    systems["right"].objects["x"] = {"name": "Ada"}
     await router.call_async("right", "fetch", entity_type="customer", external_id="x")
     assert (systems["left"].fetches, systems["right"].fetches) == ([], ["x"])
 
