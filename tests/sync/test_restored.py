@@ -80,4 +80,4 @@ def envelopes(flow: Flow, record_id: str) -> list[Envelope]:
     reader = WebhookReader(flow.runtime.context, flow.runtime.schemas["event"])
     arrivals = [Arrival("fake", webhook, "test") for webhook in system.webhooks]
     system.webhooks.clear()
-    return [m.envelope for reading in reader.read(arrivals) for m in reading.messages]
+    return [m.envelope for reading in reader.read(arrivals) for m in [item.message for item in reading.items] if m]
