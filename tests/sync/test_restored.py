@@ -8,6 +8,7 @@ from tests.support.wait import until
 from zenskar.db.engine import transaction
 from zenskar.ids import new_id
 from zenskar.model.envelope import Envelope
+from zenskar.model.fields import CUSTOMER
 from zenskar.sync import workset
 from zenskar.sync.inbound import InboundSync
 from zenskar.sync.inbound_events import observation
@@ -54,7 +55,7 @@ async def test_two_workers_make_the_record_that_two_objects_name_once(database_u
     async with open_flow(database_url, working=False) as flow:
         context, record_id = flow.runtime.context, new_id()
         first, second = envelopes(flow, record_id)
-        seen = observation("customer", first.data)
+        seen = observation(CUSTOMER, first.data)
         async with transaction(context.engine) as connection:
             work = await workset.load(
                 connection,
@@ -80,4 +81,9 @@ def envelopes(flow: Flow, record_id: str) -> list[Envelope]:
     reader = WebhookReader(flow.runtime.context, flow.runtime.schemas["event"])
     arrivals = [Arrival("fake", webhook, "test") for webhook in system.webhooks]
     system.webhooks.clear()
-    return [m.envelope for reading in reader.read(arrivals) for m in [item.message for item in reading.items] if m]
+    return [
+        m.envelope
+        for reading in reader.read(arrivals)
+        for m in [item.message for item in reading.items]
+        if m
+    ]
