@@ -44,7 +44,7 @@ def test_there_is_a_sample_of_every_field() -> None:
 
 
 def test_every_column_that_is_no_field_is_kept_by_the_database() -> None:
-    own = {"id", "version", "created_at", "updated_at", "deleted_at"}
+    own = {"id", "version", "created_at", "updated_at", "deleted_at", "erased_at"}
     assert {*customer_columns.FIELDS} == set(tables.customers.c.keys()) - own == CUSTOMER.names
 
 

@@ -142,7 +142,7 @@ async def test_what_somebody_works_on_is_left_alone(engine: AsyncEngine, databas
 @pytest.mark.parametrize("kind", ["history", "payloads", "pushes"])
 async def test_the_primary_key_leads_to_what_is_old(engine: AsyncEngine, kind: str) -> None:
     values = {"after": retention.FIRST, "bound": retention.bound(NOW), "most": 10}
-    async with engine.begin() as connection:
+    async with transaction(engine) as connection:
         explained = text(f"EXPLAIN {retention.KINDS[kind]}")
         await connection.execute(text("SET LOCAL enable_seqscan = off"))
         await connection.execute(text("SET LOCAL enable_sort = off"))
