@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import retention
-from zenskar.db.engine import in_transaction
+from zenskar.db.engine import in_transaction, transaction
 from zenskar.ids import new_id
 from zenskar.settings import load
 from zenskar.sync.retention import Retention, retentions
