@@ -56,6 +56,12 @@ def test_rule_6_one_sight_of_a_value_ends_none_of_two_pushes(state) -> None:
     assert take(known, seen("Bob", kind=FETCH, seen_revision=5)).ended == ()
 
 
+def test_rule_5_somebody_elses_edit_that_was_overwritten_unseen_leaves_a_trace() -> None:
+    """Found by the search: it had changed the field back to the base, as a fetch then showed."""
+    outcome = take(Situation(record("Cyd"), mapping()), seen("Ada", at=9, changed=NAME))
+    assert (outcome.verdict, outcome.seen_changes) == (Verdict.STALE, {"/name": "Ada"})
+
+
 def test_rule_6_the_answer_to_another_push_of_the_same_value_says_nothing_of_it() -> None:
     pushes = (intent("Bob", UNKNOWN), intent("Bob", SENT, id="k2"))
     known = Situation(record("Bob"), mapping(), pushes)

@@ -53,17 +53,25 @@ def merge(
         for path, value in own.items()
         if not wrote((i for i in known if i.state is IntentState.SENT), path, value)
     )
-    if seen.changed and not named:
-        differs |= {
-            path: shown.get(path)
-            for path in {**base, **shown}
-            if seen.tells_origin_of(path) and shown.get(path) != record.fields.get(path)
-        }
+    if not named:
+        differs |= told_edits(record, base, seen)
     if not conflicts:
         return Merge(differs, news)
     kept = {conflict.path for conflict in conflicts if conflict.winner is Side.INTERNAL}
     changes = {path: value for path, value in news.items() if path not in kept}
     return Merge(differs, changes, conflicts)
+
+
+def told_edits(record: Record, base: Fields, seen: Observation) -> dict[str, Any]:
+    """Return what somebody else is told to have written and the record does not hold."""
+    if not seen.changed:
+        return {}
+    shown, here = seen.fields or {}, record.fields
+    return {
+        path: shown.get(path)
+        for path in {**base, **shown}
+        if seen.tells_origin_of(path) and shown.get(path) != here.get(path)
+    }
 
 
 def _sent(named: tuple[Intent, ...], seen: Observation) -> FieldChanges:

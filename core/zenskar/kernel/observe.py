@@ -1,11 +1,12 @@
 """Take in news of an external object, whatever its kind."""
 
 from dataclasses import replace
+from typing import Any
 
 from zenskar.kernel import intervals
 from zenskar.kernel.first_sight import first_sight
 from zenskar.kernel.intervals import Order
-from zenskar.kernel.merge import merge, wrote
+from zenskar.kernel.merge import merge, told_edits, wrote
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation
@@ -92,7 +93,7 @@ def _compare(
         return Outcome(
             Verdict.STALE,
             mapping=_with_fetch_answered(mapping, seen),
-            seen_changes=changes,
+            seen_changes=changes | _overwritten(situation, mapping, seen),
             settled=_settled(situation, seen, fields),
         )
     if changes:
@@ -106,6 +107,16 @@ def _compare(
             ended=written_by_others(situation, mapping, seen),
         )
     return _take(situation, mapping, seen, fields, policy)
+
+
+def _overwritten(
+    situation: Situation, mapping: ExternalMapping, seen: Observation
+) -> dict[str, Any]:
+    """Return somebody else's edit that a push overwrote before it was seen."""
+    record = situation.record
+    if record is None or _origins(situation, seen):
+        return {}
+    return told_edits(record, mapping.base, seen)
 
 
 def _with_unseen(
