@@ -161,10 +161,13 @@ class Shell:
 
 
 def settle(world: World, kids: tuple[int, ...], state: IntentState) -> World:
-    """Note what became of pushes."""
+    """Note what became of pushes; one that was answered stays so, as `intents.set_state` holds."""
     if not kids:
         return world
-    intents = tuple(i._replace(state=state) if i.kid in kids else i for i in world.intents)
+    intents = tuple(
+        i._replace(state=state) if i.kid in kids and i.state is not IntentState.ANSWERED else i
+        for i in world.intents
+    )
     return world._replace(intents=intents)
 
 

@@ -197,6 +197,62 @@ async def test_the_push_of_a_record_that_is_gone_ends(database_url: str) -> None
         assert await flow.rows(STATES) == [{"state": "ended", "resolved": True}]
 
 
+@pytest.mark.parametrize("repetition", ["replayed", "without an answer", "lost with its lease"])
+async def test_a_push_that_was_answered_stays_so_whatever_comes_of_its_repetition(
+    database_url: str, repetition: str
+) -> None:
+    """The simulation found it: a create stayed open for good, and the next one was looked up."""
+    async with open_flow(database_url, working=False, probe_seconds=0.1) as flow:
+        system, first, again = flow.systems["fake"], asyncio.Event(), asyncio.Event()
+
+        async def hold(_push: Push) -> None:
+            system.on_the_way_back = None
+            system.on_the_way = hold_the_next
+            await first.wait()
+
+        async def hold_the_next(_push: Push) -> None:
+            await again.wait()
+            if repetition == "without an answer":
+                raise FakeError(FailureKind.UNKNOWN_OUTCOME)
+
+        system.on_the_way_back = hold
+        async with running_worker(flow.runtime), running_worker(flow.runtime):
+            await flow.create(name="Ada")
+            await until(lambda: _many(system.calls, 1))
+            await execute(flow, "UPDATE push_intents SET lease_until = now()")
+            await execute(flow, "UPDATE outbox SET claimed_until = now()")
+            await until(lambda: _many(system.calls, 2))
+            first.set()
+            await flow.until_scalar(
+                "SELECT count(*) = 1 FROM push_intents WHERE state = 'answered'"
+            )
+            if repetition == "lost with its lease":
+                await execute(flow, "UPDATE push_intents SET lease_until = now()")
+                await LostPushes(flow.runtime.context).run()
+            again.set()
+            await flow.settle()
+        assert await flow.rows("SELECT state FROM push_intents") == [{"state": "answered"}]
+        assert len(system.objects) == 1
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_a_create_ends_once_the_object_that_it_made_was_let_go_of(
+    database_url: str, *, again: bool
+) -> None:
+    """One that was sent after that may have made another object, and is looked up first."""
+    async with open_flow(database_url, working=False) as flow:
+        await synced(flow)
+        revision = "(SELECT revision FROM external_mappings)"
+        await execute(flow, "UPDATE external_mappings SET state = 'deleted', detached = true")
+        await execute(
+            flow,
+            f"UPDATE push_intents SET state = 'unknown', revision = {revision if again else 0}",
+        )
+        await execute(flow, AGE)
+        await LostPushes(flow.runtime.context).run()
+        assert await flow.scalar(OPEN) == again
+
+
 async def conflicts_of(flow: Flow) -> list[dict[str, Any]]:
     rows = await flow.rows(
         "SELECT CAST(detail AS jsonb) -> 'conflicts' AS found FROM sync_event_history"
@@ -207,3 +263,7 @@ async def conflicts_of(flow: Flow) -> list[dict[str, Any]]:
 
 async def _none(flow: Flow, count: str) -> bool:
     return not await flow.scalar(count)
+
+
+async def _many(items: list[Any], count: int) -> bool:
+    return len(items) >= count

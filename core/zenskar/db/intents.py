@@ -105,7 +105,8 @@ _UNSEEN = statement(f"""
     ORDER BY i.created_at LIMIT :most
 """)  # noqa: S608 - no value is put into the text
 
-# A create is remembered until its object is known: forgotten, it would be repeated blindly.
+# A create is remembered until its object is known: forgotten, it would be repeated blindly. An
+# object that was let go of is that of a create which was sent before.
 _END_OLD = statement(f"""
     UPDATE push_intents SET state = 'ended', lease_until = NULL, resolved_at = now()
     WHERE id = ANY(ARRAY(
@@ -115,7 +116,8 @@ _END_OLD = statement(f"""
               ELSE i.kind <> 'create' OR EXISTS (
                   SELECT FROM external_mappings AS m
                   WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
-                    AND m.entity_type = i.entity_type AND NOT m.detached)
+                    AND m.entity_type = i.entity_type
+                    AND NOT (m.detached AND i.revision >= m.revision))
               END
         ORDER BY i.created_at LIMIT :most FOR UPDATE SKIP LOCKED))
     RETURNING id
@@ -137,11 +139,12 @@ _TAKE = statement("""
 
 _SPEND_KEY = statement("UPDATE push_intents SET key_spent = true WHERE id = :id")
 
+# A push that was answered stays so: it may have been sent twice, and only once got no answer.
 _SET = statement("""
     UPDATE push_intents
     SET state = :state, lease_until = NULL,
         resolved_at = CASE WHEN :state IN ('answered', 'failed', 'ended') THEN now() END
-    WHERE id = ANY(CAST(:ids AS text[]))
+    WHERE id = ANY(CAST(:ids AS text[])) AND state <> 'answered'
 """)
 
 

@@ -161,7 +161,9 @@ class Workset:
         return mapping
 
     def settle(self, intent_id: str, state: IntentState) -> None:
-        """Note what became of a push."""
+        """Note what became of a push. One that was answered stays so."""
+        if self._settled.get(intent_id) is IntentState.ANSWERED:
+            return
         self._settled[intent_id] = state
         for record_id, known in self.intents.items():
             if any(i.id == intent_id for i in known):
