@@ -1,5 +1,6 @@
 """The PostgreSQL that comes as a wheel."""
 
+import asyncio
 import errno
 import os
 import shutil
@@ -8,6 +9,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -17,7 +19,7 @@ from structlog.testing import capture_logs
 from tests.cli.processes import empty_folder
 from tests.support.wait import until
 from zenskar.db.embedded import embedded_postgres, start_server
-from zenskar.db.embedded_state import PASSWORD, server_process
+from zenskar.db.embedded_state import PASSWORD, held, made_once, server_process
 from zenskar.errors import ConfigurationError
 
 SOMEBODY = 54_321
@@ -204,6 +206,32 @@ async def restarted(url: str) -> bool:
         return await ask(url) == 1
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
+
+
+async def test_two_that_start_at_once_share_it(folder: Path) -> None:
+    """As root, the second one took the folder from the account that was making the database."""
+    data = folder / "postgres"
+    first = asyncio.create_task(asyncio.to_thread(start_server, data))
+    await until(lambda: exists(data / "PG_VERSION"))
+    second = await asyncio.to_thread(start_server, data)
+    try:
+        assert await ask((await first).get_uri()) == await ask(second.get_uri()) == 1
+    finally:
+        second.stop()
+
+
+async def test_a_database_that_was_left_half_made_is_made_anew(folder: Path) -> None:
+    data = folder / "postgres"
+    with held(data), suppress(KeyboardInterrupt), made_once(data):
+        (data / "base").mkdir(parents=True)
+        (data / "PG_VERSION").write_text("18\n")
+        raise KeyboardInterrupt
+    async with embedded_postgres(folder) as url:
+        assert await ask(url) == 1
+
+
+async def exists(path: Path) -> bool:
+    return await asyncio.to_thread(path.exists)
 
 
 async def test_the_last_user_stops_it(folder: Path) -> None:

@@ -24,6 +24,7 @@ from zenskar.db.embedded_state import (
     forget_dead_users,
     held,
     kept_password,
+    made_once,
     running_server,
     server_process,
     socket_folder,
@@ -60,8 +61,9 @@ class EmbeddedServer:
     def start(self) -> None:
         """Start it, or join the one that runs."""
         with held(self._folder):
-            if not (self._folder / "PG_VERSION").exists():
-                self._programs.initialize(*_NEW, "-D", self._programs.data)
+            with made_once(self._folder) as missing:
+                if missing:
+                    self._programs.initialize(*_NEW, "-D", self._programs.data)
             if (running := running_server(self._folder, self._where, _PATIENCE_SECONDS)) is None:
                 running = self._launch()
             self._password = kept_password(self._folder) or self._protect(running)
@@ -128,7 +130,11 @@ def start_server(folder: Path) -> EmbeddedServer:
     """Start PostgreSQL on a folder, or join the one that runs there."""
     folder = folder.absolute()
     try:
-        server = EmbeddedServer(programs_for(folder), socket_folder(folder), folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # While another process makes the database, the folder's owner is not yet the last one.
+        with held(folder):
+            programs = programs_for(folder)
+        server = EmbeddedServer(programs, socket_folder(folder), folder)
         server.start()
     except (ProgramFailed, OSError, subprocess.SubprocessError) as error:
         raise ConfigurationError(

@@ -98,9 +98,8 @@ class Programs:
 
 
 def programs_for(folder: Path) -> Programs:
-    """Return the programs that may work on a folder, which is made where it is missing."""
+    """Return the programs that may work on a folder."""
     packages = _packages()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     owner = folder.stat().st_uid
     if os.geteuid() != 0:
         if owner != os.geteuid():

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Collection, Iterator
@@ -78,6 +79,30 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Yield whether the database is still to be made, and note when it was made as a whole.
+
+    What a process left that was killed meanwhile is removed: no database was ever in it.
+    """
+    unfinished = folder.with_suffix(".unfinished")
+    missing = unfinished.exists() or not (folder / "PG_VERSION").exists()
+    if missing:
+        if unfinished.exists():
+            _empty(folder)
+        unfinished.touch(0o600)
+    yield missing
+    unfinished.unlink(missing_ok=True)
+
+
+def _empty(folder: Path) -> None:
+    for found in folder.iterdir():
+        if found.is_dir() and not found.is_symlink():
+            shutil.rmtree(found)
+        else:
+            found.unlink()
 
 
 def server_process(folder: Path) -> int | None:
