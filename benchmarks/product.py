@@ -12,7 +12,7 @@ from aiohttp import ClientError, ClientSession
 from benchmarks import events, peers
 from tests.kafka.cluster import free_ports
 from tests.kafka.processes import Process, serve
-from zenskar.db import migrate
+from zenskar.db.schema import migrate
 
 # To count reads the whole table, and what it costs counts as ours: some of the events are looked
 # up first, and what still waits.

@@ -1,4 +1,4 @@
-"""Alembic environment: runs in the connection that `zenskar.db.migrate` hands over.
+"""Alembic environment: runs in the connection that `zenskar.db.schema.migrate` hands over.
 
 Each migration is a transaction of its own, and none keeps writers waiting for long.
 """
@@ -7,8 +7,8 @@ from typing import cast
 
 from alembic import context
 
-from zenskar.db.online import OnlineImpl
-from zenskar.db.tables import metadata
+from zenskar.db.schema.online import OnlineImpl
+from zenskar.db.schema.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # so that `tests.support`
 
 from tests.support import postgres
 from tests.support.databases import Databases
-from zenskar.db.engine import create_engine
+from zenskar.db.driver.engine import create_engine
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -21,11 +21,11 @@ from prometheus_client import Gauge
 import zenskar
 from tests.support.log_calls import log_calls
 from zenskar import errors, settings
-from zenskar.api import problems, statuses
 from zenskar.api.app import resources
-from zenskar.api.routes import Route
+from zenskar.api.http import problems, statuses
+from zenskar.api.http.routes import Route
 from zenskar.cli.app import app
-from zenskar.db.tables import metadata
+from zenskar.db.schema.tables import metadata
 from zenskar.errors import FailureKind, ZenskarError
 from zenskar.kernel import StepKind, Verdict
 from zenskar.model.sync_event import SyncStatus
@@ -33,7 +33,7 @@ from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.hookspecs import IntegrationSpec
 from zenskar.schema_catalog import core_schemas
 from zenskar.settings import PREFIX
-from zenskar.sync.drift import DriftKind
+from zenskar.sync.reconcile.drift import DriftKind
 from zenskar.telemetry.instruments import Instrument
 from zenskar.telemetry.metrics import Metrics
 from zenskar_stripe.config import SETTINGS

@@ -6,13 +6,13 @@ import sys
 import pytest
 
 ENGINE_FIRST = """
-from zenskar.db.engines import AsyncEngine
+from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 assert "sqlalchemy.orm" not in sys.modules
 import sqlalchemy.ext.asyncio as whole
 """
 WHOLE_FIRST = """
 import sqlalchemy.ext.asyncio as whole
-from zenskar.db.engines import AsyncEngine
+from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 assert "sqlalchemy.orm" in sys.modules
 """
 BOTH = """
@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 assert whole.AsyncEngine is AsyncEngine and AsyncSession(whole.create_async_engine("postgresql+asyncpg://"))
 """
 ABSENT = """
-from zenskar.imports import absent
+from zenskar.lazy_imports import absent
 import wave
 with absent("wave", "tabnanny"):
     import wave

@@ -16,12 +16,13 @@ from benchmarks.machine import Meter
 from benchmarks.product import open_product, settled
 from benchmarks.programs import contender, telling
 from tests.kafka.processes import Process, until
-from zenskar.db import migrate
+from zenskar.db.schema import migrate
 from zenskar.model.envelope import INBOUND
 from zenskar.model.integration import WebhookRequest
 from zenskar.runtime import open_runtime
 from zenskar.settings import load
-from zenskar.sync.webhook_reader import Arrival, WebhookReader
+from zenskar.sync.event_reader import Arrival
+from zenskar.sync.ingest.pipeline import WebhookReader
 
 TITLE = "Worker on Kafka: zenskar | aiokafka getmany and set-based SQL (limit) | FastStream rows"
 EVENTS, ROWS_SHARE = 48_000, 16

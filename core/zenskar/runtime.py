@@ -10,12 +10,15 @@ from zenskar.api.app import App, create_app, create_probes
 from zenskar.api.health import SystemHealth
 from zenskar.api.services import ApiServices
 from zenskar.bus.port import Bus
-from zenskar.bus.postgres import PostgresBus
-from zenskar.bus.wakeup import Wakeup
-from zenskar.db.engine import create_engine
-from zenskar.db.engines import AsyncEngine
-from zenskar.plugins.lifecycle import Lifecycle
-from zenskar.plugins.loader import (
+from zenskar.bus.postgres.bus import PostgresBus
+from zenskar.bus.postgres.notifier import Wakeup
+from zenskar.catalog.field_limits import FieldLimits
+from zenskar.catalog.service import CustomerService
+from zenskar.db.driver.engine import create_engine
+from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+from zenskar.ops.build import Bulk
+from zenskar.ops.replay import Replay
+from zenskar.plugins.discovery import (
     ConfiguredConnection,
     Plugin,
     configure,
@@ -23,31 +26,28 @@ from zenskar.plugins.loader import (
     left_out,
     package_of,
 )
+from zenskar.plugins.lifecycle import Lifecycle
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.settings import Secret, Settings
-from zenskar.sync.accounts import Accounts
-from zenskar.sync.breaker import Breaker
-from zenskar.sync.bulk import Bulk
+from zenskar.sync.account_check import Accounts
 from zenskar.sync.calls import Caller
 from zenskar.sync.clocks import Clocks
 from zenskar.sync.context import SyncContext
-from zenskar.sync.customers import CustomerService
 from zenskar.sync.dead_letters import DeadLetters
-from zenskar.sync.inbound import InboundSync
-from zenskar.sync.ingress import Ingress
-from zenskar.sync.ledger import IntentLedger
-from zenskar.sync.limits import FieldLimits
-from zenskar.sync.outbound import OutboundSync
-from zenskar.sync.replay import Replay
-from zenskar.sync.setbacks import Setbacks
-from zenskar.sync.translate import Translator
+from zenskar.sync.inbound.apply import InboundSync
+from zenskar.sync.ingest.receiver import Ingress
+from zenskar.sync.outbound.intent_log import IntentLedger
+from zenskar.sync.outbound.push import OutboundSync
+from zenskar.sync.outbound.setbacks import Setbacks
+from zenskar.sync.resilience.circuit_breaker import Breaker
+from zenskar.sync.translator import Translator
 from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.loop_watchdog import Blockage, watched_loop
 from zenskar.telemetry.metrics import Metrics
-from zenskar.telemetry.watchdog import Blockage, watched_loop
-from zenskar.worker.inbound import InboundSyncWorker
+from zenskar.worker.inbound_consumer import InboundSyncWorker
 from zenskar.worker.jobs import upkeep
-from zenskar.worker.outbound import OutboundSyncWorker
+from zenskar.worker.outbound_consumer import OutboundSyncWorker
 from zenskar.worker.progress import Progress
 from zenskar.worker.scheduler import Scheduler
 from zenskar.worker.service import ROLES, Consumer, WorkerService
@@ -156,7 +156,7 @@ class Runtime:
     def _relay(self) -> Consumer | None:
         if not self.settings.kafka_bootstrap_servers:
             return None
-        from zenskar.bus.kafka import KafkaBus
+        from zenskar.bus.kafka.bus import KafkaBus
         from zenskar.worker.relay import Relay
 
         if not isinstance(self.bus, KafkaBus):
@@ -188,7 +188,7 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
         yield settings.database_url.get_secret_value()
         return
     # Of no use to whoever has a URL, and not for every system.
-    from zenskar.db.embedded import embedded_postgres
+    from zenskar.db.driver.embedded import embedded_postgres
 
     async with embedded_postgres(settings.data_dir) as url:
         yield url
@@ -293,8 +293,8 @@ def _bus(settings: Settings, engine: AsyncEngine, wakeup: Wakeup) -> Bus:
     )
     if not settings.kafka_bootstrap_servers:
         return postgres
-    from zenskar.bus.kafka import KafkaBus
-    from zenskar.bus.kafka_options import KafkaOptions
+    from zenskar.bus.kafka.bus import KafkaBus
+    from zenskar.bus.kafka.options import KafkaOptions
 
     options = KafkaOptions.of(settings)
     return KafkaBus(options, postgres, engine, poll_seconds=settings.poll_seconds)

@@ -19,9 +19,10 @@ from tests.api.test_server import talk
 from tests.support.api import ADA, Api, body_of, event, open_api, problem_of
 from tests.support.flow import running_worker
 from zenskar.api.app import create_app
-from zenskar.api.auth import Caller, KeyRing, Throttle
-from zenskar.db import api_keys, event_log
-from zenskar.db.engine import in_transaction
+from zenskar.api.http.auth import Caller, KeyRing, Throttle
+from zenskar.db import api_keys
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import event_log
 from zenskar.model.scope import Scope
 from zenskar.networks import Hosts, Networks
 

@@ -2,7 +2,7 @@
 
 from tests.support.api import Api, body_of, open_api, problem_of
 from zenskar.db import connections
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 
 
 async def test_list_shows_state_last_error_and_lag(database_url: str) -> None:

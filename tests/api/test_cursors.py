@@ -2,7 +2,7 @@
 
 import pytest
 
-from zenskar.api import cursors
+from zenskar.api.http import cursors
 from zenskar.errors import InvalidInput
 from zenskar.ids import new_id
 

@@ -6,7 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from tests.support.api import ADA, UNKNOWN_ID, Api, body_of, problem_of
-from zenskar.sync.customer_edits import METADATA_KEYS
+from zenskar.catalog.edits import METADATA_KEYS
 
 FIELDS = {
     "id", "name", "email", "phone", "address", "metadata", "version", "created_at", "updated_at",

@@ -11,7 +11,7 @@ from tests.support.flow import running_worker
 from zenskar import FailureKind
 from zenskar.model.sync_event import Direction
 from zenskar.sync.dead_letters import Message
-from zenskar.sync.reading import bury
+from zenskar.sync.quarantine import bury
 
 ADA = "ada@example.com"
 

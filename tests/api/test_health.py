@@ -12,7 +12,7 @@ from tests.support.wait import until
 from zenskar.api import health
 from zenskar.api.health import HealthStatus, SystemHealth
 from zenskar.db import connections, workers
-from zenskar.db.engine import create_engine, in_transaction
+from zenskar.db.driver.engine import create_engine, in_transaction
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from zenskar.api.limits import Deadlines
+from zenskar.api.http.request_limits import Deadlines
 
 PATIENCE = 10.0
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.support.api import Api
-from zenskar.api.pages import content_security_policy
+from zenskar.api.resources.pages import content_security_policy
 
 
 @pytest.mark.parametrize("path", ["/docs", "/console"])

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from tests.api.test_server import address_of
 from tests.support.api import ADA, Api, event, open_api
 from tests.support.wait import until
-from zenskar.api.pending import PendingBodies
-from zenskar.db.engine import transaction
+from zenskar.api.http.pending import PendingBodies
+from zenskar.db.driver.engine import transaction
 from zenskar.errors import Unavailable
 from zenskar.settings import load
 

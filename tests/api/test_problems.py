@@ -6,8 +6,9 @@ import pytest
 from aiohttp import ClientSession, web
 
 from tests.support.api import app_of, problem_of
-from zenskar.api.problems import of_http
+from zenskar.api.http.problems import of_http
 from zenskar.api.server import serve
+from zenskar.catalog.service import IdempotencyKeyReused, StaleVersion
 from zenskar.errors import (
     BadSignature,
     CallFailed,
@@ -21,7 +22,6 @@ from zenskar.errors import (
     Violation,
 )
 from zenskar.settings import load
-from zenskar.sync.customers import IdempotencyKeyReused, StaleVersion
 
 
 async def answer_to(error: Exception, status: int) -> dict[str, object]:

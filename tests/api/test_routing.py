@@ -6,8 +6,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from tests.api.test_server import address_of, talk
 from tests.support.api import Api, app_of
-from zenskar.api.routes import Route
-from zenskar.api.routing import Routing, match_of
+from zenskar.api.http.router import Routing, match_of
+from zenskar.api.http.routes import Route
 from zenskar.api.server import serve
 from zenskar.settings import load
 

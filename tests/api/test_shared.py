@@ -10,7 +10,7 @@ from tests.support.api import Api
 from zenskar.api.app import create_probes
 from zenskar.api.health import HealthReport, HealthStatus
 from zenskar.api.server import serve
-from zenskar.api.shared import Shared
+from zenskar.api.shared_answer import Shared
 from zenskar.errors import Unavailable
 
 

@@ -13,8 +13,8 @@ from tests.support.api import Api, body_of, event, open_api, problem_of
 from tests.support.flow import running_worker
 from tests.support.postgres import open_gate
 from zenskar.bus.port import Bus
+from zenskar.db.driver.storable import storable
 from zenskar.db.outbox import OutboxMessage
-from zenskar.db.storable import storable
 from zenskar.errors import Unavailable
 
 

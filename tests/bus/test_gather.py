@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from zenskar.bus.gather import Gather
+from zenskar.bus.batcher import Gather
 from zenskar.errors import Unavailable
 
 PATIENCE = 10.0

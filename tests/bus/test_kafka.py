@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.bus import kafka
-from zenskar.bus.kafka import KafkaBus
-from zenskar.bus.kafka_options import KafkaOptions
-from zenskar.bus.kafka_producer import KafkaRecord
-from zenskar.bus.postgres import PostgresBus
-from zenskar.bus.wakeup import Wakeup
+from zenskar.bus.kafka import bus as kafka_bus
+from zenskar.bus.kafka.bus import KafkaBus
+from zenskar.bus.kafka.options import KafkaOptions
+from zenskar.bus.kafka.producer import KafkaRecord
+from zenskar.bus.postgres.bus import PostgresBus
+from zenskar.bus.postgres.notifier import Wakeup
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import Unavailable
 from zenskar.model.envelope import OUTBOUND, Envelope
@@ -41,7 +41,7 @@ class Hanging(KafkaBus):
 async def test_of_many_messages_one_finds_out_whether_kafka_is_back(
     engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "_SPOOL_SECONDS", 0.0)
+    monkeypatch.setattr(kafka_bus, "_SPOOL_SECONDS", 0.0)
     outbox = PostgresBus(engine, Wakeup(database_url), poll_seconds=0.2, lease_seconds=60)
     bus = Hanging(KafkaOptions("127.0.0.1:1"), outbox, engine, poll_seconds=0.2)
     bus.hang().set()

@@ -7,9 +7,9 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from zenskar.bus.kafka_errors import translated
-from zenskar.bus.kafka_options import KafkaOptions
-from zenskar.bus.kafka_producer import KafkaProducer, KafkaRecord, partition_of
+from zenskar.bus.kafka.errors import translated
+from zenskar.bus.kafka.options import KafkaOptions
+from zenskar.bus.kafka.producer import KafkaProducer, KafkaRecord, partition_of
 from zenskar.errors import ConfigurationError, TooLarge, Unavailable
 from zenskar.settings import load
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from zenskar.bus.kafka_options import KafkaOptions
-from zenskar.bus.kafka_producer import KafkaProducer
+from zenskar.bus.kafka.options import KafkaOptions
+from zenskar.bus.kafka.producer import KafkaProducer
 from zenskar.errors import Unavailable
 
 HEALTH_SECONDS = 3.0

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zenskar.bus.lanes import Lanes
+from zenskar.bus.keyed_queue import Lanes
 from zenskar.bus.port import Delivery
 
 

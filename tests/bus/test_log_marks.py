@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.bus.log_marks import LogMarks
 from zenskar.db import log_positions
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.db.log_positions import LogPosition
 
 IN, OUT = ("in", 0), ("out", 3)

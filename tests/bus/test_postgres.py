@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.bus.postgres import PostgresBus
-from zenskar.bus.wakeup import Wakeup
+from zenskar.bus.postgres.bus import PostgresBus
+from zenskar.bus.postgres.notifier import Wakeup
 from zenskar.db import outbox
 from zenskar.db.outbox import OutboxMessage
 from zenskar.model.envelope import OUTBOUND, Envelope

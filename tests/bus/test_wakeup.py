@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.support.wait import until
-from zenskar.bus.wakeup import _CROWD, CHANNEL, Wakeup
+from zenskar.bus.postgres.notifier import _CROWD, CHANNEL, Wakeup
 
 
 async def test_a_wait_ends_by_a_wake() -> None:
@@ -70,7 +70,7 @@ async def test_a_crowd_is_told_of_seldom(
     database_url: str, monkeypatch: pytest.MonkeyPatch, together: int, told: int
 ) -> None:
     """Each NOTIFY costs a commit; who works off a crowd looks for more without being told."""
-    monkeypatch.setattr("zenskar.bus.wakeup._CROWD_APART_SECONDS", 3600.0)
+    monkeypatch.setattr("zenskar.bus.postgres.notifier._CROWD_APART_SECONDS", 3600.0)
     heard = asyncio.Queue[str]()
     connection = await asyncpg.connect(database_url)
     await connection.add_listener(CHANNEL, lambda *notice: heard.put_nowait(notice[3]))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zenskar.bus.watermark import Watermark
+from zenskar.bus.kafka.offset_tracker import Watermark
 
 
 def received(*offsets: int) -> Watermark:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zenskar.cli.checkup_clocks import judge
+from zenskar.cli.doctor.check_clocks import judge
 from zenskar.model.interval import MICROSECONDS, Interval
 
 

@@ -6,7 +6,7 @@ from tests.cli.conftest import Cli, with_flow
 from tests.support.flow import Flow
 from zenskar.model.sync_event import Direction
 from zenskar.sync.dead_letters import Message
-from zenskar.sync.reading import bury
+from zenskar.sync.quarantine import bury
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from tests.cli.conftest import Cli, Start
 from tests.cli.processes import ada, ask, customers, until
-from zenskar.db.embedded_state import server_process
+from zenskar.db.driver.embedded_state import server_process
 
 FREE_PORT = {"ZENSKAR_PORT": "0"}
 STOPPED_WITHIN = 10.0

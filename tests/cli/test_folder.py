@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zenskar.cli.folder import DataFolder, DevState
+from zenskar.cli.data_folder import DataFolder, DevState
 from zenskar.errors import ConfigurationError
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from tests.cli.conftest import Cli
 from tests.support.postgres import apart
-from zenskar.db.engine import create_engine, transaction
+from zenskar.db.driver.engine import create_engine, transaction
 
 
 def execute(url: str, statement: str) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from tests.cli.conftest import Cli
 from zenskar import BaseIntegration
-from zenskar.plugins import loader
-from zenskar.plugins.loader import Plugin
+from zenskar.plugins import discovery
+from zenskar.plugins.discovery import Plugin
 
 
 def test_missing_settings_are_named_by_their_variables(
@@ -27,14 +27,14 @@ def test_missing_settings_are_named_by_their_variables(
 
 def test_a_plugin_that_cannot_be_used_says_why(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Plugin("broken", "acme-broken", "1.0", problem="cannot be loaded: ImportError()")
-    monkeypatch.setattr(loader, "discover", lambda: {"broken": broken})
+    monkeypatch.setattr(discovery, "discover", lambda: {"broken": broken})
     assert "cannot be loaded" in cli("plugins", "list")
     (row,) = cli.json("plugins", "list")["data"]
     assert (row["name"], row["problem"]) == ("broken", broken.problem)
 
 
 def test_none_installed_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "discover", dict)
+    monkeypatch.setattr(discovery, "discover", dict)
     assert "pip install" in cli("plugins", "list")
     assert cli.json("plugins", "list") == {"data": []}
 
@@ -47,6 +47,6 @@ def test_a_connection_that_does_not_start_says_why(
             sys.exit("enough")
 
     plugin = Plugin("leaving", "acme-leaving", "1.0", Leaving)
-    monkeypatch.setattr(loader, "discover", lambda: {"leaving": plugin})
+    monkeypatch.setattr(discovery, "discover", lambda: {"leaving": plugin})
     (row,) = cli.json("plugins", "list")["data"]
     assert row["problem"].startswith("connection leaving is off: `open` failed: SystemExit")

@@ -15,7 +15,7 @@ import pytest
 from tests.cli.conftest import Cli, Start
 from tests.cli.processes import run, until
 from tests.support.postgres import apart
-from zenskar.db.engine import create_engine
+from zenskar.db.driver.engine import create_engine
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
 
 T = TypeVar("T")

@@ -7,10 +7,10 @@ import sys
 from dataclasses import replace
 
 from zenskar.api.server import serve
+from zenskar.catalog.service import CustomerService
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
-from zenskar.sync.customers import CustomerService
-from zenskar.sync.ingress import Ingress
+from zenskar.sync.ingest.receiver import Ingress
 from zenskar.worker.service import ROLES
 
 COMMITTED = "customer.committed"

@@ -14,9 +14,9 @@ import pytest_asyncio
 from tests.kafka.postgres import Server, open_server
 from tests.support.databases import Databases
 from tests.support.postgres import open_gate
-from zenskar.bus.wakeup import Wakeup
-from zenskar.db.address import CannotConnect, read_address
-from zenskar.db.engine import create_engine, ping, transaction
+from zenskar.bus.postgres.notifier import Wakeup
+from zenskar.db.driver.address import CannotConnect, read_address
+from zenskar.db.driver.engine import create_engine, ping, transaction
 from zenskar.errors import ConfigurationError, Unavailable
 
 

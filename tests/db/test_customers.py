@@ -4,7 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import customers
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.ids import new_id
 
 FIELDS = {"/name": "Ada", "/address": {"city": "Paris"}, "/metadata/plan": "pro"}

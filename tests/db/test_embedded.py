@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from tests.cli.processes import empty_folder
 from tests.support.wait import until
-from zenskar.db.embedded import embedded_postgres, start_server
-from zenskar.db.embedded_state import PASSWORD, held, made_once, server_process
+from zenskar.db.driver.embedded import embedded_postgres, start_server
+from zenskar.db.driver.embedded_state import PASSWORD, held, made_once, server_process
 from zenskar.errors import ConfigurationError
 
 SOMEBODY = 54_321

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from zenskar.db.engine import by_keys, create_engine, in_transaction, transaction
-from zenskar.db.statements import driver
+from zenskar.db.driver.engine import by_keys, create_engine, in_transaction, transaction
+from zenskar.db.driver.statements import driver
 from zenskar.errors import Unavailable
 
 PID, SLEEP = text("SELECT pg_backend_pid()"), text("SELECT pg_sleep(60)")

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.db import event_log, sync_events
-from zenskar.db.engine import in_transaction, transaction
-from zenskar.db.event_log import Backlog, EventFilter
-from zenskar.db.sync_events import NewSyncEvent, Transition
+from zenskar.db.driver.engine import in_transaction, transaction
+from zenskar.db.events import event_log, sync_events
+from zenskar.db.events.event_log import Backlog, EventFilter
+from zenskar.db.events.sync_events import NewSyncEvent, Transition
 from zenskar.ids import new_id
 from zenskar.model.sync_event import Direction, SyncStatus
 

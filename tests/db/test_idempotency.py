@@ -5,8 +5,8 @@ import asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import idempotency
-from zenskar.db.engine import connected, in_transaction
-from zenskar.db.statements import driver
+from zenskar.db.driver.engine import connected, in_transaction
+from zenskar.db.driver.statements import driver
 from zenskar.ids import new_id
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.wait import until
-from zenskar.db.engine import create_engine
-from zenskar.db.kept import KeptStatement
-from zenskar.db.statements import driver, statement
+from zenskar.db.driver.engine import create_engine
+from zenskar.db.driver.prepared import KeptStatement
+from zenskar.db.driver.statements import driver, statement
 from zenskar.errors import Unavailable
 
 NOTE = statement("""

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar import resources
-from zenskar.db import migrate, revision
-from zenskar.db.tables import metadata
+from zenskar.db.schema import migrate, revision
+from zenskar.db.schema.tables import metadata
 
 
 async def test_the_migrations_make_the_tables_that_the_code_knows(engine: AsyncEngine) -> None:

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from zenskar import resources
-from zenskar.db import migrate, revision
-from zenskar.db.online import Limits
+from zenskar.db.schema import migrate, revision
+from zenskar.db.schema.online import Limits
 from zenskar.errors import ConfigurationError, Unavailable
 
 WRITE = "INSERT INTO customers (id, name) VALUES (gen_random_uuid(), 'Ada')"

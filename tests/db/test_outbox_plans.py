@@ -6,10 +6,10 @@ from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import outbox
-from zenskar.db.engine import by_keys, connected, in_transaction
+from zenskar.db.driver.engine import by_keys, connected, in_transaction
+from zenskar.db.driver.packing import packed
+from zenskar.db.driver.statements import Statement, driver
 from zenskar.db.outbox import OutboxMessage
-from zenskar.db.packing import packed
-from zenskar.db.statements import Statement, driver
 from zenskar.model.envelope import INBOUND, Envelope
 
 COUNT, BATCH = 3000, 300

@@ -7,9 +7,9 @@ import orjson
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.db.engine import connected
-from zenskar.db.packing import document, listed, packed, unpacked
-from zenskar.db.statements import statement
+from zenskar.db.driver.engine import connected
+from zenskar.db.driver.packing import document, listed, packed, unpacked
+from zenskar.db.driver.statements import statement
 
 _BACK = statement(f"SELECT * FROM {unpacked('a', 'b', documents=['c'])} AS t(a, b, c)")
 _LISTED = statement(f"SELECT {listed('ids')} AS ids, {listed('numbers', 'bigint')} AS numbers")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.db.storable import is_storable, loads, storable
+from zenskar.db.driver.storable import is_storable, loads, storable
 from zenskar.errors import InvalidInput
 
 ANY = st.recursive(

@@ -6,8 +6,8 @@ import asyncpg
 
 from tests.deploy.compose import ROOT
 from tests.support.flow import open_flow
-from zenskar.db import revision
-from zenskar.db.engine import create_engine
+from zenskar.db.driver.engine import create_engine
+from zenskar.db.schema import revision
 
 BLOCKS = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL)
 (PARTITION,) = [block for block in BLOCKS if "PARTITION BY" in block]

@@ -10,7 +10,7 @@ import aiohttp
 from tests.support.flow import running_worker
 from tests.support.wait import until
 from zenskar.api.server import serve
-from zenskar.plugins.loader import Plugin
+from zenskar.plugins.discovery import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
 

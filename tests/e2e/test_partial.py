@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.stack import API_KEY, SECRET, Stack, open_stack
 from tests.support.fake import FakeSystem, fake_class
 from tests.support.wait import until
-from zenskar.plugins.loader import Plugin, discover
+from zenskar.plugins.discovery import Plugin, discover
 from zenskar_stripe.sandbox import StripeSandbox
 
 HELD = ("name", "email")

@@ -5,8 +5,8 @@ import dataclasses
 from sqlalchemy import text
 
 from tests.e2e.stack import API_KEY, SECRET, Stack, open_stack
-from zenskar.sync.bulk import Bulk
-from zenskar.sync.report import Report
+from zenskar.ops.build import Bulk
+from zenskar.sync.reconcile.report import Report
 from zenskar_stripe.sandbox import StripeSandbox
 
 

@@ -12,7 +12,7 @@ import pytest
 from plugins.template.tests.crm import Contact, Crm, SentWebhook
 from tests.support.flow import DEADLINE_SECONDS, Flow, running_worker
 from zenskar.api.server import serve
-from zenskar.plugins.loader import discover
+from zenskar.plugins.discovery import discover
 from zenskar.runtime import open_runtime
 from zenskar.settings import load
 

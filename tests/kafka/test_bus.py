@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.kafka.topics import admin, delete_topics
 from tests.support.wait import until
-from zenskar.bus.kafka import KafkaBus
-from zenskar.bus.kafka_consumer import ATTEMPTS
-from zenskar.bus.kafka_options import KafkaOptions
-from zenskar.bus.kafka_topics import TOPICS, ensure_topics
+from zenskar.bus.kafka.bus import KafkaBus
+from zenskar.bus.kafka.consumer import ATTEMPTS
+from zenskar.bus.kafka.options import KafkaOptions
+from zenskar.bus.kafka.topics import TOPICS, ensure_topics
 from zenskar.bus.port import Delivery
-from zenskar.bus.postgres import PostgresBus
-from zenskar.bus.wakeup import Wakeup
+from zenskar.bus.postgres.bus import PostgresBus
+from zenskar.bus.postgres.notifier import Wakeup
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import ConfigurationError, Degraded, TooLarge
 from zenskar.ids import new_id

@@ -11,8 +11,8 @@ from aiokafka.admin import NewTopic
 from tests.kafka.cluster import open_cluster
 from tests.kafka.jars import LaneUnavailable, chosen_version, distribution
 from tests.kafka.topics import admin
-from zenskar.bus.kafka_options import KafkaOptions
-from zenskar.bus.kafka_producer import KafkaProducer, KafkaRecord
+from zenskar.bus.kafka.options import KafkaOptions
+from zenskar.bus.kafka.producer import KafkaProducer, KafkaRecord
 from zenskar.errors import Unavailable
 
 RECORDS = [b"%d" % number for number in range(50)]

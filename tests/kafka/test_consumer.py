@@ -7,10 +7,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from tests.kafka.topics import delete_topics
-from zenskar.bus.kafka_consumer import KafkaConsumer
-from zenskar.bus.kafka_options import KafkaOptions
-from zenskar.bus.kafka_producer import KafkaProducer, KafkaRecord
-from zenskar.bus.kafka_topics import ensure_topics
+from zenskar.bus.kafka.consumer import KafkaConsumer
+from zenskar.bus.kafka.options import KafkaOptions
+from zenskar.bus.kafka.producer import KafkaProducer, KafkaRecord
+from zenskar.bus.kafka.topics import ensure_topics
 from zenskar.bus.port import Delivery
 from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND
@@ -62,8 +62,8 @@ async def test_one_that_was_full_goes_on_as_soon_as_there_is_room(
     consumer: KafkaConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its partitions paused a poll lasts its full time, whatever becomes of them meanwhile."""
-    monkeypatch.setattr("zenskar.bus.kafka_consumer._POLL_MS", 60_000)
-    monkeypatch.setattr("zenskar.bus.kafka_consumer._FETCH_RECORDS", 1)
+    monkeypatch.setattr("zenskar.bus.kafka.consumer._POLL_MS", 60_000)
+    monkeypatch.setattr("zenskar.bus.kafka.consumer._FETCH_RECORDS", 1)
     options = consumer._options
     narrow = KafkaConsumer(options, INBOUND, exclusive=False, most_waiting=1)
     producer = KafkaProducer(options)

@@ -15,8 +15,8 @@ from tests.kafka.topics import admin, delete_topics
 from tests.support.drift import names
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
-from zenskar.bus.kafka_options import KafkaOptions
-from zenskar.bus.kafka_topics import ensure_topics, short_lived
+from zenskar.bus.kafka.options import KafkaOptions
+from zenskar.bus.kafka.topics import ensure_topics, short_lived
 from zenskar.model.envelope import INBOUND
 
 RECOVERY_SECONDS = 90

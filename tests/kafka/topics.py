@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.support.wait import until
-from zenskar.bus.kafka_topics import TOPICS
+from zenskar.bus.kafka.topics import TOPICS
 
 
 @asynccontextmanager

@@ -27,9 +27,10 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping, Record
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
-from zenskar.sync.inbound import InboundSync
-from zenskar.sync.reading import read_envelope
-from zenskar.sync.webhook_reader import Arrival, WebhookReader
+from zenskar.sync.event_reader import Arrival
+from zenskar.sync.inbound.apply import InboundSync
+from zenskar.sync.ingest.pipeline import WebhookReader
+from zenskar.sync.quarantine import read_envelope
 from zenskar_stripe.budget import Budget
 from zenskar_stripe.client import StripeApi
 from zenskar_stripe.sdk import stripe

@@ -13,8 +13,8 @@ from tests.support.wait import until
 from zenskar import BaseIntegration, Connection
 from zenskar.errors import CallFailed, ConfigurationError, Unavailable
 from zenskar.plugins import lifecycle
+from zenskar.plugins.discovery import ConfiguredConnection, Plugin, configure
 from zenskar.plugins.lifecycle import Lifecycle
-from zenskar.plugins.loader import ConfiguredConnection, Plugin, configure
 from zenskar.plugins.router import Router
 from zenskar.settings import load
 

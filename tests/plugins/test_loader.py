@@ -15,7 +15,7 @@ from zenskar.kernel import ConflictPolicy
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.integration import Connection
 from zenskar.plugins.carried import carried
-from zenskar.plugins.loader import GROUP, Plugin, configure, discover, left_out, missing_settings
+from zenskar.plugins.discovery import GROUP, Plugin, configure, discover, left_out, missing_settings
 from zenskar.settings import load
 
 

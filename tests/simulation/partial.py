@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from zenskar import BaseIntegration, Change, ExternalObject
 from zenskar.model.fields import CUSTOMER
-from zenskar.plugins.loader import Plugin
+from zenskar.plugins.discovery import Plugin
 from zenskar_stripe.integration import StripeIntegration
 
 HELD = ("name", "email")

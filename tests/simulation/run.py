@@ -19,7 +19,7 @@ from tests.simulation.story import SHIFTS, Act, Memory, draw, perform
 from tests.simulation.world import World, open_world
 from tests.support import postgres
 from tests.support.databases import Databases
-from zenskar.plugins.loader import Plugin, discover
+from zenskar.plugins.discovery import Plugin, discover
 from zenskar.telemetry import logs
 
 PATIENCE_SECONDS = 30.0

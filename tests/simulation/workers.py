@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.simulation.clock import Clock, WrongClock
 from zenskar.bus.port import Bus
-from zenskar.bus.postgres import PostgresBus
-from zenskar.plugins.loader import Plugin
+from zenskar.bus.postgres.bus import PostgresBus
+from zenskar.plugins.discovery import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import Settings
 

@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.simulation.clock import Clock, WrongClock
 from tests.simulation.workers import Worker
 from zenskar import WebhookRequest
-from zenskar.db.engine import in_transaction
+from zenskar.catalog.service import CustomerService
+from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import Unavailable
-from zenskar.plugins.loader import Plugin, discover
+from zenskar.plugins.discovery import Plugin, discover
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import Settings, load
-from zenskar.sync.customers import CustomerService
 from zenskar_stripe.sandbox import StripeSandbox
 
 SECRET = "whsec_simulation"

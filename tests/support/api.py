@@ -11,8 +11,8 @@ from aiohttp import ClientResponse, ClientSession
 
 from tests.support.flow import Flow, open_flow
 from zenskar.api.app import App, create_app
-from zenskar.api.passage import Passage
-from zenskar.api.routes import Handler, Route
+from zenskar.api.http.pipeline import Passage
+from zenskar.api.http.routes import Handler, Route
 from zenskar.api.server import serve
 from zenskar.api.services import ApiServices
 from zenskar.telemetry.metrics import Metrics

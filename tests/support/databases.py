@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 import asyncpg
 
 from tests.support import postgres
-from zenskar.db.tables import metadata
+from zenskar.db.schema.tables import metadata
 
 # An UPDATE of a catalog's row gives it another xmin: so any change of the schema is seen.
 _SHAPE = """

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from tests.support.fake import FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
-from zenskar.sync.bulk import Bulk
-from zenskar.sync.report import Report
+from zenskar.ops.build import Bulk
+from zenskar.sync.reconcile.report import Report
 
 
 def bulk(flow: Flow) -> Bulk:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from tests.support.fake import FakeSystem, fake_class
 from tests.support.wait import DEADLINE_SECONDS, until
-from zenskar.plugins.loader import Plugin
+from zenskar.plugins.discovery import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
 from zenskar.worker.service import ROLES

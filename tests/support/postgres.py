@@ -17,8 +17,8 @@ import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
-from zenskar.db import migrate
-from zenskar.db.embedded import start_server
+from zenskar.db.driver.embedded import start_server
+from zenskar.db.schema import migrate
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from tests.support.drift import bulk, names, reconcile
 from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
-from zenskar.db import accounts, connections
+from zenskar.db import connection_accounts, connections
 from zenskar.errors import Conflict, FailureKind
 
 
@@ -17,7 +17,7 @@ async def state(flow: Flow, name: str = "fake") -> connections.ConnectionState:
 
 async def accept(flow: Flow) -> None:
     async with flow.runtime.engine.begin() as connection:
-        await accounts.accept(connection, "fake")
+        await connection_accounts.accept(connection, "fake")
         await connections.resume(connection, "fake", "test")
 
 

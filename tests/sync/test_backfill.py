@@ -11,8 +11,8 @@ from tests.support.fake import FakeError, FakeIntegration
 from tests.support.flow import Flow, open_flow, running_worker
 from zenskar import ExternalObject, FailureKind, Page
 from zenskar.errors import Unavailable
-from zenskar.sync.backfill import Intake
-from zenskar.sync.report import OnProgress, Progress, silent
+from zenskar.sync.reconcile.backfill import Intake
+from zenskar.sync.reconcile.report import OnProgress, Progress, silent
 
 
 async def backfill(flow: Flow, on_progress: OnProgress = silent, **options: bool) -> Intake:

@@ -11,9 +11,9 @@ from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow
 from zenskar import IntentKind
 from zenskar.errors import FailureKind
-from zenskar.sync.bulk import Bulk
-from zenskar.sync.explain import explain
-from zenskar.sync.report import Report
+from zenskar.ops.build import Bulk
+from zenskar.ops.explain.explainer import explain
+from zenskar.sync.reconcile.report import Report
 
 HELD = ("name", "email")
 DECLARED: Mapping[str, tuple[str, ...]] = {"customer": HELD}

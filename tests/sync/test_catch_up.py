@@ -6,9 +6,9 @@ from tests.support.drift import execute
 from tests.support.flow import open_flow
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.record import IntentKind
-from zenskar.sync import catch_up
-from zenskar.sync.catch_up import CatchUp
-from zenskar.sync.unowned import Unowned
+from zenskar.sync.maintenance import catch_up
+from zenskar.sync.maintenance.catch_up import CatchUp
+from zenskar.sync.outbound.orphaned import Unowned
 
 WEEK = 7 * 86_400.0
 

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from zenskar.db import connections
-from zenskar.db.engine import in_transaction
-from zenskar.db.engines import AsyncEngine
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.sync.clocks import Clocks, Timing
 from zenskar.telemetry.metrics import Metrics

@@ -10,11 +10,11 @@ from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.refuse import refuse, tries
 from tests.support.wait import until
 from zenskar import IntentKind, Push
-from zenskar.cli.explain_words import details
+from zenskar.cli.render.explain_words import details
 from zenskar.db import connections
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.model.interval import MICROSECONDS, Interval
-from zenskar.sync.explain import explain
+from zenskar.ops.explain.explainer import explain
 
 REFUSALS = 3
 

@@ -10,8 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.fake import FakeSystem, fake_connection
+from zenskar.catalog.edits import METADATA_KEYS, merge_patched
+from zenskar.catalog.service import CustomerService, Idempotency, StaleVersion
 from zenskar.db import intents, mappings, outbox
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.db.intents import NewIntent
 from zenskar.errors import NotFound, SchemaViolation
 from zenskar.ids import new_id
@@ -20,8 +22,6 @@ from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentStat
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import core_schemas
-from zenskar.sync.customer_edits import METADATA_KEYS, merge_patched
-from zenskar.sync.customers import CustomerService, Idempotency, StaleVersion
 
 ADA = {"name": "Ada", "email": "ada@example.com"}
 BASE = {"/name": "Ada", "/email": "ada@example.com"}

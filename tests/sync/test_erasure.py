@@ -11,14 +11,14 @@ from tests.support.drift import bulk
 from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow
 from zenskar import FailureKind
-from zenskar.db.engine import in_transaction
+from zenskar.catalog.service import Idempotency, IdempotencyKeyReused
+from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import Conflict, NotFound
 from zenskar.ids import new_id
-from zenskar.sync.customers import Idempotency, IdempotencyKeyReused
-from zenskar.sync.erasure import Erased, Eraser
-from zenskar.sync.replay import Operator
+from zenskar.model.actor import Actor
+from zenskar.ops.erase import Erased, Eraser
 
-BY = Operator("ops", "here")
+BY = Actor("ops", "here")
 PERSONAL = {
     "name": "Zarathustra Quux",
     "email": "zarathustra@quux.example",

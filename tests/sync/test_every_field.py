@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.flow import Flow, open_flow
-from zenskar.db import customer_columns, tables
+from zenskar.db.schema import customer_columns, tables
 from zenskar.model.fields import CUSTOMER
 
 FIRST: dict[str, Any] = {

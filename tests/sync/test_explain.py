@@ -12,11 +12,11 @@ from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
 from zenskar import FailureKind, IntentKind
 from zenskar.db import connections
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import new_id
-from zenskar.sync.explain import explain, find, narrow
-from zenskar.sync.explanation import Explanation, FieldDiff, Happening, Step
+from zenskar.ops.explain.explainer import explain, find, narrow
+from zenskar.ops.explain.model import Explanation, FieldDiff, Happening, Step
 
 FIRST, NEWER, MINE, THEIRS, OLD = (f"{n}@ada.example" for n in ("a", "b", "mine", "theirs", "old"))
 _UNAPPLIED = """

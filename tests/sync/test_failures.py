@@ -13,10 +13,10 @@ from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
 from tests.support.refuse import refuse
 from tests.support.wait import until
 from zenskar import Change, FailureKind, IntentKind, Push
-from zenskar.db.event_log import EventFilter
+from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import InvalidInput
+from zenskar.model.actor import Actor
 from zenskar.model.sync_event import SyncStatus
-from zenskar.sync.replay import Operator
 
 
 def fail(kind: FailureKind, times: int = 1) -> Callable[[Push], None]:
@@ -493,7 +493,7 @@ async def test_a_webhook_that_a_plugin_makes_nonsense_of_is_kept(
     async with open_flow(database_url) as flow:
         (letter,) = await flow.events("inbound")
         assert (letter["status"], letter["error_kind"]) == ("dead", "bug")
-        me = Operator("me", "here")
+        me = Actor("me", "here")
         assert await flow.runtime.replay.retry(EventFilter(status=SyncStatus.DEAD), me) == 1
         await flow.settle()
         assert await flow.scalar("SELECT count(*) FROM customers") == 1

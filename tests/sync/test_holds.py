@@ -10,11 +10,12 @@ from tests.support.fake import FakeError, FakeIntegration
 from tests.support.flow import Flow, open_flow
 from zenskar import CallFailed, FailureKind, Push
 from zenskar.db import connections
-from zenskar.db.engine import in_transaction
-from zenskar.db.event_log import EventFilter
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import Failure
-from zenskar.sync.brake import HELD
-from zenskar.sync.replay import Operator, Replay
+from zenskar.model.actor import Actor
+from zenskar.ops.replay import Replay
+from zenskar.sync.resilience.rate_limit import HELD
 
 DUE_IN = "SELECT extract(epoch FROM max(available_at) - now())::float FROM outbox"
 HELD_BACK = "SELECT held_until > now() FROM connections"
@@ -66,7 +67,7 @@ async def test_to_retry_is_fine_meanwhile_and_makes_no_call(database_url: str) -
         runtime = flow.runtime
         replay = Replay(runtime.engine, runtime.bus.wake, runtime.schemas["event"])
         for wanted in (EventFilter(ids=(str(event["id"]),)), EventFilter(source="fake")):
-            assert await replay.retry(wanted, Operator("me", "a test")) == 1
+            assert await replay.retry(wanted, Actor("me", "a test")) == 1
             await flow.until_scalar(f"SELECT ({DUE_IN}) > 590")
             await flow.until_scalar("SELECT error_kind = 'rate_limited' FROM sync_events")
         assert len(flow.systems["fake"].calls) == 1

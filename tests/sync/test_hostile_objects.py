@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.api import Api, body_of, open_api
 from tests.support.drift import reconcile
-from zenskar.db.storable import is_indexable, storable
+from zenskar.db.driver.storable import is_indexable, storable
 from zenskar.model.fields import CUSTOMER, flatten
 
 EXAMPLES = 60

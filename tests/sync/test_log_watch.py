@@ -9,10 +9,10 @@ from tests.support.drift import execute, names, synced
 from tests.support.flow import Flow, open_flow, running_worker
 from zenskar.bus.port import LogRange
 from zenskar.db import log_positions
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.db.log_positions import LogPosition, Place
-from zenskar.sync import log_watch
-from zenskar.sync.log_watch import LogWatch, losses
+from zenskar.sync.reconcile import log_watch
+from zenskar.sync.reconcile.log_watch import LogWatch, losses
 
 HERE: Place = ("sync.inbound", 0)
 WANTED = "SELECT state -> 'wanted' FROM schedules WHERE name = 'compare:fake' AND due_at <= now()"

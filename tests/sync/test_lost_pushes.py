@@ -9,7 +9,7 @@ from tests.support.fake import FakeError
 from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
 from tests.support.wait import until
 from zenskar import FailureKind, IntentKind, Push
-from zenskar.sync.lost_pushes import LostPushes
+from zenskar.sync.outbound.lost_pushes import LostPushes
 
 OPEN = "SELECT count(*) FROM push_intents WHERE state IN ('sent', 'unknown')"
 STATES = "SELECT state, resolved_at IS NOT NULL AS resolved FROM push_intents WHERE kind = 'update'"

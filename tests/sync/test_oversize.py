@@ -9,7 +9,7 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
 from zenskar.sync.dead_letters import DeadLetters, Message
-from zenskar.sync.oversize import bury_oversize
+from zenskar.sync.quarantine import bury_oversize
 
 
 def webhook() -> Envelope:

@@ -7,11 +7,11 @@ from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow
 from tests.support.wait import until
 from zenskar import FailureKind, Health, Push
-from zenskar.db import held
-from zenskar.db.engine import in_transaction
+from zenskar.db import held_deletes
+from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import Conflict
-from zenskar.sync import resuming
-from zenskar.sync.resuming import Dropped, Wish
+from zenskar.ops import resume as resuming
+from zenskar.ops.resume import Dropped, Wish
 
 
 async def wait_until(flow: Flow, query: str) -> None:
@@ -24,8 +24,8 @@ async def resume(flow: Flow, apply_deletes: int | None = None) -> None:
     flow.runtime.context.wake("sync.inbound")
 
 
-async def held_deletes(flow: Flow) -> int:
-    return await in_transaction(flow.runtime.engine, lambda c: held.count(c, "fake"))
+async def held(flow: Flow) -> int:
+    return await in_transaction(flow.runtime.engine, lambda c: held_deletes.count(c, "fake"))
 
 
 async def flooded(flow: Flow, count: int) -> FakeSystem:
@@ -111,7 +111,7 @@ async def test_a_flood_of_deletes_is_held_back_until_it_is_allowed(
 ) -> None:
     async with open_flow(database_url, delete_guard_limit=3, inbound_batch=batch) as flow:
         await flooded(flow, 6)
-        waiting = await held_deletes(flow)
+        waiting = await held(flow)
         assert await flow.scalar(ALIVE) == waiting >= 3
         for told in (None, waiting - 1, waiting + 1):
             with pytest.raises(Conflict, match=f"{waiting} deletes are held"):
@@ -128,7 +128,7 @@ async def test_a_flood_of_deletes_is_held_back_until_it_is_allowed(
 async def test_what_comes_after_a_resume_is_held_again(database_url: str) -> None:
     async with open_flow(database_url, delete_guard_limit=3) as flow:
         await flooded(flow, 6)
-        await resume(flow, await held_deletes(flow))
+        await resume(flow, await held(flow))
         await flow.settle()
         # What was let go does not count against what comes.
         system = flow.systems["fake"]
@@ -142,9 +142,9 @@ async def test_what_comes_after_a_resume_is_held_again(database_url: str) -> Non
 async def test_held_deletes_are_dropped_after_a_look_at_each_object(database_url: str) -> None:
     async with open_flow(database_url, delete_guard_limit=3, inbound_batch=50) as flow:
         system = await flooded(flow, 6)
-        before = await held_deletes(flow)
+        before = await held(flow)
         waiting = await in_transaction(
-            flow.runtime.engine, lambda c: held.deletes(c, "fake", most=100)
+            flow.runtime.engine, lambda c: held_deletes.deletes(c, "fake", most=100)
         )
         living = [one.external_id for one in waiting][-3:]
         system.objects.update({external_id: {"name": "Alive"} for external_id in living})
@@ -152,7 +152,7 @@ async def test_held_deletes_are_dropped_after_a_look_at_each_object(database_url
         assert await drop("fake", "test") == Dropped(3, proven)
         if proven:
             assert await flow.scalar("SELECT state FROM connections") == "paused"
-            assert await held_deletes(flow) == proven
+            assert await held(flow) == proven
             await resume(flow, proven)
         flow.runtime.context.wake("sync.inbound")
         await flow.settle()
@@ -167,7 +167,7 @@ async def test_held_deletes_of_objects_that_are_not_visible_are_dropped(
     async with open_flow(database_url, delete_guard_limit=1) as flow:
         system = await flooded(flow, 4)
         system.objects.clear()
-        waiting = await held_deletes(flow)
+        waiting = await held(flow)
         assert await bulk(flow).dropper().drop("fake", "test") == Dropped(waiting, 0)
         flow.runtime.context.wake("sync.inbound")
         await flow.settle()

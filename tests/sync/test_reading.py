@@ -7,7 +7,7 @@ import pytest
 
 from zenskar.model.envelope import SCHEMA_VERSION
 from zenskar.schema_catalog import core_schemas
-from zenskar.sync.reading import UnreadableMessage, read_envelope
+from zenskar.sync.quarantine import UnreadableMessage, read_envelope
 
 
 def outbound(version: int) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from tests.support.fake import FakeError
 from tests.support.flow import running_worker
 from zenskar import FailureKind, IntentKind
 from zenskar.db import connections
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import Conflict, InvalidInput
 from zenskar.model.missing import Missing
-from zenskar.sync.report import Progress
+from zenskar.sync.reconcile.report import Progress
 
 
 async def test_equal_sides_show_no_drift_and_nothing_is_written(database_url: str) -> None:

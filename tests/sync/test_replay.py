@@ -10,23 +10,25 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.support.fake import FakeSystem, fake_connection
-from zenskar.db import event_log, outbox, sync_events
-from zenskar.db.engine import in_transaction
-from zenskar.db.event_log import EventFilter
+from zenskar.catalog.service import CustomerService
+from zenskar.db import outbox
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import event_log, sync_events
+from zenskar.db.events.event_log import EventFilter
+from zenskar.db.events.sync_events import NewSyncEvent, Transition
 from zenskar.db.outbox import OutboxRow
-from zenskar.db.sync_events import NewSyncEvent, Transition
 from zenskar.ids import new_id
+from zenskar.model.actor import Actor
 from zenskar.model.envelope import INBOUND, Envelope
 from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.ops import replay as replay_module
+from zenskar.ops.replay import Replay
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import core_schemas
-from zenskar.sync import replay as replay_module
-from zenskar.sync.customers import CustomerService
 from zenskar.sync.dead_letters import as_text
-from zenskar.sync.reading import UNREADABLE
-from zenskar.sync.replay import Operator, Replay
+from zenskar.sync.quarantine import UNREADABLE
 
-ME = Operator("me", "here")
+ME = Actor("me", "here")
 ADA = {"name": "Ada", "email": "ada@example.com"}
 
 

@@ -8,10 +8,10 @@ import pytest
 from tests.support.drift import execute, reconcile, synced
 from tests.support.flow import Flow, open_flow, running_worker
 from zenskar.db import connections
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.model.envelope import OUTBOUND
-from zenskar.sync import resend
-from zenskar.sync.resend import Resender
+from zenskar.sync.maintenance import resend
+from zenskar.sync.maintenance.resend import Resender
 
 AGE = 300.0
 

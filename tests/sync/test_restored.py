@@ -5,14 +5,15 @@ from uuid import UUID
 
 from tests.support.flow import Flow, open_flow
 from tests.support.wait import until
-from zenskar.db.engine import transaction
+from zenskar.db.driver.engine import transaction
 from zenskar.ids import new_id
 from zenskar.model.envelope import Envelope
 from zenskar.model.fields import CUSTOMER
-from zenskar.sync import workset
-from zenskar.sync.inbound import InboundSync
+from zenskar.sync import unit_of_work
+from zenskar.sync.event_reader import Arrival
+from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.inbound_events import observation
-from zenskar.sync.webhook_reader import Arrival, WebhookReader
+from zenskar.sync.ingest.pipeline import WebhookReader
 
 _WAITS_FOR_A_NAME = """
     SELECT count(*) > 0 FROM pg_locks JOIN pg_database AS d ON d.oid = database
@@ -57,7 +58,7 @@ async def test_two_workers_make_the_record_that_two_objects_name_once(database_u
         first, second = envelopes(flow, record_id)
         seen = observation(CUSTOMER, first.data)
         async with transaction(context.engine) as connection:
-            work = await workset.load(
+            work = await unit_of_work.load(
                 connection,
                 context.connections["fake"],
                 "customer",

@@ -9,18 +9,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.db import retention
-from zenskar.db.engine import in_transaction, transaction
+from zenskar.db import expired_rows
+from zenskar.db.driver.engine import in_transaction, transaction
 from zenskar.ids import new_id
 from zenskar.settings import load
-from zenskar.sync.retention import Retention, retentions
+from zenskar.sync.maintenance.retention import Retention, retentions
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def made(days_ago: float) -> str:
     """Return an id of that age."""
-    at = retention.bound(NOW - timedelta(days=days_ago))
+    at = expired_rows.bound(NOW - timedelta(days=days_ago))
     return at[:24] + uuid.uuid4().hex[:12]
 
 
@@ -78,7 +78,7 @@ async def test_messages_go_before_the_events_that_they_told_of(engine: AsyncEngi
 async def test_a_run_goes_on_where_the_last_one_came_to(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "BATCH", 2)
+    monkeypatch.setattr(expired_rows, "BATCH", 2)
     for age in range(50, 43, -1):
         await event(engine, age, "succeeded")
     await rows(engine, "SELECT 1")
@@ -141,9 +141,9 @@ async def test_what_somebody_works_on_is_left_alone(engine: AsyncEngine, databas
 
 @pytest.mark.parametrize("kind", ["history", "payloads", "pushes"])
 async def test_the_primary_key_leads_to_what_is_old(engine: AsyncEngine, kind: str) -> None:
-    values = {"after": retention.FIRST, "bound": retention.bound(NOW), "most": 10}
+    values = {"after": expired_rows.FIRST, "bound": expired_rows.bound(NOW), "most": 10}
     async with transaction(engine) as connection:
-        explained = text(f"EXPLAIN {retention.KINDS[kind]}")
+        explained = text(f"EXPLAIN {expired_rows.KINDS[kind]}")
         await connection.execute(text("SET LOCAL enable_seqscan = off"))
         await connection.execute(text("SET LOCAL enable_sort = off"))
         plan = "\n".join(row[0] for row in await connection.execute(explained, values))

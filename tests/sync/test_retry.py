@@ -15,8 +15,8 @@ from tests.support.wait import until
 from zenskar import FailureKind, Health, Push
 from zenskar.errors import ConfigurationError
 from zenskar.settings import PER_CONNECTION, defaults, load, overridden
-from zenskar.sync.brake import Brake
-from zenskar.sync.retry import RetryPolicy
+from zenskar.sync.resilience.rate_limit import Brake
+from zenskar.sync.resilience.retry import RetryPolicy
 
 
 class MiddleDice(random.Random):

@@ -16,10 +16,10 @@ from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow
 from zenskar import CallFailed, ExternalObject, FailureKind, Interval, Page
 from zenskar.model.observation import ObservationKind
-from zenskar.sync.brake import Brake
-from zenskar.sync.looks import Look, Looker, Patience, together
-from zenskar.sync.retry import RetryPolicy
-from zenskar.sync.survey import NotRead, Published, Survey
+from zenskar.sync.reconcile.publisher import NotRead, Published, Survey
+from zenskar.sync.reconcile.reader import Look, Looker, Patience, together
+from zenskar.sync.resilience.rate_limit import Brake
+from zenskar.sync.resilience.retry import RetryPolicy
 
 
 def looker(

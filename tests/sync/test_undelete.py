@@ -6,10 +6,10 @@ from tests.support.drift import bulk, execute, names, reconcile
 from tests.support.flow import Flow, open_flow
 from zenskar.errors import Conflict, NotFound
 from zenskar.ids import new_id
-from zenskar.sync.replay import Operator
-from zenskar.sync.undelete import Link, LinkState
+from zenskar.model.actor import Actor
+from zenskar.ops.undelete import Link, LinkState
 
-BY = Operator("ada", "a test")
+BY = Actor("ada", "a test")
 
 
 async def undelete(flow: Flow, record_id: str) -> list[Link]:

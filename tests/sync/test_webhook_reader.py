@@ -8,7 +8,8 @@ from tests.support.fake import FakeIntegration
 from tests.support.flow import open_flow
 from zenskar.errors import BadSignature, CallFailed, InvalidInput, SchemaViolation
 from zenskar.model.integration import ExternalObject
-from zenskar.sync.webhook_reader import Arrival, WebhookReader
+from zenskar.sync.event_reader import Arrival
+from zenskar.sync.ingest.pipeline import WebhookReader
 
 
 async def test_what_fails_in_a_step_stops_no_other(

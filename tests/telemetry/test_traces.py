@@ -1,6 +1,6 @@
 """A trace names types and places, never what an error says."""
 
-from zenskar.telemetry.traces import trace
+from zenskar.telemetry.stack_traces import trace
 
 
 def test_a_trace_names_the_whole_chain_but_no_text() -> None:

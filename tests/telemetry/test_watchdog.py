@@ -9,7 +9,7 @@ import pytest
 from tests.support.fake import FakeIntegration
 from tests.support.flow import open_flow
 from tests.support.wait import DEADLINE_SECONDS, until
-from zenskar.telemetry.watchdog import Blockage, watched_loop
+from zenskar.telemetry.loop_watchdog import Blockage, watched_loop
 
 LIMIT_SECONDS = 0.2
 PATIENT_SECONDS = 1.0

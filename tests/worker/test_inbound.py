@@ -10,7 +10,7 @@ from zenskar.bus.port import Delivery
 from zenskar.model.envelope import INBOUND
 from zenskar.schema_catalog import core_schemas
 from zenskar.telemetry.metrics import Metrics
-from zenskar.worker.inbound import _CROWD, InboundSyncWorker
+from zenskar.worker.inbound_consumer import _CROWD, InboundSyncWorker
 from zenskar.worker.progress import Progress
 
 BATCH = 100
@@ -56,7 +56,7 @@ class Sync:
 async def test_after_a_crowd_it_waits_unless_a_whole_batch_does(
     monkeypatch: pytest.MonkeyPatch, messages: int, waiting: int, waits: bool
 ) -> None:
-    monkeypatch.setattr("zenskar.worker.inbound._LINGER_SECONDS", 3600.0)
+    monkeypatch.setattr("zenskar.worker.inbound_consumer._LINGER_SECONDS", 3600.0)
     worker = InboundSyncWorker(
         None,  # type: ignore[arg-type]
         Bus(messages, waiting),  # type: ignore[arg-type]

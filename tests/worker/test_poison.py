@@ -11,13 +11,13 @@ from tests.support.flow import Flow, open_flow
 from tests.support.wait import until
 from zenskar.api.health import HealthStatus, SystemHealth
 from zenskar.db import outbox
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.db.outbox import OutboxRow
 from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.sync_event import NO_SOURCE
-from zenskar.sync.inbound import InboundSync
-from zenskar.sync.outbound import OutboundSync
+from zenskar.sync.inbound.apply import InboundSync
+from zenskar.sync.outbound.push import OutboundSync
 
 
 def envelope(topic: str, data: Mapping[str, Any] | None = None, **members: Any) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def poisons() -> list[Any]:
 async def test_a_poisonous_message_is_dead_and_holds_up_no_other(
     database_url: str, topic: str, body: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zenskar.worker.outbound._FAILED_SECONDS", 0.01)
+    monkeypatch.setattr("zenskar.worker.outbound_consumer._FAILED_SECONDS", 0.01)
     async with open_flow(database_url) as flow:
         await put(flow, topic, "poison:1", body)
         await both_ways(flow)
@@ -117,14 +117,14 @@ async def test_a_handler_that_fails_itself_ends_in_a_raw_dead_letter(
     async def fail(*_: Any, **__: Any) -> None:
         raise KeyError("external_event_id")
 
-    monkeypatch.setattr("zenskar.worker.outbound._FAILED_SECONDS", 0.01)
+    monkeypatch.setattr("zenskar.worker.outbound_consumer._FAILED_SECONDS", 0.01)
     async with open_flow(database_url) as flow:
         body = envelope(topic)
         with monkeypatch.context() as patch:
             for name in ("apply", "give_up", "retry_later"):
                 patch.setattr(InboundSync, name, fail)
             patch.setattr(OutboundSync, "process", fail)
-            patch.setattr("zenskar.sync.outbound.end_as_dead", fail)
+            patch.setattr("zenskar.sync.outbound.push.end_as_dead", fail)
             await put(flow, topic, "customer:some-id", body)
             await until(
                 lambda: flow.scalar("SELECT count(*) FROM sync_events WHERE status = 'dead'")
@@ -141,8 +141,8 @@ async def test_a_consumer_that_fails_again_and_again_is_not_healthy(
     async def fail(*_: Any, **__: Any) -> None:
         raise KeyError("a bug that no message is to blame for")
 
-    monkeypatch.setattr("zenskar.worker.loop._MOST_SECONDS", 0.05)
-    monkeypatch.setattr("zenskar.worker.loop._FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("zenskar.worker.receive_loop._MOST_SECONDS", 0.05)
+    monkeypatch.setattr("zenskar.worker.receive_loop._FIRST_SECONDS", 0.01)
     monkeypatch.setattr("zenskar.worker.service._BEAT_SECONDS", 0.05)
     async with open_flow(database_url) as flow:
         runtime = flow.runtime

@@ -13,10 +13,10 @@ from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
 from zenskar import FailureKind, Health
 from zenskar.db import connections
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.model.interval import MICROSECONDS, Interval
-from zenskar.sync.accounts import Accounts
-from zenskar.sync.breaker import Breaker
+from zenskar.sync.account_check import Accounts
+from zenskar.sync.resilience.circuit_breaker import Breaker
 from zenskar.worker.jobs import upkeep
 from zenskar.worker.scheduler import Scheduler
 

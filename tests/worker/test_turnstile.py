@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from zenskar.bus.port import Delivery
-from zenskar.worker.turnstile import Turnstile
+from zenskar.worker.key_gate import Turnstile
 
 Take = Callable[[], Awaitable[list[Delivery]]]
 

@@ -8,24 +8,24 @@ from typing import Any
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 
-from zenskar.api.auth import KeyRing, Throttle
-from zenskar.api.clients import Clients, LocalHosts
-from zenskar.api.connections import Connections
-from zenskar.api.customers import Customers
-from zenskar.api.dead_letters import DeadLetters
-from zenskar.api.erasures import Erasures
-from zenskar.api.metrics import MetricsPage
-from zenskar.api.openapi import Description
-from zenskar.api.pages import Page
-from zenskar.api.passage import Passage
-from zenskar.api.pending import PendingBodies
-from zenskar.api.probes import Probes
-from zenskar.api.protocol import Server
-from zenskar.api.routes import Resource, Route
-from zenskar.api.routing import Routing
+from zenskar.api.http.auth import KeyRing, Throttle
+from zenskar.api.http.clients import Clients, LocalHosts
+from zenskar.api.http.openapi import Description
+from zenskar.api.http.pending import PendingBodies
+from zenskar.api.http.pipeline import Passage
+from zenskar.api.http.protocol import Server
+from zenskar.api.http.router import Routing
+from zenskar.api.http.routes import Resource, Route
+from zenskar.api.resources.connections import Connections
+from zenskar.api.resources.customers import Customers
+from zenskar.api.resources.dead_letters import DeadLetters
+from zenskar.api.resources.erasures import Erasures
+from zenskar.api.resources.metrics import MetricsPage
+from zenskar.api.resources.pages import Page
+from zenskar.api.resources.probes import Probes
+from zenskar.api.resources.sync_events import SyncEvents
+from zenskar.api.resources.webhooks import Webhooks
 from zenskar.api.services import ApiServices
-from zenskar.api.sync_events import SyncEvents
-from zenskar.api.webhooks import Webhooks
 
 
 class App:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from zenskar.api.health import HealthReport
-from zenskar.db.engines import AsyncEngine
+from zenskar.catalog.service import CustomerService
+from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+from zenskar.ops.replay import Replay
 from zenskar.plugins.router import Router
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
-from zenskar.sync.customers import CustomerService
-from zenskar.sync.ingress import Ingress
-from zenskar.sync.replay import Replay
+from zenskar.sync.ingest.receiver import Ingress
 from zenskar.telemetry.metrics import Metrics
 
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from zenskar.db import log_positions
-from zenskar.db.engine import in_transaction
-from zenskar.db.engines import AsyncEngine
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.db.log_positions import LogPosition, Place
 from zenskar.errors import Unavailable
 

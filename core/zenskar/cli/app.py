@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zenskar.cli import (
+from zenskar.cli.commands import (
     connections,
     customers,
     dev,
@@ -22,8 +22,8 @@ from zenskar.cli import (
     recover,
     serve,
 )
-from zenskar.cli.failures import failure_code
-from zenskar.cli.output import say
+from zenskar.cli.errors import failure_code
+from zenskar.cli.render.output import say
 from zenskar.errors import ZenskarError
 
 

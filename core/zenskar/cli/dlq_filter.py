@@ -10,15 +10,15 @@ from zenskar.errors import InvalidInput
 from zenskar.model.sync_event import Direction
 
 if TYPE_CHECKING:
-    from zenskar.db.event_log import EventFilter
+    from zenskar.db.events.event_log import EventFilter
 
 _UNITS = MappingProxyType({"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800})
 
 
 def filter_of(pairs: Iterable[str], ids: tuple[str, ...] | None = None) -> "EventFilter":
     """Return the filter for dead letters that all these pairs mean."""
-    from zenskar.db.event_log import EventFilter
-    from zenskar.sync.dead_letter_views import only_dead
+    from zenskar.db.events.event_log import EventFilter
+    from zenskar.ops.dead_letters import only_dead
 
     values: dict[str, Any] = {}
     for pair in pairs:

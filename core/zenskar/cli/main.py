@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 
 from zenskar.cli import servers
-from zenskar.cli.failures import failure_code
+from zenskar.cli.errors import failure_code
 from zenskar.errors import ZenskarError
 
 

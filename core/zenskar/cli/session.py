@@ -9,7 +9,7 @@ from zenskar.errors import ConfigurationError, InvalidInput
 from zenskar.ids import is_id
 
 if TYPE_CHECKING:
-    from zenskar.db.engines import AsyncConnection, AsyncEngine
+    from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
     from zenskar.settings import Settings
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ def read_settings(
 
     Beside a running `zenskar dev`, commands use its sandboxes.
     """
-    from zenskar.cli.folder import DataFolder
+    from zenskar.cli.data_folder import DataFolder
     from zenskar.settings import environment, load
 
     variables = {**(defaults or {}), **environment()}
@@ -93,7 +93,7 @@ async def require_schema(engine: "AsyncEngine") -> None:
     A schema from a newer release is fine: migrations leave the release before them working, and
     it must be possible to start that one again meanwhile.
     """
-    from zenskar.db import revision
+    from zenskar.db.schema import revision
 
     status = await revision.status(await reachable(engine))
     if status.up_to_date or status.current not in {None, *revision.known()}:
@@ -109,7 +109,7 @@ async def reachable(engine: "AsyncEngine") -> "AsyncEngine":
     import asyncpg
     from sqlalchemy.exc import DBAPIError
 
-    from zenskar.db.engine import ping
+    from zenskar.db.driver.engine import ping
     from zenskar.errors import Unavailable
 
     try:
@@ -127,7 +127,7 @@ async def notify(connection: "AsyncConnection", *topics: str) -> None:
     """Wake the workers that wait for these topics, once the transaction is committed."""
     from sqlalchemy import text
 
-    from zenskar.bus.wakeup import CHANNEL
+    from zenskar.bus.postgres.notifier import CHANNEL
 
     for topic in topics:
         await connection.execute(

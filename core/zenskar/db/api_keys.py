@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select, text, update
 
-from zenskar.db.engines import AsyncConnection
-from zenskar.db.tables import api_keys
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.schema.tables import api_keys
 from zenskar.ids import new_id
 from zenskar.model.scope import Scope
 

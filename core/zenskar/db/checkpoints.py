@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
-from zenskar.db.engines import AsyncConnection
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 
 _READ = text("""
     SELECT state, updated_at > now() - make_interval(secs => :age) AS fresh

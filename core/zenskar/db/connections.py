@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from zenskar.db.engines import AsyncConnection
-from zenskar.db.statements import statement
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.driver.statements import statement
 from zenskar.model.interval import Interval
 
 ACTIVE, PAUSED = "active", "paused"

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, insert, select, update
 
-from zenskar.db.customer_columns import FIELDS
-from zenskar.db.engines import AsyncConnection
-from zenskar.db.tables import customers
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.schema.customer_columns import FIELDS
+from zenskar.db.schema.tables import customers
 from zenskar.model.fields import CUSTOMER, Fields, flatten, unflatten
 from zenskar.model.record import Record
 

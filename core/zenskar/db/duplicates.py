@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import listed, packed
-from zenskar.db.statements import statement
+from zenskar.db.driver.packing import listed, packed
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.driver.statements import statement
 
 _OF_RECORDS = statement(f"""
     SELECT DISTINCT CAST(e.entity_id AS text) AS entity_id, e.external_id FROM sync_events AS e

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from zenskar.db.engines import AsyncConnection
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.mappings import names_of
 from zenskar.model.fields import Fields, keep
 from zenskar.model.record import MappingState

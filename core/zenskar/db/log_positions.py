@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from zenskar.db.engines import AsyncConnection
-from zenskar.db.statements import statement
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.driver.statements import statement
 
 Place = tuple[str, int]
 """A topic and one of its partitions."""

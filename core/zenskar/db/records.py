@@ -4,7 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from asyncpg import Record as Row
 
-from zenskar.db.customer_columns import (
+from zenskar.db.driver.packing import listed, packed, unpacked
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.driver.statements import statement
+from zenskar.db.schema.customer_columns import (
     ASSIGNED,
     DOCUMENTS,
     FIELDS,
@@ -14,9 +17,6 @@ from zenskar.db.customer_columns import (
     jsons,
     texts,
 )
-from zenskar.db.engines import AsyncConnection
-from zenskar.db.packing import listed, packed, unpacked
-from zenskar.db.statements import statement
 from zenskar.model.fields import CUSTOMER, flatten, unflatten
 from zenskar.model.record import Record
 

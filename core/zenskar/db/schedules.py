@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from zenskar.db.engines import AsyncConnection
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 
 _ENSURE = text("INSERT INTO schedules (name) VALUES (:name) ON CONFLICT DO NOTHING")
 

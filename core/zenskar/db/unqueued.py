@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from zenskar.db.engines import AsyncConnection
-from zenskar.db.stale import MOVED_AT
-from zenskar.db.statements import statement
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.driver.statements import statement
+from zenskar.db.events.stale_events import MOVED_AT
 from zenskar.model.fields import CUSTOMER
 
 # A record and its events are one transaction; only ids are not quite in the order of commits.

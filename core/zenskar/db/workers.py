@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import text
 
-from zenskar.db.engines import AsyncConnection
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 
 _BEAT = text("""
     INSERT INTO workers (id, roles, problem) VALUES (CAST(:id AS uuid), :roles, :problem)

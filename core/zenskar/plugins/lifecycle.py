@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 
 from zenskar.errors import ZenskarError
-from zenskar.plugins.loader import ConfiguredConnection, build
+from zenskar.plugins.discovery import ConfiguredConnection, build
 from zenskar.plugins.router import Router
 from zenskar.telemetry.logs import get_logger
-from zenskar.telemetry.traces import place
+from zenskar.telemetry.stack_traces import place
 
 OPEN_SECONDS = 5.0
 """How long a start waits for an integration to open."""

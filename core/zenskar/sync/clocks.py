@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from zenskar.db import connections
-from zenskar.db.engines import AsyncConnection
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.model.interval import MICROSECONDS, Interval
-from zenskar.plugins.loader import ConfiguredConnection
+from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 

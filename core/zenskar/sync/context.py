@@ -4,14 +4,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from zenskar.db.engines import AsyncEngine
-from zenskar.plugins.loader import ConfiguredConnection
+from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.plugins.router import Router
-from zenskar.sync.brake import Brake
 from zenskar.sync.clocks import Clocks, Timing
 from zenskar.sync.dead_letters import DeadLetters
-from zenskar.sync.retry import RetryPolicy
-from zenskar.sync.translate import Translator
+from zenskar.sync.resilience.rate_limit import Brake
+from zenskar.sync.resilience.retry import RetryPolicy
+from zenskar.sync.translator import Translator
 from zenskar.telemetry.metrics import Metrics
 
 

@@ -8,10 +8,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from zenskar.bus.port import ENCODING
-from zenskar.db import outbox, sync_events
-from zenskar.db.engines import AsyncConnection
+from zenskar.db import outbox
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.events import sync_events
+from zenskar.db.events.sync_events import Transition
 from zenskar.db.outbox import OutboxRow
-from zenskar.db.sync_events import Transition
 from zenskar.model.envelope import DEAD_LETTER
 from zenskar.model.sync_event import NO_SOURCE, SyncStatus
 from zenskar.telemetry.metrics import Metrics

@@ -2,19 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
+from zenskar.db.driver.storable import storable
 from zenskar.db.outbox import OutboxMessage
-from zenskar.db.storable import storable
 from zenskar.errors import InvalidInput
-from zenskar.model.integration import WebhookEvent
+from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
-from zenskar.sync.envelopes import Told, inbound_message
-from zenskar.sync.translate import Translator, check_id
+from zenskar.sync.messages import Told, inbound_message
+from zenskar.sync.translator import Translator, check_id
 from zenskar.telemetry.logs import get_logger
-from zenskar.telemetry.traces import trace
+from zenskar.telemetry.stack_traces import trace
 
 _log = get_logger(__name__)
+
+
+class Arrival(NamedTuple):
+    """A webhook of a source system that we know."""
+
+    source: str
+    request: WebhookRequest
+    correlation_id: str
 
 
 @dataclass(slots=True)

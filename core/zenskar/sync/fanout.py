@@ -4,15 +4,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zenskar.db import outbox, sync_events
-from zenskar.db.engines import AsyncConnection
+from zenskar.db import outbox
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.events import sync_events
+from zenskar.db.events.failed_events import FailedEvent
+from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.db.outbox import OutboxMessage
-from zenskar.db.replay import FailedEvent
-from zenskar.db.sync_events import NewSyncEvent
 from zenskar.ids import new_id
+from zenskar.kernel import Outcome
 from zenskar.model.envelope import OUTBOUND, WRITTEN_VERSION, Envelope
+from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.sync_event import Direction
-from zenskar.sync.envelopes import utc_now
+from zenskar.sync.messages import utc_now
+from zenskar.sync.unit_of_work import Workset
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
 LOOK, UNDELETED = "look", "undeleted"
@@ -143,3 +147,45 @@ def _message(
         causation_id=event.causation_id,
     )
     return OutboxMessage(OUTBOUND, key, event.source_system, envelope)
+
+
+def follow_ups(
+    work: Workset,
+    record_id: str,
+    outcome: Outcome,
+    owners: Iterable[str],
+    *,
+    correlation_id: str,
+    causation_id: str,
+) -> list[tuple[RecordChange, str]]:
+    """Return the changes for the other connections of a record that has just been changed."""
+    others = [source for source in owners if source != work.name]
+    if not outcome.changes_record or not others:
+        return []
+    change = change_of(
+        work, record_id, _action(outcome), correlation_id=correlation_id, causation_id=causation_id
+    )
+    return [(change, source) for source in others]
+
+
+def change_of(
+    work: Workset, record_id: str, action: str, *, correlation_id: str, causation_id: str
+) -> RecordChange:
+    """Describe a record as it is now."""
+    record = work.records[record_id]
+    shape = SHAPES[work.entity_type]
+    return RecordChange(
+        entity_type=work.entity_type,
+        record_id=record_id,
+        version=record.version,
+        action=action,
+        document=None if record.deleted else unflatten(shape, record.fields),
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+    )
+
+
+def _action(outcome: Outcome) -> str:
+    if outcome.delete_record:
+        return DELETED
+    return CREATED if outcome.create_record else UPDATED

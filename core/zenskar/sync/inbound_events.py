@@ -7,14 +7,14 @@ from typing import Any
 
 import orjson
 
-from zenskar.db.sync_events import NewSyncEvent, Transition
+from zenskar.db.events.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome
 from zenskar.model.envelope import Envelope
 from zenskar.model.fields import EntityShape, show
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction, SyncStatus
-from zenskar.sync.envelopes import utc_now, waited
+from zenskar.sync.messages import utc_now, waited
 
 _KINDS = MappingProxyType({kind.value: kind for kind in ObservationKind})
 

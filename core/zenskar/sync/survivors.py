@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from zenskar.db import duplicates
-from zenskar.db.engines import AsyncConnection
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.sync.fanout import LookRequest
-from zenskar.sync.workset import Workset
+from zenskar.sync.unit_of_work import Workset
 
 
 class Cause(NamedTuple):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO
 
-from zenskar.imports import absent
+from zenskar.lazy_imports import absent
 from zenskar.telemetry.terminal import printable, printable_lines
 
 with absent("rich"):  # for tracebacks in colours: 3 MB

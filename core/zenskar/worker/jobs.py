@@ -7,17 +7,17 @@ from functools import partial
 from typing import Any
 
 from zenskar.bus.port import Bus
+from zenskar.ops.build import Bulk
+from zenskar.ops.erase import Eraser
 from zenskar.settings import Settings
-from zenskar.sync.bulk import Bulk
-from zenskar.sync.catch_up import CatchUp
-from zenskar.sync.compare import Comparison
 from zenskar.sync.context import SyncContext
-from zenskar.sync.erasure import Eraser
-from zenskar.sync.log_watch import LogWatch
-from zenskar.sync.lost_pushes import LostPushes
-from zenskar.sync.resend import Resender
-from zenskar.sync.retention import retentions
-from zenskar.sync.unowned import Unowned
+from zenskar.sync.maintenance.catch_up import CatchUp
+from zenskar.sync.maintenance.resend import Resender
+from zenskar.sync.maintenance.retention import retentions
+from zenskar.sync.outbound.lost_pushes import LostPushes
+from zenskar.sync.outbound.orphaned import Unowned
+from zenskar.sync.reconcile.full_comparison import Comparison
+from zenskar.sync.reconcile.log_watch import LogWatch
 
 _WATCH_SECONDS = 10.0
 _OFTEN_SECONDS, _SOMETIMES_SECONDS = 15.0, 60.0

@@ -10,16 +10,15 @@ from zenskar.errors import ConfigurationError, TooLarge, Unavailable
 from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
 from zenskar.model.sync_event import Direction
 from zenskar.sync.context import SyncContext
-from zenskar.sync.oversize import bury_oversize
-from zenskar.sync.reading import bury
+from zenskar.sync.quarantine import bury, bury_oversize
 from zenskar.telemetry.logs import get_logger
-from zenskar.telemetry.traces import trace
-from zenskar.worker.loop import message_of, run_until
+from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
+from zenskar.worker.receive_loop import message_of, run_until
 from zenskar.worker.strikes import Strikes
 
 if TYPE_CHECKING:
-    from zenskar.bus.kafka import KafkaBus
+    from zenskar.bus.kafka.bus import KafkaBus
 
 _BATCH = 500
 _log = get_logger(__name__)

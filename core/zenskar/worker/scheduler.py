@@ -6,15 +6,15 @@ from contextlib import suppress
 from typing import Any
 
 from zenskar.db import connections, outbox, schedules
-from zenskar.db.engine import in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.model.envelope import INBOUND, OUTBOUND
-from zenskar.sync.accounts import Accounts
-from zenskar.sync.breaker import OUTAGE, Breaker
+from zenskar.sync.account_check import Accounts
 from zenskar.sync.context import SyncContext
+from zenskar.sync.resilience.circuit_breaker import OUTAGE, Breaker
 from zenskar.telemetry.logs import get_logger
 from zenskar.worker.jobs import Job
-from zenskar.worker.loop import run_until
 from zenskar.worker.progress import Progress
+from zenskar.worker.receive_loop import run_until
 
 _log = get_logger(__name__)
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from zenskar.db import workers
-from zenskar.db.engine import in_transaction
-from zenskar.db.engines import AsyncConnection, AsyncEngine
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger

@@ -123,7 +123,7 @@ def _check(term: str, operator: str, value: str | None) -> None:
         if operator == "~" or value is None or not re.fullmatch(r"\d{1,15}", value):
             raise _refused("Field `created` has to be compared with a number of seconds.")
     elif operator not in ":~":
-        raise _refused(f"Operator `{operator}` works on numeric fields only.")
+        raise _refused(f"Actor `{operator}` works on numeric fields only.")
     elif operator == "~" and len(value or "") < _SHORTEST_SUBSTRING:
         raise _refused(f"A substring has to have at least {_SHORTEST_SUBSTRING} characters.")
 

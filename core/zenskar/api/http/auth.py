@@ -1,0 +1,189 @@
+"""API keys: who asks, and how often one may guess."""
+
+import hmac
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import structlog
+from aiohttp import hdrs, web
+
+from zenskar.api.http.clients import client_address
+from zenskar.bus.batcher import Gather
+from zenskar.db import api_keys
+from zenskar.db.api_keys import LivingKey
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+from zenskar.errors import InvalidInput
+from zenskar.model.actor import Actor
+from zenskar.model.scope import Scope
+
+ANONYMOUS = "anonymous"
+_KEY = re.compile(r"zsk_([A-Za-z0-9]{8})_[A-Za-z0-9]{43}")
+_NO_HASH = bytes(32)
+_MOST_AT_ONCE = 500
+Clock = Callable[[], float]
+
+
+class Throttle:
+    """Counts failures by address; too many in one window and the address has to wait."""
+
+    def __init__(
+        self, *, failures: int = 10, window_seconds: float = 60.0, clock: Clock = time.monotonic
+    ) -> None:
+        self._failures = failures
+        self._window = window_seconds
+        self._clock = clock
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def wait(self, address: str) -> float:
+        """Return for how many seconds this address is told to wait."""
+        count, until = self._counts.get(address, (0, 0.0))
+        return max(0.0, until - self._clock()) if count >= self._failures else 0.0
+
+    def fail(self, address: str) -> None:
+        """Count a failure."""
+        now = self._clock()
+        count, until = self._counts.pop(address, (0, 0.0))
+        self._counts[address] = (count + 1, until) if until > now else (1, now + self._window)
+        if len(self._counts) > 10_000:
+            self._counts.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The API key that a request came with."""
+
+    id: str
+    prefix: str
+    scope: Scope
+
+
+class _Sent(NamedTuple):
+    """A key as it was sent."""
+
+    prefix: str
+    digest: bytes
+
+
+_CALLER = web.RequestKey("caller", Caller)
+
+
+class KeyRing:
+    """Checks API keys, and remembers for a few seconds those that were right.
+
+    A right key is always let in, however many wrong ones come from its address: only they are
+    throttled. They are looked up together, in one query at a time, so guessing keeps no more than
+    one connection of the database busy.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        throttle: Throttle,
+        *,
+        remember_seconds: float = 5.0,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._throttle = throttle
+        self._remember_seconds = remember_seconds
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._asked: Gather[_Sent, Caller | None] = Gather(self._look_up, most=_MOST_AT_ONCE)
+
+    async def admit(self, request: web.BaseRequest, needed: Scope) -> None:
+        """Let a request pass whose key may do what it asks for, and remember whose it is."""
+        caller = await self.identify(_authorization(request), client_address(request))
+        request[_CALLER] = caller
+        structlog.contextvars.bind_contextvars(api_key=caller.prefix)
+        require(request, needed)
+
+    async def identify(self, authorization: str | None, address: str) -> Caller:
+        """Return whose the key is; raise 401 for a wrong one, 429 for too many of them."""
+        if not authorization:
+            raise _unauthorized("an API key is needed: Authorization: Bearer KEY")
+        scheme, _, key = authorization.partition(" ")
+        match = _KEY.fullmatch(key.strip()) if scheme.lower() == "bearer" else None
+        if match is None:
+            raise self._wrong(address)
+        sent = _Sent(match[1], api_keys.digest(match[0]))
+        caller, fresh_until = self._known.get(sent.digest, (None, 0.0))
+        if caller is not None and fresh_until > self._clock():
+            return caller
+        found = await self._asked.add(sent)
+        if found is None:
+            self._known.pop(sent.digest, None)
+            raise self._wrong(address)
+        self._remember(sent.digest, found)
+        return found
+
+    async def _look_up(self, sent: Sequence[_Sent]) -> Sequence[Caller | None]:
+        async def work(connection: AsyncConnection) -> list[Caller | None]:
+            living = await api_keys.living(connection, [each.prefix for each in sent])
+            found = [_caller(living.get(each.prefix), each.digest) for each in sent]
+            if right := {caller.id for caller in found if caller}:
+                await api_keys.used(connection, sorted(right))
+            return found
+
+        return await in_transaction(self._engine, work)
+
+    def _wrong(self, address: str) -> web.HTTPException:
+        if seconds := self._throttle.wait(address):
+            return _too_many(seconds)
+        self._throttle.fail(address)
+        return _unauthorized("the API key is not valid")
+
+    def _remember(self, digest: bytes, caller: Caller) -> None:
+        self._known[digest] = caller, self._clock() + self._remember_seconds
+        self._known.move_to_end(digest)
+        if len(self._known) > 1_000:
+            self._known.popitem(last=False)
+
+
+def require(request: web.BaseRequest, needed: Scope) -> None:
+    """Raise 403 unless the key that the request came with, if keys are on, may do this."""
+    caller = request.get(_CALLER)
+    if caller is not None and not caller.scope.covers(needed):
+        raise web.HTTPForbidden(
+            text=f"this needs a key of the scope {needed}; this one has {caller.scope}"
+        )
+
+
+def client(request: web.BaseRequest) -> str:
+    """Return the id of the API key that the request came with."""
+    caller = request.get(_CALLER)
+    return ANONYMOUS if caller is None else caller.id
+
+
+def operator(request: web.BaseRequest) -> Actor:
+    """Return who asks, and from where, for the history."""
+    key = client(request)
+    name = key if key == ANONYMOUS else f"API key {key}"
+    return Actor(name, client_address(request))
+
+
+def _authorization(request: web.BaseRequest) -> str | None:
+    lines = request.headers.getall(hdrs.AUTHORIZATION, ())
+    if len(lines) > 1:
+        raise InvalidInput("Authorization: is given twice")
+    return lines[0] if lines else None
+
+
+def _caller(key: LivingKey | None, digest: bytes) -> Caller | None:
+    right = hmac.compare_digest(key.hash if key else _NO_HASH, digest)
+    return Caller(key.id, key.prefix, key.scope) if key and right else None
+
+
+def _unauthorized(text: str) -> web.HTTPUnauthorized:
+    return web.HTTPUnauthorized(text=text, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _too_many(seconds: float) -> web.HTTPTooManyRequests:
+    return web.HTTPTooManyRequests(
+        text="too many wrong API keys came from this address",
+        headers={"Retry-After": str(int(seconds) + 1)},
+    )

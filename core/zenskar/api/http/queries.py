@@ -1,0 +1,165 @@
+"""Query parameters, read strictly: a mistyped filter must not become no filter."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from zenskar.api.http import cursors
+from zenskar.api.http.routes import JsonSchema, Parameter
+from zenskar.errors import InvalidInput, SchemaViolation
+from zenskar.ids import is_id
+from zenskar.schema_catalog import Schema
+
+E = TypeVar("E", bound=StrEnum)
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+PAGE_PARAMETERS = (
+    Parameter(
+        "limit",
+        "How many at most.",
+        schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    ),
+    Parameter(
+        "cursor",
+        "The `next_cursor` of the page before.",
+        schema={"type": "string", "pattern": cursors.PATTERN},
+    ),
+)
+FILTER_TEXT: JsonSchema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 512,
+    "pattern": "^[^\\u0000-\\u001f\\u007f]*$",
+}
+"""What a list is filtered by: no control characters, which no name of ours has."""
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,6})?")
+_SWITCHES = {"true": True, "false": False}
+
+
+class Query:
+    """The parameters of one request, each given once and valid against its schema."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def text(self, name: str) -> str | None:
+        """Return a parameter as it is."""
+        value: str | None = self._values.get(name)
+        return value
+
+    def one_of(self, name: str, choices: type[E]) -> E | None:
+        """Return a member of an enumeration."""
+        value = self._values.get(name)
+        return None if value is None else choices(value)
+
+    def number(self, name: str) -> float | None:
+        """Return a number."""
+        value: float | None = self._values.get(name)
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Return a switch, off unless it is given."""
+        return bool(self._values.get(name, False))
+
+    @property
+    def limit(self) -> int:
+        """How many entries a page may have."""
+        return int(self._values.get("limit", DEFAULT_LIMIT))
+
+    @property
+    def before(self) -> str | None:
+        """The id after which the page starts."""
+        return cursors.decode(self._values.get("cursor"))
+
+
+_QUERY = web.RequestKey("query", Query)
+
+
+class QueryReader:
+    """Reads the query of one route, by the parameters that its description names."""
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        self._readers = {
+            parameter.name: _reader(parameter.name, parameter.schema)
+            for parameter in parameters
+            if parameter.place == "query"
+        }
+
+    def read(self, request: web.BaseRequest) -> None:
+        """Read the query and keep it for `query_of`; `InvalidInput` names what is wrong."""
+        request[_QUERY] = Query(self._values(request) if request.rel_url.raw_query_string else {})
+
+    def _values(self, request: web.BaseRequest) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, value in request.query.items():
+            if name not in self._readers:
+                known = f"there are: {', '.join(self._readers)}" if self._readers else "none is"
+                raise InvalidInput(f"there is no such parameter; {known}")
+            if name in values:
+                raise InvalidInput(f"{name}: is given twice")
+            values[name] = self._readers[name](value)
+        return values
+
+
+def query_of(request: web.BaseRequest) -> Query:
+    """Return the query that was read."""
+    return request[_QUERY]
+
+
+def _reader(name: str, document: JsonSchema) -> Callable[[str], Any]:
+    """Return what turns the text of a parameter into a value that its schema allows."""
+    schema = Schema(name, dict(document))
+    convert = _CONVERTERS[document.get("type", "string")]
+    by_id = document.get("format") == "uuid"
+
+    def read(text: str) -> Any:
+        try:
+            value = convert(text)
+            schema.check(value)
+        except SchemaViolation as error:
+            raise InvalidInput(f"{name}: {error.violations[0].message}") from None
+        except ValueError as error:
+            raise InvalidInput(f"{name}: {error}") from None
+        if by_id and not is_id(text):
+            raise InvalidInput(f"{name}: must be a valid uuid")
+        return value
+
+    return read
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("has characters that are not allowed here") from None
+    return text
+
+
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("must be a number, such as 90 or 0.5")
+    return float(text)
+
+
+def _switch(text: str) -> bool:
+    if text not in _SWITCHES:
+        raise ValueError("must be true or false")
+    return _SWITCHES[text]
+
+
+_CONVERTERS: Mapping[str, Callable[[str], Any]] = {
+    "string": _text,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _switch,
+}

@@ -1,0 +1,264 @@
+"""`/connections`: what works, what is paused, and what waits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from zenskar.api.http import bodies
+from zenskar.api.http.auth import operator
+from zenskar.api.http.queries import DEFAULT_LIMIT, PAGE_PARAMETERS, query_of
+from zenskar.api.http.router import match_of
+from zenskar.api.http.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.services import ApiServices
+from zenskar.catalog.views import timestamp
+from zenskar.db import connections, held_deletes
+from zenskar.db.connections import ConnectionState
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.events import event_log
+from zenskar.db.events.event_log import Backlog
+from zenskar.db.held_deletes import HeldDelete
+from zenskar.model.envelope import INBOUND, OUTBOUND
+from zenskar.model.scope import Scope
+from zenskar.ops import resume
+from zenskar.ops.resume import Wish
+
+BY_HAND = "paused by an operator"
+_COMMON = (401, 403, 429, 503)
+_NOTHING = Backlog(waiting=0, oldest_seconds=None, dead=0)
+
+
+class Connections:
+    """List, pause and resume connections."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._engine = services.engine
+        self._router = services.router
+        self._wake = services.wake
+
+    async def show(self, _request: web.BaseRequest) -> web.Response:
+        """Return all connections."""
+        return bodies.answer({"data": await in_transaction(self._engine, self._views)})
+
+    async def pause(self, request: web.BaseRequest) -> web.Response:
+        """Make no more calls to an external system."""
+        name, by = self._name(request), str(operator(request))
+
+        async def work(connection: AsyncConnection) -> dict[str, Any]:
+            await connections.pause(connection, name, BY_HAND, by=by)
+            return await self._view(connection, name)
+
+        return bodies.answer(await in_transaction(self._engine, work))
+
+    async def resume(self, request: web.BaseRequest) -> web.Response:
+        """Go on where it was paused, with what the operator says of what is held."""
+        name, by, query = self._name(request), str(operator(request)), query_of(request)
+        count = query.number("apply_deletes")
+        wish = Wish(None if count is None else int(count), query.flag("accept_account"))
+
+        async def work(connection: AsyncConnection) -> dict[str, Any]:
+            await resume.resume(connection, name, by, wish)
+            return await self._view(connection, name)
+
+        view = await in_transaction(self._engine, work)
+        for topic in (OUTBOUND, INBOUND):
+            self._wake(topic)
+        return bodies.answer(view)
+
+    async def held_deletes(self, request: web.BaseRequest) -> web.Response:
+        """Return the deletes that the delete guard holds back."""
+        name, limit = self._name(request), query_of(request).number("limit") or DEFAULT_LIMIT
+
+        async def work(connection: AsyncConnection) -> dict[str, Any]:
+            found = await held_deletes.deletes(connection, name, int(limit))
+            total = await held_deletes.count(connection, name)
+            return {"data": [_held_view(each) for each in found], "total": total}
+
+        return bodies.answer(await in_transaction(self._engine, work))
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        one = {200: Answer("The connection.", "Connection")}
+        many = {200: Answer("All connections.", "ConnectionList")}
+        return (
+            Route(
+                "GET",
+                "/connections",
+                self.show,
+                "List connections",
+                many,
+                (400, *_COMMON),
+                scope=Scope.READ,
+            ),
+            Route(
+                "POST",
+                "/connections/{name}/pause",
+                self.pause,
+                "Pause a connection",
+                one,
+                (400, 404, *_COMMON),
+                scope=Scope.ADMIN,
+            ),
+            Route(
+                "POST",
+                "/connections/{name}/resume",
+                self.resume,
+                "Resume a connection",
+                one,
+                (400, 404, 409, *_COMMON),
+                parameters=_RESUME,
+                scope=Scope.ADMIN,
+            ),
+            Route(
+                "GET",
+                "/connections/{name}/held-deletes",
+                self.held_deletes,
+                "List held deletes",
+                {200: Answer("The oldest deletes that are held, and how many.", "HeldDeletes")},
+                (400, 404, *_COMMON),
+                parameters=PAGE_PARAMETERS[:1],
+                scope=Scope.READ,
+            ),
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas."""
+        return {
+            "Connection": _CONNECTION,
+            "HeldDeletes": _HELD_DELETES,
+            "ConnectionList": {
+                "type": "object",
+                "required": ["data"],
+                "properties": {"data": {"type": "array", "items": {"$ref": "#/$defs/Connection"}}},
+            },
+        }
+
+    def _name(self, request: web.BaseRequest) -> str:
+        name = match_of(request).values["name"]
+        self._router.owner(name)
+        return name
+
+    async def _view(self, connection: AsyncConnection, name: str) -> dict[str, Any]:
+        return next(v for v in await self._views(connection) if v["name"] == name)
+
+    async def _views(self, connection: AsyncConnection) -> list[dict[str, Any]]:
+        states = await connections.states(connection)
+        waiting = await event_log.backlog(connection)
+        return [
+            _view(
+                states.get(name, ConnectionState(name)),
+                waiting.get(name, _NOTHING),
+                self._router.owner(name).entities,
+            )
+            for name in self._router.sources
+        ]
+
+
+def _view(state: ConnectionState, waiting: Backlog, entities: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "name": state.name,
+        "entities": entities,
+        "state": state.state,
+        "reason": state.reason,
+        "account": state.account,
+        "paused_at": state.paused_at and timestamp(state.paused_at),
+        "held_until": state.held_until and timestamp(state.held_until),
+        "last_error": state.error_at
+        and {
+            "kind": state.error_kind,
+            "message": state.error_message,
+            "at": timestamp(state.error_at),
+        },
+        "lag": {
+            "waiting": waiting.waiting,
+            "oldest_seconds": waiting.oldest_seconds,
+            "dead": waiting.dead,
+        },
+    }
+
+
+def _held_view(one: HeldDelete) -> dict[str, Any]:
+    return {
+        "sync_event_id": one.id,
+        "entity_type": one.entity_type,
+        "external_id": one.external_id,
+        "record_id": one.record_id,
+        "created_at": timestamp(one.created_at),
+    }
+
+
+_RESUME = (
+    Parameter(
+        "apply_deletes",
+        "How many held deletes are meant; refused when it is another number by now.",
+        schema={"type": "integer", "minimum": 0},
+    ),
+    Parameter(
+        "accept_account",
+        "Whether the other account is meant that the connection was stopped for.",
+        schema={"type": "boolean"},
+    ),
+)
+_TEXT = {"type": ["string", "null"]}
+_TIME = {"type": ["string", "null"], "format": "date-time"}
+_HELD_DELETES: JsonSchema = {
+    "type": "object",
+    "required": ["data", "total"],
+    "properties": {
+        "data": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "sync_event_id": {"type": "string"},
+                    "entity_type": {"type": "string"},
+                    "external_id": {"type": "string"},
+                    "record_id": _TEXT,
+                    "created_at": {"type": "string", "format": "date-time"},
+                },
+            },
+        },
+        "total": {"type": "integer"},
+    },
+}
+_CONNECTION: JsonSchema = {
+    "type": "object",
+    "required": [
+        "name",
+        "entities",
+        "state",
+        "reason",
+        "account",
+        "paused_at",
+        "held_until",
+        "last_error",
+        "lag",
+    ],
+    "properties": {
+        "name": {"type": "string"},
+        "entities": {"type": "array", "items": {"type": "string"}},
+        "state": {"enum": [connections.ACTIVE, connections.PAUSED]},
+        "reason": _TEXT,
+        "account": _TEXT,
+        "paused_at": _TIME,
+        "held_until": {
+            **_TIME,
+            "description": "No call is made before then, because its system asked for fewer.",
+        },
+        "last_error": {
+            "type": ["object", "null"],
+            "properties": {"kind": _TEXT, "message": _TEXT, "at": _TIME},
+        },
+        "lag": {
+            "description": "Sync events that are not finished.",
+            "type": "object",
+            "properties": {
+                "waiting": {"type": "integer"},
+                "oldest_seconds": {"type": ["number", "null"]},
+                "dead": {"type": "integer"},
+            },
+        },
+    },
+}

@@ -1,0 +1,301 @@
+"""`/customers`."""
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+
+from zenskar.api.http import bodies, cursors
+from zenskar.api.http.auth import client, operator
+from zenskar.api.http.correlation import correlation_id
+from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, query_of
+from zenskar.api.http.router import match_of
+from zenskar.api.http.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.services import ApiServices
+from zenskar.catalog.service import Idempotency
+from zenskar.errors import InvalidInput, NotFound
+from zenskar.ids import is_id
+from zenskar.model.scope import Scope
+from zenskar.schema_catalog import Schema
+
+_OBJECT = Schema("customer", {"type": "object"})
+"""What a change is made of; the rest depends on the customer as it is."""
+_IF_MATCH = Parameter("If-Match", "The `ETag` that the record must still have.", "header")
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
+_TAGS = re.compile(rf"[ \t]*{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*[ \t]*")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_ONE = Answer("The customer.", "Customer", headers={"ETag": "Its version."})
+_COMMON = (401, 403, 429, 503)
+
+
+class Customers:
+    """Create, read, replace, patch and delete customers."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._customers = services.customers
+        self._schema = services.schemas["customer"]
+        self._input = self._schema.part("create")
+        self._patch = self._schema.part("patch")
+
+    async def create(self, request: web.BaseRequest) -> web.Response:
+        """Make a customer."""
+        document = await bodies.read_json(request, self._input)
+        created = await self._customers.create(
+            document,
+            correlation_id=correlation_id(request),
+            by=operator(request),
+            once=_idempotency(request, document),
+        )
+        headers = {"Location": f"/customers/{created.view['id']}", "ETag": _etag(created.view)}
+        if created.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return bodies.answer(created.view, 201, headers)
+
+    async def list(self, request: web.BaseRequest) -> web.Response:
+        """Return a page of customers."""
+        query = query_of(request)
+        page = await self._customers.list(
+            most=query.limit, before=query.before, email=query.text("email")
+        )
+        return bodies.answer({"data": page.views, "next_cursor": cursors.encode(page.last_id)})
+
+    async def get(self, request: web.BaseRequest) -> web.Response:
+        """Return one customer."""
+        view = await self._customers.get(id_of(request))
+        return bodies.answer(view, headers={"ETag": _etag(view)})
+
+    async def replace(self, request: web.BaseRequest) -> web.Response:
+        """Make a customer be what is sent."""
+        customer_id = id_of(request)
+        document = await bodies.read_json(request, _OBJECT)
+        with _valid_at_least(self._input, document):
+            view = await self._customers.replace(
+                customer_id,
+                document,
+                correlation_id=correlation_id(request),
+                by=operator(request),
+                expected=_expected(request),
+            )
+        return bodies.answer(view, headers={"ETag": _etag(view)})
+
+    async def patch(self, request: web.BaseRequest) -> web.Response:
+        """Change some fields of a customer."""
+        customer_id = id_of(request)
+        patch = await bodies.read_json(request, _OBJECT, bodies.PATCH_TYPES)
+        with _valid_at_least(self._patch, patch):
+            view = await self._customers.patch(
+                customer_id,
+                patch,
+                correlation_id=correlation_id(request),
+                by=operator(request),
+                expected=_expected(request),
+            )
+        return bodies.answer(view, headers={"ETag": _etag(view)})
+
+    async def delete(self, request: web.BaseRequest) -> web.Response:
+        """Delete a customer."""
+        await self._customers.delete(
+            id_of(request),
+            correlation_id=correlation_id(request),
+            by=operator(request),
+            expected=_expected(request),
+        )
+        return web.Response(status=204)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        one, many = "/customers/{id}", "/customers"
+        created = Answer(
+            "The new customer.",
+            "Customer",
+            headers={
+                "Location": "Its address.",
+                "ETag": "Its version.",
+                "Idempotent-Replayed": "`true` when this answer was given before.",
+            },
+        )
+        once = Parameter(
+            "Idempotency-Key", "A repeat with the same key makes no second customer.", "header"
+        )
+        email = Parameter(
+            "email", "Only customers with exactly this e-mail address.", schema=FILTER_TEXT
+        )
+        refused = (400, 404, 408, 412, 413, 415, 422, *_COMMON)
+        return (
+            Route(
+                "POST",
+                many,
+                self.create,
+                "Create a customer",
+                {201: created},
+                (400, 408, 413, 415, 422, *_COMMON),
+                "CustomerInput",
+                parameters=(once,),
+                scope=Scope.WRITE,
+            ),
+            Route(
+                "GET",
+                many,
+                self.list,
+                "List customers, newest first",
+                {200: Answer("A page.", "CustomerPage")},
+                (400, *_COMMON),
+                parameters=(*PAGE_PARAMETERS, email),
+                scope=Scope.READ,
+            ),
+            Route(
+                "GET",
+                one,
+                self.get,
+                "Read a customer",
+                {200: _ONE},
+                (400, 404, *_COMMON),
+                scope=Scope.READ,
+            ),
+            Route(
+                "PUT",
+                one,
+                self.replace,
+                "Replace a customer",
+                {200: _ONE},
+                refused,
+                "CustomerReplacement",
+                parameters=(_IF_MATCH,),
+                scope=Scope.WRITE,
+            ),
+            Route(
+                "PATCH",
+                one,
+                self.patch,
+                "Change a customer by a JSON merge patch",
+                {200: _ONE},
+                refused,
+                "CustomerPatch",
+                bodies.PATCH_TYPES,
+                (_IF_MATCH,),
+                scope=Scope.WRITE,
+            ),
+            Route(
+                "DELETE",
+                one,
+                self.delete,
+                "Delete a customer",
+                {204: Answer("It is deleted.")},
+                (400, 404, 412, *_COMMON),
+                parameters=(_IF_MATCH,),
+                scope=Scope.WRITE,
+            ),
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas of the input, as they are checked, and those of the answers."""
+        definitions: dict[str, Any] = self._schema.document["$defs"]
+        inputs = {d.get("title", name): d for name, d in definitions.items()}
+        return {**inputs, **_VIEWS}
+
+
+@contextmanager
+def _valid_at_least(schema: Schema, body: Mapping[str, Any]) -> Iterator[None]:
+    """Of a customer that is not there, say first what is wrong with the request anyway."""
+    try:
+        yield
+    except NotFound:
+        schema.check(body)
+        raise
+
+
+def id_of(request: web.BaseRequest) -> str:
+    """Return the id of the customer that a request's path names; `NotFound` if it cannot be one."""
+    customer_id = match_of(request).values["id"]
+    if not is_id(customer_id):
+        raise NotFound("there is no customer with this id")
+    return customer_id.lower()
+
+
+def _etag(view: Mapping[str, Any]) -> str:
+    return f'"{view["version"]}"'
+
+
+def _expected(request: web.BaseRequest) -> Collection[int] | None:
+    """Return the versions that If-Match allows, None for any (RFC 9110, section 13.1.1).
+
+    Who sends the header wants a condition, so one that cannot be read is no condition met.
+    """
+    lines = request.headers.getall(hdrs.IF_MATCH, None)
+    if lines is None or lines == ["*"]:
+        return None
+    if not all(_TAGS.fullmatch(line) for line in lines):
+        raise InvalidInput('If-Match: must be * or entity tags, such as "1"')
+    tags = [tag for line in lines for tag in _TAG.findall(line)]
+    return [int(value) for weak, value in tags if not weak and _VERSION.fullmatch(value)]
+
+
+def _idempotency(request: web.BaseRequest, document: Mapping[str, Any]) -> Idempotency | None:
+    keys = request.headers.getall("Idempotency-Key", None)
+    if keys is None:
+        return None
+    key = keys[0] if len(keys) == 1 else ""
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidInput("Idempotency-Key: must be 1 to 255 printable ASCII characters, once")
+    asked = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return Idempotency(f"POST /customers by {client(request)}", key, hashlib.sha256(asked).digest())
+
+
+_NULLABLE = {"type": ["string", "null"]}
+_VIEWS: dict[str, JsonSchema] = {
+    "Customer": {
+        "type": "object",
+        "required": [
+            "id",
+            "name",
+            "email",
+            "phone",
+            "address",
+            "metadata",
+            "version",
+            "created_at",
+            "updated_at",
+        ],
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "name": _NULLABLE,
+            "email": _NULLABLE,
+            "phone": _NULLABLE,
+            "address": {"$ref": "#/$defs/address"},
+            "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+            "version": {"type": "integer", "minimum": 1},
+            "created_at": {"type": "string", "format": "date-time"},
+            "updated_at": {"type": "string", "format": "date-time"},
+            "external": {
+                "description": "Where the customer stands at each external system; on reads.",
+                "type": "array",
+                "items": {"$ref": "#/$defs/External"},
+            },
+        },
+    },
+    "External": {
+        "type": "object",
+        "required": ["source_system", "external_id", "state", "synced_version", "in_sync"],
+        "properties": {
+            "source_system": {"type": "string"},
+            "external_id": _NULLABLE,
+            "state": {"enum": ["active", "deleted", "pending"]},
+            "synced_version": {"type": ["integer", "null"]},
+            "in_sync": {"type": "boolean"},
+        },
+    },
+    "CustomerPage": {
+        "type": "object",
+        "required": ["data", "next_cursor"],
+        "properties": {
+            "data": {"type": "array", "items": {"$ref": "#/$defs/Customer"}},
+            "next_cursor": _NULLABLE,
+        },
+    },
+}

@@ -1,0 +1,201 @@
+"""`/dead-letters`: what was given up, once more or never again."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from aiohttp import web
+
+from zenskar.api.http import bodies
+from zenskar.api.http.auth import operator, require
+from zenskar.api.http.queries import FILTER_TEXT as TEXT
+from zenskar.api.http.queries import PAGE_PARAMETERS, Query, query_of
+from zenskar.api.http.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.resources.sync_events import (
+    FILTERS,
+    UUID,
+    Filters,
+    event_id_of,
+    event_page,
+    event_view,
+    filter_of,
+    history_view,
+    parameters_of,
+)
+from zenskar.api.services import ApiServices
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import event_log
+from zenskar.db.events.event_log import EventFilter
+from zenskar.errors import Conflict, InvalidInput, NotFound
+from zenskar.model.actor import Actor
+from zenskar.model.scope import Scope
+from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.ops import dead_letters
+from zenskar.schema_catalog import Schema
+
+_COMMON = (401, 403, 429, 503)
+Act = Callable[[EventFilter, Actor], Awaitable[int]]
+
+
+class DeadLetters:
+    """List, read, retry and discard dead letters."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._engine = services.engine
+        self._replay = services.replay
+        self._choice = Schema("filter", dict(_CHOICE))
+
+    async def list(self, request: web.BaseRequest) -> web.Response:
+        """Return a page of dead letters."""
+        query = query_of(request)
+        return await event_page(self._engine, query, _asked(query))
+
+    async def get(self, request: web.BaseRequest) -> web.Response:
+        """Return one dead letter with its message and history."""
+        event_id = event_id_of(request)
+        reveal_to = None
+        if query_of(request).flag("reveal"):
+            require(request, Scope.ADMIN)
+            reveal_to = operator(request)
+        letter = await in_transaction(
+            self._engine, lambda c: dead_letters.find(c, event_id, reveal_to=reveal_to)
+        )
+        if letter is None:
+            raise _not_here()
+        history = history_view(letter.history)
+        view = {**event_view(letter.event), "payload": letter.payload, "history": history}
+        return bodies.answer(view)
+
+    async def retry_one(self, request: web.BaseRequest) -> web.Response:
+        """Put one dead letter back to work."""
+        return await self._one(request, self._replay.retry, "retried", 202)
+
+    async def discard_one(self, request: web.BaseRequest) -> web.Response:
+        """End one dead letter; its history stays."""
+        return await self._one(request, self._replay.discard, "discarded", 200)
+
+    async def retry_many(self, request: web.BaseRequest) -> web.Response:
+        """Put all dead letters that a filter means back to work."""
+        return await self._many(request, self._replay.retry, "retried", 202)
+
+    async def discard_many(self, request: web.BaseRequest) -> web.Response:
+        """End all dead letters that a filter means."""
+        return await self._many(request, self._replay.discard, "discarded", 200)
+
+    async def _one(
+        self, request: web.BaseRequest, act: Act, done: str, status: int
+    ) -> web.Response:
+        event_id = event_id_of(request)
+        wanted = dead_letters.only_dead(EventFilter(ids=(event_id,)))
+        count = await act(wanted, operator(request))
+        if not count:
+            await self._explain(event_id)
+        return bodies.answer({"matched": 1, done: count}, status)
+
+    async def _explain(self, event_id: str) -> None:
+        event = await in_transaction(self._engine, lambda c: event_log.read(c, event_id))
+        if event is None:
+            raise _not_here()
+        if event.status == SyncStatus.DEAD:
+            raise Conflict("this release cannot work on what is kept of this dead letter")
+        raise Conflict(f"a sync event that is {event.status} is no dead letter")
+
+    async def _many(
+        self, request: web.BaseRequest, act: Act, done: str, status: int
+    ) -> web.Response:
+        body = await bodies.read_json(request, self._choice)
+        every, dry_run = body.pop("all", False), body.pop("dry_run", False)
+        if every == bool(body):
+            raise InvalidInput("give a filter, or all: true")
+        if "direction" in body:
+            body["direction"] = Direction(body["direction"])
+        wanted = dead_letters.only_dead(EventFilter(**body))
+        matched = await self._replay.count(wanted)
+        if dry_run:
+            return bodies.answer({"matched": matched, done: 0})
+        count = await act(wanted, operator(request))
+        return bodies.answer({"matched": max(matched, count), done: count}, status)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        page = {200: Answer("A page.", "SyncEventPage")}
+        one = {200: Answer("The dead letter.", "DeadLetter")}
+        retried = {202: Answer("To be worked on again.", "DeadLettersRetried")}
+        would = {200: Answer("A dry run.", "DeadLettersRetried")}
+        ended = {200: Answer("Ended as ignored.", "DeadLettersDiscarded")}
+        sent = (400, 408, 413, 415, 422, *_COMMON)
+        base, single = "/dead-letters", "/dead-letters/{id}"
+        return (
+            Route("GET", base, self.list, "List dead letters, newest first", page, (400, *_COMMON),
+                  parameters=(*PAGE_PARAMETERS, *parameters_of(_FILTERS)), scope=Scope.READ),
+            Route("GET", single, self.get, "Read a dead letter", one, (400, 404, *_COMMON),
+                  parameters=(_REVEAL,), scope=Scope.READ),
+            Route("POST", f"{base}/retry", self.retry_many, "Retry dead letters",
+                  retried | would, sent, "DeadLetterChoice", scope=Scope.WRITE),
+            Route("POST", f"{base}/discard", self.discard_many, "Discard dead letters",
+                  ended, sent, "DeadLetterChoice", scope=Scope.ADMIN),
+            Route("POST", f"{single}/retry", self.retry_one, "Retry a dead letter",
+                  retried, (400, 404, 409, *_COMMON), scope=Scope.WRITE),
+            Route("POST", f"{single}/discard", self.discard_one, "Discard a dead letter",
+                  ended, (400, 404, 409, *_COMMON), scope=Scope.ADMIN),
+        )  # fmt: skip
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas."""
+        return {
+            "DeadLetter": {"$ref": "#/$defs/SyncEventWithHistory"},
+            "DeadLetterChoice": _CHOICE,
+            "DeadLettersRetried": _counts("retried"),
+            "DeadLettersDiscarded": _counts("discarded"),
+        }
+
+
+def _asked(query: Query) -> EventFilter:
+    return dead_letters.only_dead(
+        replace(
+            filter_of(query),
+            error_kind=query.text("error_kind"),
+            event_type=query.text("event_type"),
+            older_than=query.number("older_than"),
+            newer_than=query.number("newer_than"),
+        )
+    )
+
+
+def _not_here() -> NotFound:
+    return NotFound("there is no dead letter with this id")
+
+
+def _counts(done: str) -> JsonSchema:
+    number = {"type": "integer", "minimum": 0}
+    return {
+        "type": "object",
+        "required": ["matched", done],
+        "properties": {"matched": number, done: number},
+    }
+
+
+_SECONDS = {"type": "number", "minimum": 0, "maximum": 1_000_000_000}
+_FILTERS: Filters = {
+    **FILTERS,
+    "error_kind": ("Only with this kind of failure.", TEXT),
+    "event_type": ("Only of this type.", TEXT),
+    "older_than": ("Only what was given up more seconds ago.", _SECONDS),
+    "newer_than": ("Only what was given up fewer seconds ago.", _SECONDS),
+}
+_REVEAL = Parameter(
+    "reveal",
+    "`true` shows the values of fields too; they are personal data.",
+    schema={"type": "boolean", "default": False},
+)
+_CHOICE: JsonSchema = {
+    "description": "Which dead letters: a filter, or `all`.",
+    "type": "object",
+    "properties": {
+        **{name: kind for name, (_, kind) in _FILTERS.items()},
+        "ids": {"type": "array", "minItems": 1, "maxItems": 1000, "items": UUID},
+        "all": {"type": "boolean", "description": "All of them; without a filter."},
+        "dry_run": {"type": "boolean", "description": "Only count."},
+    },
+    "additionalProperties": False,
+}

@@ -1,0 +1,74 @@
+"""`/customers/{id}/erase`."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from zenskar.api.http import bodies
+from zenskar.api.http.auth import operator
+from zenskar.api.http.routes import Answer, JsonSchema, Route
+from zenskar.api.resources.customers import id_of
+from zenskar.api.services import ApiServices
+from zenskar.catalog.views import timestamp
+from zenskar.model.fields import CUSTOMER
+from zenskar.model.scope import Scope
+from zenskar.ops.erase import Eraser
+
+
+class Erasures:
+    """Leave nothing of a customer but its id."""
+
+    def __init__(self, services: ApiServices) -> None:
+        owners = services.router.owners_of(CUSTOMER.entity_type)
+        self._eraser = Eraser(services.engine, owners, services.wake)
+
+    async def erase(self, request: web.BaseRequest) -> web.Response:
+        """Erase a customer for good."""
+        found = await self._eraser.erase(id_of(request), operator(request))
+        erased_at = timestamp(found.erased_at) if found.erased_at else None
+        return bodies.answer(
+            {
+                "id": found.id,
+                "erased_at": erased_at,
+                "rows": dict(found.rows),
+                "external": list(found.external),
+            }
+        )
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        return (
+            Route(
+                "POST",
+                "/customers/{id}/erase",
+                self.erase,
+                "Erase a customer",
+                {200: Answer("What was erased.", "Erased")},
+                (400, 401, 403, 404, 409, 429, 503),
+                scope=Scope.ADMIN,
+            ),
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas."""
+        external = {
+            "type": "object",
+            "properties": {
+                "source_system": {"type": "string"},
+                "external_id": {"type": "string"},
+                "state": {"type": "string"},
+            },
+        }
+        return {
+            "Erased": {
+                "type": "object",
+                "required": ["id", "erased_at", "rows", "external"],
+                "properties": {
+                    "id": {"type": "string", "format": "uuid"},
+                    "erased_at": {"type": ["string", "null"], "format": "date-time"},
+                    "rows": {"type": "object", "additionalProperties": {"type": "integer"}},
+                    "external": {"type": "array", "items": external},
+                },
+            }
+        }

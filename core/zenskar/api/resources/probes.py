@@ -1,0 +1,63 @@
+"""`/health/live` and `/health/ready`."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from zenskar.api.health import HealthReport, HealthStatus
+from zenskar.api.http import bodies
+from zenskar.api.http.routes import Answer, JsonSchema, Route
+from zenskar.api.services import ApiServices
+from zenskar.api.shared_answer import Shared
+
+_KEPT_SECONDS = 1.0
+
+
+class Probes:
+    """Answers probes, without an API key."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._health = services.health
+        self._ready = Shared(services.health.ready, seconds=_KEPT_SECONDS)
+
+    async def live(self, _request: web.BaseRequest) -> web.Response:
+        """Tell whether this process should be left running."""
+        return _answer(await self._health.live())
+
+    async def ready(self, _request: web.BaseRequest) -> web.Response:
+        """Tell whether this process should be sent requests."""
+        return _answer(await self._ready.get())
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        answers = {200: Answer("Yes.", "Health"), 503: Answer("No.", "Health")}
+        return (
+            Route("GET", "/health/live", self.live, "Is the process alive?", answers, public=True),
+            Route(
+                "GET", "/health/ready", self.ready, "Can it serve requests?", answers, public=True
+            ),
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas."""
+        status = {"type": "string", "enum": [status.value for status in HealthStatus]}
+        check = {
+            "type": "object",
+            "required": ["status", "detail"],
+            "properties": {"status": status, "detail": {"type": "string"}},
+        }
+        return {
+            "Health": {
+                "type": "object",
+                "required": ["status", "checks"],
+                "properties": {
+                    "status": status,
+                    "checks": {"type": "object", "additionalProperties": check},
+                },
+            }
+        }
+
+
+def _answer(report: HealthReport) -> web.Response:
+    return bodies.answer(report.to_json(), report.http_status)

@@ -1,0 +1,275 @@
+"""`/sync-events`: what was synced, what failed, and once more."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from zenskar.api.http import bodies, cursors
+from zenskar.api.http.auth import operator, require
+from zenskar.api.http.queries import FILTER_TEXT as TEXT
+from zenskar.api.http.queries import PAGE_PARAMETERS, Query, query_of
+from zenskar.api.http.router import match_of
+from zenskar.api.http.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.services import ApiServices
+from zenskar.catalog.views import timestamp
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+from zenskar.db.events import event_log
+from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
+from zenskar.db.events.failed_events import RETRYABLE
+from zenskar.errors import Conflict, NotFound
+from zenskar.ids import is_id
+from zenskar.model.scope import Scope
+from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.ops.dead_letters import note_reveal
+from zenskar.schema_catalog import Schema
+
+_COMMON = (401, 403, 429, 503)
+Filters = Mapping[str, tuple[str, JsonSchema]]
+"""By name: what a filter means, and its schema."""
+
+
+class SyncEvents:
+    """List, read and retry sync events."""
+
+    def __init__(self, services: ApiServices) -> None:
+        self._engine = services.engine
+        self._replay = services.replay
+        self._filter = Schema("filter", dict(_RETRY_FILTER))
+
+    async def list(self, request: web.BaseRequest) -> web.Response:
+        """Return a page of sync events."""
+        query = query_of(request)
+        status = query.one_of("status", SyncStatus)
+        return await event_page(self._engine, query, replace(filter_of(query), status=status))
+
+    async def get(self, request: web.BaseRequest) -> web.Response:
+        """Return one sync event with its history."""
+        event_id = event_id_of(request)
+        with_payload = query_of(request).text("include") == "payload"
+        if with_payload:
+            require(request, Scope.ADMIN)
+
+        async def work(connection: AsyncConnection) -> dict[str, Any]:
+            found = _found(await event_log.read(connection, event_id))
+            view = event_view(found)
+            if with_payload:
+                await note_reveal(connection, found, operator(request))
+                view["payload"] = _json(await event_log.payload(connection, event_id))
+            view["history"] = history_view(await event_log.history(connection, event_id))
+            return view
+
+        return bodies.answer(await in_transaction(self._engine, work))
+
+    async def retry_one(self, request: web.BaseRequest) -> web.Response:
+        """Retry one sync event."""
+        event_id = event_id_of(request)
+        retried = await self._replay.retry(EventFilter(ids=(event_id,)), operator(request))
+        if not retried:
+            found = await in_transaction(self._engine, lambda c: event_log.read(c, event_id))
+            raise Conflict(f"a sync event that is {_found(found).status} cannot be retried")
+        return bodies.answer({"retried": retried}, 202)
+
+    async def retry_many(self, request: web.BaseRequest) -> web.Response:
+        """Retry all failed sync events that a filter means."""
+        body = await bodies.read_json(request, self._filter)
+        wanted = EventFilter(
+            status=SyncStatus(body["status"]) if "status" in body else None,
+            direction=Direction(body["direction"]) if "direction" in body else None,
+            source=body.get("source"),
+            customer_id=body.get("customer_id"),
+            reason=body.get("reason"),
+            ids=body.get("ids"),
+        )
+        return bodies.answer({"retried": await self._replay.retry(wanted, operator(request))}, 202)
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes."""
+        status = Parameter("status", "Only with this status.", schema=_enum(SyncStatus))
+        include = Parameter(
+            "include",
+            "`payload` adds the message of an inbound event; it holds personal data.",
+            schema={"type": "string", "enum": ["payload"]},
+        )
+        retried = {202: Answer("So many are to be worked on again.", "Retried")}
+        return (
+            Route(
+                "GET",
+                "/sync-events",
+                self.list,
+                "List sync events, newest first",
+                {200: Answer("A page.", "SyncEventPage")},
+                (400, *_COMMON),
+                parameters=(*PAGE_PARAMETERS, status, *parameters_of(FILTERS)),
+                scope=Scope.READ,
+            ),
+            Route(
+                "GET",
+                "/sync-events/{id}",
+                self.get,
+                "Read a sync event with its history",
+                {200: Answer("The sync event.", "SyncEventWithHistory")},
+                (400, 404, *_COMMON),
+                parameters=(include,),
+                scope=Scope.READ,
+            ),
+            Route(
+                "POST",
+                "/sync-events/retry",
+                self.retry_many,
+                "Retry failed sync events",
+                retried,
+                (400, 408, 413, 415, 422, *_COMMON),
+                "RetryFilter",
+                scope=Scope.WRITE,
+            ),
+            Route(
+                "POST",
+                "/sync-events/{id}/retry",
+                self.retry_one,
+                "Retry a failed sync event",
+                retried,
+                (400, 404, 409, *_COMMON),
+                scope=Scope.WRITE,
+            ),
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """The schemas."""
+        return {
+            "SyncEvent": {"type": "object", "properties": _properties()},
+            "SyncEventPage": {
+                "type": "object",
+                "required": ["data", "next_cursor"],
+                "properties": {
+                    "data": {"type": "array", "items": {"$ref": "#/$defs/SyncEvent"}},
+                    "next_cursor": {"type": ["string", "null"]},
+                },
+            },
+            "SyncEventWithHistory": {
+                "type": "object",
+                "properties": {
+                    **_properties(),
+                    "payload": {"description": "The message; text if it is not JSON."},
+                    "history": {"type": "array", "items": {"$ref": "#/$defs/HistoryEntry"}},
+                },
+            },
+            "HistoryEntry": {
+                "type": "object",
+                "required": ["at", "status", "detail"],
+                "properties": {
+                    "at": {"type": "string", "format": "date-time"},
+                    "status": _enum(SyncStatus),
+                    "detail": {"type": "object"},
+                },
+            },
+            "RetryFilter": _RETRY_FILTER,
+            "Retried": {
+                "type": "object",
+                "required": ["retried"],
+                "properties": {"retried": {"type": "integer", "minimum": 0}},
+            },
+        }
+
+
+async def event_page(engine: AsyncEngine, query: Query, wanted: EventFilter) -> web.Response:
+    """Return the page of sync events that a query asks for."""
+    limit, before = query.limit, query.before
+    found = await in_transaction(
+        engine, lambda c: event_log.page(c, wanted, most=limit + 1, before=before)
+    )
+    last_id = found[limit - 1].id if len(found) > limit else None
+    views = [event_view(event) for event in found[:limit]]
+    return bodies.answer({"data": views, "next_cursor": cursors.encode(last_id)})
+
+
+def filter_of(query: Query) -> EventFilter:
+    """Return what `FILTERS` mean."""
+    return EventFilter(
+        direction=query.one_of("direction", Direction),
+        source=query.text("source"),
+        customer_id=query.text("customer_id"),
+        reason=query.text("reason"),
+    )
+
+
+def parameters_of(filters: Filters) -> tuple[Parameter, ...]:
+    """Describe filters as parameters of a query."""
+    return tuple(Parameter(name, text, schema=kind) for name, (text, kind) in filters.items())
+
+
+def event_id_of(request: web.BaseRequest) -> str:
+    """Return the id in the address; `NotFound` if it cannot be one."""
+    event_id = match_of(request).values["id"]
+    if not is_id(event_id):
+        raise NotFound("there is no sync event with this id")
+    return event_id.lower()
+
+
+def _found(event: LoggedEvent | None) -> LoggedEvent:
+    if event is None:
+        raise NotFound("there is no sync event with this id")
+    return event
+
+
+def _json(payload: str | None) -> Any:
+    """A message that could not be read is shown as it came."""
+    try:
+        return orjson.loads(payload) if payload else None
+    except orjson.JSONDecodeError:
+        return payload
+
+
+def event_view(event: LoggedEvent) -> dict[str, Any]:
+    """Return a sync event as the API shows it."""
+    return {
+        name: timestamp(value) if isinstance(value, datetime) else value
+        for name, value in asdict(event).items()
+    }
+
+
+def history_view(entries: Sequence[HistoryEntry]) -> list[dict[str, Any]]:
+    """Return a history as the API shows it."""
+    return [{"at": timestamp(e.at), "status": e.status, "detail": e.detail} for e in entries]
+
+
+def _properties() -> dict[str, JsonSchema]:
+    """Describe the columns by the types that the code gives them."""
+    types: dict[Any, JsonSchema] = {
+        str: {"type": "string"},
+        int: {"type": "integer"},
+        str | None: {"type": ["string", "null"]},
+        datetime: {"type": "string", "format": "date-time"},
+        datetime | None: {"type": ["string", "null"], "format": "date-time"},
+    }
+    known = {n: types[f.type] for n, f in LoggedEvent.__dataclass_fields__.items()}
+    return {**known, "status": _enum(SyncStatus), "direction": _enum(Direction)}
+
+
+def _enum(choices: type[SyncStatus] | type[Direction]) -> JsonSchema:
+    return {"type": "string", "enum": [choice.value for choice in choices]}
+
+
+UUID = {"type": "string", "format": "uuid"}
+FILTERS: Filters = {
+    "source": ("Only of this source system.", TEXT),
+    "direction": ("Only of this direction.", _enum(Direction)),
+    "customer_id": ("Only of this customer.", UUID),
+    "reason": ("Only with this reason.", TEXT),
+}
+"""What every list of sync events is filtered by."""
+_RETRY_FILTER: JsonSchema = {
+    "description": "Which failed sync events; an empty object means all of them.",
+    "type": "object",
+    "properties": {
+        "status": {"type": "string", "enum": [status.value for status in RETRYABLE]},
+        **{name: kind for name, (_, kind) in FILTERS.items()},
+        "ids": {"type": "array", "minItems": 1, "maxItems": 1000, "items": UUID},
+    },
+    "additionalProperties": False,
+}

@@ -1,0 +1,228 @@
+"""The bus on Apache Kafka, with the outbox for all that Kafka cannot take now.
+
+Kafka carries messages at least once; what they do is done once by the database.
+"""
+
+import asyncio
+import base64
+import time
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from zenskar.bus.kafka.consumer import ATTEMPTS, KafkaConsumer
+from zenskar.bus.kafka.log import read_log
+from zenskar.bus.kafka.options import KafkaOptions
+from zenskar.bus.kafka.producer import KafkaProducer, KafkaRecord
+from zenskar.bus.kafka.topics import ensure_topics
+from zenskar.bus.log_marks import LogMarks
+from zenskar.bus.port import ENCODING, Delivery, LogRange
+from zenskar.bus.postgres.bus import PostgresBus
+from zenskar.db import outbox
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+from zenskar.db.outbox import OutboxMessage, OutboxRow
+from zenskar.errors import ConfigurationError, Degraded, Unavailable
+from zenskar.telemetry.logs import get_logger
+
+_TOPICS_SECONDS = 5.0
+_SPOOL_SECONDS = 2.0
+_PARKED_SECONDS = 3600.0
+_WAITING = 3200
+_log = get_logger(__name__)
+
+
+class KafkaBus:
+    """Publishes to Kafka, or to the outbox while Kafka is away; delays and parks in the outbox."""
+
+    hands = 4
+    crowds_alone = False
+    batch = 800
+
+    def __init__(
+        self,
+        options: KafkaOptions,
+        waiting: PostgresBus,
+        engine: AsyncEngine,
+        *,
+        poll_seconds: float,
+    ) -> None:
+        self.outbox = waiting
+        self._options = options
+        self._engine = engine
+        self._poll_seconds = poll_seconds
+        self._marks = LogMarks()
+        self._marking: asyncio.Task[None] | None = None
+        self._producer = KafkaProducer(options, self._marks)
+        self._consumers: dict[str, KafkaConsumer] = {}
+        self._spool_until = 0.0
+        self._topics_known = False
+
+    async def start(self) -> None:
+        """Start the outbox and make the topics; when Kafka is away, later.
+
+        Raises `ConfigurationError` when a topic is missing or Kafka refuses this client.
+        """
+        await self.outbox.start()
+        self._marking = asyncio.create_task(self._marks.keep(self._engine), name="log-marks")
+        try:
+            await self._ensure_topics()
+        except Unavailable as error:
+            _log.warning("kafka_away", reason=str(error))
+            self._spool_until = time.monotonic() + _SPOOL_SECONDS
+
+    async def stop(self) -> None:
+        """Commit, leave the groups and disconnect, all of it within bounds."""
+        await asyncio.gather(*(consumer.stop() for consumer in self._consumers.values()))
+        await self._producer.stop()
+        if self._marking is not None:
+            self._marking.cancel()
+            await asyncio.gather(self._marking, return_exceptions=True)
+            await self._marks.save(self._engine)
+        await self.outbox.stop()
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        """Write messages to Kafka or, while it is away, to the outbox; durable on return."""
+        if not self._kafka_is_worth_a_try() or not await self._sent(messages):
+            await self.outbox.publish(messages)
+
+    def _kafka_is_worth_a_try(self) -> bool:
+        """After a failure one message tries at a time; to wait for a time-out is enough for one."""
+        now = time.monotonic()
+        if now < self._spool_until:
+            return False
+        if self._spool_until:
+            self._spool_until = now + self._options.send_timeout_seconds + _SPOOL_SECONDS
+        return True
+
+    async def _sent(self, messages: Sequence[OutboxMessage]) -> bool:
+        try:
+            await self._send([KafkaRecord(m.topic, m.key, m.encode()) for m in messages])
+        except (Unavailable, ConfigurationError) as error:
+            self._spool_until = time.monotonic() + _SPOOL_SECONDS
+            _log.warning("messages_spooled", reason=str(error))
+            return False
+        self._spool_until = 0.0
+        return True
+
+    async def forward(self, deliveries: Sequence[Delivery]) -> None:
+        """Move messages of the outbox to Kafka; durable on return.
+
+        Raises `Unavailable`, `TooLarge` and `ConfigurationError`.
+        """
+        await self._send([_forwarded(delivery) for delivery in deliveries])
+
+    async def forward_headers(self, delivery: Delivery) -> None:
+        """Move a message without its value, because Kafka takes nothing that large."""
+        headers = dict(_forwarded(delivery).headers) | {"zenskar-value": "too large"}
+        await self._send([KafkaRecord(delivery.topic, delivery.key, b"", headers)])
+
+    async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
+        """Return messages of this group's partitions, in the order of each key."""
+        await self._ensure_topics()
+        consumer = self._consumers.get(topic)
+        if consumer is None:
+            consumer = self._consumers[topic] = KafkaConsumer(
+                self._options, topic, exclusive=exclusive_keys, most_waiting=_WAITING
+            )
+        return await consumer.receive(most, self._poll_seconds)
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None:
+        """Let go of messages."""
+        self.release(deliveries)
+
+    async def done_within(
+        self, _connection: AsyncConnection, _deliveries: Sequence[Delivery]
+    ) -> None:
+        """Do nothing: what is delivered again is known by its event."""
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Let go of messages; their offsets are committed soon."""
+        for topic in {delivery.topic for delivery in deliveries}:
+            self._consumers[topic].done([d for d in deliveries if d.topic == topic])
+
+    async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
+        """Write messages to the outbox, from where they come back after a while."""
+        await self._wait([_row(d, attempts=d.attempts, delay=delay_seconds) for d in deliveries])
+        await self.done(deliveries)
+
+    async def park(self, deliveries: Sequence[Delivery]) -> None:
+        """Write messages to the outbox, from where they come back when their connection works."""
+        await self._wait(
+            [
+                _row(d, attempts=d.attempts - 1, delay=_PARKED_SECONDS, parked=True)
+                for d in deliveries
+            ]
+        )
+        await self.done(deliveries)
+
+    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Have messages received again; nothing is written, so nothing can be away."""
+        for topic in {delivery.topic for delivery in deliveries}:
+            self._consumers[topic].give_back([d for d in deliveries if d.topic == topic])
+
+    def wake(self, topic: str) -> None:
+        """Say that there may be messages in the outbox."""
+        self.outbox.wake(topic)
+
+    async def check(self) -> None:
+        """Raise `Degraded` while messages wait in the outbox for Kafka."""
+        await self.outbox.check()
+        try:
+            await self._producer.check()
+        except (Unavailable, ConfigurationError) as error:
+            raise Degraded(f"{error}; messages wait in the database") from error
+
+    async def depth(self) -> dict[str, int]:
+        """Return how many messages wait in the outbox, by topic."""
+        return await self.outbox.depth()
+
+    async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
+        """Return what each partition holds, and how far it is read."""
+        await self._ensure_topics()
+        return await read_log(self._options)
+
+    def lag(self) -> dict[str, int]:
+        """Return what is left to do in the partitions of this process, by topic."""
+        return {topic: consumer.lag() for topic, consumer in self._consumers.items()}
+
+    async def _send(self, records: Sequence[KafkaRecord]) -> None:
+        await self._ensure_topics()
+        try:
+            await self._producer.send(records)
+        except Unavailable:
+            # A topic may be gone.
+            self._topics_known = False
+            raise
+
+    async def _ensure_topics(self) -> None:
+        if not self._topics_known:
+            await ensure_topics(self._options, timeout_seconds=_TOPICS_SECONDS)
+            self._topics_known = True
+
+    async def _wait(self, rows: Sequence[OutboxRow]) -> None:
+        await in_transaction(self._engine, lambda c: outbox.insert_rows(c, rows))
+
+
+def _forwarded(delivery: Delivery) -> KafkaRecord:
+    """A dead letter has its own headers, and may wait in base64."""
+    headers = dict(delivery.headers)
+    value = delivery.value
+    if headers.pop(ENCODING, None) is not None:
+        value = base64.b64decode(value)
+    if delivery.attempts > 1:
+        headers.setdefault(ATTEMPTS, str(delivery.attempts))
+    return KafkaRecord(delivery.topic, delivery.key, value, headers)
+
+
+def _row(delivery: Delivery, *, attempts: int, delay: float, parked: bool = False) -> OutboxRow:
+    source = orjson.loads(delivery.value)["data"]["source_system"]
+    return OutboxRow(
+        delivery.topic,
+        delivery.key,
+        source,
+        delivery.value.decode(),
+        delay=delay,
+        attempts=attempts,
+        parked=parked,
+    )

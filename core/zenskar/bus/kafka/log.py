@@ -1,0 +1,59 @@
+"""Look at the log itself: what each partition holds, and how far the groups have read."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from zenskar.bus.kafka.errors import translated
+from zenskar.bus.kafka.options import KafkaOptions
+from zenskar.bus.port import LogRange
+from zenskar.db.log_positions import Place
+from zenskar.errors import Unavailable
+from zenskar.model.envelope import INBOUND, OUTBOUND
+
+_SECONDS = 5.0
+_CONSUMED = (OUTBOUND, INBOUND)
+
+
+async def read_log(options: KafkaOptions) -> Mapping[Place, LogRange]:
+    """Return what every partition of the consumed topics holds; raise `Unavailable`."""
+    admin = AIOKafkaAdminClient(**options.client())
+    reader = AIOKafkaConsumer(**options.client(), group_id=None)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await asyncio.gather(admin.start(), reader.start())
+            partitions = await _partitions(admin)
+            begins, ends = await asyncio.gather(
+                reader.beginning_offsets(partitions), reader.end_offsets(partitions)
+            )
+            committed = [
+                await admin.list_consumer_group_offsets(f"{options.group}.{topic}")
+                for topic in _CONSUMED
+            ]
+    except TimeoutError:
+        raise Unavailable(f"Kafka does not answer within {_SECONDS:g} seconds") from None
+    except (KafkaError, OSError) as error:
+        raise translated(error) from error
+    finally:
+        await asyncio.gather(admin.close(), reader.stop(), return_exceptions=True)
+    done = {partition: told.offset for group in committed for partition, told in group.items()}
+    return {
+        (p.topic, p.partition): LogRange(begins[p], ends[p], _offset(done.get(p)))
+        for p in partitions
+    }
+
+
+async def _partitions(admin: AIOKafkaAdminClient) -> Sequence[TopicPartition]:
+    described = await admin.describe_topics(list(_CONSUMED))
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    ]
+
+
+def _offset(told: int | None) -> int | None:
+    return None if told is None or told < 0 else told

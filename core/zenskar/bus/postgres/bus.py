@@ -1,0 +1,214 @@
+"""The bus on PostgreSQL: the outbox table is the queue."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zenskar.bus.batcher import Gather
+from zenskar.bus.port import Delivery, LogRange
+from zenskar.bus.postgres.notifier import Wakeup
+from zenskar.db import outbox
+from zenskar.db.driver.engine import each_alone, in_transaction, ping
+from zenskar.db.driver.prepared import KeptStatement
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+from zenskar.db.outbox import OutboxMessage
+from zenskar.errors import Unavailable
+from zenskar.ids import new_id
+from zenskar.telemetry.logs import get_logger
+
+_BLOCKED_SECONDS = 0.25
+_MOST_AT_ONCE = 200
+_PARKED_SECONDS = 3600.0
+"""The scheduler ends a parking long before; this is for when there is none."""
+_log = get_logger(__name__)
+
+
+class PostgresBus:
+    """Claims with SKIP LOCKED, wakes with LISTEN/NOTIFY, polls as a fallback."""
+
+    hands = 2
+    crowds_alone = True
+    batch = 150
+
+    def __init__(
+        self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float
+    ) -> None:
+        self._engine = engine
+        self._wakeup = wakeup
+        self._poll_seconds = poll_seconds
+        self._lease_seconds = lease_seconds
+        self._claimer = new_id()
+        self._held: set[int] = set()
+        self._returned: set[int] = set()
+        self._keeper: asyncio.Task[None] | None = None
+        self._inserting = KeptStatement(engine, outbox.INSERT)
+        self._publishing = Gather(self._insert, most=_MOST_AT_ONCE)
+        self._finishing = Gather(self._delete, most=_MOST_AT_ONCE)
+
+    async def start(self) -> None:
+        """Start to listen, and to keep hold of what takes long."""
+        self._wakeup.start()
+        self._keeper = asyncio.create_task(self._keep(), name="outbox-keeper")
+
+    async def stop(self) -> None:
+        """Give back what is held, so that another process takes it at once."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._wakeup.stop()
+        await self._inserting.close()
+        self._returned |= self._held
+        self._held.clear()
+        await self._hand_back()
+
+    async def publish(self, messages: Sequence[OutboxMessage]) -> None:
+        """Write messages to the outbox; durable on return."""
+        await self._publishing.add(messages)
+
+    async def _insert(self, asked: Sequence[Sequence[OutboxMessage]]) -> Sequence[None]:
+        messages = [message for together in asked for message in together]
+        await self._inserting.run(outbox.columns(messages))
+        for topic, count in Counter(message.topic for message in messages).items():
+            self._wakeup.wake(topic, count)
+        return [None] * len(asked)
+
+    async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
+        """Claim due messages; wait for a wake, the next delayed message or the poll."""
+        self._wakeup.clear(topic)
+
+        async def claim(
+            connection: AsyncConnection,
+        ) -> tuple[list[outbox.ClaimedMessage], float | None]:
+            claimed = await outbox.claim(
+                connection,
+                topic,
+                claimer=self._claimer,
+                most=most,
+                lease_seconds=self._lease_seconds,
+                by_key=exclusive_keys,
+            )
+            due = None if claimed else await outbox.seconds_to_next(connection, [topic])
+            return claimed, due
+
+        await self._hand_back()
+        claimed, due = await each_alone(self._engine, claim)
+        if not claimed:
+            await self._wakeup.wait(topic, self._patience(due))
+        self._held.update(message.id for message in claimed)
+        return [_delivery(message) for message in claimed]
+
+    def _patience(self, due: float | None) -> float:
+        """A message that is due but was not claimed waits for its key, whose holder wakes us."""
+        if due is None:
+            return self._poll_seconds
+        return min(self._poll_seconds, due if due > 0 else _BLOCKED_SECONDS)
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None:
+        """Delete messages whose work is done."""
+        await self._finishing.add([delivery.handle for delivery in deliveries])
+        self.release(deliveries)
+
+    async def done_within(
+        self, connection: AsyncConnection, deliveries: Sequence[Delivery]
+    ) -> None:
+        """Delete messages in the transaction of their work, which then happens exactly once."""
+        ids = [delivery.handle for delivery in deliveries]
+        await outbox.done(connection, ids, claimer=self._claimer)
+
+    async def _delete(self, asked: Sequence[Sequence[int]]) -> Sequence[None]:
+        ids = [one for together in asked for one in together]
+        await each_alone(self._engine, lambda c: outbox.done(c, ids, claimer=self._claimer))
+        return [None] * len(asked)
+
+    async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
+        """Release messages, due again after a while."""
+        await self._release_at(deliveries, delay_seconds=delay_seconds)
+
+    async def park(self, deliveries: Sequence[Delivery]) -> None:
+        """Release messages, due again when their connection works."""
+        await self._release_at(
+            deliveries, delay_seconds=_PARKED_SECONDS, attempted=False, parked=True
+        )
+
+    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Release messages as soon as the database takes it, at the latest when they run out."""
+        ids = {delivery.handle for delivery in deliveries} & self._held
+        self._held -= ids
+        self._returned |= ids
+
+    async def _hand_back(self) -> None:
+        ids, self._returned = self._returned, set()
+        if not ids:
+            return
+        try:
+            await each_alone(
+                self._engine,
+                lambda c: outbox.defer(
+                    c, list(ids), claimer=self._claimer, delay_seconds=0, attempted=False
+                ),
+            )
+        except BaseException:
+            self._returned |= ids
+            raise
+
+    async def _release_at(self, deliveries: Sequence[Delivery], **how: Any) -> None:
+        ids = [delivery.handle for delivery in deliveries]
+        await each_alone(self._engine, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how))
+        self.release(deliveries)
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget messages that are deleted or due again, and have others of their keys taken."""
+        self._held.difference_update(delivery.handle for delivery in deliveries)
+        for topic in {delivery.topic for delivery in deliveries}:
+            self._wakeup.wake_here(topic)
+
+    def wake(self, topic: str) -> None:
+        """Say that there may be messages in the outbox."""
+        self._wakeup.wake(topic)
+
+    async def check(self) -> None:
+        """Raise `Unavailable` unless the database answers."""
+        await ping(self._engine)
+
+    async def depth(self) -> dict[str, int]:
+        """Return how many messages wait, by topic."""
+        return await in_transaction(self._engine, outbox.depth)
+
+    async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
+        """None: the outbox is all there is."""
+        return None
+
+    def lag(self) -> dict[str, int]:
+        """Nothing: with this bus all that is to be done is in the outbox."""
+        return {}
+
+    async def _keep(self) -> None:
+        """Extend claims, so that a slow external system does not make work be done twice."""
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            if not self._held:
+                continue
+            try:
+                await in_transaction(self._engine, self._extend)
+            except Unavailable:
+                _log.warning("claims_not_extended", held=len(self._held))
+
+    async def _extend(self, connection: AsyncConnection) -> None:
+        await outbox.extend(
+            connection,
+            list(self._held),
+            claimer=self._claimer,
+            lease_seconds=self._lease_seconds,
+        )
+
+
+def _delivery(message: outbox.ClaimedMessage) -> Delivery:
+    return Delivery(
+        message.topic,
+        message.key,
+        message.envelope,
+        message.attempts,
+        headers=message.headers,
+        handle=message.id,
+    )

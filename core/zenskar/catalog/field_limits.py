@@ -1,0 +1,50 @@
+"""The limits that external systems set on the fields of a record."""
+
+from collections.abc import Mapping
+
+from zenskar.errors import SchemaViolation, Violation
+from zenskar.model.fields import SHAPES, FieldChanges, merge_patch
+from zenskar.plugins.carried import carried
+from zenskar.plugins.discovery import ConfiguredConnection
+
+
+class FieldLimits:
+    """Judges a change by what each connection's system takes.
+
+    An integration declares its limits as `schemas/<entity>.limits.schema.json`, over the canonical
+    form. What a change leaves alone is not judged: an external system may hold anything.
+    """
+
+    def __init__(self, connections: Mapping[str, ConfiguredConnection]) -> None:
+        self._connections = connections
+
+    def check(self, entity_type: str, changes: FieldChanges) -> None:
+        """Raise `SchemaViolation`, naming the connection, unless every system takes the change."""
+        written = {path: value for path, value in changes.items() if value is not None}
+        document = merge_patch(SHAPES[entity_type], written)
+        found = [
+            violation
+            for name, connection in self._connections.items()
+            for violation in _violations(name, connection, entity_type, document)
+        ]
+        if found:
+            raise SchemaViolation(entity_type, found)
+
+
+def _violations(
+    name: str, connection: ConfiguredConnection, entity_type: str, document: Mapping[str, object]
+) -> list[Violation]:
+    limits = connection.plugin.schemas.get(f"{entity_type}.limits")
+    if limits is None or not connection.settings.enforce_limits:
+        return []
+    if entity_type not in connection.integration.entities:
+        return []
+    names = carried(connection.integration, entity_type).names
+    try:
+        limits.check({name: value for name, value in document.items() if name in names})
+    except SchemaViolation as error:
+        return [
+            Violation(each.pointer, f"{each.message} for connection {name}")
+            for each in error.violations
+        ]
+    return []

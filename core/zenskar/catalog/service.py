@@ -1,0 +1,304 @@
+"""Customers as the API works on them: the change and the news of it in one transaction."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from zenskar.catalog.edits import EditRules
+from zenskar.catalog.field_limits import FieldLimits
+from zenskar.catalog.views import View, view, with_external
+from zenskar.db import customers, idempotency
+from zenskar.db.customers import Customer
+from zenskar.db.driver.engine import by_keys, in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+from zenskar.errors import Conflict, InvalidInput, NotFound, Unavailable
+from zenskar.ids import new_id
+from zenskar.kernel.edit import edit
+from zenskar.model.actor import Actor
+from zenskar.model.envelope import OUTBOUND
+from zenskar.model.fields import CUSTOMER, Document, FieldChanges, apply, difference, flatten
+from zenskar.plugins.router import Router
+from zenskar.schema_catalog import core_schemas
+from zenskar.sync import fanout
+from zenskar.sync.fanout import RecordChange
+from zenskar.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+
+class StaleVersion(Conflict):
+    """The record has another version than the caller asked for."""
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """An Idempotency-Key came back with another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A request's Idempotency-Key, whose it is, and a hash of what is asked."""
+
+    scope: str
+    key: str
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """The request that a change comes from, and who made it."""
+
+    correlation_id: str
+    by: Actor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The answer to a create; `replayed`: it was given before."""
+
+    view: View
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerPage:
+    """One page, newest first; `last_id` is where the next one starts, None on the last one."""
+
+    views: tuple[View, ...]
+    last_id: str | None
+
+
+class CustomerService:
+    """Create, read, replace, patch and delete. What is created has passed its schema before."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        router: Router,
+        wake: Callable[[str], None],
+        limits: FieldLimits | None = None,
+    ) -> None:
+        self._engine = engine
+        self._router = router
+        self._wake = wake
+        self._limits = limits or FieldLimits({})
+        self._rules = EditRules(core_schemas()[CUSTOMER.entity_type])
+
+    async def create(
+        self,
+        document: Document,
+        *,
+        correlation_id: str,
+        by: Actor | None = None,
+        once: Idempotency | None = None,
+    ) -> Created:
+        """Make a customer, or replay the answer when this was asked before.
+
+        Raises `SchemaViolation` when an external system does not take it.
+        """
+        origin = _Origin(correlation_id, by)
+
+        async def work(connection: AsyncConnection) -> Created:
+            customer_id = new_id()
+            if once and not await _reserve(connection, once, customer_id):
+                return await _stored_answer(connection, once)
+            fields = flatten(CUSTOMER, document)
+            self._limits.check(CUSTOMER.entity_type, fields)
+            customer = await customers.create(connection, customer_id, fields)
+            await self._tell(connection, customer, fanout.CREATED, origin, fields)
+            answer = view(customer)
+            if once:
+                await idempotency.answer(
+                    connection, once.scope, once.key, orjson.dumps(answer).decode()
+                )
+            return Created(answer)
+
+        created = await by_keys(self._engine, work)
+        if not created.replayed:
+            self._changed(created.view["id"], fanout.CREATED, by)
+        return created
+
+    async def get(self, customer_id: str) -> View:
+        """Return a customer with where it stands at the external systems."""
+
+        async def work(connection: AsyncConnection) -> View:
+            customer = _living(await customers.read(connection, customer_id))
+            return (await with_external(connection, [customer], self._owners))[0]
+
+        return await in_transaction(self._engine, work)
+
+    async def replace(
+        self,
+        customer_id: str,
+        document: Document,
+        *,
+        correlation_id: str,
+        by: Actor | None = None,
+        expected: Collection[int] | None = None,
+    ) -> View:
+        """Make the customer be this document, by the rules of the service.
+
+        `expected`: only if it has one of these versions. Raises `SchemaViolation`.
+        """
+
+        def change(present: Customer) -> Document:
+            return self._rules.replaced(present, document)
+
+        return await self._edit(customer_id, change, _Origin(correlation_id, by), expected)
+
+    async def patch(
+        self,
+        customer_id: str,
+        patch: Document,
+        *,
+        correlation_id: str,
+        by: Actor | None = None,
+        expected: Collection[int] | None = None,
+    ) -> View:
+        """Apply a JSON merge patch (RFC 7396), by the rules of the service."""
+
+        def change(present: Customer) -> Document:
+            return self._rules.patched(present, patch)
+
+        return await self._edit(customer_id, change, _Origin(correlation_id, by), expected)
+
+    async def delete(
+        self,
+        customer_id: str,
+        *,
+        correlation_id: str,
+        by: Actor | None = None,
+        expected: Collection[int] | None = None,
+    ) -> None:
+        """Mark the customer as deleted."""
+        origin = _Origin(correlation_id, by)
+
+        async def work(connection: AsyncConnection) -> None:
+            present = await _locked(connection, customer_id, expected)
+            deleted = await customers.delete(connection, customer_id, version=present.version)
+            await self._tell(connection, _sure(deleted), fanout.DELETED, origin, None)
+
+        await by_keys(self._engine, work)
+        self._changed(customer_id, fanout.DELETED, by)
+
+    async def list(
+        self, *, most: int, before: str | None = None, email: str | None = None
+    ) -> CustomerPage:
+        """Return a page of customers, those older than `before`."""
+
+        async def work(connection: AsyncConnection) -> CustomerPage:
+            found = await customers.page(connection, most=most + 1, before=before, email=email)
+            shown = found[:most]
+            views = await with_external(connection, shown, self._owners)
+            return CustomerPage(tuple(views), shown[-1].id if len(found) > most else None)
+
+        return await in_transaction(self._engine, work)
+
+    async def _edit(
+        self,
+        customer_id: str,
+        change: Callable[[Customer], Document],
+        origin: _Origin,
+        expected: Collection[int] | None,
+    ) -> View:
+        async def work(connection: AsyncConnection) -> tuple[Customer, bool]:
+            present = await _locked(connection, customer_id, expected)
+            record = present.record
+            wanted = flatten(CUSTOMER, change(present))
+            changes = edit(record, difference(record.fields, wanted))
+            if not changes:
+                return present, False
+            self._limits.check(CUSTOMER.entity_type, _parts(record.fields, changes))
+            fields = apply(record.fields, changes)
+            written = _sure(
+                await customers.write(connection, customer_id, fields, version=present.version)
+            )
+            before = {path: record.fields.get(path) for path in changes}
+            await self._tell(connection, written, fanout.UPDATED, origin, changes, before)
+            return written, True
+
+        customer, changed = await by_keys(self._engine, work)
+        if changed:
+            self._changed(customer_id, fanout.UPDATED, origin.by)
+        return view(customer)
+
+    def _changed(self, customer_id: str, action: str, by: Actor | None) -> None:
+        """Have a change that is committed worked on; without a connection, no history tells it."""
+        self._wake(OUTBOUND)
+        if not self._owners:
+            _log.info("customer_changed", id=customer_id, action=action, by=str(by or ""))
+
+    async def _tell(
+        self,
+        connection: AsyncConnection,
+        customer: Customer,
+        action: str,
+        origin: _Origin,
+        changes: FieldChanges | None,
+        before: FieldChanges | None = None,
+    ) -> None:
+        change = RecordChange(
+            entity_type=CUSTOMER.entity_type,
+            record_id=customer.id,
+            version=customer.version,
+            action=action,
+            document=None if customer.deleted_at else customer.document,
+            correlation_id=origin.correlation_id,
+            changes=dict(changes) if changes else None,
+            before=dict(before) if before else None,
+            by=origin.by.detail if origin.by else None,
+        )
+        await fanout.enqueue(connection, [(change, source) for source in self._owners])
+
+    @property
+    def _owners(self) -> tuple[str, ...]:
+        return self._router.owners_of(CUSTOMER.entity_type)
+
+
+def _parts(before: Document, changes: FieldChanges) -> dict[str, Any]:
+    """Return changes without the members that stay as they are: those break no limit anew."""
+    return {path: _part(before.get(path), value) for path, value in changes.items()}
+
+
+def _part(before: Any, value: Any) -> Any:
+    if not (isinstance(before, Mapping) and isinstance(value, Mapping)):
+        return value
+    return {name: inner for name, inner in value.items() if inner != before.get(name)}
+
+
+async def _reserve(connection: AsyncConnection, once: Idempotency, customer_id: str) -> bool:
+    return await idempotency.reserve(
+        connection, once.scope, once.key, once.request_hash, customer_id
+    )
+
+
+async def _stored_answer(connection: AsyncConnection, once: Idempotency) -> Created:
+    stored = await idempotency.read(connection, once.scope, once.key)
+    if stored is None or stored.response is None:
+        raise Unavailable("the Idempotency-Key has just expired")
+    if stored.request_hash != once.request_hash:
+        raise IdempotencyKeyReused("this Idempotency-Key was used for another request")
+    return Created(orjson.loads(stored.response), replayed=True)
+
+
+async def _locked(
+    connection: AsyncConnection, customer_id: str, expected: Collection[int] | None
+) -> Customer:
+    present = _living(await customers.read(connection, customer_id, lock=True))
+    if expected is not None and present.version not in expected:
+        raise StaleVersion(f"the customer has version {present.version}")
+    return present
+
+
+def _living(customer: Customer | None) -> Customer:
+    if customer is None or customer.deleted_at is not None:
+        raise NotFound("there is no customer with this id")
+    return customer
+
+
+def _sure(customer: Customer | None) -> Customer:
+    """The row is locked, so its version cannot have moved."""
+    if customer is None:
+        raise StaleVersion("the customer was changed at the same time")
+    return customer

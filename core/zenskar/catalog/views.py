@@ -1,0 +1,63 @@
+"""Customers as JSON for readers of the API."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from zenskar.db import links
+from zenskar.db.customers import Customer
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.links import Link
+from zenskar.model.fields import CUSTOMER, Fields
+from zenskar.model.record import MappingState
+
+View = dict[str, Any]
+PENDING = "pending"
+
+
+def view(customer: Customer) -> View:
+    """Return the record itself."""
+    return {
+        "id": customer.id,
+        **customer.document,
+        "version": customer.version,
+        "created_at": timestamp(customer.created_at),
+        "updated_at": timestamp(customer.updated_at),
+    }
+
+
+async def with_external(
+    connection: AsyncConnection, found: Sequence[Customer], owners: Sequence[str]
+) -> list[View]:
+    """Return the records with where each stands at the external systems."""
+    known = await links.of_records(connection, CUSTOMER.entity_type, [c.id for c in found])
+    return [
+        {**view(c), "external": external(c.record.fields, known.get(c.id, {}), owners)}
+        for c in found
+    ]
+
+
+def external(fields: Fields, known: Mapping[str, Link], owners: Sequence[str]) -> list[View]:
+    """Return one entry for each owner, and for each link whose connection is gone."""
+    gone = [source for source in known if source not in owners]
+    return [_entry(source, known.get(source), fields) for source in (*owners, *gone)]
+
+
+def timestamp(moment: datetime) -> str:
+    """Return RFC 3339 in UTC."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _entry(source: str, link: Link | None, fields: Fields) -> View:
+    if link is None:
+        link_state, external_id, version, in_sync = PENDING, None, None, False
+    else:
+        link_state, external_id, version = link.state.value, link.external_id, link.synced_version
+        in_sync = link.state is MappingState.ACTIVE and link.settled and link.shows(fields)
+    return {
+        "source_system": source,
+        "external_id": external_id,
+        "state": link_state,
+        "synced_version": version,
+        "in_sync": in_sync,
+    }

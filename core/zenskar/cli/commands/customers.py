@@ -1,0 +1,43 @@
+"""`zenskar customers`."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from zenskar.cli import session
+from zenskar.cli.commands.reconcile import with_bulk
+from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
+from zenskar.cli.replay_session import operator
+from zenskar.ids import new_id
+
+app = typer.Typer(no_args_is_help=True, help="Single customers.")
+_COLUMNS = {"source_system": "CONNECTION", "external_id": "EXTERNAL", "state": "LINK"}
+_LEFT = 3
+
+
+@app.callback()
+def customers() -> None:
+    """Group the commands, also while there is only one."""
+
+
+@app.command("undelete")
+def undelete(
+    customer: Annotated[str, typer.Argument(metavar="ID", help="The id of a deleted customer.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Bring a deleted customer back, and its links where the objects live.
+
+    Each object is looked at first. One that is proven deleted gets a successor. Exits with 3 when
+    an object is not visible: nothing is done at that connection.
+    """
+    customer_id, by = session.identifier(customer), operator()
+    links = with_bulk(lambda bulk: bulk.undeleter().undelete("customer", customer_id, by, new_id()))
+    rows = [asdict(link) for link in links]
+    if output is Output.JSON:
+        show_json({"id": customer_id, "links": rows})
+    else:
+        say(f"The customer {customer_id} is back.")
+        show_table(_COLUMNS, rows)
+    if any(row["state"] == "not_visible" for row in rows):
+        raise typer.Exit(_LEFT)

@@ -1,0 +1,65 @@
+"""`zenskar dev`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zenskar import open_files
+from zenskar.cli import session
+from zenskar.cli.process import run_server
+from zenskar.cli.render.output import Output, OutputOption, say, show_json
+from zenskar.errors import ConfigurationError
+
+_LOOPBACK = "127.0.0.1"
+_DEFAULTS = {"ZENSKAR_LOG_FORMAT": "console", "ZENSKAR_SHUTDOWN_GRACE_SECONDS": "5"}
+
+
+def dev(
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port of the API.", show_default="ZENSKAR_PORT or 8000"
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of all data.", show_default="ZENSKAR_DATA_DIR or .zenskar"),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Remove the data of that folder first.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Run everything in one process: API, worker, PostgreSQL, and sandboxes.
+
+    The database is an embedded one unless ZENSKAR_DATABASE_URL is set. A connection without
+    credentials is led to a sandbox, if its plugin has one. The API is reachable from this
+    machine only, and asks for no key.
+    """
+    settings, environment = session.read_settings(
+        _DEFAULTS, port=port, data_dir=data_dir, host=_host(), auth="off"
+    )
+    if fresh and settings.database_url is not None:
+        raise ConfigurationError(
+            "--fresh removes an embedded database, but ZENSKAR_DATABASE_URL names another one"
+        )
+    session.configure_logs(settings, environment, serving=True)
+    open_files.raise_limit()
+    from zenskar.cli.dev.dev_server import DevServer
+    from zenskar.cli.dev.ready import Ready
+
+    def announce(ready: Ready) -> None:
+        if output is Output.JSON:
+            show_json(ready.to_json())
+        else:
+            say(*ready.to_text().split("\n"))
+
+    run_server(DevServer(settings, environment).run(announce, fresh=fresh))
+
+
+def _host() -> str:
+    from zenskar.settings import environment, is_loopback
+
+    host = environment().get("ZENSKAR_HOST", "")
+    return host if is_loopback(host) else _LOOPBACK

@@ -1,0 +1,155 @@
+"""`zenskar dlq`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zenskar.cli import replay_session, session
+from zenskar.cli.dlq_filter import filter_of
+from zenskar.cli.render.event_list import Before, Limit, show_events
+from zenskar.cli.render.output import Output, OutputOption, say, show_json
+from zenskar.errors import Conflict, InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+    from zenskar.db.events.event_log import EventFilter
+    from zenskar.model.actor import Actor
+    from zenskar.ops.replay import Replay
+
+    Act = Callable[[Replay, EventFilter, Actor], Awaitable[int]]
+
+app = typer.Typer(no_args_is_help=True, help="What was given up: once more, or never again.")
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Dead letters, by the ids of the list.")]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="KEY=VALUE",
+        help="Only those with this source, direction, customer_id, reason, error_kind, event_type; "
+        "or given up longer ago (older_than=2h) or more recently (newer_than=30m) than this. "
+        "All that are given must hold.",
+    ),
+]
+Every = Annotated[bool, typer.Option("--all", help="All dead letters.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")]
+_COLUMNS = {
+    "id": "ID",
+    "updated_at": "GIVEN UP",
+    "direction": "DIRECTION",
+    "source_system": "SOURCE",
+    "event_type": "TYPE",
+    "error_kind": "KIND",
+    "attempts": "ATTEMPTS",
+    "entity_id": "RECORD",
+    "error_message": "ERROR",
+}
+
+
+@app.command("list")
+def show_many(
+    filters: Filters = None,
+    limit: Limit = 50,
+    before: Before = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List dead letters, newest first."""
+    wanted = filter_of(filters or ())
+    none = "There is no such dead letter."
+    show_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
+
+
+@app.command("show")
+def show_one(
+    event_id: Annotated[str, typer.Argument(help="The dead letter's id.")],
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Show the values of fields: personal data.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show a dead letter: its error, its message and its history."""
+    from zenskar.cli.render.event_text import event_text, message_text
+    from zenskar.db.driver.engine import in_transaction
+    from zenskar.ops import dead_letters
+
+    wanted = session.identifier(event_id)
+    reveal_to = replay_session.operator() if reveal else None
+
+    async def work(engine: "AsyncEngine") -> dict[str, Any]:
+        letter = await in_transaction(
+            engine, lambda c: dead_letters.find(c, wanted, reveal_to=reveal_to)
+        )
+        if letter is None:
+            raise NotFound(f"there is no dead letter {event_id}")
+        history = [asdict(entry) for entry in letter.history]
+        return {**asdict(letter.event), "payload": letter.payload, "history": history}
+
+    found = session.run(work)
+    if output is Output.JSON:
+        show_json(found)
+    else:
+        say(*event_text(found))
+        say(*message_text(found["payload"]))
+
+
+@app.command("retry")
+def retry(
+    event_ids: Ids = None,
+    filters: Filters = None,
+    every: Every = False,
+    dry_run: DryRun = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Put dead letters back to work: those named, those that filters mean, or all."""
+    wanted = _chosen(event_ids, filters, every=every)
+    _act(wanted, lambda r, w, by: r.retry(w, by), "retried", dry_run=dry_run, output=output)
+
+
+@app.command("discard")
+def discard(
+    event_ids: Ids = None,
+    filters: Filters = None,
+    every: Every = False,
+    dry_run: DryRun = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """End dead letters for good; their history stays and says who did that."""
+    wanted = _chosen(event_ids, filters, every=every)
+    _act(wanted, lambda r, w, by: r.discard(w, by), "discarded", dry_run=dry_run, output=output)
+
+
+def _chosen(
+    event_ids: list[str] | None, filters: list[str] | None, *, every: bool
+) -> "EventFilter":
+    if every == bool(event_ids or filters):
+        raise InvalidInput("name the dead letters, or give --filter, or give --all")
+    ids = tuple(map(session.identifier, event_ids)) if event_ids else None
+    return filter_of(filters or (), ids)
+
+
+def _act(wanted: "EventFilter", act: "Act", done: str, *, dry_run: bool, output: Output) -> None:
+    async def work(replay: "Replay") -> tuple[int, int]:
+        matched = await replay.count(wanted)
+        if dry_run:
+            return matched, 0
+        count = await act(replay, wanted, replay_session.operator())
+        return max(matched, count), count
+
+    matched, count = replay_session.run(work)
+    if wanted.ids and not matched:
+        raise Conflict("none of these is a dead letter")
+    if output is Output.JSON:
+        show_json({"matched": matched, done: count})
+    else:
+        say(_told(matched, count, done, dry_run=dry_run))
+    if wanted.ids and not dry_run and not count:
+        raise Conflict("this release cannot work on what is kept of them: `zenskar dlq show ID`")
+
+
+def _told(matched: int, count: int, done: str, *, dry_run: bool) -> str:
+    if dry_run:
+        return f"{matched} dead letters would be {done}."
+    left = f" {matched - count} stay: what is kept of them cannot be read." * (matched > count)
+    return f"{count} dead letters {done}.{left}"

@@ -1,0 +1,28 @@
+"""`zenskar doctor`."""
+
+import asyncio
+from dataclasses import asdict
+
+import typer
+
+from zenskar.cli import session
+from zenskar.cli.render.output import Output, OutputOption, show_json, show_table
+
+_COLUMNS = {"part": "PART", "verdict": "IS", "detail": "DETAIL", "mend": "HOW TO MEND IT"}
+
+
+def doctor(output: OutputOption = Output.TABLE) -> None:
+    """Check every part, and say how to mend what fails. The exit code is 1 if anything does."""
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
+    from zenskar.cli.doctor.checks import Checkup
+    from zenskar.cli.doctor.result import Verdict
+
+    findings = asyncio.run(Checkup.of(settings, environment).run())
+    failed = any(finding.verdict is Verdict.FAILED for finding in findings)
+    rows = [asdict(finding) for finding in findings]
+    if output is Output.JSON:
+        show_json({"ok": not failed, "checks": rows})
+    else:
+        show_table(_COLUMNS, rows)
+    raise typer.Exit(int(failed))

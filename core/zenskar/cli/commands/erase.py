@@ -1,0 +1,83 @@
+"""`zenskar erase`."""
+
+import asyncio
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zenskar.cli import session
+from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
+from zenskar.cli.replay_session import operator
+from zenskar.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from zenskar.ops.erase import Erased
+
+app = typer.Typer(no_args_is_help=True, help="Leave nothing of a customer but its id.")
+_ROWS = {"table": "TABLE", "rows": "ROWS"}
+_EXTERNAL = {"source_system": "CONNECTION", "external_id": "OBJECT", "state": "STATE"}
+
+
+@app.callback()
+def erase() -> None:
+    """Hold the options that stand before a command."""
+
+
+@app.command("customer")
+def customer(
+    customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be erased.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Erase a customer for good: what stays is its id, and that it was erased.
+
+    One that lives is deleted first, at each external system as its connection says. Nothing
+    brings it back. Kafka keeps messages until their topic lets go of them.
+    """
+    name = session.identifier(customer_id)
+    if not (dry_run or yes):
+        _ask(name)
+    found = asyncio.run(_erase(name, dry_run=dry_run))
+    if output is Output.JSON:
+        show_json(asdict(found) | {"dry_run": dry_run})
+        return
+    say(f"The customer {found.id} {'would be' if dry_run else 'is'} erased.")
+    show_table(_ROWS, [{"table": table, "rows": n} for table, n in found.rows.items()])
+    if found.external:
+        say("", "Objects at external systems, which are theirs to erase:")
+        show_table(_EXTERNAL, found.external)
+
+
+def _ask(name: str) -> None:
+    if not sys.stdin.isatty():
+        raise InvalidInput("this cannot be undone: say that it is meant with --yes")
+    typer.confirm(f"Erase the customer {name}? This cannot be undone.", abort=True)
+
+
+async def _erase(name: str, *, dry_run: bool) -> "Erased":
+    from zenskar.cli.data_folder import DataFolder
+    from zenskar.model.envelope import OUTBOUND
+    from zenskar.ops.erase import Eraser
+    from zenskar.plugins.discovery import configure, discover
+
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
+    running = DataFolder(settings.data_dir).running() if settings.database_url is None else None
+    owners = (
+        *configure(discover(), settings, environment),
+        *(running.sandboxes if running else ()),
+    )
+    async with session.open_current(settings) as engine:
+        found = await Eraser(engine, tuple(dict.fromkeys(owners)), lambda _topic: None).erase(
+            name, operator(), dry_run=dry_run
+        )
+        if not dry_run:
+            from zenskar.db.driver.engine import in_transaction
+
+            await in_transaction(engine, lambda c: session.notify(c, OUTBOUND))
+    return found

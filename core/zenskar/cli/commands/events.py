@@ -1,0 +1,115 @@
+"""`zenskar events`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zenskar.cli import replay_session, session
+from zenskar.cli.render.event_list import Before, Limit, show_events
+from zenskar.cli.render.output import Output, OutputOption, say, show_json
+from zenskar.errors import Conflict, InvalidInput, NotFound
+from zenskar.model.sync_event import Direction, SyncStatus
+
+if TYPE_CHECKING:
+    from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+    from zenskar.db.events.event_log import EventFilter
+
+app = typer.Typer(no_args_is_help=True, help="What was synced, what failed, and once more.")
+
+Status = Annotated[SyncStatus | None, typer.Option(help="Only with this status.")]
+Source = Annotated[str | None, typer.Option(help="Only of this connection.")]
+Way = Annotated[Direction | None, typer.Option(help="Only of this direction.")]
+Customer = Annotated[str | None, typer.Option(help="Only of the customer with this id.")]
+_COLUMNS = {
+    "id": "ID",
+    "created_at": "CREATED",
+    "direction": "DIRECTION",
+    "source_system": "SOURCE",
+    "event_type": "TYPE",
+    "status": "STATUS",
+    "reason": "REASON",
+    "attempts": "ATTEMPTS",
+    "entity_id": "RECORD",
+    "external_id": "EXTERNAL",
+}
+
+
+@app.command("list")
+def show_many(  # noqa: PLR0913, PLR0917 - one for each option
+    status: Status = None,
+    source: Source = None,
+    direction: Way = None,
+    customer: Customer = None,
+    limit: Limit = 50,
+    before: Before = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List sync events, newest first."""
+    wanted = _filter(status, source, direction, customer)
+    none = "There is no such sync event."
+    show_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
+
+
+@app.command("show")
+def show_one(
+    event_id: Annotated[str, typer.Argument(help="The sync event's id.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show a sync event with its history: what changed, who won, what failed."""
+    from zenskar.cli.render.event_text import event_text
+    from zenskar.db.driver.engine import in_transaction
+    from zenskar.db.events import event_log
+
+    async def work(engine: "AsyncEngine") -> dict[str, Any]:
+        event = await in_transaction(
+            engine, lambda c: event_log.read(c, session.identifier(event_id))
+        )
+        if event is None:
+            raise NotFound(f"there is no sync event {event_id}")
+        history = await in_transaction(engine, lambda c: event_log.history(c, event.id))
+        return {**asdict(event), "history": [asdict(entry) for entry in history]}
+
+    found = session.run(work)
+    if output is Output.JSON:
+        show_json(found)
+    else:
+        say(*event_text(found))
+
+
+@app.command("retry")
+def retry(  # noqa: PLR0913, PLR0917 - one for each option
+    event_ids: Annotated[list[str] | None, typer.Argument(help="Sync events to retry.")] = None,
+    status: Status = None,
+    source: Source = None,
+    direction: Way = None,
+    customer: Customer = None,
+    every: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Put failed sync events back to work: those named, or those that the options mean."""
+    given = (event_ids, status, source, direction, customer)
+    if every == any(given):
+        raise InvalidInput("name the sync events to retry, or filter them, or give --all")
+    ids = tuple(map(session.identifier, event_ids)) if event_ids else None
+    wanted = _filter(status, source, direction, customer, ids)
+    count = replay_session.run(lambda replay: replay.retry(wanted, replay_session.operator()))
+    if count == 0 and ids:
+        raise Conflict("only sync events that are held back, retrying or dead can be retried")
+    if output is Output.JSON:
+        show_json({"retried": count})
+    else:
+        say(f"{count} sync events are to be worked on again.")
+
+
+def _filter(
+    status: SyncStatus | None,
+    source: str | None,
+    direction: Direction | None,
+    customer: str | None,
+    ids: tuple[str, ...] | None = None,
+) -> "EventFilter":
+    from zenskar.db.events.event_log import EventFilter
+
+    owner = session.identifier(customer) if customer else None
+    return EventFilter(status, source, direction, customer_id=owner, ids=ids)

@@ -1,0 +1,115 @@
+"""`zenskar keys`."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from zenskar.cli import session
+from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
+from zenskar.errors import InvalidInput, NotFound
+from zenskar.model.scope import Scope
+
+if TYPE_CHECKING:
+    from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+
+T = TypeVar("T")
+app = typer.Typer(no_args_is_help=True, help="API keys, for Authorization: Bearer KEY.")
+_SPAN = re.compile(r"([1-9][0-9]{0,5})([hdw])")
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_COLUMNS = {
+    "prefix": "PREFIX",
+    "name": "NAME",
+    "scope": "SCOPE",
+    "expires_at": "EXPIRES",
+    "created_at": "CREATED",
+    "last_used_at": "LAST USED",
+    "revoked_at": "REVOKED",
+}
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    scope: Annotated[
+        Scope, typer.Option(help="What it may do; write includes read, admin both.")
+    ] = Scope.ADMIN,
+    expires: Annotated[
+        str | None,
+        typer.Option(help="When it ends: 12h, 90d or a time such as 2030-01-31; never unless set."),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make a key and print it, this once."""
+    from zenskar.db import api_keys
+
+    if not (name.isprintable() and 0 < len(name.strip()) <= 200):
+        raise InvalidInput("a key's name must be one line of 1 to 200 characters")
+    until = _time(expires) if expires is not None else None
+    made, key = _run(lambda connection: api_keys.create(connection, name, scope, until))
+    if output is Output.JSON:
+        show_json({"key": key, **asdict(made)})
+        return
+    say("This is the only time that the key is shown:", error=True)
+    say(key)
+
+
+@app.command("list")
+def show(output: OutputOption = Output.TABLE) -> None:
+    """List the keys, without what makes them keys."""
+    from zenskar.db import api_keys
+
+    rows = [asdict(key) for key in _run(api_keys.read_all)]
+    if output is Output.JSON:
+        show_json({"data": rows})
+    else:
+        show_table(_COLUMNS, rows)
+
+
+@app.command("revoke")
+def revoke(
+    prefix: Annotated[str, typer.Argument(help="The key's prefix, see `zenskar keys list`.")],
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make a key useless, within seconds everywhere."""
+    from zenskar.db import api_keys
+
+    if not _run(lambda connection: api_keys.revoke(connection, prefix)):
+        raise NotFound(f"no living key has the prefix {prefix!r}: see `zenskar keys list`")
+    if output is Output.JSON:
+        show_json({"revoked": prefix})
+    else:
+        say(f"The key {prefix} is revoked.")
+
+
+def _time(text: str) -> datetime:
+    """Return the moment that a text means, from now on or in ISO 8601; without a zone, in UTC."""
+    now = datetime.now(UTC)
+    span = _SPAN.fullmatch(text)
+    try:
+        found = now + int(span[1]) * _UNITS[span[2]] if span else datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"--expires {text!r}: use a span such as 12h or 90d, or a time such as 2030-01-31"
+        ) from None
+    moment = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if moment <= now:
+        raise InvalidInput("--expires: that time is over")
+    return moment
+
+
+def _run(work: Callable[["AsyncConnection"], Awaitable[T]]) -> T:
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
+
+    async def run() -> T:
+        from zenskar.db.driver.engine import in_transaction
+
+        async with session.open_current(settings) as engine:
+            return await in_transaction(engine, work)
+
+    return asyncio.run(run())

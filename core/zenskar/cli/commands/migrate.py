@@ -1,0 +1,84 @@
+"""`zenskar migrate`."""
+
+import asyncio
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zenskar.cli import session
+from zenskar.cli.render.output import Output, OutputOption, say, show_json
+from zenskar.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from zenskar.settings import Settings
+
+
+class Direction(StrEnum):
+    """What to do with the schema."""
+
+    UP = "up"
+    DOWN = "down"
+    STATUS = "status"
+
+
+def migrate(
+    direction: Annotated[
+        Direction, typer.Argument(help="up to the newest, down by one step, or only the status.")
+    ] = Direction.UP,
+    statement_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds that a statement may take; 0: any.")
+    ] = 10.0,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to try again while others hold the tables.")
+    ] = 3600.0,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Bring the database's schema up to date, beside a running release. `down` can lose data.
+
+    Writers never wait for it longer than half a second. While a long transaction, such as a
+    backup, holds what it needs, it tries again and says so.
+    """
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
+    if direction is not Direction.UP:
+        session.require_database(settings)
+    status = asyncio.run(_migrate(settings, direction, statement_timeout, patience))
+    if output is Output.JSON:
+        show_json(status)
+    else:
+        say(_sentence(status))
+
+
+async def _migrate(
+    settings: "Settings", direction: Direction, statement_timeout: float, patience: float
+) -> dict[str, Any]:
+    from alembic.util import CommandError
+
+    from zenskar.db.schema import migrate as schema
+    from zenskar.db.schema import revision
+    from zenskar.db.schema.online import Limits
+    from zenskar.runtime import open_database, open_engine, with_database
+
+    limits = Limits(statement_seconds=statement_timeout, patience_seconds=patience)
+    async with (
+        open_database(settings) as url,
+        open_engine(with_database(settings, url)) as engine,
+    ):
+        await session.reachable(engine)
+        try:
+            if direction is Direction.UP:
+                await schema.upgrade(url, limits=limits)
+            elif direction is Direction.DOWN:
+                await schema.downgrade(url, limits=limits)
+        except CommandError as error:
+            raise ConfigurationError(f"the schema cannot be migrated: {error}") from error
+        status = await revision.status(engine)
+    return {"current": status.current, "head": status.head, "up_to_date": status.up_to_date}
+
+
+def _sentence(status: dict[str, Any]) -> str:
+    current = f"at {status['current']}" if status["current"] else "empty"
+    if status["up_to_date"]:
+        return f"The schema is {current}, which is the newest."
+    return f"The schema is {current}; the newest is {status['head']}: run `zenskar migrate`."

@@ -1,0 +1,99 @@
+"""`zenskar plugins`."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from zenskar.cli import session
+from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from zenskar.plugins.discovery import Plugin
+    from zenskar.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="The installed integrations.")
+_COLUMNS = {
+    "name": "NAME",
+    "distribution": "DISTRIBUTION",
+    "version": "VERSION",
+    "entities": "ENTITIES",
+    "missing": "MISSING SETTINGS",
+    "problem": "PROBLEM",
+}
+
+
+@app.callback()
+def plugins() -> None:
+    """Keep `list` a command of its own."""
+
+
+@app.command("list")
+def show(output: OutputOption = Output.TABLE) -> None:
+    """List the plugins, what is wrong with each, and the settings that each still needs."""
+    from zenskar.plugins.discovery import discover
+
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
+    plugins = discover()
+    problems = asyncio.run(_problems(plugins, settings, environment))
+    rows = [_row(p, environment, problems.get(name)) for name, p in sorted(plugins.items())]
+    if output is Output.JSON:
+        show_json({"data": rows})
+    elif rows:
+        show_table(_COLUMNS, rows)
+    else:
+        say("No plugin is installed: pip install zenskar-NAME, for the system to sync with.")
+
+
+async def _problems(
+    plugins: "Mapping[str, Plugin]", settings: "Settings", environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Open the integration of each connection once, and return what fails, by plugin."""
+    from zenskar.errors import ConfigurationError
+    from zenskar.plugins.discovery import configure
+    from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
+
+    try:
+        connections = configure(plugins, settings, environment)
+    except ConfigurationError:
+        return {}  # `zenskar doctor` tells of settings
+    found: dict[str, str] = {}
+    for name, connection in connections.items():
+        if problem := await start(connection, OPEN_SECONDS):
+            found[connection.plugin.name] = f"connection {name} is off: {problem}"
+        await stop(connection)
+    return found
+
+
+def _row(plugin: "Plugin", environment: Mapping[str, str], problem: str | None) -> dict[str, Any]:
+    from zenskar.plugins.discovery import missing_settings
+
+    integration = plugin.integration
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "problem": plugin.problem or problem,
+        "entities": list(integration.entities) if integration else [],
+        "missing": list(missing_settings(plugin, plugin.name, environment)),
+        "settings": _settings(plugin, environment),
+    }
+
+
+def _settings(plugin: "Plugin", environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Name the variables and say whether they are set; their values are nobody's business."""
+    from zenskar.plugins.discovery import variable
+    from zenskar.settings import lookup
+
+    return [
+        {
+            "variable": (name := variable(plugin.name, setting.name)),
+            "set": lookup(environment, name) is not None,
+            "required": setting.required,
+            "secret": setting.secret,
+            "help": setting.help,
+        }
+        for setting in (plugin.integration.settings if plugin.integration else ())
+    ]

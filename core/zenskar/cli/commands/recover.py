@@ -1,0 +1,119 @@
+"""`zenskar recover`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zenskar.cli import session
+from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
+from zenskar.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from zenskar.ops.recover import LostDelete
+    from zenskar.settings import Settings
+
+_DELETES = {"entity_type": "ENTITY", "record_id": "ID", "deleted_at": "DELETED"}
+_KEYS = {"prefix": "PREFIX", "name": "NAME", "scope": "SCOPE", "created_at": "CREATED"}
+_PAUSES = {"name": "CONNECTION", "reason": "PAUSED FOR", "paused_at": "SINCE"}
+
+
+def recover(
+    since: Annotated[str, typer.Option(help="When the backup was taken, in ISO 8601, else UTC.")],
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Delete again what was deleted since the backup.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Tell what a restored database does not know: deletes since, API keys and pauses as they were.
+
+    Deletes are read from the topic sync.outbound. The bus on PostgreSQL was restored itself, and
+    knows of none.
+    """
+    moment = _moment(since)
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
+    told = asyncio.run(_recover(settings, environment, moment, apply=apply))
+    if output is Output.JSON:
+        show_json(told)
+        return
+    _show(told, kafka=settings.kafka_bootstrap_servers is not None)
+
+
+async def _recover(
+    settings: "Settings", environment: Any, since: datetime, *, apply: bool
+) -> dict[str, Any]:
+    from zenskar.db import api_keys, connections
+    from zenskar.db.driver.engine import in_transaction
+    from zenskar.ops.recover import lost_deletes
+
+    async with session.open_current(settings) as engine:
+        deletes = await lost_deletes(engine, _outbound(settings, since))
+        keys = await in_transaction(engine, api_keys.read_all)
+        states = await in_transaction(engine, connections.states)
+    if apply and deletes:
+        await _delete(settings, environment, deletes)
+    return {
+        "deleted_since": [asdict(delete) for delete in deletes],
+        "deleted_again": apply,
+        "api_keys": [asdict(key) for key in keys if key.revoked_at is None],
+        "paused": [asdict(state) for state in states.values() if state.paused],
+    }
+
+
+async def _outbound(settings: "Settings", since: datetime) -> AsyncIterator[list[bytes]]:
+    if settings.kafka_bootstrap_servers is None:
+        return
+    from zenskar.bus.kafka.history import values_since
+    from zenskar.bus.kafka.options import KafkaOptions
+    from zenskar.model.envelope import OUTBOUND
+
+    async for values in values_since(KafkaOptions.of(settings), OUTBOUND, since):
+        yield values
+
+
+async def _delete(settings: "Settings", environment: Any, deletes: "list[LostDelete]") -> None:
+    """Delete as the API does, so that each connection is told."""
+    from contextlib import suppress
+
+    from zenskar.errors import NotFound
+    from zenskar.ids import new_id
+    from zenskar.runtime import open_runtime
+
+    correlation_id = new_id()
+    async with open_runtime(settings, environment, prepare=session.require_schema) as runtime:
+        for delete in deletes:
+            with suppress(NotFound):
+                await runtime.customers.delete(delete.record_id, correlation_id=correlation_id)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"--since {text!r}: use a time such as 2030-01-31T12:00:00Z") from None
+    moment = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        raise InvalidInput("--since: that time has not come yet")
+    return moment
+
+
+def _show(told: dict[str, Any], *, kafka: bool) -> None:
+    deletes = told["deleted_since"]
+    if deletes:
+        done = "deleted again" if told["deleted_again"] else "alive again: add --apply to delete"
+        say(f"Deleted here since the backup, {done}:")
+        show_table(_DELETES, deletes)
+    elif kafka:
+        say("Nothing that was deleted here since the backup lives.")
+    else:
+        say("Deletes since the backup are unknown: the bus was restored with the database.")
+    say("", "These API keys are valid, also those that were revoked since the backup:")
+    show_table(_KEYS, told["api_keys"])
+    if told["paused"]:
+        say("", "These connections are paused, as they were at the backup:")
+        show_table(_PAUSES, told["paused"])
+    say("", "Next, for each connection: zenskar reconcile SOURCE --repair")

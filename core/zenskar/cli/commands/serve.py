@@ -1,0 +1,37 @@
+"""`zenskar api` and `zenskar worker`: one process each."""
+
+from typing import Annotated
+
+import typer
+
+from zenskar.cli import servers
+from zenskar.cli.render.output import Output, OutputOption, show_json
+
+
+def api(output: OutputOption = Output.TABLE) -> None:
+    """Serve the HTTP API, and take webhooks in.
+
+    It listens on ZENSKAR_HOST and ZENSKAR_PORT. SIGTERM lets the requests that are under way
+    finish, for at most ZENSKAR_SHUTDOWN_GRACE_SECONDS.
+    """
+    servers.api(_announce(output))
+
+
+def worker(
+    roles: Annotated[
+        str, typer.Option(help="Comma-separated. Every role may run in many processes.")
+    ] = servers.ALL_ROLES,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Work off what the API has put on the bus.
+
+    Probes and metrics are served on ZENSKAR_HOST and ZENSKAR_WORKER_HEALTH_PORT. SIGTERM lets the
+    calls that are under way finish, for at most ZENSKAR_SHUTDOWN_GRACE_SECONDS.
+    """
+    servers.worker(_announce(output), roles)
+
+
+def _announce(output: Output) -> servers.Announce:
+    if output is Output.JSON:
+        return lambda what, address: show_json({"status": "ready", what: address})
+    return servers.announce

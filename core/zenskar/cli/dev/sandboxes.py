@@ -1,0 +1,95 @@
+"""The sandboxes of `zenskar dev`: stand-ins for external systems that nobody configured."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zenskar.cli.data_folder import DataFolder
+from zenskar.errors import ConfigurationError
+from zenskar.plugins.discovery import Plugin, missing_settings, variable
+from zenskar.settings import Settings
+
+if TYPE_CHECKING:
+    from zenskar import SandboxInfo
+
+
+@dataclass(slots=True)
+class Sandboxes:
+    """The addresses of the running sandboxes by connection, and the settings that lead there."""
+
+    urls: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
+    first_steps: dict[str, str] = field(default_factory=dict)
+
+    def add(self, connection: str, info: "SandboxInfo") -> None:
+        """Take note of a running sandbox."""
+        self.urls[connection] = info.url
+        if info.first_step:
+            self.first_steps[connection] = info.first_step
+        self.variables |= {
+            variable(connection, name): str(value) for name, value in info.settings.items()
+        }
+
+
+@asynccontextmanager
+async def run_sandboxes(
+    plugins: Mapping[str, Plugin],
+    settings: Settings,
+    environment: Mapping[str, str],
+    folder: DataFolder,
+) -> AsyncIterator[Sandboxes]:
+    """Run a sandbox for each connection without credentials whose plugin offers one."""
+    found, host = Sandboxes(), settings.host
+    api = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    async with AsyncExitStack() as stack:
+        for connection, plugin in _connections(plugins, settings).items():
+            if not lacks_credentials(plugin, connection, environment):
+                continue
+            data_dir = folder.sandbox(connection)
+            sandbox = _offered(plugin, data_dir, f"{api}/webhooks/{connection}")
+            if sandbox is not None:
+                data_dir.mkdir(parents=True, exist_ok=True)
+                found.add(connection, await _enter(stack, connection, sandbox))
+        yield found
+
+
+def lacks_credentials(plugin: Plugin, connection: str, environment: Mapping[str, str]) -> bool:
+    """Tell whether the first setting that a plugin requires is missing.
+
+    That is what gives access; who has set it means the real system, even if more is missing.
+    """
+    if plugin.integration is None:
+        return False
+    required = [variable(connection, s.name) for s in plugin.integration.settings if s.required]
+    return required[:1] == list(missing_settings(plugin, connection, environment)[:1]) != []
+
+
+def _connections(plugins: Mapping[str, Plugin], settings: Settings) -> dict[str, Plugin]:
+    """Return the plugins by the connections that may be made; others judge the settings' form."""
+    if settings.connections is None:
+        return {name: p for name, p in plugins.items() if p.integration is not None}
+    pairs = [item.strip().partition("=") for item in settings.connections.split(",")]
+    wanted = {name: plugins.get(plugin or name) for name, _, plugin in pairs}
+    return {n: p for n, p in wanted.items() if p is not None and p.integration is not None}
+
+
+def _offered(
+    plugin: Plugin, data_dir: Path, webhook_url: str
+) -> "AbstractAsyncContextManager[SandboxInfo] | None":
+    return plugin.integration.sandbox(data_dir, webhook_url) if plugin.integration else None
+
+
+async def _enter(
+    stack: AsyncExitStack,
+    connection: str,
+    sandbox: "AbstractAsyncContextManager[SandboxInfo]",
+) -> "SandboxInfo":
+    try:
+        return await stack.enter_async_context(sandbox)
+    except Exception as error:
+        raise ConfigurationError(
+            f"the sandbox of {connection} does not start: {error}; "
+            "`zenskar dev --fresh` begins without data"
+        ) from error

@@ -1,0 +1,96 @@
+"""The checks of `zenskar doctor` that need the database."""
+
+from collections.abc import Awaitable, Callable
+
+from zenskar.cli import session
+from zenskar.cli.doctor import check_clocks
+from zenskar.cli.doctor.result import Finding, failed, note, ok
+from zenskar.db import api_keys, connections, workers
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+from zenskar.db.events import event_log
+from zenskar.db.writable import check_writable
+from zenskar.errors import ZenskarError
+from zenskar.model.sync_event import NO_SOURCE
+from zenskar.runtime import open_engine
+from zenskar.settings import Settings
+
+_ALIVE_SECONDS = 15.0
+
+
+async def check(settings: Settings, *, dev: bool) -> list[Finding]:
+    """Check the database and what it tells. `dev`: `zenskar dev` runs on it, without keys."""
+    mend = "check ZENSKAR_DATABASE_URL, or run `zenskar dev`"
+    try:
+        session.require_database(settings)
+        async with open_engine(settings, "zenskar doctor") as engine:
+            await check_writable(await session.reachable(engine))
+            kind = "embedded" if settings.database_url is None else "at ZENSKAR_DATABASE_URL"
+            return [ok("database", f"answers ({kind})"), *await _contents(engine, settings, dev)]
+    except ZenskarError as error:
+        return [failed("database", str(error), mend)]
+
+
+async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[Finding]:
+    try:
+        await session.require_schema(engine)
+    except ZenskarError as error:
+        return [failed("schema", str(error), "zenskar migrate")]
+    checks: list[Callable[[AsyncConnection], Awaitable[Finding]]] = [_workers, _paused, _dead]
+    if settings.auth == "required" and not dev:
+        checks.append(_keys)
+    found = [await in_transaction(engine, check) for check in checks]
+    clocks = await in_transaction(engine, connections.clocks)
+    found += [
+        check_clocks.judge(f"clock of {name}, seen by workers", offset)
+        for name, offset in sorted(clocks.items())
+    ]
+    return [ok("schema", "is up to date"), *found]
+
+
+async def _workers(connection: AsyncConnection) -> Finding:
+    alive = await workers.alive(connection, _ALIVE_SECONDS)
+    if troubled := await workers.problems(connection, _ALIVE_SECONDS):
+        mend = "look for `consumer_failed` and `message_buried` in the logs of the workers"
+        return failed("workers", "; ".join(troubled), mend)
+    if alive:
+        return ok("workers", f"{alive} alive")
+    return failed("workers", "none is alive", "start `zenskar worker`, or `zenskar dev`")
+
+
+async def _paused(connection: AsyncConnection) -> Finding:
+    states = (await connections.states(connection)).values()
+    paused = [state for state in states if state.paused]
+    held = [state for state in states if state.held_seconds and not state.paused]
+    if held and not paused:
+        told = "; ".join(f"{s.name}: held back for {s.held_seconds:.0f} s" for s in held)
+        mend = f"it goes on by itself; at once with: zenskar connections resume {held[0].name}"
+        return note("paused", f"{told}, as its system asked", mend)
+    if not paused:
+        return ok("paused", "no connection is paused")
+    told = "; ".join(f"{s.name}: {s.error_message or s.reason}" for s in paused)
+    mend = f"mend the cause, then: zenskar connections resume {paused[0].name}"
+    return failed("paused", told, mend)
+
+
+async def _dead(connection: AsyncConnection) -> Finding:
+    dead = {n: b.dead for n, b in (await event_log.backlog(connection)).items() if b.dead}
+    if not dead:
+        return ok("dead letters", "there are none")
+    unreadable = dead.pop(NO_SOURCE, 0)
+    told = ", ".join(
+        [f"{count} of {name}" for name, count in dead.items()]
+        + [f"{unreadable} that cannot be read"] * bool(unreadable)
+    )
+    return note(
+        "dead letters", told, "zenskar events list --status dead, then zenskar events retry"
+    )
+
+
+async def _keys(connection: AsyncConnection) -> Finding:
+    living = [k for k in await api_keys.read_all(connection) if k.in_force]
+    if living:
+        return ok("api keys", f"{len(living)} can be used")
+    return failed(
+        "api keys", "there is none, so the API refuses everyone", "zenskar keys create NAME"
+    )

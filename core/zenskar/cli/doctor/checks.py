@@ -1,0 +1,135 @@
+"""The checks of `zenskar doctor`."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from zenskar.cli.data_folder import DataFolder, DevState
+from zenskar.cli.doctor import check_bus, check_clocks, check_database
+from zenskar.cli.doctor.result import Finding, failed, note, ok
+from zenskar.errors import ConfigurationError, ZenskarError
+from zenskar.plugins.discovery import (
+    ConfiguredConnection,
+    Plugin,
+    configure,
+    discover,
+    left_out,
+    missing_settings,
+)
+from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
+from zenskar.plugins.router import Router
+from zenskar.settings import Settings
+from zenskar.sync.clocks import Timing, offset_of
+
+_CALL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """What is looked at. `dev` is the `zenskar dev` that runs on the data folder, if one does."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    plugins: Mapping[str, Plugin]
+    dev: DevState | None
+
+    @classmethod
+    def of(cls, settings: Settings, environment: Mapping[str, str]) -> "Checkup":
+        """Look around."""
+        embedded = settings.database_url is None
+        running = DataFolder(settings.data_dir).running() if embedded else None
+        return cls(settings, environment, discover(), running)
+
+    async def run(self) -> list[Finding]:
+        """Return what was found, in the order in which it is best mended."""
+        findings = [self._plugin(plugin) for _, plugin in sorted(self.plugins.items())]
+        if not findings:
+            findings = [
+                failed(
+                    "plugins",
+                    "none is installed",
+                    "pip install zenskar-NAME, for the system to sync with",
+                )
+            ]
+        findings += await self._connections()
+        findings += await check_database.check(self.settings, dev=self.dev is not None)
+        findings += await check_bus.check(self.settings)
+        return [*findings, await self._api()]
+
+    def _plugin(self, plugin: Plugin) -> Finding:
+        part, name = f"plugin {plugin.name}", plugin.name
+        if plugin.problem or plugin.integration is None:
+            return failed(part, plugin.problem or "", f"update or remove {plugin.distribution}")
+        required = [setting for setting in plugin.integration.settings if setting.required]
+        missing = missing_settings(plugin, name, self.environment)
+        if self.settings.connections is not None or not missing:
+            return ok(part, f"{plugin.distribution} {plugin.version}")
+        if self.dev and name in self.dev.sandboxes:
+            return ok(part, f"zenskar dev runs its sandbox at {self.dev.sandboxes[name]}")
+        mend = f"set {', '.join(missing)}"
+        if len(missing) < len(required):
+            return failed(part, "is configured in part", mend)
+        return note(part, "is not connected", mend)
+
+    async def _connections(self) -> list[Finding]:
+        try:
+            configured = configure(self.plugins, self.settings, self.environment)
+            lost = left_out(self.plugins, self.settings, self.environment)
+        except ConfigurationError as error:
+            return [failed("connections", str(error), "mend the setting that is named")]
+        if not configured and not lost and not (self.dev and self.dev.sandboxes):
+            mend = "set what a plugin needs, see `zenskar plugins list`"
+            return [failed("connections", "nothing is connected", mend)]
+        mend = "see what is said of the plugin"
+        findings = [failed(f"connection {n}", problem, mend) for n, problem in lost.items()]
+        for name, connection in configured.items():
+            findings += await _connection(name, connection)
+        return findings
+
+    async def _api(self) -> Finding:
+        host, port = self.settings.host, self.settings.port
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared only
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        url = (self.dev.api if self.dev else "") or address
+        try:
+            return ok("api", f"{url} is {await _readiness(url)}")
+        except (aiohttp.ClientError, OSError, ValueError, KeyError):
+            mend = "start `zenskar api`, or `zenskar dev`"
+            return note("api", f"nothing answers at {url}", mend)
+
+
+async def _readiness(url: str) -> str:
+    timeout = aiohttp.ClientTimeout(total=_CALL_SECONDS)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.get(f"{url}/health/ready") as response,
+    ):
+        return str((await response.json())["status"])
+
+
+async def _connection(name: str, connection: ConfiguredConnection) -> list[Finding]:
+    part, mend = f"connection {name}", "check its settings, and that its system is reachable"
+    if problem := await start(connection, OPEN_SECONDS):
+        return [failed(part, problem, mend)]
+    sent, began = time.time(), time.monotonic()
+    try:
+        async with asyncio.timeout(_CALL_SECONDS):
+            router = Router({name: connection.integration})
+            health = await router.call_async(name, "health")
+            account = await router.call_async(name, "account") if health.ok else None
+    except TimeoutError:
+        return [failed(part, f"no answer within {_CALL_SECONDS:g} seconds", mend)]
+    except ZenskarError as error:
+        return [failed(part, str(error), mend)]
+    finally:
+        timing = Timing.of(sent, time.time(), began, time.monotonic())
+        await stop(connection)
+    detail = f"{health.detail}, account {account}" if account else health.detail
+    found = ok(part, detail) if health.ok else failed(part, health.detail, mend)
+    if health.answered_at is None:
+        return [found]
+    offset = offset_of(timing, health.answered_at)
+    return [found, check_clocks.judge(f"clock of {name}", offset)]

@@ -1,0 +1,81 @@
+"""A sync event and its history, as people read it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from zenskar.cli.render.output import cell
+
+_HEAD = {
+    "event_type": "type",
+    "direction": "direction",
+    "source_system": "source",
+    "entity_id": "record",
+    "external_id": "external",
+    "external_event_id": "external event",
+    "correlation_id": "correlation",
+    "causation_id": "caused by",
+    "attempts": "attempts",
+    "next_attempt_at": "next attempt",
+}
+_NESTED = ("changes", "seen", "conflicts")
+
+
+def event_text(event: Mapping[str, Any]) -> list[str]:
+    """Return an event with its history, one line for each thing that is known."""
+    lines = [f"Sync event {event['id']}", f"  {'status':<15} {_status(event)}"]
+    lines += [
+        f"  {title:<15} {cell(event[name])}"
+        for name, title in _HEAD.items()
+        if event.get(name) is not None
+    ]
+    if event.get("error_message"):
+        lines.append(f"  {'error':<15} {event.get('error_kind')}: {event['error_message']}")
+    lines += ["", "History"]
+    for entry in event["history"]:
+        lines += _entry(entry)
+    return lines
+
+
+def message_text(payload: Any) -> list[str]:
+    """Return the message of an event, indented."""
+    if payload is None:
+        return ["", "Message", "  not kept; a retry shows the record as it is then"]
+    text = payload if isinstance(payload, str) else _pretty(payload)
+    return ["", "Message", *(f"  {line}" for line in text.splitlines())]
+
+
+def _pretty(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _status(event: Mapping[str, Any]) -> str:
+    reason = event.get("reason")
+    return f"{event['status']} ({reason})" if reason else str(event["status"])
+
+
+def _entry(entry: Mapping[str, Any]) -> list[str]:
+    detail = entry["detail"]
+    time = entry["at"].astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    plain = [f"{k}={_value(v)}" for k, v in detail.items() if k not in _NESTED]
+    lines = [f"  {time}  {entry['status']:<10} {'  '.join(plain)}".rstrip()]
+    lines += _fields("changed", detail.get("changes"))
+    lines += _fields("seen", detail.get("seen"))
+    lines += [f"      conflict {_conflict(conflict)}" for conflict in detail.get("conflicts") or ()]
+    return lines
+
+
+def _fields(title: str, changes: Mapping[str, Any] | None) -> list[str]:
+    return [f"      {title:<8} {path} -> {_value(v)}" for path, v in (changes or {}).items()]
+
+
+def _conflict(conflict: Mapping[str, Any]) -> str:
+    values = ", ".join(f"{k} {_value(conflict.get(k))}" for k in ("base", "internal", "external"))
+    return f"{conflict.get('path')}: {values}; {conflict.get('winner')} won"
+
+
+def _value(value: Any) -> str:
+    return (
+        value if isinstance(value, str) and value.isidentifier() else orjson.dumps(value).decode()
+    )

@@ -1,0 +1,216 @@
+"""The words for the steps of an explanation."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from zenskar.kernel.policy import Ground
+from zenskar.model.fields import unescape
+from zenskar.ops.explain.model import ConflictSeen, FieldDiff, Happening, Provenance, Step
+
+_LONGEST = 160
+_MOST_SHOWN = 8
+_VERDICTS = MappingProxyType(
+    {
+        "created": "unknown until now, so a record was made",
+        "linked": "the object belongs to this record",
+        "merged": "newer than the base",
+        "deleted": "a tombstone is kept",
+        "confirmed": "shows what is known, nothing to do",
+        "echo": "our own write coming back, nothing to do",
+        "stale": "older than what is known, not taken",
+        "ambiguous": "neither older nor newer than what is known for sure",
+        "replayed": "an old answer served again, no news",
+        "tombstone": "the object was deleted before and is not revived",
+        "duplicate": "a second object that claims this record, left alone",
+        "late": "told long after it happened, so the object is read first",
+        "not_found": "no object carries this record's id",
+        "gone": "the object seems deleted; look before that is believed",
+    }
+)
+_GROUNDS = MappingProxyType(
+    {
+        Ground.REWRITTEN.value: "won: it keeps another value than it was sent",
+        Ground.OWN_PUSH.value: "won: a push of ours without an answer had written that value",
+    }
+)
+_SHOWN_FOR = ("echo", "stale", "tombstone", "duplicate")
+
+
+def title(step: Step) -> str:
+    """Return what happened in one sentence."""
+    return {
+        Happening.CHANGE: _change,
+        Happening.QUEUED: _queued,
+        Happening.NEWS: _news,
+        Happening.VERDICT: _verdict,
+        Happening.CALL: _call,
+        Happening.ANSWER: _answer,
+        Happening.SETBACK: _setback,
+        Happening.RETRY: lambda s: f"{s.source_system}: another try was asked for{_by(s)}",
+        Happening.DONE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}{_by(s)}",
+        Happening.NOTE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}",
+        Happening.PAUSED: _paused,
+        Happening.RESUMED: _resumed,
+    }[step.kind](step)
+
+
+def details(step: Step) -> Iterator[str]:
+    """Return what belongs to a step, one line each."""
+    yield from map(_diff, step.changes)
+    yield from map(_conflict, step.conflicts)
+    if step.kind is Happening.CALL and step.call != "resend":
+        yield from (f"write {name_of(p)} = {value_text(v)}" for p, v in step.writes.items())
+    yield from (f"seen {name_of(path)} = {value_text(v)}" for path, v in step.seen.items())
+    if step.verdict in _SHOWN_FOR and not step.seen:
+        yield from _showed(step.shown)
+    if step.kind is Happening.NEWS and step.occurred:
+        yield _occurred(step.at, *step.occurred)
+    yield from _names(step)
+
+
+def origin(one: Provenance) -> str:
+    """Return who gave a field its value."""
+    if one.step is None or one.at is None:
+        return "something that the history does not tell"
+    how = "answer to a call" if one.kind is Happening.ANSWER else "event"
+    who = "the API" if one.kind is Happening.CHANGE else f"{one.source_system} ({how})"
+    held = ", ".join(f"#{number}" for number in one.held_in)
+    kept = f", kept in the conflict {held}" if held else ""
+    return f"{who} at {moment(one.at)}, #{one.step}{kept}"
+
+
+def value_text(value: Any) -> str:
+    """Return a value of a field, cut when it is long."""
+    if value is None:
+        return "(none)"
+    text = orjson.dumps(value, default=str).decode()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def name_of(path: str) -> str:
+    """Return a field's name: `email`, `metadata.plan`."""
+    return ".".join(unescape(token) for token in path[1:].split("/"))
+
+
+def moment(at: datetime) -> str:
+    """Return a moment in UTC, to the millisecond."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def duration(seconds: float | None) -> str:
+    """Return how long something took, short."""
+    if seconds is None:
+        return ""
+    for unit, size, most in (("ms", 0.001, 1), ("s", 1, 120), ("min", 60, 7200)):
+        if seconds < most:
+            return f"{seconds / size:.{int(unit == 's')}f} {unit}"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"
+
+
+def _change(step: Step) -> str:
+    return f"API: {step.event_type}{_version(step)}{_by(step)}"
+
+
+def _queued(step: Step) -> str:
+    return f"{step.source_system}: {step.event_type} queued{_version(step)}"
+
+
+def _news(step: Step) -> str:
+    how = "seen in a list" if step.reason == "list" else str(step.reason)
+    event = f" {step.external_event_id}" if step.external_event_id else ""
+    return f"{step.source_system}: {how}{event}, {step.event_type} of {step.external_id}"
+
+
+def _verdict(step: Step) -> str:
+    return f"{step.source_system}: {_learnt(step)}"
+
+
+def _answer(step: Step) -> str:
+    external = f" {step.external_id}" if step.external_id else ""
+    return f"{step.source_system}: answer to {step.call}{external}: {_learnt(step)}"
+
+
+def _learnt(step: Step) -> str:
+    known = ", ".join(filter(None, (step.verdict, _VERDICTS.get(step.verdict or ""))))
+    fetch = "; look at the object" if step.fetch_wanted else ""
+    deleted = "; the record is deleted" if step.deletes else ""
+    return f"{known}{_version(step)}{deleted}{fetch}"
+
+
+def _call(step: Step) -> str:
+    what = "create sent again with the same key" if step.call == "resend" else f"{step.call} sent"
+    state = "" if step.push_state in {None, "answered"} else f" ({step.push_state})"
+    return f"{step.source_system}: {what}{state}"
+
+
+def _setback(step: Step) -> str:
+    again = f"; again in {duration(step.retry_in_seconds)}" if step.retry_in_seconds else ""
+    error = f"{step.error_kind}: {step.error_message}"
+    return f"{step.source_system}: {step.status}, {error}{again}"
+
+
+def _paused(step: Step) -> str:
+    error = f" ({step.error_kind}: {step.error_message})" if step.error_kind else ""
+    return (
+        f"{step.source_system}: the connection was paused{_because(step.reason)}{error}{_by(step)}"
+    )
+
+
+def _resumed(step: Step) -> str:
+    what = f"the pause{_because(step.reason)} ended" if step.reason else "the pause ended"
+    return f"{step.source_system}: {what}{_by(step) or ', its system answers again'}"
+
+
+def _because(reason: str | None) -> str:
+    return f", {reason}" if reason else ""
+
+
+def _by(step: Step) -> str:
+    place = f" from {step.place}" if step.place else ""
+    return f", by {step.by}{place}" if step.by else ""
+
+
+def _version(step: Step) -> str:
+    return f", version {step.version}" if step.version else ""
+
+
+def _diff(diff: FieldDiff) -> str:
+    before = value_text(diff.before) if diff.known else "(unknown)"
+    return f"{name_of(diff.path)}: {before} -> {value_text(diff.after)}"
+
+
+def _conflict(one: ConflictSeen) -> str:
+    sides = f"here {value_text(one.internal)}, there {value_text(one.external)}"
+    base = value_text(one.base)
+    why = _GROUNDS.get(one.policy, f"won by {one.policy}")
+    return f"conflict over {name_of(one.path)}: base {base}, {sides}; {one.winner} {why}"
+
+
+def _occurred(at: datetime, low: datetime, high: datetime) -> str:
+    first, last = moment(low), moment(high)
+    if first[:10] == moment(at)[:10]:
+        first = first[11:]
+    return f"happened there between {first} and {last[11:]}"
+
+
+def _showed(shown: Mapping[str, Any]) -> Iterator[str]:
+    first = list(shown.items())[:_MOST_SHOWN]
+    yield from (f"showed {name_of(path)} = {value_text(value)}" for path, value in first)
+    if len(shown) > _MOST_SHOWN:
+        yield f"showed {len(shown) - _MOST_SHOWN} more fields, see --output json"
+
+
+def _names(step: Step) -> Iterator[str]:
+    """Where the trail goes on: ids for other commands and for the logs."""
+    for queued in step.queued:
+        yield f"-> {queued.source_system}: {queued.status}, event {queued.event_id}"
+    if step.kind in {Happening.NEWS, Happening.QUEUED}:
+        yield f"sync event {step.event_id}"
+    if step.kind in {Happening.NEWS, Happening.QUEUED, Happening.CHANGE}:
+        yield f"correlation {step.correlation_id}"
+    if step.idempotency_key and step.kind is Happening.CALL:
+        yield f"idempotency key {step.idempotency_key}"

@@ -1,0 +1,43 @@
+"""What commands that retry or discard share."""
+
+import getpass
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from zenskar.cli import session
+
+if TYPE_CHECKING:
+    from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+    from zenskar.model.actor import Actor
+    from zenskar.ops.replay import Replay
+
+T = TypeVar("T")
+
+
+def run(work: "Callable[[Replay], Awaitable[T]]") -> T:
+    """Do something with a replay, then wake the workers that it concerns."""
+    return session.run(lambda engine: _with_replay(engine, work))
+
+
+def operator() -> "Actor":
+    """Return who runs this command, and where, for the history."""
+    from zenskar.model.actor import Actor
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number without a name.
+        name = "an unknown user"
+    return Actor(name, f"the command line on {socket.gethostname()}")
+
+
+async def _with_replay(engine: "AsyncEngine", work: "Callable[[Replay], Awaitable[T]]") -> T:
+    from zenskar.db.driver.engine import in_transaction
+    from zenskar.ops.replay import Replay
+    from zenskar.schema_catalog import core_schemas
+
+    topics: set[str] = set()
+    found = await work(Replay(engine, topics.add, core_schemas()["event"]))
+    await in_transaction(engine, lambda c: session.notify(c, *topics))
+    return found

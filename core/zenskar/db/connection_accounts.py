@@ -1,0 +1,67 @@
+"""Which account of its external system each connection speaks to."""
+
+from collections.abc import Collection
+
+from sqlalchemy import text
+
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('accounts', 0))")
+
+_READ = text("SELECT account FROM connections WHERE name = :name")
+
+_HOLDER = text("""
+    SELECT name FROM connections
+    WHERE account = :account AND name <> :name AND name = ANY(CAST(:names AS text[]))
+    ORDER BY name LIMIT 1
+""")
+
+_REMEMBER = text("""
+    INSERT INTO connections (name, account) VALUES (:name, :account)
+    ON CONFLICT (name) DO UPDATE
+    SET account = excluded.account, other_account = NULL, updated_at = now()
+""")
+
+_NOTE_OTHER = text("UPDATE connections SET other_account = :account WHERE name = :name")
+
+_ACCEPT = text("""
+    UPDATE connections SET account = other_account, other_account = NULL, updated_at = now()
+    WHERE name = :name AND other_account IS NOT NULL
+    RETURNING account
+""")
+
+
+async def lock(connection: AsyncConnection) -> None:
+    """Let nobody else compare or remember accounts until the transaction ends."""
+    await connection.execute(_ONE_AT_A_TIME)
+
+
+async def account_of(connection: AsyncConnection, name: str) -> str | None:
+    """Return the account that a connection belongs to, None before the first contact."""
+    account: str | None = await connection.scalar(_READ, {"name": name})
+    return account
+
+
+async def holder(
+    connection: AsyncConnection, name: str, account: str, among: Collection[str]
+) -> str | None:
+    """Return another of these connections that belongs to the account, if there is one."""
+    values = {"name": name, "account": account, "names": list(among)}
+    found: str | None = await connection.scalar(_HOLDER, values)
+    return found
+
+
+async def remember(connection: AsyncConnection, name: str, account: str) -> None:
+    """Remember the account that a connection belongs to from now on."""
+    await connection.execute(_REMEMBER, {"name": name, "account": account})
+
+
+async def note_other(connection: AsyncConnection, name: str, account: str) -> None:
+    """Note the account that a connection was stopped for, for an operator to accept."""
+    await connection.execute(_NOTE_OTHER, {"name": name, "account": account})
+
+
+async def accept(connection: AsyncConnection, name: str) -> str | None:
+    """Let a connection belong to the account that it was stopped for; return that one."""
+    account: str | None = await connection.scalar(_ACCEPT, {"name": name})
+    return account

@@ -1,0 +1,160 @@
+"""Sync events and their history: reading."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Row, func, select, text
+
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.schema.tables import sync_event_history, sync_events
+from zenskar.model.sync_event import Direction, SyncStatus
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which sync events are meant; None means any. Ages are since the last change, in seconds."""
+
+    status: SyncStatus | None = None
+    source: str | None = None
+    direction: Direction | None = None
+    customer_id: str | None = None
+    reason: str | None = None
+    ids: Sequence[str] | None = None
+    error_kind: str | None = None
+    event_type: str | None = None
+    older_than: float | None = None
+    newer_than: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """A sync event as it stands, without its payload."""
+
+    id: str
+    direction: str
+    source_system: str
+    entity_type: str | None
+    entity_id: str | None
+    external_id: str | None
+    event_type: str
+    external_event_id: str | None
+    correlation_id: str
+    causation_id: str | None
+    status: str
+    reason: str | None
+    attempts: int
+    next_attempt_at: datetime | None
+    error_kind: str | None
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One transition."""
+
+    at: datetime
+    status: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits at one connection, and what was given up."""
+
+    waiting: int
+    oldest_seconds: float | None
+    dead: int
+
+
+_COLUMNS = [sync_events.c[name] for name in LoggedEvent.__dataclass_fields__]
+
+_BACKLOG = text("""
+    SELECT source_system,
+           count(*) FILTER (WHERE status <> 'dead') AS waiting,
+           CAST(extract(epoch FROM now() - min(created_at) FILTER (WHERE status <> 'dead'))
+                AS double precision) AS oldest_seconds,
+           count(*) FILTER (WHERE status = 'dead') AS dead
+    FROM sync_events WHERE status NOT IN ('succeeded', 'ignored')
+    GROUP BY source_system
+""")
+
+
+async def page(
+    connection: AsyncConnection, wanted: EventFilter, *, most: int, before: str | None = None
+) -> list[LoggedEvent]:
+    """Return sync events, newest first, those older than `before`."""
+    statement = select(*_COLUMNS).where(*conditions(wanted))
+    if before is not None:
+        statement = statement.where(sync_events.c.id < before)
+    rows = await connection.execute(statement.order_by(sync_events.c.id.desc()).limit(most))
+    return [_event(row) for row in rows]
+
+
+async def read(connection: AsyncConnection, event_id: str) -> LoggedEvent | None:
+    """Return one sync event."""
+    statement = select(*_COLUMNS).where(sync_events.c.id == event_id)
+    row = (await connection.execute(statement)).one_or_none()
+    return None if row is None else _event(row)
+
+
+async def payload(connection: AsyncConnection, event_id: str) -> str | None:
+    """Return the stored message of a sync event as text, None when none is kept."""
+    statement = select(sync_events.c.payload).where(sync_events.c.id == event_id)
+    found: str | None = await connection.scalar(statement)
+    return found
+
+
+async def history(connection: AsyncConnection, event_id: str) -> list[HistoryEntry]:
+    """Return the transitions of one sync event, oldest first."""
+    entries = sync_event_history.c
+    statement = select(entries.at, entries.status, entries.detail)
+    rows = await connection.execute(
+        statement.where(entries.event_id == event_id).order_by(entries.id)
+    )
+    return [
+        HistoryEntry(row.at, row.status, orjson.loads(row.detail) if row.detail else {})
+        for row in rows
+    ]
+
+
+async def backlog(connection: AsyncConnection) -> dict[str, Backlog]:
+    """Return what is unfinished, by source system."""
+    rows = await connection.execute(_BACKLOG)
+    return {row.source_system: Backlog(row.waiting, row.oldest_seconds, row.dead) for row in rows}
+
+
+def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
+    """Return the SQL conditions of a filter."""
+    columns = sync_events.c
+    pairs = (
+        (columns.status, wanted.status),
+        (columns.source_system, wanted.source),
+        (columns.direction, wanted.direction),
+        (columns.entity_id, wanted.customer_id),
+        (columns.reason, wanted.reason),
+        (columns.error_kind, wanted.error_kind),
+        (columns.event_type, wanted.event_type),
+    )
+    found = [column == str(value) for column, value in pairs if value is not None]
+    if wanted.customer_id is not None:
+        found.append(columns.entity_type == "customer")
+    if wanted.ids is not None:
+        found.append(columns.id.in_(wanted.ids))
+    if wanted.older_than is not None:
+        found.append(columns.updated_at < _ago(wanted.older_than))
+    if wanted.newer_than is not None:
+        found.append(columns.updated_at >= _ago(wanted.newer_than))
+    return found
+
+
+def _ago(seconds: float) -> ColumnElement[datetime]:
+    return func.now() - timedelta(seconds=seconds)
+
+
+def _event(row: Row[Any]) -> LoggedEvent:
+    return LoggedEvent(**row._mapping)  # noqa: SLF001 - the public name of this in SQLAlchemy

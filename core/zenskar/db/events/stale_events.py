@@ -1,0 +1,75 @@
+"""Sync events that have not moved for long, and whether their message still waits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.driver.statements import statement
+from zenskar.db.events.failed_events import FailedEvent, MessageName, failed_event
+from zenskar.model.sync_event import SyncStatus
+
+UNFINISHED = (SyncStatus.PENDING, SyncStatus.PROCESSING, SyncStatus.RETRYING)
+
+MOVED_AT = "greatest(updated_at, coalesce(next_attempt_at, updated_at))"
+"""SQL for when an unfinished event was last touched, or was to be."""
+
+_COLUMNS = ", ".join(f"CAST({name} AS text) AS {name}" for name in FailedEvent.__dataclass_fields__)
+
+# The repeated condition on the status is that of a partial index.
+_SCAN = statement(f"""
+    SELECT CAST(id AS text) AS id, {MOVED_AT} < now() - make_interval(secs => :age) AS stale
+    FROM sync_events
+    WHERE status NOT IN ('succeeded', 'ignored') AND status = :status
+      AND id > CAST(:after AS uuid)
+    ORDER BY sync_events.id LIMIT :most
+""")  # noqa: S608 - no value is put into the text
+
+_LOCK = statement(f"""
+    SELECT {_COLUMNS} FROM sync_events
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND status IN ('pending', 'processing', 'retrying')
+      AND {MOVED_AT} < now() - make_interval(secs => :age)
+    ORDER BY sync_events.id FOR UPDATE SKIP LOCKED
+""")  # noqa: S608 - no value is put into the text
+
+_OF_KEYS = statement("""
+    SELECT envelope FROM outbox
+    WHERE (topic, key) IN (
+        SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[])))
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Ids of events that have not moved, and where to go on; None at the end."""
+
+    stale: tuple[str, ...]
+    last: str | None
+
+
+async def scan(
+    connection: AsyncConnection, status: SyncStatus, after: str, *, most: int, age_seconds: float
+) -> Scan:
+    """Look at the next events of a status, at most so many, whether they moved or not."""
+    rows = await _SCAN.rows(
+        connection, status=status.value, after=after, most=most, age=age_seconds
+    )
+    stale = tuple(row["id"] for row in rows if row["stale"])
+    return Scan(stale, rows[-1]["id"] if len(rows) == most else None)
+
+
+async def lock(
+    connection: AsyncConnection, ids: Sequence[str], *, age_seconds: float
+) -> list[FailedEvent]:
+    """Return those that still have not moved, locked until the transaction ends."""
+    rows = await _LOCK.rows(connection, ids=list(ids), age=age_seconds)
+    return [failed_event(dict(row)) for row in rows]
+
+
+async def waiting(connection: AsyncConnection, names: Sequence[MessageName]) -> set[str]:
+    """Return the events whose message is in the outbox."""
+    rows = await _OF_KEYS.rows(
+        connection, topics=[name.topic for name in names], keys=[name.key for name in names]
+    )
+    return {orjson.loads(row["envelope"])["id"] for row in rows}

@@ -1,0 +1,266 @@
+"""Everything that is stored about one customer: for reading in causal order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, Select, and_, or_, select, text, tuple_
+
+from zenskar.db import connections, customers
+from zenskar.db.connections import ConnectionChange, ConnectionState
+from zenskar.db.customers import Customer
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.events.event_log import HistoryEntry, LoggedEvent
+from zenskar.db.mappings import names_of
+from zenskar.db.schema.tables import customers as customers_table
+from zenskar.db.schema.tables import (
+    external_mappings,
+    push_intents,
+    sync_event_history,
+    sync_events,
+)
+from zenskar.ids import is_id
+from zenskar.model.fields import CUSTOMER
+from zenskar.model.interval import Interval
+from zenskar.model.record import ExternalMapping, MappingState
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A customer that somebody may mean; `external_ids` are given as `source_system:id`."""
+
+    id: str
+    name: str | None
+    email: str | None
+    deleted_at: datetime | None
+    external_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMapping:
+    """A mapping with its place and its times."""
+
+    source_system: str
+    mapping: ExternalMapping
+    synced_version: int | None
+    created_at: datetime
+    updated_at: datetime
+    carried: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIntent:
+    """A push as it was written down, and what became of it."""
+
+    id: str
+    source_system: str
+    external_id: str | None
+    kind: str
+    state: str
+    changes: dict[str, Any]
+    created_at: datetime
+    resolved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent(LoggedEvent):
+    """A sync event with its message, if it is an inbound one."""
+
+    payload: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry(HistoryEntry):
+    """A transition of one of several events; ids rise in the order in which they were written."""
+
+    id: int
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One customer's rows of all tables. `truncated`: older events than these were left out."""
+
+    customer: Customer
+    mappings: tuple[StoredMapping, ...]
+    intents: tuple[StoredIntent, ...]
+    events: tuple[StoredEvent, ...]
+    entries: tuple[StoredEntry, ...]
+    connections: dict[str, ConnectionState]
+    pauses: tuple[ConnectionChange, ...]
+    truncated: bool = False
+
+
+_MOST_PAUSES = 100
+_SNAPSHOT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+_EVENTS = [sync_events.c[name] for name in StoredEvent.__dataclass_fields__]
+_UNRESOLVED = text("state IN ('sent', 'unknown')")  # the predicate of the index
+_INTENTS = [push_intents.c[name] for name in StoredIntent.__dataclass_fields__]
+
+
+async def find(connection: AsyncConnection, name: str, *, most: int) -> list[Match]:
+    """Return the customers of this id, or else of this external id, or else of this e-mail.
+
+    A deleted customer is found by its e-mail only if no living one has it.
+    """
+    table, mapped = customers_table, external_mappings
+    of_external = select(mapped.c.entity_id).where(
+        mapped.c.entity_type == CUSTOMER.entity_type, mapped.c.external_id == name
+    )
+    by_email = select(table).where(table.c.email == name)
+    attempts = [
+        select(table).where(table.c.id.in_(of_external)),
+        by_email.where(table.c.deleted_at.is_(None)),
+        by_email,
+    ]
+    if is_id(name):
+        attempts.insert(0, select(table).where(table.c.id == name.lower()))
+    for attempt in attempts:
+        found = await _matches(connection, attempt.order_by(table.c.id.desc()).limit(most))
+        if found:
+            return found
+    return []
+
+
+async def load(connection: AsyncConnection, customer_id: str, *, most: int) -> Timeline | None:
+    """Return all that is known of a customer, with its newest events, as of one moment.
+
+    Call it first in a transaction.
+    """
+    await connection.execute(_SNAPSHOT)
+    customer = await customers.read(connection, customer_id)
+    if customer is None:
+        return None
+    mappings = await _mappings(connection, customer_id)
+    events = await _events(connection, customer_id, mappings, most + 1)
+    kept = events[-most:]
+    entries = await _entries(connection, [event.id for event in kept])
+    return Timeline(
+        customer,
+        mappings,
+        await _intents(connection, customer_id, entries),
+        kept,
+        entries,
+        await connections.states(connection),
+        await _pauses(connection, mappings, kept),
+        truncated=len(events) > most,
+    )
+
+
+async def _pauses(
+    connection: AsyncConnection, mappings: Sequence[StoredMapping], events: Sequence[StoredEvent]
+) -> tuple[ConnectionChange, ...]:
+    """Return the pauses of the connections in question since the first event."""
+    if not events:
+        return ()
+    names = {m.source_system for m in mappings} | {e.source_system for e in events}
+    return await connections.history(connection, names, events[0].created_at, _MOST_PAUSES)
+
+
+async def _matches(connection: AsyncConnection, statement: Select[Any]) -> list[Match]:
+    rows = (await connection.execute(statement)).all()
+    mapped = external_mappings.c
+    links = await connection.execute(
+        select(mapped.entity_id, mapped.source_system, mapped.external_id)
+        .where(mapped.entity_id.in_([row.id for row in rows]))
+        .order_by(mapped.source_system, mapped.created_at)
+    )
+    names: dict[str, tuple[str, ...]] = {}
+    for link in links:
+        known = names.get(link.entity_id, ())
+        names[link.entity_id] = (*known, f"{link.source_system}:{link.external_id}")
+    return [Match(r.id, r.name, r.email, r.deleted_at, names.get(r.id, ())) for r in rows]
+
+
+async def _mappings(connection: AsyncConnection, customer_id: str) -> tuple[StoredMapping, ...]:
+    mapped = external_mappings.c
+    statement = select(external_mappings).where(
+        mapped.entity_type == CUSTOMER.entity_type, mapped.entity_id == customer_id
+    )
+    rows = await connection.execute(statement.order_by(mapped.source_system, mapped.created_at))
+    return tuple(_mapping(row) for row in rows)
+
+
+async def _intents(
+    connection: AsyncConnection, customer_id: str, entries: Sequence[StoredEntry]
+) -> tuple[StoredIntent, ...]:
+    """Return the pushes without an answer, and those that the history names."""
+    columns = push_intents.c
+    named = {entry.detail["idempotency_key"] for entry in entries if _has_key(entry)}
+    statement = select(*_INTENTS).where(
+        columns.entity_type == CUSTOMER.entity_type,
+        columns.entity_id == customer_id,
+        or_(columns.id.in_(named), _UNRESOLVED),
+    )
+    rows = await connection.execute(statement.order_by(columns.created_at, columns.id))
+    return tuple(
+        StoredIntent(**{**row._mapping, "changes": orjson.loads(row.changes)})  # noqa: SLF001 - public
+        for row in rows
+    )
+
+
+async def _events(
+    connection: AsyncConnection,
+    customer_id: str,
+    mappings: Sequence[StoredMapping],
+    most: int,
+) -> tuple[StoredEvent, ...]:
+    """Return the record's events, and those of its external objects that nobody could place."""
+    columns = sync_events.c
+    objects = [(m.source_system, m.mapping.external_id) for m in mappings]
+    unplaced = and_(
+        columns.entity_id.is_(None),
+        tuple_(columns.source_system, columns.external_id).in_(objects),
+    )
+    conditions = [columns.entity_id == customer_id, *([unplaced] if objects else [])]
+    found: list[StoredEvent] = []
+    for condition in conditions:
+        statement = select(*_EVENTS).where(columns.entity_type == CUSTOMER.entity_type, condition)
+        rows = await connection.execute(statement.order_by(columns.id.desc()).limit(most))
+        found += [StoredEvent(**row._mapping) for row in rows]  # noqa: SLF001 - public
+    return tuple(sorted(found, key=lambda event: event.id)[-most:])
+
+
+async def _entries(
+    connection: AsyncConnection, event_ids: Sequence[str]
+) -> tuple[StoredEntry, ...]:
+    columns = sync_event_history.c
+    statement = select(sync_event_history).where(columns.event_id.in_(event_ids))
+    rows = await connection.execute(statement.order_by(columns.id))
+    return tuple(
+        StoredEntry(
+            at=row.at,
+            status=row.status,
+            detail=orjson.loads(row.detail) if row.detail else {},
+            id=row.id,
+            event_id=row.event_id,
+        )
+        for row in rows
+    )
+
+
+def _has_key(entry: StoredEntry) -> bool:
+    return "idempotency_key" in entry.detail
+
+
+def _mapping(row: Row[Any]) -> StoredMapping:
+    mapping = ExternalMapping(
+        external_id=row.external_id,
+        entity_id=row.entity_id,
+        base=row.base,
+        asof=Interval(row.asof_low, row.asof_high),
+        revision=row.revision,
+        state=MappingState(row.state),
+        fetch_revision=row.fetch_revision,
+        detached=row.detached,
+    )
+    return StoredMapping(
+        row.source_system,
+        mapping,
+        row.synced_version,
+        row.created_at,
+        row.updated_at,
+        names_of(row.carried),
+    )

@@ -1,0 +1,54 @@
+"""Deletes of external systems that the delete guard holds back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+
+# The first condition is that of a partial index. A payload may hold what jsonb refuses.
+_OF = """
+    FROM sync_events AS e
+    WHERE e.status NOT IN ('succeeded', 'ignored') AND e.status = 'pending'
+      AND e.direction = 'inbound' AND e.source_system = :name AND e.external_id IS NOT NULL
+      AND json_typeof(e.payload::json #> '{data,object,document}') = 'null'
+"""
+
+_LIST = text(f"""
+    SELECT CAST(e.id AS text) AS id, e.entity_type, e.external_id,
+           CAST((SELECT m.entity_id FROM external_mappings AS m
+                 WHERE m.external_id = e.external_id AND m.source_system = e.source_system
+                   AND m.entity_type = e.entity_type) AS text) AS record_id, e.created_at
+    {_OF} AND e.id > CAST(:after AS uuid) ORDER BY e.id LIMIT :most
+""")  # noqa: S608 - no value is put into the text
+
+_COUNT = text(f"SELECT count(*) {_OF}")
+
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
+"""Sorts before every id."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDelete:
+    """A delete that waits: its sync event, the object, and the record that would be deleted."""
+
+    id: str
+    entity_type: str
+    external_id: str
+    record_id: str | None
+    created_at: datetime
+
+
+async def deletes(
+    connection: AsyncConnection, name: str, most: int, after: str = FIRST_ID
+) -> Sequence[HeldDelete]:
+    """Return the next deletes that a paused connection holds, in the order of their arrival."""
+    values = {"name": name, "after": after, "most": most}
+    return [HeldDelete(*row) for row in (await connection.execute(_LIST, values)).all()]
+
+
+async def count(connection: AsyncConnection, name: str) -> int:
+    """Return how many deletes a paused connection holds."""
+    return int(await connection.scalar(_COUNT, {"name": name}) or 0)

@@ -1,0 +1,223 @@
+"""Erase what is personal of one customer, table by table; ids and the course of events stay."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+
+from zenskar.db.driver.packing import listed, packed
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.driver.statements import statement
+from zenskar.model.envelope import DEAD_LETTER
+from zenskar.model.fields import CUSTOMER
+
+ERASED = "erased"
+_KEPT = frozenset(
+    {
+        *("verdict", "record_version", "revision", "fetch_wanted", "answer_to", "step", "reason"),
+        *("idempotency_key", "external_id", "received_at", "error_kind", "retry_in_seconds"),
+        *("by", "from", ERASED),
+    }
+)
+"""What an entry of the history may say of an erased customer: none of it is a value."""
+_SHORTEST = 4
+"""Shorter values would be found in texts that have nothing to do with the customer."""
+
+_UNDER_WAY = text("""
+    SELECT count(*) FROM push_intents
+    WHERE entity_id = CAST(:id AS uuid) AND state = 'sent' AND lease_until > now()
+""")
+_OBJECTS = text("""
+    SELECT source_system, external_id, state, base FROM external_mappings
+    WHERE entity_type = :type AND entity_id = CAST(:id AS uuid)
+""")
+_ROW = text("SELECT name, email, phone FROM customers WHERE id = CAST(:id AS uuid)")
+_EVENTS = text("""
+    SELECT CAST(id AS text) AS id, status, payload FROM sync_events
+    WHERE entity_id = CAST(:id AS uuid)
+    UNION ALL
+    SELECT CAST(e.id AS text), e.status, e.payload FROM sync_events AS e
+    JOIN external_mappings AS m ON m.source_system = e.source_system
+        AND m.external_id = e.external_id
+    WHERE m.entity_id = CAST(:id AS uuid) AND m.entity_type = :type
+      AND e.entity_id IS NULL AND e.external_id IS NOT NULL
+""")
+_UNREADABLE = text("""
+    SELECT CAST(id AS text) AS id, status, payload FROM sync_events
+    WHERE status = 'dead' AND entity_id IS NULL AND payload IS NOT NULL
+      AND EXISTS (SELECT FROM unnest(CAST(:values AS text[])) AS v WHERE position(v IN payload) > 0)
+""")
+_HISTORY = statement(f"""
+    SELECT CAST(event_id AS text) AS event_id, id, detail FROM sync_event_history
+    WHERE event_id = ANY({listed("ids", "uuid")}) AND detail IS NOT NULL
+""")  # noqa: S608 - no value is put into the text
+_OUTBOX = text("""
+    SELECT id, topic, envelope FROM outbox
+    WHERE key = ANY(CAST(:keys AS text[])) FOR UPDATE
+""")
+
+_WRITE_EVENT = text("""
+    UPDATE sync_events SET payload = :payload, error_message = NULL WHERE id = CAST(:id AS uuid)
+""")
+_WRITE_HISTORY = text("""
+    UPDATE sync_event_history SET detail = :detail
+    WHERE event_id = CAST(:event_id AS uuid) AND id = :id
+""")
+_WRITE_OUTBOX = text("UPDATE outbox SET envelope = :envelope WHERE id = :id")
+_DROP_OUTBOX = text("DELETE FROM outbox WHERE id = :id")
+_REST = {
+    "customers": """
+        UPDATE customers SET name = NULL, email = NULL, phone = NULL, address = NULL,
+            metadata = '{}', deleted_at = coalesce(deleted_at, now()), updated_at = now(),
+            erased_at = coalesce(erased_at, now())
+        WHERE id = CAST(:id AS uuid)
+    """,
+    "external_mappings": """
+        UPDATE external_mappings SET base = '{}', updated_at = now()
+        WHERE entity_type = 'customer' AND entity_id = CAST(:id AS uuid) AND base <> '{}'
+    """,
+    "push_intents": """
+        UPDATE push_intents SET changes = '{}', body = '{}'
+        WHERE entity_id = CAST(:id AS uuid) AND (changes <> '{}' OR body <> '{}')
+    """,
+    # The key stays taken: a late repeat of the request must not make the customer again.
+    "idempotency_keys": """
+        UPDATE idempotency_keys SET request_hash = '', response = '{}'
+        WHERE entity_id = CAST(:id AS uuid) AND response <> '{}'
+    """,
+}
+_TOLD = ("connections", "connection_history")
+"""Tables with words of external systems, which may repeat a value."""
+
+_ERASED_AT = text("SELECT erased_at FROM customers WHERE id = CAST(:id AS uuid)")
+_LATE = text("""
+    SELECT DISTINCT CAST(c.id AS text) FROM sync_events AS e
+    LEFT JOIN external_mappings AS m ON e.entity_id IS NULL
+        AND m.external_id = e.external_id AND m.source_system = e.source_system
+    JOIN customers AS c ON c.id = coalesce(e.entity_id, m.entity_id)
+    WHERE e.status NOT IN ('succeeded', 'ignored') AND e.payload IS NOT NULL
+      AND c.erased_at IS NOT NULL
+""")
+
+
+async def erase(connection: AsyncConnection, customer_id: str) -> dict[str, int]:
+    """Erase a customer whose row is locked; return how many rows of each table were changed."""
+    known = await _values(connection, customer_id)
+    done = {
+        **await _events(connection, customer_id, known),
+        "outbox": await _outbox(connection, customer_id),
+    }
+    for table, change in _REST.items():
+        done[table] = (await connection.execute(text(change), {"id": customer_id})).rowcount
+    for table in _TOLD:
+        done[table] = (await connection.execute(_told(table), {"values": known})).rowcount
+    return done
+
+
+async def under_way(connection: AsyncConnection, customer_id: str) -> bool:
+    """Tell whether a worker holds a push of this customer at this moment."""
+    return bool(await connection.scalar(_UNDER_WAY, {"id": customer_id}))
+
+
+async def objects(connection: AsyncConnection, customer_id: str) -> list[dict[str, Any]]:
+    """Return the external objects of a customer: where, id and state."""
+    rows = await connection.execute(_OBJECTS, {"id": customer_id, "type": CUSTOMER.entity_type})
+    return [
+        {"source_system": r.source_system, "external_id": r.external_id, "state": r.state}
+        for r in rows
+    ]
+
+
+async def erased_at(connection: AsyncConnection, customer_id: str) -> Any:
+    """Return when a customer was erased, None if never."""
+    return await connection.scalar(_ERASED_AT, {"id": customer_id})
+
+
+async def late(connection: AsyncConnection) -> list[str]:
+    """Return the erased customers of which messages that wait tell something again."""
+    return list((await connection.execute(_LATE)).scalars())
+
+
+async def _values(connection: AsyncConnection, customer_id: str) -> list[str]:
+    """Return what names the customer, to be looked for where no id leads."""
+    row = (await connection.execute(_ROW, {"id": customer_id})).one()
+    found = await connection.execute(_OBJECTS, {"id": customer_id, "type": CUSTOMER.entity_type})
+    bases = [each.base or {} for each in found]
+    named = [row.name, row.email, row.phone]
+    named += [base.get(path) for base in bases for path in ("/name", "/email", "/phone")]
+    return sorted({v for v in named if isinstance(v, str) and len(v) >= _SHORTEST})
+
+
+async def _events(
+    connection: AsyncConnection, customer_id: str, known: Sequence[str]
+) -> dict[str, int]:
+    given = {"id": customer_id, "type": CUSTOMER.entity_type, "values": list(known)}
+    events = [*await connection.execute(_EVENTS, given)]
+    events += [*await connection.execute(_UNREADABLE, given)]
+    for event in events:
+        final = event.status in {"succeeded", "ignored"}
+        payload = None if final or event.payload is None else _blank(event.payload)
+        await connection.execute(_WRITE_EVENT, {"id": event.id, "payload": payload})
+    entries = await _HISTORY.rows(connection, **packed({"ids": sorted({e.id for e in events})}))
+    changed = [(e, text) for e in entries if (text := _without_values(e["detail"])) is not None]
+    for entry, detail in changed:
+        await connection.execute(
+            _WRITE_HISTORY,
+            {"event_id": entry["event_id"], "id": entry["id"], "detail": detail},
+        )
+    return {"sync_events": len(events), "sync_event_history": len(changed)}
+
+
+async def _outbox(connection: AsyncConnection, customer_id: str) -> int:
+    keys = [f"{CUSTOMER.entity_type}:{customer_id}"]
+    keys += [
+        f"{each['source_system']}:{each['external_id']}"
+        for each in await objects(connection, customer_id)
+    ]
+    rows = [*await connection.execute(_OUTBOX, {"keys": keys})]
+    for row in rows:
+        blank = None if row.topic == DEAD_LETTER else _blank(row.envelope)
+        if blank is None:
+            # The dead sync event stays, which this was a copy of.
+            await connection.execute(_DROP_OUTBOX, {"id": row.id})
+        else:
+            await connection.execute(_WRITE_OUTBOX, {"id": row.id, "envelope": blank})
+    return len(rows)
+
+
+def _blank(envelope: str) -> str | None:
+    """Return a message without its document, None when it cannot be read."""
+    try:
+        message = orjson.loads(envelope)
+        data = message["data"]
+        seen = data.get("object")
+        if data.get("document") is not None:
+            data["document"] = {}
+        if isinstance(seen, dict) and seen.get("document") is not None:
+            seen["document"] = {}
+        if data.pop("unread", None) is not None:
+            data["ignored"] = ERASED
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return orjson.dumps(message).decode()
+
+
+def _without_values(detail: str) -> str | None:
+    """Return an entry without values, None when there is none in it."""
+    try:
+        known = orjson.loads(detail)
+    except ValueError:
+        known = {}
+    kept = {name: value for name, value in known.items() if name in _KEPT}
+    if kept == known and known:
+        return None
+    return orjson.dumps({**kept, ERASED: True}).decode()
+
+
+def _told(table: str) -> Any:
+    return text(f"""
+        UPDATE {table} SET error_message = '{ERASED}'
+        WHERE EXISTS (SELECT FROM unnest(CAST(:values AS text[])) AS v
+                      WHERE position(v IN error_message) > 0)
+    """)  # noqa: S608 - the table is one of two

@@ -1,0 +1,165 @@
+"""What a survey has seen of an external system, and what is left to look at."""
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import text
+
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.events.stale_events import MOVED_AT
+from zenskar.model.envelope import INBOUND, OUTBOUND
+from zenskar.model.fields import CUSTOMER
+
+_SEE = text("""
+    INSERT INTO survey_seen AS s (run, external_id, suspect)
+    SELECT :run, t.external_id, t.suspect
+    FROM unnest(CAST(:ids AS text[]), CAST(:suspects AS boolean[])) AS t(external_id, suspect)
+    ON CONFLICT (run, external_id) DO UPDATE SET suspect = s.suspect OR excluded.suspect
+""")
+
+_SUSPECTS = text("""
+    SELECT external_id FROM survey_seen
+    WHERE run = :run AND suspect AND external_id > :after
+    ORDER BY external_id LIMIT :most
+""")
+
+_COUNT_SUSPECTS = text("SELECT count(*) FROM survey_seen WHERE run = :run AND suspect")
+
+_UNSEEN = text("""
+    SELECT m.external_id FROM external_mappings AS m
+    WHERE m.source_system = :source AND m.entity_type = :entity_type AND m.state = 'active'
+      AND m.external_id > :after
+      AND NOT EXISTS (SELECT 1 FROM survey_seen AS s
+                      WHERE s.run = :run AND s.external_id = m.external_id)
+    ORDER BY m.external_id LIMIT :most
+""")
+
+_UNMAPPED = text("""
+    SELECT CAST(c.id AS text) AS id FROM customers AS c
+    WHERE c.deleted_at IS NULL AND c.id > CAST(:after AS uuid)
+      AND NOT EXISTS (SELECT 1 FROM external_mappings AS m
+                      WHERE m.entity_id = c.id AND m.source_system = :source
+                        AND m.entity_type = :entity_type AND m.state = 'active')
+    ORDER BY c.id LIMIT :most
+""")
+
+_COUNT_LINKED = text("""
+    SELECT count(*) FROM external_mappings
+    WHERE source_system = :source AND entity_type = :entity_type AND state = 'active'
+""")
+
+_FORGET = text("DELETE FROM survey_seen WHERE run = :run")
+
+# The repeated condition on the status is that of a partial index.
+# What has not moved for long is not under way; while its message waits, it is.
+_MOVING = f"""({MOVED_AT} > now() - make_interval(secs => :age)
+           OR EXISTS (SELECT FROM outbox AS o WHERE o.topic = :outbound
+                      AND o.key = sync_events.entity_type || ':' || sync_events.entity_id))"""
+
+_UNFINISHED = """status NOT IN ('succeeded', 'ignored')
+      AND status IN ('pending', 'processing', 'retrying')"""
+
+_UNDER_WAY = text(f"""
+    SELECT CAST(entity_id AS text) AS name FROM sync_events
+    WHERE {_UNFINISHED} AND source_system = :source AND {_MOVING}
+      AND entity_id = ANY(CAST(:records AS uuid[]))
+    UNION ALL
+    SELECT external_id FROM sync_events
+    WHERE {_UNFINISHED} AND source_system = :source AND {_MOVING}
+      AND external_id = ANY(CAST(:externals AS text[]))
+    UNION ALL
+    SELECT substr(key, length(:source) + 2) FROM outbox
+    WHERE topic = :inbound AND key = ANY(CAST(:keys AS text[]))
+""")  # noqa: S608 - no value is put into the text
+
+_OPEN = text(f"""
+    SELECT count(*) FROM sync_events
+    WHERE {_UNFINISHED} AND source_system = :source AND correlation_id = :correlation_id
+""")  # noqa: S608 - no value is put into the text
+
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
+"""Sorts before every id."""
+
+
+async def see(
+    connection: AsyncConnection, run: str, external_ids: Collection[str], suspects: Iterable[str]
+) -> None:
+    """Remember what was seen, and what of it must be looked at again."""
+    ids, suspected = sorted(set(external_ids)), set(suspects)
+    flags = [each in suspected for each in ids]
+    await connection.execute(_SEE, {"run": run, "ids": ids, "suspects": flags})
+
+
+async def suspects(connection: AsyncConnection, run: str, after: str, most: int) -> list[str]:
+    """Return the next external ids to look at again."""
+    values = {"run": run, "after": after, "most": most}
+    return list(await connection.scalars(_SUSPECTS, values))
+
+
+async def count_suspects(connection: AsyncConnection, run: str) -> int:
+    """Return how many objects must be looked at again."""
+    return int(await connection.scalar(_COUNT_SUSPECTS, {"run": run}) or 0)
+
+
+async def count_linked(connection: AsyncConnection, source: str, entity_type: str) -> int:
+    """Return how many objects are linked with a record."""
+    values = {"source": source, "entity_type": entity_type}
+    return int(await connection.scalar(_COUNT_LINKED, values) or 0)
+
+
+async def unseen(
+    connection: AsyncConnection, run: str, source: str, entity_type: str, after: str, most: int
+) -> list[str]:
+    """Return the next external ids of live mappings that the run has not seen."""
+    values = {
+        "run": run,
+        "source": source,
+        "entity_type": entity_type,
+        "after": after,
+        "most": most,
+    }
+    return list(await connection.scalars(_UNSEEN, values))
+
+
+async def unmapped(
+    connection: AsyncConnection, source: str, entity_type: str, after: str, most: int
+) -> list[str]:
+    """Return the next ids of living records that have no live mapping."""
+    if entity_type != CUSTOMER.entity_type:
+        raise LookupError(f"there is no table for entities of type {entity_type}")
+    values = {"source": source, "entity_type": entity_type, "after": after, "most": most}
+    return list(await connection.scalars(_UNMAPPED, values))
+
+
+async def forget(connection: AsyncConnection, run: str) -> None:
+    """Forget what a run has seen."""
+    await connection.execute(_FORGET, {"run": run})
+
+
+async def under_way(
+    connection: AsyncConnection,
+    source: str,
+    external_ids: Collection[str],
+    record_ids: Collection[str],
+    *,
+    age_seconds: float,
+) -> set[str]:
+    """Return which of these external and record ids somebody works on.
+
+    An event that has not moved for `age_seconds` does not count, unless its message waits.
+    """
+    values = {
+        "source": source,
+        "externals": list(external_ids),
+        "records": list(record_ids),
+        "keys": [f"{source}:{each}" for each in external_ids],
+        "inbound": INBOUND,
+        "outbound": OUTBOUND,
+        "age": age_seconds,
+    }
+    return set(await connection.scalars(_UNDER_WAY, values))
+
+
+async def count_open(connection: AsyncConnection, source: str, correlation_id: str) -> int:
+    """Return how many sync events of this correlation are not final at a source system."""
+    values = {"source": source, "correlation_id": correlation_id}
+    return int(await connection.scalar(_OPEN, values) or 0)

@@ -1,0 +1,112 @@
+"""Erase a customer: delete it where it still lives, then leave nothing of it but its id."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from zenskar.db import customers, personal_data
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+from zenskar.errors import Conflict, NotFound
+from zenskar.ids import new_id
+from zenskar.model.actor import Actor
+from zenskar.model.envelope import OUTBOUND
+from zenskar.model.fields import CUSTOMER
+from zenskar.sync import fanout
+from zenskar.sync.fanout import RecordChange
+from zenskar.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was erased, or would be: rows by table, and the external objects there are."""
+
+    id: str
+    erased_at: datetime | None
+    rows: Mapping[str, int]
+    external: Sequence[Mapping[str, Any]]
+
+
+class _DryRun(Exception):
+    """Rolls everything back."""
+
+    def __init__(self, found: Erased) -> None:
+        self.found = found
+
+
+class Eraser:
+    """Erases customers. `owners` are the connections that are told of the delete."""
+
+    def __init__(
+        self, engine: AsyncEngine, owners: Sequence[str], wake: Callable[[str], None]
+    ) -> None:
+        self._engine = engine
+        self._owners = owners
+        self._wake = wake
+
+    async def erase(self, customer_id: str, by: Actor, *, dry_run: bool = False) -> Erased:
+        """Erase one customer; again is fine, and takes what has come since.
+
+        Raises `NotFound`, and `Conflict` while a push of it is under way.
+        """
+
+        async def work(connection: AsyncConnection) -> Erased:
+            found = await self._erase(connection, customer_id, by)
+            if dry_run:
+                raise _DryRun(found)
+            return found
+
+        try:
+            done = await in_transaction(self._engine, work)
+        except _DryRun as stopped:
+            return stopped.found
+        self._wake(OUTBOUND)
+        _log.info("customer_erased", id=customer_id, by=str(by))
+        return done
+
+    async def erase_late(self, _state: Any = None) -> None:
+        """Erase what messages that wait tell again of customers that were erased."""
+        for customer_id in await in_transaction(self._engine, personal_data.late):
+
+            async def work(connection: AsyncConnection, name: str = customer_id) -> None:
+                await customers.read(connection, name, lock=True)
+                await personal_data.erase(connection, name)
+
+            await in_transaction(self._engine, work)
+
+    async def _erase(self, connection: AsyncConnection, customer_id: str, by: Actor) -> Erased:
+        present = await customers.read(connection, customer_id, lock=True)
+        if present is None:
+            raise NotFound("there is no customer with this id, nor was there one")
+        if await personal_data.under_way(connection, customer_id):
+            raise Conflict("a push of this customer is under way: erase it again in a minute")
+        external = await personal_data.objects(connection, customer_id)
+        if present.deleted_at is None:
+            await self._delete(connection, present, by, external)
+        rows = await personal_data.erase(connection, customer_id)
+        return Erased(
+            customer_id, await personal_data.erased_at(connection, customer_id), rows, external
+        )
+
+    async def _delete(
+        self,
+        connection: AsyncConnection,
+        present: customers.Customer,
+        by: Actor,
+        external: Sequence[Mapping[str, Any]],
+    ) -> None:
+        deleted = await customers.delete(connection, present.id, version=present.version)
+        change = RecordChange(
+            entity_type=CUSTOMER.entity_type,
+            record_id=present.id,
+            version=deleted.version if deleted else present.version,
+            action=fanout.DELETED,
+            document=None,
+            correlation_id=new_id(),
+            by=by.detail,
+        )
+        told = dict.fromkeys((*self._owners, *(each["source_system"] for each in external)))
+        await fanout.enqueue(connection, [(change, source) for source in told])

@@ -1,0 +1,267 @@
+"""Turn the history of one record into steps, each with what caused it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from zenskar.db.connections import PAUSED
+from zenskar.db.events.timeline import StoredEntry, StoredEvent, Timeline
+from zenskar.kernel import StepKind, Verdict
+from zenskar.kernel.policy import Side
+from zenskar.model.fields import CUSTOMER, flatten
+from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.ops.dead_letters import REVEALED
+from zenskar.ops.explain.model import ConflictSeen, Happening, Provenance, Queued, Step
+from zenskar.ops.explain.provenance import Ledger
+from zenskar.sync import fanout
+from zenskar.sync.republish import REQUESTED
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_API_ACTIONS = (fanout.CREATED, fanout.UPDATED, fanout.DELETED)
+_RESOLVING = (StepKind.FETCH, StepKind.FIND, StepKind.RESEND)
+
+
+class Story:
+    """Walks the entries in the order in which they were written.
+
+    Decisions about a record are taken under its lock, so that order is also the true one. Steps
+    refer to each other by their place in `steps` until they are numbered.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.ledger = Ledger(complete=not timeline.truncated)
+        self._timeline = timeline
+        self._steps: list[Step] = []
+        self._times: list[datetime] = []
+        self._events = {event.id: event for event in timeline.events}
+        self._push_states = {intent.id: intent.state for intent in timeline.intents}
+        self._opening: dict[str, int] = {}
+        self._latest: dict[str, int] = {}
+        self._pushes: dict[str, int] = {}
+        self._changes: dict[tuple[Any, ...], int] = {}
+        self._now = _EPOCH
+        for entry in timeline.entries:
+            self._now = max(self._now, entry.at)
+            self._tell(self._events[entry.event_id], entry)
+        self._tell_pauses()
+        if self.ledger.version is not None and self.ledger.version < timeline.customer.version:
+            self.ledger.reach(timeline.customer.version + 1)
+
+    def in_order(self) -> tuple[tuple[Step, ...], tuple[Provenance, ...]]:
+        """Return the steps by time, no effect before its cause, and who wrote each field."""
+        places = sorted(range(len(self._steps)), key=lambda place: (self._times[place], place))
+        numbers = {place: number for number, place in enumerate(places, 1)}
+        steps = [
+            replace(step, number=numbers[place], cause=numbers.get(_place(step.cause)))
+            for place in places
+            for step in [self._steps[place]]
+        ]
+        present = self._timeline.customer.record.fields
+        return spaced(steps), self.ledger.provenance(present, self._steps, numbers)
+
+    def _tell(self, event: StoredEvent, entry: StoredEntry) -> None:
+        detail = entry.detail
+        if event.id not in self._opening:
+            self._open(event, entry)
+        elif "step" in detail:
+            self._call(event, entry)
+        elif "verdict" in detail:
+            self._learn(event, entry)
+        elif "error_kind" in detail:
+            self._add(Happening.SETBACK, event, entry, cause=self._latest[event.id])
+        elif detail.get("reason") == REQUESTED:
+            self._opening[event.id] = self._add(Happening.RETRY, event, entry)
+        else:
+            done = SyncStatus(entry.status).final and detail.get("reason") != REVEALED
+            kind = Happening.DONE if done else Happening.NOTE
+            self._add(kind, event, entry, cause=self._opening[event.id])
+
+    def _open(self, event: StoredEvent, entry: StoredEntry) -> None:
+        if event.direction == Direction.INBOUND:
+            place = self._news(event, entry)
+        elif event.causation_id is None and event.event_type.endswith(_API_ACTIONS):
+            place = self._change(event, entry)
+        else:
+            version = entry.detail.get("record_version")
+            cause = self._latest.get(event.causation_id or "")
+            place = self._add(Happening.QUEUED, event, entry, cause=cause, version=version)
+        self._opening[event.id] = self._latest[event.id] = place
+
+    def _change(self, event: StoredEvent, entry: StoredEntry) -> int:
+        """One change through the API makes an event for each connection, in one transaction."""
+        detail = entry.detail
+        key = (event.event_type, event.correlation_id, event.created_at)
+        queued = Queued(event.source_system, event.id, event.status)
+        if key in self._changes:
+            place = self._changes[key]
+            step = self._steps[place]
+            self._steps[place] = replace(step, queued=(*step.queued, queued))
+            return place
+        version = self.ledger.reach(detail.get("record_version"))
+        deletes = event.event_type.endswith(fanout.DELETED)
+        self.ledger.deleted |= deletes
+        place = self._add(Happening.CHANGE, event, entry, version=version, deletes=deletes)
+        changes = self.ledger.write(place, detail.get("changes") or {}, detail.get("before"))
+        self._steps[place] = replace(
+            self._steps[place], source_system=None, event_id=None, changes=changes, queued=(queued,)
+        )
+        self._changes[key] = place
+        return place
+
+    def _news(self, event: StoredEvent, entry: StoredEntry) -> int:
+        data = _data(event)
+        # What we pushed came back, or something of our own asked for this look.
+        asked = self._latest.get(event.causation_id or "")
+        cause = self._pushes.get(data.get("origin_key") or "", asked)
+        document = (data.get("object") or {}).get("document")
+        place = self._add(
+            Happening.NEWS,
+            event,
+            entry,
+            cause=cause,
+            reason=data.get("kind") or "webhook",
+            external_id=event.external_id,
+            external_event_id=event.external_event_id,
+            occurred=interval(data.get("occurred")),
+            shown=flatten(CUSTOMER, document or {}),
+        )
+        self._received(place, entry.detail.get("received_at"))
+        return place
+
+    def _received(self, place: int, received_at: str | None) -> None:
+        """News is shown when it came in, on the clock of the API, not when it was taken up."""
+        if received_at is None:
+            return
+        step = self._steps[place]
+        received = datetime.fromisoformat(received_at)
+        earliest = _EPOCH if step.cause is None else self._times[step.cause]
+        self._steps[place] = replace(step, at=received)
+        self._times[place] = max(earliest, min(received, self._now))
+
+    def _call(self, event: StoredEvent, entry: StoredEntry) -> None:
+        call, key = entry.detail["step"], entry.detail.get("idempotency_key")
+        # What a setback or an answer left open is looked into; the rest is due to the change.
+        resolving = call in _RESOLVING
+        place = self._add(
+            Happening.CALL,
+            event,
+            entry,
+            cause=(self._latest if resolving else self._opening)[event.id],
+            call=call,
+            idempotency_key=key,
+            push_state=self._push_states.get(key or ""),
+            writes=entry.detail.get("changes") or {},
+        )
+        if key is not None:
+            self._pushes[key] = place
+
+    def _learn(self, event: StoredEvent, entry: StoredEntry) -> None:
+        """What an answer or an event turned out to be, and what that did to the record."""
+        detail, verdict = entry.detail, entry.detail["verdict"]
+        deletes = self._deletes(event, verdict)
+        changed = bool(detail.get("changes")) or deletes or verdict == Verdict.CREATED
+        version = self.ledger.reach(detail.get("record_version")) if changed else None
+        place = self._add(
+            Happening.ANSWER if "answer_to" in detail else Happening.VERDICT,
+            event,
+            entry,
+            cause=self._latest[event.id],
+            call=detail.get("answer_to"),
+            verdict=verdict,
+            external_id=detail.get("external_id") or event.external_id,
+            version=version,
+            deletes=deletes,
+            seen=detail.get("seen") or {},
+            shown=self._steps[self._opening[event.id]].shown,
+            conflicts=tuple(_conflicts(detail)),
+        )
+        changes = self.ledger.write(place, detail.get("changes") or {})
+        self._steps[place] = replace(self._steps[place], changes=changes)
+        for conflict in self._steps[place].conflicts:
+            if conflict.winner == Side.INTERNAL:
+                self.ledger.hold(place, conflict.path)
+
+    def _deletes(self, event: StoredEvent, verdict: str) -> bool:
+        """A delete of an object that nobody knew has no record to delete."""
+        if verdict != Verdict.DELETED or event.entity_id is None or self.ledger.deleted:
+            return False
+        self.ledger.deleted = True
+        return True
+
+    def _tell_pauses(self) -> None:
+        for change in self._timeline.pauses:
+            paused = change.state == PAUSED
+            self._steps.append(
+                Step(
+                    Happening.PAUSED if paused else Happening.RESUMED,
+                    change.at,
+                    source_system=change.name,
+                    reason=change.reason,
+                    by=change.by,
+                    error_kind=change.error_kind,
+                    error_message=change.error_message,
+                )
+            )
+            self._times.append(change.at)
+
+    def _add(self, kind: Happening, event: StoredEvent, entry: StoredEntry, **values: Any) -> int:
+        detail = entry.detail
+        common: dict[str, Any] = {
+            "source_system": event.source_system,
+            "event_id": event.id,
+            "event_type": event.event_type,
+            "correlation_id": event.correlation_id,
+            "causation_id": event.causation_id,
+            "status": entry.status,
+            "reason": detail.get("reason"),
+            "by": detail.get("by"),
+            "place": detail.get("from"),
+            "error_kind": detail.get("error_kind"),
+            "error_message": detail.get("error_message"),
+            "retry_in_seconds": detail.get("retry_in_seconds"),
+            "revision": detail.get("revision"),
+            "fetch_wanted": bool(detail.get("fetch_wanted")),
+        }
+        self._steps.append(Step(kind, entry.at, **(common | values)))
+        self._times.append(self._now)
+        self._latest[event.id] = len(self._steps) - 1
+        return self._latest[event.id]
+
+
+def spaced(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Return the steps with the time since the one before."""
+    found: list[Step] = []
+    for step in steps:
+        since = max(0.0, (step.at - found[-1].at).total_seconds()) if found else None
+        found.append(replace(step, since_previous_seconds=since))
+    return tuple(found)
+
+
+def interval(ends: Any) -> tuple[datetime, datetime] | None:
+    """Return the moments that microseconds since the epoch mean."""
+    try:
+        low, high = (_EPOCH + timedelta(microseconds=end) for end in ends)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return low, high
+
+
+def _data(event: StoredEvent) -> Mapping[str, Any]:
+    try:
+        message = orjson.loads(event.payload or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    data = message.get("data") if isinstance(message, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def _conflicts(detail: Mapping[str, Any]) -> Iterable[ConflictSeen]:
+    names = ConflictSeen.__dataclass_fields__
+    return (ConflictSeen(**{n: c.get(n) for n in names}) for c in detail.get("conflicts") or ())
+
+
+def _place(cause: int | None) -> int:
+    return -1 if cause is None else cause

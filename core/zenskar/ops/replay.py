@@ -1,0 +1,150 @@
+"""Retry or discard failed sync events on request.
+
+A retry writes the message again, whatever became of the first one; it says who asked for it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from zenskar.db import outbox
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+from zenskar.db.events import failed_events, sync_events
+from zenskar.db.events.event_log import EventFilter
+from zenskar.db.events.failed_events import FailedEvent, MessageName
+from zenskar.db.events.sync_events import Transition
+from zenskar.db.outbox import OutboxMessage
+from zenskar.model.actor import Actor
+from zenskar.model.envelope import INBOUND, OUTBOUND
+from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.schema_catalog import Schema
+from zenskar.sync.quarantine import UNREADABLE, UnreadableMessage, read_envelope
+from zenskar.sync.republish import DISCARDED, REPUBLISHED, REQUESTED, messages_of
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """How many events were put back or ended, and the topics to wake."""
+
+    count: int
+    topics: frozenset[str] = frozenset()
+
+
+Work = Callable[[AsyncConnection, Sequence[FailedEvent]], Awaitable[_Done]]
+
+
+class Replay:
+    """Puts failed events back as pending or ends them, oldest first, a batch in one transaction.
+
+    A kill between two batches loses nothing: the events that are left are still dead.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, wake: Callable[[str], None], event_schema: Schema
+    ) -> None:
+        self._engine = engine
+        self._wake = wake
+        self._event_schema = event_schema
+
+    async def retry(self, wanted: EventFilter, operator: Actor) -> int:
+        """Retry the events that the filter means and that failed or are held back; return how many.
+
+        An event without what it needs to be worked on stays as it is.
+        """
+
+        async def put_back(connection: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
+            unread = [event for event in events if event.reason == UNREADABLE]
+            sent = await self._republish(connection, unread, operator)
+            rest = [event for event in events if event.reason != UNREADABLE]
+            sent += await _put_back(connection, rest, operator)
+            return _Done(len(sent), frozenset(message.topic for message in sent))
+
+        return await self._in_batches(wanted, put_back)
+
+    async def discard(self, wanted: EventFilter, operator: Actor) -> int:
+        """End the dead events that the filter means as ignored; return how many."""
+
+        async def end(connection: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
+            await sync_events.move(
+                connection, [_ended(event.id, DISCARDED, operator.detail) for event in events]
+            )
+            return _Done(len(events))
+
+        return await self._in_batches(replace(wanted, status=SyncStatus.DEAD), end)
+
+    async def count(self, wanted: EventFilter) -> int:
+        """Return how many failed events a filter means."""
+        return await in_transaction(self._engine, lambda c: failed_events.count_failed(c, wanted))
+
+    async def _in_batches(self, wanted: EventFilter, work: Work) -> int:
+        total, after = 0, None
+        while True:
+            events, done = await self._batch(wanted, after, work)
+            for topic in done.topics:
+                self._wake(topic)
+            total += done.count
+            if len(events) < _BATCH:
+                return total
+            after = events[-1].id
+
+    async def _batch(
+        self, wanted: EventFilter, after: str | None, work: Work
+    ) -> tuple[Sequence[FailedEvent], _Done]:
+        async def transact(connection: AsyncConnection) -> tuple[list[FailedEvent], _Done]:
+            found = await failed_events.lock_failed(connection, wanted, most=_BATCH, after=after)
+            return found, await work(connection, found)
+
+        return await in_transaction(self._engine, transact)
+
+    async def _republish(
+        self, connection: AsyncConnection, events: Sequence[FailedEvent], operator: Actor
+    ) -> list[OutboxMessage]:
+        """Send on what an older release could not read, if this one can.
+
+        The message has a sync event of its own, so the one that stood for it ends.
+        """
+        found = [(event, message) for event in events if (message := self._reread(event))]
+        await outbox.insert(connection, [message for _, message in found])
+        await sync_events.move(
+            connection,
+            [
+                _ended(e.id, REPUBLISHED, {**operator.detail, "message": m.envelope.id})
+                for e, m in found
+            ],
+        )
+        return [message for _, message in found]
+
+    def _reread(self, event: FailedEvent) -> OutboxMessage | None:
+        try:
+            envelope = read_envelope((event.payload or "").encode(), self._event_schema)
+        except UnreadableMessage:
+            return None
+        # Where it was read may have been the wrong topic.
+        topic = OUTBOUND if envelope.data["direction"] == Direction.OUTBOUND else INBOUND
+        source = envelope.data["source_system"]
+        return OutboxMessage(topic, envelope.subject, source, envelope)
+
+
+def _ended(event_id: str, reason: str, detail: Mapping[str, str]) -> Transition:
+    return Transition(event_id, SyncStatus.IGNORED, reason, detail=detail)
+
+
+async def _put_back(
+    connection: AsyncConnection, events: Sequence[FailedEvent], operator: Actor
+) -> list[OutboxMessage]:
+    """Write messages again unless they still wait in the outbox; return all of them."""
+    messages = await messages_of(connection, events)
+    if not messages:
+        return []
+    ids = [message.envelope.id for message in messages]
+    await sync_events.move(
+        connection,
+        [Transition(i, SyncStatus.PENDING, REQUESTED, detail=operator.detail) for i in ids],
+    )
+    await failed_events.reset_attempts(connection, ids)
+    names = [MessageName(m.topic, m.key, m.envelope.id) for m in messages]
+    waiting = await failed_events.make_due(connection, names)
+    await outbox.insert(connection, [m for m in messages if m.envelope.id not in waiting])
+    return messages

@@ -1,0 +1,174 @@
+"""Bring a deleted record back, and its links where the objects live."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from zenskar.db import mappings, records
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.errors import CallFailed, Conflict, FailureKind, NotFound
+from zenskar.model.actor import Actor
+from zenskar.model.envelope import OUTBOUND
+from zenskar.model.fields import SHAPES, unflatten
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.record import ExternalMapping, Record
+from zenskar.sync import fanout, unit_of_work
+from zenskar.sync.account_check import Accounts
+from zenskar.sync.context import SyncContext
+from zenskar.sync.fanout import RecordChange
+from zenskar.sync.reconcile.publisher import NotRead, Survey
+from zenskar.sync.reconcile.reader import Look, Looker
+
+
+class LinkState(StrEnum):
+    """What became of the link with one external object."""
+
+    LINKED = "linked"
+    """The object lives, and is the record's again."""
+    RECREATED = "recreated"
+    """The object is proven deleted, so another one is made."""
+    NOT_VISIBLE = "not_visible"
+    """Our credentials do not show the object, so nothing is done there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One external object that was the record's, and what became of it."""
+
+    source_system: str
+    external_id: str
+    state: LinkState
+
+
+@dataclass(frozen=True, slots=True)
+class Undeleter:
+    """Looks at the objects of a deleted record first: a tombstone is revived by proof alone."""
+
+    context: SyncContext
+    accounts: Accounts
+    looker: Looker
+    survey: Survey
+
+    async def undelete(
+        self, entity_type: str, record_id: str, by: Actor, correlation_id: str
+    ) -> list[Link]:
+        """Bring a record back; every connection follows.
+
+        Raises `NotFound`, `Conflict` when it is not deleted, or `CallFailed` when an external
+        system does not answer: nothing is done then.
+        """
+        await in_transaction(self.context.engine, lambda c: _deleted(c, entity_type, record_id))
+        looks: dict[str, tuple[ExternalMapping, Look | None]] = {}
+        for source in self.context.router.owners_of(entity_type):
+            known = await self._former(source, entity_type, record_id)
+            if known is not None:
+                looks[source] = known, await self._look(source, entity_type, known.external_id)
+
+        async def work(connection: AsyncConnection) -> list[Link]:
+            record = await _deleted(connection, entity_type, record_id)
+            await records.update(connection, entity_type, [_alive(record)])
+            links = [
+                await self._revive(connection, source, entity_type, *looks[source])
+                for source in sorted(looks)
+            ]
+            await self._tell(connection, entity_type, record_id, by, correlation_id)
+            return links
+
+        links = await in_transaction(self.context.engine, work)
+        self.context.wake(OUTBOUND)
+        return links
+
+    async def _former(
+        self, source: str, entity_type: str, record_id: str
+    ) -> ExternalMapping | None:
+        """Return the link that the record had last, if any."""
+        found = await in_transaction(
+            self.context.engine,
+            lambda c: mappings.around(c, source, entity_type, (), [record_id]),
+        )
+        return found[0].mapping if found else None
+
+    async def _look(self, source: str, entity_type: str, external_id: str) -> Look | None:
+        """Read an object of the connection's own account; None when it is not visible."""
+        if not await self.accounts.confirm(source):
+            raise Conflict(f"the connection {source} speaks to another account")
+        try:
+            return await self.looker.fetch(source, entity_type, external_id)
+        except CallFailed as error:
+            if error.failure.kind is not FailureKind.NOT_VISIBLE:
+                raise
+            return None
+
+    async def _revive(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        entity_type: str,
+        known: ExternalMapping,
+        look: Look | None,
+    ) -> Link:
+        """Make an object that lives the record's again, and let one go that is gone."""
+        work = await unit_of_work.load(
+            connection,
+            self.context.connections[source],
+            entity_type,
+            external_ids=[known.external_id],
+        )
+        if work.mappings[known.external_id].revision != known.revision:
+            raise Conflict(f"{known.external_id} of {source} changed meanwhile: try again")
+        if look is None:
+            state = LinkState.NOT_VISIBLE
+        elif look.seen.data is None:
+            work.release(known.external_id)
+            state = LinkState.RECREATED
+        else:
+            revived = work.revive(known.external_id)
+            work.observe(self._seen(source, revived, look))
+            state = LinkState.LINKED
+        await work.flush(connection)
+        return Link(source, known.external_id, state)
+
+    def _seen(self, source: str, known: ExternalMapping, look: Look) -> Observation:
+        """Return what a look at a living object shows, whatever id it carries."""
+        seen = self.survey.observation(source, look, ObservationKind.FETCH, known.revision)
+        if isinstance(seen, NotRead):
+            raise Conflict(f"the object {known.external_id} of {source} cannot be read")
+        return replace(seen, record_id=None)
+
+    async def _tell(
+        self,
+        connection: AsyncConnection,
+        entity_type: str,
+        record_id: str,
+        by: Actor,
+        correlation_id: str,
+    ) -> None:
+        record = (await records.lock(connection, entity_type, [record_id]))[record_id]
+        change = RecordChange(
+            entity_type=entity_type,
+            record_id=record_id,
+            version=record.version,
+            action=fanout.UNDELETED,
+            document=unflatten(SHAPES[entity_type], record.fields),
+            correlation_id=correlation_id,
+            by=by.detail,
+        )
+        sources: Sequence[str] = self.context.router.owners_of(entity_type)
+        await fanout.enqueue(connection, [(change, source) for source in sources])
+
+
+async def _deleted(connection: AsyncConnection, entity_type: str, record_id: str) -> Record:
+    known: Mapping[str, Record] = await records.lock(connection, entity_type, [record_id])
+    record = known.get(record_id)
+    if record is None:
+        raise NotFound(f"there is no {entity_type} with this id")
+    if not record.deleted:
+        raise Conflict(f"the {entity_type} is not deleted")
+    if record.erased:
+        raise Conflict(f"the {entity_type} was erased, which is for good")
+    return record
+
+
+def _alive(record: Record) -> Record:
+    return Record(record.id, record.fields, record.version + 1, record.updated_at)

@@ -1,0 +1,272 @@
+"""Find the installed plugins and build the integration of every connection.
+
+pluggy's own entry-point loader stops at the first plugin that cannot be imported and silently
+skips a second distribution with the same name; here each is judged alone and by name.
+"""
+
+import importlib.resources
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from importlib_metadata import EntryPoint, entry_points
+
+from zenskar.errors import ConfigurationError, ZenskarError
+from zenskar.kernel import ConflictPolicy, MergePolicy
+from zenskar.model.integration import Connection, Setting
+from zenskar.model.sync_event import NO_SOURCE
+from zenskar.plugins import declarations
+from zenskar.plugins.base import BaseIntegration
+from zenskar.schema_catalog import Schema, load_folder
+from zenskar.settings import PREFIX, Settings, boolean, lookup, overridden
+from zenskar.telemetry.stack_traces import place
+
+GROUP = "zenskar.plugins"
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One installed plugin: its class, or why it cannot be used."""
+
+    name: str
+    distribution: str
+    version: str
+    integration: type[BaseIntegration] | None = None
+    problem: str | None = None
+    schemas: Mapping[str, Schema] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredConnection:
+    """A connection that the settings describe, with its policies.
+
+    `settings` are the general ones, with what this connection has of its own. `problem` says why
+    there is no integration that works: then it is an object whose `__init__` has failed.
+    """
+
+    connection: Connection
+    plugin: Plugin
+    integration: BaseIntegration
+    merge_policy: MergePolicy
+    propagate_deletes: bool
+    settings: Settings
+    problem: str | None = None
+
+
+def discover(candidates: Iterable[EntryPoint] | None = None) -> dict[str, Plugin]:
+    """Load every installed plugin; one that fails is kept with its `problem`."""
+    found = list(entry_points(group=GROUP) if candidates is None else candidates)
+    counts = Counter(entry.name for entry in found)
+    plugins: dict[str, Plugin] = {}
+    for entry in found:
+        plugin = _load(entry)
+        if counts[entry.name] > 1:
+            owners = ", ".join(sorted(_distribution(e)[0] for e in found if e.name == entry.name))
+            plugin = Plugin(
+                entry.name, owners, "", problem=f"several distributions claim this name: {owners}"
+            )
+        plugins[entry.name] = plugin
+    return plugins
+
+
+def configure(
+    plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
+) -> dict[str, ConfiguredConnection]:
+    """Build the connections that the settings name, or one for each plugin that has settings.
+
+    A connection of a plugin that cannot be used is left out: see `left_out`.
+    """
+    wanted = _wanted(plugins, settings, environment)
+    _refuse_shared_variables(plugins, wanted)
+    return {
+        name: _connection(name, plugins[plugin], settings, environment)
+        for name, plugin in wanted.items()
+        if plugins[plugin].integration is not None
+    }
+
+
+def left_out(
+    plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the connections that the settings name and no plugin can serve, with the reason."""
+    return {
+        name: f"plugin {plugin} {plugins[plugin].problem}"
+        for name, plugin in _wanted(plugins, settings, environment).items()
+        if plugins[plugin].integration is None
+    }
+
+
+def missing_settings(
+    plugin: Plugin, connection: str, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the variables that a connection of this plugin still needs."""
+    if plugin.integration is None:
+        return ()
+    return tuple(
+        variable(connection, setting.name)
+        for setting in plugin.integration.settings
+        if setting.required and lookup(environment, variable(connection, setting.name)) is None
+    )
+
+
+def variable(connection: str, name: str) -> str:
+    """Return the environment variable of a connection's setting."""
+    return f"{connection}_{name}".upper()
+
+
+def package_of(integration: type[BaseIntegration]) -> str:
+    """Return the top-level package that holds a plugin's code and schemas."""
+    return integration.__module__.partition(".")[0]
+
+
+def _load(entry: EntryPoint) -> Plugin:
+    distribution, version = _distribution(entry)
+    try:
+        integration = entry.load()
+        problem = declarations.problem(entry.name, integration)
+        schemas = {} if problem else load_folder(_schemas(integration))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end a command
+        return Plugin(entry.name, distribution, version, problem=f"cannot be loaded: {error!r}")
+    if problem:
+        return Plugin(entry.name, distribution, version, problem=problem)
+    return Plugin(entry.name, distribution, version, integration, schemas=schemas)
+
+
+def _schemas(integration: type[BaseIntegration]) -> Any:
+    return importlib.resources.files(package_of(integration)) / "schemas"
+
+
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+
+
+def _wanted(
+    plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
+) -> dict[str, str]:
+    if settings.connections is None:
+        return {
+            name: name
+            for name, plugin in plugins.items()
+            if plugin.integration is not None and not missing_settings(plugin, name, environment)
+        }
+    pairs: dict[str, str] = {}
+    for item in filter(None, map(str.strip, settings.connections.split(","))):
+        name, _, plugin_name = item.partition("=")
+        plugin_name = plugin_name or name
+        if not declarations.NAME.fullmatch(name) or name in {*pairs, NO_SOURCE}:
+            raise ConfigurationError(
+                f"ZENSKAR_CONNECTIONS: {name!r} is not a name of its own "
+                "(lower-case letters, digits and _, each once)"
+            )
+        if plugin_name not in plugins:
+            known = ", ".join(sorted(plugins)) or "none"
+            raise ConfigurationError(
+                f"ZENSKAR_CONNECTIONS: no plugin {plugin_name!r} is installed; there are: {known}"
+            )
+        pairs[name] = plugin_name
+    return pairs
+
+
+def _refuse_shared_variables(plugins: Mapping[str, Plugin], wanted: Mapping[str, str]) -> None:
+    """Refuse two connections that one variable would set: `a` with `b_key`, `a_b` with `key`."""
+    owners: dict[str, str] = {}
+    for name, plugin in wanted.items():
+        if variable(name, "") == PREFIX:
+            raise ConfigurationError(f"a connection cannot be called {name}: {PREFIX}… is ours")
+        integration = plugins[plugin].integration
+        for setting in integration.settings if integration else ():
+            shared = owners.setdefault(variable(name, setting.name), name)
+            if shared != name:
+                raise ConfigurationError(
+                    f"connections {shared} and {name} both read {variable(name, setting.name)}: "
+                    "rename one of them in ZENSKAR_CONNECTIONS"
+                )
+
+
+def _connection(
+    name: str, plugin: Plugin, settings: Settings, environment: Mapping[str, str]
+) -> ConfiguredConnection:
+    if plugin.integration is None:
+        raise ValueError(f"plugin {plugin.name} has no integration")
+    if missing := missing_settings(plugin, name, environment):
+        raise ConfigurationError(f"connection {name} needs {', '.join(missing)}")
+    values = {s.name: _value(name, s, environment) for s in plugin.integration.settings}
+    connection = Connection(name, values)
+    policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
+    deletes = lookup(environment, variable(name, "propagate_deletes"))
+    integration, problem = _made(plugin.integration, connection)
+    return ConfiguredConnection(
+        connection=connection,
+        plugin=plugin,
+        integration=integration,
+        merge_policy=_policy(name, policy),
+        propagate_deletes=settings.propagate_deletes
+        if deletes is None
+        else _boolean(variable(name, "propagate_deletes"), deletes),
+        settings=overridden(settings, environment, name),
+        problem=problem,
+    )
+
+
+def build(connection: ConfiguredConnection) -> ConfiguredConnection:
+    """Return the connection with an integration that was built anew."""
+    integration, problem = _made(type(connection.integration), connection.connection)
+    return replace(connection, integration=integration, problem=problem)
+
+
+def _made(
+    kind: type[BaseIntegration], connection: Connection
+) -> tuple[BaseIntegration, str | None]:
+    """Build an integration; when its `__init__` fails, return an unfinished one, and why."""
+    try:
+        return kind(connection), None
+    except KeyboardInterrupt:
+        raise
+    except ZenskarError as error:
+        problem = str(error)
+    except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end a command
+        problem = f"`__init__` failed: {place(error)}"
+    unfinished = kind.__new__(kind)
+    BaseIntegration.__init__(unfinished, connection)
+    return unfinished, problem
+
+
+def _value(connection: str, setting: Setting, environment: Mapping[str, str]) -> Any:
+    name = variable(connection, setting.name)
+    text = lookup(environment, name)
+    if text is None:
+        return setting.default
+    if setting.kind is bool:
+        return _boolean(name, text)
+    try:
+        return setting.kind(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be of type {setting.kind.__name__}") from None
+
+
+def _boolean(name: str, text: str) -> bool:
+    try:
+        return boolean(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} {error}") from None
+
+
+def _policy(connection: str, text: str) -> MergePolicy:
+    """Read `internal_wins` or `internal_wins,email=external_wins`."""
+    default, per_field = ConflictPolicy.INTERNAL_WINS, {}
+    try:
+        for item in text.split(","):
+            left, separator, right = item.strip().partition("=")
+            if separator:
+                per_field[left] = ConflictPolicy(right)
+            else:
+                default = ConflictPolicy(left)
+    except ValueError:
+        raise ConfigurationError(
+            f"{variable(connection, 'conflict_policy')}: use {', '.join(ConflictPolicy)}, "
+            "with exceptions as in internal_wins,email=external_wins"
+        ) from None
+    return MergePolicy(default, per_field)

@@ -1,0 +1,317 @@
+"""Apply events of external systems, a batch in one transaction."""
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from zenskar.db import connections
+from zenskar.db.driver.engine import by_keys, each_alone, in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.events import sync_events
+from zenskar.db.events.sync_events import NewSyncEvent, Transition
+from zenskar.kernel import Outcome, StepKind, Verdict
+from zenskar.model.envelope import Envelope
+from zenskar.model.record import Record
+from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.sync import fanout, survivors, unit_of_work
+from zenskar.sync.context import SyncContext
+from zenskar.sync.dead_letters import Message
+from zenskar.sync.fanout import LookRequest, RecordChange, change_of, follow_ups
+from zenskar.sync.inbound_events import new_event, observation, overdue, transition
+from zenskar.sync.quarantine import bury
+from zenskar.sync.resilience import delete_guard
+from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
+from zenskar.sync.survivors import Cause
+from zenskar.sync.unit_of_work import Workset
+
+
+class Applied(NamedTuple):
+    """What became of one envelope. `verdict` is the kernel's, or `duplicate_event`, `ignored`."""
+
+    envelope: Envelope
+    source: str
+    verdict: str
+    outcome: Outcome | None = None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction gathers."""
+
+    applied: list[Applied] = field(default_factory=list)
+    fresh: dict[str, NewSyncEvent] = field(default_factory=dict)
+    moves: list[Transition] = field(default_factory=list)
+    follow_ups: list[tuple[RecordChange, str]] = field(default_factory=list)
+    deletes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """The sync events that delete a record, by source system."""
+    erased: list[str] = field(default_factory=list)
+    """The sync events whose messages, stored before, tell of an erased record."""
+    looks: list[LookRequest] = field(default_factory=list)
+    ends: list[tuple[Workset, Mapping[str, Cause]]] = field(default_factory=list)
+
+
+class InboundSync:
+    """Takes observations of webhooks in, and has other connections follow."""
+
+    def __init__(self, context: SyncContext) -> None:
+        self._context = context
+
+    async def apply(
+        self,
+        envelopes: Sequence[Envelope],
+        *,
+        within: Callable[[AsyncConnection], Awaitable[None]] | None = None,
+    ) -> tuple[list[Applied], bool]:
+        """Apply envelopes in their order, all or none, and what else belongs `within`.
+
+        Returns what became of each, and whether messages were written to the outbox.
+        """
+
+        async def work(connection: AsyncConnection) -> _Batch:
+            batch = await self._apply(connection, envelopes)
+            if within is not None:
+                await within(connection)
+            return batch
+
+        batch = await by_keys(self._context.engine, work)
+        self._count(batch.applied)
+        return batch.applied, bool(batch.follow_ups or batch.looks)
+
+    async def bury(self, message: Message, problem: str) -> None:
+        """Keep a message that cannot be read as a dead letter."""
+        await bury(self._context, message, problem, Direction.INBOUND)
+
+    async def parked(self) -> frozenset[str]:
+        """Return the source systems whose events are not applied at this moment."""
+        states = await each_alone(self._context.engine, connections.states)
+        return frozenset(name for name, state in states.items() if state.holds_inbound)
+
+    async def trip(self, error: TooManyDeletes) -> None:
+        """Pause a connection that deletes too much."""
+        await delete_guard.trip(self._context.engine, error)
+
+    async def park(self, envelopes: Sequence[Envelope]) -> frozenset[str]:
+        """Record events that wait for their connection; return those that have ended meanwhile."""
+        events = [new_event(envelope) for envelope in envelopes]
+
+        async def work(connection: AsyncConnection) -> frozenset[str]:
+            await sync_events.insert(connection, events)
+            known = await sync_events.lock(connection, [event.id for event in events])
+            return frozenset(name for name, state in known.items() if state.status.final)
+
+        return await in_transaction(self._context.engine, work)
+
+    async def give_up(
+        self,
+        envelope: Envelope,
+        message: Message,
+        kind: str,
+        problem: str,
+        attempts: int,
+        *,
+        reason: str | None = None,
+    ) -> None:
+        """Record an event that cannot be applied as dead, with all that is needed to retry it."""
+        source = envelope.data["source_system"]
+
+        async def work(connection: AsyncConnection) -> bool:
+            event_id = await self.event_of(connection, envelope)
+            kept = (await sync_events.lock(connection, [event_id])).get(event_id)
+            if kept is None or kept.status.final:
+                return False
+            dead = Transition(
+                event_id,
+                SyncStatus.DEAD,
+                reason=reason,
+                error_kind=kind,
+                error_message=problem,
+                count_attempt=True,
+            )
+            await self._context.dead_letters.write(
+                connection, source, message, dead, attempts=attempts
+            )
+            return True
+
+        if await in_transaction(self._context.engine, work):
+            self._context.dead_letters.count(source, kind)
+
+    async def retry_later(
+        self, envelope: Envelope, kind: str, message: str, delay_seconds: float
+    ) -> None:
+        """Record that an event will be tried again."""
+
+        async def work(connection: AsyncConnection) -> None:
+            event_id = await self.event_of(connection, envelope)
+            await sync_events.move(
+                connection,
+                [
+                    Transition(
+                        event_id,
+                        SyncStatus.RETRYING,
+                        error_kind=kind,
+                        error_message=message,
+                        count_attempt=True,
+                        retry_in=delay_seconds,
+                    )
+                ],
+            )
+
+        await in_transaction(self._context.engine, work)
+
+    async def event_of(self, connection: AsyncConnection, envelope: Envelope) -> str:
+        """Return the id of the envelope's sync event, writing it when it is not there yet."""
+        event = new_event(envelope)
+        await sync_events.insert(connection, [event])
+        if event.external_event_id is None:
+            return event.id
+        known = await sync_events.by_external_id(
+            connection, event.source_system, [event.external_event_id]
+        )
+        return known[event.external_event_id].id
+
+    async def _apply(self, connection: AsyncConnection, envelopes: Sequence[Envelope]) -> _Batch:
+        batch = _Batch()
+        by_source: dict[str, list[Envelope]] = defaultdict(list)
+        for envelope in envelopes:
+            by_source[envelope.data["source_system"]].append(envelope)
+        for source in sorted(by_source):
+            await self._apply_source(connection, source, by_source[source], batch)
+        fresh = batch.fresh
+        await sync_events.record(
+            connection, [(fresh[m.event_id], m) for m in batch.moves if m.event_id in fresh]
+        )
+        await sync_events.move(connection, [m for m in batch.moves if m.event_id not in fresh])
+        if batch.erased:
+            await sync_events.drop_payloads(connection, batch.erased)
+        await fanout.enqueue(connection, batch.follow_ups)
+        for ended, causes in batch.ends:
+            # Duplicates of this very batch are written by now.
+            batch.looks += await survivors.looks(connection, ended, causes)
+        await fanout.enqueue_looks(connection, batch.looks)
+        return batch
+
+    async def _apply_source(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        envelopes: Sequence[Envelope],
+        batch: _Batch,
+    ) -> None:
+        event_ids = await self._open_events(connection, source, envelopes, batch)
+        by_entity: dict[str, list[tuple[str, Envelope]]] = defaultdict(list)
+        for envelope in envelopes:
+            external = envelope.data["external_event_id"]
+            event_id = event_ids.pop(external, None)
+            if event_id is None:
+                batch.applied.append(Applied(envelope, source, "duplicate_event"))
+            elif envelope.data.get("object") is None:
+                reason = envelope.data.get("ignored") or "no_object"
+                batch.moves.append(Transition(event_id, SyncStatus.IGNORED, reason))
+                batch.applied.append(Applied(envelope, source, "ignored"))
+            else:
+                entity_type = envelope.data["object"]["entity_type"]
+                by_entity[entity_type].append((event_id, envelope))
+        for entity_type in sorted(by_entity):
+            await self._observe_all(connection, source, entity_type, by_entity[entity_type], batch)
+
+    async def _open_events(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        envelopes: Sequence[Envelope],
+        batch: _Batch,
+    ) -> dict[str, str]:
+        """Return the sync event ids of what has not been applied yet, by external event id.
+
+        Those that are not written yet are written once it is known what becomes of them. What is
+        dead is applied after all when it comes again: the state that it tells of still counts.
+        """
+        first = {e.data["external_event_id"]: e for e in reversed(envelopes)}
+        known = await sync_events.by_external_id(connection, source, list(first))
+        fresh = {name: new_event(e) for name, e in first.items() if name not in known}
+        batch.fresh |= {event.id: event for event in fresh.values()}
+        waiting = {
+            name: s.id
+            for name, s in known.items()
+            if s.status is SyncStatus.DEAD or not s.status.final
+        }
+        return {name: event.id for name, event in fresh.items()} | waiting
+
+    async def _observe_all(
+        self,
+        connection: AsyncConnection,
+        source: str,
+        entity_type: str,
+        events: Sequence[tuple[str, Envelope]],
+        batch: _Batch,
+    ) -> None:
+        shape = self._context.translator.shape(source, entity_type)
+        observations = [
+            observation(shape, e.data) if name in batch.fresh else overdue(shape, e)
+            for name, e in events
+        ]
+        work = await unit_of_work.load(
+            connection,
+            self._context.connections[source],
+            entity_type,
+            external_ids=[o.external_id for o in observations],
+            record_ids=[o.record_id for o in observations if o.record_id],
+            origins=[o.origin_key for o in observations if o.origin_key],
+        )
+        owners = self._context.router.owners_of(entity_type)
+        ends: dict[str, Cause] = {}
+        for (event_id, envelope), seen in zip(events, observations, strict=True):
+            record_id, outcome = work.observe(seen)
+            detail = unit_of_work.describe(work, record_id, outcome)
+            batch.moves.append(transition(event_id, record_id, seen, outcome, detail))
+            batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
+            if outcome.delete_record:
+                batch.deletes[source].append(event_id)
+            if record_id is not None and (record := work.records.get(record_id)) is not None:
+                _keep_no_payload(batch, event_id, record)
+            if record_id is not None:
+                ends[record_id] = Cause(envelope.correlation_id, event_id)
+            causes = {"correlation_id": envelope.correlation_id, "causation_id": event_id}
+            if outcome.verdict is Verdict.LATE:
+                look = LookRequest(source, entity_type, seen.external_id, **causes)
+                batch.looks.append(look)
+            elif record_id is not None and outcome.verdict.news:
+                batch.follow_ups += _follow_ups(work, record_id, outcome, owners, causes)
+        allowed = DeleteGuard.of(self._context.connections[source].settings)
+        await allowed.check(connection, source, batch.deletes[source])
+        await work.flush(connection)
+        batch.ends.append((work, ends))
+
+    def _count(self, applied: Sequence[Applied]) -> None:
+        metrics = self._context.metrics
+        for (source, verdict), count in Counter((a.source, a.verdict) for a in applied).items():
+            metrics.inbound_events.labels(source, verdict).inc(count)
+        for one in applied:
+            for conflict in one.outcome.conflicts if one.outcome else ():
+                metrics.conflicts.labels(one.source, conflict.winner.value).inc()
+
+
+def _keep_no_payload(batch: _Batch, event_id: str, record: Record) -> None:
+    """Store no message that tells of an erased record."""
+    if not record.erased:
+        return
+    fresh = batch.fresh.get(event_id)
+    if fresh is None:
+        batch.erased.append(event_id)
+    else:
+        batch.fresh[event_id] = fresh._replace(payload=None)
+
+
+def _follow_ups(
+    work: Workset,
+    record_id: str,
+    outcome: Outcome,
+    owners: Sequence[str],
+    causes: Mapping[str, str],
+) -> list[tuple[RecordChange, str]]:
+    """Other connections follow a changed record; this one if both sides are not equal yet."""
+    targets = follow_ups(work, record_id, outcome, owners, **causes)
+    if work.plan(record_id).kind not in {StepKind.NOTHING, StepKind.WAIT}:
+        targets.append((change_of(work, record_id, fanout.RESYNC, **causes), work.name))
+    return targets

@@ -1,0 +1,100 @@
+"""Queue records that were made while the settings of a connection were missing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from zenskar.db import connections, records, schedules, unqueued
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.reconcile_runs import FIRST_ID
+from zenskar.ids import new_id
+from zenskar.model.envelope import OUTBOUND
+from zenskar.model.fields import SHAPES, unflatten
+from zenskar.sync import fanout
+from zenskar.sync.context import SyncContext
+from zenskar.sync.fanout import RecordChange
+from zenskar.telemetry.logs import get_logger
+
+_SCANNED, _SCANS = 500, 20
+_SETTLE_SECONDS = 300.0
+"""So long a record is looked at again: ids are not quite in the order of their commits."""
+_log = get_logger(__name__)
+
+
+class CatchUp:
+    """Looks through the records, from where the last run came to, for those never queued."""
+
+    def __init__(self, context: SyncContext) -> None:
+        self._context = context
+
+    @staticmethod
+    def schedule(source: str) -> str:
+        """Return the name under which a connection's runs are scheduled."""
+        return f"catch_up:{source}"
+
+    async def run(self, source: str, state: Mapping[str, Any]) -> None:
+        """Look at the next records of each kind; the rest is for the next run."""
+        states = await in_transaction(self._context.engine, connections.states)
+        if source in states and states[source].paused:
+            return
+        reached, queued = dict(state), 0
+        for entity_type in self._context.router.owner(source).entities:
+            if entity_type in SHAPES:
+                after = reached.get(entity_type) or FIRST_ID
+                reached[entity_type], count = await self._look(source, entity_type, after)
+                queued += count
+        name, left = self.schedule(source), orjson.dumps(reached).decode()
+        await in_transaction(self._context.engine, lambda c: schedules.save(c, name, left))
+        if queued:
+            self._context.wake(OUTBOUND)
+            _log.warning("records_queued", source=source, count=queued)
+
+    async def _look(self, source: str, entity_type: str, after: str) -> tuple[str, int]:
+        """Return where the next run begins, and how many records were queued."""
+        settled, queued, last = after, 0, after
+        for _ in range(_SCANS):
+            seen, count = await in_transaction(
+                self._context.engine,
+                lambda c, last=last: self._queue(c, source, entity_type, last),  # type: ignore[misc]
+            )
+            queued += count
+            if settled == last:
+                settled = seen.settled
+            if seen.last is None:
+                break
+            last = seen.last
+        return settled, queued
+
+    async def _queue(
+        self, connection: AsyncConnection, source: str, entity_type: str, after: str
+    ) -> tuple[unqueued.Scan, int]:
+        seen = await unqueued.scan(
+            connection,
+            source,
+            entity_type,
+            after,
+            most=_SCANNED,
+            settle_seconds=_SETTLE_SECONDS,
+        )
+        changes = await self._changes(connection, entity_type, seen.unqueued)
+        await fanout.enqueue(connection, [(change, source) for change in changes])
+        return seen, len(changes)
+
+    async def _changes(
+        self, connection: AsyncConnection, entity_type: str, ids: Sequence[str]
+    ) -> list[RecordChange]:
+        known = await records.lock(connection, entity_type, ids) if ids else {}
+        return [
+            RecordChange(
+                entity_type=entity_type,
+                record_id=record.id,
+                version=record.version,
+                action=fanout.CREATED,
+                document=unflatten(SHAPES[entity_type], record.fields),
+                correlation_id=new_id(),
+            )
+            for record in known.values()
+            if not record.deleted
+        ]

@@ -1,0 +1,112 @@
+"""Look after pushes that nobody waits for any more."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from zenskar.db import intents
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.intents import LostPush
+from zenskar.ids import new_id
+from zenskar.model.envelope import OUTBOUND
+from zenskar.model.record import IntentState
+from zenskar.sync import fanout, unit_of_work
+from zenskar.sync.context import SyncContext
+from zenskar.sync.fanout import RecordChange, change_of
+from zenskar.sync.unit_of_work import Workset
+from zenskar.telemetry.logs import get_logger
+
+_TOGETHER = 100
+_log = get_logger(__name__)
+
+
+class LostPushes:
+    """Has the objects of lost pushes looked at, some in each transaction.
+
+    A push is lost when its worker let the lease run out, and once more when it is too old to
+    arrive: the fetch after that ends it.
+    """
+
+    NAME = "lost_pushes"
+
+    def __init__(self, context: SyncContext) -> None:
+        self._context = context
+
+    async def run(self, _state: Any = None) -> None:
+        """Look after every push that is lost by now."""
+        for source in self._context.connections:
+            lost = await self._all(source, self._lapsed)
+            lost += await self._all(source, self._unseen)
+            await self._all(source, self._end_old)
+            if lost:
+                self._context.wake(OUTBOUND)
+                _log.info("pushes_lost", source=source, count=lost)
+
+    async def _all(
+        self, source: str, part: Callable[[AsyncConnection, str], Awaitable[int]]
+    ) -> int:
+        done, found = 0, _TOGETHER
+        while found == _TOGETHER:
+            found = await in_transaction(self._context.engine, lambda c: part(c, source))
+            done += found
+        return done
+
+    async def _lapsed(self, connection: AsyncConnection, source: str) -> int:
+        pushes = await intents.lapsed(connection, source, most=_TOGETHER)
+        return await self._lose(connection, source, pushes)
+
+    async def _unseen(self, connection: AsyncConnection, source: str) -> int:
+        seconds = self._request_seconds(source)
+        pushes = await intents.unseen(connection, source, seconds, most=_TOGETHER)
+        return await self._lose(connection, source, pushes)
+
+    async def _end_old(self, connection: AsyncConnection, source: str) -> int:
+        seconds = self._request_seconds(source)
+        return await intents.end_old(connection, source, seconds, most=_TOGETHER)
+
+    def _request_seconds(self, source: str) -> float:
+        integration = self._context.connections[source].integration
+        return integration.request_lifetime.total_seconds()
+
+    async def _lose(
+        self, connection: AsyncConnection, source: str, pushes: Sequence[LostPush]
+    ) -> int:
+        """Ask for a look at the objects of these pushes, and for a new plan of their records."""
+        kinds: dict[str, list[LostPush]] = defaultdict(list)
+        for push in pushes:
+            kinds[push.entity_type].append(push)
+        for entity_type in sorted(kinds):
+            work = await unit_of_work.load(
+                connection,
+                self._context.connections[source],
+                entity_type,
+                record_ids=[push.record_id for push in kinds[entity_type]],
+            )
+            lost = {push.record_id: push for push in kinds[entity_type] if _lose(work, push)}
+            await work.flush(connection)
+            changes = [_resync(work, push) for push in lost.values()]
+            await fanout.enqueue(connection, [(change, source) for change in changes])
+        return len(pushes)
+
+
+def _lose(work: Workset, push: LostPush) -> bool:
+    """Lose a push, unless somebody has taken its answer in meanwhile."""
+    if push.record_id not in work.records:
+        work.settle(push.id, IntentState.ENDED)
+        return False
+    open_ones = work.intents.get(push.record_id, ())
+    if not any(i.id == push.id and i.state is IntentState.UNKNOWN for i in open_ones):
+        return False
+    work.lose(push.record_id, push.id, IntentState.UNKNOWN)
+    return True
+
+
+def _resync(work: Workset, push: LostPush) -> RecordChange:
+    return change_of(
+        work,
+        push.record_id,
+        fanout.RESYNC,
+        correlation_id=push.correlation_id or new_id(),
+        causation_id=push.sync_event_id,
+    )

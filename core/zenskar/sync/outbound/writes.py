@@ -1,0 +1,39 @@
+"""What one transaction stores for the tasks that are decided on in it, each kind at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zenskar.db import intents
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.events import sync_events
+from zenskar.db.events.sync_events import Transition
+from zenskar.db.intents import NewIntent
+from zenskar.model.sync_event import SyncStatus
+from zenskar.sync import fanout
+from zenskar.sync.fanout import LookRequest, RecordChange
+
+
+@dataclass(slots=True)
+class Writes:
+    """Gathered in memory, stored in this order: pushes, history, changes for other connections."""
+
+    lease_seconds: float
+    intents: list[NewIntent] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+    marks: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, SyncStatus, Mapping[str, Any]]] = field(default_factory=list)
+    moves: list[Transition] = field(default_factory=list)
+    looks: list[LookRequest] = field(default_factory=list)
+    followers: list[tuple[RecordChange, str]] = field(default_factory=list)
+
+    async def store(self, connection: AsyncConnection) -> None:
+        """Write it all."""
+        await intents.insert(connection, self.intents)
+        await intents.take(connection, self.taken, self.lease_seconds)
+        for event_id, reason in self.marks:
+            await sync_events.mark(connection, event_id, reason)
+        await sync_events.note(connection, self.notes)
+        await sync_events.move(connection, self.moves)
+        await fanout.enqueue(connection, self.followers)
+        await fanout.enqueue_looks(connection, self.looks)

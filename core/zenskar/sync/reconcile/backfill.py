@@ -1,0 +1,142 @@
+"""Take in all objects of an external system that are not known as they are."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from zenskar.db.driver.engine import in_transaction
+from zenskar.errors import CallFailed, Unavailable
+from zenskar.kernel import Verdict
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.sync.account_check import Accounts
+from zenskar.sync.context import SyncContext
+from zenskar.sync.reconcile.checkpoint import Run, check_ready, close_run, open_run, save_run
+from zenskar.sync.reconcile.comparator import Examiner
+from zenskar.sync.reconcile.publisher import NotRead, Survey
+from zenskar.sync.reconcile.reader import Looker, LookPage
+from zenskar.sync.reconcile.report import OnProgress, Progress, add_not_read, silent
+from zenskar.sync.reconcile.wait import Waiter
+from zenskar.sync.unit_of_work import Workset
+from zenskar.telemetry.logs import get_logger
+
+_LIST = "list"
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Intake:
+    """What a backfill did: objects by what they turned out to be, and what could not be read.
+
+    `not_read` tells why, for the first of each kind.
+
+    Unless `complete`, `problem` says what stopped it, and the next run goes on from there.
+    """
+
+    source: str
+    entity_type: str
+    objects: int = 0
+    published: int = 0
+    invalid: int = 0
+    dead: int = 0
+    verdicts: dict[str, int] = field(default_factory=dict)
+    not_read: list[dict[str, Any]] = field(default_factory=list)
+    complete: bool = False
+    problem: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Backfiller:
+    """Publishes what is news, and waits for the workers page by page."""
+
+    context: SyncContext
+    accounts: Accounts
+    looker: Looker
+    examiner: Examiner
+    survey: Survey
+    waiter: Waiter
+
+    async def run(
+        self,
+        source: str,
+        entity_type: str,
+        *,
+        restart: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> Intake:
+        """Walk the whole list; go on with a run that stopped within the last day.
+
+        Raises `Unavailable` when no worker takes the events.
+        """
+        try:
+            account = await check_ready(
+                self.context, self.accounts, source, entity_type, only_looks=False
+            )
+        except CallFailed as error:
+            return Intake(source, entity_type, problem=str(error))
+        name = f"backfill:{source}:{entity_type}"
+        run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
+        intake = Intake(source, entity_type, **run.counts)
+        try:
+            await self._walk(run, intake, on_progress)
+        except CallFailed as error:
+            _log.warning("backfill_stopped", source=source, kind=error.failure.kind.value)
+            intake.problem = str(error)
+            return intake
+        intake.complete = True
+        await close_run(self.context.engine, run)
+        return intake
+
+    async def _walk(self, run: Run, intake: Intake, on_progress: OnProgress) -> None:
+        while True:
+            page = await self.looker.page(intake.source, intake.entity_type, run.cursor)
+            await self._take(run, intake, page)
+            if page.next_cursor is None:
+                break
+            run.cursor, run.counts = page.next_cursor, _counts(intake)
+            await in_transaction(self.context.engine, lambda c: save_run(c, run))
+            on_progress(Progress(_LIST, intake.objects, found=intake.published))
+        await self._wait(run, intake, (), run.id)
+        on_progress(Progress(_LIST, intake.objects, intake.objects, intake.published))
+
+    async def _take(self, run: Run, intake: Intake, page: LookPage) -> None:
+        source, entity_type = intake.source, intake.entity_type
+        judged = await self.examiner.dry_run(source, entity_type, page.looks, _verdict)
+        told = list(zip(page.looks, judged, strict=True))
+        news = [look for look, verdict in told if isinstance(verdict, Verdict) and verdict.news]
+        published = await self.survey.publish(source, news, ObservationKind.LIST, run.id)
+        await self._wait(run, intake, published.event_ids)
+        counted = Counter(v.value for v in judged if isinstance(v, Verdict))
+        intake.verdicts = dict(Counter(intake.verdicts) + counted)
+        intake.objects += len(page.looks)
+        intake.published += len(published.event_ids)
+        not_read = [each for each in judged if isinstance(each, NotRead)]
+        intake.invalid += add_not_read(intake.not_read, not_read)
+
+    async def _wait(
+        self,
+        run: Run,
+        intake: Intake,
+        event_ids: tuple[str, ...],
+        correlation_id: str | None = None,
+    ) -> None:
+        settled = await self.waiter.settled(intake.source, event_ids, correlation_id)
+        intake.dead += settled.dead
+        if settled.unfinished:
+            raise Unavailable(
+                f"{settled.unfinished} events of {run.name} are not worked off: is a worker "
+                "running, and the connection active? They stay queued"
+            )
+
+
+def _verdict(work: Workset, seen: Observation) -> Verdict:
+    _, outcome = work.observe(seen)
+    return outcome.verdict
+
+
+def _counts(intake: Intake) -> dict[str, Any]:
+    names = ("objects", "published", "invalid", "dead", "verdicts", "not_read")
+    return {name: getattr(intake, name) for name in names}

@@ -1,0 +1,133 @@
+"""Where the two sides differ, as the kernel itself sees it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from zenskar.kernel import Outcome, StepKind, Verdict
+from zenskar.model.fields import difference
+from zenskar.model.missing import Missing
+from zenskar.model.observation import Observation
+from zenskar.model.record import ExternalMapping, Record
+from zenskar.sync.unit_of_work import Workset
+
+
+class DriftKind(StrEnum):
+    """What is wrong. `there` is the external system."""
+
+    MISSING_HERE = "missing_here"
+    """An object without a record."""
+    MISSING_THERE = "missing_there"
+    """A living record whose object is gone, or was never made."""
+    DIFFERENT = "different"
+    """Both are there, and some fields differ."""
+    DELETED_HERE = "deleted_here"
+    """The record is deleted and its object should be too, but lives."""
+    DUPLICATE = "duplicate"
+    """A second object that claims a record which has one."""
+
+
+_ACTS = frozenset(StepKind) - {StepKind.NOTHING, StepKind.WAIT}
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One difference: where, and which fields, never what they hold.
+
+    `inward`: the observation itself mends it, taken in as news. `outward`: a push does.
+    `hidden`: the object is not visible, which proves nothing, so an operator must say what is to be
+    done.
+    """
+
+    kind: DriftKind
+    external_id: str | None
+    record_id: str | None
+    fields: tuple[str, ...] = ()
+    inward: bool = False
+    outward: bool = False
+    hidden: bool = False
+
+    @property
+    def vanished(self) -> bool:
+        """Whether a living record has lost the object that it was linked with."""
+        return self.kind is DriftKind.MISSING_THERE and self.external_id is not None
+
+    def can_be_mended(self, missing: Missing | None) -> bool:
+        """Whether a repair does anything about it."""
+        return self.inward or self.outward or (self.hidden and missing is not None)
+
+    @property
+    def key(self) -> str | None:
+        """What tells it from the others: its object, or its record when there is no object."""
+        return self.external_id or self.record_id
+
+
+def judge(work: Workset, seen: Observation) -> Drift | None:
+    """Let the kernel take an observation in, in memory only, and say what it would change."""
+    before = work.mappings.get(seen.external_id)
+    owner = before.entity_id if before is not None else None
+    known = work.records.get(owner or seen.record_id or "")
+    record_id, outcome = work.observe(seen)
+    if outcome.create_record:
+        known = None
+    found = _kind(work, before, seen, outcome)
+    if found is None:
+        return None
+    kind, fields = found
+    inward = outcome.verdict.news
+    outward = not inward and record_id is not None and work.plan(record_id).kind in _ACTS
+    return Drift(kind, seen.external_id, known.id if known else None, fields, inward, outward)
+
+
+def judge_hidden(work: Workset, external_id: str) -> Drift | None:
+    """Say whether an object that is not visible belongs to a living record."""
+    mapping = work.mappings.get(external_id)
+    record = work.records.get(mapping.entity_id or "") if mapping is not None else None
+    if mapping is None or not mapping.active or record is None or record.deleted:
+        return None
+    return Drift(DriftKind.MISSING_THERE, external_id, record.id, hidden=True)
+
+
+def judge_unmapped(work: Workset, record_id: str, found: Observation | None) -> Drift | None:
+    """Say whether a living record still has no object; `found` is one that carries its id."""
+    record, mapping = work.records.get(record_id), work.by_record.get(record_id)
+    if record is None or record.deleted or (mapping is not None and mapping.active):
+        return None
+    if found is not None:
+        return judge(work, found)
+    outward = work.plan(record_id).kind in _ACTS
+    return Drift(DriftKind.MISSING_THERE, None, record_id, outward=outward)
+
+
+def _kind(
+    work: Workset, before: ExternalMapping | None, seen: Observation, outcome: Outcome
+) -> tuple[DriftKind, tuple[str, ...]] | None:
+    if seen.deleted:
+        return (DriftKind.MISSING_THERE, ()) if outcome.delete_record else None
+    if outcome.verdict is Verdict.DUPLICATE:
+        return DriftKind.DUPLICATE, ()
+    if before is None:
+        return DriftKind.MISSING_HERE, ()
+    if not before.active:
+        return None if before.detached else (DriftKind.DELETED_HERE, ())
+    return _of_live_mapping(work, before, outcome)
+
+
+def _of_live_mapping(
+    work: Workset, before: ExternalMapping, outcome: Outcome
+) -> tuple[DriftKind, tuple[str, ...]] | None:
+    record = work.records.get(before.entity_id or "")
+    if record is None:
+        return None
+    if record.deleted:
+        # An object that is left alone on purpose is no drift.
+        return (DriftKind.DELETED_HERE, ()) if work.source.propagate_deletes else None
+    fields = _differing(outcome, before, work.shared(record))
+    return (DriftKind.DIFFERENT, fields) if fields else None
+
+
+def _differing(outcome: Outcome, before: ExternalMapping, record: Record) -> tuple[str, ...]:
+    base = (outcome.mapping or before).base
+    fields = set(outcome.record_changes) | set(difference(base, record.fields))
+    if outcome.verdict in {Verdict.AMBIGUOUS, Verdict.STALE}:
+        fields |= set(outcome.seen_changes)
+    return tuple(sorted(fields))

@@ -1,0 +1,94 @@
+"""Ask external systems for what their webhooks did not bring."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from zenskar.db import connections, schedules
+from zenskar.db.driver.engine import in_transaction
+from zenskar.errors import CallFailed
+from zenskar.ids import new_id
+from zenskar.model.observation import ObservationKind
+from zenskar.sync.clocks import stored_offset
+from zenskar.sync.context import SyncContext
+from zenskar.sync.reconcile.publisher import Survey
+from zenskar.sync.reconcile.reader import Looker
+from zenskar.telemetry.logs import get_logger
+
+_OVERLAP = timedelta(minutes=5)
+"""That long after an event the external system may still tell of it wrongly, or not at all."""
+_log = get_logger(__name__)
+
+
+class MissedSweep:
+    """Reads what one connection may have missed since the last sweep that succeeded."""
+
+    def __init__(
+        self, context: SyncContext, looker: Looker, survey: Survey, *, every_seconds: float
+    ) -> None:
+        self._context = context
+        self._looker = looker
+        self._survey = survey
+        self._every = timedelta(seconds=every_seconds)
+
+    @staticmethod
+    def schedule(source: str) -> str:
+        """Return the name under which a connection's sweeps are scheduled."""
+        return f"sweep_missed:{source}"
+
+    async def run(self, source: str, state: Mapping[str, Any]) -> None:
+        """Sweep once. Only success moves the time on from which the next one looks."""
+        states = await in_transaction(self._context.engine, connections.states)
+        self._context.brake.learn(states)
+        if self._context.brake.left(source) or (source in states and states[source].paused):
+            return
+        started = datetime.fromtimestamp(self._context.clock(), UTC)
+        since = state.get("since_there")
+        first = (
+            datetime.fromisoformat(since) if since else await self._there(source, state, started)
+        )
+        try:
+            found = await self._sweep(source, first)
+        except CallFailed as error:
+            failure = error.failure
+            _log.warning(
+                "sweep_failed", source=source, kind=failure.kind.value, error=failure.message
+            )
+            return
+        there = started + await self._offset(source)
+        left = orjson.dumps(
+            {"since": started.isoformat(), "since_there": there.isoformat()}
+        ).decode()
+        name = self.schedule(source)
+        await in_transaction(self._context.engine, lambda c: schedules.save(c, name, left))
+        if found:
+            _log.info("sweep_found", source=source, objects=found)
+
+    async def _there(self, source: str, state: Mapping[str, Any], started: datetime) -> datetime:
+        """Return from when on the first sweep looks, on the external clock."""
+        since = state.get("since")
+        ours = datetime.fromisoformat(since) if since else started - self._every
+        return ours + await self._offset(source)
+
+    async def _offset(self, source: str) -> timedelta:
+        """Return by how much, at least, the external clock is ahead."""
+        connection = self._context.connections[source]
+        offset = self._context.clocks.offset(source, self._context.monotonic())
+        if offset is None:
+            offset = await in_transaction(
+                self._context.engine, lambda c: stored_offset(c, connection)
+            )
+        return timedelta(microseconds=offset.low)
+
+    async def _sweep(self, source: str, first: datetime) -> int:
+        since, run_id = first - _OVERLAP, new_id()
+        cursor, found = None, 0
+        while True:
+            page = await self._looker.missed(source, since, cursor)
+            await self._survey.publish(source, page.looks, ObservationKind.FETCH, run_id)
+            found += len(page.looks)
+            if page.next_cursor is None:
+                return found
+            cursor = page.next_cursor

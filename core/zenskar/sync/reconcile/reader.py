@@ -1,0 +1,204 @@
+"""Look at external systems without changing anything, patiently."""
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from zenskar.db import connections
+from zenskar.db.driver.engine import in_transaction
+from zenskar.errors import CallFailed, Failure, FailureKind
+from zenskar.model.integration import ExternalObject, Page
+from zenskar.model.interval import Interval
+from zenskar.sync.calls import deleted_object
+from zenskar.sync.clocks import Timing
+from zenskar.sync.context import SyncContext
+from zenskar.sync.resilience.rate_limit import hold_back
+from zenskar.sync.resilience.retry import RetryPolicy
+
+T = TypeVar("T")
+_PARALLEL = 8
+_LOOK_SECONDS, _LEARN_SECONDS = 2.0, 5.0
+_LARGE_HOOKS, _LARGE_FACTOR = {"find", "missed_events"}, 4
+"""A hook that may make many calls of its own gets more time than one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An object as it was at some time within the interval."""
+
+    seen: ExternalObject
+    asof: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class LookPage:
+    """A page of objects, all as they were within one interval."""
+
+    looks: tuple[Look, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a call of a source system is tried again, and a rate limit is waited for."""
+
+    retry: Callable[[str], RetryPolicy]
+    rate_limit_waits: int = 100
+
+
+class Looker:
+    """Makes the reading calls of integrations, each bounded in time."""
+
+    def __init__(
+        self,
+        context: SyncContext,
+        patience: Patience,
+        *,
+        timeout_seconds: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._context = context
+        self._patience = patience
+        self._timeout = timeout_seconds
+        self._sleep = sleep
+        self._learned = -math.inf
+        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
+
+    async def page(self, source: str, entity_type: str, cursor: str | None) -> LookPage:
+        """Return a page of the list of all objects; raises `CallFailed`."""
+        arguments = {"entity_type": entity_type, "cursor": cursor}
+        return await self._page(source, "list_page", arguments)
+
+    async def missed(self, source: str, since: datetime, cursor: str | None) -> LookPage:
+        """Return a page of objects whose events may have been missed; raises `CallFailed`."""
+        arguments = {"since": since, "cursor": cursor}
+        return await self._page(source, "missed_events", arguments)
+
+    async def fetch(self, source: str, entity_type: str, external_id: str) -> Look:
+        """Read one object, deleted only when the external system proves it."""
+        arguments = {"entity_type": entity_type, "external_id": external_id}
+        ended = self._context.stopwatch()
+        try:
+            seen, timing = await self._call(source, "fetch", arguments)
+        except CallFailed as error:
+            gone = deleted_object(error, entity_type, external_id)
+            return self._look(source, gone, ended())
+        return self._look(source, seen, timing)
+
+    async def find(self, source: str, entity_type: str, record_id: str) -> Look | None:
+        """Look for the object that carries a record's id."""
+        arguments = {"entity_type": entity_type, "record_id": record_id}
+        seen, timing = await self._call(source, "find", arguments)
+        return None if seen is None else self._look(source, seen, timing)
+
+    async def _page(self, source: str, hook: str, arguments: dict[str, Any]) -> LookPage:
+        answer, timing = await self._call(source, hook, arguments)
+        page: Page = _expect(Page, answer)
+        if page.next_cursor is not None and page.next_cursor == arguments["cursor"]:
+            raise _bug(f"{hook} of the integration does not move on")
+        self._context.clocks.note(source, timing, page.answered_at)
+        looks = tuple(self._look(source, seen, timing) for seen in page.objects)
+        return LookPage(looks, page.next_cursor)
+
+    def _look(self, source: str, seen: Any, timing: Timing) -> Look:
+        shown: ExternalObject = _expect(ExternalObject, seen)
+        return Look(shown, self._context.clocks.date(source, timing, shown.answered_at))
+
+    async def _call(self, source: str, hook: str, arguments: dict[str, Any]) -> tuple[Any, Timing]:
+        attempts = waits = 0
+        while True:
+            await self._pass_brake(source)
+            ended = self._context.stopwatch()
+            try:
+                return await self._once(source, hook, arguments), ended()
+            except CallFailed as error:
+                limited = error.failure.kind is FailureKind.RATE_LIMITED
+                waits, attempts = waits + limited, attempts + (not limited)
+                if limited:
+                    await self._hold_back(source, error.failure)
+                delay = self._delay(source, error.failure, attempts, waits)
+                if delay is None:
+                    raise
+            if not limited:
+                await self._sleep(delay)
+
+    async def _pass_brake(self, source: str) -> None:
+        """Wait while calls are held back; raise `CallFailed` for who does not wait."""
+        brake = self._context.brake
+        await self._learn()
+        while (held := brake.held(source)) is not None:
+            if not self._patience.rate_limit_waits:
+                raise CallFailed(held)
+            await self._sleep(min(brake.wait(source), _LOOK_SECONDS))
+            await self._learn()
+
+    async def _learn(self) -> None:
+        """Ask now and then what other processes know, and whether somebody ended a hold."""
+        now = time.monotonic()
+        if now - self._learned >= _LEARN_SECONDS or self._context.brake.any_held():
+            self._learned = now
+            states = await in_transaction(self._context.engine, connections.states)
+            self._context.brake.learn(states)
+
+    async def _hold_back(self, source: str, failure: Failure) -> None:
+        await in_transaction(
+            self._context.engine,
+            lambda c: hold_back(self._context.brake, c, source, failure.retry_after),
+        )
+
+    async def _once(self, source: str, hook: str, arguments: dict[str, Any]) -> Any:
+        metrics, began, result = self._context.metrics, self._context.monotonic(), "ok"
+        seconds = self._timeout * (_LARGE_FACTOR if hook in _LARGE_HOOKS else 1)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._context.router.call_async(source, hook, **arguments)
+        except TimeoutError:
+            result = FailureKind.UNKNOWN_OUTCOME.value
+            text = f"no answer within {seconds:g} s"
+            raise CallFailed(Failure(FailureKind.UNKNOWN_OUTCOME, text)) from None
+        except CallFailed as error:
+            result = error.failure.kind.value
+            raise
+        finally:
+            metrics.calls.labels(source, hook, result).inc()
+            metrics.call_seconds.labels(source, hook).observe(self._context.monotonic() - began)
+
+    def _delay(self, source: str, failure: Failure, attempts: int, waits: int) -> float | None:
+        """Return how long to wait before the next attempt, None when there is none."""
+        retry = self._patience.retry(source)
+        match failure.kind:
+            case FailureKind.RATE_LIMITED if waits <= self._patience.rate_limit_waits:
+                return 0.0
+            case FailureKind.TRANSIENT | FailureKind.UNKNOWN_OUTCOME:
+                if not retry.used_up(attempts):
+                    return max(failure.retry_after or 0.0, retry.delay(attempts, self._dice))
+        return None
+
+
+async def together(work: Iterable[Awaitable[T]]) -> list[T | CallFailed]:
+    """Run calls side by side, some at a time; each gives its result or how it failed."""
+    lanes = asyncio.Semaphore(_PARALLEL)
+
+    async def one(call: Awaitable[T]) -> T | CallFailed:
+        async with lanes:
+            try:
+                return await call
+            except CallFailed as error:
+                return error
+
+    return await asyncio.gather(*(one(call) for call in work))
+
+
+def _expect(kind: type[Any], value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise _bug(f"the integration returned {type(value).__name__} instead of {kind.__name__}")
+    return value
+
+
+def _bug(text: str) -> CallFailed:
+    return CallFailed(Failure(FailureKind.BUG, text))

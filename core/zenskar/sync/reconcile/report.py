@@ -1,0 +1,167 @@
+"""What a reconcile found."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from zenskar.sync.reconcile.drift import Drift, DriftKind
+from zenskar.sync.reconcile.publisher import NotRead
+
+_MOST_NOT_READ = 100
+"""Of each kind; the log names all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far long work has come; `total` is None while nobody knows."""
+
+    phase: str
+    done: int
+    total: int | None = None
+    found: int = 0
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def silent(_progress: Progress) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One difference, by ids and field pointers. `repaired` is None when nothing was tried."""
+
+    kind: str
+    external_id: str | None
+    record_id: str | None
+    fields: tuple[str, ...] = ()
+    repaired: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run found. `found` and `remaining` count differences by kind.
+
+    `objects` were listed, `invalid` could not be read, of which `not_read` tells the first of each
+    kind, `under_way` differed only because a change is still being worked on. Unless `complete`,
+    `problem` says what stopped the run, and the next one goes on from there.
+    """
+
+    source: str
+    entity_type: str
+    complete: bool
+    objects: int
+    invalid: int
+    under_way: int
+    found: Mapping[str, int]
+    remaining: Mapping[str, int]
+    examples: tuple[Example, ...] = ()
+    not_read: tuple[NotRead, ...] = ()
+    problem: str | None = None
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything was read, and nothing differs."""
+        return not self.drifts and not self.invalid
+
+    @property
+    def drifts(self) -> int:
+        """How many differences there still are."""
+        return sum(self.remaining.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report for programs."""
+        return asdict(self)
+
+
+def add_not_read(known: list[dict[str, Any]], objects: Iterable[NotRead]) -> int:
+    """Keep the first of each kind; return how many were not known."""
+    count = 0
+    for each in map(asdict, objects):
+        if any(_about(each) == _about(other) for other in known):
+            continue
+        count += 1
+        if sum(other["kind"] == each["kind"] for other in known) < _MOST_NOT_READ:
+            known.append(each)
+    return count
+
+
+def _about(not_read: Mapping[str, Any]) -> Any:
+    return not_read["external_id"] or not_read["record_id"]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts on the way to a report; kept in the checkpoint.
+
+    Of the objects that were not listed, so many are proven `deleted` and so many are `hidden`,
+    which is not visible. `missing` is what a repair does about them.
+    `done` is how far the phase has come, `mending` is what a repair has begun to mend.
+    """
+
+    objects: int = 0
+    invalid: int = 0
+    under_way: int = 0
+    found: dict[str, int] = field(default_factory=dict)
+    remaining: dict[str, int] = field(default_factory=dict)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    not_read: list[dict[str, Any]] = field(default_factory=list)
+    repair: bool = False
+    missing: str | None = None
+    deleted: int = 0
+    hidden: int = 0
+    done: int = 0
+    mending: list[dict[str, Any]] = field(default_factory=list)
+
+    def begin(self, drifts: Iterable[Drift]) -> None:
+        """Note what is about to be mended."""
+        self.mending = [asdict(drift) for drift in drifts]
+
+    def begun(self) -> list[Drift]:
+        """Return what was noted and not counted."""
+        return [
+            Drift(**d | {"kind": DriftKind(d["kind"]), "fields": tuple(d["fields"])})
+            for d in self.mending
+        ]
+
+    def add(self, drifts: Iterable[Drift], remaining: Iterable[Drift], most_examples: int) -> None:
+        """Count differences, and those that a repair has left."""
+        left, self.mending = {drift.key for drift in remaining}, []
+        for drift in drifts:
+            kind, stays = drift.kind.value, drift.key in left
+            self.found[kind] = self.found.get(kind, 0) + 1
+            if stays:
+                self.remaining[kind] = self.remaining.get(kind, 0) + 1
+            if sum(example["kind"] == kind for example in self.examples) < most_examples:
+                repaired = not stays if self.repair else None
+                self.examples.append(asdict(_example(drift, repaired)))
+
+    def add_not_read(self, objects: Iterable[NotRead]) -> None:
+        """Count objects that cannot be read."""
+        self.invalid += add_not_read(self.not_read, objects)
+
+    def forget_drift(self) -> None:
+        """Begin to count differences again."""
+        self.found, self.remaining, self.examples, self.under_way = {}, {}, [], 0
+        self.mending, self.done = [], 0
+
+    def report(self, source: str, entity_type: str, problem: str | None = None) -> Report:
+        """Return the report."""
+        return Report(
+            source=source,
+            entity_type=entity_type,
+            complete=problem is None,
+            objects=self.objects,
+            invalid=self.invalid,
+            under_way=self.under_way,
+            found=dict(self.found),
+            remaining=dict(self.remaining),
+            not_read=tuple(NotRead(**each) for each in self.not_read),
+            examples=tuple(Example(**e | {"fields": tuple(e["fields"])}) for e in self.examples),
+            problem=problem,
+        )
+
+
+def _example(drift: Drift, repaired: bool | None) -> Example:
+    return Example(drift.kind.value, drift.external_id, drift.record_id, drift.fields, repaired)

@@ -1,0 +1,66 @@
+"""Stop a flood of deletes before it wipes the catalog."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from zenskar.db import connections
+from zenskar.db.connections import DELETE_GUARD
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+from zenskar.errors import ZenskarError
+from zenskar.settings import Settings
+from zenskar.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+
+class TooManyDeletes(ZenskarError):
+    """A connection deletes more than it may in a while; nothing of the batch was applied."""
+
+    def __init__(self, source: str, deletes: int, window_seconds: float) -> None:
+        self.source = source
+        super().__init__(
+            f"{deletes} deletes from {source} within {window_seconds:g} s: held before the catalog "
+            f"is wiped; see zenskar connections held {source}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteGuard:
+    """At most `limit` deletes in `window_seconds` for each connection; 0 turns the guard off."""
+
+    limit: int
+    window_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "DeleteGuard":
+        """Take the guard from the settings of a connection."""
+        return cls(settings.delete_guard_limit, settings.delete_guard_window_seconds)
+
+    async def check(
+        self, connection: AsyncConnection, source: str, event_ids: Collection[str]
+    ) -> None:
+        """Raise `TooManyDeletes` when these events delete too much, with those before.
+
+        What was held when an operator let the deletes go does not count.
+        """
+        if not self.limit or not event_ids:
+            return
+        before = await connections.recent_deletes(connection, source, self.window_seconds)
+        if before + len(event_ids) <= self.limit:
+            return
+        deletes = before + len(event_ids) - await connections.count_let_go(connection, event_ids)
+        if deletes > self.limit:
+            raise TooManyDeletes(source, deletes, self.window_seconds)
+
+
+async def trip(engine: AsyncEngine, error: TooManyDeletes) -> None:
+    """Pause the connection that deletes too much."""
+
+    async def pause(connection: AsyncConnection) -> bool:
+        return await connections.pause(
+            connection, error.source, DELETE_GUARD, DELETE_GUARD, str(error)
+        )
+
+    if await in_transaction(engine, pause):
+        _log.error("connection_paused", source=error.source, reason=DELETE_GUARD)

@@ -1,0 +1,119 @@
+"""Hold back the calls of a connection whose external system has told it to be slower."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from zenskar.db import connections
+from zenskar.db.connections import ConnectionState
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.errors import Failure, FailureKind
+from zenskar.sync.resilience.retry import RetryPolicy
+from zenskar.telemetry.logs import get_logger
+
+HELD = "held_back"
+"""Code of the failure of a call that was not made."""
+_BACKOFF = RetryPolicy(1, 1.0, 300.0)
+"""For systems that do not say how long; longer each time in a row."""
+_MOST_SECONDS = 86_400.0
+_SPREAD, _MOST_SPREAD_SECONDS = 0.05, 15.0
+"""What was held back comes spread out a little, so that it is not refused together again."""
+
+
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Hold:
+    in_a_row: int = 0
+    until: float = 0.0
+    stored: bool = True
+
+
+class Brake:
+    """The one place that holds back every kind of call of a connection.
+
+    The row of the connection says so to all processes; this is what the present one knows of it.
+    Whoever reads the states of the connections lets it `learn`, so a hold that was ended is over.
+    """
+
+    def __init__(
+        self, dice: random.Random | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._dice = dice or random.Random()  # noqa: S311 - jitter, not a secret
+        self._clock = clock
+        self._holds: dict[str, _Hold] = {}
+
+    def refused(self, source: str, retry_after: float | None) -> float:
+        """Note that a call came too soon; return for how long all calls wait.
+
+        It is to be stored with the connection, and then to be told by `stored`.
+        """
+        hold, now = self._holds.setdefault(source, _Hold()), self._clock()
+        if hold.until <= now:
+            # Calls that were under way together are refused together: that counts once.
+            hold.in_a_row += 1
+        asked = retry_after if retry_after is not None and not math.isnan(retry_after) else 0.0
+        seconds = asked if asked > 0 else _BACKOFF.delay(hold.in_a_row, self._dice)
+        hold.until = max(hold.until, now + min(seconds, _MOST_SECONDS))
+        hold.stored = False
+        return hold.until - now
+
+    def stored(self, source: str) -> None:
+        """Note that the connection's row tells of the hold."""
+        self._holds[source].stored = True
+
+    def learn(self, states: Mapping[str, ConnectionState]) -> None:
+        """Take over what the rows of the connections say, holds that were ended too."""
+        now = self._clock()
+        for source in {*self._holds, *states}:
+            seconds = states[source].held_seconds if source in states else 0.0
+            hold = self._holds.get(source)
+            if seconds > 0:
+                self._holds.setdefault(source, _Hold()).until = now + seconds
+            elif hold is not None and hold.stored:
+                hold.until = min(hold.until, now)
+
+    def left(self, source: str) -> float:
+        """Return how long no call may be made, 0 when one may."""
+        hold = self._holds.get(source)
+        return max(0.0, hold.until - self._clock()) if hold is not None else 0.0
+
+    def any_held(self) -> bool:
+        """Tell whether any connection is held back."""
+        return any(self.left(source) for source in self._holds)
+
+    def wait(self, source: str) -> float:
+        """Return after how long a call may be made, spread out a little; 0 when at once."""
+        left = self.left(source)
+        spread = min(max(1.0, left * _SPREAD), _MOST_SPREAD_SECONDS, left)
+        return left + self._dice.uniform(0, spread) if left > 0 else 0.0
+
+    def held(self, source: str) -> Failure | None:
+        """Return the failure of a call that is not to be made now."""
+        left = self.left(source)
+        if left <= 0:
+            return None
+        text = f"held back for {left:.0f} s, as the external system asked"
+        return Failure(FailureKind.RATE_LIMITED, text, HELD, left)
+
+    def succeeded(self, source: str) -> None:
+        """Note an answer; a hold that is on stays on."""
+        hold = self._holds.get(source)
+        if hold is not None and hold.until <= self._clock():
+            del self._holds[source]
+
+
+async def hold_back(
+    brake: Brake, connection: AsyncConnection, source: str, retry_after: float | None
+) -> float:
+    """Hold all calls of a connection back, as a refusal asks; return for how long."""
+    before = brake.left(source)
+    seconds = brake.refused(source, retry_after)
+    await connections.hold(connection, source, seconds)
+    brake.stored(source)
+    if not before:
+        _log.warning("connection_held", source=source, seconds=round(seconds, 1))
+    return seconds

@@ -1,0 +1,139 @@
+"""Between an integration's own terms and the canonical form, checked on both sides."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from zenskar.db.driver.storable import MOST_ID_CHARACTERS, REPLACEMENT, is_indexable, storable
+from zenskar.errors import (
+    CallFailed,
+    Failure,
+    FailureKind,
+    InvalidInput,
+    SchemaViolation,
+    Violation,
+)
+from zenskar.model.fields import EntityShape, Fields, Shown, merge_patch, show, unflatten
+from zenskar.model.integration import Change, ExternalObject
+from zenskar.model.record import IntentKind, Record
+from zenskar.plugins.carried import carried
+from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.router import Router
+from zenskar.schema_catalog import Schema
+
+
+class Translator:
+    """Calls the transforming hooks of the owner and checks what goes in and comes out."""
+
+    def __init__(
+        self,
+        router: Router,
+        connections: Mapping[str, ConfiguredConnection],
+        schemas: Mapping[str, Schema],
+    ) -> None:
+        self._router = router
+        self._connections = connections
+        self._schemas = schemas
+
+    def document(self, source: str, seen: ExternalObject) -> dict[str, Any] | None:
+        """Return the canonical document of an external object, None when it is deleted.
+
+        Raises `InvalidInput`, mostly as `SchemaViolation`, when the object or what the integration
+        made of it is not valid, `CallFailed` when the integration fails.
+        """
+        check_id(seen.external_id)
+        seen = replace(seen, data=storable(seen.data))
+        self.check_object(source, seen)
+        document = self.translate(source, seen)
+        self.check_document(seen, document)
+        return document
+
+    def check_object(
+        self, source: str, seen: ExternalObject | None, text: bytes | None = None
+    ) -> None:
+        """Raise `SchemaViolation` unless an object, if there is one, is valid in its own terms.
+
+        `text` is the JSON that it was read from.
+        """
+        if seen is None or seen.data is None:
+            return
+        own = self._connections[source].plugin.schemas.get(seen.entity_type)
+        if own is not None:
+            own.check(seen.data, text)
+
+    def translate(self, source: str, seen: ExternalObject | None) -> dict[str, Any] | None:
+        """Return what the integration makes of a valid object, as it can be stored."""
+        if seen is None or seen.data is None:
+            return None
+        try:
+            made = _mapping(self._router.call(source, "to_canonical", seen=seen))
+        except InvalidInput:
+            raise
+        except Exception as error:
+            raise CallFailed(self._router.classify(source, error)) from error
+        kept: dict[str, Any] = storable(made)
+        return kept
+
+    def check_document(
+        self, seen: ExternalObject | None, document: Fields | None, text: bytes | None = None
+    ) -> None:
+        """Raise `SchemaViolation` unless what was made of an object is valid; `text` holds it."""
+        if seen is not None and document is not None:
+            self._schemas[seen.entity_type].check(document, text)
+
+    def shown(self, source: str, seen: ExternalObject) -> Shown:
+        """Return what an answer shows; one that cannot be read is an unknown outcome."""
+        try:
+            document = self.document(source, seen)
+        except InvalidInput as error:
+            # The text of another error is the integration's, and may hold what was read.
+            why = f": {error}" if isinstance(error, SchemaViolation) else ""
+            failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read{why}")
+            raise CallFailed(failure) from error
+        return show(self.shape(source, seen.entity_type), document)
+
+    def shape(self, source: str, entity_type: str) -> EntityShape:
+        """Return the shape of an entity at a connection: the fields that travel to it."""
+        return carried(self._router.owner(source), entity_type)
+
+    def body(
+        self, source: str, kind: IntentKind, entity_type: str, record: Record, changes: Fields
+    ) -> dict[str, Any]:
+        """Return the body of a push, in the integration's own terms."""
+        shape = self.shape(source, entity_type)
+        change = Change(
+            kind=kind,
+            entity_type=entity_type,
+            record_id=record.id,
+            # Copies: what an integration does to them must change nothing of the record.
+            patch=copy.deepcopy(merge_patch(shape, changes)),
+            document=copy.deepcopy(unflatten(shape, record.fields)),
+        )
+        try:
+            return _mapping(self._router.call(source, "from_canonical", change=change))
+        except Exception as error:
+            raise CallFailed(self._router.classify(source, error)) from error
+
+
+def check_id(external_id: Any, *, exact: bool = True) -> None:
+    """Refuse an id that cannot be kept exactly: no call could be made with another one.
+
+    Unless it is `exact`, what could not be stored was replaced before.
+    """
+    if is_indexable(external_id) and (exact or REPLACEMENT not in external_id):
+        return
+    if not isinstance(external_id, str) or not external_id:
+        problem = "must be a text that is not empty"
+    elif len(external_id) > MOST_ID_CHARACTERS:
+        problem = f"must have at most {MOST_ID_CHARACTERS} characters"
+    else:
+        problem = "has characters that cannot be stored"
+    raise SchemaViolation("the object's id", [Violation("/external_id", problem)])
+
+
+def _mapping(made: Any) -> dict[str, Any]:
+    """Return what an integration made; something else could be taken for an empty document."""
+    if not isinstance(made, Mapping):
+        raise TypeError("an integration has to return a mapping")
+    return dict(made)

@@ -1,0 +1,345 @@
+"""The records, mappings and pushes that one transaction decides on.
+
+Loaded under locks, decided on in memory by the kernel one observation after the other, written
+back in sets. Both directions use it, inbound with a batch, outbound with one record.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from zenskar import kernel
+from zenskar.db import intents, mappings, records
+from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from zenskar.db.intents import Lifetimes
+from zenskar.ids import is_id, new_id
+from zenskar.kernel import Outcome, Situation, Step
+from zenskar.model.fields import SHAPES, apply, keep
+from zenskar.model.observation import Observation
+from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
+from zenskar.plugins.carried import carried
+from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.sync.clocks import stored_offset
+
+
+@dataclass(slots=True)
+class Workset:
+    """What is known of some records at one connection, and what has been decided so far."""
+
+    source: ConfiguredConnection
+    entity_type: str
+    records: dict[str, Record] = field(default_factory=dict)
+    mappings: dict[str, ExternalMapping] = field(default_factory=dict)
+    by_record: dict[str, ExternalMapping] = field(default_factory=dict)
+    intents: dict[str, tuple[Intent, ...]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    """Records whose objects were deleted or let go of just now."""
+    lapsed: frozenset[str] = frozenset()
+    _created: set[str] = field(default_factory=set)
+    _changed: set[str] = field(default_factory=set)
+    _mapped: set[str] = field(default_factory=set)
+    _settled: dict[str, IntentState] = field(default_factory=dict)
+    _unread: set[str] = field(default_factory=set)
+    ahead: int = 0
+    """By how many microseconds, at most, the external clock is ahead of ours."""
+    carried: frozenset[str] | None = field(init=False)
+    """The fields that the connection carries; None for all."""
+
+    def __post_init__(self) -> None:
+        names = carried(self.source.integration, self.entity_type).names
+        self.carried = None if names == SHAPES[self.entity_type].names else names
+
+    @property
+    def name(self) -> str:
+        """The source system."""
+        return self.source.connection.name
+
+    def shared(self, record: Record) -> Record:
+        """Return what of a record the connection carries: all else is none of its business."""
+        if self.carried is None:
+            return record
+        return replace(record, fields=keep(self.carried, record.fields))
+
+    def take_up(self, mapping: ExternalMapping, about: frozenset[str] | None) -> None:
+        """Take a stored mapping in, whose base may be about other fields than are carried now.
+
+        Nobody has looked at a field that was not carried then: so that comes first.
+        """
+        if about != self.carried:
+            if about is not None and not (self.carried and self.carried <= about):
+                self._unread.add(mapping.external_id)
+            if self.carried is not None:
+                mapping = replace(mapping, base=keep(self.carried, mapping.base))
+        self.mappings[mapping.external_id] = mapping
+        if mapping.entity_id in self.records:
+            # The live one comes first, else the newest tombstone.
+            self.by_record.setdefault(mapping.entity_id, mapping)
+
+    def agree(self, record_id: str) -> None:
+        """Note that a record changed in nothing that the connection carries."""
+        mapping = self.by_record.get(record_id)
+        if self.carried is not None and mapping is not None and mapping.active:
+            self._mapped.add(mapping.external_id)
+
+    def observe(self, seen: Observation) -> tuple[str | None, Outcome]:
+        """Let the kernel decide on news; return the record's id and the outcome."""
+        situation = self._situation(seen)
+        outcome = kernel.observe(
+            situation, seen, self.source.merge_policy, new_record_id=_new_record_id(situation, seen)
+        )
+        record_id = situation.record.id if situation.record else None
+        if outcome.mapping is not None:
+            record_id = outcome.mapping.entity_id or record_id
+            self._map(outcome.mapping)
+        self._change(record_id, outcome)
+        for intent_id in outcome.settled:
+            self.settle(intent_id, IntentState.ANSWERED)
+        for intent_id in outcome.unconfirmed:
+            self.settle(intent_id, IntentState.UNKNOWN)
+        for intent_id in outcome.ended:
+            self.settle(intent_id, IntentState.ENDED)
+        return record_id, outcome
+
+    def plan(self, record_id: str) -> Step:
+        """Let the kernel say what to do next for a record."""
+        return kernel.plan(
+            self.planned_situation(record_id), propagate_deletes=self.source.propagate_deletes
+        )
+
+    def planned_situation(self, record_id: str) -> Situation:
+        """Return what is known of a record, for planning."""
+        record, mapping = self.records.get(record_id), self.by_record.get(record_id)
+        if mapping is not None and mapping.external_id in self._unread:
+            mapping = replace(mapping, fetch_revision=mapping.revision)
+        return Situation(
+            record=record and self.shared(record),
+            mapping=mapping,
+            intents=tuple(i for i in self.intents.get(record_id, ()) if i.state in OPEN),
+        )
+
+    def lose(self, record_id: str, intent_id: str, state: IntentState) -> None:
+        """Note that a push got no answer, or one that is hard to believe: look (rule 6)."""
+        self.settle(intent_id, state)
+        outcome = kernel.lost(self.planned_situation(record_id), intent_id)
+        if outcome.mapping is not None:
+            self._map(outcome.mapping)
+        for over in outcome.ended:
+            self.settle(over, IntentState.ENDED)
+
+    def take_over(self, record_id: str) -> None:
+        """Lose the pushes of a record whose workers are gone."""
+        for intent in self.intents.get(record_id, ()):
+            if intent.id in self.lapsed and intent.state is IntentState.UNKNOWN:
+                self.lose(record_id, intent.id, IntentState.UNKNOWN)
+        self.lapsed -= {intent.id for intent in self.intents.get(record_id, ())}
+
+    def detach(self, record_id: str) -> None:
+        """Let go of a record's external object, and never take it up again by itself."""
+        self.release(self.by_record[record_id].external_id)
+
+    def release(self, external_id: str) -> None:
+        """Let go of an external object, live or not, so that a living record gets another one."""
+        mapping = self.mappings[external_id]
+        self._map(
+            replace(
+                mapping,
+                state=MappingState.DELETED,
+                detached=True,
+                revision=mapping.revision + 1,
+                fetch_revision=None,
+            )
+        )
+
+    def revive(self, external_id: str) -> ExternalMapping:
+        """Link an object again that is proven to live; only an operator has that done."""
+        mapping = self.mappings[external_id]
+        if not mapping.active:
+            mapping = replace(
+                mapping, state=MappingState.ACTIVE, detached=False, revision=mapping.revision + 1
+            )
+            self._map(mapping)
+        return mapping
+
+    def settle(self, intent_id: str, state: IntentState) -> None:
+        """Note what became of a push. One that was answered stays so."""
+        if self._settled.get(intent_id) is IntentState.ANSWERED:
+            return
+        self._settled[intent_id] = state
+        for record_id, known in self.intents.items():
+            if any(i.id == intent_id for i in known):
+                self.intents[record_id] = tuple(
+                    replace(i, state=state) if i.id == intent_id else i for i in known
+                )
+
+    async def flush(self, connection: AsyncConnection) -> None:
+        """Write what has been decided."""
+        entity_type = self.entity_type
+        created = [self.records[i] for i in sorted(self._created)]
+        changed = [self.records[i] for i in sorted(self._changed - self._created)]
+        saved = [self.mappings[i] for i in sorted(self._mapped)]
+        await records.insert(connection, entity_type, created)
+        await records.update(connection, entity_type, changed)
+        versions = [(m, self._synced_version(m)) for m in saved]
+        await mappings.save(connection, self.name, entity_type, versions, self.carried)
+        for state in set(self._settled.values()):
+            ids = [i for i, s in self._settled.items() if s is state]
+            await intents.set_state(connection, ids, state)
+        for pending in (self._created, self._changed, self._mapped, self._settled):
+            pending.clear()
+
+    def _situation(self, seen: Observation) -> Situation:
+        mapping = self.mappings.get(seen.external_id)
+        owner = mapping.entity_id if mapping is not None else None
+        record_id = owner or seen.record_id or ""
+        known = self.by_record.get(record_id)
+        rival = known if known and known.external_id != seen.external_id else None
+        record = self.records.get(record_id)
+        return Situation(
+            record=record and self._dated(self.shared(record)),
+            mapping=mapping,
+            intents=self.intents.get(record_id, ()),
+            rival=rival,
+        )
+
+    def _dated(self, record: Record) -> Record:
+        """Return a record with the time of its last change on the external clock, at the latest."""
+        return replace(record, updated_at=record.updated_at + self.ahead) if self.ahead else record
+
+    def _map(self, mapping: ExternalMapping) -> None:
+        self.mappings[mapping.external_id] = mapping
+        self._mapped.add(mapping.external_id)
+        self._unread.discard(mapping.external_id)
+        if mapping.entity_id is not None:
+            self.by_record[mapping.entity_id] = mapping
+            if not mapping.active:
+                self.ended.add(mapping.entity_id)
+
+    def _change(self, record_id: str | None, outcome: Outcome) -> None:
+        if record_id is None:
+            return
+        if outcome.create_record:
+            self.records[record_id] = Record(record_id, dict(outcome.record_changes))
+            self._created.add(record_id)
+            return
+        if not outcome.record_changes and not outcome.delete_record:
+            return
+        record = self.records[record_id]
+        self.records[record_id] = Record(
+            id=record_id,
+            fields=apply(record.fields, outcome.record_changes),
+            version=record.version + 1,
+            updated_at=record.updated_at,
+            deleted=record.deleted or outcome.delete_record,
+        )
+        self._changed.add(record_id)
+
+    def _synced_version(self, mapping: ExternalMapping) -> int | None:
+        record = self.records.get(mapping.entity_id or "")
+        if record is None or not mapping.active:
+            return None
+        return record.version if mapping.base == self.shared(record).fields else None
+
+
+async def load(
+    connection: AsyncConnection,
+    source: ConfiguredConnection,
+    entity_type: str,
+    *,
+    external_ids: Iterable[str] = (),
+    record_ids: Iterable[str] = (),
+    origins: Iterable[str] = (),
+) -> Workset:
+    """Lock and load all that is known of these external objects and records.
+
+    Always in one order, so that no two transactions wait for each other: first the names of
+    unknown external objects, then the records.
+    """
+    name = source.connection.name
+    work = Workset(source, entity_type)
+    if source.merge_policy.compares_clocks:
+        work.ahead = (await stored_offset(connection, source)).high
+    wanted = {i for i in record_ids if is_id(i)}
+    external = set(external_ids)
+    if external:
+        owners = await _owners(connection, name, entity_type, external)
+        wanted |= {owner for owner in owners.values() if owner is not None}
+    work.records = await records.lock(connection, entity_type, wanted)
+    if absent := wanted - work.records.keys():
+        # Two objects may name one record that is not here: the first makes it.
+        await mappings.lock_names(connection, "", entity_type, absent)
+        work.records |= await records.lock(connection, entity_type, absent)
+    found = await mappings.around(connection, name, entity_type, external, work.records)
+    for mapping, about in found:
+        work.take_up(mapping, about)
+    if work.records:
+        found_intents = await intents.open_intents(
+            connection,
+            name,
+            entity_type,
+            work.records,
+            origins=origins,
+            lifetimes=_lifetimes(source),
+        )
+        work.intents, work.lapsed = found_intents.by_record, found_intents.lapsed
+    return work
+
+
+async def _owners(
+    connection: AsyncConnection, name: str, entity_type: str, external_ids: set[str]
+) -> dict[str, str | None]:
+    known = await mappings.owners(connection, name, entity_type, external_ids)
+    unknown = external_ids - known.keys()
+    if unknown:
+        await mappings.lock_names(connection, name, entity_type, unknown)
+        # Somebody may have made them while this transaction waited for the names.
+        known |= await mappings.owners(connection, name, entity_type, unknown)
+    return known
+
+
+def _new_record_id(situation: Situation, seen: Observation) -> str:
+    """Return the id for a record that an object may become.
+
+    An object that names a record which is not here was made by zenskar before the database was
+    restored from a backup: its record comes back under its id, which others may have stored.
+    """
+    if situation.mapping is not None:
+        return ""
+    named = seen.record_id
+    return named if named and situation.record is None and is_id(named) else new_id()
+
+
+def describe(work: Workset, record_id: str | None, outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as it goes into the history, just after it was decided."""
+    detail: dict[str, Any] = {"verdict": outcome.verdict}
+    if outcome.changes_record and record_id is not None:
+        detail["record_version"] = work.records[record_id].version
+    if outcome.record_changes:
+        detail["changes"] = dict(outcome.record_changes)
+    if outcome.seen_changes and outcome.seen_changes != outcome.record_changes:
+        detail["seen"] = dict(outcome.seen_changes)
+    if outcome.conflicts:
+        detail["conflicts"] = [
+            {
+                "path": c.path,
+                "base": c.base,
+                "internal": c.internal,
+                "external": c.external,
+                "winner": c.winner.value,
+                "policy": c.policy.value,
+            }
+            for c in outcome.conflicts
+        ]
+    if outcome.mapping is not None:
+        detail["revision"] = outcome.mapping.revision
+        if outcome.mapping.fetch_revision is not None:
+            detail["fetch_wanted"] = True
+    return detail
+
+
+def _lifetimes(source: ConfiguredConnection) -> Lifetimes:
+    integration = source.integration
+    key = integration.idempotency_key_lifetime
+    return Lifetimes(
+        key_seconds=key.total_seconds() if key is not None else 0.0,
+        request_seconds=integration.request_lifetime.total_seconds(),
+    )

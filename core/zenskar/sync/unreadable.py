@@ -1,0 +1,175 @@
+"""News that came and cannot be read, kept so that it can be read again once that is mended.
+
+It travels as an envelope too, of a newer layout: `unread` holds the webhook, or the event, exactly
+as it came.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zenskar.db.driver.packing import document as document_of
+from zenskar.db.driver.storable import indexable
+from zenskar.db.events.sync_events import NewSyncEvent
+from zenskar.errors import CallFailed, FailureKind, InvalidInput, SchemaViolation
+from zenskar.ids import new_id
+from zenskar.model.envelope import UNREAD_VERSION, Envelope
+from zenskar.model.integration import ExternalObject, WebhookEvent, WebhookRequest
+from zenskar.model.interval import Interval
+from zenskar.model.observation import ObservationKind
+from zenskar.model.sync_event import Direction
+from zenskar.sync.context import SyncContext
+from zenskar.sync.dead_letters import Message
+from zenskar.sync.event_reader import Arrival, Item
+from zenskar.sync.messages import Told, waited
+from zenskar.sync.quarantine import end_as_dead
+
+INVALID_OBJECT, INVALID_WEBHOOK = "invalid_object", "invalid_webhook"
+_MOST_TYPE_CHARACTERS = 256
+_SECRETS = ("auth", "cookie", "hmac", "key", "password", "secret", "sign", "token")
+"""What is in the names of headers that may hold a secret: those are not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The envelope of what came, its sync event, and why it cannot be read."""
+
+    envelope: Envelope
+    event: NewSyncEvent
+    reason: str
+    error: Exception
+
+
+def of_item(item: Item, error: Exception) -> Unread:
+    """Return an event that cannot be read."""
+    event, seen = item.event, item.event.seen
+    kept = {
+        "kind": item.told.kind.value,
+        "sent": item.told.sent,
+        "exact": item.exact,
+        "type": event.type,
+        "occurred": event.occurred,
+        "ignored": event.ignored,
+        "origin_key": event.origin_key,
+        "seen": seen and [seen.entity_type, seen.external_id, seen.data, seen.record_id],
+    }
+    envelope = _envelope(
+        item.source, item.correlation_id, item.told.made_at, (event.id, event.type), {"event": kept}
+    )
+    written = _sync_event(envelope)
+    if seen is not None:
+        entity_type, external_id = indexable(seen.entity_type), indexable(seen.external_id)
+        written = written._replace(entity_type=entity_type, external_id=external_id)
+    return Unread(envelope, written, INVALID_OBJECT, error)
+
+
+def of_webhook(arrival: Arrival, made_at: str, error: Exception) -> Unread:
+    """Return a webhook that cannot be taken apart. The same bytes are the same webhook."""
+    source, request, correlation_id = arrival
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    kept = {
+        "headers": {n: v for n, v in headers.items() if not any(s in n for s in _SECRETS)},
+        "body": request.body.decode(),
+        "received_at": request.received_at,
+    }
+    about = (f"webhook:{hashlib.sha256(request.body).hexdigest()}", "webhook")
+    envelope = _envelope(source, correlation_id, made_at, about, {"webhook": kept})
+    return Unread(envelope, _sync_event(envelope), INVALID_WEBHOOK, error)
+
+
+def item_of(envelope: Envelope, made_at: str) -> Item:
+    """Return the event that an envelope keeps, as it came, and as old as it is by now."""
+    kept = json.loads(envelope.data["unread"]["event"])
+    seen = kept["seen"] and ExternalObject(*kept["seen"])
+    event = WebhookEvent(
+        id=envelope.data["external_event_id"],
+        type=kept["type"],
+        occurred=Interval(*kept["occurred"]),
+        seen=seen,
+        ignored=kept["ignored"],
+        origin_key=kept["origin_key"],
+    )
+    sent = Interval(*kept.get("sent", kept["occurred"])).after(waited(envelope.time, made_at))
+    told = Told(made_at, sent, ObservationKind(kept["kind"]))
+    return Item(envelope.source, event, envelope.correlation_id, told, exact=kept["exact"])
+
+
+def arrival_of(envelope: Envelope) -> Arrival:
+    """Return the webhook that an envelope keeps, as it came but for what may be secret."""
+    kept = json.loads(envelope.data["unread"]["webhook"])
+    request = WebhookRequest(kept["headers"], kept["body"].encode(), kept["received_at"])
+    return Arrival(envelope.source, request, envelope.correlation_id)
+
+
+async def bury_unread(context: SyncContext, unread: Unread) -> None:
+    """Keep it as a dead letter that tells why, once for each event however often it comes."""
+    message = Message(unread.envelope.subject, document_of(unread.envelope.to_json()))
+    kind, problem = why(unread.event.source_system, unread.error)
+    await end_as_dead(context, unread.event, message, unread.reason, problem, kind)
+
+
+def why(source: str, error: Exception) -> tuple[FailureKind, str]:
+    """Return the kind of a failure and what may be told of it.
+
+    The text of other errors is the integration's, and may hold what was read.
+    """
+    if isinstance(error, CallFailed):
+        return error.failure.kind, error.failure.message
+    if isinstance(error, SchemaViolation):
+        return FailureKind.REJECTED, str(error)
+    kind = FailureKind.REJECTED if isinstance(error, InvalidInput) else FailureKind.BUG
+    return kind, f"{type(error).__name__} in the integration of {source}"
+
+
+def _envelope(
+    source: str,
+    correlation_id: str,
+    made_at: str,
+    about: tuple[Any, Any],
+    kept: Mapping[str, Any],
+) -> Envelope:
+    name, event_type = indexable(about[0]), indexable(about[1], _MOST_TYPE_CHARACTERS)
+    return Envelope(
+        id=new_id(),
+        source=source,
+        type=event_type,
+        subject=f"{source}:{name}",
+        time=made_at,
+        data={
+            "schema_version": UNREAD_VERSION,
+            "direction": Direction.INBOUND.value,
+            "source_system": source,
+            "external_event_id": name,
+            "event_type": event_type,
+            "occurred": [0, 0],
+            # As a text, which holds what the envelope itself must not hold.
+            "unread": {form: json.dumps(value, default=_plain) for form, value in kept.items()},
+        },
+        correlation_id=correlation_id,
+    )
+
+
+def _sync_event(envelope: Envelope) -> NewSyncEvent:
+    return NewSyncEvent(
+        id=envelope.id,
+        direction=Direction.INBOUND,
+        source_system=envelope.source,
+        event_type=envelope.type,
+        correlation_id=envelope.correlation_id,
+        external_event_id=envelope.data["external_event_id"],
+        detail={"received_at": envelope.time},
+    )
+
+
+def digest_of(seen: ExternalObject) -> str:
+    """Return what tells states of an object apart."""
+    content = json.dumps(seen.data, default=_plain, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Interval):
+        return [value.low, value.high]
+    return dict(value) if isinstance(value, Mapping) else str(value)

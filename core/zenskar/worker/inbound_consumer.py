@@ -1,0 +1,213 @@
+"""Takes inbound events off the bus, a batch in one transaction where that is possible."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from zenskar.bus.port import Bus, Delivery
+from zenskar.db.driver.engine import is_transient
+from zenskar.errors import ConfigurationError, Unavailable
+from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
+from zenskar.model.sync_event import Direction
+from zenskar.ops.reread import Rereader
+from zenskar.schema_catalog import Schema
+from zenskar.sync.context import SyncContext
+from zenskar.sync.inbound.apply import InboundSync
+from zenskar.sync.quarantine import UnreadableMessage, read_envelope
+from zenskar.sync.resilience.delete_guard import TooManyDeletes
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.stack_traces import trace
+from zenskar.worker.key_gate import Turnstile
+from zenskar.worker.progress import Progress
+from zenskar.worker.receive_loop import message_of, run_until
+from zenskar.worker.strikes import Strikes
+
+_NAME = "inbound"
+_CROWD, _LINGER_SECONDS = 40, 0.05
+_log = get_logger(__name__)
+
+
+class _Read(NamedTuple):
+    """A delivery, its envelope, and the source system that this names."""
+
+    delivery: Delivery
+    envelope: Envelope
+    source: str
+
+
+class InboundSyncWorker:
+    """Consumes `sync.inbound`."""
+
+    def __init__(
+        self,
+        context: SyncContext,
+        bus: Bus,
+        sync: InboundSync,
+        event_schema: Schema,
+        progress: Progress,
+        *,
+        batch: int,
+    ) -> None:
+        self._context = context
+        self._bus = bus
+        self._sync = sync
+        self._event_schema = event_schema
+        self._progress = progress
+        self._strikes = Strikes()
+        self._batch = batch
+        self._turnstile = Turnstile(bus, crowd=_CROWD)
+        self._stopping: asyncio.Event | None = None
+        self._not_before = 0.0
+        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Consume until told to stop; what has been taken is finished.
+
+        While one batch waits for the database, another one is decided on.
+        """
+        self._stopping = stopping
+        self._progress.consumes(_NAME, INBOUND)
+        try:
+            async with asyncio.TaskGroup() as hands:
+                for _ in range(self._bus.hands):
+                    hands.create_task(run_until(stopping, _NAME, self.turn, self._progress))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def turn(self) -> None:
+        """Take one batch and work it off."""
+        deliveries = await self._turnstile.enter(self._take)
+        try:
+            with self._progress.working(_NAME):
+                await self._work_off(deliveries)
+        except BaseException:
+            await self._bus.give_back(deliveries)
+            raise
+        finally:
+            self._turnstile.leave(deliveries)
+        if _CROWD <= len(deliveries) < self._batch and not self._another_waits():
+            # A transaction costs the same for one event and for fifty.
+            self._not_before = time.monotonic() + _LINGER_SECONDS
+
+    def _another_waits(self) -> bool:
+        """Tell whether the bus knows of a whole batch more."""
+        return self._bus.lag().get(INBOUND, 0) >= self._batch
+
+    async def _take(self) -> list[Delivery]:
+        if self._stopping is not None and self._stopping.is_set():
+            return []
+        await asyncio.sleep(self._not_before - time.monotonic())
+        return await self._bus.receive(INBOUND, self._batch, exclusive_keys=False)
+
+    async def _work_off(self, deliveries: Sequence[Delivery]) -> None:
+        readable = await self._read(deliveries)
+        if not readable:
+            return
+        open_sources = set(self._context.router.sources) - await self._sync.parked()
+        ready = [r for r in readable if r.source in open_sources]
+        await self._try([r for r in readable if r.source not in open_sources], self._park_together)
+        await self._try([r for r in ready if "unread" in r.envelope.data], self._reread)
+        await self._try([r for r in ready if "unread" not in r.envelope.data], self._apply_together)
+
+    async def _reread(self, batch: Sequence[_Read]) -> None:
+        """Read again what could not be read when it came, and apply what can be now."""
+        rereader = Rereader(self._context, self._bus, self._sync, self._event_schema)
+        for one in batch:
+            message = message_of(one.delivery)
+            envelope = await rereader.read(one.envelope, message, one.delivery.attempts)
+            if envelope is None:
+                await self._bus.done([one.delivery])
+            else:
+                await self._apply_together([one._replace(envelope=envelope)])
+
+    async def _park_together(self, waiting: Sequence[_Read]) -> None:
+        """Keep what nobody owns, or what a guard holds back, until that has changed."""
+        over = await self._sync.park([one.envelope for one in waiting])
+        ended = [one.delivery for one in waiting if one.envelope.id in over]
+        await self._bus.park([one.delivery for one in waiting if one.envelope.id not in over])
+        await self._bus.done(ended)
+
+    async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read]:
+        readable: list[_Read] = []
+        for delivery in deliveries:
+            try:
+                envelope = read_envelope(delivery.value, self._event_schema, Direction.INBOUND)
+                readable.append(_Read(delivery, envelope, envelope.data["source_system"]))
+            except UnreadableMessage as error:
+                await self._bury(delivery, str(error))
+        return readable
+
+    async def _bury(self, delivery: Delivery, problem: str) -> None:
+        await self._sync.bury(message_of(delivery), problem)
+        await self._bus.done([delivery])
+
+    async def _try(
+        self, batch: Sequence[_Read], work: Callable[[Sequence[_Read]], Awaitable[None]]
+    ) -> None:
+        if not batch:
+            return
+        try:
+            await work(batch)
+        except (Unavailable, ConfigurationError):
+            raise
+        except TooManyDeletes as error:
+            await self._sync.trip(error)
+            await self._bus.defer([one.delivery for one in batch], 0)
+        except Exception as error:
+            if len(batch) == 1:
+                await self._set_back_or_bury(batch[0], error)
+                return
+            # One bad event must not hold up the others: halve the batch until it is alone.
+            middle = len(batch) // 2
+            await self._try(batch[:middle], work)
+            await self._try(batch[middle:], work)
+
+    async def _apply_together(self, batch: Sequence[_Read]) -> None:
+        await self._context.passing("inbound.claimed")
+        deliveries = [one.delivery for one in batch]
+        _, followed = await self._sync.apply(
+            [one.envelope for one in batch],
+            within=lambda connection: self._bus.done_within(connection, deliveries),
+        )
+        await self._context.passing("inbound.applied")
+        if followed:
+            self._context.wake(OUTBOUND)
+        self._bus.release(deliveries)
+        self._measure(batch)
+
+    def _measure(self, batch: Sequence[_Read]) -> None:
+        now, seconds = datetime.now(UTC), self._context.metrics.inbound_seconds
+        clocks = {source: seconds.labels(source) for source in {one.source for one in batch}}
+        for one in batch:
+            waited = (now - datetime.fromisoformat(one.envelope.time)).total_seconds()
+            clocks[one.source].observe(max(0.0, waited))
+
+    async def _set_back_or_bury(self, one: _Read, error: Exception) -> None:
+        """A message whose failure cannot even be written down must not stop those behind it."""
+        try:
+            await self._set_back(one, error)
+        except (Unavailable, ConfigurationError):
+            raise
+        except Exception as second:
+            _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(second))
+            if not self._strikes.out(one.delivery):
+                raise
+            await self._bury(one.delivery, f"{type(error).__name__} while it was worked on")
+
+    async def _set_back(self, one: _Read, error: Exception) -> None:
+        """What the database may take later is tried again; the rest is a bug, and dead."""
+        kind = type(error).__name__
+        _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(error))
+        attempts, retry = one.delivery.attempts, self._context.retry(one.source)
+        if is_transient(error) and not retry.used_up(attempts):
+            delay = retry.delay(attempts, self._dice)
+            await self._sync.retry_later(one.envelope, "transient", kind, delay)
+            await self._bus.defer([one.delivery], delay)
+            return
+        problem = f"{kind} while it was applied"
+        message = message_of(one.delivery)
+        await self._sync.give_up(one.envelope, message, "bug", problem, attempts)
+        await self._bus.done([one.delivery])

@@ -1,0 +1,139 @@
+"""Takes outbound messages off the bus, many records at once, each record's one after another."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from zenskar.bus.port import Bus, Delivery
+from zenskar.errors import ConfigurationError, Unavailable
+from zenskar.model.envelope import OUTBOUND
+from zenskar.model.sync_event import Direction
+from zenskar.schema_catalog import Schema
+from zenskar.sync.context import SyncContext
+from zenskar.sync.outbound.job import Done, Later, Parked
+from zenskar.sync.outbound.lost_pushes import LostPushes
+from zenskar.sync.outbound.push import OutboundSync
+from zenskar.sync.quarantine import UnreadableMessage, read_envelope
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.stack_traces import trace
+from zenskar.worker.progress import Progress
+from zenskar.worker.receive_loop import message_of, run_until
+from zenskar.worker.strikes import Strikes
+
+_NAME = "outbound"
+_FAILED_SECONDS = 5.0
+_AWAY_SECONDS = 1.0
+_log = get_logger(__name__)
+
+
+class OutboundSyncWorker:
+    """Consumes `sync.outbound`."""
+
+    def __init__(
+        self,
+        context: SyncContext,
+        bus: Bus,
+        sync: OutboundSync,
+        event_schema: Schema,
+        progress: Progress,
+        *,
+        concurrency: int,
+    ) -> None:
+        self._context = context
+        self._bus = bus
+        self._sync = sync
+        self._event_schema = event_schema
+        self._progress = progress
+        self._strikes = Strikes()
+        self._concurrency = concurrency
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Consume until told to stop, then finish the calls that are under way."""
+        self._progress.consumes(_NAME, OUTBOUND)
+        try:
+            await self._take_over()
+            await run_until(stopping, _NAME, self.turn, self._progress)
+            if self._running:
+                await asyncio.wait(self._running)
+        finally:
+            await self._cut_off()
+
+    async def _take_over(self) -> None:
+        """Take up at once what a process before this one has left, also without a scheduler."""
+        try:
+            await LostPushes(self._context).run()
+        except Unavailable as error:
+            _log.warning("outbound_interrupted", reason=str(error))
+
+    async def turn(self) -> None:
+        """Take as many messages as there are free lanes, and start on them."""
+        while len(self._running) >= self._concurrency:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        free = self._concurrency - len(self._running)
+        for delivery in await self._bus.receive(OUTBOUND, free, exclusive_keys=True):
+            self._start(self._work_off(delivery))
+
+    async def _cut_off(self) -> None:
+        """What is under way when the grace period ends is resolved by whoever takes it next."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _work_off(self, delivery: Delivery) -> None:
+        """Whoever takes what was interrupted resolves the push that it left open."""
+        try:
+            with self._progress.working(_NAME):
+                await self._process_or_set_back(delivery)
+        except (Unavailable, ConfigurationError) as error:
+            self._progress.failed(_NAME, error)
+            _log.warning("outbound_interrupted", reason=str(error))
+            await asyncio.sleep(_AWAY_SECONDS)
+        except Exception as error:
+            self._progress.failed(_NAME, error)
+            _log.error("outbound_failed", trace=trace(error))
+            await asyncio.sleep(_AWAY_SECONDS)
+        finally:
+            await self._bus.give_back([delivery])
+
+    async def _process_or_set_back(self, delivery: Delivery) -> None:
+        try:
+            await self._process(delivery)
+        except (Unavailable, ConfigurationError):
+            raise
+        except Exception as error:
+            self._progress.failed(_NAME, error)
+            _log.error("outbound_failed", trace=trace(error))
+            if not self._strikes.out(delivery):
+                await self._bus.defer([delivery], _FAILED_SECONDS)
+                return
+            problem = f"{type(error).__name__} while it was worked on"
+            await self._sync.give_up(message_of(delivery), self._event_schema, problem)
+            await self._bus.done([delivery])
+
+    async def _process(self, delivery: Delivery) -> None:
+        try:
+            envelope = read_envelope(delivery.value, self._event_schema, Direction.OUTBOUND)
+        except UnreadableMessage as error:
+            await self._sync.bury(message_of(delivery), str(error))
+            await self._bus.done([delivery])
+            return
+        structlog.contextvars.bind_contextvars(correlation_id=envelope.correlation_id)
+        await self._context.passing("outbound.claimed")
+        result = await self._sync.process(envelope, message_of(delivery))
+        await self._context.passing("outbound.decided")
+        match result:
+            case Later(seconds):
+                await self._bus.defer([delivery], seconds)
+            case Parked():
+                await self._bus.park([delivery])
+            case Done():
+                await self._bus.done([delivery])

@@ -1,0 +1,52 @@
+"""What every consumer does when a part that it needs is away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from zenskar.bus.port import Delivery
+from zenskar.errors import ConfigurationError, Unavailable
+from zenskar.sync.dead_letters import Message
+from zenskar.telemetry.logs import get_logger
+from zenskar.telemetry.stack_traces import trace
+from zenskar.worker.progress import Progress
+
+_log = get_logger(__name__)
+_FIRST_SECONDS, _MOST_SECONDS = 0.2, 5.0
+
+
+async def run_until(
+    stopping: asyncio.Event, name: str, turn: Callable[[], Awaitable[None]], progress: Progress
+) -> None:
+    """Take turns until told to stop; back off while the database or the bus is away.
+
+    A turn that fails in a way nobody foresaw is logged, counted and tried again: a consumer that
+    dies silently would be found months later. Raises `ConfigurationError`, which no waiting mends.
+    """
+    pause = _FIRST_SECONDS
+    while not stopping.is_set():
+        try:
+            await turn()
+            pause = _FIRST_SECONDS
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            progress.failed(name, error)
+            if isinstance(error, Unavailable):
+                _log.warning("consumer_waits", consumer=name, reason=str(error), seconds=pause)
+            else:
+                _log.error("consumer_failed", consumer=name, trace=trace(error))
+            await _sleep(stopping, pause)
+            pause = min(_MOST_SECONDS, pause * 2)
+
+
+async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+    except TimeoutError:
+        return
+
+
+def message_of(delivery: Delivery) -> Message:
+    """Return what a dead letter keeps of a delivery."""
+    return Message(delivery.key, delivery.value, delivery.origin)
