@@ -17,7 +17,7 @@ UNUSED = {
     *("rich", "pygments"),  # tracebacks in colours
     "sqlalchemy.orm",
 }
-COMMAND_LINE = {"main", "servers", "failures", "session", "process", "folder"}
+COMMAND_LINE = {"main", "servers", "errors", "session", "process", "data_folder"}
 SERVE = """
 import json, os, signal, sys
 from zenskar.cli import main, servers

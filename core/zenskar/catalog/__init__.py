@@ -1,1 +1,1 @@
-"""TODO."""
+"""The catalog: create, read, change and delete customers. It knows nothing of HTTP."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""HTTP without resources: routes, bodies, queries, problems, authentication, limits."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The resources of the API, one file each."""

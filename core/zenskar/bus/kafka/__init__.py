@@ -1,1 +1,1 @@
-"""TODO."""
+"""The bus on Apache Kafka: producer, consumers, topics and offsets."""

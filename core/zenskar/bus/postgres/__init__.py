@@ -1,1 +1,1 @@
-"""TODO."""
+"""The bus on PostgreSQL: the outbox table is the queue, LISTEN/NOTIFY wakes receivers."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""`zenskar dev`: every part of zenskar in one process."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The checks of `zenskar doctor`."""

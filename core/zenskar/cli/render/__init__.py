@@ -1,1 +1,1 @@
-"""TODO."""
+"""Output of the commands, for people and for programs."""

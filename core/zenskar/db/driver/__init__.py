@@ -1,1 +1,1 @@
-"""TODO."""
+"""Connections, statements and the embedded PostgreSQL. Nothing here knows a table."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Sync events: write, read, retry and list their history."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The tables and their migrations."""

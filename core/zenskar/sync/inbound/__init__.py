@@ -1,1 +1,1 @@
-"""TODO."""
+"""Apply inbound events to records."""

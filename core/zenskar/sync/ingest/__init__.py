@@ -1,1 +1,1 @@
-"""TODO."""
+"""Ingest webhooks: verify, parse, and publish their events."""

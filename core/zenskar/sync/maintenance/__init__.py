@@ -1,1 +1,1 @@
-"""TODO."""
+"""Periodic work on stored events: resend, catch up, retention."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Push records to external systems: plan, call, observe, until both sides are equal."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Retries, rate limits, the circuit breaker and the delete guard."""
