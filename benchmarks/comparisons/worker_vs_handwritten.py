@@ -21,8 +21,8 @@ from zenskar.model.envelope import INBOUND
 from zenskar.model.integration import WebhookRequest
 from zenskar.runtime import open_runtime
 from zenskar.settings import load
-from zenskar.sync.event_reader import Arrival
-from zenskar.sync.ingest.pipeline import WebhookReader
+from zenskar.sync.event_reader import ReceivedWebhook
+from zenskar.sync.ingest.pipeline import WebhookPipeline
 
 TITLE = "Worker on Kafka: zenskar | aiokafka getmany and set-based SQL (limit) | FastStream rows"
 EVENTS, ROWS_SHARE = 48_000, 16
@@ -140,12 +140,12 @@ async def _records(database: str, count: int, number: int) -> Load:
     settings = load(environment, database_url=database)
     series, made = Series(count, count // 5, number), list[Record]()
     async with open_runtime(settings, environment) as runtime:
-        reader = WebhookReader(runtime.context, runtime.schemas["event"])
+        reader = WebhookPipeline(runtime.context, runtime.schemas["event"])
         for index in range(count):
             body = series.event(index)
             headers = {"stripe-signature": events.signature(body)}
             request = WebhookRequest(headers, body, time.time())
-            (reading,) = reader.read([Arrival("stripe", request, "bench")])
+            (reading,) = reader.read([ReceivedWebhook("stripe", request, "bench")])
             made += [(m.key.encode(), m.encode()) for m in reading.messages]
     return Load(made, series.sample())
 

@@ -65,7 +65,7 @@ class NotFound(ZenskarError):
     """There is nothing of that name or id."""
 
 
-class Conflict(ZenskarError):
+class StateConflict(ZenskarError):
     """The state is not what the caller believed."""
 
 

@@ -11,12 +11,12 @@ from zenskar.api.health import SystemHealth
 from zenskar.api.services import ApiServices
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres.bus import PostgresBus
-from zenskar.bus.postgres.notifier import Wakeup
+from zenskar.bus.postgres.notifier import Notifier
 from zenskar.catalog.field_limits import FieldLimits
 from zenskar.catalog.service import CustomerService
 from zenskar.db.driver.engine import create_engine
 from zenskar.db.driver.sqlalchemy_core import AsyncEngine
-from zenskar.ops.build import Bulk
+from zenskar.ops.build import ReconcileParts
 from zenskar.ops.replay import Replay
 from zenskar.plugins.discovery import (
     ConfiguredConnection,
@@ -27,20 +27,20 @@ from zenskar.plugins.discovery import (
     package_of,
 )
 from zenskar.plugins.lifecycle import Lifecycle
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.settings import Secret, Settings
-from zenskar.sync.account_check import Accounts
+from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.calls import Caller
 from zenskar.sync.clocks import Clocks
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import DeadLetters
+from zenskar.sync.dead_letters import DeadLetterWriter
 from zenskar.sync.inbound.apply import InboundSync
-from zenskar.sync.ingest.receiver import Ingress
-from zenskar.sync.outbound.intent_log import IntentLedger
+from zenskar.sync.ingest.receiver import WebhookReceiver
+from zenskar.sync.outbound.intent_log import IntentLog
 from zenskar.sync.outbound.push import OutboundSync
-from zenskar.sync.outbound.setbacks import Setbacks
-from zenskar.sync.resilience.circuit_breaker import Breaker
+from zenskar.sync.outbound.setbacks import FailureHandler
+from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.translator import Translator
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.loop_watchdog import Blockage, watched_loop
@@ -62,14 +62,14 @@ class Runtime:
     settings: Settings
     plugins: Mapping[str, Plugin]
     connections: Mapping[str, ConfiguredConnection]
-    router: Router
+    router: PluginRouter
     schemas: Mapping[str, Schema]
     engine: AsyncEngine
     bus: Bus
     metrics: Metrics
     context: SyncContext
     customers: CustomerService
-    ingress: Ingress
+    ingress: WebhookReceiver
     replay: Replay
     progress: Progress
 
@@ -88,15 +88,15 @@ class Runtime:
         settings, event_schema = self.settings, self.schemas["event"]
         dice = random.Random()  # noqa: S311 - jitter, not a secret
         caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
-        breaker = Breaker(self.router, self.connections)
-        bulk = Bulk(self.context, self.bus, event_schema, settings)
-        accounts = Accounts(self.context)
+        breaker = CircuitBreaker(self.router, self.connections)
+        bulk = ReconcileParts(self.context, self.bus, event_schema, settings)
+        accounts = AccountCheck(self.context)
         outbound = OutboundSync(
             self.context,
             caller,
-            Setbacks(self.context, dice),
+            FailureHandler(self.context, dice),
             breaker,
-            IntentLedger(self.context.translator, settings.intent_lease_seconds),
+            IntentLog(self.context.translator, settings.intent_lease_seconds),
             accounts=accounts,
         )
         consumers: dict[str, Consumer] = {
@@ -228,12 +228,12 @@ async def open_runtime(
         connections = configure(known, settings, environment)
         for name, problem in left_out(known, settings, environment).items():
             _log.error("connection_off", source=name, plugin=None, problem=problem)
-        router = Router({name: c.integration for name, c in connections.items()})
+        router = PluginRouter({name: c.integration for name, c in connections.items()})
         url = await stack.enter_async_context(open_database(settings))
         engine = await stack.enter_async_context(_engine(settings, url, application))
         if prepare is not None:
             await prepare(engine)
-        bus = _bus(settings, engine, Wakeup(url, application))
+        bus = _bus(settings, engine, Notifier(url, application))
         lifecycle = Lifecycle(router, connections)
         stack.push_async_callback(lifecycle.close)
         await lifecycle.open()
@@ -242,7 +242,7 @@ async def open_runtime(
         schemas = core_schemas()
         metrics = Metrics()
         translator = Translator(router, connections, schemas)
-        letters = DeadLetters(
+        letters = DeadLetterWriter(
             metrics, publishing=bool(settings.kafka_bootstrap_servers), sources=connections
         )
         context = SyncContext(
@@ -268,7 +268,7 @@ async def open_runtime(
             metrics=metrics,
             context=context,
             customers=CustomerService(engine, router, bus.wake, FieldLimits(connections)),
-            ingress=Ingress(context, bus, schemas["event"]),
+            ingress=WebhookReceiver(context, bus, schemas["event"]),
             replay=Replay(engine, bus.wake, schemas["event"]),
             progress=Progress(metrics, bus.lag),
         )
@@ -283,7 +283,7 @@ async def _engine(settings: Settings, url: str, application: str) -> AsyncIterat
         await engine.dispose()
 
 
-def _bus(settings: Settings, engine: AsyncEngine, wakeup: Wakeup) -> Bus:
+def _bus(settings: Settings, engine: AsyncEngine, wakeup: Notifier) -> Bus:
     """Build the bus on Kafka if there is one, else the one on PostgreSQL."""
     postgres = PostgresBus(
         engine,

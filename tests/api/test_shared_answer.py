@@ -10,7 +10,7 @@ from tests.support.api import Api
 from zenskar.api.app import create_probes
 from zenskar.api.health import HealthReport, HealthStatus
 from zenskar.api.server import serve
-from zenskar.api.shared_answer import Shared
+from zenskar.api.shared_answer import SharedAnswer
 from zenskar.errors import Unavailable
 
 
@@ -41,7 +41,7 @@ class Clock:
 
 async def test_all_who_ask_meanwhile_share_one_run() -> None:
     work, clock = Work(), Clock()
-    shared = Shared(work, seconds=5, clock=clock)
+    shared = SharedAnswer(work, seconds=5, clock=clock)
     asked = [asyncio.create_task(shared.get()) for _ in range(50)]
     await asyncio.sleep(0)
     asked[0].cancel()
@@ -54,7 +54,7 @@ async def test_all_who_ask_meanwhile_share_one_run() -> None:
 async def test_an_answer_is_kept_for_a_while() -> None:
     work, clock = Work(), Clock()
     work.go_on.set()
-    shared = Shared(work, seconds=5, clock=clock)
+    shared = SharedAnswer(work, seconds=5, clock=clock)
     found = []
     for wait in (0, 4.9, 0.2, 4.9):
         clock.now += wait
@@ -64,7 +64,7 @@ async def test_an_answer_is_kept_for_a_while() -> None:
 
 async def test_what_took_long_is_kept_longer() -> None:
     work, clock = Work(), Clock()
-    shared = Shared(work, seconds=5, clock=clock)
+    shared = SharedAnswer(work, seconds=5, clock=clock)
     first = asyncio.create_task(shared.get())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -81,7 +81,7 @@ async def test_an_error_is_told_to_all_and_not_kept() -> None:
     work = Work()
     work.error = Unavailable("away")
     work.go_on.set()
-    shared = Shared(work, seconds=5)
+    shared = SharedAnswer(work, seconds=5)
     found = await asyncio.gather(*(shared.get() for _ in range(3)), return_exceptions=True)
     assert found == [work.error] * 3
     assert work.runs == 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from zenskar.bus.batcher import Gather
+from zenskar.bus.batcher import Batcher
 from zenskar.errors import Unavailable
 
 PATIENCE = 10.0
@@ -24,7 +24,7 @@ class Work:
         return [2 * number if number >= 0 else Unavailable("below zero") for number in numbers]
 
 
-async def ask(gather: Gather[int, int], *numbers: int) -> "list[asyncio.Task[int]]":
+async def ask(gather: Batcher[int, int], *numbers: int) -> "list[asyncio.Task[int]]":
     """Ask for each, and let the loop turn until all have been."""
     asked = [asyncio.create_task(gather.add(number)) for number in numbers]
     await asyncio.sleep(0)
@@ -39,7 +39,7 @@ async def results(*asked: "asyncio.Task[int]") -> list[int | BaseException]:
 async def test_each_gets_its_own_answer() -> None:
     work = Work()
     work.may.set()
-    answers = await results(*await ask(Gather(work, most=10), 1, -2, 3))
+    answers = await results(*await ask(Batcher(work, most=10), 1, -2, 3))
     assert (answers[0], answers[2]) == (2, 6)
     assert isinstance(answers[1], Unavailable)
     assert work.batches == [[1, -2, 3]]
@@ -47,7 +47,7 @@ async def test_each_gets_its_own_answer() -> None:
 
 async def test_what_comes_while_the_hand_is_busy_goes_together_up_to_the_most() -> None:
     work = Work()
-    gather = Gather(work, most=3)
+    gather = Batcher(work, most=3)
     asked = await ask(gather, 1)
     await asyncio.sleep(0)
     asked += await ask(gather, 2, 3, 4, 5)
@@ -65,7 +65,7 @@ async def turn() -> None:
 
 async def test_hands_share_a_crowd() -> None:
     work = Work()
-    gather = Gather(work, most=100, hands=2)
+    gather = Batcher(work, most=100, hands=2)
     asked = await ask(gather, *range(9))
     await turn()
     assert [len(batch) for batch in work.batches] == [5, 4]
@@ -75,7 +75,7 @@ async def test_hands_share_a_crowd() -> None:
 
 async def test_what_comes_while_all_hands_work_is_next() -> None:
     work = Work()
-    gather = Gather(work, most=100, hands=2)
+    gather = Batcher(work, most=100, hands=2)
     asked = await ask(gather, *range(4))
     await turn()
     asked += await ask(gather, 4, 5)
@@ -88,7 +88,7 @@ async def test_what_comes_while_all_hands_work_is_next() -> None:
 
 async def test_a_few_of_a_crowd_wait_until_nothing_is_under_way_or_the_rest_is_back() -> None:
     work = Work()
-    gather = Gather(work, most=100, hands=2)
+    gather = Batcher(work, most=100, hands=2)
     work.may.set()
     await results(*await ask(gather, *range(10)))
     work.may.clear()
@@ -106,7 +106,7 @@ async def test_a_few_of_a_crowd_wait_until_nothing_is_under_way_or_the_rest_is_b
 
 async def test_a_hand_waits_some_turns_for_a_crowd_that_was_there_before() -> None:
     work = Work()
-    gather = Gather(work, most=100, turns=4)
+    gather = Batcher(work, most=100, turns=4)
     work.may.set()
     await results(*await ask(gather, 1, 2, 3))
     asked = await ask(gather, 4)
@@ -120,7 +120,7 @@ async def test_a_hand_waits_some_turns_for_a_crowd_that_was_there_before() -> No
 
 async def test_one_that_comes_alone_waits_for_nobody() -> None:
     work = Work()
-    gather = Gather(work, most=100, hands=2, turns=4)
+    gather = Batcher(work, most=100, hands=2, turns=4)
     asked = await ask(gather, 1)
     await asyncio.sleep(0)
     assert work.batches == [[1]]
@@ -130,7 +130,7 @@ async def test_one_that_comes_alone_waits_for_nobody() -> None:
 
 async def test_a_crowd_is_forgotten() -> None:
     work = Work()
-    gather = Gather(work, most=100, hands=2)
+    gather = Batcher(work, most=100, hands=2)
     work.may.set()
     await results(*await ask(gather, *range(10)))
     for _ in range(200):
@@ -147,7 +147,7 @@ async def test_a_crowd_is_forgotten() -> None:
 
 async def test_whoever_asks_after_a_cancelled_hand_is_served() -> None:
     work = Work()
-    gather = Gather(work, most=100, turns=4)
+    gather = Batcher(work, most=100, turns=4)
     (asked,) = await ask(gather, 1)
     await asyncio.sleep(0)
     (hand,) = (task for task in asyncio.all_tasks() if task.get_name() == "gather")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zenskar.bus.keyed_queue import Lanes
+from zenskar.bus.keyed_queue import KeyedQueue
 from zenskar.bus.port import Delivery
 
 
@@ -11,13 +11,13 @@ def delivery(key: str, number: int = 0) -> Delivery:
     return Delivery("t", key, str(number).encode(), 1)
 
 
-def lanes(*deliveries: Delivery, exclusive: bool = True) -> Lanes:
-    lanes = Lanes(exclusive=exclusive)
+def lanes(*deliveries: Delivery, exclusive: bool = True) -> KeyedQueue:
+    lanes = KeyedQueue(exclusive=exclusive)
     lanes.put(deliveries)
     return lanes
 
 
-def finish(queue: Lanes, batch: list[Delivery]) -> list[Delivery]:
+def finish(queue: KeyedQueue, batch: list[Delivery]) -> list[Delivery]:
     for each in batch:
         queue.finish(each)
     return batch
@@ -71,7 +71,7 @@ def test_every_message_is_taken_in_the_order_of_its_key(
     moves: list[tuple[str, str]], exclusive: bool
 ) -> None:
     """Two at a time take; what is given back is given back from its end, as the bus does."""
-    queue = Lanes(exclusive=exclusive)
+    queue = KeyedQueue(exclusive=exclusive)
     batches: list[list[Delivery]] = []
     done: list[Delivery] = []
 

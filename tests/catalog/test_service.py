@@ -20,7 +20,7 @@ from zenskar.ids import new_id
 from zenskar.model.interval import Interval
 from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentState, MappingState
 from zenskar.plugins.base import BaseIntegration
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import core_schemas
 
 ADA = {"name": "Ada", "email": "ada@example.com"}
@@ -43,7 +43,7 @@ def wakes() -> Wakes:
 def service(engine: AsyncEngine, wakes: Wakes) -> CustomerService:
     names: Iterator[str] = iter(("one", "two"))
     owners: dict[str, BaseIntegration] = {n: fake_connection(n, FakeSystem()) for n in names}
-    return CustomerService(engine, Router(owners), wakes)
+    return CustomerService(engine, PluginRouter(owners), wakes)
 
 
 async def rows(engine: AsyncEngine, query: str) -> list[dict[str, Any]]:
@@ -152,7 +152,7 @@ async def test_expected_versions(service: CustomerService) -> None:
 
 
 async def test_without_owners_a_customer_is_just_stored(engine: AsyncEngine, wakes: Wakes) -> None:
-    service = CustomerService(engine, Router({}), wakes)
+    service = CustomerService(engine, PluginRouter({}), wakes)
     view = (await service.create(ADA, correlation_id="c")).view
     assert (await service.get(view["id"]))["external"] == []
     assert await messages(engine) == []
@@ -245,7 +245,7 @@ async def test_a_link_whose_connection_is_gone_is_still_shown(
 ) -> None:
     customer_id = (await service.create(ADA, correlation_id="c")).view["id"]
     await save(engine, ExternalMapping("obj_1", customer_id, BASE, Interval(1, 2)))
-    alone = CustomerService(engine, Router({}), wakes)
+    alone = CustomerService(engine, PluginRouter({}), wakes)
     (found,) = (await alone.get(customer_id))["external"]
     assert (found["source_system"], found["external_id"]) == ("one", "obj_1")
 

@@ -10,7 +10,7 @@ from zenskar.api.server import serve
 from zenskar.catalog.service import CustomerService
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
-from zenskar.sync.ingest.receiver import Ingress
+from zenskar.sync.ingest.receiver import WebhookReceiver
 from zenskar.worker.service import ROLES
 
 COMMITTED = "customer.committed"
@@ -39,7 +39,7 @@ async def main(role: str, fatal: str) -> None:
             runtime,
             context=context,
             customers=CustomerService(runtime.engine, runtime.router, wake),
-            ingress=Ingress(context, runtime.bus, runtime.schemas["event"]),
+            ingress=WebhookReceiver(context, runtime.bus, runtime.schemas["event"]),
         )
         roles = ROLES if role == "worker" else (role,)
         await (_serve(fragile, stopping) if role == "api" else fragile.worker(roles).run(stopping))

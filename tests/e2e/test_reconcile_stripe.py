@@ -5,14 +5,14 @@ import dataclasses
 from sqlalchemy import text
 
 from tests.e2e.stack import API_KEY, SECRET, Stack, open_stack
-from zenskar.ops.build import Bulk
+from zenskar.ops.build import ReconcileParts
 from zenskar.sync.reconcile.report import Report
 from zenskar_stripe.sandbox import StripeSandbox
 
 
 async def reconcile(stack: Stack, *, repair: bool = False) -> Report:
     runtime = stack.runtime
-    bulk = Bulk(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
+    bulk = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
     return await bulk.reconciler(settle_seconds=0).run("stripe", "customer", repair=repair)
 
 

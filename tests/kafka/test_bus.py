@@ -19,7 +19,7 @@ from zenskar.bus.kafka.options import KafkaOptions
 from zenskar.bus.kafka.topics import TOPICS, ensure_topics
 from zenskar.bus.port import Delivery
 from zenskar.bus.postgres.bus import PostgresBus
-from zenskar.bus.postgres.notifier import Wakeup
+from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import ConfigurationError, Degraded, TooLarge
 from zenskar.ids import new_id
@@ -48,7 +48,7 @@ async def options(kafka: str) -> KafkaOptions:
 
 @asynccontextmanager
 async def open_bus(options: KafkaOptions, engine: AsyncEngine, url: str) -> AsyncIterator[KafkaBus]:
-    outbox = PostgresBus(engine, Wakeup(url), poll_seconds=0.2, lease_seconds=60)
+    outbox = PostgresBus(engine, Notifier(url), poll_seconds=0.2, lease_seconds=60)
     bus = KafkaBus(options, outbox, engine, poll_seconds=0.2)
     await bus.start()
     try:

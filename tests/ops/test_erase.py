@@ -13,7 +13,7 @@ from tests.support.flow import Flow, open_flow
 from zenskar import FailureKind
 from zenskar.catalog.service import Idempotency, IdempotencyKeyReused
 from zenskar.db.driver.engine import in_transaction
-from zenskar.errors import Conflict, NotFound
+from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
 from zenskar.ops.erase import Erased, Eraser
@@ -191,7 +191,7 @@ async def test_it_waits_for_a_push_that_is_under_way(database_url: str) -> None:
         system.on_the_way = hold
         await flow.runtime.customers.patch(record_id, {"name": "Quux"}, correlation_id="test")
         await entered.wait()
-        with pytest.raises(Conflict, match="under way"):
+        with pytest.raises(StateConflict, match="under way"):
             await erase(flow, record_id)
         system.on_the_way = None
         release.set()
@@ -234,6 +234,6 @@ async def test_an_erased_customer_is_not_undeleted(database_url: str) -> None:
         record_id = await lived(flow)
         await erase(flow, record_id)
         await flow.settle()
-        with pytest.raises(Conflict, match="erased"):
+        with pytest.raises(StateConflict, match="erased"):
             await bulk(flow).undeleter().undelete("customer", record_id, BY, "undelete")
         assert await traces(flow) == {}

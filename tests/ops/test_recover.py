@@ -10,10 +10,10 @@ from zenskar.ids import new_id
 from zenskar.model.envelope import Envelope
 from zenskar.model.fields import CUSTOMER
 from zenskar.sync import unit_of_work
-from zenskar.sync.event_reader import Arrival
+from zenskar.sync.event_reader import ReceivedWebhook
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.inbound_events import observation
-from zenskar.sync.ingest.pipeline import WebhookReader
+from zenskar.sync.ingest.pipeline import WebhookPipeline
 
 _WAITS_FOR_A_NAME = """
     SELECT count(*) > 0 FROM pg_locks JOIN pg_database AS d ON d.oid = database
@@ -79,8 +79,8 @@ def envelopes(flow: Flow, record_id: str) -> list[Envelope]:
     system = flow.systems["fake"]
     for name in ("Ada", "Eve"):
         system.create(name=name, record_id=record_id)
-    reader = WebhookReader(flow.runtime.context, flow.runtime.schemas["event"])
-    arrivals = [Arrival("fake", webhook, "test") for webhook in system.webhooks]
+    reader = WebhookPipeline(flow.runtime.context, flow.runtime.schemas["event"])
+    arrivals = [ReceivedWebhook("fake", webhook, "test") for webhook in system.webhooks]
     system.webhooks.clear()
     return [
         m.envelope

@@ -23,7 +23,7 @@ from zenskar.model.envelope import INBOUND, Envelope
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops import replay as replay_module
 from zenskar.ops.replay import Replay
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import core_schemas
 from zenskar.sync.dead_letters import as_text
 from zenskar.sync.quarantine import UNREADABLE
@@ -38,7 +38,7 @@ class Bench:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
         self.wakes: list[str] = []
-        router = Router({"fake": fake_connection("fake", FakeSystem())})
+        router = PluginRouter({"fake": fake_connection("fake", FakeSystem())})
         self.customers = CustomerService(engine, router, lambda _topic: None)
         self.replay = Replay(engine, self.wakes.append, core_schemas()["event"])
         self.discard = partial(self.replay.discard, operator=ME)

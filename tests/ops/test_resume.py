@@ -9,9 +9,9 @@ from tests.support.wait import until
 from zenskar import FailureKind, Health, Push
 from zenskar.db import held_deletes
 from zenskar.db.driver.engine import in_transaction
-from zenskar.errors import Conflict
+from zenskar.errors import StateConflict
 from zenskar.ops import resume as resuming
-from zenskar.ops.resume import Dropped, Wish
+from zenskar.ops.resume import Dropped, ResumeRequest
 
 
 async def wait_until(flow: Flow, query: str) -> None:
@@ -19,7 +19,7 @@ async def wait_until(flow: Flow, query: str) -> None:
 
 
 async def resume(flow: Flow, apply_deletes: int | None = None) -> None:
-    wish = Wish(apply_deletes)
+    wish = ResumeRequest(apply_deletes)
     await in_transaction(flow.runtime.engine, lambda c: resuming.resume(c, "fake", "test", wish))
     flow.runtime.context.wake("sync.inbound")
 
@@ -114,7 +114,7 @@ async def test_a_flood_of_deletes_is_held_back_until_it_is_allowed(
         waiting = await held(flow)
         assert await flow.scalar(ALIVE) == waiting >= 3
         for told in (None, waiting - 1, waiting + 1):
-            with pytest.raises(Conflict, match=f"{waiting} deletes are held"):
+            with pytest.raises(StateConflict, match=f"{waiting} deletes are held"):
                 await resume(flow, told)
         await resume(flow, waiting)
         await flow.settle()
@@ -173,7 +173,7 @@ async def test_held_deletes_of_objects_that_are_not_visible_are_dropped(
         await flow.settle()
         assert await flow.scalar(ALIVE) == waiting
         assert await flow.scalar("SELECT state FROM connections") == "active"
-        with pytest.raises(Conflict, match="holds no deletes"):
+        with pytest.raises(StateConflict, match="holds no deletes"):
             await bulk(flow).dropper().drop("fake", "test")
 
 

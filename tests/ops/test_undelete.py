@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.drift import bulk, execute, names, reconcile
 from tests.support.flow import Flow, open_flow
-from zenskar.errors import Conflict, NotFound
+from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
 from zenskar.ops.undelete import Link, LinkState
@@ -97,7 +97,7 @@ async def test_a_record_that_was_deleted_here_gets_its_detached_object_back(
 async def test_what_is_not_deleted_is_refused(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         record_id = await flow.create(name="Ada")
-        with pytest.raises(Conflict, match="not deleted"):
+        with pytest.raises(StateConflict, match="not deleted"):
             await undelete(flow, record_id)
         with pytest.raises(NotFound):
             await undelete(flow, new_id())

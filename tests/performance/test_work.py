@@ -27,9 +27,9 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping, Record
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
-from zenskar.sync.event_reader import Arrival
+from zenskar.sync.event_reader import ReceivedWebhook
 from zenskar.sync.inbound.apply import InboundSync
-from zenskar.sync.ingest.pipeline import WebhookReader
+from zenskar.sync.ingest.pipeline import WebhookPipeline
 from zenskar.sync.quarantine import read_envelope
 from zenskar_stripe.budget import Budget
 from zenskar_stripe.client import StripeApi
@@ -87,14 +87,14 @@ async def runtime(database_url: str) -> Any:
         yield opened
 
 
-def reader(runtime: Runtime) -> WebhookReader:
+def reader(runtime: Runtime) -> WebhookPipeline:
     """Return what reads webhooks."""
-    return WebhookReader(runtime.context, runtime.schemas["event"])
+    return WebhookPipeline(runtime.context, runtime.schemas["event"])
 
 
 def messages(runtime: Runtime, numbers: Iterable[int]) -> list[OutboxMessage]:
     """Return the messages of these webhooks."""
-    readings = reader(runtime).read([Arrival("stripe", webhook(n), "c") for n in numbers])
+    readings = reader(runtime).read([ReceivedWebhook("stripe", webhook(n), "c") for n in numbers])
     return [item.made for reading in readings for item in reading.items]
 
 
@@ -114,7 +114,7 @@ async def test_parsing_an_event(runtime: Runtime) -> None:
 
 async def test_making_a_message_of_a_webhook(runtime: Runtime) -> None:
     """Signature, parsing, four schemas, the canonical form and the envelope."""
-    read, arrivals = reader(runtime).read, [Arrival("stripe", webhook(0), "c")]
+    read, arrivals = reader(runtime).read, [ReceivedWebhook("stripe", webhook(0), "c")]
     assert calls(lambda: read(arrivals)) < 200
 
 

@@ -15,7 +15,7 @@ from zenskar.errors import CallFailed, ConfigurationError, Unavailable
 from zenskar.plugins import lifecycle
 from zenskar.plugins.discovery import ConfiguredConnection, Plugin, configure
 from zenskar.plugins.lifecycle import Lifecycle
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.settings import load
 
 
@@ -100,7 +100,7 @@ def integrations(known: dict[str, ConfiguredConnection]) -> dict[str, BaseIntegr
 async def test_only_its_own_connection_is_off(bad: str) -> None:
     methods, told = BAD[bad]
     known = connections(dash=type("Dash", (BaseIntegration,), methods), good=BaseIntegration)
-    router = Router(integrations(known))
+    router = PluginRouter(integrations(known))
     opened = Lifecycle(router, known, sleep=Sleeps())
     await opened.open()
     assert set(router.off) == {"dash"}
@@ -128,7 +128,7 @@ async def test_it_is_tried_again_until_it_works() -> None:
                 raise ConfigurationError("not yet")
 
     known, sleeps = connections(dash=Dash), Sleeps()
-    router = Router(integrations(known))
+    router = PluginRouter(integrations(known))
     opened = Lifecycle(router, known, sleep=sleeps)
     await opened.open()
     sleeps.end()
@@ -156,7 +156,7 @@ async def test_a_close_that_hangs_or_exits_holds_nobody_up() -> None:
         leaving=type("Leaving", (BaseIntegration,), {"close": ending(leave)}),
         good=Good,
     )
-    opened = Lifecycle(Router(integrations(known)), known, sleep=Sleeps())
+    opened = Lifecycle(PluginRouter(integrations(known)), known, sleep=Sleeps())
     await opened.open()
     await opened.close()
     assert len(closed) == 1

@@ -5,7 +5,7 @@ import pytest
 from tests.support.fake import FakeIntegration, FakeSystem, fake_connection
 from zenskar import CallFailed, Failure, FailureKind
 from zenskar.errors import NotFound, PluginError
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 
 
 @pytest.fixture
@@ -14,17 +14,19 @@ def systems() -> dict[str, FakeSystem]:
 
 
 @pytest.fixture
-def router(systems: dict[str, FakeSystem]) -> Router:
-    return Router({name: fake_connection(name, system) for name, system in systems.items()})
+def router(systems: dict[str, FakeSystem]) -> PluginRouter:
+    return PluginRouter({name: fake_connection(name, system) for name, system in systems.items()})
 
 
-async def test_only_the_owner_is_called(router: Router, systems: dict[str, FakeSystem]) -> None:
+async def test_only_the_owner_is_called(
+    router: PluginRouter, systems: dict[str, FakeSystem]
+) -> None:
     systems["right"].objects["x"] = {"name": "Ada"}
     await router.call_async("right", "fetch", entity_type="customer", external_id="x")
     assert (systems["left"].fetches, systems["right"].fetches) == ([], ["x"])
 
 
-async def test_a_hook_that_returns_none_returns_none(router: Router) -> None:
+async def test_a_hook_that_returns_none_returns_none(router: PluginRouter) -> None:
     assert await router.call_async("left", "find", entity_type="customer", record_id="x") is None
 
 
@@ -33,16 +35,16 @@ async def test_a_hook_need_not_take_all_arguments() -> None:
         async def find(self, record_id: str) -> object:  # type: ignore[override]
             return record_id
 
-    router = Router({"fake": Frugal(fake_connection("fake", FakeSystem()).connection)})
+    router = PluginRouter({"fake": Frugal(fake_connection("fake", FakeSystem()).connection)})
     assert await router.call_async("fake", "find", entity_type="customer", record_id="x") == "x"
 
 
-def test_an_unknown_source_is_not_found(router: Router) -> None:
+def test_an_unknown_source_is_not_found(router: PluginRouter) -> None:
     with pytest.raises(NotFound, match="'nobody'"):
         router.call("nobody", "health")
 
 
-def test_owners_are_told_by_entity_type(router: Router) -> None:
+def test_owners_are_told_by_entity_type(router: PluginRouter) -> None:
     assert router.owners_of("customer") == ("left", "right")
     assert router.owners_of("invoice") == ()
 
@@ -61,7 +63,7 @@ async def test_errors_become_failures_by_recovery(error: Exception, kind: Failur
             raise error
 
     Failing.system = FakeSystem()
-    router = Router({"fake": Failing(fake_connection("fake", Failing.system).connection)})
+    router = PluginRouter({"fake": Failing(fake_connection("fake", Failing.system).connection)})
     with pytest.raises(CallFailed) as caught:
         await router.call_async("fake", "fetch", entity_type="customer", external_id="x")
     assert caught.value.failure.kind is kind
@@ -73,7 +75,7 @@ async def test_an_integration_may_raise_a_classified_failure() -> None:
         async def fetch(self, entity_type: str, external_id: str) -> object:  # type: ignore[override]
             raise CallFailed(Failure(FailureKind.CREDENTIALS, "no"))
 
-    router = Router({"fake": Failing(fake_connection("fake", FakeSystem()).connection)})
+    router = PluginRouter({"fake": Failing(fake_connection("fake", FakeSystem()).connection)})
     with pytest.raises(CallFailed) as caught:
         await router.call_async("fake", "fetch", entity_type="customer", external_id="x")
     assert caught.value.failure.kind is FailureKind.CREDENTIALS
@@ -85,4 +87,4 @@ def test_a_hook_with_other_arguments_is_refused_by_connection_name() -> None:
             """Takes what nobody hands over."""
 
     with pytest.raises(PluginError, match=r"connection fake.*letter"):
-        Router({"fake": Wrong(fake_connection("fake", FakeSystem()).connection)})
+        PluginRouter({"fake": Wrong(fake_connection("fake", FakeSystem()).connection)})

@@ -11,7 +11,7 @@ from aiohttp import ClientResponse, ClientSession
 
 from tests.support.flow import Flow, open_flow
 from zenskar.api.app import App, create_app
-from zenskar.api.http.pipeline import Passage
+from zenskar.api.http.pipeline import RequestPipeline
 from zenskar.api.http.routes import Handler, Route
 from zenskar.api.server import serve
 from zenskar.api.services import ApiServices
@@ -59,7 +59,7 @@ async def open_api(
 def app_of(path: str, handler: Handler, *, timeout_seconds: float = 60) -> App:
     """Return an application of one route."""
     route = Route("GET", path, handler, "", {}, public=True)
-    return App([route], Passage(Metrics(), timeout_seconds=timeout_seconds), 1024)
+    return App([route], RequestPipeline(Metrics(), timeout_seconds=timeout_seconds), 1024)
 
 
 async def body_of(response: ClientResponse, status: int) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from sqlalchemy import text
 
 from tests.support.fake import FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
-from zenskar.ops.build import Bulk
+from zenskar.ops.build import ReconcileParts
 from zenskar.sync.reconcile.report import Report
 
 
-def bulk(flow: Flow) -> Bulk:
+def bulk(flow: Flow) -> ReconcileParts:
     runtime = flow.runtime
-    return Bulk(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
+    return ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
 
 
 async def reconcile(flow: Flow, settle_seconds: float = 0.0, **options: Any) -> Report:

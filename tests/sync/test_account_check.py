@@ -7,7 +7,7 @@ from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
 from zenskar.db import connection_accounts, connections
-from zenskar.errors import Conflict, FailureKind
+from zenskar.errors import FailureKind, StateConflict
 
 
 async def state(flow: Flow, name: str = "fake") -> connections.ConnectionState:
@@ -136,7 +136,7 @@ async def test_a_walk_of_another_account_is_begun_anew(database_url: str) -> Non
         assert report.problem is not None
         system.reading = lambda _hook, _about: None
         system.account = "acct_2"
-        with pytest.raises(Conflict, match="acct_1"):
+        with pytest.raises(StateConflict, match="acct_1"):
             await reconcile(flow)
         await accept(flow)
         system.pages.clear()
@@ -189,7 +189,7 @@ async def test_backfill_asks_for_the_account_first(database_url: str) -> None:
     async with open_flow(database_url, working=False) as flow:
         await linked(flow)
         flow.systems["fake"].account = "acct_2"
-        with pytest.raises(Conflict, match="acct_2"):
+        with pytest.raises(StateConflict, match="acct_2"):
             await bulk(flow).backfiller(wait_seconds=10).run("fake", "customer")
 
 

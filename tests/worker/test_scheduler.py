@@ -15,8 +15,8 @@ from zenskar import FailureKind, Health
 from zenskar.db import connections
 from zenskar.db.driver.engine import in_transaction
 from zenskar.model.interval import MICROSECONDS, Interval
-from zenskar.sync.account_check import Accounts
-from zenskar.sync.resilience.circuit_breaker import Breaker
+from zenskar.sync.account_check import AccountCheck
+from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.worker.jobs import upkeep
 from zenskar.worker.scheduler import Scheduler
 
@@ -25,7 +25,7 @@ from zenskar.worker.scheduler import Scheduler
 async def idle(database_url: str) -> AsyncIterator[tuple[Flow, FakeSystem, Scheduler]]:
     """A scheduler whose jobs run when the test says so."""
     async with open_flow(database_url, working=False, sweep_seconds=600) as flow:
-        breaker = Breaker(flow.runtime.router, flow.runtime.connections)
+        breaker = CircuitBreaker(flow.runtime.router, flow.runtime.connections)
         runtime = flow.runtime
         jobs = upkeep(runtime.context, runtime.bus, bulk(flow), runtime.settings)
         scheduler = Scheduler(
@@ -33,7 +33,7 @@ async def idle(database_url: str) -> AsyncIterator[tuple[Flow, FakeSystem, Sched
             breaker,
             jobs,
             runtime.progress,
-            Accounts(runtime.context),
+            AccountCheck(runtime.context),
             probe_seconds=600,
         )
         yield flow, flow.systems["fake"], scheduler

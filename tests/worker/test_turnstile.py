@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from zenskar.bus.port import Delivery
-from zenskar.worker.key_gate import Turnstile
+from zenskar.worker.key_gate import KeyGate
 
 Take = Callable[[], Awaitable[list[Delivery]]]
 
@@ -29,9 +29,9 @@ def batch(*keys: str) -> Take:
     return take
 
 
-def turnstile(*, crowds_alone: bool = True) -> tuple[Turnstile, Bus]:
+def turnstile(*, crowds_alone: bool = True) -> tuple[KeyGate, Bus]:
     bus = Bus(crowds_alone=crowds_alone)
-    return Turnstile(bus, crowd=3), bus  # type: ignore[arg-type]
+    return KeyGate(bus, crowd=3), bus  # type: ignore[arg-type]
 
 
 async def blocked(task: "asyncio.Task[list[Delivery]]") -> bool:

@@ -8,20 +8,20 @@ from typing import Any
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 
-from zenskar.api.http.auth import KeyRing, Throttle
+from zenskar.api.http.auth import KeyRing, LoginThrottle
 from zenskar.api.http.clients import Clients, LocalHosts
 from zenskar.api.http.openapi import Description
 from zenskar.api.http.pending import PendingBodies
-from zenskar.api.http.pipeline import Passage
+from zenskar.api.http.pipeline import RequestPipeline
 from zenskar.api.http.protocol import Server
-from zenskar.api.http.router import Routing
+from zenskar.api.http.router import HttpRouter
 from zenskar.api.http.routes import Resource, Route
 from zenskar.api.resources.connections import Connections
 from zenskar.api.resources.customers import Customers
-from zenskar.api.resources.dead_letters import DeadLetters
+from zenskar.api.resources.dead_letters import DeadLetterRoutes
 from zenskar.api.resources.erasures import Erasures
 from zenskar.api.resources.metrics import MetricsPage
-from zenskar.api.resources.pages import Page
+from zenskar.api.resources.pages import StaticPage
 from zenskar.api.resources.probes import Probes
 from zenskar.api.resources.sync_events import SyncEvents
 from zenskar.api.resources.webhooks import Webhooks
@@ -35,9 +35,11 @@ class App:
     need, and cost more than to check a webhook's signature.
     """
 
-    def __init__(self, routes: Sequence[Route], passage: Passage, max_body_bytes: int) -> None:
+    def __init__(
+        self, routes: Sequence[Route], passage: RequestPipeline, max_body_bytes: int
+    ) -> None:
         self.routes = tuple(routes)
-        self._routing = Routing(self.routes)
+        self._routing = HttpRouter(self.routes)
         self._passage = passage
         self._max_body_bytes = max_body_bytes
 
@@ -71,7 +73,7 @@ class App:
 def create_app(services: ApiServices) -> App:
     """Return the API, ready to be served."""
     locked = services.settings.auth == "required"
-    keys = KeyRing(services.engine, Throttle()) if locked else None
+    keys = KeyRing(services.engine, LoginThrottle()) if locked else None
     return _app(services, resources(services), keys)
 
 
@@ -87,19 +89,19 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         Erasures(services),
         Webhooks(services),
         SyncEvents(services),
-        DeadLetters(services),
+        DeadLetterRoutes(services),
         Connections(services),
         Probes(services),
         MetricsPage(services),
-        Page("/docs", "docs.html", "The description of the API, to be read"),
-        Page("/console", "console.html", "The operations console"),
+        StaticPage("/docs", "docs.html", "The description of the API, to be read"),
+        StaticPage("/console", "console.html", "The operations console"),
     ]
     return [*described, Description(version("zenskar"), described)]
 
 
 def _app(services: ApiServices, described: Sequence[Resource], keys: KeyRing | None) -> App:
     settings = services.settings
-    passage = Passage(
+    passage = RequestPipeline(
         services.metrics,
         timeout_seconds=settings.request_timeout_seconds,
         clients=Clients(settings.trusted_proxies),

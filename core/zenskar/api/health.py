@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from zenskar.api.shared_answer import Shared
+from zenskar.api.shared_answer import SharedAnswer
 from zenskar.db import connections, workers
 from zenskar.db.driver.engine import in_transaction, ping
 from zenskar.db.driver.sqlalchemy_core import AsyncEngine
@@ -80,7 +80,7 @@ class SystemHealth:
         self._bus = bus
         self._off = off if off is not None else {}
         self._problems = consumers
-        self._writable = Shared(lambda: check_writable(engine), seconds=_WRITABLE_SECONDS)
+        self._writable = SharedAnswer(lambda: check_writable(engine), seconds=_WRITABLE_SECONDS)
 
     async def live(self) -> HealthReport:
         """A process that answers is alive; what it depends on is no reason to restart it."""

@@ -8,10 +8,10 @@ from zenskar.api.health import HealthReport
 from zenskar.catalog.service import CustomerService
 from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.ops.replay import Replay
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
-from zenskar.sync.ingest.receiver import Ingress
+from zenskar.sync.ingest.receiver import WebhookReceiver
 from zenskar.telemetry.metrics import Metrics
 
 
@@ -35,9 +35,9 @@ class ApiServices:
     settings: Settings
     engine: AsyncEngine
     customers: CustomerService
-    ingress: Ingress
+    ingress: WebhookReceiver
     replay: Replay
-    router: Router
+    router: PluginRouter
     schemas: Mapping[str, Schema]
     metrics: Metrics
     health: HealthChecks

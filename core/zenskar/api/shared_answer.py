@@ -11,7 +11,7 @@ _PAUSE = 10.0
 """So many times as long as it took, an answer is kept at least: asking never costs more."""
 
 
-class Shared(Generic[T]):
+class SharedAnswer(Generic[T]):
     """Does a piece of work once for all who ask meanwhile, and keeps what came of it for a while.
 
     An error goes to all of them and is not kept. Who goes away does not end the work of others.

@@ -21,7 +21,7 @@ class _Asked(NamedTuple, Generic[T, R]):
     answer: "asyncio.Future[R]"
 
 
-class Gather(Generic[T, R]):
+class Batcher(Generic[T, R]):
     """What comes in one turn of the loop, or while all `hands` are busy, goes together.
 
     `work` returns a result for each item, in their order, or the error that its asker is to get.

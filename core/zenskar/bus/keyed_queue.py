@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from zenskar.bus.port import Delivery
 
 
-class Lanes:
+class KeyedQueue:
     """A lane for each key. What is taken holds its lane until it is let go.
 
     With `exclusive` a lane gives one message at a time, else as many as are taken together.

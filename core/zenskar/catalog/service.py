@@ -13,13 +13,13 @@ from zenskar.db import customers, idempotency
 from zenskar.db.customers import Customer
 from zenskar.db.driver.engine import by_keys, in_transaction
 from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
-from zenskar.errors import Conflict, InvalidInput, NotFound, Unavailable
+from zenskar.errors import InvalidInput, NotFound, StateConflict, Unavailable
 from zenskar.ids import new_id
 from zenskar.kernel.edit import edit
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import CUSTOMER, Document, FieldChanges, apply, difference, flatten
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import core_schemas
 from zenskar.sync import fanout
 from zenskar.sync.fanout import RecordChange
@@ -28,7 +28,7 @@ from zenskar.telemetry.logs import get_logger
 _log = get_logger(__name__)
 
 
-class StaleVersion(Conflict):
+class StaleVersion(StateConflict):
     """The record has another version than the caller asked for."""
 
 
@@ -75,7 +75,7 @@ class CustomerService:
     def __init__(
         self,
         engine: AsyncEngine,
-        router: Router,
+        router: PluginRouter,
         wake: Callable[[str], None],
         limits: FieldLimits | None = None,
     ) -> None:

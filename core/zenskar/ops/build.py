@@ -1,20 +1,20 @@
 """Builds what works on all of an external system at once."""
 
 from zenskar.bus.port import Bus
-from zenskar.ops.resume import Dropper
+from zenskar.ops.resume import HeldDeleteDropper
 from zenskar.ops.undelete import Undeleter
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
-from zenskar.sync.account_check import Accounts
+from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.backfill import Backfiller
-from zenskar.sync.reconcile.comparator import Examiner
-from zenskar.sync.reconcile.missed_events import MissedSweep
-from zenskar.sync.reconcile.publisher import Survey
-from zenskar.sync.reconcile.reader import Looker, Patience
+from zenskar.sync.reconcile.comparator import Comparator
+from zenskar.sync.reconcile.missed_events import MissedEventsPoller
+from zenskar.sync.reconcile.publisher import SnapshotPublisher
+from zenskar.sync.reconcile.reader import ExternalReader, RetryLimits
 from zenskar.sync.reconcile.reconciler import Reconciler
 from zenskar.sync.reconcile.repair import Repairer
-from zenskar.sync.reconcile.wait import Waiter
+from zenskar.sync.reconcile.wait import EventWaiter
 from zenskar.sync.resilience.retry import RetryPolicy
 
 _SETTLE_SECONDS = 3.0
@@ -22,7 +22,7 @@ _WAIT_SECONDS = 60.0
 _LOOKS, _LOOK_SECONDS = 8, 60.0
 
 
-class Bulk:
+class ReconcileParts:
     """A reconciler, a backfiller and a sweep that share their parts."""
 
     def __init__(
@@ -30,10 +30,10 @@ class Bulk:
     ) -> None:
         self._context = context
         self._settings = settings
-        self._survey = Survey(context, bus, event_schema)
-        self._looker = self._patient(Patience(self._brief))
-        self._accounts = Accounts(context)
-        self._examiner = Examiner(
+        self._survey = SnapshotPublisher(context, bus, event_schema)
+        self._looker = self._patient(RetryLimits(self._brief))
+        self._accounts = AccountCheck(context)
+        self._examiner = Comparator(
             context, self._looker, self._survey, stale_seconds=settings.resend_seconds
         )
 
@@ -45,7 +45,7 @@ class Bulk:
         self, *, settle_seconds: float = _SETTLE_SECONDS, wait_seconds: float = _WAIT_SECONDS
     ) -> Reconciler:
         """Build what finds drift. It waits for workers until nothing moves for `wait_seconds`."""
-        waiter = Waiter(self._context, wait_seconds)
+        waiter = EventWaiter(self._context, wait_seconds)
         repairer = Repairer(self._context, self._survey, waiter)
         return Reconciler(
             self._context,
@@ -58,24 +58,24 @@ class Bulk:
 
     def backfiller(self, *, wait_seconds: float = _WAIT_SECONDS) -> Backfiller:
         """Build what takes everything in."""
-        waiter = Waiter(self._context, wait_seconds)
+        waiter = EventWaiter(self._context, wait_seconds)
         return Backfiller(
             self._context, self._accounts, self._looker, self._examiner, self._survey, waiter
         )
 
-    def dropper(self) -> Dropper:
+    def dropper(self) -> HeldDeleteDropper:
         """Build what looks at held deletes and drops those that are not so."""
-        return Dropper(self._context, self._looker, self._survey)
+        return HeldDeleteDropper(self._context, self._looker, self._survey)
 
     def undeleter(self) -> Undeleter:
         """Build what brings deleted records back."""
         return Undeleter(self._context, self._accounts, self._looker, self._survey)
 
-    def sweep(self) -> MissedSweep:
+    def sweep(self) -> MissedEventsPoller:
         """Build what looks for missed webhooks. It tries once, since it comes again soon."""
         once = RetryPolicy(1, self._settings.retry_base_seconds, self._settings.retry_max_seconds)
-        looker = self._patient(Patience(lambda _source: once, rate_limit_waits=0))
-        return MissedSweep(
+        looker = self._patient(RetryLimits(lambda _source: once, rate_limit_waits=0))
+        return MissedEventsPoller(
             self._context, looker, self._survey, every_seconds=self._settings.sweep_seconds
         )
 
@@ -88,6 +88,6 @@ class Bulk:
             min(retry.max_seconds, _LOOK_SECONDS),
         )
 
-    def _patient(self, patience: Patience) -> Looker:
+    def _patient(self, patience: RetryLimits) -> ExternalReader:
         timeout = self._settings.request_timeout_seconds
-        return Looker(self._context, patience, timeout_seconds=timeout)
+        return ExternalReader(self._context, patience, timeout_seconds=timeout)

@@ -8,7 +8,7 @@ from typing import Any
 from zenskar.db import customers, personal_data
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
-from zenskar.errors import Conflict, NotFound
+from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
@@ -82,7 +82,7 @@ class Eraser:
         if present is None:
             raise NotFound("there is no customer with this id, nor was there one")
         if await personal_data.under_way(connection, customer_id):
-            raise Conflict("a push of this customer is under way: erase it again in a minute")
+            raise StateConflict("a push of this customer is under way: erase it again in a minute")
         external = await personal_data.objects(connection, customer_id)
         if present.deleted_at is None:
             await self._delete(connection, present, by, external)

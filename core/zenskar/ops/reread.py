@@ -12,17 +12,17 @@ from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import Message
+from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.event_reader import EventReader
 from zenskar.sync.inbound.apply import InboundSync
-from zenskar.sync.ingest.pipeline import WebhookReader
-from zenskar.sync.ingest.store import Intake
+from zenskar.sync.ingest.pipeline import WebhookPipeline
+from zenskar.sync.ingest.store import WebhookStore
 from zenskar.sync.messages import utc_now
 from zenskar.sync.republish import REPUBLISHED
 from zenskar.sync.unreadable import INVALID_OBJECT, INVALID_WEBHOOK, arrival_of, item_of, why
 
 
-class Rereader:
+class UnreadableRetry:
     """Makes of an envelope with news that could not be read one that can be applied."""
 
     def __init__(
@@ -31,10 +31,10 @@ class Rereader:
         self._context = context
         self._sync = sync
         self._events = EventReader(context.translator, event_schema)
-        self._webhooks = WebhookReader(context, event_schema)
-        self._intake = Intake(context, bus)
+        self._webhooks = WebhookPipeline(context, event_schema)
+        self._intake = WebhookStore(context, bus)
 
-    async def read(self, envelope: Envelope, message: Message, attempts: int) -> Envelope | None:
+    async def read(self, envelope: Envelope, message: RawMessage, attempts: int) -> Envelope | None:
         """Return what can be applied now, None when the event of this envelope has ended.
 
         It has when it is dead again, or when it was a webhook whose events have taken its place.

@@ -10,13 +10,13 @@ from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.db.held_deletes import HeldDelete
-from zenskar.errors import CallFailed, Conflict, FailureKind
+from zenskar.errors import CallFailed, FailureKind, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.observation import ObservationKind
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
-from zenskar.sync.reconcile.publisher import Survey
-from zenskar.sync.reconcile.reader import Look, Looker, together
+from zenskar.sync.reconcile.publisher import SnapshotPublisher
+from zenskar.sync.reconcile.reader import ExternalReader, Snapshot, together
 
 DROPPED = "delete_dropped"
 """The reason of a delete that an operator has dropped."""
@@ -24,7 +24,7 @@ _BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ResumeRequest:
     """What an operator says with a resume.
 
     `apply_deletes` is the number of held deletes that were shown and are meant.
@@ -34,7 +34,7 @@ class Wish:
     accept_account: bool = False
 
 
-async def resume(connection: AsyncConnection, name: str, by: str, wish: Wish) -> None:
+async def resume(connection: AsyncConnection, name: str, by: str, wish: ResumeRequest) -> None:
     """Let a connection go on; raise `Conflict` when something is held and nothing was said of it.
 
     Only what is held at this moment passes the guard, nothing that comes after.
@@ -50,14 +50,14 @@ async def resume(connection: AsyncConnection, name: str, by: str, wish: Wish) ->
         await connections.let_deletes_go(connection, name)
         notes.append(f"{waiting} held deletes were let go")
     elif wish.apply_deletes:
-        raise Conflict(f"the connection {name} holds no deletes")
+        raise StateConflict(f"the connection {name} holds no deletes")
     await connections.resume(connection, name, by, "; ".join(notes) or None)
 
 
 async def _require_guard(connection: AsyncConnection, name: str) -> None:
     state = (await connections.states(connection)).get(name)
     if state is None or not state.paused or state.reason != DELETE_GUARD:
-        raise Conflict(f"the connection {name} holds no deletes")
+        raise StateConflict(f"the connection {name} holds no deletes")
 
 
 async def _accept(connection: AsyncConnection, name: str, reason: str | None) -> str:
@@ -65,14 +65,14 @@ async def _accept(connection: AsyncConnection, name: str, reason: str | None) ->
         await connection_accounts.accept(connection, name) if reason == OTHER_ACCOUNT else None
     )
     if account is None:
-        raise Conflict(f"the connection {name} is not stopped for another account")
+        raise StateConflict(f"the connection {name} is not stopped for another account")
     return f"the account {account} was accepted"
 
 
 def _check_count(name: str, waiting: int, told: int | None) -> None:
     if waiting == (told or 0):
         return
-    raise Conflict(
+    raise StateConflict(
         f"{waiting} deletes are held at {name}, see zenskar connections held {name}: resume with "
         f"--apply-deletes {waiting} to delete these records, or with --drop-deletes to look at "
         "each object and drop what is not proven deleted"
@@ -88,12 +88,12 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropper:
+class HeldDeleteDropper:
     """Drops held deletes whose objects live, or are not visible, and takes in what it saw."""
 
     context: SyncContext
-    looker: Looker
-    survey: Survey
+    looker: ExternalReader
+    survey: SnapshotPublisher
 
     async def drop(self, name: str, by: str) -> Dropped:
         """Look at each object of a held delete; resume the connection unless some are proven.
@@ -124,14 +124,14 @@ class Dropper:
             self.context.engine, lambda c: held_deletes.deletes(c, name, _BATCH, after)
         )
 
-    async def _look(self, name: str, waiting: Sequence[HeldDelete]) -> dict[str, Look | None]:
+    async def _look(self, name: str, waiting: Sequence[HeldDelete]) -> dict[str, Snapshot | None]:
         """Fetch each object; None stands for one that is not visible."""
         about = {each.external_id: each.entity_type for each in waiting}
         answers = await together(
             self.looker.fetch(name, entity_type, external_id)
             for external_id, entity_type in about.items()
         )
-        found: dict[str, Look | None] = {}
+        found: dict[str, Snapshot | None] = {}
         for external_id, answer in zip(about, answers, strict=True):
             if isinstance(answer, CallFailed) and answer.failure.kind != FailureKind.NOT_VISIBLE:
                 raise answer

@@ -7,18 +7,18 @@ from enum import StrEnum
 from zenskar.db import mappings, records
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.sqlalchemy_core import AsyncConnection
-from zenskar.errors import CallFailed, Conflict, FailureKind, NotFound
+from zenskar.errors import CallFailed, FailureKind, NotFound, StateConflict
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping, Record
 from zenskar.sync import fanout, unit_of_work
-from zenskar.sync.account_check import Accounts
+from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import RecordChange
-from zenskar.sync.reconcile.publisher import NotRead, Survey
-from zenskar.sync.reconcile.reader import Look, Looker
+from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
+from zenskar.sync.reconcile.reader import ExternalReader, Snapshot
 
 
 class LinkState(StrEnum):
@@ -46,9 +46,9 @@ class Undeleter:
     """Looks at the objects of a deleted record first: a tombstone is revived by proof alone."""
 
     context: SyncContext
-    accounts: Accounts
-    looker: Looker
-    survey: Survey
+    accounts: AccountCheck
+    looker: ExternalReader
+    survey: SnapshotPublisher
 
     async def undelete(
         self, entity_type: str, record_id: str, by: Actor, correlation_id: str
@@ -59,7 +59,7 @@ class Undeleter:
         system does not answer: nothing is done then.
         """
         await in_transaction(self.context.engine, lambda c: _deleted(c, entity_type, record_id))
-        looks: dict[str, tuple[ExternalMapping, Look | None]] = {}
+        looks: dict[str, tuple[ExternalMapping, Snapshot | None]] = {}
         for source in self.context.router.owners_of(entity_type):
             known = await self._former(source, entity_type, record_id)
             if known is not None:
@@ -89,10 +89,10 @@ class Undeleter:
         )
         return found[0].mapping if found else None
 
-    async def _look(self, source: str, entity_type: str, external_id: str) -> Look | None:
+    async def _look(self, source: str, entity_type: str, external_id: str) -> Snapshot | None:
         """Read an object of the connection's own account; None when it is not visible."""
         if not await self.accounts.confirm(source):
-            raise Conflict(f"the connection {source} speaks to another account")
+            raise StateConflict(f"the connection {source} speaks to another account")
         try:
             return await self.looker.fetch(source, entity_type, external_id)
         except CallFailed as error:
@@ -106,7 +106,7 @@ class Undeleter:
         source: str,
         entity_type: str,
         known: ExternalMapping,
-        look: Look | None,
+        look: Snapshot | None,
     ) -> Link:
         """Make an object that lives the record's again, and let one go that is gone."""
         work = await unit_of_work.load(
@@ -116,7 +116,7 @@ class Undeleter:
             external_ids=[known.external_id],
         )
         if work.mappings[known.external_id].revision != known.revision:
-            raise Conflict(f"{known.external_id} of {source} changed meanwhile: try again")
+            raise StateConflict(f"{known.external_id} of {source} changed meanwhile: try again")
         if look is None:
             state = LinkState.NOT_VISIBLE
         elif look.seen.data is None:
@@ -129,11 +129,11 @@ class Undeleter:
         await work.flush(connection)
         return Link(source, known.external_id, state)
 
-    def _seen(self, source: str, known: ExternalMapping, look: Look) -> Observation:
+    def _seen(self, source: str, known: ExternalMapping, look: Snapshot) -> Observation:
         """Return what a look at a living object shows, whatever id it carries."""
         seen = self.survey.observation(source, look, ObservationKind.FETCH, known.revision)
         if isinstance(seen, NotRead):
-            raise Conflict(f"the object {known.external_id} of {source} cannot be read")
+            raise StateConflict(f"the object {known.external_id} of {source} cannot be read")
         return replace(seen, record_id=None)
 
     async def _tell(
@@ -164,9 +164,9 @@ async def _deleted(connection: AsyncConnection, entity_type: str, record_id: str
     if record is None:
         raise NotFound(f"there is no {entity_type} with this id")
     if not record.deleted:
-        raise Conflict(f"the {entity_type} is not deleted")
+        raise StateConflict(f"the {entity_type} is not deleted")
     if record.erased:
-        raise Conflict(f"the {entity_type} was erased, which is for good")
+        raise StateConflict(f"the {entity_type} was erased, which is for good")
     return record
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 
 from zenskar.errors import ZenskarError
 from zenskar.plugins.discovery import ConfiguredConnection, build
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import place
 
@@ -41,7 +41,7 @@ class Lifecycle:
 
     def __init__(
         self,
-        router: Router,
+        router: PluginRouter,
         connections: MutableMapping[str, ConfiguredConnection],
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -38,7 +38,7 @@ _PASSED_ON = (Exception, asyncio.CancelledError, KeyboardInterrupt)
 """What may leave a hook; no plugin may end the process or the loop, as `sys.exit` would."""
 
 
-class Router:
+class PluginRouter:
     """The integrations by source system, and calls of their hooks.
 
     pluggy would call every implementation of a hook, and takes a coroutine for a result: so

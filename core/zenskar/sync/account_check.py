@@ -24,7 +24,7 @@ _AWAY = frozenset(
 _log = get_logger(__name__)
 
 
-class Accounts:
+class AccountCheck:
     """Asks integrations which account they speak to, each once while all is well.
 
     The first answer is remembered in the database. A connection without an answer is not compared.

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.plugins.discovery import ConfiguredConnection
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.sync.clocks import Clocks, Timing
-from zenskar.sync.dead_letters import DeadLetters
-from zenskar.sync.resilience.rate_limit import Brake
+from zenskar.sync.dead_letters import DeadLetterWriter
+from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.resilience.retry import RetryPolicy
 from zenskar.sync.translator import Translator
 from zenskar.telemetry.metrics import Metrics
@@ -29,17 +29,17 @@ class SyncContext:
     """
 
     engine: AsyncEngine
-    router: Router
+    router: PluginRouter
     connections: Mapping[str, ConfiguredConnection]
     translator: Translator
     metrics: Metrics
     wake: Callable[[str], None]
-    dead_letters: DeadLetters
+    dead_letters: DeadLetterWriter
     clocks: Clocks
     passing: Callable[[str], Awaitable[None]] = pass_by
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
-    brake: Brake = field(default_factory=Brake)
+    brake: RateLimitBackoff = field(default_factory=RateLimitBackoff)
 
     def retry(self, source: str) -> RetryPolicy:
         """Return when failed calls of a connection are tried again."""

@@ -21,7 +21,7 @@ _MESSAGE_LENGTH = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class RawMessage:
     """A message as it was received. `origin` says where: topic, partition, offset."""
 
     key: str
@@ -29,7 +29,7 @@ class Message:
     origin: Mapping[str, str] = field(default_factory=dict)
 
 
-class DeadLetters:
+class DeadLetterWriter:
     """Writes dead letters. Without `publishing` the sync event is all there is of them."""
 
     def __init__(
@@ -43,7 +43,7 @@ class DeadLetters:
         self,
         connection: AsyncConnection,
         source: str,
-        message: Message,
+        message: RawMessage,
         why: Transition,
         *,
         attempts: int,
@@ -70,7 +70,7 @@ def as_text(value: bytes) -> str:
     return value.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
 
 
-def _row(source: str, message: Message, why: Transition, attempts: int) -> OutboxRow:
+def _row(source: str, message: RawMessage, why: Transition, attempts: int) -> OutboxRow:
     headers = {f"zenskar-{name}": value for name, value in message.origin.items()} | {
         "zenskar-sync-event": why.event_id,
         "zenskar-error-class": why.error_kind or "",

@@ -9,7 +9,7 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import InvalidInput
 from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
-from zenskar.sync.messages import Told, inbound_message
+from zenskar.sync.messages import Provenance, inbound_message
 from zenskar.sync.translator import Translator, check_id
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
@@ -17,7 +17,7 @@ from zenskar.telemetry.stack_traces import trace
 _log = get_logger(__name__)
 
 
-class Arrival(NamedTuple):
+class ReceivedWebhook(NamedTuple):
     """A webhook of a source system that we know."""
 
     source: str
@@ -26,7 +26,7 @@ class Arrival(NamedTuple):
 
 
 @dataclass(slots=True)
-class Item:
+class EventItem:
     """An event on its way through the steps: its message, or what stopped it.
 
     `text` is the JSON that its object was read from, with what can be stored, if it is one;
@@ -36,7 +36,7 @@ class Item:
     source: str
     event: WebhookEvent
     correlation_id: str
-    told: Told
+    told: Provenance
     text: bytes | None = None
     exact: bool = True
     document: dict[str, Any] | None = None
@@ -61,14 +61,14 @@ class EventReader:
     def __init__(self, translator: Translator, event_schema: Schema) -> None:
         self._translator = translator
         self._event_schema = event_schema
-        self._steps: tuple[Callable[[Item], None], ...] = (
+        self._steps: tuple[Callable[[EventItem], None], ...] = (
             self._check_object,
             self._translate,
             _make_message,
             self._check_made,
         )
 
-    def read(self, items: Sequence[Item]) -> None:
+    def read(self, items: Sequence[EventItem]) -> None:
         """Give each item its message, or the error that stopped it."""
         for step in self._steps:
             for item in items:
@@ -80,7 +80,7 @@ class EventReader:
                     item.error = error
                     report("to_canonical", item.source, item.correlation_id, error)
 
-    def _check_object(self, item: Item) -> None:
+    def _check_object(self, item: EventItem) -> None:
         seen = item.event.seen
         if seen is not None and (item.text is None or not item.exact):
             # Of other ids the schema of the message says the same.
@@ -90,16 +90,16 @@ class EventReader:
             item.event = replace(item.event, seen=seen)
         self._translator.check_object(item.source, seen, item.text)
 
-    def _translate(self, item: Item) -> None:
+    def _translate(self, item: EventItem) -> None:
         item.document = self._translator.translate(item.source, item.event.seen)
 
-    def _check_made(self, item: Item) -> None:
+    def _check_made(self, item: EventItem) -> None:
         message = item.made
         self._translator.check_document(item.event.seen, item.document, message.text)
         self._event_schema.check(message.envelope.to_json(), message.text)
 
 
-def _make_message(item: Item) -> None:
+def _make_message(item: EventItem) -> None:
     item.message = inbound_message(
         item.source, item.event, item.document, item.correlation_id, item.told
     )

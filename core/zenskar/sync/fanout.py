@@ -16,7 +16,7 @@ from zenskar.model.envelope import OUTBOUND, WRITTEN_VERSION, Envelope
 from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.sync_event import Direction
 from zenskar.sync.messages import utc_now
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.unit_of_work import UnitOfWork
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
 LOOK, UNDELETED = "look", "undeleted"
@@ -150,7 +150,7 @@ def _message(
 
 
 def follow_ups(
-    work: Workset,
+    work: UnitOfWork,
     record_id: str,
     outcome: Outcome,
     owners: Iterable[str],
@@ -169,7 +169,7 @@ def follow_ups(
 
 
 def change_of(
-    work: Workset, record_id: str, action: str, *, correlation_id: str, causation_id: str
+    work: UnitOfWork, record_id: str, action: str, *, correlation_id: str, causation_id: str
 ) -> RecordChange:
     """Describe a record as it is now."""
     record = work.records[record_id]

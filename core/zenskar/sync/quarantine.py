@@ -15,7 +15,7 @@ from zenskar.model.envelope import SCHEMA_VERSION, Envelope
 from zenskar.model.sync_event import NO_SOURCE, Direction, SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import Message
+from zenskar.sync.dead_letters import RawMessage
 from zenskar.telemetry.logs import get_logger
 
 UNREADABLE, TOO_LARGE = "unreadable", "too_large"
@@ -74,7 +74,9 @@ def event_of(envelope: Envelope) -> NewSyncEvent:
     )
 
 
-async def bury(context: SyncContext, message: Message, problem: str, direction: Direction) -> None:
+async def bury(
+    context: SyncContext, message: RawMessage, problem: str, direction: Direction
+) -> None:
     """Keep a message that cannot be worked on, whatever it holds, so that a person can look at it.
 
     It names no connection: whoever wrote it could name any.
@@ -101,7 +103,7 @@ async def bury(context: SyncContext, message: Message, problem: str, direction: 
 async def end_as_dead(
     context: SyncContext,
     event: NewSyncEvent,
-    message: Message,
+    message: RawMessage,
     reason: str,
     problem: str,
     kind: FailureKind = FailureKind.REJECTED,
@@ -127,7 +129,7 @@ async def end_as_dead(
         context.dead_letters.count(source, kind.value)
 
 
-async def bury_oversize(context: SyncContext, message: Message, problem: str) -> None:
+async def bury_oversize(context: SyncContext, message: RawMessage, problem: str) -> None:
     """End the sync event of an envelope, which may not be written yet, as dead."""
     envelope = Envelope.from_json(orjson.loads(message.value))
     await end_as_dead(context, event_of(envelope), message, TOO_LARGE, problem)

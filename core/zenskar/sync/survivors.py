@@ -6,7 +6,7 @@ from typing import NamedTuple
 from zenskar.db import duplicates
 from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.sync.fanout import LookRequest
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.unit_of_work import UnitOfWork
 
 
 class Cause(NamedTuple):
@@ -17,7 +17,7 @@ class Cause(NamedTuple):
 
 
 async def looks(
-    connection: AsyncConnection, work: Workset, causes: Mapping[str, Cause]
+    connection: AsyncConnection, work: UnitOfWork, causes: Mapping[str, Cause]
 ) -> list[LookRequest]:
     """Return the looks at duplicates of records whose objects have just gone, once it is stored."""
     ended = work.ended & causes.keys()

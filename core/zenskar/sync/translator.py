@@ -19,7 +19,7 @@ from zenskar.model.integration import Change, ExternalObject
 from zenskar.model.record import IntentKind, Record
 from zenskar.plugins.carried import carried
 from zenskar.plugins.discovery import ConfiguredConnection
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
 
 
@@ -28,7 +28,7 @@ class Translator:
 
     def __init__(
         self,
-        router: Router,
+        router: PluginRouter,
         connections: Mapping[str, ConfiguredConnection],
         schemas: Mapping[str, Schema],
     ) -> None:

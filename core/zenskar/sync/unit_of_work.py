@@ -23,7 +23,7 @@ from zenskar.sync.clocks import stored_offset
 
 
 @dataclass(slots=True)
-class Workset:
+class UnitOfWork:
     """What is known of some records at one connection, and what has been decided so far."""
 
     source: ConfiguredConnection
@@ -248,14 +248,14 @@ async def load(
     external_ids: Iterable[str] = (),
     record_ids: Iterable[str] = (),
     origins: Iterable[str] = (),
-) -> Workset:
+) -> UnitOfWork:
     """Lock and load all that is known of these external objects and records.
 
     Always in one order, so that no two transactions wait for each other: first the names of
     unknown external objects, then the records.
     """
     name = source.connection.name
-    work = Workset(source, entity_type)
+    work = UnitOfWork(source, entity_type)
     if source.merge_policy.compares_clocks:
         work.ahead = (await stored_offset(connection, source)).high
     wanted = {i for i in record_ids if is_id(i)}
@@ -308,7 +308,7 @@ def _new_record_id(situation: Situation, seen: Observation) -> str:
     return named if named and situation.record is None and is_id(named) else new_id()
 
 
-def describe(work: Workset, record_id: str | None, outcome: Outcome) -> dict[str, Any]:
+def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> dict[str, Any]:
     """Return an outcome as it goes into the history, just after it was decided."""
     detail: dict[str, Any] = {"verdict": outcome.verdict}
     if outcome.changes_record and record_id is not None:

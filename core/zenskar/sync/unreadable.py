@@ -21,9 +21,9 @@ from zenskar.model.interval import Interval
 from zenskar.model.observation import ObservationKind
 from zenskar.model.sync_event import Direction
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import Message
-from zenskar.sync.event_reader import Arrival, Item
-from zenskar.sync.messages import Told, waited
+from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.event_reader import EventItem, ReceivedWebhook
+from zenskar.sync.messages import Provenance, waited
 from zenskar.sync.quarantine import end_as_dead
 
 INVALID_OBJECT, INVALID_WEBHOOK = "invalid_object", "invalid_webhook"
@@ -33,7 +33,7 @@ _SECRETS = ("auth", "cookie", "hmac", "key", "password", "secret", "sign", "toke
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class Unreadable:
     """The envelope of what came, its sync event, and why it cannot be read."""
 
     envelope: Envelope
@@ -42,7 +42,7 @@ class Unread:
     error: Exception
 
 
-def of_item(item: Item, error: Exception) -> Unread:
+def of_item(item: EventItem, error: Exception) -> Unreadable:
     """Return an event that cannot be read."""
     event, seen = item.event, item.event.seen
     kept = {
@@ -62,10 +62,10 @@ def of_item(item: Item, error: Exception) -> Unread:
     if seen is not None:
         entity_type, external_id = indexable(seen.entity_type), indexable(seen.external_id)
         written = written._replace(entity_type=entity_type, external_id=external_id)
-    return Unread(envelope, written, INVALID_OBJECT, error)
+    return Unreadable(envelope, written, INVALID_OBJECT, error)
 
 
-def of_webhook(arrival: Arrival, made_at: str, error: Exception) -> Unread:
+def of_webhook(arrival: ReceivedWebhook, made_at: str, error: Exception) -> Unreadable:
     """Return a webhook that cannot be taken apart. The same bytes are the same webhook."""
     source, request, correlation_id = arrival
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -76,10 +76,10 @@ def of_webhook(arrival: Arrival, made_at: str, error: Exception) -> Unread:
     }
     about = (f"webhook:{hashlib.sha256(request.body).hexdigest()}", "webhook")
     envelope = _envelope(source, correlation_id, made_at, about, {"webhook": kept})
-    return Unread(envelope, _sync_event(envelope), INVALID_WEBHOOK, error)
+    return Unreadable(envelope, _sync_event(envelope), INVALID_WEBHOOK, error)
 
 
-def item_of(envelope: Envelope, made_at: str) -> Item:
+def item_of(envelope: Envelope, made_at: str) -> EventItem:
     """Return the event that an envelope keeps, as it came, and as old as it is by now."""
     kept = json.loads(envelope.data["unread"]["event"])
     seen = kept["seen"] and ExternalObject(*kept["seen"])
@@ -92,20 +92,20 @@ def item_of(envelope: Envelope, made_at: str) -> Item:
         origin_key=kept["origin_key"],
     )
     sent = Interval(*kept.get("sent", kept["occurred"])).after(waited(envelope.time, made_at))
-    told = Told(made_at, sent, ObservationKind(kept["kind"]))
-    return Item(envelope.source, event, envelope.correlation_id, told, exact=kept["exact"])
+    told = Provenance(made_at, sent, ObservationKind(kept["kind"]))
+    return EventItem(envelope.source, event, envelope.correlation_id, told, exact=kept["exact"])
 
 
-def arrival_of(envelope: Envelope) -> Arrival:
+def arrival_of(envelope: Envelope) -> ReceivedWebhook:
     """Return the webhook that an envelope keeps, as it came but for what may be secret."""
     kept = json.loads(envelope.data["unread"]["webhook"])
     request = WebhookRequest(kept["headers"], kept["body"].encode(), kept["received_at"])
-    return Arrival(envelope.source, request, envelope.correlation_id)
+    return ReceivedWebhook(envelope.source, request, envelope.correlation_id)
 
 
-async def bury_unread(context: SyncContext, unread: Unread) -> None:
+async def bury_unread(context: SyncContext, unread: Unreadable) -> None:
     """Keep it as a dead letter that tells why, once for each event however often it comes."""
-    message = Message(unread.envelope.subject, document_of(unread.envelope.to_json()))
+    message = RawMessage(unread.envelope.subject, document_of(unread.envelope.to_json()))
     kind, problem = why(unread.event.source_system, unread.error)
     await end_as_dead(context, unread.event, message, unread.reason, problem, kind)
 

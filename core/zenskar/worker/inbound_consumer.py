@@ -12,7 +12,7 @@ from zenskar.db.driver.engine import is_transient
 from zenskar.errors import ConfigurationError, Unavailable
 from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
 from zenskar.model.sync_event import Direction
-from zenskar.ops.reread import Rereader
+from zenskar.ops.reread import UnreadableRetry
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.inbound.apply import InboundSync
@@ -20,7 +20,7 @@ from zenskar.sync.quarantine import UnreadableMessage, read_envelope
 from zenskar.sync.resilience.delete_guard import TooManyDeletes
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
-from zenskar.worker.key_gate import Turnstile
+from zenskar.worker.key_gate import KeyGate
 from zenskar.worker.progress import Progress
 from zenskar.worker.receive_loop import message_of, run_until
 from zenskar.worker.strikes import Strikes
@@ -58,7 +58,7 @@ class InboundSyncWorker:
         self._progress = progress
         self._strikes = Strikes()
         self._batch = batch
-        self._turnstile = Turnstile(bus, crowd=_CROWD)
+        self._turnstile = KeyGate(bus, crowd=_CROWD)
         self._stopping: asyncio.Event | None = None
         self._not_before = 0.0
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
@@ -114,7 +114,7 @@ class InboundSyncWorker:
 
     async def _reread(self, batch: Sequence[_Read]) -> None:
         """Read again what could not be read when it came, and apply what can be now."""
-        rereader = Rereader(self._context, self._bus, self._sync, self._event_schema)
+        rereader = UnreadableRetry(self._context, self._bus, self._sync, self._event_schema)
         for one in batch:
             message = message_of(one.delivery)
             envelope = await rereader.read(one.envelope, message, one.delivery.attempts)

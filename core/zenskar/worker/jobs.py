@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from zenskar.bus.port import Bus
-from zenskar.ops.build import Bulk
+from zenskar.ops.build import ReconcileParts
 from zenskar.ops.erase import Eraser
 from zenskar.settings import Settings
 from zenskar.sync.context import SyncContext
@@ -33,7 +33,9 @@ class Job:
     run: Callable[[Any], Awaitable[None]]
 
 
-def upkeep(context: SyncContext, bus: Bus, bulk: Bulk, settings: Settings) -> tuple[Job, ...]:
+def upkeep(
+    context: SyncContext, bus: Bus, bulk: ReconcileParts, settings: Settings
+) -> tuple[Job, ...]:
     """Return the jobs of every connection, and those that look after messages."""
 
     async def behind() -> Mapping[str, int]:

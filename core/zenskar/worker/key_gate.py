@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from zenskar.bus.port import Bus, Delivery
 
 
-class Turnstile:
+class KeyGate:
     """Lets nobody in with a key that is under way, and where `crowds_alone` none beside a crowd.
 
     A `crowd` is the number of messages from which a batch is one.

@@ -12,7 +12,7 @@ from zenskar.model.envelope import OUTBOUND
 from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.outbound.job import Done, Later, Parked
+from zenskar.sync.outbound.job import Ack, Nack, Park
 from zenskar.sync.outbound.lost_pushes import LostPushes
 from zenskar.sync.outbound.push import OutboundSync
 from zenskar.sync.quarantine import UnreadableMessage, read_envelope
@@ -131,9 +131,9 @@ class OutboundSyncWorker:
         result = await self._sync.process(envelope, message_of(delivery))
         await self._context.passing("outbound.decided")
         match result:
-            case Later(seconds):
+            case Nack(seconds):
                 await self._bus.defer([delivery], seconds)
-            case Parked():
+            case Park():
                 await self._bus.park([delivery])
-            case Done():
+            case Ack():
                 await self._bus.done([delivery])

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from zenskar.bus.port import Delivery
 from zenskar.errors import ConfigurationError, Unavailable
-from zenskar.sync.dead_letters import Message
+from zenskar.sync.dead_letters import RawMessage
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
@@ -47,6 +47,6 @@ async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
         return
 
 
-def message_of(delivery: Delivery) -> Message:
+def message_of(delivery: Delivery) -> RawMessage:
     """Return what a dead letter keeps of a delivery."""
-    return Message(delivery.key, delivery.value, delivery.origin)
+    return RawMessage(delivery.key, delivery.value, delivery.origin)

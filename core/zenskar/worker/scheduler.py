@@ -8,9 +8,9 @@ from typing import Any
 from zenskar.db import connections, outbox, schedules
 from zenskar.db.driver.engine import in_transaction
 from zenskar.model.envelope import INBOUND, OUTBOUND
-from zenskar.sync.account_check import Accounts
+from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
-from zenskar.sync.resilience.circuit_breaker import OUTAGE, Breaker
+from zenskar.sync.resilience.circuit_breaker import OUTAGE, CircuitBreaker
 from zenskar.telemetry.logs import get_logger
 from zenskar.worker.jobs import Job
 from zenskar.worker.progress import Progress
@@ -25,10 +25,10 @@ class Scheduler:
     def __init__(
         self,
         context: SyncContext,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         jobs: Sequence[Job],
         progress: Progress,
-        accounts: Accounts,
+        accounts: AccountCheck,
         *,
         probe_seconds: float,
     ) -> None:

@@ -19,7 +19,7 @@ from tests.api.test_server import talk
 from tests.support.api import ADA, Api, body_of, event, open_api, problem_of
 from tests.support.flow import running_worker
 from zenskar.api.app import create_app
-from zenskar.api.http.auth import Caller, KeyRing, Throttle
+from zenskar.api.http.auth import Caller, KeyRing, LoginThrottle
 from zenskar.db import api_keys
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_log
@@ -116,7 +116,7 @@ async def test_what_is_public_needs_no_key(database_url: str) -> None:
 
 async def test_a_revoked_key_is_refused(engine: AsyncEngine) -> None:
     clock = Clock()
-    ring = KeyRing(engine, Throttle(clock=clock), clock=clock)
+    ring = KeyRing(engine, LoginThrottle(clock=clock), clock=clock)
     key = await new_key(engine)
     assert await ring.identify(f"Bearer {key}", "1.2.3.4")
     assert await in_transaction(engine, lambda c: api_keys.revoke(c, key[4:12]))
@@ -140,7 +140,7 @@ async def test_a_revoked_key_is_refused(engine: AsyncEngine) -> None:
     ],
 )
 async def test_nearly_right_is_wrong(engine: AsyncEngine, spoil) -> None:
-    ring = KeyRing(engine, Throttle())
+    ring = KeyRing(engine, LoginThrottle())
     key = await new_key(engine)
     with pytest.raises(web.HTTPUnauthorized):
         await ring.identify(f"Bearer {spoil(key)}", "1.2.3.4")
@@ -152,7 +152,7 @@ async def test_nearly_right_is_wrong(engine: AsyncEngine, spoil) -> None:
 
 async def test_guessing_is_throttled_and_a_known_key_is_not(engine: AsyncEngine) -> None:
     clock = Clock()
-    ring = KeyRing(engine, Throttle(failures=3, window_seconds=60, clock=clock), clock=clock)
+    ring = KeyRing(engine, LoginThrottle(failures=3, window_seconds=60, clock=clock), clock=clock)
     known, other = await new_key(engine), await new_key(engine)
     await ring.identify(f"Bearer {known}", "1.2.3.4")
     for _ in range(3):
@@ -172,7 +172,7 @@ async def test_guessing_is_throttled_and_a_known_key_is_not(engine: AsyncEngine)
 
 
 async def test_a_right_key_is_admitted_amid_a_flood_of_wrong_ones(engine: AsyncEngine) -> None:
-    ring = KeyRing(engine, Throttle(failures=1))
+    ring = KeyRing(engine, LoginThrottle(failures=1))
     key = await new_key(engine)
     wrong = [f"Bearer zsk_{number:08d}_{'x' * 43}" for number in range(300)]
     with counted(engine) as made:
@@ -198,7 +198,7 @@ async def test_throttled_over_http(database_url: str) -> None:
 
 
 def test_the_throttle_forgets_the_oldest_address() -> None:
-    throttle = Throttle(failures=1)
+    throttle = LoginThrottle(failures=1)
     for number in range(10_001):
         throttle.fail(str(number))
     assert throttle.wait("0") == 0

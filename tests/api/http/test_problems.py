@@ -12,12 +12,12 @@ from zenskar.catalog.service import IdempotencyKeyReused, StaleVersion
 from zenskar.errors import (
     BadSignature,
     CallFailed,
-    Conflict,
     Failure,
     FailureKind,
     InvalidInput,
     NotFound,
     SchemaViolation,
+    StateConflict,
     Unavailable,
     Violation,
 )
@@ -44,7 +44,7 @@ async def answer_to(error: Exception, status: int) -> dict[str, object]:
         (InvalidInput("wrong"), 400, "invalid-input"),
         (NotFound("none"), 404, "not-found"),
         (StaleVersion("old"), 412, "stale-version"),
-        (Conflict("moved"), 409, "conflict"),
+        (StateConflict("moved"), 409, "conflict"),
         (Unavailable("away"), 503, "unavailable"),
     ],
 )

@@ -6,7 +6,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from tests.api.test_server import address_of, talk
 from tests.support.api import Api, app_of
-from zenskar.api.http.router import Routing, match_of
+from zenskar.api.http.router import HttpRouter, match_of
 from zenskar.api.http.routes import Route
 from zenskar.api.server import serve
 from zenskar.settings import load
@@ -57,7 +57,7 @@ def test_the_whole_path_decides(
     method: str, path: str, template: str, values: dict[str, str]
 ) -> None:
     request = make_mocked_request(method, path)
-    match = Routing(ROUTES).find(request)
+    match = HttpRouter(ROUTES).find(request)
     assert (match.template, dict(match.values)) == (template, values)
     assert match_of(request) is match
 

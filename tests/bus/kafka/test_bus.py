@@ -11,7 +11,7 @@ from zenskar.bus.kafka.bus import KafkaBus
 from zenskar.bus.kafka.options import KafkaOptions
 from zenskar.bus.kafka.producer import KafkaRecord
 from zenskar.bus.postgres.bus import PostgresBus
-from zenskar.bus.postgres.notifier import Wakeup
+from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import Unavailable
 from zenskar.model.envelope import OUTBOUND, Envelope
@@ -42,7 +42,7 @@ async def test_of_many_messages_one_finds_out_whether_kafka_is_back(
     engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_bus, "_SPOOL_SECONDS", 0.0)
-    outbox = PostgresBus(engine, Wakeup(database_url), poll_seconds=0.2, lease_seconds=60)
+    outbox = PostgresBus(engine, Notifier(database_url), poll_seconds=0.2, lease_seconds=60)
     bus = Hanging(KafkaOptions("127.0.0.1:1"), outbox, engine, poll_seconds=0.2)
     bus.hang().set()
     await bus.publish([message(0)])

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zenskar.bus.kafka.offset_tracker import Watermark
+from zenskar.bus.kafka.offset_tracker import OffsetTracker
 
 
-def received(*offsets: int) -> Watermark:
-    mark = Watermark()
+def received(*offsets: int) -> OffsetTracker:
+    mark = OffsetTracker()
     for offset in offsets:
         mark.add(offset)
     return mark

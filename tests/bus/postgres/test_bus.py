@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.bus.postgres.bus import PostgresBus
-from zenskar.bus.postgres.notifier import Wakeup
+from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db import outbox
 from zenskar.db.outbox import OutboxMessage
 from zenskar.model.envelope import OUTBOUND, Envelope
@@ -22,7 +22,7 @@ def message(number: int, key: str | None = None) -> OutboxMessage:
 
 @asynccontextmanager
 async def open_bus(engine: AsyncEngine, url: str, poll: float = 0.2) -> AsyncIterator[PostgresBus]:
-    bus = PostgresBus(engine, Wakeup(url), poll_seconds=poll, lease_seconds=60)
+    bus = PostgresBus(engine, Notifier(url), poll_seconds=poll, lease_seconds=60)
     await bus.start()
     try:
         yield bus

@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 
 from tests.support.wait import until
-from zenskar.bus.postgres.notifier import _CROWD, CHANNEL, Wakeup
+from zenskar.bus.postgres.notifier import _CROWD, CHANNEL, Notifier
 
 
 async def test_a_wait_ends_by_a_wake() -> None:
-    wakeup = Wakeup("postgresql://nowhere")
+    wakeup = Notifier("postgresql://nowhere")
     waiting = asyncio.create_task(wakeup.wait("topic", 60))
     await asyncio.sleep(0)
     wakeup.wake_here("topic")
@@ -22,7 +22,7 @@ async def test_a_wait_ends_by_a_wake() -> None:
 
 async def test_a_waiter_that_is_cancelled_while_it_is_woken_ends() -> None:
     """Found by the simulation: a worker that was cut off went on for ever."""
-    wakeup = Wakeup("postgresql://nowhere")
+    wakeup = Notifier("postgresql://nowhere")
     waiting = asyncio.create_task(wakeup.wait("topic", 60))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -48,7 +48,7 @@ async def listeners(database_url: str) -> list[int]:
 async def test_a_wake_reaches_another_process_and_only_who_waits_listens(
     database_url: str,
 ) -> None:
-    waker, waiter = Wakeup(database_url), Wakeup(database_url)
+    waker, waiter = Notifier(database_url), Notifier(database_url)
     waker.start()
     waiter.start()
     try:
@@ -74,7 +74,7 @@ async def test_a_crowd_is_told_of_seldom(
     heard = asyncio.Queue[str]()
     connection = await asyncpg.connect(database_url)
     await connection.add_listener(CHANNEL, lambda *notice: heard.put_nowait(notice[3]))
-    waker = Wakeup(database_url)
+    waker = Notifier(database_url)
     waker.start()
     try:
         for number in range(3):
@@ -93,7 +93,7 @@ async def test_a_crowd_is_told_of_seldom(
 
 async def test_it_stops_while_the_database_hangs(database_url: str) -> None:
     """Found by the simulation: the connection was not closed in time, and a new one was opened."""
-    wakeup = Wakeup(database_url)
+    wakeup = Notifier(database_url)
     wakeup.start()
     async with asyncio.timeout(10):
         await wakeup.wait("topic", 60)

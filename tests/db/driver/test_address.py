@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.kafka.postgres import Server, open_server
 from tests.support.databases import Databases
 from tests.support.postgres import open_gate
-from zenskar.bus.postgres.notifier import Wakeup
+from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db.driver.address import CannotConnect, read_address
 from zenskar.db.driver.engine import create_engine, ping, transaction
 from zenskar.errors import ConfigurationError, Unavailable
@@ -199,7 +199,7 @@ async def test_tls_as_a_managed_server_wants_it(encrypted: tuple[Server, Path]) 
         await uses_tls(f"{url}?sslmode=verify-full&sslrootcert={ca}")
     with pytest.raises(Unavailable, match="certificate"):
         await uses_tls(f"{named}?sslrootcert=system")
-    wakeup = Wakeup(f"{url}?sslmode=require")
+    wakeup = Notifier(f"{url}?sslmode=require")
     connection = await wakeup._address.connect(seconds=5, application="zenskar")
     assert await connection.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     await connection.close()

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.wait import until
 from zenskar.db.driver.engine import create_engine
-from zenskar.db.driver.prepared import KeptStatement
+from zenskar.db.driver.prepared import DedicatedStatement
 from zenskar.db.driver.statements import driver, statement
 from zenskar.errors import Unavailable
 
@@ -35,8 +35,8 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.fixture
-async def kept(engine: AsyncEngine) -> AsyncIterator[KeptStatement]:
-    kept = KeptStatement(engine, NOTE)
+async def kept(engine: AsyncEngine) -> AsyncIterator[DedicatedStatement]:
+    kept = DedicatedStatement(engine, NOTE)
     yield kept
     await kept.close()
 
@@ -46,7 +46,7 @@ async def backends(database: asyncpg.Connection) -> list[int]:
 
 
 async def test_the_connection_is_the_same_each_time(
-    kept: KeptStatement, database: asyncpg.Connection
+    kept: DedicatedStatement, database: asyncpg.Connection
 ) -> None:
     await kept.run(FINE)
     await kept.run(FINE)
@@ -55,7 +55,7 @@ async def test_the_connection_is_the_same_each_time(
 
 
 async def test_it_is_opened_again_when_the_database_ended_it(
-    engine: AsyncEngine, kept: KeptStatement, database: asyncpg.Connection
+    engine: AsyncEngine, kept: DedicatedStatement, database: asyncpg.Connection
 ) -> None:
     ended = asyncio.Event()
 
@@ -73,7 +73,7 @@ async def test_it_is_opened_again_when_the_database_ended_it(
 
 
 async def test_after_an_error_the_next_use_has_another_one(
-    kept: KeptStatement, database: asyncpg.Connection
+    kept: DedicatedStatement, database: asyncpg.Connection
 ) -> None:
     await kept.run(FINE)
     with pytest.raises(asyncpg.DivisionByZeroError):
@@ -84,7 +84,7 @@ async def test_after_an_error_the_next_use_has_another_one(
 
 
 async def test_one_that_is_cancelled_leaves_no_connection_behind(
-    kept: KeptStatement, database: asyncpg.Connection
+    kept: DedicatedStatement, database: asyncpg.Connection
 ) -> None:
     await kept.run(FINE)
     async with database.transaction():
@@ -101,7 +101,7 @@ async def test_one_that_is_cancelled_leaves_no_connection_behind(
 
 async def test_what_it_sets_stays_with_it(database_url: str, database: asyncpg.Connection) -> None:
     engine = create_engine(database_url, pool_size=1)
-    kept = KeptStatement(engine, NOTE)
+    kept = DedicatedStatement(engine, NOTE)
     await kept.run(FINE)
     await kept.close()
     async with engine.connect() as connection:
@@ -114,5 +114,5 @@ async def test_what_it_sets_stays_with_it(database_url: str, database: asyncpg.C
 async def test_a_database_that_is_away_is_an_outage() -> None:
     engine = create_engine("postgresql://nobody@127.0.0.1:1/none", pool_size=1)
     with pytest.raises(Unavailable):
-        await KeptStatement(engine, NOTE).run(FINE)
+        await DedicatedStatement(engine, NOTE).run(FINE)
     await engine.dispose()

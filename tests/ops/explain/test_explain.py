@@ -16,7 +16,7 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import new_id
 from zenskar.ops.explain.explainer import explain, find, narrow
-from zenskar.ops.explain.model import Explanation, FieldDiff, Happening, Step
+from zenskar.ops.explain.model import Explanation, FieldDiff, HistoryStep, HistoryStepKind
 
 FIRST, NEWER, MINE, THEIRS, OLD = (f"{n}@ada.example" for n in ("a", "b", "mine", "theirs", "old"))
 _UNAPPLIED = """
@@ -94,16 +94,16 @@ async def explained(flow: Flow, record_id: str, **options: Any) -> Explanation:
     return await explain(flow.runtime.engine, record_id, **options)
 
 
-def brief(step: Step) -> str:
-    what = step.call if step.kind is Happening.CALL else step.verdict or step.error_kind
+def brief(step: HistoryStep) -> str:
+    what = step.call if step.kind is HistoryStepKind.CALL else step.verdict or step.error_kind
     return f"{step.kind}:{what}" if what else step.kind.value
 
 
-def of(found: Explanation, correlation_id: str) -> list[Step]:
+def of(found: Explanation, correlation_id: str) -> list[HistoryStep]:
     return [step for step in found.steps if step.correlation_id == correlation_id]
 
 
-def causes(found: Explanation, step: Step) -> list[str]:
+def causes(found: Explanation, step: HistoryStep) -> list[str]:
     """The step and what led to it, back to the first."""
     chain = [brief(step)]
     while step.cause is not None:
@@ -125,7 +125,7 @@ def test_a_story_is_told_in_causal_order(story: Explanation) -> None:
         "answer:confirmed",
         "done",
     ]
-    told = [(s.correlation_id, brief(s)) for s in story.steps if s.kind is Happening.VERDICT]
+    told = [(s.correlation_id, brief(s)) for s in story.steps if s.kind is HistoryStepKind.VERDICT]
     assert told == [
         ("c-echo", "verdict:echo"),
         ("c-newer", "verdict:merged"),
@@ -150,7 +150,7 @@ def test_each_step_names_its_cause(story: Explanation) -> None:
     ]
     echo = next(s for s in story.steps if s.verdict == "echo")
     assert causes(story, echo)[:3] == ["verdict:echo", "news", "call:resend"]
-    (queued,) = [s for s in story.steps if s.kind is Happening.QUEUED]
+    (queued,) = [s for s in story.steps if s.kind is HistoryStepKind.QUEUED]
     assert causes(story, queued) == ["queued", "verdict:merged", "news"]
     update = next(s for s in story.steps if s.call == IntentKind.UPDATE)
     # Whichever of the two messages comes first makes the push.
@@ -195,7 +195,7 @@ def test_each_field_names_its_last_writer(story: Explanation) -> None:
     assert (name.path, name.value, name.step) == ("/name", "Ada", 1)
     assert (email.value, email.kind, email.correlation_id) == (
         MINE,
-        Happening.CHANGE,
+        HistoryStepKind.CHANGE,
         "c-mine",
     )
     conflict = next(s.number for s in story.steps if s.conflicts)
@@ -241,7 +241,7 @@ async def test_a_change_goes_on_from_one_connection_to_the_other(database_url: s
         found = await explained(flow, record_id)
         create = next(s for s in found.steps if s.call == IntentKind.CREATE)
         assert causes(found, create) == ["call:create", "queued", "verdict:created", "news"]
-        (change,) = [s for s in found.steps if s.kind is Happening.CHANGE]
+        (change,) = [s for s in found.steps if s.kind is HistoryStepKind.CHANGE]
         assert {q.source_system for q in change.queued} == {"left", "right"}
         assert (change.version, change.changes) == (2, (FieldDiff("/phone", None, "1"),))
         assert [s.in_sync for s in found.systems] == [True, True]

@@ -8,8 +8,8 @@ from tests.support.fake import FakeIntegration
 from tests.support.flow import open_flow
 from zenskar.errors import BadSignature, CallFailed, InvalidInput, SchemaViolation
 from zenskar.model.integration import ExternalObject
-from zenskar.sync.event_reader import Arrival
-from zenskar.sync.ingest.pipeline import WebhookReader
+from zenskar.sync.event_reader import ReceivedWebhook
+from zenskar.sync.ingest.pipeline import WebhookPipeline
 
 
 async def test_what_fails_in_a_step_stops_no_other(
@@ -36,9 +36,9 @@ async def test_what_fails_in_a_step_stops_no_other(
             seven,
             eve,
         )
-        reader = WebhookReader(flow.runtime.context, flow.runtime.schemas["event"])
+        reader = WebhookPipeline(flow.runtime.context, flow.runtime.schemas["event"])
         found = reader.read(
-            [Arrival("fake", webhook, str(n)) for n, webhook in enumerate(webhooks)]
+            [ReceivedWebhook("fake", webhook, str(n)) for n, webhook in enumerate(webhooks)]
         )
     errors = [type(reading.error) for reading in found]
     nothing = type(None)

@@ -11,11 +11,11 @@ from tests.support.fake import FakeError, FakeIntegration
 from tests.support.flow import Flow, open_flow, running_worker
 from zenskar import ExternalObject, FailureKind, Page
 from zenskar.errors import Unavailable
-from zenskar.sync.reconcile.backfill import Intake
-from zenskar.sync.reconcile.report import OnProgress, Progress, silent
+from zenskar.sync.reconcile.backfill import BackfillCount
+from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, silent
 
 
-async def backfill(flow: Flow, on_progress: OnProgress = silent, **options: bool) -> Intake:
+async def backfill(flow: Flow, on_progress: OnProgress = silent, **options: bool) -> BackfillCount:
     backfiller = bulk(flow).backfiller(wait_seconds=10)
     return await backfiller.run("fake", "customer", on_progress=on_progress, **options)
 
@@ -117,7 +117,7 @@ async def test_a_killed_run_goes_on_at_its_checkpoint_unless_told_otherwise(
         for number in range(5):
             system.create(name=f"Customer {number}")
 
-        def stop(_progress: Progress) -> None:
+        def stop(_progress: ReconcileProgress) -> None:
             raise asyncio.CancelledError
 
         for restart, pages in ((False, ["2", "4"]), (True, [None, "2", "4"])):

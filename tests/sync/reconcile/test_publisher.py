@@ -16,15 +16,15 @@ from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow
 from zenskar import CallFailed, ExternalObject, FailureKind, Interval, Page
 from zenskar.model.observation import ObservationKind
-from zenskar.sync.reconcile.publisher import NotRead, Published, Survey
-from zenskar.sync.reconcile.reader import Look, Looker, Patience, together
-from zenskar.sync.resilience.rate_limit import Brake
+from zenskar.sync.reconcile.publisher import NotRead, Published, SnapshotPublisher
+from zenskar.sync.reconcile.reader import ExternalReader, RetryLimits, Snapshot, together
+from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.resilience.retry import RetryPolicy
 
 
 def looker(
     flow: Flow, waits: list[float], *, attempts: int = 3, rate_limit_waits: int = 5
-) -> Looker:
+) -> ExternalReader:
     now = [0.0]
 
     async def sleep(seconds: float) -> None:
@@ -37,10 +37,10 @@ def looker(
             s=seconds,
         )
 
-    brake = Brake(random.Random(0), lambda: now[0])
+    brake = RateLimitBackoff(random.Random(0), lambda: now[0])
     context = replace(flow.runtime.context, brake=brake)
-    patience = Patience(lambda _source: RetryPolicy(attempts, 1.0, 8.0), rate_limit_waits)
-    return Looker(context, patience, timeout_seconds=0.2, sleep=sleep)
+    patience = RetryLimits(lambda _source: RetryPolicy(attempts, 1.0, 8.0), rate_limit_waits)
+    return ExternalReader(context, patience, timeout_seconds=0.2, sleep=sleep)
 
 
 def failing(*kinds: FailureKind) -> Callable[[str, str | None], None]:
@@ -153,8 +153,8 @@ async def test_what_was_read_goes_the_way_of_every_news_once(database_url: str) 
         good = ExternalObject("customer", "x1", {"name": "Grace"}, None)
         bad = ExternalObject("customer", "x2", {"name": ["secret"]}, None)
         runtime = flow.runtime
-        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
-        looks = [Look(good, asof), Look(bad, asof)]
+        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
+        looks = [Snapshot(good, asof), Snapshot(bad, asof)]
         for _ in range(2):
             published = await survey.publish("fake", looks, ObservationKind.LIST, "run")
             assert published == Published(("run:x1:1700000000000000",), 1)
@@ -177,8 +177,8 @@ async def test_an_object_that_is_not_valid_is_named_without_what_it_holds(
     async with open_flow(database_url, working=False) as flow:
         bad = ExternalObject("customer", "x2", {"name": ["secret"]}, None)
         runtime = flow.runtime
-        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
-        look = Look(bad, Interval(0, 1))
+        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
+        look = Snapshot(bad, Interval(0, 1))
         found = survey.observation("fake", look, ObservationKind.LIST)
         assert isinstance(found, NotRead)
         assert (found.kind, found.external_id) == ("rejected", "x2")
@@ -201,13 +201,13 @@ async def test_missed_events_are_asked_for_since_a_time(database_url: str) -> No
 async def test_each_state_that_one_sweep_shows_counts_in_order(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         runtime = flow.runtime
-        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
+        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
         external_id = flow.systems["fake"].create(name="Grace")
         flow.systems["fake"].webhooks.clear()
 
-        def look(name: str, second: int) -> Look:
+        def look(name: str, second: int) -> Snapshot:
             seen = ExternalObject("customer", external_id, {"name": name}, None)
-            return Look(seen, Interval.of_second(1_700_000_000 + second))
+            return Snapshot(seen, Interval.of_second(1_700_000_000 + second))
 
         pages = [[look("Ada", 0)], [look("Eve", 5), look("Eve", 5)], [look("Ada", 9)]]
         for page in pages:
@@ -221,12 +221,12 @@ async def test_each_state_that_one_sweep_shows_counts_in_order(database_url: str
 async def test_two_states_of_one_page_lead_to_the_present_one(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         runtime = flow.runtime
-        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
+        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
         external_id = flow.systems["fake"].create(name="Grace")
         flow.systems["fake"].webhooks.clear()
         asof = Interval.of_second(int(time.time()) - 5)
         looks = [
-            Look(ExternalObject("customer", external_id, {"name": name}, None), asof)
+            Snapshot(ExternalObject("customer", external_id, {"name": name}, None), asof)
             for name in ("Ada", "Grace")
         ]
         published = await survey.publish("fake", looks, ObservationKind.FETCH, "run")
@@ -238,10 +238,10 @@ async def test_two_states_of_one_page_lead_to_the_present_one(database_url: str)
 async def test_what_a_sweep_cannot_read_is_kept_once_for_each_state(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         runtime = flow.runtime
-        survey = Survey(runtime.context, runtime.bus, runtime.schemas["event"])
+        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
         for number, name in enumerate(("a", "a", "b")):
             seen = ExternalObject("customer", "x\ud800", {"name": [name], "n": 10**30}, None)
-            look = Look(seen, Interval.of_second(number))
+            look = Snapshot(seen, Interval.of_second(number))
             await survey.publish("fake", [look], ObservationKind.FETCH, f"run {number}")
         letters = await flow.events("inbound")
         assert [letter["status"] for letter in letters] == ["dead", "dead"]

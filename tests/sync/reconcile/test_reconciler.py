@@ -12,9 +12,9 @@ from tests.support.flow import running_worker
 from zenskar import FailureKind, IntentKind
 from zenskar.db import connections
 from zenskar.db.driver.engine import in_transaction
-from zenskar.errors import Conflict, InvalidInput
+from zenskar.errors import InvalidInput, StateConflict
 from zenskar.model.missing import Missing
-from zenskar.sync.reconcile.report import Progress
+from zenskar.sync.reconcile.report import ReconcileProgress
 
 
 async def test_equal_sides_show_no_drift_and_nothing_is_written(database_url: str) -> None:
@@ -155,7 +155,7 @@ async def test_a_repair_stops_before_too_many_missing_objects(
         for number in range(deleted):
             system.objects[f"obj_{2 * number}"] = None
         async with running_worker(flow.runtime):
-            with pytest.raises(Conflict, match="--force"):
+            with pytest.raises(StateConflict, match="--force"):
                 await reconcile(flow, repair=True)
             assert len(await names(flow)) == 12 + listed
             report = await reconcile(flow, repair=True, force=True)
@@ -167,7 +167,7 @@ async def test_a_repair_stops_before_an_empty_list(database_url: str, missing: M
     async with synced(database_url, 2) as (flow, system):
         system.objects.clear()
         async with running_worker(flow.runtime):
-            with pytest.raises(Conflict, match="0 objects are listed"):
+            with pytest.raises(StateConflict, match="0 objects are listed"):
                 await reconcile(flow, repair=True, missing=missing)
             assert dict((await reconcile(flow, repair=True)).remaining) == {"missing_there": 2}
         assert (len(await names(flow)), system.calls) == (2, [])
@@ -413,7 +413,7 @@ async def test_a_killed_run_goes_on_at_its_checkpoint(database_url: str) -> None
         system.edit("obj_0", name="Changed")
         stuck = asyncio.Event()
 
-        def stop(progress: Progress) -> None:
+        def stop(progress: ReconcileProgress) -> None:
             if progress.done == 4:
                 stuck.set()
                 raise asyncio.CancelledError
@@ -432,7 +432,7 @@ async def test_a_restart_begins_again_and_an_old_checkpoint_too(database_url: st
     async with synced(database_url, 4) as (flow, system):
         system.page_size = 2
 
-        def stop(_progress: Progress) -> None:
+        def stop(_progress: ReconcileProgress) -> None:
             raise asyncio.CancelledError
 
         for options in ({"restart": True}, {}):
@@ -449,7 +449,7 @@ async def test_a_repair_mends_what_a_stopped_run_only_counted(database_url: str)
     async with synced(database_url, 2) as (flow, system):
         system.edit("obj_0", name="Changed")
 
-        def stop(progress: Progress) -> None:
+        def stop(progress: ReconcileProgress) -> None:
             if progress.found:
                 raise asyncio.CancelledError
 
@@ -486,9 +486,9 @@ async def test_a_repair_that_goes_on_counts_what_the_stopped_one_mended(database
 async def test_a_run_that_goes_on_shows_how_far_it_was(database_url: str) -> None:
     async with synced(database_url, 6) as (flow, system):
         system.page_size = 2
-        shown: list[Progress] = []
+        shown: list[ReconcileProgress] = []
 
-        def stop(progress: Progress) -> None:
+        def stop(progress: ReconcileProgress) -> None:
             if progress.done == 4:
                 raise asyncio.CancelledError
 
@@ -514,7 +514,7 @@ async def test_a_run_that_somebody_else_took_up_stops(database_url: str) -> None
             second = await stolen
         results = await asyncio.gather(first, second, return_exceptions=True)
         assert any(not isinstance(result, BaseException) for result in results)
-        assert all(isinstance(r, Conflict) for r in results if isinstance(r, BaseException))
+        assert all(isinstance(r, StateConflict) for r in results if isinstance(r, BaseException))
 
 
 async def test_a_repair_that_nobody_works_on_says_what_remains(database_url: str) -> None:
@@ -535,7 +535,7 @@ async def test_a_flood_of_deletes_is_held_back_and_remains(database_url: str) ->
         assert len(await names(flow)) == 5
         assert await flow.scalar("SELECT reason FROM connections") == "delete_guard"
         assert dict((await reconcile(flow)).found) == {}
-        with pytest.raises(Conflict, match="delete_guard"):
+        with pytest.raises(StateConflict, match="delete_guard"):
             await reconcile(flow, repair=True)
 
 
@@ -546,7 +546,7 @@ async def test_a_paused_connection_and_a_wrong_entity_are_refused(database_url: 
         await in_transaction(
             flow.runtime.engine, lambda c: connections.pause(c, "fake", "paused by an operator")
         )
-        with pytest.raises(Conflict, match="paused"):
+        with pytest.raises(StateConflict, match="paused"):
             await reconcile(flow)
         assert system.pages == []
 

@@ -15,7 +15,7 @@ from tests.support.wait import until
 from zenskar import FailureKind, Health, Push
 from zenskar.errors import ConfigurationError
 from zenskar.settings import PER_CONNECTION, defaults, load, overridden
-from zenskar.sync.resilience.rate_limit import Brake
+from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.resilience.retry import RetryPolicy
 
 
@@ -118,7 +118,7 @@ async def test_a_rate_limit_slows_the_whole_connection_and_no_other(database_url
 
 def test_a_brake_holds_longer_each_time_in_a_row() -> None:
     now = [0.0]
-    brake = Brake(random.Random(3), lambda: now[0])
+    brake = RateLimitBackoff(random.Random(3), lambda: now[0])
     longest = []
     for _ in range(8):
         brake.refused("fake", None)
@@ -134,12 +134,12 @@ def test_a_brake_holds_longer_each_time_in_a_row() -> None:
 
 
 def test_a_brake_waits_as_long_as_the_answer_says_and_hardly_longer() -> None:
-    brake = Brake(LowDice(), lambda: 0.0)
+    brake = RateLimitBackoff(LowDice(), lambda: 0.0)
     assert brake.refused("fake", 600.0) == 600.0
     brake.succeeded("fake")
     assert brake.wait("fake") == 600.0
     assert brake.wait("other") == 0.0
-    spread = Brake(random.Random(1), lambda: 0.0)
+    spread = RateLimitBackoff(random.Random(1), lambda: 0.0)
     spread.refused("fake", 600.0)
     waits = [spread.wait("fake") for _ in range(200)]
     assert 600 <= min(waits) < 601
@@ -148,7 +148,7 @@ def test_a_brake_waits_as_long_as_the_answer_says_and_hardly_longer() -> None:
 
 @pytest.mark.parametrize("told", [math.nan, math.inf, -5.0, 0.0, 1e300])
 def test_a_brake_makes_something_of_whatever_is_answered(told: float) -> None:
-    brake = Brake(random.Random(1), lambda: 0.0)
+    brake = RateLimitBackoff(random.Random(1), lambda: 0.0)
     assert 0 <= brake.refused("fake", told) <= 86_400
     assert 0 <= brake.wait("fake") < 86_420
 

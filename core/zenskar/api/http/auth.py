@@ -12,7 +12,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from zenskar.api.http.clients import client_address
-from zenskar.bus.batcher import Gather
+from zenskar.bus.batcher import Batcher
 from zenskar.db import api_keys
 from zenskar.db.api_keys import LivingKey
 from zenskar.db.driver.engine import in_transaction
@@ -28,7 +28,7 @@ _MOST_AT_ONCE = 500
 Clock = Callable[[], float]
 
 
-class Throttle:
+class LoginThrottle:
     """Counts failures by address; too many in one window and the address has to wait."""
 
     def __init__(
@@ -83,7 +83,7 @@ class KeyRing:
     def __init__(
         self,
         engine: AsyncEngine,
-        throttle: Throttle,
+        throttle: LoginThrottle,
         *,
         remember_seconds: float = 5.0,
         clock: Clock = time.monotonic,
@@ -93,7 +93,7 @@ class KeyRing:
         self._remember_seconds = remember_seconds
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
-        self._asked: Gather[_Sent, Caller | None] = Gather(self._look_up, most=_MOST_AT_ONCE)
+        self._asked: Batcher[_Sent, Caller | None] = Batcher(self._look_up, most=_MOST_AT_ONCE)
 
     async def admit(self, request: web.BaseRequest, needed: Scope) -> None:
         """Let a request pass whose key may do what it asks for, and remember whose it is."""

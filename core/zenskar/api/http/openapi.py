@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from zenskar.api.http import bodies, problems, statuses
-from zenskar.api.http.routes import Answer, JsonSchema, Parameter, Resource, Route
+from zenskar.api.http.routes import JsonSchema, Parameter, Resource, ResponseDoc, Route
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 _PROBLEM: JsonSchema = {
@@ -46,7 +46,7 @@ class Description:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        answers = {200: Answer("An OpenAPI 3.1 document.", "OpenApi")}
+        answers = {200: ResponseDoc("An OpenAPI 3.1 document.", "OpenApi")}
         return (Route("GET", "/openapi.json", self.show, "This description", answers, public=True),)
 
     @property
@@ -107,7 +107,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _response(answer: Answer) -> dict[str, Any]:
+def _response(answer: ResponseDoc) -> dict[str, Any]:
     response: dict[str, Any] = {"description": answer.description}
     if answer.body:
         response["content"] = {answer.media_type: {"schema": _ref(answer.body)}}

@@ -12,7 +12,7 @@ from zenskar.api.http.problems import answer_to
 from zenskar.api.http.protocol import SERVER
 from zenskar.api.http.request_limits import Deadlines, refuse_foreign, too_late
 from zenskar.api.http.request_metrics import RequestMeter
-from zenskar.api.http.router import Match
+from zenskar.api.http.router import RouteMatch
 from zenskar.telemetry.metrics import Metrics
 
 _HEADERS = {
@@ -24,7 +24,7 @@ _HEADERS = {
 version of what runs here is told."""
 
 
-class Passage:
+class RequestPipeline:
     """Names, measures, bounds and admits requests, and answers every error as a problem.
 
     Without `keys` no API key is asked for, and never on public routes. With `hosts`, requests
@@ -48,7 +48,7 @@ class Passage:
         self._hosts = hosts
         self._pending = pending
 
-    async def through(self, request: web.BaseRequest, match: Match) -> web.StreamResponse:
+    async def through(self, request: web.BaseRequest, match: RouteMatch) -> web.StreamResponse:
         """Answer a request."""
         started = self._meter.now()
         chosen = correlation.begin(request)

@@ -12,10 +12,10 @@ from zenskar.api.http import statuses
 from zenskar.catalog.service import IdempotencyKeyReused, StaleVersion
 from zenskar.errors import (
     BadSignature,
-    Conflict,
     InvalidInput,
     NotFound,
     SchemaViolation,
+    StateConflict,
     Unavailable,
     Violation,
     ZenskarError,
@@ -35,7 +35,7 @@ _KINDS: tuple[tuple[type[ZenskarError], int, str], ...] = (
     (BadSignature, 400, "bad-signature"),
     (InvalidInput, 400, "invalid-input"),
     (NotFound, 404, "not-found"),
-    (Conflict, 409, "conflict"),
+    (StateConflict, 409, "conflict"),
     (Unavailable, 503, "unavailable"),
 )
 

@@ -11,7 +11,7 @@ from zenskar.api.http import statuses
 from zenskar.api.http.problems import Problem
 from zenskar.telemetry.logs import get_logger
 
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+ProtocolAnswer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = get_logger(__name__)
 SERVER = "zenskar"
 """What the server calls itself; no version of what runs here is told."""
@@ -54,7 +54,7 @@ class Server(web.Server):
 
     def __init__(
         self,
-        answer: Answer,
+        answer: ProtocolAnswer,
         *,
         request_factory: Any,
         most_connections: int,

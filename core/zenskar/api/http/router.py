@@ -18,7 +18,7 @@ _REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class RouteMatch:
     """The route of a request, and what stands for the placeholders of its path.
 
     Without a route, the handler says why. `query` reads what a key is asked for; a query of a
@@ -36,7 +36,7 @@ class Match:
         return "unmatched" if self.route is None else self.route.path
 
 
-_MATCH = web.RequestKey("match", Match)
+_MATCH = web.RequestKey("match", RouteMatch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Place:
     routes: dict[str, tuple[Route, QueryReader | None]]
 
 
-class Routing:
+class HttpRouter:
     """Finds routes by the first part of their path, then by the whole of it.
 
     What answers GET answers HEAD (RFC 9110, section 9.3.2).
@@ -67,27 +67,27 @@ class Routing:
         for path, place in sorted(by_path.items(), key=lambda item: "{" in item[0]):
             self._by_head.setdefault(_head(path), []).append(place)
 
-    def find(self, request: web.BaseRequest) -> Match:
+    def find(self, request: web.BaseRequest) -> RouteMatch:
         """Return the route of a request, and keep it for `match_of`."""
         request[_MATCH] = match = self._find(request.method, request.rel_url.raw_path)
         return match
 
-    def _look(self, method: str, path: str) -> Match:
+    def _look(self, method: str, path: str) -> RouteMatch:
         for place in self._by_head.get(_head(path), ()):
             found = place.pattern.fullmatch(path)
             if found is None:
                 continue
             if method not in place.routes:
-                return Match(None, _refuser(place.routes.keys()))
+                return RouteMatch(None, _refuser(place.routes.keys()))
             route, query = place.routes[method]
             values = found.groupdict()
             if "%" in path:
                 values = {name: unquote(value) for name, value in values.items()}
-            return Match(route, route.handler, query, values)
-        return Match(None, _not_found)
+            return RouteMatch(route, route.handler, query, values)
+        return RouteMatch(None, _not_found)
 
 
-def match_of(request: web.BaseRequest) -> Match:
+def match_of(request: web.BaseRequest) -> RouteMatch:
     """Return the route that was found."""
     return request[_MATCH]
 

@@ -23,7 +23,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ResponseDoc:
     """An answer: what it means, the component that its body is, its headers."""
 
     description: str
@@ -43,7 +43,7 @@ class Route:
     path: str
     handler: Handler
     summary: str
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, ResponseDoc]
     problems: tuple[int, ...] = ()
     body: str | None = None
     body_types: tuple[str, ...] = ("application/json",)

@@ -9,7 +9,7 @@ from zenskar.api.http import bodies
 from zenskar.api.http.auth import operator
 from zenskar.api.http.queries import DEFAULT_LIMIT, PAGE_PARAMETERS, query_of
 from zenskar.api.http.router import match_of
-from zenskar.api.http.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
 from zenskar.db import connections, held_deletes
@@ -22,7 +22,7 @@ from zenskar.db.held_deletes import HeldDelete
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.scope import Scope
 from zenskar.ops import resume
-from zenskar.ops.resume import Wish
+from zenskar.ops.resume import ResumeRequest
 
 BY_HAND = "paused by an operator"
 _COMMON = (401, 403, 429, 503)
@@ -55,7 +55,7 @@ class Connections:
         """Go on where it was paused, with what the operator says of what is held."""
         name, by, query = self._name(request), str(operator(request)), query_of(request)
         count = query.number("apply_deletes")
-        wish = Wish(None if count is None else int(count), query.flag("accept_account"))
+        wish = ResumeRequest(None if count is None else int(count), query.flag("accept_account"))
 
         async def work(connection: AsyncConnection) -> dict[str, Any]:
             await resume.resume(connection, name, by, wish)
@@ -79,8 +79,8 @@ class Connections:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        one = {200: Answer("The connection.", "Connection")}
-        many = {200: Answer("All connections.", "ConnectionList")}
+        one = {200: ResponseDoc("The connection.", "Connection")}
+        many = {200: ResponseDoc("All connections.", "ConnectionList")}
         return (
             Route(
                 "GET",
@@ -115,7 +115,11 @@ class Connections:
                 "/connections/{name}/held-deletes",
                 self.held_deletes,
                 "List held deletes",
-                {200: Answer("The oldest deletes that are held, and how many.", "HeldDeletes")},
+                {
+                    200: ResponseDoc(
+                        "The oldest deletes that are held, and how many.", "HeldDeletes"
+                    )
+                },
                 (400, 404, *_COMMON),
                 parameters=PAGE_PARAMETERS[:1],
                 scope=Scope.READ,

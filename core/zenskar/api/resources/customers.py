@@ -14,7 +14,7 @@ from zenskar.api.http.auth import client, operator
 from zenskar.api.http.correlation import correlation_id
 from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, query_of
 from zenskar.api.http.router import match_of
-from zenskar.api.http.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.service import Idempotency
 from zenskar.errors import InvalidInput, NotFound
@@ -29,7 +29,7 @@ _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 _TAGS = re.compile(rf"[ \t]*{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*[ \t]*")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_ONE = Answer("The customer.", "Customer", headers={"ETag": "Its version."})
+_ONE = ResponseDoc("The customer.", "Customer", headers={"ETag": "Its version."})
 _COMMON = (401, 403, 429, 503)
 
 
@@ -110,7 +110,7 @@ class Customers:
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
         one, many = "/customers/{id}", "/customers"
-        created = Answer(
+        created = ResponseDoc(
             "The new customer.",
             "Customer",
             headers={
@@ -143,7 +143,7 @@ class Customers:
                 many,
                 self.list,
                 "List customers, newest first",
-                {200: Answer("A page.", "CustomerPage")},
+                {200: ResponseDoc("A page.", "CustomerPage")},
                 (400, *_COMMON),
                 parameters=(*PAGE_PARAMETERS, email),
                 scope=Scope.READ,
@@ -185,7 +185,7 @@ class Customers:
                 one,
                 self.delete,
                 "Delete a customer",
-                {204: Answer("It is deleted.")},
+                {204: ResponseDoc("It is deleted.")},
                 (400, 404, 412, *_COMMON),
                 parameters=(_IF_MATCH,),
                 scope=Scope.WRITE,

@@ -9,7 +9,7 @@ from zenskar.api.http import bodies
 from zenskar.api.http.auth import operator, require
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
 from zenskar.api.http.queries import PAGE_PARAMETERS, Query, query_of
-from zenskar.api.http.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.sync_events import (
     FILTERS,
     UUID,
@@ -25,7 +25,7 @@ from zenskar.api.services import ApiServices
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter
-from zenskar.errors import Conflict, InvalidInput, NotFound
+from zenskar.errors import InvalidInput, NotFound, StateConflict
 from zenskar.model.actor import Actor
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
@@ -36,7 +36,7 @@ _COMMON = (401, 403, 429, 503)
 Act = Callable[[EventFilter, Actor], Awaitable[int]]
 
 
-class DeadLetters:
+class DeadLetterRoutes:
     """List, read, retry and discard dead letters."""
 
     def __init__(self, services: ApiServices) -> None:
@@ -96,8 +96,8 @@ class DeadLetters:
         if event is None:
             raise _not_here()
         if event.status == SyncStatus.DEAD:
-            raise Conflict("this release cannot work on what is kept of this dead letter")
-        raise Conflict(f"a sync event that is {event.status} is no dead letter")
+            raise StateConflict("this release cannot work on what is kept of this dead letter")
+        raise StateConflict(f"a sync event that is {event.status} is no dead letter")
 
     async def _many(
         self, request: web.BaseRequest, act: Act, done: str, status: int
@@ -117,11 +117,11 @@ class DeadLetters:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        page = {200: Answer("A page.", "SyncEventPage")}
-        one = {200: Answer("The dead letter.", "DeadLetter")}
-        retried = {202: Answer("To be worked on again.", "DeadLettersRetried")}
-        would = {200: Answer("A dry run.", "DeadLettersRetried")}
-        ended = {200: Answer("Ended as ignored.", "DeadLettersDiscarded")}
+        page = {200: ResponseDoc("A page.", "SyncEventPage")}
+        one = {200: ResponseDoc("The dead letter.", "DeadLetter")}
+        retried = {202: ResponseDoc("To be worked on again.", "DeadLettersRetried")}
+        would = {200: ResponseDoc("A dry run.", "DeadLettersRetried")}
+        ended = {200: ResponseDoc("Ended as ignored.", "DeadLettersDiscarded")}
         sent = (400, 408, 413, 415, 422, *_COMMON)
         base, single = "/dead-letters", "/dead-letters/{id}"
         return (

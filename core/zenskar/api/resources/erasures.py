@@ -6,7 +6,7 @@ from aiohttp import web
 
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import operator
-from zenskar.api.http.routes import Answer, JsonSchema, Route
+from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.resources.customers import id_of
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
@@ -43,7 +43,7 @@ class Erasures:
                 "/customers/{id}/erase",
                 self.erase,
                 "Erase a customer",
-                {200: Answer("What was erased.", "Erased")},
+                {200: ResponseDoc("What was erased.", "Erased")},
                 (400, 401, 403, 404, 409, 429, 503),
                 scope=Scope.ADMIN,
             ),

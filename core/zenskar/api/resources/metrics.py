@@ -7,9 +7,9 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from zenskar.api.http.routes import Answer, JsonSchema, Route
+from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.services import ApiServices
-from zenskar.api.shared_answer import Shared
+from zenskar.api.shared_answer import SharedAnswer
 from zenskar.errors import Unavailable
 
 _KEPT_SECONDS = 5.0
@@ -22,7 +22,7 @@ class MetricsPage:
     def __init__(self, services: ApiServices) -> None:
         self._waiting = services.metrics.outbox_depth
         self._lagging = services.metrics.consumer_lag
-        self._depth = Shared(services.depth, seconds=_KEPT_SECONDS)
+        self._depth = SharedAnswer(services.depth, seconds=_KEPT_SECONDS)
         self._lag = services.lag
         self._registry = services.metrics.registry
 
@@ -49,7 +49,7 @@ class MetricsPage:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        page = Answer("Metrics in the format of Prometheus.", media_type="text/plain")
+        page = ResponseDoc("Metrics in the format of Prometheus.", media_type="text/plain")
         return (Route("GET", "/metrics", self.show, "Metrics", {200: page}, public=True),)
 
     @property

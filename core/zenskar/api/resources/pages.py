@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from zenskar.api.http.routes import Answer, JsonSchema, Route
+from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
-class Page:
+class StaticPage:
     """One HTML file whose scripts and styles are inside it."""
 
     def __init__(self, path: str, file: str, summary: str) -> None:
@@ -28,7 +28,7 @@ class Page:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        page = Answer("A page.", media_type="text/html")
+        page = ResponseDoc("A page.", media_type="text/html")
         return (Route("GET", self._path, self.show, self._summary, {200: page}, public=True),)
 
     @property

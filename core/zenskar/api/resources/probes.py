@@ -6,9 +6,9 @@ from aiohttp import web
 
 from zenskar.api.health import HealthReport, HealthStatus
 from zenskar.api.http import bodies
-from zenskar.api.http.routes import Answer, JsonSchema, Route
+from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.services import ApiServices
-from zenskar.api.shared_answer import Shared
+from zenskar.api.shared_answer import SharedAnswer
 
 _KEPT_SECONDS = 1.0
 
@@ -18,7 +18,7 @@ class Probes:
 
     def __init__(self, services: ApiServices) -> None:
         self._health = services.health
-        self._ready = Shared(services.health.ready, seconds=_KEPT_SECONDS)
+        self._ready = SharedAnswer(services.health.ready, seconds=_KEPT_SECONDS)
 
     async def live(self, _request: web.BaseRequest) -> web.Response:
         """Tell whether this process should be left running."""
@@ -30,7 +30,7 @@ class Probes:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        answers = {200: Answer("Yes.", "Health"), 503: Answer("No.", "Health")}
+        answers = {200: ResponseDoc("Yes.", "Health"), 503: ResponseDoc("No.", "Health")}
         return (
             Route("GET", "/health/live", self.live, "Is the process alive?", answers, public=True),
             Route(

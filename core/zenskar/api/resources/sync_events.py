@@ -13,7 +13,7 @@ from zenskar.api.http.auth import operator, require
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
 from zenskar.api.http.queries import PAGE_PARAMETERS, Query, query_of
 from zenskar.api.http.router import match_of
-from zenskar.api.http.routes import Answer, JsonSchema, Parameter, Route
+from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
 from zenskar.db.driver.engine import in_transaction
@@ -21,7 +21,7 @@ from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.db.events.failed_events import RETRYABLE
-from zenskar.errors import Conflict, NotFound
+from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import is_id
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
@@ -71,7 +71,7 @@ class SyncEvents:
         retried = await self._replay.retry(EventFilter(ids=(event_id,)), operator(request))
         if not retried:
             found = await in_transaction(self._engine, lambda c: event_log.read(c, event_id))
-            raise Conflict(f"a sync event that is {_found(found).status} cannot be retried")
+            raise StateConflict(f"a sync event that is {_found(found).status} cannot be retried")
         return bodies.answer({"retried": retried}, 202)
 
     async def retry_many(self, request: web.BaseRequest) -> web.Response:
@@ -95,14 +95,14 @@ class SyncEvents:
             "`payload` adds the message of an inbound event; it holds personal data.",
             schema={"type": "string", "enum": ["payload"]},
         )
-        retried = {202: Answer("So many are to be worked on again.", "Retried")}
+        retried = {202: ResponseDoc("So many are to be worked on again.", "Retried")}
         return (
             Route(
                 "GET",
                 "/sync-events",
                 self.list,
                 "List sync events, newest first",
-                {200: Answer("A page.", "SyncEventPage")},
+                {200: ResponseDoc("A page.", "SyncEventPage")},
                 (400, *_COMMON),
                 parameters=(*PAGE_PARAMETERS, status, *parameters_of(FILTERS)),
                 scope=Scope.READ,
@@ -112,7 +112,7 @@ class SyncEvents:
                 "/sync-events/{id}",
                 self.get,
                 "Read a sync event with its history",
-                {200: Answer("The sync event.", "SyncEventWithHistory")},
+                {200: ResponseDoc("The sync event.", "SyncEventWithHistory")},
                 (400, 404, *_COMMON),
                 parameters=(include,),
                 scope=Scope.READ,

@@ -8,7 +8,7 @@ from aiohttp import web
 from zenskar.api.http import bodies
 from zenskar.api.http.correlation import correlation_id
 from zenskar.api.http.router import match_of
-from zenskar.api.http.routes import Answer, JsonSchema, Route
+from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.model.integration import WebhookRequest
 
@@ -40,7 +40,7 @@ class Webhooks:
                 "/webhooks/{source}",
                 self.accept,
                 "Receive a webhook",
-                {200: Answer("Every event of it is durable.", "Accepted")},
+                {200: ResponseDoc("Every event of it is durable.", "Accepted")},
                 (400, 403, 404, 408, 413, 415, 503),
                 "Webhook",
                 public=True,

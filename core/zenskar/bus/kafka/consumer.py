@@ -11,10 +11,10 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from zenskar.bus.kafka.errors import translated
-from zenskar.bus.kafka.offset_tracker import Watermark
+from zenskar.bus.kafka.offset_tracker import OffsetTracker
 from zenskar.bus.kafka.options import KafkaOptions
 from zenskar.bus.kafka.records import Undecodable, fetch, fetch_one_by_one
-from zenskar.bus.keyed_queue import Lanes
+from zenskar.bus.keyed_queue import KeyedQueue
 from zenskar.bus.port import Delivery
 from zenskar.errors import Unavailable, ZenskarError
 from zenskar.telemetry.logs import get_logger
@@ -41,7 +41,7 @@ _log = get_logger(__name__)
 class _Place(NamedTuple):
     """Where a delivery was read, and the watermark that it holds down."""
 
-    watermark: Watermark
+    watermark: OffsetTracker
     offset: int
 
 
@@ -58,8 +58,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._options = options
         self._topic = topic
         self._most_waiting = most_waiting
-        self._lanes = Lanes(exclusive=exclusive)
-        self._watermarks: dict[TopicPartition, Watermark] = {}
+        self._lanes = KeyedQueue(exclusive=exclusive)
+        self._watermarks: dict[TopicPartition, OffsetTracker] = {}
         self._working: set[int] = set()
         self._idle = asyncio.Event()
         self._room = asyncio.Event()
@@ -235,7 +235,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._room.wait()
 
     def _take_in(self, partition: TopicPartition, records: Sequence[Any]) -> None:
-        watermark = self._watermarks.setdefault(partition, Watermark())
+        watermark = self._watermarks.setdefault(partition, OffsetTracker())
         deliveries = []
         for record in records:
             watermark.add(record.offset)

@@ -3,7 +3,7 @@
 from collections import deque
 
 
-class Watermark:
+class OffsetTracker:
     """Records are added in their order and done in any; offsets are those of Kafka."""
 
     def __init__(self) -> None:

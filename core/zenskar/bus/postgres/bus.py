@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zenskar.bus.batcher import Gather
+from zenskar.bus.batcher import Batcher
 from zenskar.bus.port import Delivery, LogRange
-from zenskar.bus.postgres.notifier import Wakeup
+from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db import outbox
 from zenskar.db.driver.engine import each_alone, in_transaction, ping
-from zenskar.db.driver.prepared import KeptStatement
+from zenskar.db.driver.prepared import DedicatedStatement
 from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import Unavailable
@@ -32,7 +32,7 @@ class PostgresBus:
     batch = 150
 
     def __init__(
-        self, engine: AsyncEngine, wakeup: Wakeup, *, poll_seconds: float, lease_seconds: float
+        self, engine: AsyncEngine, wakeup: Notifier, *, poll_seconds: float, lease_seconds: float
     ) -> None:
         self._engine = engine
         self._wakeup = wakeup
@@ -42,9 +42,9 @@ class PostgresBus:
         self._held: set[int] = set()
         self._returned: set[int] = set()
         self._keeper: asyncio.Task[None] | None = None
-        self._inserting = KeptStatement(engine, outbox.INSERT)
-        self._publishing = Gather(self._insert, most=_MOST_AT_ONCE)
-        self._finishing = Gather(self._delete, most=_MOST_AT_ONCE)
+        self._inserting = DedicatedStatement(engine, outbox.INSERT)
+        self._publishing = Batcher(self._insert, most=_MOST_AT_ONCE)
+        self._finishing = Batcher(self._delete, most=_MOST_AT_ONCE)
 
     async def start(self) -> None:
         """Start to listen, and to keep hold of what takes long."""

@@ -23,7 +23,7 @@ _CROWD, _CROWD_APART_SECONDS = 8, 0.025
 _log = get_logger(__name__)
 
 
-class Wakeup:
+class Notifier:
     """One connection that notifies; everything works without it, only later.
 
     It listens from when somebody first waits: a process without a worker never does.

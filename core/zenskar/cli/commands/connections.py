@@ -96,7 +96,7 @@ def resume(
     if drop_deletes and apply_deletes is not None:
         raise InvalidInput("--apply-deletes and --drop-deletes cannot both be meant")
     by, looked = str(operator()), _drop(name) if drop_deletes else None
-    wish = resume.Wish(apply_deletes, accept_account)
+    wish = resume.ResumeRequest(apply_deletes, accept_account)
 
     async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
         await _known(connection, known, name)

@@ -10,7 +10,7 @@ from zenskar.cli import replay_session, session
 from zenskar.cli.dlq_filter import filter_of
 from zenskar.cli.render.event_list import Before, Limit, show_events
 from zenskar.cli.render.output import Output, OutputOption, say, show_json
-from zenskar.errors import Conflict, InvalidInput, NotFound
+from zenskar.errors import InvalidInput, NotFound, StateConflict
 
 if TYPE_CHECKING:
     from zenskar.db.driver.sqlalchemy_core import AsyncEngine
@@ -139,13 +139,15 @@ def _act(wanted: "EventFilter", act: "Act", done: str, *, dry_run: bool, output:
 
     matched, count = replay_session.run(work)
     if wanted.ids and not matched:
-        raise Conflict("none of these is a dead letter")
+        raise StateConflict("none of these is a dead letter")
     if output is Output.JSON:
         show_json({"matched": matched, done: count})
     else:
         say(_told(matched, count, done, dry_run=dry_run))
     if wanted.ids and not dry_run and not count:
-        raise Conflict("this release cannot work on what is kept of them: `zenskar dlq show ID`")
+        raise StateConflict(
+            "this release cannot work on what is kept of them: `zenskar dlq show ID`"
+        )
 
 
 def _told(matched: int, count: int, done: str, *, dry_run: bool) -> str:

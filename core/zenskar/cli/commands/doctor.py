@@ -16,10 +16,10 @@ def doctor(output: OutputOption = Output.TABLE) -> None:
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
     from zenskar.cli.doctor.checks import Checkup
-    from zenskar.cli.doctor.result import Verdict
+    from zenskar.cli.doctor.result import CheckResult
 
     findings = asyncio.run(Checkup.of(settings, environment).run())
-    failed = any(finding.verdict is Verdict.FAILED for finding in findings)
+    failed = any(finding.verdict is CheckResult.FAILED for finding in findings)
     rows = [asdict(finding) for finding in findings]
     if output is Output.JSON:
         show_json({"ok": not failed, "checks": rows})

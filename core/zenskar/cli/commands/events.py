@@ -8,7 +8,7 @@ import typer
 from zenskar.cli import replay_session, session
 from zenskar.cli.render.event_list import Before, Limit, show_events
 from zenskar.cli.render.output import Output, OutputOption, say, show_json
-from zenskar.errors import Conflict, InvalidInput, NotFound
+from zenskar.errors import InvalidInput, NotFound, StateConflict
 from zenskar.model.sync_event import Direction, SyncStatus
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     wanted = _filter(status, source, direction, customer, ids)
     count = replay_session.run(lambda replay: replay.retry(wanted, replay_session.operator()))
     if count == 0 and ids:
-        raise Conflict("only sync events that are held back, retrying or dead can be retried")
+        raise StateConflict("only sync events that are held back, retrying or dead can be retried")
     if output is Output.JSON:
         show_json({"retried": count})
     else:

@@ -12,7 +12,7 @@ from zenskar.cli.render.output import Output, OutputOption, show_json, show_tabl
 from zenskar.errors import NotFound
 
 if TYPE_CHECKING:
-    from zenskar.db.events.timeline import Match
+    from zenskar.db.events.timeline import CustomerMatch
     from zenskar.ops.explain.model import Explanation
 
 app = typer.Typer(no_args_is_help=True, help="Why something is as it is.")
@@ -56,13 +56,13 @@ def customer(
         _show(found)
 
 
-def _run(name: str, field: str | None, limit: int) -> "Explanation | list[Match]":
+def _run(name: str, field: str | None, limit: int) -> "Explanation | list[CustomerMatch]":
     from zenskar.ops.explain import explainer as explaining
 
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
 
-    async def run() -> "Explanation | list[Match]":
+    async def run() -> "Explanation | list[CustomerMatch]":
         async with session.open_current(settings) as engine:
             matches = await explaining.find(engine, name)
             if not matches:
@@ -75,7 +75,7 @@ def _run(name: str, field: str | None, limit: int) -> "Explanation | list[Match]
     return asyncio.run(run())
 
 
-def _refuse(matches: "list[Match]", output: Output) -> None:
+def _refuse(matches: "list[CustomerMatch]", output: Output) -> None:
     """Several customers are meant: the caller must choose."""
     rows = [asdict(match) for match in matches]
     if output is Output.JSON:

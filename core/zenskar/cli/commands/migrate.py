@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zenskar.settings import Settings
 
 
-class Direction(StrEnum):
+class MigrationDirection(StrEnum):
     """What to do with the schema."""
 
     UP = "up"
@@ -24,8 +24,9 @@ class Direction(StrEnum):
 
 def migrate(
     direction: Annotated[
-        Direction, typer.Argument(help="up to the newest, down by one step, or only the status.")
-    ] = Direction.UP,
+        MigrationDirection,
+        typer.Argument(help="up to the newest, down by one step, or only the status."),
+    ] = MigrationDirection.UP,
     statement_timeout: Annotated[
         float, typer.Option(min=0, help="Seconds that a statement may take; 0: any.")
     ] = 10.0,
@@ -41,7 +42,7 @@ def migrate(
     """
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
-    if direction is not Direction.UP:
+    if direction is not MigrationDirection.UP:
         session.require_database(settings)
     status = asyncio.run(_migrate(settings, direction, statement_timeout, patience))
     if output is Output.JSON:
@@ -51,7 +52,7 @@ def migrate(
 
 
 async def _migrate(
-    settings: "Settings", direction: Direction, statement_timeout: float, patience: float
+    settings: "Settings", direction: MigrationDirection, statement_timeout: float, patience: float
 ) -> dict[str, Any]:
     from alembic.util import CommandError
 
@@ -67,9 +68,9 @@ async def _migrate(
     ):
         await session.reachable(engine)
         try:
-            if direction is Direction.UP:
+            if direction is MigrationDirection.UP:
                 await schema.upgrade(url, limits=limits)
-            elif direction is Direction.DOWN:
+            elif direction is MigrationDirection.DOWN:
                 await schema.downgrade(url, limits=limits)
         except CommandError as error:
             raise ConfigurationError(f"the schema cannot be migrated: {error}") from error

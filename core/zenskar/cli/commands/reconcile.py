@@ -23,10 +23,10 @@ from zenskar.errors import InvalidInput
 from zenskar.model.missing import Missing
 
 if TYPE_CHECKING:
-    from zenskar.ops.build import Bulk
+    from zenskar.ops.build import ReconcileParts
     from zenskar.runtime import Runtime
-    from zenskar.sync.reconcile.backfill import Intake
-    from zenskar.sync.reconcile.report import OnProgress, Progress, Report
+    from zenskar.sync.reconcile.backfill import BackfillCount
+    from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, Report
 
 T = TypeVar("T")
 _DRIFT, _STOPPED, _INTERRUPTED = 3, 1, 130
@@ -82,7 +82,7 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
     if missing is not None and not repair:
         raise InvalidInput("--missing says how to repair: give --repair too")
 
-    async def work(bulk: "Bulk", name: str, on_progress: "OnProgress") -> "Report":
+    async def work(bulk: "ReconcileParts", name: str, on_progress: "OnProgress") -> "Report":
         reconciler = bulk.reconciler(settle_seconds=settle)
         return await reconciler.run(
             source,
@@ -116,7 +116,7 @@ def backfill(
     A run that was stopped goes on where it was, for a day.
     """
 
-    async def work(bulk: "Bulk", name: str, on_progress: "OnProgress") -> "Intake":
+    async def work(bulk: "ReconcileParts", name: str, on_progress: "OnProgress") -> "BackfillCount":
         return await bulk.backfiller().run(source, name, restart=restart, on_progress=on_progress)
 
     intakes = _run(source, entity, work, works=True)
@@ -137,25 +137,27 @@ def backfill(
 def _run(
     source: str,
     entity: str | None,
-    work: "Callable[[Bulk, str, OnProgress], Awaitable[T]]",
+    work: "Callable[[ReconcileParts, str, OnProgress], Awaitable[T]]",
     *,
     works: bool,
 ) -> list[T]:
-    async def all_of(bulk: "Bulk") -> list[T]:
+    async def all_of(bulk: "ReconcileParts") -> list[T]:
         names = [entity] if entity else bulk.entities(source)
         return await _all(bulk, names, work)
 
     return with_bulk(all_of, works=works)
 
 
-def with_bulk(work: "Callable[[Bulk], Coroutine[Any, Any, T]]", *, works: bool = False) -> T:
+def with_bulk(
+    work: "Callable[[ReconcileParts], Coroutine[Any, Any, T]]", *, works: bool = False
+) -> T:
     """Do something with all of an external system, with a worker of its own if it `works`."""
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
     session.require_database(settings)
 
     async def run() -> T:
-        from zenskar.ops.build import Bulk
+        from zenskar.ops.build import ReconcileParts
         from zenskar.runtime import open_runtime
 
         async with (
@@ -163,14 +165,16 @@ def with_bulk(work: "Callable[[Bulk], Coroutine[Any, Any, T]]", *, works: bool =
             open_runtime(settings, environment, prepare=session.require_schema) as runtime,
             _worker(runtime, stopping, works=works),
         ):
-            bulk = Bulk(runtime.context, runtime.bus, runtime.schemas["event"], settings)
+            bulk = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], settings)
             return await _unless_stopped(stopping, work(bulk))
 
     return asyncio.run(run())
 
 
 async def _all(
-    bulk: "Bulk", names: Iterable[str], work: "Callable[[Bulk, str, OnProgress], Awaitable[T]]"
+    bulk: "ReconcileParts",
+    names: Iterable[str],
+    work: "Callable[[ReconcileParts, str, OnProgress], Awaitable[T]]",
 ) -> list[T]:
     done = []
     for name in names:
@@ -220,7 +224,7 @@ def _progress_bar() -> "Iterator[OnProgress]":
     with rich_progress.Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("", total=None)
 
-        def show(progress: "Progress") -> None:
+        def show(progress: "ReconcileProgress") -> None:
             text = f"{_PHASES[progress.phase]}, {progress.found} found"
             bar.update(task, description=text, completed=progress.done, total=progress.total)
 
@@ -251,7 +255,7 @@ def _show_not_read(rows: "Sequence[dict[str, Any]]") -> None:
         show_table(_NOT_READ, rows)
 
 
-def _fail_if_stopped(results: "list[Report] | list[Intake]") -> None:
+def _fail_if_stopped(results: "list[Report] | list[BackfillCount]") -> None:
     stopped = [result for result in results if result.problem]
     for result in stopped:
         say_error(

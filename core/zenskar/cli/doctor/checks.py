@@ -20,7 +20,7 @@ from zenskar.plugins.discovery import (
     missing_settings,
 )
 from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.settings import Settings
 from zenskar.sync.clocks import Timing, offset_of
 
@@ -117,7 +117,7 @@ async def _connection(name: str, connection: ConfiguredConnection) -> list[Findi
     sent, began = time.time(), time.monotonic()
     try:
         async with asyncio.timeout(_CALL_SECONDS):
-            router = Router({name: connection.integration})
+            router = PluginRouter({name: connection.integration})
             health = await router.call_async(name, "health")
             account = await router.call_async(name, "account") if health.ok else None
     except TimeoutError:

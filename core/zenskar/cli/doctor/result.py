@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     """How a part is. `NOTE` is worth knowing, and no failure."""
 
     OK = "ok"
@@ -17,21 +17,21 @@ class Finding:
     """One part, how it is, and how to mend it."""
 
     part: str
-    verdict: Verdict
+    verdict: CheckResult
     detail: str
     mend: str | None = None
 
 
 def ok(part: str, detail: str) -> Finding:
     """Return that a part is well."""
-    return Finding(part, Verdict.OK, detail)
+    return Finding(part, CheckResult.OK, detail)
 
 
 def note(part: str, detail: str, mend: str | None = None) -> Finding:
     """Return what is worth knowing."""
-    return Finding(part, Verdict.NOTE, detail, mend)
+    return Finding(part, CheckResult.NOTE, detail, mend)
 
 
 def failed(part: str, detail: str, mend: str) -> Finding:
     """Return that a part is not well."""
-    return Finding(part, Verdict.FAILED, detail, mend)
+    return Finding(part, CheckResult.FAILED, detail, mend)

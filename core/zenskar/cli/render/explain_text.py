@@ -15,7 +15,7 @@ from zenskar.cli.render.explain_words import (
     title,
     value_text,
 )
-from zenskar.ops.explain.model import Explanation, OpenIntent, Step, SystemState, Unfinished
+from zenskar.ops.explain.model import Explanation, HistoryStep, OpenIntent, SystemState, Unfinished
 from zenskar.telemetry.terminal import printable
 
 WIDTH = 100
@@ -124,7 +124,7 @@ def _timeline(found: Explanation, width: int) -> Iterator[Line]:
             yield from _step(step, depths[step.number], width)
 
 
-def _step(step: Step, depth: int, width: int) -> Iterator[Line]:
+def _step(step: HistoryStep, depth: int, width: int) -> Iterator[Line]:
     indent = "  " * min(depth, _DEEPEST)
     since = duration(step.since_previous_seconds)
     number, passed = f"#{step.number}", f"+{since}" if since else ""
@@ -150,7 +150,7 @@ def _clock(at: datetime) -> str:
     return moment(at)[11:]
 
 
-def _depths(steps: Iterable[Step]) -> dict[int, int]:
+def _depths(steps: Iterable[HistoryStep]) -> dict[int, int]:
     found: dict[int, int] = {}
     for step in steps:
         found[step.number] = 0 if step.cause is None else found.get(step.cause, -1) + 1

@@ -9,7 +9,13 @@ import orjson
 
 from zenskar.kernel.policy import Ground
 from zenskar.model.fields import unescape
-from zenskar.ops.explain.model import ConflictSeen, FieldDiff, Happening, Provenance, Step
+from zenskar.ops.explain.model import (
+    ConflictSeen,
+    FieldDiff,
+    HistoryStep,
+    HistoryStepKind,
+    Provenance,
+)
 
 _LONGEST = 160
 _MOST_SHOWN = 8
@@ -40,34 +46,36 @@ _GROUNDS = MappingProxyType(
 _SHOWN_FOR = ("echo", "stale", "tombstone", "duplicate")
 
 
-def title(step: Step) -> str:
+def title(step: HistoryStep) -> str:
     """Return what happened in one sentence."""
     return {
-        Happening.CHANGE: _change,
-        Happening.QUEUED: _queued,
-        Happening.NEWS: _news,
-        Happening.VERDICT: _verdict,
-        Happening.CALL: _call,
-        Happening.ANSWER: _answer,
-        Happening.SETBACK: _setback,
-        Happening.RETRY: lambda s: f"{s.source_system}: another try was asked for{_by(s)}",
-        Happening.DONE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}{_by(s)}",
-        Happening.NOTE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}",
-        Happening.PAUSED: _paused,
-        Happening.RESUMED: _resumed,
+        HistoryStepKind.CHANGE: _change,
+        HistoryStepKind.QUEUED: _queued,
+        HistoryStepKind.NEWS: _news,
+        HistoryStepKind.VERDICT: _verdict,
+        HistoryStepKind.CALL: _call,
+        HistoryStepKind.ANSWER: _answer,
+        HistoryStepKind.SETBACK: _setback,
+        HistoryStepKind.RETRY: lambda s: f"{s.source_system}: another try was asked for{_by(s)}",
+        HistoryStepKind.DONE: lambda s: (
+            f"{s.source_system}: {s.status}{_because(s.reason)}{_by(s)}"
+        ),
+        HistoryStepKind.NOTE: lambda s: f"{s.source_system}: {s.status}{_because(s.reason)}",
+        HistoryStepKind.PAUSED: _paused,
+        HistoryStepKind.RESUMED: _resumed,
     }[step.kind](step)
 
 
-def details(step: Step) -> Iterator[str]:
+def details(step: HistoryStep) -> Iterator[str]:
     """Return what belongs to a step, one line each."""
     yield from map(_diff, step.changes)
     yield from map(_conflict, step.conflicts)
-    if step.kind is Happening.CALL and step.call != "resend":
+    if step.kind is HistoryStepKind.CALL and step.call != "resend":
         yield from (f"write {name_of(p)} = {value_text(v)}" for p, v in step.writes.items())
     yield from (f"seen {name_of(path)} = {value_text(v)}" for path, v in step.seen.items())
     if step.verdict in _SHOWN_FOR and not step.seen:
         yield from _showed(step.shown)
-    if step.kind is Happening.NEWS and step.occurred:
+    if step.kind is HistoryStepKind.NEWS and step.occurred:
         yield _occurred(step.at, *step.occurred)
     yield from _names(step)
 
@@ -76,8 +84,8 @@ def origin(one: Provenance) -> str:
     """Return who gave a field its value."""
     if one.step is None or one.at is None:
         return "something that the history does not tell"
-    how = "answer to a call" if one.kind is Happening.ANSWER else "event"
-    who = "the API" if one.kind is Happening.CHANGE else f"{one.source_system} ({how})"
+    how = "answer to a call" if one.kind is HistoryStepKind.ANSWER else "event"
+    who = "the API" if one.kind is HistoryStepKind.CHANGE else f"{one.source_system} ({how})"
     held = ", ".join(f"#{number}" for number in one.held_in)
     kept = f", kept in the conflict {held}" if held else ""
     return f"{who} at {moment(one.at)}, #{one.step}{kept}"
@@ -111,56 +119,56 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"
 
 
-def _change(step: Step) -> str:
+def _change(step: HistoryStep) -> str:
     return f"API: {step.event_type}{_version(step)}{_by(step)}"
 
 
-def _queued(step: Step) -> str:
+def _queued(step: HistoryStep) -> str:
     return f"{step.source_system}: {step.event_type} queued{_version(step)}"
 
 
-def _news(step: Step) -> str:
+def _news(step: HistoryStep) -> str:
     how = "seen in a list" if step.reason == "list" else str(step.reason)
     event = f" {step.external_event_id}" if step.external_event_id else ""
     return f"{step.source_system}: {how}{event}, {step.event_type} of {step.external_id}"
 
 
-def _verdict(step: Step) -> str:
+def _verdict(step: HistoryStep) -> str:
     return f"{step.source_system}: {_learnt(step)}"
 
 
-def _answer(step: Step) -> str:
+def _answer(step: HistoryStep) -> str:
     external = f" {step.external_id}" if step.external_id else ""
     return f"{step.source_system}: answer to {step.call}{external}: {_learnt(step)}"
 
 
-def _learnt(step: Step) -> str:
+def _learnt(step: HistoryStep) -> str:
     known = ", ".join(filter(None, (step.verdict, _VERDICTS.get(step.verdict or ""))))
     fetch = "; look at the object" if step.fetch_wanted else ""
     deleted = "; the record is deleted" if step.deletes else ""
     return f"{known}{_version(step)}{deleted}{fetch}"
 
 
-def _call(step: Step) -> str:
+def _call(step: HistoryStep) -> str:
     what = "create sent again with the same key" if step.call == "resend" else f"{step.call} sent"
     state = "" if step.push_state in {None, "answered"} else f" ({step.push_state})"
     return f"{step.source_system}: {what}{state}"
 
 
-def _setback(step: Step) -> str:
+def _setback(step: HistoryStep) -> str:
     again = f"; again in {duration(step.retry_in_seconds)}" if step.retry_in_seconds else ""
     error = f"{step.error_kind}: {step.error_message}"
     return f"{step.source_system}: {step.status}, {error}{again}"
 
 
-def _paused(step: Step) -> str:
+def _paused(step: HistoryStep) -> str:
     error = f" ({step.error_kind}: {step.error_message})" if step.error_kind else ""
     return (
         f"{step.source_system}: the connection was paused{_because(step.reason)}{error}{_by(step)}"
     )
 
 
-def _resumed(step: Step) -> str:
+def _resumed(step: HistoryStep) -> str:
     what = f"the pause{_because(step.reason)} ended" if step.reason else "the pause ended"
     return f"{step.source_system}: {what}{_by(step) or ', its system answers again'}"
 
@@ -169,12 +177,12 @@ def _because(reason: str | None) -> str:
     return f", {reason}" if reason else ""
 
 
-def _by(step: Step) -> str:
+def _by(step: HistoryStep) -> str:
     place = f" from {step.place}" if step.place else ""
     return f", by {step.by}{place}" if step.by else ""
 
 
-def _version(step: Step) -> str:
+def _version(step: HistoryStep) -> str:
     return f", version {step.version}" if step.version else ""
 
 
@@ -204,13 +212,13 @@ def _showed(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"showed {len(shown) - _MOST_SHOWN} more fields, see --output json"
 
 
-def _names(step: Step) -> Iterator[str]:
+def _names(step: HistoryStep) -> Iterator[str]:
     """Where the trail goes on: ids for other commands and for the logs."""
     for queued in step.queued:
         yield f"-> {queued.source_system}: {queued.status}, event {queued.event_id}"
-    if step.kind in {Happening.NEWS, Happening.QUEUED}:
+    if step.kind in {HistoryStepKind.NEWS, HistoryStepKind.QUEUED}:
         yield f"sync event {step.event_id}"
-    if step.kind in {Happening.NEWS, Happening.QUEUED, Happening.CHANGE}:
+    if step.kind in {HistoryStepKind.NEWS, HistoryStepKind.QUEUED, HistoryStepKind.CHANGE}:
         yield f"correlation {step.correlation_id}"
-    if step.idempotency_key and step.kind is Happening.CALL:
+    if step.idempotency_key and step.kind is HistoryStepKind.CALL:
         yield f"idempotency key {step.idempotency_key}"

@@ -11,7 +11,7 @@ from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.driver.statements import Statement, driver
 
 
-class KeptStatement:
+class DedicatedStatement:
     """A statement, prepared on one connection of an engine's pool, each run a transaction.
 
     The connection is opened when it is first needed, and again after an error. One at a time may

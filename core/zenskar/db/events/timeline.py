@@ -28,7 +28,7 @@ from zenskar.model.record import ExternalMapping, MappingState
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class CustomerMatch:
     """A customer that somebody may mean; `external_ids` are given as `source_system:id`."""
 
     id: str
@@ -100,7 +100,7 @@ _UNRESOLVED = text("state IN ('sent', 'unknown')")  # the predicate of the index
 _INTENTS = [push_intents.c[name] for name in StoredIntent.__dataclass_fields__]
 
 
-async def find(connection: AsyncConnection, name: str, *, most: int) -> list[Match]:
+async def find(connection: AsyncConnection, name: str, *, most: int) -> list[CustomerMatch]:
     """Return the customers of this id, or else of this external id, or else of this e-mail.
 
     A deleted customer is found by its e-mail only if no living one has it.
@@ -159,7 +159,7 @@ async def _pauses(
     return await connections.history(connection, names, events[0].created_at, _MOST_PAUSES)
 
 
-async def _matches(connection: AsyncConnection, statement: Select[Any]) -> list[Match]:
+async def _matches(connection: AsyncConnection, statement: Select[Any]) -> list[CustomerMatch]:
     rows = (await connection.execute(statement)).all()
     mapped = external_mappings.c
     links = await connection.execute(
@@ -171,7 +171,7 @@ async def _matches(connection: AsyncConnection, statement: Select[Any]) -> list[
     for link in links:
         known = names.get(link.entity_id, ())
         names[link.entity_id] = (*known, f"{link.source_system}:{link.external_id}")
-    return [Match(r.id, r.name, r.email, r.deleted_at, names.get(r.id, ())) for r in rows]
+    return [CustomerMatch(r.id, r.name, r.email, r.deleted_at, names.get(r.id, ())) for r in rows]
 
 
 async def _mappings(connection: AsyncConnection, customer_id: str) -> tuple[StoredMapping, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.db.events import timeline as stored
-from zenskar.db.events.timeline import Match, StoredEvent, StoredMapping, Timeline
+from zenskar.db.events.timeline import CustomerMatch, StoredEvent, StoredMapping, Timeline
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.fields import CUSTOMER, difference, escape, keep
 from zenskar.model.record import IntentKind, IntentState, Record
@@ -15,22 +15,27 @@ from zenskar.model.sync_event import SyncStatus
 from zenskar.ops.explain.model import (
     Explanation,
     FieldDiff,
-    Happening,
+    HistoryStep,
+    HistoryStepKind,
     OpenIntent,
-    Step,
     SystemState,
     Unfinished,
 )
-from zenskar.ops.explain.timeline import Story, interval, spaced
+from zenskar.ops.explain.timeline import TimelineBuilder, interval, spaced
 
 MOST_EVENTS = 1000
 _MOST_MATCHES = 50
-_FOLLOWERS = (Happening.ANSWER, Happening.SETBACK, Happening.NEWS, Happening.VERDICT)
-_PAUSES = (Happening.PAUSED, Happening.RESUMED)
+_FOLLOWERS = (
+    HistoryStepKind.ANSWER,
+    HistoryStepKind.SETBACK,
+    HistoryStepKind.NEWS,
+    HistoryStepKind.VERDICT,
+)
+_PAUSES = (HistoryStepKind.PAUSED, HistoryStepKind.RESUMED)
 _OPEN = (IntentState.SENT, IntentState.UNKNOWN)
 
 
-async def find(engine: AsyncEngine, name: str) -> list[Match]:
+async def find(engine: AsyncEngine, name: str) -> list[CustomerMatch]:
     """Return the customers that have this id, external id or e-mail."""
     if not name.isprintable():
         return []
@@ -49,7 +54,7 @@ async def explain(
 
 def assemble(timeline: Timeline) -> Explanation:
     """Make an explanation of what was stored."""
-    customer, story = timeline.customer, Story(timeline)
+    customer, story = timeline.customer, TimelineBuilder(timeline)
     steps, provenance = story.in_order()
     return Explanation(
         id=customer.id,
@@ -101,7 +106,7 @@ def _selector(field: str) -> Callable[[str], bool]:
     return lambda path: path.split("/")[1] == name
 
 
-def _concerns(step: Step, concerned: Callable[[str], bool]) -> bool:
+def _concerns(step: HistoryStep, concerned: Callable[[str], bool]) -> bool:
     paths = [
         *(diff.path for diff in step.changes),
         *(conflict.path for conflict in step.conflicts),
@@ -111,7 +116,7 @@ def _concerns(step: Step, concerned: Callable[[str], bool]) -> bool:
     return step.deletes or step.call == IntentKind.DELETE or any(map(concerned, paths))
 
 
-def _only(step: Step, concerned: Callable[[str], bool]) -> Step:
+def _only(step: HistoryStep, concerned: Callable[[str], bool]) -> HistoryStep:
     """Leave the other fields out of a step."""
     return replace(
         step,

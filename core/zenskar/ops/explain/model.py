@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Happening(StrEnum):
+class HistoryStepKind(StrEnum):
     """What kind of step it is."""
 
     CHANGE = "change"
@@ -61,7 +61,7 @@ class ConflictSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HistoryStep:
     """One thing that happened. `cause` is the number of the step that led to it.
 
     `version` is the record's after a change. `changes` were made to the record, `writes` were to
@@ -70,7 +70,7 @@ class Step:
     is what has become of a push by now. `by` is who asked for a retry or a discard, from `place`.
     """
 
-    kind: Happening
+    kind: HistoryStepKind
     at: datetime
     number: int = 0
     cause: int | None = None
@@ -117,7 +117,7 @@ class Provenance:
     value: Any
     step: int | None = None
     at: datetime | None = None
-    kind: Happening | None = None
+    kind: HistoryStepKind | None = None
     source_system: str | None = None
     event_id: str | None = None
     correlation_id: str | None = None
@@ -190,7 +190,7 @@ class Explanation:
     systems: tuple[SystemState, ...]
     provenance: tuple[Provenance, ...]
     unfinished: tuple[Unfinished, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[HistoryStep, ...]
     missing_versions: tuple[int, ...] = ()
     truncated: bool = False
     field: str | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zenskar.model.fields import Fields
-from zenskar.ops.explain.model import FieldDiff, Provenance, Step
+from zenskar.ops.explain.model import FieldDiff, HistoryStep, Provenance
 
 
 @dataclass(slots=True)
@@ -15,7 +15,7 @@ class _Writer:
     held: list[int] = field(default_factory=list)
 
 
-class Ledger:
+class FieldProvenance:
     """The record as the history tells it. `complete`: the history begins with its creation."""
 
     def __init__(self, *, complete: bool) -> None:
@@ -52,14 +52,14 @@ class Ledger:
             self._writers[path].held.append(place)
 
     def provenance(
-        self, present: Fields, steps: Sequence[Step], numbers: Mapping[int, int]
+        self, present: Fields, steps: Sequence[HistoryStep], numbers: Mapping[int, int]
     ) -> tuple[Provenance, ...]:
         """Tell for each field which of the steps, by place, gave it its present value."""
         paths = sorted({*present, *self._writers})
         return tuple(self._origin(path, present.get(path), steps, numbers) for path in paths)
 
     def _origin(
-        self, path: str, value: Any, steps: Sequence[Step], numbers: Mapping[int, int]
+        self, path: str, value: Any, steps: Sequence[HistoryStep], numbers: Mapping[int, int]
     ) -> Provenance:
         writer = self._writers.get(path)
         if writer is None or writer.value != value:

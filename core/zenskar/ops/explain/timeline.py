@@ -14,8 +14,8 @@ from zenskar.kernel.policy import Side
 from zenskar.model.fields import CUSTOMER, flatten
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops.dead_letters import REVEALED
-from zenskar.ops.explain.model import ConflictSeen, Happening, Provenance, Queued, Step
-from zenskar.ops.explain.provenance import Ledger
+from zenskar.ops.explain.model import ConflictSeen, HistoryStep, HistoryStepKind, Provenance, Queued
+from zenskar.ops.explain.provenance import FieldProvenance
 from zenskar.sync import fanout
 from zenskar.sync.republish import REQUESTED
 
@@ -24,7 +24,7 @@ _API_ACTIONS = (fanout.CREATED, fanout.UPDATED, fanout.DELETED)
 _RESOLVING = (StepKind.FETCH, StepKind.FIND, StepKind.RESEND)
 
 
-class Story:
+class TimelineBuilder:
     """Walks the entries in the order in which they were written.
 
     Decisions about a record are taken under its lock, so that order is also the true one. Steps
@@ -32,9 +32,9 @@ class Story:
     """
 
     def __init__(self, timeline: Timeline) -> None:
-        self.ledger = Ledger(complete=not timeline.truncated)
+        self.ledger = FieldProvenance(complete=not timeline.truncated)
         self._timeline = timeline
-        self._steps: list[Step] = []
+        self._steps: list[HistoryStep] = []
         self._times: list[datetime] = []
         self._events = {event.id: event for event in timeline.events}
         self._push_states = {intent.id: intent.state for intent in timeline.intents}
@@ -50,7 +50,7 @@ class Story:
         if self.ledger.version is not None and self.ledger.version < timeline.customer.version:
             self.ledger.reach(timeline.customer.version + 1)
 
-    def in_order(self) -> tuple[tuple[Step, ...], tuple[Provenance, ...]]:
+    def in_order(self) -> tuple[tuple[HistoryStep, ...], tuple[Provenance, ...]]:
         """Return the steps by time, no effect before its cause, and who wrote each field."""
         places = sorted(range(len(self._steps)), key=lambda place: (self._times[place], place))
         numbers = {place: number for number, place in enumerate(places, 1)}
@@ -71,12 +71,12 @@ class Story:
         elif "verdict" in detail:
             self._learn(event, entry)
         elif "error_kind" in detail:
-            self._add(Happening.SETBACK, event, entry, cause=self._latest[event.id])
+            self._add(HistoryStepKind.SETBACK, event, entry, cause=self._latest[event.id])
         elif detail.get("reason") == REQUESTED:
-            self._opening[event.id] = self._add(Happening.RETRY, event, entry)
+            self._opening[event.id] = self._add(HistoryStepKind.RETRY, event, entry)
         else:
             done = SyncStatus(entry.status).final and detail.get("reason") != REVEALED
-            kind = Happening.DONE if done else Happening.NOTE
+            kind = HistoryStepKind.DONE if done else HistoryStepKind.NOTE
             self._add(kind, event, entry, cause=self._opening[event.id])
 
     def _open(self, event: StoredEvent, entry: StoredEntry) -> None:
@@ -87,7 +87,7 @@ class Story:
         else:
             version = entry.detail.get("record_version")
             cause = self._latest.get(event.causation_id or "")
-            place = self._add(Happening.QUEUED, event, entry, cause=cause, version=version)
+            place = self._add(HistoryStepKind.QUEUED, event, entry, cause=cause, version=version)
         self._opening[event.id] = self._latest[event.id] = place
 
     def _change(self, event: StoredEvent, entry: StoredEntry) -> int:
@@ -103,7 +103,7 @@ class Story:
         version = self.ledger.reach(detail.get("record_version"))
         deletes = event.event_type.endswith(fanout.DELETED)
         self.ledger.deleted |= deletes
-        place = self._add(Happening.CHANGE, event, entry, version=version, deletes=deletes)
+        place = self._add(HistoryStepKind.CHANGE, event, entry, version=version, deletes=deletes)
         changes = self.ledger.write(place, detail.get("changes") or {}, detail.get("before"))
         self._steps[place] = replace(
             self._steps[place], source_system=None, event_id=None, changes=changes, queued=(queued,)
@@ -118,7 +118,7 @@ class Story:
         cause = self._pushes.get(data.get("origin_key") or "", asked)
         document = (data.get("object") or {}).get("document")
         place = self._add(
-            Happening.NEWS,
+            HistoryStepKind.NEWS,
             event,
             entry,
             cause=cause,
@@ -146,7 +146,7 @@ class Story:
         # What a setback or an answer left open is looked into; the rest is due to the change.
         resolving = call in _RESOLVING
         place = self._add(
-            Happening.CALL,
+            HistoryStepKind.CALL,
             event,
             entry,
             cause=(self._latest if resolving else self._opening)[event.id],
@@ -165,7 +165,7 @@ class Story:
         changed = bool(detail.get("changes")) or deletes or verdict == Verdict.CREATED
         version = self.ledger.reach(detail.get("record_version")) if changed else None
         place = self._add(
-            Happening.ANSWER if "answer_to" in detail else Happening.VERDICT,
+            HistoryStepKind.ANSWER if "answer_to" in detail else HistoryStepKind.VERDICT,
             event,
             entry,
             cause=self._latest[event.id],
@@ -195,8 +195,8 @@ class Story:
         for change in self._timeline.pauses:
             paused = change.state == PAUSED
             self._steps.append(
-                Step(
-                    Happening.PAUSED if paused else Happening.RESUMED,
+                HistoryStep(
+                    HistoryStepKind.PAUSED if paused else HistoryStepKind.RESUMED,
                     change.at,
                     source_system=change.name,
                     reason=change.reason,
@@ -207,7 +207,9 @@ class Story:
             )
             self._times.append(change.at)
 
-    def _add(self, kind: Happening, event: StoredEvent, entry: StoredEntry, **values: Any) -> int:
+    def _add(
+        self, kind: HistoryStepKind, event: StoredEvent, entry: StoredEntry, **values: Any
+    ) -> int:
         detail = entry.detail
         common: dict[str, Any] = {
             "source_system": event.source_system,
@@ -225,15 +227,15 @@ class Story:
             "revision": detail.get("revision"),
             "fetch_wanted": bool(detail.get("fetch_wanted")),
         }
-        self._steps.append(Step(kind, entry.at, **(common | values)))
+        self._steps.append(HistoryStep(kind, entry.at, **(common | values)))
         self._times.append(self._now)
         self._latest[event.id] = len(self._steps) - 1
         return self._latest[event.id]
 
 
-def spaced(steps: Iterable[Step]) -> tuple[Step, ...]:
+def spaced(steps: Iterable[HistoryStep]) -> tuple[HistoryStep, ...]:
     """Return the steps with the time since the one before."""
-    found: list[Step] = []
+    found: list[HistoryStep] = []
     for step in steps:
         since = max(0.0, (step.at - found[-1].at).total_seconds()) if found else None
         found.append(replace(step, since_previous_seconds=since))

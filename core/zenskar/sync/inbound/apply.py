@@ -16,14 +16,14 @@ from zenskar.model.record import Record
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import fanout, survivors, unit_of_work
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import Message
+from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.fanout import LookRequest, RecordChange, change_of, follow_ups
 from zenskar.sync.inbound_events import new_event, observation, overdue, transition
 from zenskar.sync.quarantine import bury
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.survivors import Cause
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.unit_of_work import UnitOfWork
 
 
 class Applied(NamedTuple):
@@ -48,7 +48,7 @@ class _Batch:
     erased: list[str] = field(default_factory=list)
     """The sync events whose messages, stored before, tell of an erased record."""
     looks: list[LookRequest] = field(default_factory=list)
-    ends: list[tuple[Workset, Mapping[str, Cause]]] = field(default_factory=list)
+    ends: list[tuple[UnitOfWork, Mapping[str, Cause]]] = field(default_factory=list)
 
 
 class InboundSync:
@@ -78,7 +78,7 @@ class InboundSync:
         self._count(batch.applied)
         return batch.applied, bool(batch.follow_ups or batch.looks)
 
-    async def bury(self, message: Message, problem: str) -> None:
+    async def bury(self, message: RawMessage, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
         await bury(self._context, message, problem, Direction.INBOUND)
 
@@ -105,7 +105,7 @@ class InboundSync:
     async def give_up(
         self,
         envelope: Envelope,
-        message: Message,
+        message: RawMessage,
         kind: str,
         problem: str,
         attempts: int,
@@ -304,7 +304,7 @@ def _keep_no_payload(batch: _Batch, event_id: str, record: Record) -> None:
 
 
 def _follow_ups(
-    work: Workset,
+    work: UnitOfWork,
     record_id: str,
     outcome: Outcome,
     owners: Sequence[str],

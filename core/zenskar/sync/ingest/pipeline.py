@@ -11,33 +11,33 @@ from zenskar.json_bounds import Bounds
 from zenskar.model.integration import WebhookEvent
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.event_reader import Arrival, EventReader, Item, apart, report
-from zenskar.sync.messages import Told, utc_now
+from zenskar.sync.event_reader import EventItem, EventReader, ReceivedWebhook, apart, report
+from zenskar.sync.messages import Provenance, utc_now
 
 _BOUNDS = Bounds(members=100_000, depth=64)
 """Of what an external system sends: hundreds of times what the largest events have."""
 
 
 @dataclass(slots=True)
-class Reading:
+class PipelineItem:
     """A webhook on its way through the steps: what they made of it, or what stopped it.
 
     `error` is what the sender is told. `unread` stopped what is signed, and is kept instead.
     """
 
-    arrival: Arrival
+    arrival: ReceivedWebhook
     made_at: str
     body: Any = None
     exact: bool = True
-    items: list[Item] = field(default_factory=list)
+    items: list[EventItem] = field(default_factory=list)
     unread: Exception | None = None
     error: Exception | None = None
 
 
-_Step = Callable[[Reading], None]
+_Step = Callable[[PipelineItem], None]
 
 
-class WebhookReader:
+class WebhookPipeline:
     """Takes webhooks through each step together, and stops those that fail in it."""
 
     def __init__(self, context: SyncContext, event_schema: Schema) -> None:
@@ -45,7 +45,7 @@ class WebhookReader:
         self._call = context.router.call
         self._reader = EventReader(context.translator, event_schema)
 
-    def read(self, arrivals: Sequence[Arrival]) -> Sequence[Reading]:
+    def read(self, arrivals: Sequence[ReceivedWebhook]) -> Sequence[PipelineItem]:
         """Return what became of each.
 
         Its error is `BadSignature`, `InvalidInput` for a body that is no JSON, or `Unavailable`
@@ -53,17 +53,17 @@ class WebhookReader:
         """
         return self._read(arrivals, ("verify_webhook", self._verify, _refused))
 
-    def read_again(self, arrival: Arrival) -> Reading:
+    def read_again(self, arrival: ReceivedWebhook) -> PipelineItem:
         """Return what is made now of a webhook that was verified when it came, long ago maybe."""
         now = replace(arrival.request, received_at=self._context.clock())
         (reading,) = self._read([arrival._replace(request=now)])
         return reading
 
     def _read(
-        self, arrivals: Sequence[Arrival], *first: tuple[str, _Step, "_Stop"]
-    ) -> Sequence[Reading]:
+        self, arrivals: Sequence[ReceivedWebhook], *first: tuple[str, _Step, "_Stop"]
+    ) -> Sequence[PipelineItem]:
         now = utc_now()
-        readings = [Reading(arrival, now) for arrival in arrivals]
+        readings = [PipelineItem(arrival, now) for arrival in arrivals]
         steps = (
             *first,
             ("parse_webhook", _load, _refused),
@@ -84,14 +84,14 @@ class WebhookReader:
                     _stopped(reading, item.error)
         return readings
 
-    def _verify(self, reading: Reading) -> None:
+    def _verify(self, reading: PipelineItem) -> None:
         arrival = reading.arrival
         verdict = self._call(arrival.source, "verify_webhook", request=arrival.request)
         if verdict is not None:
             # False says "not verified", and a coroutine has verified nothing yet.
             raise TypeError("verify_webhook has to raise BadSignature or to return None")
 
-    def _check(self, reading: Reading) -> None:
+    def _check(self, reading: PipelineItem) -> None:
         text = reading.arrival.request.body
         # A shorter one has fewer members, and one that is only deep fails where it is too deep.
         if len(text) > _BOUNDS.members:
@@ -101,7 +101,7 @@ class WebhookReader:
         if schema is not None:
             schema.check(reading.body, text)
 
-    def _parse(self, reading: Reading) -> None:
+    def _parse(self, reading: PipelineItem) -> None:
         source, request, correlation_id = reading.arrival
         parsed = self._call(source, "parse_webhook", request=request, body=reading.body)
         known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
@@ -110,11 +110,11 @@ class WebhookReader:
         events = parsed if len(parsed) < 2 else apart(parsed, source, correlation_id)
         sent = self._context.clocks.sent
         reading.items = [
-            Item(
+            EventItem(
                 source,
                 event,
                 correlation_id,
-                Told(reading.made_at, sent(source, event.sent_at, request.received_at)),
+                Provenance(reading.made_at, sent(source, event.sent_at, request.received_at)),
                 text=request.body,
                 exact=reading.exact,
             )
@@ -122,10 +122,10 @@ class WebhookReader:
         ]
 
 
-_Stop = Callable[[Reading, str, Exception], None]
+_Stop = Callable[[PipelineItem, str, Exception], None]
 
 
-def _load(reading: Reading) -> None:
+def _load(reading: PipelineItem) -> None:
     try:
         reading.body, reading.exact = loads(
             reading.arrival.request.body.removeprefix(codecs.BOM_UTF8)
@@ -134,7 +134,7 @@ def _load(reading: Reading) -> None:
         raise InvalidInput("the body is not JSON in UTF-8") from None
 
 
-def _stopped(reading: Reading, error: Exception) -> None:
+def _stopped(reading: PipelineItem, error: Exception) -> None:
     """Have a webhook come again, or keep it as it came if its events are too deep to be kept."""
     if isinstance(error, Unavailable):
         reading.error = error
@@ -145,7 +145,7 @@ def _stopped(reading: Reading, error: Exception) -> None:
         reading.items, reading.unread = [], problem
 
 
-def _refused(reading: Reading, hook: str, error: Exception) -> None:
+def _refused(reading: PipelineItem, hook: str, error: Exception) -> None:
     """Stop what is not proven to be signed. A bug of the plugin is no fault of the sender."""
     if isinstance(error, ZenskarError) and not isinstance(error, CallFailed):
         reading.error = error
@@ -156,7 +156,7 @@ def _refused(reading: Reading, hook: str, error: Exception) -> None:
     reading.error.__cause__ = error
 
 
-def _kept(reading: Reading, hook: str, error: Exception) -> None:
+def _kept(reading: PipelineItem, hook: str, error: Exception) -> None:
     """Stop what is signed: the sender cannot mend it, and would send the same for days."""
     if isinstance(error, Unavailable):
         reading.error = error

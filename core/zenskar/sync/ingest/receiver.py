@@ -3,28 +3,28 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from zenskar.bus.batcher import Gather
+from zenskar.bus.batcher import Batcher
 from zenskar.bus.port import Bus
 from zenskar.errors import BadSignature, Unavailable
 from zenskar.model.integration import WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.event_reader import Arrival
-from zenskar.sync.ingest.pipeline import WebhookReader
-from zenskar.sync.ingest.store import Intake, Taken
+from zenskar.sync.event_reader import ReceivedWebhook
+from zenskar.sync.ingest.pipeline import WebhookPipeline
+from zenskar.sync.ingest.store import StoredWebhook, WebhookStore
 
 _MOST_AT_ONCE, _HANDS, _TURNS = 400, 2, 4
 """One batch is read while the other is written. A bus that is slow to confirm gets large ones."""
 
 
-class Ingress:
+class WebhookReceiver:
     """The way in for webhooks of every source system."""
 
     def __init__(self, context: SyncContext, bus: Bus, event_schema: Schema) -> None:
         self._context = context
-        self._reader = WebhookReader(context, event_schema)
-        self._intake = Intake(context, bus)
-        self._arriving = Gather(self._take_in, most=_MOST_AT_ONCE, hands=_HANDS, turns=_TURNS)
+        self._reader = WebhookPipeline(context, event_schema)
+        self._intake = WebhookStore(context, bus)
+        self._arriving = Batcher(self._take_in, most=_MOST_AT_ONCE, hands=_HANDS, turns=_TURNS)
 
     def expect(self, source: str, headers: Mapping[str, str]) -> None:
         """Refuse by its headers what need not be read: `NotFound` or `BadSignature`."""
@@ -32,16 +32,20 @@ class Ingress:
             if not headers.get(name):
                 raise BadSignature(f"the header {name} is missing")
 
-    async def accept(self, source: str, request: WebhookRequest, correlation_id: str) -> Taken:
+    async def accept(
+        self, source: str, request: WebhookRequest, correlation_id: str
+    ) -> StoredWebhook:
         """Return how many events the webhook held, all of them durable.
 
         Raises `NotFound` for an unknown source, `BadSignature`, `InvalidInput` for what is no
         webhook at all, `Unavailable` for what may be accepted later.
         """
         self._context.router.owner(source)
-        return await self._arriving.add(Arrival(source, request, correlation_id))
+        return await self._arriving.add(ReceivedWebhook(source, request, correlation_id))
 
-    async def _take_in(self, arrivals: Sequence[Arrival]) -> Sequence[Taken | Exception]:
+    async def _take_in(
+        self, arrivals: Sequence[ReceivedWebhook]
+    ) -> Sequence[StoredWebhook | Exception]:
         outcomes = await self._outcomes(arrivals)
         results = Counter(
             (arrival.source, _result(outcome))
@@ -51,7 +55,9 @@ class Ingress:
             self._context.metrics.webhooks.labels(source, result).inc(count)
         return outcomes
 
-    async def _outcomes(self, arrivals: Sequence[Arrival]) -> Sequence[Taken | Exception]:
+    async def _outcomes(
+        self, arrivals: Sequence[ReceivedWebhook]
+    ) -> Sequence[StoredWebhook | Exception]:
         readings = self._reader.read(arrivals)
         try:
             taken = iter(await self._intake.store([r for r in readings if r.error is None]))
@@ -60,7 +66,7 @@ class Ingress:
         return [reading.error or next(taken) for reading in readings]
 
 
-def _result(outcome: Taken | Exception) -> str:
-    if isinstance(outcome, Taken):
+def _result(outcome: StoredWebhook | Exception) -> str:
+    if isinstance(outcome, StoredWebhook):
         return "accepted"
     return "unavailable" if isinstance(outcome, Unavailable) else "refused"

@@ -7,27 +7,27 @@ from zenskar.bus.port import Bus
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import TooLarge
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import Message
-from zenskar.sync.ingest.pipeline import Reading
+from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.ingest.pipeline import PipelineItem
 from zenskar.sync.quarantine import bury_oversize
-from zenskar.sync.unreadable import Unread, bury_unread, of_item, of_webhook
+from zenskar.sync.unreadable import Unreadable, bury_unread, of_item, of_webhook
 
 
-class Taken(NamedTuple):
+class StoredWebhook(NamedTuple):
     """How many events of a webhook are on the bus, and how many are dead letters instead."""
 
     accepted: int
     dead: int = 0
 
 
-class Intake:
+class WebhookStore:
     """Stores what was read, together where that is possible."""
 
     def __init__(self, context: SyncContext, bus: Bus) -> None:
         self._context = context
         self._bus = bus
 
-    async def store(self, readings: Sequence[Reading]) -> list[Taken]:
+    async def store(self, readings: Sequence[PipelineItem]) -> list[StoredWebhook]:
         """Return what became of signed webhooks, all of it durable. Raises `Unavailable`."""
         messages = [item.made for r in readings for item in r.items if item.error is None]
         too_large: Collection[str] = ()
@@ -52,21 +52,21 @@ class Intake:
         try:
             await self._bus.publish([message])
         except TooLarge as error:
-            letter = Message(message.key, message.encode(), {"topic": message.topic})
+            letter = RawMessage(message.key, message.encode(), {"topic": message.topic})
             await bury_oversize(self._context, letter, str(error))
             return False
         return True
 
 
-def _unread(reading: Reading) -> list[Unread]:
+def _unread(reading: PipelineItem) -> list[Unreadable]:
     """Return what of a webhook cannot be read: some of its events, or all of it."""
     if reading.unread is not None:
         return [of_webhook(reading.arrival, reading.made_at, reading.unread)]
     return [of_item(item, item.error) for item in reading.items if item.error is not None]
 
 
-def _taken(reading: Reading, too_large: Collection[str]) -> Taken:
+def _taken(reading: PipelineItem, too_large: Collection[str]) -> StoredWebhook:
     sent = [item.made.envelope.id for item in reading.items if item.error is None]
     accepted = sum(each not in too_large for each in sent)
     whole = int(reading.unread is not None)
-    return Taken(accepted, len(reading.items) - accepted + whole)
+    return StoredWebhook(accepted, len(reading.items) - accepted + whole)

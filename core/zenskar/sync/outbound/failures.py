@@ -9,7 +9,7 @@ from zenskar.model.record import IntentState
 from zenskar.sync.calls import Call
 
 
-class Next(Enum):
+class NextAction(Enum):
     """What becomes of the sync event."""
 
     RETRY = "retry"
@@ -27,49 +27,49 @@ class Next(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Recovery:
+class FailureAction:
     """What becomes of the event, and of the push if there was one."""
 
-    next: Next
+    next: NextAction
     push: IntentState | None = None
 
 
 def recover(  # noqa: PLR0911 - one class, one line
     call: Call | None, failure: Failure, *, mine: bool = True
-) -> Recovery:
+) -> FailureAction:
     """Decide about a failed call; None when no call was made, because its body failed.
 
     Unless the push was `mine` all the while, another worker may have sent it again.
     """
     if call is None or not call.pushes:
-        return Recovery(_without_effect(failure.kind))
+        return FailureAction(_without_effect(failure.kind))
     # What is refused was not done, so it is made anew. Only a create that was sent more than once
     # with its key may have succeeded another time, so it is sent again with that key.
     again = call.step is StepKind.RESEND or (call.step is StepKind.CREATE and not mine)
     refused = IntentState.UNKNOWN if again else IntentState.FAILED
     match failure.kind:
         case FailureKind.UNKNOWN_OUTCOME | FailureKind.TRANSIENT:
-            return Recovery(Next.RETRY, IntentState.UNKNOWN)
+            return FailureAction(NextAction.RETRY, IntentState.UNKNOWN)
         case FailureKind.RATE_LIMITED:
-            return Recovery(Next.WAIT, refused)
+            return FailureAction(NextAction.WAIT, refused)
         case FailureKind.CREDENTIALS:
-            return Recovery(Next.PAUSE, refused)
+            return FailureAction(NextAction.PAUSE, refused)
         case FailureKind.GONE | FailureKind.NOT_VISIBLE if call.external_id is not None:
-            return Recovery(Next.LOOK, IntentState.FAILED)
+            return FailureAction(NextAction.LOOK, IntentState.FAILED)
         case FailureKind.BUG:
             # It may have failed on the answer, after the effect.
-            return Recovery(Next.GIVE_UP, IntentState.UNKNOWN)
+            return FailureAction(NextAction.GIVE_UP, IntentState.UNKNOWN)
         case _:
-            return Recovery(Next.GIVE_UP, IntentState.FAILED)
+            return FailureAction(NextAction.GIVE_UP, IntentState.FAILED)
 
 
-def _without_effect(kind: FailureKind) -> Next:
+def _without_effect(kind: FailureKind) -> NextAction:
     match kind:
         case FailureKind.UNKNOWN_OUTCOME | FailureKind.TRANSIENT:
-            return Next.RETRY
+            return NextAction.RETRY
         case FailureKind.RATE_LIMITED:
-            return Next.WAIT
+            return NextAction.WAIT
         case FailureKind.CREDENTIALS:
-            return Next.PAUSE
+            return NextAction.PAUSE
         case _:
-            return Next.GIVE_UP
+            return NextAction.GIVE_UP

@@ -12,10 +12,10 @@ from zenskar.kernel import Step, StepKind
 from zenskar.model.record import Intent, IntentKind, IntentState
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.calls import Call
-from zenskar.sync.outbound.job import Task
-from zenskar.sync.outbound.writes import Writes
+from zenskar.sync.outbound.job import PushJob
+from zenskar.sync.outbound.writes import StepWrites
 from zenskar.sync.translator import Translator
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.unit_of_work import UnitOfWork
 
 _PUSHES = {
     StepKind.CREATE: IntentKind.CREATE,
@@ -24,18 +24,18 @@ _PUSHES = {
 }
 
 
-class IntentLedger:
+class IntentLog:
     """Turns steps into calls that are stored with their exact body and key."""
 
     def __init__(self, translator: Translator, lease_seconds: float) -> None:
         self._translator = translator
         self.lease_seconds = lease_seconds
 
-    def writes(self) -> Writes:
+    def writes(self) -> StepWrites:
         """Begin to gather what a transaction stores."""
-        return Writes(self.lease_seconds)
+        return StepWrites(self.lease_seconds)
 
-    def write_down(self, writes: Writes, task: Task, work: Workset, step: Step) -> Call:
+    def write_down(self, writes: StepWrites, task: PushJob, work: UnitOfWork, step: Step) -> Call:
         """Have stored what is about to be done, and return the call that does it.
 
         Raises `CallFailed` when the integration cannot make a body.
@@ -60,7 +60,7 @@ class IntentLedger:
     async def fail(
         self,
         connection: AsyncConnection,
-        work: Workset,
+        work: UnitOfWork,
         call: Call,
         failure: Failure,
         state: IntentState,
@@ -73,13 +73,13 @@ class IntentLedger:
         else:
             work.settle(intent_id(call), state)
 
-    def _new_intent(self, task: Task, work: Workset, step: Step, revision: int) -> Intent:
+    def _new_intent(self, task: PushJob, work: UnitOfWork, step: Step, revision: int) -> Intent:
         record = work.records[task.record_id]
         kind = _PUSHES[step.kind]
         body = self._translator.body(task.source, kind, task.entity_type, record, step.changes)
         return Intent(new_id(), kind, dict(step.changes), revision=revision, body=body)
 
-    def _stored(self, task: Task, intent: Intent, external_id: str | None) -> NewIntent:
+    def _stored(self, task: PushJob, intent: Intent, external_id: str | None) -> NewIntent:
         return NewIntent(
             intent,
             task.source,

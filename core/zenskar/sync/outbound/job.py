@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zenskar.model.envelope import Envelope
-from zenskar.sync.dead_letters import Message
+from zenskar.sync.dead_letters import RawMessage
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PushJob:
     """Make one connection equal to one record. `changed_at` is in Unix seconds.
 
     With an `external_id`, look at that external object, for which no record is known yet.
@@ -21,7 +21,7 @@ class Task:
     record_id: str
     correlation_id: str
     changed_at: float
-    message: Message
+    message: RawMessage
     external_id: str | None = None
 
     @property
@@ -30,7 +30,7 @@ class Task:
         return self.external_id or self.record_id
 
     @classmethod
-    def of(cls, envelope: Envelope, message: Message) -> "Task":
+    def of(cls, envelope: Envelope, message: RawMessage) -> "PushJob":
         """Read a valid outbound envelope."""
         data = envelope.data
         return cls(
@@ -46,21 +46,21 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Ack:
     """The message is worked off."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class Park:
     """The message is to be delivered again when its connection works."""
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class Nack:
     """The message is to be delivered again after a while."""
 
     seconds: float
 
 
-Result = Done | Later | Parked
+JobResult = Ack | Nack | Park
 """What the processing of a message says."""

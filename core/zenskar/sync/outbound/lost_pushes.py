@@ -14,7 +14,7 @@ from zenskar.model.record import IntentState
 from zenskar.sync import fanout, unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import RecordChange, change_of
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 
 _TOGETHER = 100
@@ -90,7 +90,7 @@ class LostPushes:
         return len(pushes)
 
 
-def _lose(work: Workset, push: LostPush) -> bool:
+def _lose(work: UnitOfWork, push: LostPush) -> bool:
     """Lose a push, unless somebody has taken its answer in meanwhile."""
     if push.record_id not in work.records:
         work.settle(push.id, IntentState.ENDED)
@@ -102,7 +102,7 @@ def _lose(work: Workset, push: LostPush) -> bool:
     return True
 
 
-def _resync(work: Workset, push: LostPush) -> RecordChange:
+def _resync(work: UnitOfWork, push: LostPush) -> RecordChange:
     return change_of(
         work,
         push.record_id,

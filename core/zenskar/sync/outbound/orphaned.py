@@ -12,8 +12,8 @@ from zenskar.db.events.sync_events import Transition
 from zenskar.errors import FailureKind
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import Message
-from zenskar.sync.outbound.job import Done, Parked
+from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.outbound.job import Ack, Park
 from zenskar.sync.republish import messages_of
 from zenskar.telemetry.logs import get_logger
 
@@ -22,11 +22,11 @@ _BATCH = 500
 _log = get_logger(__name__)
 
 
-async def wait_or_end(context: SyncContext, event_id: str) -> Done | Parked:
+async def wait_or_end(context: SyncContext, event_id: str) -> Ack | Park:
     """Say what becomes of a message of a connection that is not there."""
     known = await in_transaction(context.engine, lambda c: sync_events.lock(c, [event_id]))
     event = known.get(event_id)
-    return Done() if event is not None and event.status.final else Parked()
+    return Ack() if event is not None and event.status.final else Park()
 
 
 class Unowned:
@@ -67,7 +67,7 @@ class Unowned:
             if message is None:
                 await sync_events.move(connection, [why])
                 continue
-            letter = Message(message.key, message.encode(), {"topic": message.topic})
+            letter = RawMessage(message.key, message.encode(), {"topic": message.topic})
             await self._context.dead_letters.write(
                 connection, event.source_system, letter, why, attempts=0
             )

@@ -10,47 +10,47 @@ from zenskar.kernel import Conflict, Outcome, StepKind, Verdict
 from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import SyncStatus
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 from zenskar.sync import fanout, unit_of_work
 from zenskar.sync.calls import Call
 from zenskar.sync.fanout import RecordChange, change_of, follow_ups
 from zenskar.sync.inbound_events import transition
-from zenskar.sync.outbound.intent_log import IntentLedger, intent_id
-from zenskar.sync.outbound.job import Done, Later, Result, Task
-from zenskar.sync.outbound.writes import Writes
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.outbound.intent_log import IntentLog, intent_id
+from zenskar.sync.outbound.job import Ack, JobResult, Nack, PushJob
+from zenskar.sync.outbound.writes import StepWrites
+from zenskar.sync.unit_of_work import UnitOfWork
 
 _HELD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallAnswer:
     """What a call of a task has shown; None when nothing was found."""
 
-    task: Task
+    task: PushJob
     call: Call
     seen: Observation | None
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class PlannedStep:
     """The next step of a task, and what is to be counted once it is stored."""
 
-    step: Call | Result
+    step: Call | JobResult
     conflicts: tuple[Conflict, ...] = ()
     deletes: bool = False
     succeeded: bool = False
     followed: bool = False
 
 
-class Decider:
+class StepPlanner:
     """Plans and judges; each decision is in force once its transaction has stored it."""
 
-    def __init__(self, router: Router, ledger: IntentLedger) -> None:
+    def __init__(self, router: PluginRouter, ledger: IntentLog) -> None:
         self._router = router
         self._ledger = ledger
 
-    def begin(self, writes: Writes, task: Task, work: Workset) -> Decided:
+    def begin(self, writes: StepWrites, task: PushJob, work: UnitOfWork) -> PlannedStep:
         """Plan the first step of a task. One that is about an external object looks at it."""
         if task.external_id is None:
             return self.next(writes, task, work, "in_sync")
@@ -58,17 +58,17 @@ class Decider:
         if mapping is not None and not mapping.active:
             tombstone = Verdict.TOMBSTONE.value
             writes.moves.append(Transition(task.event_id, SyncStatus.IGNORED, tombstone))
-            return Decided(Done())
+            return PlannedStep(Ack())
         call = Call(task.source, task.entity_type, "", StepKind.FETCH, task.external_id)
         if mapping is not None and mapping.entity_id is not None:
             call = replace(call, record_id=mapping.entity_id, revision=mapping.revision)
         step = {"step": call.step.value}
         writes.moves.append(Transition(task.event_id, SyncStatus.PROCESSING, detail=step))
-        return Decided(call)
+        return PlannedStep(call)
 
     def judge(
-        self, writes: Writes, work: Workset, event: EventState | None, answer: Answer
-    ) -> Decided:
+        self, writes: StepWrites, work: UnitOfWork, event: EventState | None, answer: CallAnswer
+    ) -> PlannedStep:
         """Take an answer in.
 
         Raises `CallFailed` when it is about an object of another record; nothing of the
@@ -112,12 +112,12 @@ class Decider:
 
     def _sight(
         self,
-        writes: Writes,
-        work: Workset,
+        writes: StepWrites,
+        work: UnitOfWork,
         event: EventState | None,
-        task: Task,
+        task: PushJob,
         seen: Observation,
-    ) -> Decided:
+    ) -> PlannedStep:
         """Take a look in that found out whose object it is; what it leaves to do gets an event."""
         record_id, outcome = work.observe(seen)
         detail = {
@@ -135,15 +135,15 @@ class Decider:
             note(writes, event, detail)
         else:
             writes.moves.append(transition(task.event_id, record_id, seen, outcome, detail))
-        return Decided(
-            Done(),
+        return PlannedStep(
+            Ack(),
             conflicts=outcome.conflicts,
             deletes=outcome.delete_record,
             succeeded=True,
             followed=bool(followers),
         )
 
-    def leave(self, work: Workset, task: Task) -> list[tuple[RecordChange, str]]:
+    def leave(self, work: UnitOfWork, task: PushJob) -> list[tuple[RecordChange, str]]:
         """Another worker took over while the call was under way and has ended the event.
 
         The answer counts all the same; what it leaves to do gets an event of its own.
@@ -160,14 +160,19 @@ class Decider:
         return [(change, task.source)]
 
     def go_on(
-        self, writes: Writes, task: Task, event: EventState | None, work: Workset, reason: str
-    ) -> Decided:
+        self,
+        writes: StepWrites,
+        task: PushJob,
+        event: EventState | None,
+        work: UnitOfWork,
+        reason: str,
+    ) -> PlannedStep:
         """Plan the next step, unless another worker has ended the event."""
         if over(event):
-            return Decided(Done())
+            return PlannedStep(Ack())
         return self.next(writes, task, work, reason)
 
-    def next(self, writes: Writes, task: Task, work: Workset, reason: str) -> Decided:
+    def next(self, writes: StepWrites, task: PushJob, work: UnitOfWork, reason: str) -> PlannedStep:
         """Plan the next step; `reason` is that of the success if nothing is left to do."""
         work.take_over(task.record_id)
         step = work.plan(task.record_id)
@@ -181,18 +186,18 @@ class Decider:
             writes.moves.append(
                 Transition(task.event_id, SyncStatus.SUCCEEDED, reason, external_id=external_id)
             )
-            return Decided(Done(), succeeded=True)
+            return PlannedStep(Ack(), succeeded=True)
         if step.kind is StepKind.WAIT:
-            return Decided(Later(_HELD_SECONDS))
-        return Decided(self._ledger.write_down(writes, task, work, step))
+            return PlannedStep(Nack(_HELD_SECONDS))
+        return PlannedStep(self._ledger.write_down(writes, task, work, step))
 
 
-def _is_mapped(work: Workset, task: Task) -> bool:
+def _is_mapped(work: UnitOfWork, task: PushJob) -> bool:
     mapping = work.by_record.get(task.record_id)
     return mapping is not None and mapping.active
 
 
-def _mark(writes: Writes, task: Task, outcome: Outcome) -> None:
+def _mark(writes: StepWrites, task: PushJob, outcome: Outcome) -> None:
     """Let an event be found by the delete or the conflict that its answer brought."""
     if outcome.delete_record:
         writes.marks.append((task.event_id, sync_events.DELETED))
@@ -209,7 +214,7 @@ def _anothers_object(seen: Observation) -> Failure:
     )
 
 
-def note(writes: Writes, event: EventState | None, detail: dict[str, Any]) -> None:
+def note(writes: StepWrites, event: EventState | None, detail: dict[str, Any]) -> None:
     """Have a detail added to the history of an event, whose status stays."""
     if event is not None:
         status = event.status if event.status.final else SyncStatus.PROCESSING

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from zenskar.bus.batcher import Gather
+from zenskar.bus.batcher import Batcher
 from zenskar.db import connections as connection_states
 from zenskar.db.driver.engine import by_keys, in_transaction
 from zenskar.db.driver.sqlalchemy_core import AsyncConnection
@@ -18,23 +18,23 @@ from zenskar.model.record import IntentState
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync import fanout, survivors, unit_of_work
-from zenskar.sync.account_check import Accounts
+from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.calls import Call, Caller
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import Message
-from zenskar.sync.outbound.failures import Next, recover
-from zenskar.sync.outbound.intent_log import IntentLedger, intent_id
-from zenskar.sync.outbound.job import Done, Later, Parked, Result, Task
+from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.outbound.failures import NextAction, recover
+from zenskar.sync.outbound.intent_log import IntentLog, intent_id
+from zenskar.sync.outbound.job import Ack, JobResult, Nack, Park, PushJob
 from zenskar.sync.outbound.orphaned import wait_or_end
-from zenskar.sync.outbound.planner import Answer, Decided, Decider, note, over
-from zenskar.sync.outbound.setbacks import Setbacks, postponed
-from zenskar.sync.outbound.writes import Writes
+from zenskar.sync.outbound.planner import CallAnswer, PlannedStep, StepPlanner, note, over
+from zenskar.sync.outbound.setbacks import FailureHandler, postponed
+from zenskar.sync.outbound.writes import StepWrites
 from zenskar.sync.quarantine import bury, end_as_dead, event_of, read_envelope
 from zenskar.sync.resilience import delete_guard
-from zenskar.sync.resilience.circuit_breaker import Breaker
+from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.survivors import Cause
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 
@@ -56,11 +56,11 @@ class OutboundSync:
         self,
         context: SyncContext,
         caller: Caller,
-        setbacks: Setbacks,
-        breaker: Breaker,
-        ledger: IntentLedger,
+        setbacks: FailureHandler,
+        breaker: CircuitBreaker,
+        ledger: IntentLog,
         *,
-        accounts: Accounts,
+        accounts: AccountCheck,
     ) -> None:
         self._context = context
         self._caller = caller
@@ -68,20 +68,20 @@ class OutboundSync:
         self._breaker = breaker
         self._ledger = ledger
         self._accounts = accounts
-        self._decider = Decider(context.router, ledger)
-        self._beginning = Gather(self._begin, most=_TOGETHER, key=lambda task: task.subject)
-        self._answering = Gather(
+        self._decider = StepPlanner(context.router, ledger)
+        self._beginning = Batcher(self._begin, most=_TOGETHER, key=lambda task: task.subject)
+        self._answering = Batcher(
             self._take_in, most=_TOGETHER, key=lambda answer: answer.task.subject
         )
 
-    async def process(self, envelope: Envelope, message: Message) -> Result:
+    async def process(self, envelope: Envelope, message: RawMessage) -> JobResult:
         """Work off one message; the record's present state counts, not the message's."""
-        task = Task.of(envelope, message)
+        task = PushJob.of(envelope, message)
         if task.source not in self._context.connections:
             return await wait_or_end(self._context, task.event_id)
         if task.source in self._context.router.off:
-            return Later(_OFF_SECONDS)
-        step: Call | Result = await self._start(task)
+            return Nack(_OFF_SECONDS)
+        step: Call | JobResult = await self._start(task)
         for _ in range(_MOST_CALLS):
             if not isinstance(step, Call):
                 return step
@@ -89,13 +89,13 @@ class OutboundSync:
         if not isinstance(step, Call):
             return step
         endless = Failure(FailureKind.TRANSIENT, f"not equal after {_MOST_CALLS} calls")
-        return await self._setback(task, step, endless, Next.RETRY)
+        return await self._setback(task, step, endless, NextAction.RETRY)
 
-    async def bury(self, message: Message, problem: str) -> None:
+    async def bury(self, message: RawMessage, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
         await bury(self._context, message, problem, Direction.OUTBOUND)
 
-    async def give_up(self, message: Message, schema: Schema, problem: str) -> None:
+    async def give_up(self, message: RawMessage, schema: Schema, problem: str) -> None:
         """End what a message asks for as dead; when not even that can be done, bury the message."""
         try:
             envelope = read_envelope(message.value, schema, Direction.OUTBOUND)
@@ -107,16 +107,16 @@ class OutboundSync:
             _log.error("outbound_failed", trace=trace(error))
             await self.bury(message, problem)
 
-    async def _start(self, task: Task) -> Call | Result:
+    async def _start(self, task: PushJob) -> Call | JobResult:
         try:
             if not await self._accounts.confirm(task.source):
-                return Parked()
+                return Park()
             decided = await self._beginning.add(task)
         except CallFailed as error:
             return await self._failed(task, None, error.failure)
         return self._count(task, decided)
 
-    async def _take_step(self, task: Task, call: Call) -> Call | Result:
+    async def _take_step(self, task: PushJob, call: Call) -> Call | JobResult:
         if call.pushes:
             waited = max(0.0, self._context.clock() - task.changed_at)
             self._context.metrics.outbound_seconds.labels(task.source).observe(waited)
@@ -127,17 +127,17 @@ class OutboundSync:
             self._breaker.succeeded(call.source)
             self._context.brake.succeeded(call.source)
             await self._context.passing("outbound.called")
-            decided = await self._answering.add(Answer(task, call, seen))
+            decided = await self._answering.add(CallAnswer(task, call, seen))
         except CallFailed as error:
             mine = time.monotonic() - began < self._ledger.lease_seconds / 2
             return await self._failed(task, call, error.failure, mine=mine)
         except TooManyDeletes as error:
             await delete_guard.trip(self._context.engine, error)
-            return Parked()
+            return Park()
         await self._context.passing("outbound.stored_answer")
         return self._count(task, decided)
 
-    def _count(self, task: Task, decided: Decided) -> Call | Result:
+    def _count(self, task: PushJob, decided: PlannedStep) -> Call | JobResult:
         metrics = self._context.metrics
         for conflict in decided.conflicts:
             metrics.conflicts.labels(task.source, conflict.winner.value).inc()
@@ -147,10 +147,10 @@ class OutboundSync:
             self._context.wake(OUTBOUND)
         return decided.step
 
-    async def _begin(self, tasks: Sequence[Task]) -> Sequence[Decided]:
+    async def _begin(self, tasks: Sequence[PushJob]) -> Sequence[PlannedStep]:
         """Plan the first step of each task, in one transaction."""
 
-        async def work(connection: AsyncConnection) -> list[Decided]:
+        async def work(connection: AsyncConnection) -> list[PlannedStep]:
             events = await sync_events.lock(connection, [task.event_id for task in tasks])
             states = await connection_states.states(connection)
             paused = {name for name, state in states.items() if state.paused}
@@ -159,13 +159,13 @@ class OutboundSync:
             writes, decided = self._ledger.writes(), {}
             for task in tasks:
                 if over(events.get(task.event_id)):
-                    decided[task.event_id] = Decided(Done())
+                    decided[task.event_id] = PlannedStep(Ack())
                 elif task.source in paused:
-                    decided[task.event_id] = Decided(Parked())
+                    decided[task.event_id] = PlannedStep(Park())
                 elif (held := brake.held(task.source)) is not None:
                     seconds = brake.wait(task.source)
                     writes.moves.append(postponed(task, held, seconds))
-                    decided[task.event_id] = Decided(Later(seconds))
+                    decided[task.event_id] = PlannedStep(Nack(seconds))
             ready = [task for task in tasks if task.event_id not in decided]
             for group in _by_kind(ready, lambda task: task):
                 looks = [task.external_id for task in group if task.external_id is not None]
@@ -179,10 +179,10 @@ class OutboundSync:
 
         return await by_keys(self._context.engine, work)
 
-    async def _take_in(self, answers: Sequence[Answer]) -> Sequence[Decided]:
+    async def _take_in(self, answers: Sequence[CallAnswer]) -> Sequence[PlannedStep]:
         """Take answers in and plan the next step of each task, in one transaction."""
 
-        async def work(connection: AsyncConnection) -> list[Decided]:
+        async def work(connection: AsyncConnection) -> list[PlannedStep]:
             events = await sync_events.lock(connection, [a.task.event_id for a in answers])
             writes, decided = self._ledger.writes(), {}
             for group in _by_kind(answers, lambda answer: answer.task):
@@ -211,24 +211,24 @@ class OutboundSync:
         return await by_keys(self._context.engine, work)
 
     async def _failed(
-        self, task: Task, call: Call | None, failure: Failure, *, mine: bool = True
-    ) -> Call | Result:
+        self, task: PushJob, call: Call | None, failure: Failure, *, mine: bool = True
+    ) -> Call | JobResult:
         """`mine`: the push was held all the while, so nobody else can have sent it again."""
         await self._context.passing("outbound.failed")
         if failure.kind is FailureKind.NOT_VISIBLE and not await self._is_own_account(task):
-            return Parked()
+            return Park()
         if task.external_id is not None and failure.kind is FailureKind.NOT_VISIBLE:
             return await in_transaction(self._context.engine, lambda c: self._unseen(c, task))
         recovery = recover(call, failure, mine=mine)
-        if recovery.next is Next.LOOK and call is not None:
+        if recovery.next is NextAction.LOOK and call is not None:
             looked = await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
             return self._count(task, looked)
         what = recovery.next
-        if what is Next.RETRY and await self._breaker.outage(task.source, task.subject):
-            what = Next.OUTAGE
+        if what is NextAction.RETRY and await self._breaker.outage(task.source, task.subject):
+            what = NextAction.OUTAGE
         return await self._setback(task, call, failure, what, recovery.push)
 
-    async def _is_own_account(self, task: Task) -> bool:
+    async def _is_own_account(self, task: PushJob) -> bool:
         """Ask again which account it is, since an object is not there that should be."""
         try:
             return await self._accounts.check_again(task.source)
@@ -237,13 +237,13 @@ class OutboundSync:
 
     async def _setback(
         self,
-        task: Task,
+        task: PushJob,
         call: Call | None,
         failure: Failure,
-        what: Next,
+        what: NextAction,
         push: IntentState | None = IntentState.UNKNOWN,
-    ) -> Result:
-        async def store(connection: AsyncConnection) -> Result:
+    ) -> JobResult:
+        async def store(connection: AsyncConnection) -> JobResult:
             event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
             if call is not None and call.pushes and push is not None:
                 work = await self._load(connection, [task])
@@ -255,15 +255,15 @@ class OutboundSync:
 
         return await in_transaction(self._context.engine, store)
 
-    async def _unseen(self, connection: AsyncConnection, task: Task) -> Result:
+    async def _unseen(self, connection: AsyncConnection, task: PushJob) -> JobResult:
         """An object of which late news came cannot be seen: there is nothing to take in."""
         event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
         if not over(event):
             ended = Transition(task.event_id, SyncStatus.IGNORED, FailureKind.NOT_VISIBLE)
             await sync_events.move(connection, [ended])
-        return Done()
+        return Ack()
 
-    async def _look(self, connection: AsyncConnection, task: Task, call: Call) -> Decided:
+    async def _look(self, connection: AsyncConnection, task: PushJob, call: Call) -> PlannedStep:
         """The object seems gone: look before believing it, then plan again."""
         event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
         work, writes = await self._load(connection, [task]), self._ledger.writes()
@@ -279,10 +279,10 @@ class OutboundSync:
     async def _load(
         self,
         connection: AsyncConnection,
-        tasks: Sequence[Task],
+        tasks: Sequence[PushJob],
         external_ids: Sequence[str] = (),
         record_ids: Sequence[str] = (),
-    ) -> Workset:
+    ) -> UnitOfWork:
         return await unit_of_work.load(
             connection,
             self._context.connections[tasks[0].source],
@@ -294,10 +294,10 @@ class OutboundSync:
 
 async def _look_for_survivors(
     connection: AsyncConnection,
-    writes: Writes,
-    work: Workset,
-    tasks: Sequence[Task],
-    decided: dict[str, Decided],
+    writes: StepWrites,
+    work: UnitOfWork,
+    tasks: Sequence[PushJob],
+    decided: dict[str, PlannedStep],
 ) -> None:
     """Have what outlives a record looked at, and the workers woken for that."""
     if not work.ended:
@@ -309,7 +309,7 @@ async def _look_for_survivors(
         decided[look.causation_id] = replace(decided[look.causation_id], followed=True)
 
 
-def _by_kind(items: Sequence[T], task_of: Callable[[T], Task]) -> Iterable[list[T]]:
+def _by_kind(items: Sequence[T], task_of: Callable[[T], PushJob]) -> Iterable[list[T]]:
     """Group items whose tasks are about one source system and one kind of entity."""
     groups: dict[tuple[str, str], list[T]] = defaultdict(list)
     for item in items:

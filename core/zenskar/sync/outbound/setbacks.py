@@ -9,8 +9,8 @@ from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.errors import Failure
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
-from zenskar.sync.outbound.failures import Next
-from zenskar.sync.outbound.job import Done, Later, Parked, Result, Task
+from zenskar.sync.outbound.failures import NextAction
+from zenskar.sync.outbound.job import Ack, JobResult, Nack, Park, PushJob
 from zenskar.sync.resilience.circuit_breaker import OUTAGE
 from zenskar.sync.resilience.rate_limit import HELD, hold_back
 from zenskar.telemetry.logs import get_logger
@@ -18,7 +18,7 @@ from zenskar.telemetry.logs import get_logger
 _log = get_logger(__name__)
 
 
-def postponed(task: Task, failure: Failure, delay: float | None) -> Transition:
+def postponed(task: PushJob, failure: Failure, delay: float | None) -> Transition:
     """Return the step of an event that comes back later, and has used up no attempt."""
     return Transition(
         task.event_id,
@@ -30,7 +30,7 @@ def postponed(task: Task, failure: Failure, delay: float | None) -> Transition:
     )
 
 
-class Setbacks:
+class FailureHandler:
     """Decides whether an event is tried again, waits or is given up, and writes that down."""
 
     def __init__(self, context: SyncContext, dice: random.Random) -> None:
@@ -40,44 +40,44 @@ class Setbacks:
     async def store(
         self,
         connection: AsyncConnection,
-        task: Task,
+        task: PushJob,
         event: EventState | None,
         failure: Failure,
-        what: Next,
-    ) -> Result:
+        what: NextAction,
+    ) -> JobResult:
         """Write the failure down and say when to come back, if at all."""
         if event is None or event.status.final:
             # Another worker took over and has ended it; this failure is no news any more.
-            return Done()
-        if what is Next.WAIT and failure.code == HELD:
+            return Ack()
+        if what is NextAction.WAIT and failure.code == HELD:
             delay = self._context.brake.wait(task.source)
             await self._postpone(connection, task, failure, delay)
-            return Later(delay)
+            return Nack(delay)
         attempts, retry = event.attempts + 1, self._context.retry(task.source)
         await connections.note_error(connection, task.source, failure.kind, failure.message)
-        if what in {Next.PAUSE, Next.OUTAGE}:
-            reason = OUTAGE if what is Next.OUTAGE else failure.kind.value
+        if what in {NextAction.PAUSE, NextAction.OUTAGE}:
+            reason = OUTAGE if what is NextAction.OUTAGE else failure.kind.value
             await self._pause(connection, task, failure, reason)
             await self._postpone(connection, task, failure)
-            return Parked()
-        if what is Next.WAIT:
+            return Park()
+        if what is NextAction.WAIT:
             await hold_back(self._context.brake, connection, task.source, failure.retry_after)
             delay = self._context.brake.wait(task.source)
             await self._postpone(connection, task, failure, delay)
-            return Later(delay)
-        if what is Next.RETRY and not retry.used_up(attempts):
+            return Nack(delay)
+        if what is NextAction.RETRY and not retry.used_up(attempts):
             delay = max(failure.retry_after or 0.0, retry.delay(attempts, self._dice))
             await self._end_attempt(connection, task, failure, SyncStatus.RETRYING, delay)
-            return Later(delay)
+            return Nack(delay)
         await self._end_attempt(connection, task, failure, SyncStatus.DEAD, attempts=attempts)
         self._context.dead_letters.count(task.source, failure.kind.value)
         self._context.metrics.outbound_events.labels(task.source, "dead").inc()
-        return Done()
+        return Ack()
 
     async def _end_attempt(
         self,
         connection: AsyncConnection,
-        task: Task,
+        task: PushJob,
         failure: Failure,
         status: SyncStatus,
         delay: float | None = None,
@@ -111,7 +111,7 @@ class Setbacks:
     async def _postpone(
         self,
         connection: AsyncConnection,
-        task: Task,
+        task: PushJob,
         failure: Failure,
         delay: float | None = None,
     ) -> None:
@@ -119,7 +119,7 @@ class Setbacks:
         await sync_events.move(connection, [postponed(task, failure, delay)])
 
     async def _pause(
-        self, connection: AsyncConnection, task: Task, failure: Failure, reason: str
+        self, connection: AsyncConnection, task: PushJob, failure: Failure, reason: str
     ) -> None:
         first = await connections.pause(
             connection, task.source, reason, failure.kind.value, failure.message

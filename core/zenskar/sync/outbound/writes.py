@@ -15,7 +15,7 @@ from zenskar.sync.fanout import LookRequest, RecordChange
 
 
 @dataclass(slots=True)
-class Writes:
+class StepWrites:
     """Gathered in memory, stored in this order: pushes, history, changes for other connections."""
 
     lease_seconds: float

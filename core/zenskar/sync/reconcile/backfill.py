@@ -8,15 +8,15 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed, Unavailable
 from zenskar.kernel import Verdict
 from zenskar.model.observation import Observation, ObservationKind
-from zenskar.sync.account_check import Accounts
+from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
-from zenskar.sync.reconcile.checkpoint import Run, check_ready, close_run, open_run, save_run
-from zenskar.sync.reconcile.comparator import Examiner
-from zenskar.sync.reconcile.publisher import NotRead, Survey
-from zenskar.sync.reconcile.reader import Looker, LookPage
-from zenskar.sync.reconcile.report import OnProgress, Progress, add_not_read, silent
-from zenskar.sync.reconcile.wait import Waiter
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.reconcile.checkpoint import Checkpoint, check_ready, close_run, open_run, save_run
+from zenskar.sync.reconcile.comparator import Comparator
+from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
+from zenskar.sync.reconcile.reader import ExternalReader, SnapshotPage
+from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, add_not_read, silent
+from zenskar.sync.reconcile.wait import EventWaiter
+from zenskar.sync.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 
 _LIST = "list"
@@ -24,7 +24,7 @@ _log = get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Intake:
+class BackfillCount:
     """What a backfill did: objects by what they turned out to be, and what could not be read.
 
     `not_read` tells why, for the first of each kind.
@@ -53,11 +53,11 @@ class Backfiller:
     """Publishes what is news, and waits for the workers page by page."""
 
     context: SyncContext
-    accounts: Accounts
-    looker: Looker
-    examiner: Examiner
-    survey: Survey
-    waiter: Waiter
+    accounts: AccountCheck
+    looker: ExternalReader
+    examiner: Comparator
+    survey: SnapshotPublisher
+    waiter: EventWaiter
 
     async def run(
         self,
@@ -66,7 +66,7 @@ class Backfiller:
         *,
         restart: bool = False,
         on_progress: OnProgress = silent,
-    ) -> Intake:
+    ) -> BackfillCount:
         """Walk the whole list; go on with a run that stopped within the last day.
 
         Raises `Unavailable` when no worker takes the events.
@@ -76,10 +76,10 @@ class Backfiller:
                 self.context, self.accounts, source, entity_type, only_looks=False
             )
         except CallFailed as error:
-            return Intake(source, entity_type, problem=str(error))
+            return BackfillCount(source, entity_type, problem=str(error))
         name = f"backfill:{source}:{entity_type}"
         run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
-        intake = Intake(source, entity_type, **run.counts)
+        intake = BackfillCount(source, entity_type, **run.counts)
         try:
             await self._walk(run, intake, on_progress)
         except CallFailed as error:
@@ -90,7 +90,7 @@ class Backfiller:
         await close_run(self.context.engine, run)
         return intake
 
-    async def _walk(self, run: Run, intake: Intake, on_progress: OnProgress) -> None:
+    async def _walk(self, run: Checkpoint, intake: BackfillCount, on_progress: OnProgress) -> None:
         while True:
             page = await self.looker.page(intake.source, intake.entity_type, run.cursor)
             await self._take(run, intake, page)
@@ -98,11 +98,11 @@ class Backfiller:
                 break
             run.cursor, run.counts = page.next_cursor, _counts(intake)
             await in_transaction(self.context.engine, lambda c: save_run(c, run))
-            on_progress(Progress(_LIST, intake.objects, found=intake.published))
+            on_progress(ReconcileProgress(_LIST, intake.objects, found=intake.published))
         await self._wait(run, intake, (), run.id)
-        on_progress(Progress(_LIST, intake.objects, intake.objects, intake.published))
+        on_progress(ReconcileProgress(_LIST, intake.objects, intake.objects, intake.published))
 
-    async def _take(self, run: Run, intake: Intake, page: LookPage) -> None:
+    async def _take(self, run: Checkpoint, intake: BackfillCount, page: SnapshotPage) -> None:
         source, entity_type = intake.source, intake.entity_type
         judged = await self.examiner.dry_run(source, entity_type, page.looks, _verdict)
         told = list(zip(page.looks, judged, strict=True))
@@ -118,8 +118,8 @@ class Backfiller:
 
     async def _wait(
         self,
-        run: Run,
-        intake: Intake,
+        run: Checkpoint,
+        intake: BackfillCount,
         event_ids: tuple[str, ...],
         correlation_id: str | None = None,
     ) -> None:
@@ -132,11 +132,11 @@ class Backfiller:
             )
 
 
-def _verdict(work: Workset, seen: Observation) -> Verdict:
+def _verdict(work: UnitOfWork, seen: Observation) -> Verdict:
     _, outcome = work.observe(seen)
     return outcome.verdict
 
 
-def _counts(intake: Intake) -> dict[str, Any]:
+def _counts(intake: BackfillCount) -> dict[str, Any]:
     names = ("objects", "published", "invalid", "dead", "verdicts", "not_read")
     return {name: getattr(intake, name) for name in names}

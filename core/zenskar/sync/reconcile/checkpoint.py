@@ -7,17 +7,17 @@ from zenskar.db import checkpoints, connections, reconcile_runs
 from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, SAME_ACCOUNT
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
-from zenskar.errors import Conflict, InvalidInput, Unavailable
+from zenskar.errors import InvalidInput, StateConflict, Unavailable
 from zenskar.ids import new_id
 from zenskar.model.fields import SHAPES
-from zenskar.sync.account_check import Accounts
+from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 
 _RESUME_SECONDS = 86_400.0
 
 
 @dataclass(slots=True)
-class Run:
+class Checkpoint:
     """One run and how far it has come. Whoever took it up last owns it."""
 
     name: str
@@ -42,15 +42,15 @@ class Run:
 
 async def open_run(
     engine: AsyncEngine, name: str, phase: str, account: str | None, *, restart: bool
-) -> Run:
+) -> Checkpoint:
     """Take up the run that stopped within the last day, or begin a new one at this phase.
 
     What a run has seen of another account says nothing of this one.
     """
 
-    async def work(connection: AsyncConnection) -> Run:
+    async def work(connection: AsyncConnection) -> Checkpoint:
         known = await checkpoints.read(connection, name, _RESUME_SECONDS)
-        run = Run(name, new_id(), new_id(), phase, account)
+        run = Checkpoint(name, new_id(), new_id(), phase, account)
         if known is not None:
             state, fresh = known
             if fresh and not restart and state.get("account") == account:
@@ -64,13 +64,13 @@ async def open_run(
     return await in_transaction(engine, work)
 
 
-async def save_run(connection: AsyncConnection, run: Run) -> None:
+async def save_run(connection: AsyncConnection, run: Checkpoint) -> None:
     """Write a checkpoint; `Conflict` when another process has taken the run up."""
     if not await checkpoints.update(connection, run.name, run.to_json()):
-        raise Conflict(f"another process has taken {run.name} up")
+        raise StateConflict(f"another process has taken {run.name} up")
 
 
-async def close_run(engine: AsyncEngine, run: Run) -> None:
+async def close_run(engine: AsyncEngine, run: Checkpoint) -> None:
     """Forget a run that came to its end."""
 
     async def work(connection: AsyncConnection) -> None:
@@ -81,7 +81,7 @@ async def close_run(engine: AsyncEngine, run: Run) -> None:
 
 
 async def check_ready(
-    context: SyncContext, accounts: Accounts, source: str, entity_type: str, *, only_looks: bool
+    context: SyncContext, accounts: AccountCheck, source: str, entity_type: str, *, only_looks: bool
 ) -> str | None:
     """Return the account that is read; raise unless this entity may be read there.
 
@@ -99,5 +99,5 @@ async def check_ready(
     if state is None or not state.paused or (only_looks and state.reason == DELETE_GUARD):
         return accounts.of(source)
     if state.reason in {OTHER_ACCOUNT, SAME_ACCOUNT}:
-        raise Conflict(f"the connection {source} is paused: {state.error_message}")
-    raise Conflict(f"the connection {source} is paused ({state.reason}): resume it first")
+        raise StateConflict(f"the connection {source} is paused: {state.error_message}")
+    raise StateConflict(f"the connection {source} is paused ({state.reason}): resume it first")

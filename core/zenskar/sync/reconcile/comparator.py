@@ -13,9 +13,9 @@ from zenskar.model.record import ExternalMapping
 from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.drift import Drift, DriftKind, judge, judge_hidden, judge_unmapped
-from zenskar.sync.reconcile.publisher import NotRead, Survey
-from zenskar.sync.reconcile.reader import Look, Looker, together
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
+from zenskar.sync.reconcile.reader import ExternalReader, Snapshot, together
+from zenskar.sync.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 _OF_ONE_OBJECT = frozenset(
@@ -30,7 +30,7 @@ class Findings:
 
     drifts: tuple[Drift, ...] = ()
     under_way: tuple[Drift, ...] = ()
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    looks: Mapping[str, Snapshot] = field(default_factory=dict)
     not_read: tuple[NotRead, ...] = ()
 
 
@@ -43,11 +43,16 @@ class Absent:
     not_read: tuple[NotRead, ...]
 
 
-class Examiner:
+class Comparator:
     """Lets the kernel judge looks, in transactions that are rolled back."""
 
     def __init__(
-        self, context: SyncContext, looker: Looker, survey: Survey, *, stale_seconds: float
+        self,
+        context: SyncContext,
+        looker: ExternalReader,
+        survey: SnapshotPublisher,
+        *,
+        stale_seconds: float,
     ) -> None:
         """After `stale_seconds` without a step, nobody works on an event any more."""
         self._context = context
@@ -59,8 +64,8 @@ class Examiner:
         self,
         source: str,
         entity_type: str,
-        looks: Iterable[Look],
-        decide: Callable[[Workset, Observation], T],
+        looks: Iterable[Snapshot],
+        decide: Callable[[UnitOfWork, Observation], T],
     ) -> list[T | NotRead]:
         """Return for each look, in their order, what it tells, or why it cannot be read."""
         read = [self._survey.observation(source, look, ObservationKind.LIST) for look in looks]
@@ -124,7 +129,7 @@ class Examiner:
         return Findings(sorted_out.drifts, left, looks, not_read)
 
     def _observation(
-        self, source: str, look: Look, known: ExternalMapping | None = None
+        self, source: str, look: Snapshot, known: ExternalMapping | None = None
     ) -> Observation | NotRead:
         revision = known.revision if known is not None else None
         seen = self._survey.observation(source, look, ObservationKind.FETCH, revision)
@@ -159,7 +164,7 @@ class Examiner:
 
     async def _fetch(
         self, source: str, entity_type: str, external_ids: Sequence[str]
-    ) -> tuple[dict[str, Look], tuple[str, ...], tuple[NotRead, ...]]:
+    ) -> tuple[dict[str, Snapshot], tuple[str, ...], tuple[NotRead, ...]]:
         """Return the looks, the objects that are not visible, and those that cannot be read."""
         calls = [self._looker.fetch(source, entity_type, each) for each in external_ids]
         found, failed = _answered(external_ids, await together(calls))
@@ -169,7 +174,7 @@ class Examiner:
 
     async def _find(
         self, source: str, entity_type: str, record_ids: Sequence[str]
-    ) -> tuple[dict[str, Look | None], tuple[NotRead, ...]]:
+    ) -> tuple[dict[str, Snapshot | None], tuple[NotRead, ...]]:
         calls = [self._looker.find(source, entity_type, each) for each in record_ids]
         found, failed = _answered(record_ids, await together(calls))
         return found, tuple(_failed(f, record_id=name) for name, f in failed.items())
@@ -182,7 +187,7 @@ class Examiner:
         seen: Collection[Observation],
         record_ids: Iterable[str] = (),
         hidden: Iterable[str] = (),
-    ) -> Workset:
+    ) -> UnitOfWork:
         return await unit_of_work.load(
             connection,
             self._context.connections[source],

@@ -8,7 +8,7 @@ from zenskar.model.fields import difference
 from zenskar.model.missing import Missing
 from zenskar.model.observation import Observation
 from zenskar.model.record import ExternalMapping, Record
-from zenskar.sync.unit_of_work import Workset
+from zenskar.sync.unit_of_work import UnitOfWork
 
 
 class DriftKind(StrEnum):
@@ -61,7 +61,7 @@ class Drift:
         return self.external_id or self.record_id
 
 
-def judge(work: Workset, seen: Observation) -> Drift | None:
+def judge(work: UnitOfWork, seen: Observation) -> Drift | None:
     """Let the kernel take an observation in, in memory only, and say what it would change."""
     before = work.mappings.get(seen.external_id)
     owner = before.entity_id if before is not None else None
@@ -78,7 +78,7 @@ def judge(work: Workset, seen: Observation) -> Drift | None:
     return Drift(kind, seen.external_id, known.id if known else None, fields, inward, outward)
 
 
-def judge_hidden(work: Workset, external_id: str) -> Drift | None:
+def judge_hidden(work: UnitOfWork, external_id: str) -> Drift | None:
     """Say whether an object that is not visible belongs to a living record."""
     mapping = work.mappings.get(external_id)
     record = work.records.get(mapping.entity_id or "") if mapping is not None else None
@@ -87,7 +87,7 @@ def judge_hidden(work: Workset, external_id: str) -> Drift | None:
     return Drift(DriftKind.MISSING_THERE, external_id, record.id, hidden=True)
 
 
-def judge_unmapped(work: Workset, record_id: str, found: Observation | None) -> Drift | None:
+def judge_unmapped(work: UnitOfWork, record_id: str, found: Observation | None) -> Drift | None:
     """Say whether a living record still has no object; `found` is one that carries its id."""
     record, mapping = work.records.get(record_id), work.by_record.get(record_id)
     if record is None or record.deleted or (mapping is not None and mapping.active):
@@ -99,7 +99,7 @@ def judge_unmapped(work: Workset, record_id: str, found: Observation | None) -> 
 
 
 def _kind(
-    work: Workset, before: ExternalMapping | None, seen: Observation, outcome: Outcome
+    work: UnitOfWork, before: ExternalMapping | None, seen: Observation, outcome: Outcome
 ) -> tuple[DriftKind, tuple[str, ...]] | None:
     if seen.deleted:
         return (DriftKind.MISSING_THERE, ()) if outcome.delete_record else None
@@ -113,7 +113,7 @@ def _kind(
 
 
 def _of_live_mapping(
-    work: Workset, before: ExternalMapping, outcome: Outcome
+    work: UnitOfWork, before: ExternalMapping, outcome: Outcome
 ) -> tuple[DriftKind, tuple[str, ...]] | None:
     record = work.records.get(before.entity_id or "")
     if record is None:

@@ -8,7 +8,7 @@ import orjson
 from zenskar.db import connections, schedules
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.sqlalchemy_core import AsyncConnection
-from zenskar.errors import Conflict
+from zenskar.errors import StateConflict
 from zenskar.model.fields import SHAPES
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.reconciler import Reconciler
@@ -60,7 +60,7 @@ class Comparison:
     async def _compare(self, source: str, entity_type: str) -> bool:
         try:
             report = await self._reconciler.run(source, entity_type, repair=True)
-        except Conflict as error:
+        except StateConflict as error:
             _log.warning("comparison_stopped", source=source, reason=str(error))
             return False
         found = sum(report.found.values())

@@ -17,7 +17,7 @@ from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.log_positions import LogPosition, Place
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.full_comparison import Comparison
-from zenskar.sync.reconcile.missed_events import MissedSweep
+from zenskar.sync.reconcile.missed_events import MissedEventsPoller
 from zenskar.telemetry.logs import get_logger
 
 WENT_BACK = "went back"
@@ -106,5 +106,5 @@ class LogWatch:
         await schedules.save(connection, self.NAME, told)
         if news:
             for source in self._context.connections:
-                await schedules.hurry(connection, MissedSweep.schedule(source))
+                await schedules.hurry(connection, MissedEventsPoller.schedule(source))
                 await Comparison.want(connection, source)

@@ -13,8 +13,8 @@ from zenskar.ids import new_id
 from zenskar.model.observation import ObservationKind
 from zenskar.sync.clocks import stored_offset
 from zenskar.sync.context import SyncContext
-from zenskar.sync.reconcile.publisher import Survey
-from zenskar.sync.reconcile.reader import Looker
+from zenskar.sync.reconcile.publisher import SnapshotPublisher
+from zenskar.sync.reconcile.reader import ExternalReader
 from zenskar.telemetry.logs import get_logger
 
 _OVERLAP = timedelta(minutes=5)
@@ -22,11 +22,16 @@ _OVERLAP = timedelta(minutes=5)
 _log = get_logger(__name__)
 
 
-class MissedSweep:
+class MissedEventsPoller:
     """Reads what one connection may have missed since the last sweep that succeeded."""
 
     def __init__(
-        self, context: SyncContext, looker: Looker, survey: Survey, *, every_seconds: float
+        self,
+        context: SyncContext,
+        looker: ExternalReader,
+        survey: SnapshotPublisher,
+        *,
+        every_seconds: float,
     ) -> None:
         self._context = context
         self._looker = looker

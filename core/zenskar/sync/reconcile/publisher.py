@@ -10,9 +10,9 @@ from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.event_reader import EventReader, Item, apart
-from zenskar.sync.messages import Told, utc_now
-from zenskar.sync.reconcile.reader import Look
+from zenskar.sync.event_reader import EventItem, EventReader, apart
+from zenskar.sync.messages import Provenance, utc_now
+from zenskar.sync.reconcile.reader import Snapshot
 from zenskar.sync.unreadable import bury_unread, digest_of, of_item, why
 from zenskar.telemetry.logs import get_logger
 
@@ -38,7 +38,7 @@ class Published:
     invalid: int = 0
 
 
-class Survey:
+class SnapshotPublisher:
     """Reads and publishes what was looked at; an object that is not valid stops no other."""
 
     def __init__(self, context: SyncContext, bus: Bus, event_schema: Schema) -> None:
@@ -47,7 +47,7 @@ class Survey:
         self._reader = EventReader(context.translator, event_schema)
 
     def observation(
-        self, source: str, look: Look, kind: ObservationKind, revision: int | None = None
+        self, source: str, look: Snapshot, kind: ObservationKind, revision: int | None = None
     ) -> Observation | NotRead:
         """Return what a look shows, or why the object is not valid.
 
@@ -71,7 +71,7 @@ class Survey:
         )
 
     async def publish(
-        self, source: str, looks: Iterable[Look], kind: ObservationKind, run_id: str
+        self, source: str, looks: Iterable[Snapshot], kind: ObservationKind, run_id: str
     ) -> Published:
         """Put objects on the bus in their order, durable on return.
 
@@ -80,7 +80,7 @@ class Survey:
         """
         looks, now = tuple(looks), utc_now()
         events = apart([_event(look, kind, run_id) for look in looks], source, run_id)
-        items = [Item(source, e, run_id, Told(now, e.occurred, kind)) for e in events]
+        items = [EventItem(source, e, run_id, Provenance(now, e.occurred, kind)) for e in events]
         self._reader.read(items)
         readable = [item for item in items if item.error is None]
         if readable:
@@ -90,7 +90,7 @@ class Survey:
                 await self._bury(item, item.error)
         return Published(tuple(i.event.id for i in readable), len(items) - len(readable))
 
-    async def _bury(self, item: Item, error: Exception) -> None:
+    async def _bury(self, item: EventItem, error: Exception) -> None:
         """Keep each state of an object once, however many runs see it."""
         seen = item.event.seen
         if seen is not None:
@@ -99,7 +99,7 @@ class Survey:
         await bury_unread(self._context, of_item(item, error))
 
 
-def _event(look: Look, kind: ObservationKind, run_id: str) -> WebhookEvent:
+def _event(look: Snapshot, kind: ObservationKind, run_id: str) -> WebhookEvent:
     seen = look.seen
     return WebhookEvent(
         id=indexable(f"{run_id}:{seen.external_id}:{look.asof.low}"),
@@ -109,7 +109,7 @@ def _event(look: Look, kind: ObservationKind, run_id: str) -> WebhookEvent:
     )
 
 
-def _not_read(source: str, look: Look, error: Exception) -> NotRead:
+def _not_read(source: str, look: Snapshot, error: Exception) -> NotRead:
     kind, problem = why(source, error)
     external_id = indexable(look.seen.external_id)
     _log.warning("object_not_valid", source=source, external_id=external_id, problem=problem)

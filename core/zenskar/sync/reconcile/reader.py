@@ -28,7 +28,7 @@ _LARGE_HOOKS, _LARGE_FACTOR = {"find", "missed_events"}, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Snapshot:
     """An object as it was at some time within the interval."""
 
     seen: ExternalObject
@@ -36,28 +36,28 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class LookPage:
+class SnapshotPage:
     """A page of objects, all as they were within one interval."""
 
-    looks: tuple[Look, ...]
+    looks: tuple[Snapshot, ...]
     next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryLimits:
     """How often a call of a source system is tried again, and a rate limit is waited for."""
 
     retry: Callable[[str], RetryPolicy]
     rate_limit_waits: int = 100
 
 
-class Looker:
+class ExternalReader:
     """Makes the reading calls of integrations, each bounded in time."""
 
     def __init__(
         self,
         context: SyncContext,
-        patience: Patience,
+        patience: RetryLimits,
         *,
         timeout_seconds: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -69,17 +69,17 @@ class Looker:
         self._learned = -math.inf
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
 
-    async def page(self, source: str, entity_type: str, cursor: str | None) -> LookPage:
+    async def page(self, source: str, entity_type: str, cursor: str | None) -> SnapshotPage:
         """Return a page of the list of all objects; raises `CallFailed`."""
         arguments = {"entity_type": entity_type, "cursor": cursor}
         return await self._page(source, "list_page", arguments)
 
-    async def missed(self, source: str, since: datetime, cursor: str | None) -> LookPage:
+    async def missed(self, source: str, since: datetime, cursor: str | None) -> SnapshotPage:
         """Return a page of objects whose events may have been missed; raises `CallFailed`."""
         arguments = {"since": since, "cursor": cursor}
         return await self._page(source, "missed_events", arguments)
 
-    async def fetch(self, source: str, entity_type: str, external_id: str) -> Look:
+    async def fetch(self, source: str, entity_type: str, external_id: str) -> Snapshot:
         """Read one object, deleted only when the external system proves it."""
         arguments = {"entity_type": entity_type, "external_id": external_id}
         ended = self._context.stopwatch()
@@ -90,24 +90,24 @@ class Looker:
             return self._look(source, gone, ended())
         return self._look(source, seen, timing)
 
-    async def find(self, source: str, entity_type: str, record_id: str) -> Look | None:
+    async def find(self, source: str, entity_type: str, record_id: str) -> Snapshot | None:
         """Look for the object that carries a record's id."""
         arguments = {"entity_type": entity_type, "record_id": record_id}
         seen, timing = await self._call(source, "find", arguments)
         return None if seen is None else self._look(source, seen, timing)
 
-    async def _page(self, source: str, hook: str, arguments: dict[str, Any]) -> LookPage:
+    async def _page(self, source: str, hook: str, arguments: dict[str, Any]) -> SnapshotPage:
         answer, timing = await self._call(source, hook, arguments)
         page: Page = _expect(Page, answer)
         if page.next_cursor is not None and page.next_cursor == arguments["cursor"]:
             raise _bug(f"{hook} of the integration does not move on")
         self._context.clocks.note(source, timing, page.answered_at)
         looks = tuple(self._look(source, seen, timing) for seen in page.objects)
-        return LookPage(looks, page.next_cursor)
+        return SnapshotPage(looks, page.next_cursor)
 
-    def _look(self, source: str, seen: Any, timing: Timing) -> Look:
+    def _look(self, source: str, seen: Any, timing: Timing) -> Snapshot:
         shown: ExternalObject = _expect(ExternalObject, seen)
-        return Look(shown, self._context.clocks.date(source, timing, shown.answered_at))
+        return Snapshot(shown, self._context.clocks.date(source, timing, shown.answered_at))
 
     async def _call(self, source: str, hook: str, arguments: dict[str, Any]) -> tuple[Any, Timing]:
         attempts = waits = 0

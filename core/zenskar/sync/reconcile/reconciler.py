@@ -14,17 +14,17 @@ from zenskar.db import reconcile_runs
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.storable import is_indexable
-from zenskar.errors import CallFailed, Conflict
+from zenskar.errors import CallFailed, StateConflict
 from zenskar.model.missing import Missing
-from zenskar.sync.account_check import Accounts
+from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
-from zenskar.sync.reconcile.checkpoint import Run, check_ready, close_run, open_run, save_run
-from zenskar.sync.reconcile.comparator import Examiner, Findings
+from zenskar.sync.reconcile.checkpoint import Checkpoint, check_ready, close_run, open_run, save_run
+from zenskar.sync.reconcile.comparator import Comparator, Findings
 from zenskar.sync.reconcile.drift import Drift, judge
 from zenskar.sync.reconcile.publisher import NotRead
-from zenskar.sync.reconcile.reader import Looker
+from zenskar.sync.reconcile.reader import ExternalReader
 from zenskar.sync.reconcile.repair import Repairer
-from zenskar.sync.reconcile.report import OnProgress, Progress, Report, Tally, silent
+from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, Report, Tally, silent
 from zenskar.telemetry.logs import get_logger
 
 T = TypeVar("T")
@@ -44,9 +44,9 @@ class Reconciler:
     """
 
     context: SyncContext
-    accounts: Accounts
-    looker: Looker
-    examiner: Examiner
+    accounts: AccountCheck
+    looker: ExternalReader
+    examiner: Comparator
     repairer: Repairer
     settle_seconds: float = 3.0
     examples: int = 5
@@ -92,7 +92,12 @@ class _Comparison:
     """One run of a reconciler: four phases, with a checkpoint after every step."""
 
     def __init__(
-        self, tools: Reconciler, source: str, entity_type: str, run: Run, on_progress: OnProgress
+        self,
+        tools: Reconciler,
+        source: str,
+        entity_type: str,
+        run: Checkpoint,
+        on_progress: OnProgress,
     ) -> None:
         self._tools = tools
         self._about = (source, entity_type)
@@ -172,7 +177,7 @@ class _Comparison:
         if not many and self.tally.objects:
             return
         source, entity_type = self._about
-        raise Conflict(
+        raise StateConflict(
             f"{touched} of {linked} linked objects of {source} {entity_type} are missing there, "
             f"and {self.tally.objects} objects are listed: nothing is repaired. If it is the right "
             "account and they are meant to go, repeat the command with --force"
@@ -234,7 +239,7 @@ class _Comparison:
 
         await in_transaction(self._tools.context.engine, save)
         found = sum(self.tally.found.values())
-        self._on_progress(Progress(run.phase, done, self._total, found))
+        self._on_progress(ReconcileProgress(run.phase, done, self._total, found))
 
     async def _read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         return await in_transaction(self._tools.context.engine, work)

@@ -17,15 +17,17 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import RecordChange
 from zenskar.sync.reconcile.comparator import Findings
 from zenskar.sync.reconcile.drift import Drift
-from zenskar.sync.reconcile.publisher import Survey
-from zenskar.sync.reconcile.reader import Look
-from zenskar.sync.reconcile.wait import Waiter
+from zenskar.sync.reconcile.publisher import SnapshotPublisher
+from zenskar.sync.reconcile.reader import Snapshot
+from zenskar.sync.reconcile.wait import EventWaiter
 
 
 class Repairer:
     """Asks the workers to mend, and waits for them."""
 
-    def __init__(self, context: SyncContext, survey: Survey, waiter: Waiter) -> None:
+    def __init__(
+        self, context: SyncContext, survey: SnapshotPublisher, waiter: EventWaiter
+    ) -> None:
         self._context = context
         self._survey = survey
         self._waiter = waiter
@@ -59,10 +61,10 @@ class Repairer:
             await self._push(source, entity_type, pushes, correlation_id)
             await self._waiter.settled(source, (), correlation_id)
 
-    def _deleted(self, entity_type: str, external_id: str) -> Look:
+    def _deleted(self, entity_type: str, external_id: str) -> Snapshot:
         """Return a look at an object that an operator says is deleted."""
         now = int(self._context.clock() * MICROSECONDS)
-        return Look(ExternalObject(entity_type, external_id, None), Interval(now, now))
+        return Snapshot(ExternalObject(entity_type, external_id, None), Interval(now, now))
 
     async def _release(self, source: str, entity_type: str, drifts: Sequence[Drift]) -> None:
         """Let the missing objects of living records go, so that others are made for them."""

@@ -12,7 +12,7 @@ _MOST_NOT_READ = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReconcileProgress:
     """How far long work has come; `total` is None while nobody knows."""
 
     phase: str
@@ -21,10 +21,10 @@ class Progress:
     found: int = 0
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[ReconcileProgress], None]
 
 
-def silent(_progress: Progress) -> None:
+def silent(_progress: ReconcileProgress) -> None:
     """Tell nobody."""
 
 

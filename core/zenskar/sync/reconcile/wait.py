@@ -23,7 +23,7 @@ class Settled:
     unfinished: int = 0
 
 
-class Waiter:
+class EventWaiter:
     """Polls the sync events; gives up when nothing changes for `patience_seconds`."""
 
     def __init__(

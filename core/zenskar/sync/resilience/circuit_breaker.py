@@ -13,7 +13,7 @@ from contextlib import suppress
 from zenskar.errors import CallFailed
 from zenskar.model.integration import Health
 from zenskar.plugins.discovery import ConfiguredConnection
-from zenskar.plugins.router import Router
+from zenskar.plugins.router import PluginRouter
 
 OUTAGE = "outage"
 _HEALTH_SECONDS = 10.0
@@ -21,10 +21,12 @@ _MANY = 2
 """So many times the limit of different records in a row are no trouble with one record."""
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts failed calls in a row, by source system, in this process."""
 
-    def __init__(self, router: Router, connections: Mapping[str, ConfiguredConnection]) -> None:
+    def __init__(
+        self, router: PluginRouter, connections: Mapping[str, ConfiguredConnection]
+    ) -> None:
         self._router = router
         self._connections = connections
         self._in_a_row: dict[str, Counter[str]] = {}

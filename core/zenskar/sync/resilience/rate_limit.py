@@ -32,7 +32,7 @@ class _Hold:
     stored: bool = True
 
 
-class Brake:
+class RateLimitBackoff:
     """The one place that holds back every kind of call of a connection.
 
     The row of the connection says so to all processes; this is what the present one knows of it.
@@ -107,7 +107,7 @@ class Brake:
 
 
 async def hold_back(
-    brake: Brake, connection: AsyncConnection, source: str, retry_after: float | None
+    brake: RateLimitBackoff, connection: AsyncConnection, source: str, retry_after: float | None
 ) -> float:
     """Hold all calls of a connection back, as a refusal asks; return for how long."""
     before = brake.left(source)
