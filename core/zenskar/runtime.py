@@ -37,9 +37,9 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import DeadLetterWriter
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.ingest.receiver import WebhookReceiver
+from zenskar.sync.outbound.failures import FailureHandler
 from zenskar.sync.outbound.intent_log import IntentLog
 from zenskar.sync.outbound.push import OutboundSync
-from zenskar.sync.outbound.setbacks import FailureHandler
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.translator import Translator
 from zenskar.telemetry.logs import get_logger
@@ -86,16 +86,16 @@ class Runtime:
     def worker(self, roles: Collection[str] = ROLES) -> WorkerService:
         """Build the worker of these roles."""
         settings, event_schema = self.settings, self.schemas["event"]
-        dice = random.Random()  # noqa: S311 - jitter, not a secret
+        rng = random.Random()  # noqa: S311 - jitter, not a secret
         caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
-        breaker = CircuitBreaker(self.router, self.connections)
-        bulk = ReconcileParts(self.context, self.bus, event_schema, settings)
+        circuit_breaker = CircuitBreaker(self.router, self.connections)
+        parts = ReconcileParts(self.context, self.bus, event_schema, settings)
         accounts = AccountCheck(self.context)
         outbound = OutboundSync(
             self.context,
             caller,
-            FailureHandler(self.context, dice),
-            breaker,
+            FailureHandler(self.context, rng),
+            circuit_breaker,
             IntentLog(self.context.translator, settings.intent_lease_seconds),
             accounts=accounts,
         )
@@ -118,8 +118,8 @@ class Runtime:
             ),
             "scheduler": Scheduler(
                 self.context,
-                breaker,
-                upkeep(self.context, self.bus, bulk, settings),
+                circuit_breaker,
+                upkeep(self.context, self.bus, parts, settings),
                 self.progress,
                 accounts,
                 probe_seconds=settings.probe_seconds,
@@ -256,7 +256,7 @@ async def open_runtime(
             Clocks({n: c.integration.clock_tolerance for n, c in connections.items()}, metrics),
         )
         for source in connections:
-            metrics.held.labels(source).set_function(partial(context.brake.left, source))
+            metrics.held.labels(source).set_function(partial(context.backoff.left, source))
         yield Runtime(
             settings=settings,
             plugins=known,
@@ -283,11 +283,11 @@ async def _engine(settings: Settings, url: str, application: str) -> AsyncIterat
         await engine.dispose()
 
 
-def _bus(settings: Settings, engine: AsyncEngine, wakeup: Notifier) -> Bus:
+def _bus(settings: Settings, engine: AsyncEngine, notifier: Notifier) -> Bus:
     """Build the bus on Kafka if there is one, else the one on PostgreSQL."""
     postgres = PostgresBus(
         engine,
-        wakeup,
+        notifier,
         poll_seconds=settings.poll_seconds,
         lease_seconds=settings.claim_lease_seconds,
     )

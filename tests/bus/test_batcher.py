@@ -65,7 +65,7 @@ async def turn() -> None:
 
 async def test_hands_share_a_crowd() -> None:
     work = Work()
-    gather = Batcher(work, most=100, hands=2)
+    gather = Batcher(work, most=100, receivers=2)
     asked = await ask(gather, *range(9))
     await turn()
     assert [len(batch) for batch in work.batches] == [5, 4]
@@ -75,7 +75,7 @@ async def test_hands_share_a_crowd() -> None:
 
 async def test_what_comes_while_all_hands_work_is_next() -> None:
     work = Work()
-    gather = Batcher(work, most=100, hands=2)
+    gather = Batcher(work, most=100, receivers=2)
     asked = await ask(gather, *range(4))
     await turn()
     asked += await ask(gather, 4, 5)
@@ -88,7 +88,7 @@ async def test_what_comes_while_all_hands_work_is_next() -> None:
 
 async def test_a_few_of_a_crowd_wait_until_nothing_is_under_way_or_the_rest_is_back() -> None:
     work = Work()
-    gather = Batcher(work, most=100, hands=2)
+    gather = Batcher(work, most=100, receivers=2)
     work.may.set()
     await results(*await ask(gather, *range(10)))
     work.may.clear()
@@ -120,7 +120,7 @@ async def test_a_hand_waits_some_turns_for_a_crowd_that_was_there_before() -> No
 
 async def test_one_that_comes_alone_waits_for_nobody() -> None:
     work = Work()
-    gather = Batcher(work, most=100, hands=2, turns=4)
+    gather = Batcher(work, most=100, receivers=2, turns=4)
     asked = await ask(gather, 1)
     await asyncio.sleep(0)
     assert work.batches == [[1]]
@@ -130,7 +130,7 @@ async def test_one_that_comes_alone_waits_for_nobody() -> None:
 
 async def test_a_crowd_is_forgotten() -> None:
     work = Work()
-    gather = Batcher(work, most=100, hands=2)
+    gather = Batcher(work, most=100, receivers=2)
     work.may.set()
     await results(*await ask(gather, *range(10)))
     for _ in range(200):

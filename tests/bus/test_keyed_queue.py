@@ -11,10 +11,10 @@ def delivery(key: str, number: int = 0) -> Delivery:
     return Delivery("t", key, str(number).encode(), 1)
 
 
-def lanes(*deliveries: Delivery, exclusive: bool = True) -> KeyedQueue:
-    lanes = KeyedQueue(exclusive=exclusive)
-    lanes.put(deliveries)
-    return lanes
+def queue_of(*deliveries: Delivery, exclusive: bool = True) -> KeyedQueue:
+    queue = KeyedQueue(exclusive=exclusive)
+    queue.put(deliveries)
+    return queue
 
 
 def finish(queue: KeyedQueue, batch: list[Delivery]) -> list[Delivery]:
@@ -24,7 +24,7 @@ def finish(queue: KeyedQueue, batch: list[Delivery]) -> list[Delivery]:
 
 
 def test_a_key_is_taken_once_until_it_is_finished() -> None:
-    queue = lanes(delivery("a", 1), delivery("a", 2), delivery("b", 3))
+    queue = queue_of(delivery("a", 1), delivery("a", 2), delivery("b", 3))
     first, other = queue.take(10)
     assert (first.value, other.value) == (b"1", b"3")
     assert queue.take(10) == []
@@ -33,7 +33,7 @@ def test_a_key_is_taken_once_until_it_is_finished() -> None:
 
 
 def test_without_exclusive_keys_a_key_is_taken_together_but_never_by_two() -> None:
-    queue = lanes(*(delivery("a", n) for n in range(4)), delivery("b", 4), exclusive=False)
+    queue = queue_of(*(delivery("a", n) for n in range(4)), delivery("b", 4), exclusive=False)
     first = queue.take(2)
     assert [each.value for each in first] == [b"0", b"1"]
     assert [each.value for each in queue.take(9)] == [b"4"]
@@ -45,7 +45,7 @@ def test_without_exclusive_keys_a_key_is_taken_together_but_never_by_two() -> No
 
 
 def test_what_is_put_back_is_taken_before_the_others_of_its_key() -> None:
-    queue = lanes(delivery("a", 1), delivery("a", 2))
+    queue = queue_of(delivery("a", 1), delivery("a", 2))
     (first,) = queue.take(1)
     queue.put_back(first)
     assert queue.take(5) == [first]
@@ -53,7 +53,7 @@ def test_what_is_put_back_is_taken_before_the_others_of_its_key() -> None:
 
 
 def test_dropping_forgets_what_waits_but_not_what_is_worked_on() -> None:
-    queue = lanes(delivery("a", 1), delivery("a", 2), delivery("b", 3), delivery("b", 4))
+    queue = queue_of(delivery("a", 1), delivery("a", 2), delivery("b", 3), delivery("b", 4))
     (worked_on,) = queue.take(1)
     queue.clear()
     assert len(queue) == 0

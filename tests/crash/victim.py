@@ -22,7 +22,7 @@ async def main(role: str, fatal: str) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
 
-    async def pass_by(point: str) -> None:
+    async def no_failpoint(point: str) -> None:
         die_at(point)
 
     def die_at(point: str) -> None:
@@ -34,7 +34,7 @@ async def main(role: str, fatal: str) -> None:
         runtime.bus.wake(topic)
 
     async with open_runtime(load(environment), environment) as runtime:
-        context = replace(runtime.context, passing=pass_by)
+        context = replace(runtime.context, failpoint=no_failpoint)
         fragile = replace(
             runtime,
             context=context,

@@ -12,8 +12,8 @@ from zenskar_stripe.sandbox import StripeSandbox
 
 async def reconcile(stack: Stack, *, repair: bool = False) -> Report:
     runtime = stack.runtime
-    bulk = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
-    return await bulk.reconciler(settle_seconds=0).run("stripe", "customer", repair=repair)
+    parts = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
+    return await parts.reconciler(settle_seconds=0).run("stripe", "customer", repair=repair)
 
 
 async def test_drift_of_every_kind_is_found_and_mended(database_url: str) -> None:

@@ -53,7 +53,7 @@ class Load:
     async def run(self) -> None:
         """Make all changes; half of them here, half outside."""
         timeout = aiohttp.ClientTimeout(total=10)
-        self._dice = random.Random(self.seed)
+        self._rng = random.Random(self.seed)
         async with aiohttp.ClientSession(timeout=timeout) as self._http:
             await self._inject()
             watching = asyncio.create_task(self._watch())
@@ -81,11 +81,11 @@ class Load:
             self._drawn += 1
             value = f"v{self._drawn}"
             here = self._drawn % 2 == 0
-            kind = self._dice.choices(list(_HERE), list(_HERE.values()))[0]
+            kind = self._rng.choices(list(_HERE), list(_HERE.values()))[0]
             known = self._records if here else self._objects
             if not known:
                 kind = "create"
-            who = "" if kind == "create" else self._dice.choice(known)
+            who = "" if kind == "create" else self._rng.choice(known)
             act = self._change_here if here else self._change_outside
             if await act(kind, who, value):
                 self.made[f"{kind} {'here' if here else 'outside'}"] += 1
@@ -121,7 +121,7 @@ class Load:
         return True
 
     def _edit(self, value: str) -> dict[str, Any]:
-        name = self._dice.choice(("name", "phone", "metadata"))
+        name = self._rng.choice(("name", "phone", "metadata"))
         return {"metadata": {"k": value}} if name == "metadata" else {name: value}
 
     async def _here(

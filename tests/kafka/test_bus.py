@@ -71,7 +71,7 @@ async def receive(bus: KafkaBus, count: int, *, exclusive: bool = True) -> list[
     async with asyncio.timeout(DEADLINE):
         while len(found) < count:
             some = await bus.receive(OUTBOUND, 10, exclusive_keys=exclusive)
-            await bus.done(some)
+            await bus.ack(some)
             found += some
     return found
 
@@ -102,7 +102,7 @@ async def test_a_key_that_is_held_holds_back_its_next_message_only(bus: KafkaBus
             for delivery in await bus.receive(OUTBOUND, 10, exclusive_keys=True):
                 held[number_of(delivery)] = delivery
     assert await nothing_comes(bus)
-    await bus.done([held[1]])
+    await bus.ack([held[1]])
     assert [number_of(d) for d in await receive(bus, 1)] == [2]
 
 
@@ -115,7 +115,7 @@ async def test_what_is_not_done_comes_again_in_another_process(
         async with asyncio.timeout(DEADLINE):
             while len(taken) < 3:
                 taken += await stopped.receive(OUTBOUND, 10, exclusive_keys=True)
-        await stopped.done([d for d in taken if number_of(d) == 1])
+        await stopped.ack([d for d in taken if number_of(d) == 1])
     async with open_bus(options, engine, database_url) as other:
         again = {number_of(d) for d in await receive(other, 2)}
         assert {0, 2} <= again
@@ -136,9 +136,9 @@ async def test_what_is_given_back_comes_again(bus: KafkaBus) -> None:
     async with asyncio.timeout(DEADLINE):
         while not (taken := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
             pass
-    await bus.give_back(taken)
+    await bus.requeue(taken)
     assert await receive(bus, 1) == taken
-    await bus.give_back(taken)
+    await bus.requeue(taken)
     assert await nothing_comes(bus)
 
 
@@ -147,7 +147,7 @@ async def relay_once(bus: KafkaBus) -> None:
         while not (waiting := await bus.outbox.receive(OUTBOUND, 10, exclusive_keys=True)):
             pass
     await bus.forward(waiting)
-    await bus.outbox.done(waiting)
+    await bus.outbox.ack(waiting)
 
 
 async def test_a_deferred_message_waits_in_the_outbox_and_counts_its_attempts(
@@ -157,7 +157,7 @@ async def test_a_deferred_message_waits_in_the_outbox_and_counts_its_attempts(
     async with asyncio.timeout(DEADLINE):
         while not (taken := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
             pass
-    await bus.defer(taken, 0.05)
+    await bus.nack(taken, 0.05)
     assert await bus.depth() == {OUTBOUND: 1}
     await relay_once(bus)
     (again,) = await receive(bus, 1)
@@ -191,7 +191,7 @@ async def test_two_members_share_the_partitions_and_a_third_loses_nothing(
             some = await bus.receive(OUTBOUND, 5, exclusive_keys=True)
             seen.update(number_of(d) for d in some)
             mine += len(some)
-            await bus.done(some)
+            await bus.ack(some)
         return mine
 
     async with (
@@ -271,7 +271,7 @@ async def test_partitions_that_are_added_are_consumed(
     async with asyncio.timeout(90):
         while len(seen) < 40:
             some = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
-            await bus.done(some)
+            await bus.ack(some)
             seen.update(number_of(d) for d in some)
 
 
@@ -291,7 +291,7 @@ async def test_slow_work_costs_no_membership(
                 pass
         for _ in range(8):
             assert await bus.receive(OUTBOUND, 1, exclusive_keys=True) == []
-        await bus.done(taken)
+        await bus.ack(taken)
         assert number_of((await receive(bus, 1))[0]) == 1
 
         async def first_two() -> bool:

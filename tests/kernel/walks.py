@@ -14,18 +14,18 @@ _LONGEST = 500
 def walk(bounds: Bounds, walks: int, seed: int) -> Result:
     """Take random moves until nothing is left to happen, many times."""
     result, started = Result(f"{bounds.name}, at random", complete=False), process_time()
-    moves, dice = Moves(bounds), Random(seed)
+    moves, rng = Moves(bounds), Random(seed)
     for _ in range(walks):
-        _one(bounds, moves, dice, result)
+        _one(bounds, moves, rng, result)
         if result.problem:
             break
     result.seconds = process_time() - started
     return result
 
 
-def _one(bounds: Bounds, moves: Moves, dice: Random, result: Result) -> None:
+def _one(bounds: Bounds, moves: Moves, rng: Random, result: Result) -> None:
     """Let outside events come early in one run and late in the next."""
-    world, eager = canonical(bounds.start), dice.random()
+    world, eager = canonical(bounds.start), rng.random()
     trace: list[str] = []
     for _ in range(_LONGEST):
         result.states += 1
@@ -36,8 +36,8 @@ def _one(bounds: Bounds, moves: Moves, dice: Random, result: Result) -> None:
         if problem or not (free or costly):
             result.problem, result.trace = problem or "", [*trace, ""] if problem else []
             return
-        choices = costly if not free or (costly and dice.random() < eager) else free
-        name, after = dice.choice(choices)
+        choices = costly if not free or (costly and rng.random() < eager) else free
+        name, after = rng.choice(choices)
         trace.append(name)
         world = canonical(after)
     result.problem, result.trace = "it never comes to rest", trace

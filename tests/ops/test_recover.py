@@ -80,11 +80,11 @@ def envelopes(flow: Flow, record_id: str) -> list[Envelope]:
     for name in ("Ada", "Eve"):
         system.create(name=name, record_id=record_id)
     reader = WebhookPipeline(flow.runtime.context, flow.runtime.schemas["event"])
-    arrivals = [ReceivedWebhook("fake", webhook, "test") for webhook in system.webhooks]
+    webhooks = [ReceivedWebhook("fake", webhook, "test") for webhook in system.webhooks]
     system.webhooks.clear()
     return [
         m.envelope
-        for reading in reader.read(arrivals)
+        for reading in reader.read(webhooks)
         for m in [item.message for item in reading.items]
         if m
     ]

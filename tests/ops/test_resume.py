@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.drift import bulk, names
+from tests.support.drift import names, parts
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow
 from tests.support.wait import until
@@ -148,7 +148,7 @@ async def test_held_deletes_are_dropped_after_a_look_at_each_object(database_url
         )
         living = [one.external_id for one in waiting][-3:]
         system.objects.update({external_id: {"name": "Alive"} for external_id in living})
-        drop, proven = bulk(flow).dropper().drop, before - 3
+        drop, proven = parts(flow).dropper().drop, before - 3
         assert await drop("fake", "test") == Dropped(3, proven)
         if proven:
             assert await flow.scalar("SELECT state FROM connections") == "paused"
@@ -168,13 +168,13 @@ async def test_held_deletes_of_objects_that_are_not_visible_are_dropped(
         system = await flooded(flow, 4)
         system.objects.clear()
         waiting = await held(flow)
-        assert await bulk(flow).dropper().drop("fake", "test") == Dropped(waiting, 0)
+        assert await parts(flow).dropper().drop("fake", "test") == Dropped(waiting, 0)
         flow.runtime.context.wake("sync.inbound")
         await flow.settle()
         assert await flow.scalar(ALIVE) == waiting
         assert await flow.scalar("SELECT state FROM connections") == "active"
         with pytest.raises(StateConflict, match="holds no deletes"):
-            await bulk(flow).dropper().drop("fake", "test")
+            await parts(flow).dropper().drop("fake", "test")
 
 
 async def test_a_guard_of_zero_lets_everything_through(database_url: str) -> None:

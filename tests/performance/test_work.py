@@ -114,8 +114,8 @@ async def test_parsing_an_event(runtime: Runtime) -> None:
 
 async def test_making_a_message_of_a_webhook(runtime: Runtime) -> None:
     """Signature, parsing, four schemas, the canonical form and the envelope."""
-    read, arrivals = reader(runtime).read, [ReceivedWebhook("stripe", webhook(0), "c")]
-    assert calls(lambda: read(arrivals)) < 200
+    read, webhooks = reader(runtime).read, [ReceivedWebhook("stripe", webhook(0), "c")]
+    assert calls(lambda: read(webhooks)) < 200
 
 
 async def test_what_every_request_passes_through() -> None:

@@ -113,12 +113,12 @@ async def run_seeds(
 
 
 def _settings(seed: int) -> dict[str, Any]:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     return {
-        "conflict_policy": dice.choice(_POLICIES),
-        "propagate_deletes": dice.choice([True, False]),
-        "ours": dice.choice(SHIFTS),
-        "theirs": dice.choice(SHIFTS),
+        "conflict_policy": rng.choice(_POLICIES),
+        "propagate_deletes": rng.choice([True, False]),
+        "ours": rng.choice(SHIFTS),
+        "theirs": rng.choice(SHIFTS),
     }
 
 

@@ -109,14 +109,14 @@ _WEIGHTS = {
 
 def draw(seed: int) -> list[Act]:
     """Draw a story."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     kinds, weights = list(_WEIGHTS), list(_WEIGHTS.values())
-    picked = dice.choices(kinds, weights, k=dice.randint(5, 16))
-    first = dice.choice(["create", "create_outside"])
-    return [_act(kind, number, dice) for number, kind in enumerate([first, *picked])]
+    picked = rng.choices(kinds, weights, k=rng.randint(5, 16))
+    first = rng.choice(["create", "create_outside"])
+    return [_act(kind, number, rng) for number, kind in enumerate([first, *picked])]
 
 
-def _act(kind: str, number: int, dice: random.Random) -> Act:
+def _act(kind: str, number: int, rng: random.Random) -> Act:
     what = {
         "edit": FIELDS,
         "edit_outside": FIELDS,
@@ -126,10 +126,10 @@ def _act(kind: str, number: int, dice: random.Random) -> Act:
     }.get(kind, ("",))
     return Act(
         kind=kind,
-        who=dice.randrange(100),
-        what=dice.choice(what),
+        who=rng.randrange(100),
+        what=rng.choice(what),
         value=f"v{number}",
-        seconds=dice.choice([0.0, 0.005, 0.02, 0.1, 0.5]),
+        seconds=rng.choice([0.0, 0.005, 0.02, 0.1, 0.5]),
     )
 
 

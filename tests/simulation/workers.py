@@ -54,7 +54,7 @@ class Worker:
         opened = open_runtime(self._settings, self._environment, plugins=self._plugins)
         runtime = await self._stack.enter_async_context(opened)
         context = replace(
-            runtime.context, passing=self._pass, clock=self._ours, monotonic=self._clock
+            runtime.context, failpoint=self._pass, clock=self._ours, monotonic=self._clock
         )
         self._runtime = replace(runtime, context=context)
         self._task = asyncio.create_task(self._runtime.worker().run(self._stopping))

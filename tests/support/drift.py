@@ -12,13 +12,13 @@ from zenskar.ops.build import ReconcileParts
 from zenskar.sync.reconcile.report import Report
 
 
-def bulk(flow: Flow) -> ReconcileParts:
+def parts(flow: Flow) -> ReconcileParts:
     runtime = flow.runtime
     return ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
 
 
 async def reconcile(flow: Flow, settle_seconds: float = 0.0, **options: Any) -> Report:
-    reconciler = bulk(flow).reconciler(settle_seconds=settle_seconds, wait_seconds=10)
+    reconciler = parts(flow).reconciler(settle_seconds=settle_seconds, wait_seconds=10)
     return await reconciler.run("fake", "customer", **options)
 
 

@@ -70,8 +70,8 @@ def only_id(flow: Flow, name: str) -> str:
 
 async def compared(flow: Flow, source: str, **options: Any) -> Report:
     runtime = flow.runtime
-    bulk = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
-    reconciler = bulk.reconciler(settle_seconds=0.0, wait_seconds=10)
+    parts = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
+    reconciler = parts.reconciler(settle_seconds=0.0, wait_seconds=10)
     return await reconciler.run(source, "customer", **options)
 
 

@@ -19,8 +19,8 @@ BATCH = 100
 class Bus:
     """Gives the same number of messages, which nobody can read, again and again."""
 
-    hands = 1
-    crowds_alone = False
+    receivers = 1
+    exclusive_batches = False
 
     def __init__(self, messages: int, waiting: int) -> None:
         self._messages, self._waiting = messages, waiting
@@ -31,7 +31,7 @@ class Bus:
 
     async def done(self, _deliveries: Sequence[Delivery]) -> None: ...
 
-    async def give_back(self, _deliveries: Sequence[Delivery]) -> None: ...
+    async def requeue(self, _deliveries: Sequence[Delivery]) -> None: ...
 
     def lag(self) -> Mapping[str, int]:
         return {INBOUND: self._waiting}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.drift import bulk, execute
+from tests.support.drift import execute, parts
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
@@ -25,12 +25,12 @@ from zenskar.worker.scheduler import Scheduler
 async def idle(database_url: str) -> AsyncIterator[tuple[Flow, FakeSystem, Scheduler]]:
     """A scheduler whose jobs run when the test says so."""
     async with open_flow(database_url, working=False, sweep_seconds=600) as flow:
-        breaker = CircuitBreaker(flow.runtime.router, flow.runtime.connections)
+        circuit_breaker = CircuitBreaker(flow.runtime.router, flow.runtime.connections)
         runtime = flow.runtime
-        jobs = upkeep(runtime.context, runtime.bus, bulk(flow), runtime.settings)
+        jobs = upkeep(runtime.context, runtime.bus, parts(flow), runtime.settings)
         scheduler = Scheduler(
             runtime.context,
-            breaker,
+            circuit_breaker,
             jobs,
             runtime.progress,
             AccountCheck(runtime.context),

@@ -40,13 +40,13 @@ class Batcher(Generic[T, R]):
         *,
         most: int,
         key: Callable[[T], Hashable] | None = None,
-        hands: int = 1,
+        receivers: int = 1,
         turns: int = 0,
     ) -> None:
         self._work = work
         self._most = most
         self._key = key
-        self._hands = hands
+        self._receivers = receivers
         self._turns = turns
         self._waiting: deque[_Asked[T, R]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,7 +63,7 @@ class Batcher(Generic[T, R]):
 
     def _call(self) -> None:
         """Have a hand come for its share, unless one is on its way or all are busy."""
-        if self._is_ready() and not self._coming and len(self._tasks) < self._hands:
+        if self._is_ready() and not self._coming and len(self._tasks) < self._receivers:
             self._coming = True
             self._tasks.add(asyncio.create_task(self._run(), name="gather"))
 
@@ -100,7 +100,7 @@ class Batcher(Generic[T, R]):
     def _share(self) -> tuple[int, int]:
         """Return the smallest and the largest of the shares of the crowd."""
         crowd = max(len(self._waiting) + self._under_way, int(self._crowd))
-        share, rest = divmod(crowd, self._hands)
+        share, rest = divmod(crowd, self._receivers)
         return min(share, self._most), min(share + bool(rest), self._most)
 
     async def _company(self) -> None:

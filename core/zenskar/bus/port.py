@@ -67,8 +67,8 @@ class Bus(Protocol):
     worked off together: more are hardly cheaper, and are in memory all at once.
     """
 
-    hands: int
-    crowds_alone: bool
+    receivers: int
+    exclusive_batches: bool
     batch: int
 
     async def start(self) -> None:
@@ -90,21 +90,19 @@ class Bus(Protocol):
         each key.
         """
 
-    async def done(self, deliveries: Sequence[Delivery]) -> None:
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages whose work is done."""
 
-    async def done_within(
-        self, connection: AsyncConnection, deliveries: Sequence[Delivery]
-    ) -> None:
+    async def ack_in(self, connection: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
         """Make it part of a transaction that these messages' work is done; then `release` them."""
 
-    def release(self, deliveries: Sequence[Delivery]) -> None:
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages whose transaction is committed."""
 
-    async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
+    async def nack(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
         """Have messages delivered again after a while."""
 
-    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+    async def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Have those still held delivered again soon, whatever is away; count no attempt."""
 
     def wake(self, topic: str) -> None:

@@ -203,12 +203,12 @@ async def claim(
     return sorted(claimed, key=lambda message: message.id)
 
 
-async def done(connection: AsyncConnection, ids: Sequence[int], *, claimer: str) -> None:
+async def ack(connection: AsyncConnection, ids: Sequence[int], *, claimer: str) -> None:
     """Remove messages whose work is done."""
     await _DONE.run(connection, **packed({"ids": [str(i) for i in ids]}), claimer=claimer)
 
 
-async def defer(
+async def nack(
     connection: AsyncConnection,
     ids: Sequence[int],
     *,

@@ -30,11 +30,11 @@ class ReconcileParts:
     ) -> None:
         self._context = context
         self._settings = settings
-        self._survey = SnapshotPublisher(context, bus, event_schema)
-        self._looker = self._patient(RetryLimits(self._brief))
+        self._publisher = SnapshotPublisher(context, bus, event_schema)
+        self._reader = self._patient(RetryLimits(self._brief))
         self._accounts = AccountCheck(context)
-        self._examiner = Comparator(
-            context, self._looker, self._survey, stale_seconds=settings.resend_seconds
+        self._comparator = Comparator(
+            context, self._reader, self._publisher, stale_seconds=settings.resend_seconds
         )
 
     def entities(self, source: str) -> tuple[str, ...]:
@@ -46,12 +46,12 @@ class ReconcileParts:
     ) -> Reconciler:
         """Build what finds drift. It waits for workers until nothing moves for `wait_seconds`."""
         waiter = EventWaiter(self._context, wait_seconds)
-        repairer = Repairer(self._context, self._survey, waiter)
+        repairer = Repairer(self._context, self._publisher, waiter)
         return Reconciler(
             self._context,
             self._accounts,
-            self._looker,
-            self._examiner,
+            self._reader,
+            self._comparator,
             repairer,
             settle_seconds,
         )
@@ -60,23 +60,23 @@ class ReconcileParts:
         """Build what takes everything in."""
         waiter = EventWaiter(self._context, wait_seconds)
         return Backfiller(
-            self._context, self._accounts, self._looker, self._examiner, self._survey, waiter
+            self._context, self._accounts, self._reader, self._comparator, self._publisher, waiter
         )
 
     def dropper(self) -> HeldDeleteDropper:
         """Build what looks at held deletes and drops those that are not so."""
-        return HeldDeleteDropper(self._context, self._looker, self._survey)
+        return HeldDeleteDropper(self._context, self._reader, self._publisher)
 
     def undeleter(self) -> Undeleter:
         """Build what brings deleted records back."""
-        return Undeleter(self._context, self._accounts, self._looker, self._survey)
+        return Undeleter(self._context, self._accounts, self._reader, self._publisher)
 
     def sweep(self) -> MissedEventsPoller:
         """Build what looks for missed webhooks. It tries once, since it comes again soon."""
         once = RetryPolicy(1, self._settings.retry_base_seconds, self._settings.retry_max_seconds)
-        looker = self._patient(RetryLimits(lambda _source: once, rate_limit_waits=0))
+        reader = self._patient(RetryLimits(lambda _source: once, rate_limit_waits=0))
         return MissedEventsPoller(
-            self._context, looker, self._survey, every_seconds=self._settings.sweep_seconds
+            self._context, reader, self._publisher, every_seconds=self._settings.sweep_seconds
         )
 
     def _brief(self, source: str) -> RetryPolicy:

@@ -92,8 +92,8 @@ class HeldDeleteDropper:
     """Drops held deletes whose objects live, or are not visible, and takes in what it saw."""
 
     context: SyncContext
-    looker: ExternalReader
-    survey: SnapshotPublisher
+    reader: ExternalReader
+    publisher: SnapshotPublisher
 
     async def drop(self, name: str, by: str) -> Dropped:
         """Look at each object of a held delete; resume the connection unless some are proven.
@@ -110,7 +110,7 @@ class HeldDeleteDropper:
             wrong = [each for each in waiting if each.external_id not in gone]
             await self._drop(wrong, by)
             living = [look for i, look in looks.items() if look is not None and i not in gone]
-            await self.survey.publish(name, living, ObservationKind.FETCH, run_id)
+            await self.publisher.publish(name, living, ObservationKind.FETCH, run_id)
             dropped, proven = dropped + len(wrong), proven + len(waiting) - len(wrong)
         if not proven:
             note = f"{dropped} held deletes were dropped"
@@ -128,7 +128,7 @@ class HeldDeleteDropper:
         """Fetch each object; None stands for one that is not visible."""
         about = {each.external_id: each.entity_type for each in waiting}
         answers = await together(
-            self.looker.fetch(name, entity_type, external_id)
+            self.reader.fetch(name, entity_type, external_id)
             for external_id, entity_type in about.items()
         )
         found: dict[str, Snapshot | None] = {}

@@ -47,8 +47,8 @@ class Undeleter:
 
     context: SyncContext
     accounts: AccountCheck
-    looker: ExternalReader
-    survey: SnapshotPublisher
+    reader: ExternalReader
+    publisher: SnapshotPublisher
 
     async def undelete(
         self, entity_type: str, record_id: str, by: Actor, correlation_id: str
@@ -94,7 +94,7 @@ class Undeleter:
         if not await self.accounts.confirm(source):
             raise StateConflict(f"the connection {source} speaks to another account")
         try:
-            return await self.looker.fetch(source, entity_type, external_id)
+            return await self.reader.fetch(source, entity_type, external_id)
         except CallFailed as error:
             if error.failure.kind is not FailureKind.NOT_VISIBLE:
                 raise
@@ -131,7 +131,7 @@ class Undeleter:
 
     def _seen(self, source: str, known: ExternalMapping, look: Snapshot) -> Observation:
         """Return what a look at a living object shows, whatever id it carries."""
-        seen = self.survey.observation(source, look, ObservationKind.FETCH, known.revision)
+        seen = self.publisher.observation(source, look, ObservationKind.FETCH, known.revision)
         if isinstance(seen, NotRead):
             raise StateConflict(f"the object {known.external_id} of {source} cannot be read")
         return replace(seen, record_id=None)

@@ -71,7 +71,7 @@ class AccountCheck:
         return await self.confirm(source)
 
     async def _read(self, source: str) -> str | None:
-        if (held := self._context.brake.held(source)) is not None:
+        if (held := self._context.backoff.held(source)) is not None:
             raise CallFailed(held)
         try:
             async with asyncio.timeout(_SECONDS):

@@ -52,7 +52,7 @@ class Caller:
 
         Raises `CallFailed`. The answer's snapshot was taken between sending and receipt.
         """
-        if (held := self._context.brake.held(call.source)) is not None:
+        if (held := self._context.backoff.held(call.source)) is not None:
             raise CallFailed(held)
         ended, began = self._context.stopwatch(), time.perf_counter()
         try:

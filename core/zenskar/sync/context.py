@@ -15,7 +15,7 @@ from zenskar.sync.translator import Translator
 from zenskar.telemetry.metrics import Metrics
 
 
-async def pass_by(_point: str) -> None:
+async def no_failpoint(_point: str) -> None:
     """Go on."""
 
 
@@ -36,10 +36,10 @@ class SyncContext:
     wake: Callable[[str], None]
     dead_letters: DeadLetterWriter
     clocks: Clocks
-    passing: Callable[[str], Awaitable[None]] = pass_by
+    failpoint: Callable[[str], Awaitable[None]] = no_failpoint
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
-    brake: RateLimitBackoff = field(default_factory=RateLimitBackoff)
+    backoff: RateLimitBackoff = field(default_factory=RateLimitBackoff)
 
     def retry(self, source: str) -> RetryPolicy:
         """Return when failed calls of a connection are tried again."""

@@ -58,10 +58,10 @@ class InboundSyncWorker:
         self._progress = progress
         self._strikes = Strikes()
         self._batch = batch
-        self._turnstile = KeyGate(bus, crowd=_CROWD)
+        self._key_gate = KeyGate(bus, crowd=_CROWD)
         self._stopping: asyncio.Event | None = None
         self._not_before = 0.0
-        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until told to stop; what has been taken is finished.
@@ -71,23 +71,23 @@ class InboundSyncWorker:
         self._stopping = stopping
         self._progress.consumes(_NAME, INBOUND)
         try:
-            async with asyncio.TaskGroup() as hands:
-                for _ in range(self._bus.hands):
-                    hands.create_task(run_until(stopping, _NAME, self.turn, self._progress))
+            async with asyncio.TaskGroup() as receivers:
+                for _ in range(self._bus.receivers):
+                    receivers.create_task(run_until(stopping, _NAME, self.turn, self._progress))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
     async def turn(self) -> None:
         """Take one batch and work it off."""
-        deliveries = await self._turnstile.enter(self._take)
+        deliveries = await self._key_gate.enter(self._take)
         try:
             with self._progress.working(_NAME):
                 await self._work_off(deliveries)
         except BaseException:
-            await self._bus.give_back(deliveries)
+            await self._bus.requeue(deliveries)
             raise
         finally:
-            self._turnstile.leave(deliveries)
+            self._key_gate.leave(deliveries)
         if _CROWD <= len(deliveries) < self._batch and not self._another_waits():
             # A transaction costs the same for one event and for fifty.
             self._not_before = time.monotonic() + _LINGER_SECONDS
@@ -119,7 +119,7 @@ class InboundSyncWorker:
             message = message_of(one.delivery)
             envelope = await rereader.read(one.envelope, message, one.delivery.attempts)
             if envelope is None:
-                await self._bus.done([one.delivery])
+                await self._bus.ack([one.delivery])
             else:
                 await self._apply_together([one._replace(envelope=envelope)])
 
@@ -128,7 +128,7 @@ class InboundSyncWorker:
         over = await self._sync.park([one.envelope for one in waiting])
         ended = [one.delivery for one in waiting if one.envelope.id in over]
         await self._bus.park([one.delivery for one in waiting if one.envelope.id not in over])
-        await self._bus.done(ended)
+        await self._bus.ack(ended)
 
     async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read]:
         readable: list[_Read] = []
@@ -142,7 +142,7 @@ class InboundSyncWorker:
 
     async def _bury(self, delivery: Delivery, problem: str) -> None:
         await self._sync.bury(message_of(delivery), problem)
-        await self._bus.done([delivery])
+        await self._bus.ack([delivery])
 
     async def _try(
         self, batch: Sequence[_Read], work: Callable[[Sequence[_Read]], Awaitable[None]]
@@ -155,7 +155,7 @@ class InboundSyncWorker:
             raise
         except TooManyDeletes as error:
             await self._sync.trip(error)
-            await self._bus.defer([one.delivery for one in batch], 0)
+            await self._bus.nack([one.delivery for one in batch], 0)
         except Exception as error:
             if len(batch) == 1:
                 await self._set_back_or_bury(batch[0], error)
@@ -166,16 +166,16 @@ class InboundSyncWorker:
             await self._try(batch[middle:], work)
 
     async def _apply_together(self, batch: Sequence[_Read]) -> None:
-        await self._context.passing("inbound.claimed")
+        await self._context.failpoint("inbound.claimed")
         deliveries = [one.delivery for one in batch]
         _, followed = await self._sync.apply(
             [one.envelope for one in batch],
-            within=lambda connection: self._bus.done_within(connection, deliveries),
+            within=lambda connection: self._bus.ack_in(connection, deliveries),
         )
-        await self._context.passing("inbound.applied")
+        await self._context.failpoint("inbound.applied")
         if followed:
             self._context.wake(OUTBOUND)
-        self._bus.release(deliveries)
+        self._bus.forget(deliveries)
         self._measure(batch)
 
     def _measure(self, batch: Sequence[_Read]) -> None:
@@ -203,11 +203,11 @@ class InboundSyncWorker:
         _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(error))
         attempts, retry = one.delivery.attempts, self._context.retry(one.source)
         if is_transient(error) and not retry.used_up(attempts):
-            delay = retry.delay(attempts, self._dice)
+            delay = retry.delay(attempts, self._rng)
             await self._sync.retry_later(one.envelope, "transient", kind, delay)
-            await self._bus.defer([one.delivery], delay)
+            await self._bus.nack([one.delivery], delay)
             return
         problem = f"{kind} while it was applied"
         message = message_of(one.delivery)
         await self._sync.give_up(one.envelope, message, "bug", problem, attempts)
-        await self._bus.done([one.delivery])
+        await self._bus.ack([one.delivery])

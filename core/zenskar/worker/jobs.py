@@ -34,7 +34,7 @@ class Job:
 
 
 def upkeep(
-    context: SyncContext, bus: Bus, bulk: ReconcileParts, settings: Settings
+    context: SyncContext, bus: Bus, parts: ReconcileParts, settings: Settings
 ) -> tuple[Job, ...]:
     """Return the jobs of every connection, and those that look after messages."""
 
@@ -44,9 +44,9 @@ def upkeep(
             waiting[topic] += there.behind
         return waiting
 
-    sweep = bulk.sweep()
+    sweep = parts.sweep()
     catch_up = CatchUp(context)
-    comparison = Comparison(context, bulk.reconciler())
+    comparison = Comparison(context, parts.reconciler())
     resender = Resender(context, behind, age_seconds=settings.resend_seconds)
     often = min(_OFTEN_SECONDS, settings.resend_seconds)
     each = (

@@ -30,7 +30,7 @@ class KeyGate:
             self._taking.release()
             raise
         self._under_way |= {delivery.key for delivery in batch}
-        if self._bus.crowds_alone and len(batch) >= self._crowd:
+        if self._bus.exclusive_batches and len(batch) >= self._crowd:
             self._alone = batch
         else:
             self._taking.release()
@@ -43,7 +43,7 @@ class KeyGate:
                 self._somebody_left.clear()
                 await self._somebody_left.wait()
         except BaseException:
-            await self._bus.give_back(batch)
+            await self._bus.requeue(batch)
             raise
 
     def leave(self, batch: Sequence[Delivery]) -> None:

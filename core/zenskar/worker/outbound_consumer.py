@@ -102,7 +102,7 @@ class OutboundSyncWorker:
             _log.error("outbound_failed", trace=trace(error))
             await asyncio.sleep(_AWAY_SECONDS)
         finally:
-            await self._bus.give_back([delivery])
+            await self._bus.requeue([delivery])
 
     async def _process_or_set_back(self, delivery: Delivery) -> None:
         try:
@@ -113,27 +113,27 @@ class OutboundSyncWorker:
             self._progress.failed(_NAME, error)
             _log.error("outbound_failed", trace=trace(error))
             if not self._strikes.out(delivery):
-                await self._bus.defer([delivery], _FAILED_SECONDS)
+                await self._bus.nack([delivery], _FAILED_SECONDS)
                 return
             problem = f"{type(error).__name__} while it was worked on"
             await self._sync.give_up(message_of(delivery), self._event_schema, problem)
-            await self._bus.done([delivery])
+            await self._bus.ack([delivery])
 
     async def _process(self, delivery: Delivery) -> None:
         try:
             envelope = read_envelope(delivery.value, self._event_schema, Direction.OUTBOUND)
         except UnreadableMessage as error:
             await self._sync.bury(message_of(delivery), str(error))
-            await self._bus.done([delivery])
+            await self._bus.ack([delivery])
             return
         structlog.contextvars.bind_contextvars(correlation_id=envelope.correlation_id)
-        await self._context.passing("outbound.claimed")
+        await self._context.failpoint("outbound.claimed")
         result = await self._sync.process(envelope, message_of(delivery))
-        await self._context.passing("outbound.decided")
+        await self._context.failpoint("outbound.decided")
         match result:
             case Nack(seconds):
-                await self._bus.defer([delivery], seconds)
+                await self._bus.nack([delivery], seconds)
             case Park():
                 await self._bus.park([delivery])
             case Ack():
-                await self._bus.done([delivery])
+                await self._bus.ack([delivery])

@@ -48,12 +48,12 @@ class Relay:
         if not deliveries:
             return
         try:
-            await self._context.passing("relay.claimed")
+            await self._context.failpoint("relay.claimed")
             await self._move(deliveries)
-            await self._context.passing("relay.published")
-            await waiting.done(deliveries)
+            await self._context.failpoint("relay.published")
+            await waiting.ack(deliveries)
         except BaseException:
-            await waiting.give_back(deliveries)
+            await waiting.requeue(deliveries)
             raise
 
     async def _move(self, deliveries: Sequence[Delivery]) -> None:

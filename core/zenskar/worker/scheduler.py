@@ -25,7 +25,7 @@ class Scheduler:
     def __init__(
         self,
         context: SyncContext,
-        breaker: CircuitBreaker,
+        circuit_breaker: CircuitBreaker,
         jobs: Sequence[Job],
         progress: Progress,
         accounts: AccountCheck,
@@ -33,7 +33,7 @@ class Scheduler:
         probe_seconds: float,
     ) -> None:
         self._context = context
-        self._breaker = breaker
+        self._circuit_breaker = circuit_breaker
         self._progress = progress
         self._accounts = accounts
         self._jobs = (
@@ -82,10 +82,14 @@ class Scheduler:
     async def _probe_outages(self, _state: Any) -> None:
         """Resume a connection that an outage paused, once its external system answers again."""
         states = await in_transaction(self._context.engine, connections.states)
-        self._context.brake.learn(states)
+        self._context.backoff.learn(states)
         for name, state in states.items():
             away = state.paused and state.reason == OUTAGE and name in self._context.connections
-            if away and not self._context.brake.left(name) and await self._breaker.healthy(name):
+            if (
+                away
+                and not self._context.backoff.left(name)
+                and await self._circuit_breaker.healthy(name)
+            ):
                 await self._resume(name)
 
     async def _resume(self, name: str) -> None:

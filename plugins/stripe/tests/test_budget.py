@@ -30,12 +30,12 @@ class LateLoop(HastyLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._dice = random.Random(7)
+        self._rng = random.Random(7)
 
     def _run_once(self) -> None:
         super()._run_once()
-        self.now += self._dice.choice([0.0001, 0.0003, 0.001, 0.002])
-        if self._dice.random() < 0.001:
+        self.now += self._rng.choice([0.0001, 0.0003, 0.001, 0.002])
+        if self._rng.random() < 0.001:
             self.now += 0.12
 
 
@@ -91,8 +91,8 @@ def test_the_budget_is_used_and_no_second_holds_more(
 
 def test_a_call_that_is_on_its_way_a_little_longer_is_not_too_many() -> None:
     times = [time for time, _ in spend(Budget(80, 0), *"a" * 400, loop=LateLoop)]
-    dice = random.Random(3)
-    arrived = sorted(time + dice.uniform(0, 0.024) for time in times)
+    rng = random.Random(3)
+    arrived = sorted(time + rng.uniform(0, 0.024) for time in times)
     assert fullest(arrived) <= 80
 
 

@@ -96,26 +96,26 @@ def host(api: Api) -> bytes:
 
 
 async def test_no_header_is_our_fault(hasty: Api) -> None:
-    dice = random.Random(11)
+    rng = random.Random(11)
     pairs = itertools.product([name for name in HEADERS if name not in WAITED_FOR], VALUES)
     await check(
         hasty,
         (
             request(method, target, [host(hasty), name + b": " + value])
             for name, value in pairs
-            for method, target in dice.sample(ROUTES, 3)
+            for method, target in rng.sample(ROUTES, 3)
         ),
     )
 
 
 async def test_no_mixture_of_headers_is_our_fault(hasty: Api) -> None:
-    dice = random.Random(7)
+    rng = random.Random(7)
     requests = []
     for _ in range(1500):
-        method, target = dice.choice(ROUTES)
-        count = dice.randint(2, 5)
-        lines = [dice.choice(HEADERS) + b": " + dice.choice(VALUES) for _ in range(count)]
-        body = dice.choice([b"", b"{}", b"0\r\n\r\n", b"\x00"])
+        method, target = rng.choice(ROUTES)
+        count = rng.randint(2, 5)
+        lines = [rng.choice(HEADERS) + b": " + rng.choice(VALUES) for _ in range(count)]
+        body = rng.choice([b"", b"{}", b"0\r\n\r\n", b"\x00"])
         requests.append(request(method, target, [host(hasty), *lines], body))
     await check(hasty, requests)
 

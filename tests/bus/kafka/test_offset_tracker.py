@@ -16,21 +16,21 @@ def received(*offsets: int) -> OffsetTracker:
 def test_nothing_is_committed_before_the_first_record_is_done() -> None:
     mark = received(5, 6)
     assert mark.to_commit is None
-    mark.done(6)
+    mark.ack(6)
     assert mark.to_commit is None
-    mark.done(5)
+    mark.ack(5)
     assert mark.to_commit == 7
 
 
 def test_a_gap_in_the_offsets_is_no_hindrance() -> None:
     mark = received(5, 9)
-    mark.done(5)
+    mark.ack(5)
     assert mark.to_commit == 9
 
 
 def test_what_is_committed_is_not_committed_again() -> None:
     mark = received(1)
-    mark.done(1)
+    mark.ack(1)
     mark.committed(2)
     assert mark.to_commit is None
 
@@ -39,7 +39,7 @@ def test_what_is_committed_is_not_committed_again() -> None:
 def test_the_commit_is_the_first_that_is_not_done(order: list[int]) -> None:
     mark, done = received(*range(8)), set()
     for offset in order:
-        mark.done(offset)
+        mark.ack(offset)
         done.add(offset)
         expected = next((n for n in range(8) if n not in done), 8)
         assert mark.to_commit == (expected or None)

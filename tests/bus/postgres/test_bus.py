@@ -54,7 +54,7 @@ async def test_a_message_that_is_held_is_not_delivered_again(bus: PostgresBus) -
 
 async def test_a_message_that_is_done_is_gone(bus: PostgresBus) -> None:
     await bus.publish([message(1)])
-    await bus.done(await bus.receive(OUTBOUND, 1, exclusive_keys=True))
+    await bus.ack(await bus.receive(OUTBOUND, 1, exclusive_keys=True))
     assert await bus.depth() == {}
 
 
@@ -73,7 +73,7 @@ async def test_a_key_that_is_held_holds_back_its_next_message(bus: PostgresBus) 
     first = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
     await bus.publish([message(2, "customer:a"), message(3, "customer:b")])
     assert await receive(bus) == ["customer:b"]
-    await bus.done(first)
+    await bus.ack(first)
     assert await receive(bus) == ["customer:a"]
 
 
@@ -82,12 +82,12 @@ async def test_messages_of_one_key_are_delivered_one_after_another(bus: Postgres
     for number in range(3):
         (only,) = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
         assert f'"id":"{number}"'.encode() in only.value
-        await bus.done([only])
+        await bus.ack([only])
 
 
 async def test_a_deferred_message_comes_back(bus: PostgresBus) -> None:
     await bus.publish([message(1)])
-    await bus.defer(await bus.receive(OUTBOUND, 1, exclusive_keys=True), 0.05)
+    await bus.nack(await bus.receive(OUTBOUND, 1, exclusive_keys=True), 0.05)
     async with asyncio.timeout(5):
         while not (again := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
             pass
@@ -110,7 +110,7 @@ async def test_a_waiting_receiver_is_woken_from_another_process(
     """The poll is far longer than the deadline, so only NOTIFY can bring the message in time."""
     async with open_bus(engine, database_url, poll=60) as other, asyncio.timeout(10):
         await other.publish([message(0)])
-        await other.done(await other.receive(OUTBOUND, 1, exclusive_keys=True))
+        await other.ack(await other.receive(OUTBOUND, 1, exclusive_keys=True))
 
         async def wait_for_it() -> str:
             while not (keys := await receive(other)):
@@ -127,7 +127,7 @@ async def test_what_is_given_back_comes_again_and_counts_no_attempt(bus: Postgre
     """Far earlier than its claim runs out."""
     await bus.publish([message(1)])
     taken = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
-    await bus.give_back(taken)
+    await bus.requeue(taken)
     (again,) = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
     assert (again.handle, again.attempts) == (taken[0].handle, 1)
 
@@ -141,7 +141,7 @@ async def test_what_is_given_back_while_others_are_received_is_not_forgotten(
 
     async def claim_and_meanwhile(*args: Any, **how: Any) -> list[outbox.ClaimedMessage]:
         claimed = await claim(*args, **how)
-        await bus.give_back(taken)
+        await bus.requeue(taken)
         return claimed
 
     monkeypatch.setattr(outbox, "claim", claim_and_meanwhile)

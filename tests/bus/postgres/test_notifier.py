@@ -12,21 +12,21 @@ from zenskar.bus.postgres.notifier import _CROWD, CHANNEL, Notifier
 
 
 async def test_a_wait_ends_by_a_wake() -> None:
-    wakeup = Notifier("postgresql://nowhere")
-    waiting = asyncio.create_task(wakeup.wait("topic", 60))
+    notifier = Notifier("postgresql://nowhere")
+    waiting = asyncio.create_task(notifier.wait("topic", 60))
     await asyncio.sleep(0)
-    wakeup.wake_here("topic")
+    notifier.wake_here("topic")
     async with asyncio.timeout(5):
         await waiting
 
 
 async def test_a_waiter_that_is_cancelled_while_it_is_woken_ends() -> None:
     """Found by the simulation: a worker that was cut off went on for ever."""
-    wakeup = Notifier("postgresql://nowhere")
-    waiting = asyncio.create_task(wakeup.wait("topic", 60))
+    notifier = Notifier("postgresql://nowhere")
+    waiting = asyncio.create_task(notifier.wait("topic", 60))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    wakeup.wake_here("topic")
+    notifier.wake_here("topic")
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -93,20 +93,20 @@ async def test_a_crowd_is_told_of_seldom(
 
 async def test_it_stops_while_the_database_hangs(database_url: str) -> None:
     """Found by the simulation: the connection was not closed in time, and a new one was opened."""
-    wakeup = Notifier(database_url)
-    wakeup.start()
+    notifier = Notifier(database_url)
+    notifier.start()
     async with asyncio.timeout(10):
-        await wakeup.wait("topic", 60)
+        await notifier.wait("topic", 60)
     (backend,) = await listeners(database_url)
 
     async def sent() -> bool:
-        return not wakeup._unsent
+        return not notifier._unsent
 
     os.kill(backend, signal.SIGSTOP)
     try:
-        wakeup.wake("topic")
+        notifier.wake("topic")
         await until(sent, 10)
         async with asyncio.timeout(5):
-            await wakeup.stop()
+            await notifier.stop()
     finally:
         os.kill(backend, signal.SIGCONT)

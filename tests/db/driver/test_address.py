@@ -199,8 +199,8 @@ async def test_tls_as_a_managed_server_wants_it(encrypted: tuple[Server, Path]) 
         await uses_tls(f"{url}?sslmode=verify-full&sslrootcert={ca}")
     with pytest.raises(Unavailable, match="certificate"):
         await uses_tls(f"{named}?sslrootcert=system")
-    wakeup = Notifier(f"{url}?sslmode=require")
-    connection = await wakeup._address.connect(seconds=5, application="zenskar")
+    notifier = Notifier(f"{url}?sslmode=require")
+    connection = await notifier._address.connect(seconds=5, application="zenskar")
     assert await connection.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     await connection.close()
 

@@ -18,7 +18,7 @@ TEXT = ANY_TEXT | st.sampled_from(["", "\0", "\ud800", "\udfff\ud83d", "\ufffd"]
     lambda text: (text or "x") * 400
 )  # fmt: skip
 ODD = st.booleans() | st.integers(-(2**60), 2**60) | st.lists(TEXT, max_size=2)
-RARELY_ODD = st.integers(0, 19).flatmap(lambda dice: ODD if dice == 19 else st.none())
+RARELY_ODD = st.integers(0, 19).flatmap(lambda rng: ODD if rng == 19 else st.none())
 FIELD = st.none() | TEXT | TEXT | RARELY_ODD
 LINES = ("line1", "line2", "city", "state", "postal_code", "country")
 JSON = st.recursive(

@@ -22,7 +22,7 @@ from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.resilience.retry import RetryPolicy
 
 
-def looker(
+def reader_of(
     flow: Flow, waits: list[float], *, attempts: int = 3, rate_limit_waits: int = 5
 ) -> ExternalReader:
     now = [0.0]
@@ -37,8 +37,8 @@ def looker(
             s=seconds,
         )
 
-    brake = RateLimitBackoff(random.Random(0), lambda: now[0])
-    context = replace(flow.runtime.context, brake=brake)
+    backoff = RateLimitBackoff(random.Random(0), lambda: now[0])
+    context = replace(flow.runtime.context, backoff=backoff)
     patience = RetryLimits(lambda _source: RetryPolicy(attempts, 1.0, 8.0), rate_limit_waits)
     return ExternalReader(context, patience, timeout_seconds=0.2, sleep=sleep)
 
@@ -59,7 +59,7 @@ async def test_a_page_shows_when_it_was_taken(database_url: str) -> None:
         for name in ("Ada", "Grace"):
             flow.systems["fake"].create(name=name)
         before = time.time()
-        page = await looker(flow, []).page("fake", "customer", None)
+        page = await reader_of(flow, []).page("fake", "customer", None)
         after = time.time()
         (look,) = page.looks
         assert (look.seen.external_id, page.next_cursor) == ("obj_0", "1")
@@ -76,7 +76,7 @@ async def test_what_passes_is_tried_again_and_a_rate_limit_uses_no_attempt(
         limited, away = FailureKind.RATE_LIMITED, FailureKind.TRANSIENT
         flow.systems["fake"].reading = failing(limited, limited, away, limited, away)
         waits: list[float] = []
-        page = await looker(flow, waits).page("fake", "customer", None)
+        page = await reader_of(flow, waits).page("fake", "customer", None)
         assert page.looks == ()
         assert len(flow.systems["fake"].pages) == 6
         assert len(waits) >= 5
@@ -99,7 +99,7 @@ async def test_what_does_not_pass_fails(
         system = flow.systems["fake"]
         system.reading = failing(*kinds)
         with pytest.raises(CallFailed) as caught:
-            await looker(flow, []).page("fake", "customer", None)
+            await reader_of(flow, []).page("fake", "customer", None)
         assert caught.value.failure.kind is kinds[0]
         assert len(system.pages) == calls
 
@@ -112,7 +112,7 @@ async def test_an_answer_that_never_comes_is_waited_for_in_vain(database_url: st
 
         flow.systems["fake"].reading = hang
         with pytest.raises(CallFailed, match="no answer within"):
-            await looker(flow, [], attempts=1).page("fake", "customer", None)
+            await reader_of(flow, [], attempts=1).page("fake", "customer", None)
 
 
 @pytest.mark.parametrize("answer", [Page((), "2"), None, []])
@@ -126,7 +126,7 @@ async def test_a_list_that_makes_no_sense_is_a_bug(
 
         monkeypatch.setattr(flow.runtime.router, "call_async", call)
         with pytest.raises(CallFailed) as caught:
-            await looker(flow, []).page("fake", "customer", "2")
+            await reader_of(flow, []).page("fake", "customer", "2")
         assert caught.value.failure.kind is FailureKind.BUG
 
 
@@ -140,7 +140,7 @@ async def test_one_failure_among_many_calls_hides_no_other(database_url: str) ->
                 raise FakeError(FailureKind.REJECTED)
 
         system.reading = fail
-        reader = looker(flow, [])
+        reader = reader_of(flow, [])
         answers = await together(reader.fetch("fake", "customer", each) for each in ids)
         failed = [i for i, answer in enumerate(answers) if isinstance(answer, CallFailed)]
         assert failed == [3]
@@ -153,10 +153,10 @@ async def test_what_was_read_goes_the_way_of_every_news_once(database_url: str) 
         good = ExternalObject("customer", "x1", {"name": "Grace"}, None)
         bad = ExternalObject("customer", "x2", {"name": ["secret"]}, None)
         runtime = flow.runtime
-        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
+        publisher = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
         looks = [Snapshot(good, asof), Snapshot(bad, asof)]
         for _ in range(2):
-            published = await survey.publish("fake", looks, ObservationKind.LIST, "run")
+            published = await publisher.publish("fake", looks, ObservationKind.LIST, "run")
             assert published == Published(("run:x1:1700000000000000",), 1)
             await flow.settle()
         found = await flow.events("inbound")
@@ -177,9 +177,9 @@ async def test_an_object_that_is_not_valid_is_named_without_what_it_holds(
     async with open_flow(database_url, working=False) as flow:
         bad = ExternalObject("customer", "x2", {"name": ["secret"]}, None)
         runtime = flow.runtime
-        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
+        publisher = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
         look = Snapshot(bad, Interval(0, 1))
-        found = survey.observation("fake", look, ObservationKind.LIST)
+        found = publisher.observation("fake", look, ObservationKind.LIST)
         assert isinstance(found, NotRead)
         assert (found.kind, found.external_id) == ("rejected", "x2")
         written = capsys.readouterr()
@@ -193,7 +193,7 @@ async def test_missed_events_are_asked_for_since_a_time(database_url: str) -> No
         system = flow.systems["fake"]
         system.missed = [system.create(name="Ada"), "unknown"]
         since = datetime(2026, 1, 1, tzinfo=UTC)
-        page = await looker(flow, []).missed("fake", since, None)
+        page = await reader_of(flow, []).missed("fake", since, None)
         assert system.sweeps == [since]
         assert [look.seen.data is None for look in page.looks] == [False, True]
 
@@ -201,7 +201,7 @@ async def test_missed_events_are_asked_for_since_a_time(database_url: str) -> No
 async def test_each_state_that_one_sweep_shows_counts_in_order(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         runtime = flow.runtime
-        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
+        publisher = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
         external_id = flow.systems["fake"].create(name="Grace")
         flow.systems["fake"].webhooks.clear()
 
@@ -211,7 +211,7 @@ async def test_each_state_that_one_sweep_shows_counts_in_order(database_url: str
 
         pages = [[look("Ada", 0)], [look("Eve", 5), look("Eve", 5)], [look("Ada", 9)]]
         for page in pages:
-            await survey.publish("fake", page, ObservationKind.LIST, "run")
+            await publisher.publish("fake", page, ObservationKind.LIST, "run")
         await flow.settle()
         reasons = [event["reason"] for event in await flow.events("inbound")]
         assert reasons == ["created", "merged", "merged"]
@@ -221,7 +221,7 @@ async def test_each_state_that_one_sweep_shows_counts_in_order(database_url: str
 async def test_two_states_of_one_page_lead_to_the_present_one(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         runtime = flow.runtime
-        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
+        publisher = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
         external_id = flow.systems["fake"].create(name="Grace")
         flow.systems["fake"].webhooks.clear()
         asof = Interval.of_second(int(time.time()) - 5)
@@ -229,7 +229,7 @@ async def test_two_states_of_one_page_lead_to_the_present_one(database_url: str)
             Snapshot(ExternalObject("customer", external_id, {"name": name}, None), asof)
             for name in ("Ada", "Grace")
         ]
-        published = await survey.publish("fake", looks, ObservationKind.FETCH, "run")
+        published = await publisher.publish("fake", looks, ObservationKind.FETCH, "run")
         assert len(published.event_ids) == 2
         await flow.settle()
         assert await flow.scalar("SELECT name FROM customers") == "Grace"
@@ -238,11 +238,11 @@ async def test_two_states_of_one_page_lead_to_the_present_one(database_url: str)
 async def test_what_a_sweep_cannot_read_is_kept_once_for_each_state(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         runtime = flow.runtime
-        survey = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
+        publisher = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
         for number, name in enumerate(("a", "a", "b")):
             seen = ExternalObject("customer", "x\ud800", {"name": [name], "n": 10**30}, None)
             look = Snapshot(seen, Interval.of_second(number))
-            await survey.publish("fake", [look], ObservationKind.FETCH, f"run {number}")
+            await publisher.publish("fake", [look], ObservationKind.FETCH, f"run {number}")
         letters = await flow.events("inbound")
         assert [letter["status"] for letter in letters] == ["dead", "dead"]
         assert {letter["external_id"][:2] for letter in letters} == {"x\ufffd"}

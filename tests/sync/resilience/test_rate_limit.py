@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.api import body_of, open_api
-from tests.support.drift import bulk
+from tests.support.drift import parts
 from tests.support.fake import FakeError, FakeIntegration
 from tests.support.flow import Flow, open_flow
 from zenskar import CallFailed, FailureKind, Push
@@ -77,12 +77,12 @@ async def test_to_retry_is_fine_meanwhile_and_makes_no_call(database_url: str) -
 
 async def test_a_sweep_that_is_refused_holds_pushes_back_and_itself(database_url: str) -> None:
     async with open_flow(database_url, working=False) as flow:
-        system, sweep = flow.systems["fake"], bulk(flow).sweep()
+        system, sweep = flow.systems["fake"], parts(flow).sweep()
         system.reading = lambda hook, _about: limited()() if hook == "missed_events" else None
         for _ in range(3):
             await sweep.run("fake", {})
         assert len(system.sweeps) == 1
-        assert flow.runtime.context.brake.left("fake") > 590
+        assert flow.runtime.context.backoff.left("fake") > 590
         assert await flow.scalar(HELD_BACK)
 
 
@@ -90,9 +90,9 @@ async def test_all_processes_are_held_back(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         await refused(flow)
         async with open_flow(database_url, working=False) as other:
-            looker = bulk(other)._patient(bulk(other).sweep()._looker._patience)
+            reader = parts(other)._patient(parts(other).sweep()._reader._patience)
             with pytest.raises(CallFailed) as caught:
-                await looker.page("fake", "customer", None)
+                await reader.page("fake", "customer", None)
             assert caught.value.failure.code == HELD
             assert other.systems["fake"].pages == []
         await resume(flow)
@@ -103,10 +103,10 @@ async def test_a_call_within_a_chain_is_held_back_too(database_url: str) -> None
     """Another task's refusal counts from the next call on, whatever was planned before."""
     async with open_flow(database_url) as flow:
         system = flow.systems["fake"]
-        brake = flow.runtime.context.brake
+        backoff = flow.runtime.context.backoff
 
         async def hold(_push: Push) -> None:
-            brake.refused("fake", 600.0)
+            backoff.refused("fake", 600.0)
             raise CallFailed(Failure(FailureKind.GONE, "look"))
 
         record_id = await flow.create()

@@ -49,9 +49,9 @@ async def seconds_to_next(flow: Flow) -> float:
 
 
 def test_backoff_doubles_up_to_its_limit_with_full_jitter() -> None:
-    policy, dice = RetryPolicy(8, 1.0, 10.0), random.Random(1)
+    policy, rng = RetryPolicy(8, 1.0, 10.0), random.Random(1)
     for attempts, ceiling in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (5, 10.0), (500, 10.0)):
-        delays = [policy.delay(attempts, dice) for _ in range(2000)]
+        delays = [policy.delay(attempts, rng) for _ in range(2000)]
         assert 0 <= min(delays) < ceiling * 0.05
         assert ceiling * 0.95 < max(delays) <= ceiling
 
@@ -118,27 +118,27 @@ async def test_a_rate_limit_slows_the_whole_connection_and_no_other(database_url
 
 def test_a_brake_holds_longer_each_time_in_a_row() -> None:
     now = [0.0]
-    brake = RateLimitBackoff(random.Random(3), lambda: now[0])
+    backoff = RateLimitBackoff(random.Random(3), lambda: now[0])
     longest = []
     for _ in range(8):
-        brake.refused("fake", None)
-        brake.refused("fake", None)
-        longest.append(brake.left("fake"))
+        backoff.refused("fake", None)
+        backoff.refused("fake", None)
+        longest.append(backoff.left("fake"))
         now[0] += longest[-1]
-        assert brake.wait("fake") == 0.0
-    assert brake._holds["fake"].in_a_row == 8
+        assert backoff.wait("fake") == 0.0
+    assert backoff._holds["fake"].in_a_row == 8
     assert max(longest) > 4 > longest[0]
     assert max(longest) <= 300
-    brake.succeeded("fake")
-    assert brake._holds == {}
+    backoff.succeeded("fake")
+    assert backoff._holds == {}
 
 
 def test_a_brake_waits_as_long_as_the_answer_says_and_hardly_longer() -> None:
-    brake = RateLimitBackoff(LowDice(), lambda: 0.0)
-    assert brake.refused("fake", 600.0) == 600.0
-    brake.succeeded("fake")
-    assert brake.wait("fake") == 600.0
-    assert brake.wait("other") == 0.0
+    backoff = RateLimitBackoff(LowDice(), lambda: 0.0)
+    assert backoff.refused("fake", 600.0) == 600.0
+    backoff.succeeded("fake")
+    assert backoff.wait("fake") == 600.0
+    assert backoff.wait("other") == 0.0
     spread = RateLimitBackoff(random.Random(1), lambda: 0.0)
     spread.refused("fake", 600.0)
     waits = [spread.wait("fake") for _ in range(200)]
@@ -148,9 +148,9 @@ def test_a_brake_waits_as_long_as_the_answer_says_and_hardly_longer() -> None:
 
 @pytest.mark.parametrize("told", [math.nan, math.inf, -5.0, 0.0, 1e300])
 def test_a_brake_makes_something_of_whatever_is_answered(told: float) -> None:
-    brake = RateLimitBackoff(random.Random(1), lambda: 0.0)
-    assert 0 <= brake.refused("fake", told) <= 86_400
-    assert 0 <= brake.wait("fake") < 86_420
+    backoff = RateLimitBackoff(random.Random(1), lambda: 0.0)
+    assert 0 <= backoff.refused("fake", told) <= 86_400
+    assert 0 <= backoff.wait("fake") < 86_420
 
 
 async def test_a_failing_push_does_not_hold_up_its_records_newer_state(database_url: str) -> None:

@@ -35,8 +35,8 @@ _log = get_logger(__name__)
 class KafkaBus:
     """Publishes to Kafka, or to the outbox while Kafka is away; delays and parks in the outbox."""
 
-    hands = 4
-    crowds_alone = False
+    receivers = 4
+    exclusive_batches = False
     batch = 800
 
     def __init__(
@@ -127,24 +127,22 @@ class KafkaBus:
             )
         return await consumer.receive(most, self._poll_seconds)
 
-    async def done(self, deliveries: Sequence[Delivery]) -> None:
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages."""
-        self.release(deliveries)
+        self.forget(deliveries)
 
-    async def done_within(
-        self, _connection: AsyncConnection, _deliveries: Sequence[Delivery]
-    ) -> None:
+    async def ack_in(self, _connection: AsyncConnection, _deliveries: Sequence[Delivery]) -> None:
         """Do nothing: what is delivered again is known by its event."""
 
-    def release(self, deliveries: Sequence[Delivery]) -> None:
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages; their offsets are committed soon."""
         for topic in {delivery.topic for delivery in deliveries}:
-            self._consumers[topic].done([d for d in deliveries if d.topic == topic])
+            self._consumers[topic].ack([d for d in deliveries if d.topic == topic])
 
-    async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
+    async def nack(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
         """Write messages to the outbox, from where they come back after a while."""
         await self._wait([_row(d, attempts=d.attempts, delay=delay_seconds) for d in deliveries])
-        await self.done(deliveries)
+        await self.ack(deliveries)
 
     async def park(self, deliveries: Sequence[Delivery]) -> None:
         """Write messages to the outbox, from where they come back when their connection works."""
@@ -154,12 +152,12 @@ class KafkaBus:
                 for d in deliveries
             ]
         )
-        await self.done(deliveries)
+        await self.ack(deliveries)
 
-    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+    async def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Have messages received again; nothing is written, so nothing can be away."""
         for topic in {delivery.topic for delivery in deliveries}:
-            self._consumers[topic].give_back([d for d in deliveries if d.topic == topic])
+            self._consumers[topic].requeue([d for d in deliveries if d.topic == topic])
 
     def wake(self, topic: str) -> None:
         """Say that there may be messages in the outbox."""

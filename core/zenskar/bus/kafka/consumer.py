@@ -41,7 +41,7 @@ _log = get_logger(__name__)
 class _Place(NamedTuple):
     """Where a delivery was read, and the watermark that it holds down."""
 
-    watermark: OffsetTracker
+    offsets: OffsetTracker
     offset: int
 
 
@@ -58,7 +58,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._options = options
         self._topic = topic
         self._most_waiting = most_waiting
-        self._lanes = KeyedQueue(exclusive=exclusive)
+        self._queue = KeyedQueue(exclusive=exclusive)
         self._watermarks: dict[TopicPartition, OffsetTracker] = {}
         self._working: set[int] = set()
         self._idle = asyncio.Event()
@@ -78,33 +78,33 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         async with self._starting:
             await self._ensure_started()
         self._news.clear()
-        taken = self._lanes.take(most)
+        taken = self._queue.take(most)
         if not taken:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds):
                     await self._news.wait()
-            taken = self._lanes.take(most)
+            taken = self._queue.take(most)
         self._working.update(id(delivery.handle) for delivery in taken)
-        if len(self._lanes) < self._most_waiting:
+        if len(self._queue) < self._most_waiting:
             self._room.set()
         return taken
 
-    def done(self, deliveries: Sequence[Delivery]) -> None:
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages whose work is done; their offsets are committed soon."""
         for delivery in deliveries:
             place: _Place = delivery.handle
-            place.watermark.done(place.offset)
-            self._lanes.finish(delivery)
+            place.offsets.ack(place.offset)
+            self._queue.finish(delivery)
         self._let_go(deliveries)
 
-    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+    def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Have those still held received again, in this process unless another one takes over."""
         held = [delivery for delivery in deliveries if id(delivery.handle) in self._working]
         for delivery in reversed(held):
-            if delivery.handle.watermark in self._watermarks.values():
-                self._lanes.put_back(delivery)
+            if delivery.handle.offsets in self._watermarks.values():
+                self._queue.put_back(delivery)
             else:
-                self._lanes.finish(delivery)
+                self._queue.finish(delivery)
         self._let_go(held)
 
     def _let_go(self, deliveries: Sequence[Delivery]) -> None:
@@ -141,7 +141,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """Finish what is under way, within bounds, and commit it before others take over."""
         if not revoked:
             return
-        self._lanes.clear()
+        self._queue.clear()
         self._idle.clear()
         if self._working:
             with suppress(TimeoutError):
@@ -156,7 +156,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         _log.info("partitions_assigned", topic=self._topic, partitions=len(assigned))
 
     def _forget(self) -> None:
-        self._lanes.clear()
+        self._queue.clear()
         self._watermarks.clear()
 
     async def _ensure_started(self) -> None:
@@ -221,7 +221,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     def _balance(self, consumer: AIOKafkaConsumer) -> bool:
         """Pause every partition when enough is waiting; return whether it is."""
         paused, assigned = consumer.paused(), consumer.assignment()
-        full = len(self._lanes) >= self._most_waiting
+        full = len(self._queue) >= self._most_waiting
         if full:
             self._room.clear()
             consumer.pause(*(assigned - paused))
@@ -235,12 +235,12 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._room.wait()
 
     def _take_in(self, partition: TopicPartition, records: Sequence[Any]) -> None:
-        watermark = self._watermarks.setdefault(partition, OffsetTracker())
+        offsets = self._watermarks.setdefault(partition, OffsetTracker())
         deliveries = []
         for record in records:
-            watermark.add(record.offset)
-            deliveries.append(_delivery(record, _Place(watermark, record.offset)))
-        self._lanes.put(deliveries)
+            offsets.add(record.offset)
+            deliveries.append(_delivery(record, _Place(offsets, record.offset)))
+        self._queue.put(deliveries)
 
     async def _commit_often(self, consumer: AIOKafkaConsumer) -> None:
         while True:

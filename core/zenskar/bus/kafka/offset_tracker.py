@@ -19,7 +19,7 @@ class OffsetTracker:
         self._open.append(offset)
         self._end = offset + 1
 
-    def done(self, offset: int) -> None:
+    def ack(self, offset: int) -> None:
         """A record's work is done."""
         self._done.add(offset)
         while self._open and self._open[0] in self._done:

@@ -27,15 +27,15 @@ _log = get_logger(__name__)
 class PostgresBus:
     """Claims with SKIP LOCKED, wakes with LISTEN/NOTIFY, polls as a fallback."""
 
-    hands = 2
-    crowds_alone = True
+    receivers = 2
+    exclusive_batches = True
     batch = 150
 
     def __init__(
-        self, engine: AsyncEngine, wakeup: Notifier, *, poll_seconds: float, lease_seconds: float
+        self, engine: AsyncEngine, notifier: Notifier, *, poll_seconds: float, lease_seconds: float
     ) -> None:
         self._engine = engine
-        self._wakeup = wakeup
+        self._notifier = notifier
         self._poll_seconds = poll_seconds
         self._lease_seconds = lease_seconds
         self._claimer = new_id()
@@ -48,7 +48,7 @@ class PostgresBus:
 
     async def start(self) -> None:
         """Start to listen, and to keep hold of what takes long."""
-        self._wakeup.start()
+        self._notifier.start()
         self._keeper = asyncio.create_task(self._keep(), name="outbox-keeper")
 
     async def stop(self) -> None:
@@ -56,7 +56,7 @@ class PostgresBus:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        await self._wakeup.stop()
+        await self._notifier.stop()
         await self._inserting.close()
         self._returned |= self._held
         self._held.clear()
@@ -70,12 +70,12 @@ class PostgresBus:
         messages = [message for together in asked for message in together]
         await self._inserting.run(outbox.columns(messages))
         for topic, count in Counter(message.topic for message in messages).items():
-            self._wakeup.wake(topic, count)
+            self._notifier.wake(topic, count)
         return [None] * len(asked)
 
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
         """Claim due messages; wait for a wake, the next delayed message or the poll."""
-        self._wakeup.clear(topic)
+        self._notifier.clear(topic)
 
         async def claim(
             connection: AsyncConnection,
@@ -94,7 +94,7 @@ class PostgresBus:
         await self._hand_back()
         claimed, due = await each_alone(self._engine, claim)
         if not claimed:
-            await self._wakeup.wait(topic, self._patience(due))
+            await self._notifier.wait(topic, self._patience(due))
         self._held.update(message.id for message in claimed)
         return [_delivery(message) for message in claimed]
 
@@ -104,24 +104,22 @@ class PostgresBus:
             return self._poll_seconds
         return min(self._poll_seconds, due if due > 0 else _BLOCKED_SECONDS)
 
-    async def done(self, deliveries: Sequence[Delivery]) -> None:
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Delete messages whose work is done."""
         await self._finishing.add([delivery.handle for delivery in deliveries])
-        self.release(deliveries)
+        self.forget(deliveries)
 
-    async def done_within(
-        self, connection: AsyncConnection, deliveries: Sequence[Delivery]
-    ) -> None:
+    async def ack_in(self, connection: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
         """Delete messages in the transaction of their work, which then happens exactly once."""
         ids = [delivery.handle for delivery in deliveries]
-        await outbox.done(connection, ids, claimer=self._claimer)
+        await outbox.ack(connection, ids, claimer=self._claimer)
 
     async def _delete(self, asked: Sequence[Sequence[int]]) -> Sequence[None]:
         ids = [one for together in asked for one in together]
-        await each_alone(self._engine, lambda c: outbox.done(c, ids, claimer=self._claimer))
+        await each_alone(self._engine, lambda c: outbox.ack(c, ids, claimer=self._claimer))
         return [None] * len(asked)
 
-    async def defer(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
+    async def nack(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
         """Release messages, due again after a while."""
         await self._release_at(deliveries, delay_seconds=delay_seconds)
 
@@ -131,7 +129,7 @@ class PostgresBus:
             deliveries, delay_seconds=_PARKED_SECONDS, attempted=False, parked=True
         )
 
-    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+    async def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Release messages as soon as the database takes it, at the latest when they run out."""
         ids = {delivery.handle for delivery in deliveries} & self._held
         self._held -= ids
@@ -144,7 +142,7 @@ class PostgresBus:
         try:
             await each_alone(
                 self._engine,
-                lambda c: outbox.defer(
+                lambda c: outbox.nack(
                     c, list(ids), claimer=self._claimer, delay_seconds=0, attempted=False
                 ),
             )
@@ -154,18 +152,18 @@ class PostgresBus:
 
     async def _release_at(self, deliveries: Sequence[Delivery], **how: Any) -> None:
         ids = [delivery.handle for delivery in deliveries]
-        await each_alone(self._engine, lambda c: outbox.defer(c, ids, claimer=self._claimer, **how))
-        self.release(deliveries)
+        await each_alone(self._engine, lambda c: outbox.nack(c, ids, claimer=self._claimer, **how))
+        self.forget(deliveries)
 
-    def release(self, deliveries: Sequence[Delivery]) -> None:
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
         """Forget messages that are deleted or due again, and have others of their keys taken."""
         self._held.difference_update(delivery.handle for delivery in deliveries)
         for topic in {delivery.topic for delivery in deliveries}:
-            self._wakeup.wake_here(topic)
+            self._notifier.wake_here(topic)
 
     def wake(self, topic: str) -> None:
         """Say that there may be messages in the outbox."""
-        self._wakeup.wake(topic)
+        self._notifier.wake(topic)
 
     async def check(self) -> None:
         """Raise `Unavailable` unless the database answers."""

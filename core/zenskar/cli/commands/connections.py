@@ -118,10 +118,10 @@ def resume(
 
 def _drop(name: str) -> "Dropped":
     """Look at the object of each held delete, and drop the delete unless it is proven."""
-    from zenskar.cli.commands.reconcile import with_bulk
+    from zenskar.cli.commands.reconcile import with_parts
 
     by = str(operator())
-    return with_bulk(lambda bulk: bulk.dropper().drop(name, by))
+    return with_parts(lambda parts: parts.dropper().drop(name, by))
 
 
 @app.command("held")

@@ -82,8 +82,8 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
     if missing is not None and not repair:
         raise InvalidInput("--missing says how to repair: give --repair too")
 
-    async def work(bulk: "ReconcileParts", name: str, on_progress: "OnProgress") -> "Report":
-        reconciler = bulk.reconciler(settle_seconds=settle)
+    async def work(parts: "ReconcileParts", name: str, on_progress: "OnProgress") -> "Report":
+        reconciler = parts.reconciler(settle_seconds=settle)
         return await reconciler.run(
             source,
             name,
@@ -116,8 +116,10 @@ def backfill(
     A run that was stopped goes on where it was, for a day.
     """
 
-    async def work(bulk: "ReconcileParts", name: str, on_progress: "OnProgress") -> "BackfillCount":
-        return await bulk.backfiller().run(source, name, restart=restart, on_progress=on_progress)
+    async def work(
+        parts: "ReconcileParts", name: str, on_progress: "OnProgress"
+    ) -> "BackfillCount":
+        return await parts.backfiller().run(source, name, restart=restart, on_progress=on_progress)
 
     intakes = _run(source, entity, work, works=True)
     if output is Output.JSON:
@@ -141,14 +143,14 @@ def _run(
     *,
     works: bool,
 ) -> list[T]:
-    async def all_of(bulk: "ReconcileParts") -> list[T]:
-        names = [entity] if entity else bulk.entities(source)
-        return await _all(bulk, names, work)
+    async def all_of(parts: "ReconcileParts") -> list[T]:
+        names = [entity] if entity else parts.entities(source)
+        return await _all(parts, names, work)
 
-    return with_bulk(all_of, works=works)
+    return with_parts(all_of, works=works)
 
 
-def with_bulk(
+def with_parts(
     work: "Callable[[ReconcileParts], Coroutine[Any, Any, T]]", *, works: bool = False
 ) -> T:
     """Do something with all of an external system, with a worker of its own if it `works`."""
@@ -165,21 +167,21 @@ def with_bulk(
             open_runtime(settings, environment, prepare=session.require_schema) as runtime,
             _worker(runtime, stopping, works=works),
         ):
-            bulk = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], settings)
-            return await _unless_stopped(stopping, work(bulk))
+            parts = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], settings)
+            return await _unless_stopped(stopping, work(parts))
 
     return asyncio.run(run())
 
 
 async def _all(
-    bulk: "ReconcileParts",
+    parts: "ReconcileParts",
     names: Iterable[str],
     work: "Callable[[ReconcileParts, str, OnProgress], Awaitable[T]]",
 ) -> list[T]:
     done = []
     for name in names:
         with _progress_bar() as on_progress:
-            done.append(await work(bulk, name, on_progress))
+            done.append(await work(parts, name, on_progress))
     return done
 
 

@@ -67,7 +67,7 @@ def assemble(timeline: Timeline) -> Explanation:
         provenance=provenance,
         unfinished=tuple(_unfinished(event) for event in timeline.events if _waits(event)),
         steps=steps,
-        missing_versions=tuple(story.ledger.missing),
+        missing_versions=tuple(story.provenance.missing),
         truncated=timeline.truncated,
     )
 

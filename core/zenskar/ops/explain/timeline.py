@@ -32,7 +32,7 @@ class TimelineBuilder:
     """
 
     def __init__(self, timeline: Timeline) -> None:
-        self.ledger = FieldProvenance(complete=not timeline.truncated)
+        self.provenance = FieldProvenance(complete=not timeline.truncated)
         self._timeline = timeline
         self._steps: list[HistoryStep] = []
         self._times: list[datetime] = []
@@ -47,8 +47,11 @@ class TimelineBuilder:
             self._now = max(self._now, entry.at)
             self._tell(self._events[entry.event_id], entry)
         self._tell_pauses()
-        if self.ledger.version is not None and self.ledger.version < timeline.customer.version:
-            self.ledger.reach(timeline.customer.version + 1)
+        if (
+            self.provenance.version is not None
+            and self.provenance.version < timeline.customer.version
+        ):
+            self.provenance.reach(timeline.customer.version + 1)
 
     def in_order(self) -> tuple[tuple[HistoryStep, ...], tuple[Provenance, ...]]:
         """Return the steps by time, no effect before its cause, and who wrote each field."""
@@ -60,7 +63,7 @@ class TimelineBuilder:
             for step in [self._steps[place]]
         ]
         present = self._timeline.customer.record.fields
-        return spaced(steps), self.ledger.provenance(present, self._steps, numbers)
+        return spaced(steps), self.provenance.provenance(present, self._steps, numbers)
 
     def _tell(self, event: StoredEvent, entry: StoredEntry) -> None:
         detail = entry.detail
@@ -100,11 +103,11 @@ class TimelineBuilder:
             step = self._steps[place]
             self._steps[place] = replace(step, queued=(*step.queued, queued))
             return place
-        version = self.ledger.reach(detail.get("record_version"))
+        version = self.provenance.reach(detail.get("record_version"))
         deletes = event.event_type.endswith(fanout.DELETED)
-        self.ledger.deleted |= deletes
+        self.provenance.deleted |= deletes
         place = self._add(HistoryStepKind.CHANGE, event, entry, version=version, deletes=deletes)
-        changes = self.ledger.write(place, detail.get("changes") or {}, detail.get("before"))
+        changes = self.provenance.write(place, detail.get("changes") or {}, detail.get("before"))
         self._steps[place] = replace(
             self._steps[place], source_system=None, event_id=None, changes=changes, queued=(queued,)
         )
@@ -163,7 +166,7 @@ class TimelineBuilder:
         detail, verdict = entry.detail, entry.detail["verdict"]
         deletes = self._deletes(event, verdict)
         changed = bool(detail.get("changes")) or deletes or verdict == Verdict.CREATED
-        version = self.ledger.reach(detail.get("record_version")) if changed else None
+        version = self.provenance.reach(detail.get("record_version")) if changed else None
         place = self._add(
             HistoryStepKind.ANSWER if "answer_to" in detail else HistoryStepKind.VERDICT,
             event,
@@ -178,17 +181,17 @@ class TimelineBuilder:
             shown=self._steps[self._opening[event.id]].shown,
             conflicts=tuple(_conflicts(detail)),
         )
-        changes = self.ledger.write(place, detail.get("changes") or {})
+        changes = self.provenance.write(place, detail.get("changes") or {})
         self._steps[place] = replace(self._steps[place], changes=changes)
         for conflict in self._steps[place].conflicts:
             if conflict.winner == Side.INTERNAL:
-                self.ledger.hold(place, conflict.path)
+                self.provenance.hold(place, conflict.path)
 
     def _deletes(self, event: StoredEvent, verdict: str) -> bool:
         """A delete of an object that nobody knew has no record to delete."""
-        if verdict != Verdict.DELETED or event.entity_id is None or self.ledger.deleted:
+        if verdict != Verdict.DELETED or event.entity_id is None or self.provenance.deleted:
             return False
-        self.ledger.deleted = True
+        self.provenance.deleted = True
         return True
 
     def _tell_pauses(self) -> None:

@@ -45,13 +45,13 @@ class WebhookPipeline:
         self._call = context.router.call
         self._reader = EventReader(context.translator, event_schema)
 
-    def read(self, arrivals: Sequence[ReceivedWebhook]) -> Sequence[PipelineItem]:
+    def read(self, webhooks: Sequence[ReceivedWebhook]) -> Sequence[PipelineItem]:
         """Return what became of each.
 
         Its error is `BadSignature`, `InvalidInput` for a body that is no JSON, or `Unavailable`
         for what may be accepted later.
         """
-        return self._read(arrivals, ("verify_webhook", self._verify, _refused))
+        return self._read(webhooks, ("verify_webhook", self._verify, _refused))
 
     def read_again(self, arrival: ReceivedWebhook) -> PipelineItem:
         """Return what is made now of a webhook that was verified when it came, long ago maybe."""
@@ -60,10 +60,10 @@ class WebhookPipeline:
         return reading
 
     def _read(
-        self, arrivals: Sequence[ReceivedWebhook], *first: tuple[str, _Step, "_Stop"]
+        self, webhooks: Sequence[ReceivedWebhook], *first: tuple[str, _Step, "_Stop"]
     ) -> Sequence[PipelineItem]:
         now = utc_now()
-        readings = [PipelineItem(arrival, now) for arrival in arrivals]
+        readings = [PipelineItem(arrival, now) for arrival in webhooks]
         steps = (
             *first,
             ("parse_webhook", _load, _refused),

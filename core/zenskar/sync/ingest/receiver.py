@@ -24,7 +24,7 @@ class WebhookReceiver:
         self._context = context
         self._reader = WebhookPipeline(context, event_schema)
         self._intake = WebhookStore(context, bus)
-        self._arriving = Batcher(self._take_in, most=_MOST_AT_ONCE, hands=_HANDS, turns=_TURNS)
+        self._arriving = Batcher(self._take_in, most=_MOST_AT_ONCE, receivers=_HANDS, turns=_TURNS)
 
     def expect(self, source: str, headers: Mapping[str, str]) -> None:
         """Refuse by its headers what need not be read: `NotFound` or `BadSignature`."""
@@ -44,21 +44,21 @@ class WebhookReceiver:
         return await self._arriving.add(ReceivedWebhook(source, request, correlation_id))
 
     async def _take_in(
-        self, arrivals: Sequence[ReceivedWebhook]
+        self, webhooks: Sequence[ReceivedWebhook]
     ) -> Sequence[StoredWebhook | Exception]:
-        outcomes = await self._outcomes(arrivals)
+        outcomes = await self._outcomes(webhooks)
         results = Counter(
             (arrival.source, _result(outcome))
-            for arrival, outcome in zip(arrivals, outcomes, strict=True)
+            for arrival, outcome in zip(webhooks, outcomes, strict=True)
         )
         for (source, result), count in results.items():
             self._context.metrics.webhooks.labels(source, result).inc(count)
         return outcomes
 
     async def _outcomes(
-        self, arrivals: Sequence[ReceivedWebhook]
+        self, webhooks: Sequence[ReceivedWebhook]
     ) -> Sequence[StoredWebhook | Exception]:
-        readings = self._reader.read(arrivals)
+        readings = self._reader.read(webhooks)
         try:
             taken = iter(await self._intake.store([r for r in readings if r.error is None]))
         except Unavailable as away:

@@ -33,7 +33,7 @@ class WebhookStore:
         too_large: Collection[str] = ()
         if messages:
             too_large = await self._publish(messages)
-            await self._context.passing("webhook.published")
+            await self._context.failpoint("webhook.published")
         for reading in readings:
             for unread in _unread(reading):
                 await bury_unread(self._context, unread)

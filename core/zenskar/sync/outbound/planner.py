@@ -46,9 +46,9 @@ class PlannedStep:
 class StepPlanner:
     """Plans and judges; each decision is in force once its transaction has stored it."""
 
-    def __init__(self, router: PluginRouter, ledger: IntentLog) -> None:
+    def __init__(self, router: PluginRouter, intent_log: IntentLog) -> None:
         self._router = router
-        self._ledger = ledger
+        self._intent_log = intent_log
 
     def begin(self, writes: StepWrites, task: PushJob, work: UnitOfWork) -> PlannedStep:
         """Plan the first step of a task. One that is about an external object looks at it."""
@@ -189,7 +189,7 @@ class StepPlanner:
             return PlannedStep(Ack(), succeeded=True)
         if step.kind is StepKind.WAIT:
             return PlannedStep(Nack(_HELD_SECONDS))
-        return PlannedStep(self._ledger.write_down(writes, task, work, step))
+        return PlannedStep(self._intent_log.write_down(writes, task, work, step))
 
 
 def _is_mapped(work: UnitOfWork, task: PushJob) -> bool:

@@ -22,12 +22,11 @@ from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.calls import Call, Caller
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage
-from zenskar.sync.outbound.failures import NextAction, recover
+from zenskar.sync.outbound.failures import FailureHandler, NextAction, postponed, recover
 from zenskar.sync.outbound.intent_log import IntentLog, intent_id
 from zenskar.sync.outbound.job import Ack, JobResult, Nack, Park, PushJob
 from zenskar.sync.outbound.orphaned import wait_or_end
 from zenskar.sync.outbound.planner import CallAnswer, PlannedStep, StepPlanner, note, over
-from zenskar.sync.outbound.setbacks import FailureHandler, postponed
 from zenskar.sync.outbound.writes import StepWrites
 from zenskar.sync.quarantine import bury, end_as_dead, event_of, read_envelope
 from zenskar.sync.resilience import delete_guard
@@ -56,19 +55,19 @@ class OutboundSync:
         self,
         context: SyncContext,
         caller: Caller,
-        setbacks: FailureHandler,
-        breaker: CircuitBreaker,
-        ledger: IntentLog,
+        failure_handler: FailureHandler,
+        circuit_breaker: CircuitBreaker,
+        intent_log: IntentLog,
         *,
         accounts: AccountCheck,
     ) -> None:
         self._context = context
         self._caller = caller
-        self._setbacks = setbacks
-        self._breaker = breaker
-        self._ledger = ledger
+        self._failure_handler = failure_handler
+        self._circuit_breaker = circuit_breaker
+        self._intent_log = intent_log
         self._accounts = accounts
-        self._decider = StepPlanner(context.router, ledger)
+        self._planner = StepPlanner(context.router, intent_log)
         self._beginning = Batcher(self._begin, most=_TOGETHER, key=lambda task: task.subject)
         self._answering = Batcher(
             self._take_in, most=_TOGETHER, key=lambda answer: answer.task.subject
@@ -120,21 +119,21 @@ class OutboundSync:
         if call.pushes:
             waited = max(0.0, self._context.clock() - task.changed_at)
             self._context.metrics.outbound_seconds.labels(task.source).observe(waited)
-        await self._context.passing("outbound.stored_intent")
+        await self._context.failpoint("outbound.stored_intent")
         began = time.monotonic()
         try:
             seen = await self._caller.make(call)
-            self._breaker.succeeded(call.source)
-            self._context.brake.succeeded(call.source)
-            await self._context.passing("outbound.called")
+            self._circuit_breaker.succeeded(call.source)
+            self._context.backoff.succeeded(call.source)
+            await self._context.failpoint("outbound.called")
             decided = await self._answering.add(CallAnswer(task, call, seen))
         except CallFailed as error:
-            mine = time.monotonic() - began < self._ledger.lease_seconds / 2
+            mine = time.monotonic() - began < self._intent_log.lease_seconds / 2
             return await self._failed(task, call, error.failure, mine=mine)
         except TooManyDeletes as error:
             await delete_guard.trip(self._context.engine, error)
             return Park()
-        await self._context.passing("outbound.stored_answer")
+        await self._context.failpoint("outbound.stored_answer")
         return self._count(task, decided)
 
     def _count(self, task: PushJob, decided: PlannedStep) -> Call | JobResult:
@@ -154,16 +153,16 @@ class OutboundSync:
             events = await sync_events.lock(connection, [task.event_id for task in tasks])
             states = await connection_states.states(connection)
             paused = {name for name, state in states.items() if state.paused}
-            brake = self._context.brake
-            brake.learn(states)
-            writes, decided = self._ledger.writes(), {}
+            backoff = self._context.backoff
+            backoff.learn(states)
+            writes, decided = self._intent_log.writes(), {}
             for task in tasks:
                 if over(events.get(task.event_id)):
                     decided[task.event_id] = PlannedStep(Ack())
                 elif task.source in paused:
                     decided[task.event_id] = PlannedStep(Park())
-                elif (held := brake.held(task.source)) is not None:
-                    seconds = brake.wait(task.source)
+                elif (held := backoff.held(task.source)) is not None:
+                    seconds = backoff.wait(task.source)
                     writes.moves.append(postponed(task, held, seconds))
                     decided[task.event_id] = PlannedStep(Nack(seconds))
             ready = [task for task in tasks if task.event_id not in decided]
@@ -171,7 +170,7 @@ class OutboundSync:
                 looks = [task.external_id for task in group if task.external_id is not None]
                 known = await self._load(connection, group, looks)
                 for task in group:
-                    decided[task.event_id] = self._decider.begin(writes, task, known)
+                    decided[task.event_id] = self._planner.begin(writes, task, known)
                 await known.flush(connection)
                 await _look_for_survivors(connection, writes, known, group, decided)
             await writes.store(connection)
@@ -184,7 +183,7 @@ class OutboundSync:
 
         async def work(connection: AsyncConnection) -> list[PlannedStep]:
             events = await sync_events.lock(connection, [a.task.event_id for a in answers])
-            writes, decided = self._ledger.writes(), {}
+            writes, decided = self._intent_log.writes(), {}
             for group in _by_kind(answers, lambda answer: answer.task):
                 seen = [answer.seen for answer in group if answer.seen is not None]
                 known = await self._load(
@@ -195,7 +194,7 @@ class OutboundSync:
                 )
                 for answer in group:
                     event = events.get(answer.task.event_id)
-                    decided[answer.task.event_id] = self._decider.judge(
+                    decided[answer.task.event_id] = self._planner.judge(
                         writes, known, event, answer
                     )
                 names = [answer.task.event_id for answer in group]
@@ -214,7 +213,7 @@ class OutboundSync:
         self, task: PushJob, call: Call | None, failure: Failure, *, mine: bool = True
     ) -> Call | JobResult:
         """`mine`: the push was held all the while, so nobody else can have sent it again."""
-        await self._context.passing("outbound.failed")
+        await self._context.failpoint("outbound.failed")
         if failure.kind is FailureKind.NOT_VISIBLE and not await self._is_own_account(task):
             return Park()
         if task.external_id is not None and failure.kind is FailureKind.NOT_VISIBLE:
@@ -224,7 +223,9 @@ class OutboundSync:
             looked = await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
             return self._count(task, looked)
         what = recovery.next
-        if what is NextAction.RETRY and await self._breaker.outage(task.source, task.subject):
+        if what is NextAction.RETRY and await self._circuit_breaker.outage(
+            task.source, task.subject
+        ):
             what = NextAction.OUTAGE
         return await self._setback(task, call, failure, what, recovery.push)
 
@@ -247,11 +248,11 @@ class OutboundSync:
             event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
             if call is not None and call.pushes and push is not None:
                 work = await self._load(connection, [task])
-                await self._ledger.fail(connection, work, call, failure, push)
+                await self._intent_log.fail(connection, work, call, failure, push)
                 if over(event):
-                    await fanout.enqueue(connection, self._decider.leave(work, task))
+                    await fanout.enqueue(connection, self._planner.leave(work, task))
                 await work.flush(connection)
-            return await self._setbacks.store(connection, task, event, failure, what)
+            return await self._failure_handler.store(connection, task, event, failure, what)
 
         return await in_transaction(self._context.engine, store)
 
@@ -266,12 +267,12 @@ class OutboundSync:
     async def _look(self, connection: AsyncConnection, task: PushJob, call: Call) -> PlannedStep:
         """The object seems gone: look before believing it, then plan again."""
         event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
-        work, writes = await self._load(connection, [task]), self._ledger.writes()
+        work, writes = await self._load(connection, [task]), self._intent_log.writes()
         work.lose(task.record_id, intent_id(call), IntentState.FAILED)
         note(writes, event, {"answer_to": call.step.value, "verdict": "gone"})
         if over(event):
-            writes.followers += self._decider.leave(work, task)
-        decided = self._decider.go_on(writes, task, event, work, "in_sync")
+            writes.followers += self._planner.leave(work, task)
+        decided = self._planner.go_on(writes, task, event, work, "in_sync")
         await work.flush(connection)
         await writes.store(connection)
         return decided

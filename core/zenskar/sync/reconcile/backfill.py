@@ -54,9 +54,9 @@ class Backfiller:
 
     context: SyncContext
     accounts: AccountCheck
-    looker: ExternalReader
-    examiner: Comparator
-    survey: SnapshotPublisher
+    reader: ExternalReader
+    comparator: Comparator
+    publisher: SnapshotPublisher
     waiter: EventWaiter
 
     async def run(
@@ -92,7 +92,7 @@ class Backfiller:
 
     async def _walk(self, run: Checkpoint, intake: BackfillCount, on_progress: OnProgress) -> None:
         while True:
-            page = await self.looker.page(intake.source, intake.entity_type, run.cursor)
+            page = await self.reader.page(intake.source, intake.entity_type, run.cursor)
             await self._take(run, intake, page)
             if page.next_cursor is None:
                 break
@@ -104,10 +104,10 @@ class Backfiller:
 
     async def _take(self, run: Checkpoint, intake: BackfillCount, page: SnapshotPage) -> None:
         source, entity_type = intake.source, intake.entity_type
-        judged = await self.examiner.dry_run(source, entity_type, page.looks, _verdict)
+        judged = await self.comparator.dry_run(source, entity_type, page.looks, _verdict)
         told = list(zip(page.looks, judged, strict=True))
         news = [look for look, verdict in told if isinstance(verdict, Verdict) and verdict.news]
-        published = await self.survey.publish(source, news, ObservationKind.LIST, run.id)
+        published = await self.publisher.publish(source, news, ObservationKind.LIST, run.id)
         await self._wait(run, intake, published.event_ids)
         counted = Counter(v.value for v in judged if isinstance(v, Verdict))
         intake.verdicts = dict(Counter(intake.verdicts) + counted)

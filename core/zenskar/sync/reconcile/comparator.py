@@ -49,15 +49,15 @@ class Comparator:
     def __init__(
         self,
         context: SyncContext,
-        looker: ExternalReader,
-        survey: SnapshotPublisher,
+        reader: ExternalReader,
+        publisher: SnapshotPublisher,
         *,
         stale_seconds: float,
     ) -> None:
         """After `stale_seconds` without a step, nobody works on an event any more."""
         self._context = context
-        self._looker = looker
-        self._survey = survey
+        self._reader = reader
+        self._publisher = publisher
         self._stale = stale_seconds
 
     async def dry_run(
@@ -68,7 +68,7 @@ class Comparator:
         decide: Callable[[UnitOfWork, Observation], T],
     ) -> list[T | NotRead]:
         """Return for each look, in their order, what it tells, or why it cannot be read."""
-        read = [self._survey.observation(source, look, ObservationKind.LIST) for look in looks]
+        read = [self._publisher.observation(source, look, ObservationKind.LIST) for look in looks]
         seen = [each for each in read if isinstance(each, Observation)]
 
         async def work(connection: AsyncConnection) -> list[T | NotRead]:
@@ -132,7 +132,7 @@ class Comparator:
         self, source: str, look: Snapshot, known: ExternalMapping | None = None
     ) -> Observation | NotRead:
         revision = known.revision if known is not None else None
-        seen = self._survey.observation(source, look, ObservationKind.FETCH, revision)
+        seen = self._publisher.observation(source, look, ObservationKind.FETCH, revision)
         if isinstance(seen, NotRead) or known is None or known.entity_id is None:
             return seen
         # It belongs to the record that it is linked with, whatever id it carries.
@@ -166,7 +166,7 @@ class Comparator:
         self, source: str, entity_type: str, external_ids: Sequence[str]
     ) -> tuple[dict[str, Snapshot], tuple[str, ...], tuple[NotRead, ...]]:
         """Return the looks, the objects that are not visible, and those that cannot be read."""
-        calls = [self._looker.fetch(source, entity_type, each) for each in external_ids]
+        calls = [self._reader.fetch(source, entity_type, each) for each in external_ids]
         found, failed = _answered(external_ids, await together(calls))
         hidden = tuple(n for n, f in failed.items() if f.kind is FailureKind.NOT_VISIBLE)
         unread = (_failed(f, external_id=n) for n, f in failed.items() if n not in hidden)
@@ -175,7 +175,7 @@ class Comparator:
     async def _find(
         self, source: str, entity_type: str, record_ids: Sequence[str]
     ) -> tuple[dict[str, Snapshot | None], tuple[NotRead, ...]]:
-        calls = [self._looker.find(source, entity_type, each) for each in record_ids]
+        calls = [self._reader.find(source, entity_type, each) for each in record_ids]
         found, failed = _answered(record_ids, await together(calls))
         return found, tuple(_failed(f, record_id=name) for name, f in failed.items())
 

@@ -53,8 +53,8 @@ class Comparison:
 
     async def _rests(self, source: str) -> bool:
         states = await in_transaction(self._context.engine, connections.states)
-        self._context.brake.learn(states)
-        held = self._context.brake.left(source) > 0
+        self._context.backoff.learn(states)
+        held = self._context.backoff.left(source) > 0
         return held or (source in states and states[source].paused)
 
     async def _compare(self, source: str, entity_type: str) -> bool:

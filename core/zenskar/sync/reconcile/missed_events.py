@@ -28,14 +28,14 @@ class MissedEventsPoller:
     def __init__(
         self,
         context: SyncContext,
-        looker: ExternalReader,
-        survey: SnapshotPublisher,
+        reader: ExternalReader,
+        publisher: SnapshotPublisher,
         *,
         every_seconds: float,
     ) -> None:
         self._context = context
-        self._looker = looker
-        self._survey = survey
+        self._reader = reader
+        self._publisher = publisher
         self._every = timedelta(seconds=every_seconds)
 
     @staticmethod
@@ -46,8 +46,8 @@ class MissedEventsPoller:
     async def run(self, source: str, state: Mapping[str, Any]) -> None:
         """Sweep once. Only success moves the time on from which the next one looks."""
         states = await in_transaction(self._context.engine, connections.states)
-        self._context.brake.learn(states)
-        if self._context.brake.left(source) or (source in states and states[source].paused):
+        self._context.backoff.learn(states)
+        if self._context.backoff.left(source) or (source in states and states[source].paused):
             return
         started = datetime.fromtimestamp(self._context.clock(), UTC)
         since = state.get("since_there")
@@ -91,8 +91,8 @@ class MissedEventsPoller:
         since, run_id = first - _OVERLAP, new_id()
         cursor, found = None, 0
         while True:
-            page = await self._looker.missed(source, since, cursor)
-            await self._survey.publish(source, page.looks, ObservationKind.FETCH, run_id)
+            page = await self._reader.missed(source, since, cursor)
+            await self._publisher.publish(source, page.looks, ObservationKind.FETCH, run_id)
             found += len(page.looks)
             if page.next_cursor is None:
                 return found

@@ -67,7 +67,7 @@ class ExternalReader:
         self._timeout = timeout_seconds
         self._sleep = sleep
         self._learned = -math.inf
-        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
 
     async def page(self, source: str, entity_type: str, cursor: str | None) -> SnapshotPage:
         """Return a page of the list of all objects; raises `CallFailed`."""
@@ -129,26 +129,26 @@ class ExternalReader:
 
     async def _pass_brake(self, source: str) -> None:
         """Wait while calls are held back; raise `CallFailed` for who does not wait."""
-        brake = self._context.brake
+        backoff = self._context.backoff
         await self._learn()
-        while (held := brake.held(source)) is not None:
+        while (held := backoff.held(source)) is not None:
             if not self._patience.rate_limit_waits:
                 raise CallFailed(held)
-            await self._sleep(min(brake.wait(source), _LOOK_SECONDS))
+            await self._sleep(min(backoff.wait(source), _LOOK_SECONDS))
             await self._learn()
 
     async def _learn(self) -> None:
         """Ask now and then what other processes know, and whether somebody ended a hold."""
         now = time.monotonic()
-        if now - self._learned >= _LEARN_SECONDS or self._context.brake.any_held():
+        if now - self._learned >= _LEARN_SECONDS or self._context.backoff.any_held():
             self._learned = now
             states = await in_transaction(self._context.engine, connections.states)
-            self._context.brake.learn(states)
+            self._context.backoff.learn(states)
 
     async def _hold_back(self, source: str, failure: Failure) -> None:
         await in_transaction(
             self._context.engine,
-            lambda c: hold_back(self._context.brake, c, source, failure.retry_after),
+            lambda c: hold_back(self._context.backoff, c, source, failure.retry_after),
         )
 
     async def _once(self, source: str, hook: str, arguments: dict[str, Any]) -> Any:
@@ -176,16 +176,16 @@ class ExternalReader:
                 return 0.0
             case FailureKind.TRANSIENT | FailureKind.UNKNOWN_OUTCOME:
                 if not retry.used_up(attempts):
-                    return max(failure.retry_after or 0.0, retry.delay(attempts, self._dice))
+                    return max(failure.retry_after or 0.0, retry.delay(attempts, self._rng))
         return None
 
 
 async def together(work: Iterable[Awaitable[T]]) -> list[T | CallFailed]:
     """Run calls side by side, some at a time; each gives its result or how it failed."""
-    lanes = asyncio.Semaphore(_PARALLEL)
+    queue = asyncio.Semaphore(_PARALLEL)
 
     async def one(call: Awaitable[T]) -> T | CallFailed:
-        async with lanes:
+        async with queue:
             try:
                 return await call
             except CallFailed as error:

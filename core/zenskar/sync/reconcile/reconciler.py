@@ -45,8 +45,8 @@ class Reconciler:
 
     context: SyncContext
     accounts: AccountCheck
-    looker: ExternalReader
-    examiner: Comparator
+    reader: ExternalReader
+    comparator: Comparator
     repairer: Repairer
     settle_seconds: float = 3.0
     examples: int = 5
@@ -132,9 +132,9 @@ class _Comparison:
 
     async def _list(self) -> None:
         """Read one page of the list."""
-        page = await self._tools.looker.page(*self._about, self._run.cursor)
+        page = await self._tools.reader.page(*self._about, self._run.cursor)
         names = [look.seen.external_id for look in page.looks]
-        judged = await self._tools.examiner.dry_run(*self._about, page.looks, judge)
+        judged = await self._tools.comparator.dry_run(*self._about, page.looks, judge)
         listed = {name for name in names if is_indexable(name)}
         self.tally.objects += len(set(names))
         self.tally.add_not_read(each for each in judged if isinstance(each, NotRead))
@@ -147,7 +147,7 @@ class _Comparison:
         ids = await self._read(
             lambda c: reconcile_runs.unseen(c, run.id, *self._about, run.cursor or "", _BATCH)
         )
-        absent = await self._tools.examiner.missing(*self._about, ids)
+        absent = await self._tools.comparator.missing(*self._about, ids)
         self.tally.add_not_read(absent.not_read)
         self.tally.deleted += len(absent.deleted)
         self.tally.hidden += len(absent.hidden)
@@ -164,7 +164,7 @@ class _Comparison:
             await self._tools.sleep(self._tools.settle_seconds if self._total else 0)
         after = run.cursor or ""
         ids = await self._read(lambda c: reconcile_runs.suspects(c, run.id, after, _BATCH))
-        await self._take(await self._tools.examiner.objects(*self._about, ids), objects=True)
+        await self._take(await self._tools.comparator.objects(*self._about, ids), objects=True)
         await self._step(len(ids), _last(ids), _RECORDS)
 
     async def _check_missing(self) -> None:
@@ -187,7 +187,7 @@ class _Comparison:
         """Look for the objects of records that have none."""
         after = self._run.cursor or reconcile_runs.FIRST_ID
         ids = await self._read(lambda c: reconcile_runs.unmapped(c, *self._about, after, _BATCH))
-        await self._take(await self._tools.examiner.records(*self._about, ids), objects=False)
+        await self._take(await self._tools.comparator.records(*self._about, ids), objects=False)
         await self._step(len(ids), _last(ids), _END)
 
     async def _take(self, findings: Findings, *, objects: bool) -> None:
@@ -203,7 +203,7 @@ class _Comparison:
             await self._begin(found)
             await self._tools.repairer.mend(*self._about, findings, self._missing)
             names = [d.external_id if objects else d.record_id for d in remaining]
-            look = self._tools.examiner.objects if objects else self._tools.examiner.records
+            look = self._tools.comparator.objects if objects else self._tools.comparator.records
             again = await look(*self._about, [name for name in names if name is not None])
             # What is still being worked on is not mended yet.
             remaining = (*again.drifts, *again.under_way)

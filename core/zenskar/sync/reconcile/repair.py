@@ -26,10 +26,10 @@ class Repairer:
     """Asks the workers to mend, and waits for them."""
 
     def __init__(
-        self, context: SyncContext, survey: SnapshotPublisher, waiter: EventWaiter
+        self, context: SyncContext, publisher: SnapshotPublisher, waiter: EventWaiter
     ) -> None:
         self._context = context
-        self._survey = survey
+        self._publisher = publisher
         self._waiter = waiter
 
     async def mend(
@@ -51,7 +51,9 @@ class Repairer:
             and drift not in released
             and (drift.inward or (drift.hidden and missing is Missing.DELETE))
         ]
-        published = await self._survey.publish(source, looks, ObservationKind.FETCH, correlation_id)
+        published = await self._publisher.publish(
+            source, looks, ObservationKind.FETCH, correlation_id
+        )
         await self._waiter.settled(source, published.event_ids, correlation_id)
         pushes = [drift for drift in findings.drifts if drift.outward]
         if released:

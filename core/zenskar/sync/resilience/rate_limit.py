@@ -40,9 +40,9 @@ class RateLimitBackoff:
     """
 
     def __init__(
-        self, dice: random.Random | None = None, clock: Callable[[], float] = time.monotonic
+        self, rng: random.Random | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._dice = dice or random.Random()  # noqa: S311 - jitter, not a secret
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._clock = clock
         self._holds: dict[str, _Hold] = {}
 
@@ -56,7 +56,7 @@ class RateLimitBackoff:
             # Calls that were under way together are refused together: that counts once.
             hold.in_a_row += 1
         asked = retry_after if retry_after is not None and not math.isnan(retry_after) else 0.0
-        seconds = asked if asked > 0 else _BACKOFF.delay(hold.in_a_row, self._dice)
+        seconds = asked if asked > 0 else _BACKOFF.delay(hold.in_a_row, self._rng)
         hold.until = max(hold.until, now + min(seconds, _MOST_SECONDS))
         hold.stored = False
         return hold.until - now
@@ -89,7 +89,7 @@ class RateLimitBackoff:
         """Return after how long a call may be made, spread out a little; 0 when at once."""
         left = self.left(source)
         spread = min(max(1.0, left * _SPREAD), _MOST_SPREAD_SECONDS, left)
-        return left + self._dice.uniform(0, spread) if left > 0 else 0.0
+        return left + self._rng.uniform(0, spread) if left > 0 else 0.0
 
     def held(self, source: str) -> Failure | None:
         """Return the failure of a call that is not to be made now."""
@@ -107,13 +107,13 @@ class RateLimitBackoff:
 
 
 async def hold_back(
-    brake: RateLimitBackoff, connection: AsyncConnection, source: str, retry_after: float | None
+    backoff: RateLimitBackoff, connection: AsyncConnection, source: str, retry_after: float | None
 ) -> float:
     """Hold all calls of a connection back, as a refusal asks; return for how long."""
-    before = brake.left(source)
-    seconds = brake.refused(source, retry_after)
+    before = backoff.left(source)
+    seconds = backoff.refused(source, retry_after)
     await connections.hold(connection, source, seconds)
-    brake.stored(source)
+    backoff.stored(source)
     if not before:
         _log.warning("connection_held", source=source, seconds=round(seconds, 1))
     return seconds

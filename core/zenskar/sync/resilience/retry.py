@@ -21,10 +21,10 @@ class RetryPolicy:
             settings.retry_max_attempts, settings.retry_base_seconds, settings.retry_max_seconds
         )
 
-    def delay(self, attempts: int, dice: random.Random) -> float:
+    def delay(self, attempts: int, rng: random.Random) -> float:
         """Return how long to wait after this many failed attempts."""
         ceiling = min(self.max_seconds, self.base_seconds * 2 ** min(attempts - 1, 30))
-        return dice.uniform(0, ceiling)
+        return rng.uniform(0, ceiling)
 
     def used_up(self, attempts: int) -> bool:
         """Tell whether there is no further attempt."""

@@ -14,11 +14,11 @@ Take = Callable[[], Awaitable[list[Delivery]]]
 class Bus:
     """Remembers what it is given back."""
 
-    def __init__(self, *, crowds_alone: bool) -> None:
-        self.crowds_alone = crowds_alone
+    def __init__(self, *, exclusive_batches: bool) -> None:
+        self.exclusive_batches = exclusive_batches
         self.given_back: list[str] = []
 
-    async def give_back(self, batch: list[Delivery]) -> None:
+    async def requeue(self, batch: list[Delivery]) -> None:
         self.given_back += [delivery.key for delivery in batch]
 
 
@@ -29,8 +29,8 @@ def batch(*keys: str) -> Take:
     return take
 
 
-def turnstile(*, crowds_alone: bool = True) -> tuple[KeyGate, Bus]:
-    bus = Bus(crowds_alone=crowds_alone)
+def key_gate(*, exclusive_batches: bool = True) -> tuple[KeyGate, Bus]:
+    bus = Bus(exclusive_batches=exclusive_batches)
     return KeyGate(bus, crowd=3), bus  # type: ignore[arg-type]
 
 
@@ -42,13 +42,13 @@ async def blocked(task: "asyncio.Task[list[Delivery]]") -> bool:
 
 
 async def test_batches_without_a_common_key_are_under_way_together() -> None:
-    door, _ = turnstile()
+    door, _ = key_gate()
     await door.enter(batch("a", "b"))
     assert len(await door.enter(batch("c"))) == 1
 
 
 async def test_a_batch_waits_for_a_key_that_is_under_way() -> None:
-    door, _ = turnstile()
+    door, _ = key_gate()
     first = await door.enter(batch("a", "b"))
     second = asyncio.create_task(door.enter(batch("b", "c")))
     assert await blocked(second)
@@ -57,7 +57,7 @@ async def test_a_batch_waits_for_a_key_that_is_under_way() -> None:
 
 
 async def test_who_waits_for_a_key_lets_nobody_overtake() -> None:
-    door, _ = turnstile()
+    door, _ = key_gate()
     first = await door.enter(batch("a"))
     second = asyncio.create_task(door.enter(batch("a")))
     assert await blocked(second)
@@ -67,18 +67,20 @@ async def test_who_waits_for_a_key_lets_nobody_overtake() -> None:
     await asyncio.gather(second, third)
 
 
-@pytest.mark.parametrize("crowds_alone", [True, False])
-async def test_a_crowd_is_alone_where_others_take_what_it_leaves(*, crowds_alone: bool) -> None:
-    door, _ = turnstile(crowds_alone=crowds_alone)
+@pytest.mark.parametrize("exclusive_batches", [True, False])
+async def test_a_crowd_is_alone_where_others_take_what_it_leaves(
+    *, exclusive_batches: bool
+) -> None:
+    door, _ = key_gate(exclusive_batches=exclusive_batches)
     crowd = await door.enter(batch("a", "b", "c"))
     next_one = asyncio.create_task(door.enter(batch("z")))
-    assert await blocked(next_one) is crowds_alone
+    assert await blocked(next_one) is exclusive_batches
     door.leave(crowd)
     await next_one
 
 
 async def test_what_is_cut_off_while_it_waits_is_given_back() -> None:
-    door, bus = turnstile()
+    door, bus = key_gate()
     first = await door.enter(batch("a"))
     second = asyncio.create_task(door.enter(batch("a", "b")))
     assert await blocked(second)
@@ -91,7 +93,7 @@ async def test_what_is_cut_off_while_it_waits_is_given_back() -> None:
 
 
 async def test_the_next_one_may_take_when_taking_failed() -> None:
-    door, _ = turnstile()
+    door, _ = key_gate()
 
     async def fail() -> list[Delivery]:
         raise ConnectionError
