@@ -20,19 +20,19 @@ _AT_COMMIT = """
 
 
 async def execute(api: Api, *statements: str) -> None:
-    async with api.services.engine.begin() as connection:
+    async with api.services.engine.begin() as db:
         for statement in statements:
-            await connection.exec_driver_sql(statement)
+            await db.exec_driver_sql(statement)
 
 
 async def set_read_only(api: Api, value: str) -> None:
     """Let every new transaction be so, also of connections that are open."""
     name = await api.flow.scalar("SELECT current_database()")
     engine = api.services.engine
-    async with engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await connection.execute(text("SET default_transaction_read_only = off"))
-        await connection.execute(
+    async with engine.connect() as db:
+        await db.execution_options(isolation_level="AUTOCOMMIT")
+        await db.execute(text("SET default_transaction_read_only = off"))
+        await db.execute(
             text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}')
         )
     await engine.dispose()

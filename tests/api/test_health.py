@@ -57,8 +57,8 @@ async def test_without_a_worker_it_is_degraded(engine: AsyncEngine) -> None:
 
 async def test_a_worker_that_fell_silent_does_not_count(engine: AsyncEngine) -> None:
     await beat(engine)
-    async with engine.begin() as connection:
-        await connection.exec_driver_sql("UPDATE workers SET seen_at = now() - interval '16 s'")
+    async with engine.begin() as db:
+        await db.exec_driver_sql("UPDATE workers SET seen_at = now() - interval '16 s'")
     assert (await SystemHealth(engine, Bus()).ready()).status is HealthStatus.DEGRADED
 
 

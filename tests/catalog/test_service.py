@@ -47,8 +47,8 @@ def service(engine: AsyncEngine, wakes: Wakes) -> CustomerService:
 
 
 async def rows(engine: AsyncEngine, query: str) -> list[dict[str, Any]]:
-    async with engine.connect() as connection:
-        return [dict(row) for row in (await connection.execute(text(query))).mappings()]
+    async with engine.connect() as db:
+        return [dict(row) for row in (await db.execute(text(query))).mappings()]
 
 
 async def messages(engine: AsyncEngine) -> list[dict[str, Any]]:
@@ -163,8 +163,8 @@ async def test_metadata_that_an_external_system_filled_can_be_patched(
 ) -> None:
     created = (await service.create(ADA, correlation_id="c")).view
     full = {f"k{i}": "x" for i in range(METADATA_KEYS + 2)}
-    async with engine.begin() as connection:
-        await connection.execute(
+    async with engine.begin() as db:
+        await db.execute(
             text("UPDATE customers SET metadata = CAST(:m AS jsonb)"),
             {"m": orjson.dumps(full).decode()},
         )

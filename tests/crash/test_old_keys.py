@@ -29,8 +29,8 @@ async def lose_a_create(world: World) -> None:
 async def come_back_after(world: World, hours: int) -> list[str]:
     """Let a worker go on after hours; return the key of every create that was sent."""
     world.clock.tick(hours * 3600)
-    async with world.runtime.engine.begin() as connection:
-        await connection.execute(AGE, {"hours": hours})
+    async with world.runtime.engine.begin() as db:
+        await db.execute(AGE, {"hours": hours})
     world.workers.append(await world.start_worker())
     await world.settle(DEADLINE_SECONDS)
     return [

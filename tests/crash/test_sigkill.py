@@ -39,8 +39,8 @@ async def recover(world: World, memory: Memory) -> None:
 
     Its leases are over: that they last long, so that a live worker's never is, takes no time here.
     """
-    async with world.runtime.engine.begin() as connection:
-        await connection.exec_driver_sql(LEASES_OVER)
+    async with world.runtime.engine.begin() as db:
+        await db.exec_driver_sql(LEASES_OVER)
     world.workers.append(await world.start_worker())
     await world.settle(DEADLINE_SECONDS)
     assert await breaches(world, memory) == []

@@ -27,16 +27,16 @@ async def test_round_trip(engine: AsyncEngine) -> None:
 async def test_only_the_present_version_is_written(engine: AsyncEngine) -> None:
     created = await in_transaction(engine, lambda c: customers.create(c, new_id(), FIELDS))
     changed = {"/name": "Ada L"}
-    async with engine.begin() as connection:
-        assert await customers.write(connection, created.id, changed, version=2) is None
-        written = await customers.write(connection, created.id, changed, version=1)
+    async with engine.begin() as db:
+        assert await customers.write(db, created.id, changed, version=2) is None
+        written = await customers.write(db, created.id, changed, version=1)
         assert written
         assert (written.version, written.record.fields) == (2, changed)
-        assert await customers.delete(connection, created.id, version=1) is None
-        deleted = await customers.delete(connection, created.id, version=2)
+        assert await customers.delete(db, created.id, version=1) is None
+        deleted = await customers.delete(db, created.id, version=2)
         assert deleted
         assert deleted.record.deleted
-        assert await customers.write(connection, created.id, changed, version=3) is None
+        assert await customers.write(db, created.id, changed, version=3) is None
 
 
 async def test_pages_leave_out_the_deleted(engine: AsyncEngine) -> None:
@@ -44,12 +44,12 @@ async def test_pages_leave_out_the_deleted(engine: AsyncEngine) -> None:
         await in_transaction(engine, lambda c: customers.create(c, new_id(), {"/email": "e@x.org"}))
         for _ in range(3)
     ]
-    async with engine.begin() as connection:
-        await customers.delete(connection, made[1].id, version=1)
-        newest = await customers.page(connection, most=5, before=None, email=None)
-        older = await customers.page(connection, most=5, before=made[2].id, email="e@x.org")
-        other = await customers.page(connection, most=5, before=None, email="E@x.org")
-        every = await customers.read_many(connection, [c.id for c in made])
+    async with engine.begin() as db:
+        await customers.delete(db, made[1].id, version=1)
+        newest = await customers.page(db, most=5, before=None, email=None)
+        older = await customers.page(db, most=5, before=made[2].id, email="e@x.org")
+        other = await customers.page(db, most=5, before=None, email="E@x.org")
+        every = await customers.read_many(db, [c.id for c in made])
     assert [c.id for c in newest] == [made[2].id, made[0].id]
     assert [c.id for c in older] == [made[0].id]
     assert other == []
@@ -61,22 +61,22 @@ async def test_an_email_longer_than_an_index_takes_is_stored_and_found(engine: A
     for email in (long, long + ".uk"):
         fields = {"/email": email}
         await in_transaction(engine, lambda c, f=fields: customers.create(c, new_id(), f))
-    async with engine.connect() as connection:
-        found = await customers.page(connection, most=5, before=None, email=long)
+    async with engine.connect() as db:
+        found = await customers.page(db, most=5, before=None, email=long)
     assert [each.document["email"] for each in found] == [long]
 
 
 async def test_a_search_by_email_uses_the_index(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
+    async with engine.begin() as db:
         for number in range(300):
-            await customers.create(connection, new_id(), {"/email": f"{number}@example.com"})
-    async with engine.connect() as connection:
-        await connection.execute(text("SET enable_seqscan = off"))
-        await connection.execute(text("ANALYZE customers"))
+            await customers.create(db, new_id(), {"/email": f"{number}@example.com"})
+    async with engine.connect() as db:
+        await db.execute(text("SET enable_seqscan = off"))
+        await db.execute(text("ANALYZE customers"))
         query = (
             "EXPLAIN SELECT * FROM customers WHERE deleted_at IS NULL"
             " AND left(email, 255) = '7@example.com' AND email = '7@example.com'"
             " ORDER BY id DESC LIMIT 5"
         )
-        plan = "\n".join(await connection.scalars(text(query)))
+        plan = "\n".join(await db.scalars(text(query)))
     assert "customers_email_start" in plan

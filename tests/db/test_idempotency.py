@@ -12,21 +12,21 @@ from zenskar.ids import new_id
 
 async def test_a_key_is_taken_once_and_answers(engine: AsyncEngine) -> None:
     entity_id = new_id()
-    async with engine.begin() as connection:
-        assert await idempotency.reserve(connection, "s", "k", b"h", entity_id)
-        assert not await idempotency.reserve(connection, "s", "k", b"h", new_id())
-        assert await idempotency.reserve(connection, "other", "k", b"h", new_id())
-        await idempotency.answer(connection, "s", "k", "{}")
-        found = await idempotency.read(connection, "s", "k")
-        assert await idempotency.read(connection, "s", "x") is None
+    async with engine.begin() as db:
+        assert await idempotency.reserve(db, "s", "k", b"h", entity_id)
+        assert not await idempotency.reserve(db, "s", "k", b"h", new_id())
+        assert await idempotency.reserve(db, "other", "k", b"h", new_id())
+        await idempotency.answer(db, "s", "k", "{}")
+        found = await idempotency.read(db, "s", "k")
+        assert await idempotency.read(db, "s", "x") is None
     assert found == idempotency.StoredAnswer(b"h", entity_id, "{}")
 
 
 async def test_a_second_one_waits_for_the_first_to_end(engine: AsyncEngine) -> None:
-    async with connected(engine) as connection:
-        first = driver(connection).transaction()
+    async with connected(engine) as db:
+        first = driver(db).transaction()
         await first.start()
-        await idempotency.reserve(connection, "s", "k", b"h", new_id())
+        await idempotency.reserve(db, "s", "k", b"h", new_id())
         second = asyncio.create_task(
             in_transaction(engine, lambda c: idempotency.reserve(c, "s", "k", b"h", new_id()))
         )

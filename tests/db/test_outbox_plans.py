@@ -24,9 +24,9 @@ def message(number: int) -> OutboxMessage:
 
 async def fill(engine: AsyncEngine) -> None:
     """Fill a queue that PostgreSQL believes to be empty, as it is after a vacuum at the end."""
-    async with connected(engine) as connection:
-        await outbox.insert(connection, [message(number) for number in range(COUNT)])
-        await driver(connection).execute(
+    async with connected(engine) as db:
+        await outbox.insert(db, [message(number) for number in range(COUNT)])
+        await driver(db).execute(
             "UPDATE pg_class SET reltuples = 0, relpages = 500 WHERE relname = 'outbox'"
         )
 
@@ -49,9 +49,9 @@ def thrown_away(plan: dict[str, Any]) -> int:
 
 async def test_a_claim_looks_at_what_it_claims(engine: AsyncEngine) -> None:
     await fill(engine)
-    async with connected(engine) as connection:
+    async with connected(engine) as db:
         pages, rows = await work(
-            driver(connection),
+            driver(db),
             outbox._CLAIM,
             topic=INBOUND,
             claimer="me",
@@ -81,8 +81,8 @@ async def test_what_is_done_is_found_by_its_id(engine: AsyncEngine) -> None:
 
 async def test_only_its_own_index_holds_the_id(engine: AsyncEngine) -> None:
     """With another one to choose from, PostgreSQL read all of it for each id."""
-    async with connected(engine) as connection:
-        found = await driver(connection).fetch(
+    async with connected(engine) as db:
+        found = await driver(db).fetch(
             "SELECT i.indexrelid::regclass::text AS name FROM pg_index AS i"
             " JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)"
             " WHERE i.indrelid = 'outbox'::regclass AND a.attname = 'id'"

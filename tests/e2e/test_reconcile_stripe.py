@@ -35,10 +35,8 @@ async def test_drift_of_every_kind_is_found_and_mended(database_url: str) -> Non
         stripe.dashboard.update(external["Customer 1"], {"email": "there@example.com"})
         stripe.dashboard.delete(external["Customer 2"])
         new = stripe.dashboard.create({"name": "Grace", "email": "grace@example.com"})
-        async with zenskar.runtime.engine.begin() as connection:
-            await connection.execute(
-                text("UPDATE customers SET phone = '+91 1' WHERE name = 'Customer 3'")
-            )
+        async with zenskar.runtime.engine.begin() as db:
+            await db.execute(text("UPDATE customers SET phone = '+91 1' WHERE name = 'Customer 3'"))
         found = await reconcile(zenskar)
         assert dict(found.found) == {"different": 2, "missing_there": 1, "missing_here": 1}
         assert {example.external_id for example in found.examples} == {

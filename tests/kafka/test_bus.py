@@ -171,9 +171,9 @@ async def test_a_parked_message_counts_no_attempt(bus: KafkaBus, engine: AsyncEn
         while not (taken := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
             pass
     await bus.park(taken)
-    async with engine.begin() as connection:
-        row = (await connection.execute(text("SELECT attempts, parked FROM outbox"))).one()
-        await connection.execute(text("UPDATE outbox SET available_at = now()"))
+    async with engine.begin() as db:
+        row = (await db.execute(text("SELECT attempts, parked FROM outbox"))).one()
+        await db.execute(text("UPDATE outbox SET available_at = now()"))
     assert tuple(row) == (0, True)
     await relay_once(bus)
     assert (await receive(bus, 1))[0].attempts == 1

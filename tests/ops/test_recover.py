@@ -23,10 +23,10 @@ _WAITS_FOR_A_NAME = """
 
 async def forget(flow: Flow) -> None:
     """Leave nothing, as a backup that was taken before everything."""
-    async with flow.runtime.engine.begin() as connection:
+    async with flow.runtime.engine.begin() as db:
         for table in ("push_intents", "external_mappings", "sync_event_history", "sync_events"):
-            await connection.exec_driver_sql(f"DELETE FROM {table}")
-        await connection.exec_driver_sql("DELETE FROM customers")
+            await db.exec_driver_sql(f"DELETE FROM {table}")
+        await db.exec_driver_sql("DELETE FROM customers")
 
 
 async def test_a_record_comes_back_under_the_id_that_its_object_names(database_url: str) -> None:
@@ -57,9 +57,9 @@ async def test_two_workers_make_the_record_that_two_objects_name_once(database_u
         context, record_id = flow.runtime.context, new_id()
         first, second = envelopes(flow, record_id)
         seen = observation(CUSTOMER, first.data)
-        async with transaction(context.engine) as connection:
+        async with transaction(context.engine) as db:
             work = await unit_of_work.load(
-                connection,
+                db,
                 context.connections["fake"],
                 "customer",
                 external_ids=[seen.external_id],
@@ -68,7 +68,7 @@ async def test_two_workers_make_the_record_that_two_objects_name_once(database_u
             other = asyncio.create_task(InboundSync(context).apply([second]))
             await until(lambda: flow.scalar(_WAITS_FOR_A_NAME))
             _, outcome = work.observe(seen)
-            await work.flush(connection)
+            await work.flush(db)
         ((applied,), _) = await other
         assert (outcome.verdict, applied.verdict) == ("created", "duplicate")
         assert await flow.scalar("SELECT id FROM customers") == UUID(record_id)

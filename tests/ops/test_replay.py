@@ -45,16 +45,16 @@ class Bench:
         self.retry = partial(self.replay.retry, operator=ME)
 
     async def rows(self, query: str) -> list[dict[str, Any]]:
-        async with self.engine.connect() as connection:
-            return [dict(row) for row in (await connection.execute(text(query))).mappings()]
+        async with self.engine.connect() as db:
+            return [dict(row) for row in (await db.execute(text(query))).mappings()]
 
     async def sent(self) -> list[dict[str, Any]]:
         found = await self.rows("SELECT * FROM outbox ORDER BY id")
         return [row | {"envelope": orjson.loads(row["envelope"])} for row in found]
 
     async def lose_messages(self) -> None:
-        async with self.engine.begin() as connection:
-            await connection.execute(text("DELETE FROM outbox"))
+        async with self.engine.begin() as db:
+            await db.execute(text("DELETE FROM outbox"))
 
     async def set_status(self, event_id: str, status: SyncStatus) -> None:
         kind = None if status is SyncStatus.PENDING else "bug"
@@ -256,8 +256,8 @@ async def test_filters_on_what_went_wrong(bench: Bench, attribute: str) -> None:
 
 async def test_filters_by_age(bench: Bench) -> None:
     old, new = await bench.outbound(), await bench.outbound()
-    async with bench.engine.begin() as connection:
-        await connection.execute(
+    async with bench.engine.begin() as db:
+        await db.execute(
             text("UPDATE sync_events SET updated_at = now() - interval '2 h' WHERE id = :id"),
             {"id": old},
         )
@@ -272,9 +272,9 @@ async def bury(bench: Bench, value: bytes) -> str:
     )
     dead = Transition(event.id, SyncStatus.DEAD, reason=UNREADABLE)
 
-    async def work(connection: AsyncConnection) -> None:
-        await sync_events.insert(connection, [event])
-        await sync_events.move(connection, [dead])
+    async def work(db: AsyncConnection) -> None:
+        await sync_events.insert(db, [event])
+        await sync_events.move(db, [dead])
 
     await in_transaction(bench.engine, work)
     return event.id

@@ -177,8 +177,8 @@ class World:
         return await self._ask(lambda c: c.scalar(text(query), values))
 
     async def rows(self, query: str) -> list[dict[str, Any]]:
-        async def read(connection: AsyncConnection) -> list[dict[str, Any]]:
-            return [dict(row) for row in (await connection.execute(text(query))).mappings()]
+        async def read(db: AsyncConnection) -> list[dict[str, Any]]:
+            return [dict(row) for row in (await db.execute(text(query))).mappings()]
 
         return await self._ask(read)
 

@@ -23,8 +23,8 @@ async def reconcile(flow: Flow, settle_seconds: float = 0.0, **options: Any) -> 
 
 
 async def execute(flow: Flow, statement: str, **values: Any) -> None:
-    async with flow.runtime.engine.begin() as connection:
-        await connection.execute(text(statement), values)
+    async with flow.runtime.engine.begin() as db:
+        await db.execute(text(statement), values)
 
 
 @asynccontextmanager

@@ -47,16 +47,16 @@ class Flow:
         )
 
     async def scalar(self, query: str, **values: Any) -> Any:
-        async with self.runtime.engine.connect() as connection:
-            return await connection.scalar(text(query), values)
+        async with self.runtime.engine.connect() as db:
+            return await db.scalar(text(query), values)
 
     async def until_scalar(self, query: str, **values: Any) -> None:
         """Wait until a query gives something that is true."""
         await until(lambda: self.scalar(query, **values))
 
     async def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
-        async with self.runtime.engine.connect() as connection:
-            return [dict(row) for row in (await connection.execute(text(query), values)).mappings()]
+        async with self.runtime.engine.connect() as db:
+            return [dict(row) for row in (await db.execute(text(query), values)).mappings()]
 
     async def record(self, record_id: str) -> dict[str, Any]:
         (row,) = await self.rows("SELECT * FROM customers WHERE id = :id", id=record_id)

@@ -21,10 +21,10 @@ _STATEMENTS = (
 
 async def refuse(flow: Flow, table: str, condition: str, error: str, times: int = 1) -> None:
     """Have so many transactions that write such a row end with this error at their commit."""
-    async with flow.runtime.engine.begin() as connection:
+    async with flow.runtime.engine.begin() as db:
         for statement in _STATEMENTS:
             text = statement.format(table=table, condition=condition, error=error, times=times)
-            await connection.exec_driver_sql(text)
+            await db.exec_driver_sql(text)
 
 
 async def tries(flow: Flow) -> int:

@@ -11,14 +11,14 @@ from zenskar.errors import FailureKind, StateConflict
 
 
 async def state(flow: Flow, name: str = "fake") -> connections.ConnectionState:
-    async with flow.runtime.engine.connect() as connection:
-        return (await connections.states(connection))[name]
+    async with flow.runtime.engine.connect() as db:
+        return (await connections.states(db))[name]
 
 
 async def accept(flow: Flow) -> None:
-    async with flow.runtime.engine.begin() as connection:
-        await connection_accounts.accept(connection, "fake")
-        await connections.resume(connection, "fake", "test")
+    async with flow.runtime.engine.begin() as db:
+        await connection_accounts.accept(db, "fake")
+        await connections.resume(db, "fake", "test")
 
 
 async def linked(flow: Flow, account: str | None = "acct_1") -> str:

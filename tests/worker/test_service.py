@@ -18,8 +18,8 @@ async def start(flow: Flow, stopping: asyncio.Event) -> "asyncio.Task[None]":
 
 
 async def alive(flow: Flow) -> int:
-    async with flow.runtime.engine.connect() as connection:
-        return await workers.alive(connection, 15)
+    async with flow.runtime.engine.connect() as db:
+        return await workers.alive(db, 15)
 
 
 async def test_a_worker_says_that_it_lives_and_that_it_stops(database_url: str) -> None:

@@ -93,7 +93,7 @@ class Bus(Protocol):
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages whose work is done."""
 
-    async def ack_in(self, connection: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
+    async def ack_in(self, db: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
         """Make it part of a transaction that these messages' work is done; then `release` them."""
 
     def forget(self, deliveries: Sequence[Delivery]) -> None:

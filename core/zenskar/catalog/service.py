@@ -99,19 +99,17 @@ class CustomerService:
         """
         origin = _Origin(correlation_id, by)
 
-        async def work(connection: AsyncConnection) -> Created:
+        async def work(db: AsyncConnection) -> Created:
             customer_id = new_id()
-            if once and not await _reserve(connection, once, customer_id):
-                return await _stored_answer(connection, once)
+            if once and not await _reserve(db, once, customer_id):
+                return await _stored_answer(db, once)
             fields = flatten(CUSTOMER, document)
             self._limits.check(CUSTOMER.entity_type, fields)
-            customer = await customers.create(connection, customer_id, fields)
-            await self._tell(connection, customer, fanout.CREATED, origin, fields)
+            customer = await customers.create(db, customer_id, fields)
+            await self._tell(db, customer, fanout.CREATED, origin, fields)
             answer = view(customer)
             if once:
-                await idempotency.answer(
-                    connection, once.scope, once.key, orjson.dumps(answer).decode()
-                )
+                await idempotency.answer(db, once.scope, once.key, orjson.dumps(answer).decode())
             return Created(answer)
 
         created = await by_keys(self._engine, work)
@@ -122,9 +120,9 @@ class CustomerService:
     async def get(self, customer_id: str) -> View:
         """Return a customer with where it stands at the external systems."""
 
-        async def work(connection: AsyncConnection) -> View:
-            customer = _living(await customers.read(connection, customer_id))
-            return (await with_external(connection, [customer], self._owners))[0]
+        async def work(db: AsyncConnection) -> View:
+            customer = _living(await customers.read(db, customer_id))
+            return (await with_external(db, [customer], self._owners))[0]
 
         return await in_transaction(self._engine, work)
 
@@ -174,10 +172,10 @@ class CustomerService:
         """Mark the customer as deleted."""
         origin = _Origin(correlation_id, by)
 
-        async def work(connection: AsyncConnection) -> None:
-            present = await _locked(connection, customer_id, expected)
-            deleted = await customers.delete(connection, customer_id, version=present.version)
-            await self._tell(connection, _sure(deleted), fanout.DELETED, origin, None)
+        async def work(db: AsyncConnection) -> None:
+            present = await _locked(db, customer_id, expected)
+            deleted = await customers.delete(db, customer_id, version=present.version)
+            await self._tell(db, _sure(deleted), fanout.DELETED, origin, None)
 
         await by_keys(self._engine, work)
         self._changed(customer_id, fanout.DELETED, by)
@@ -187,10 +185,10 @@ class CustomerService:
     ) -> CustomerPage:
         """Return a page of customers, those older than `before`."""
 
-        async def work(connection: AsyncConnection) -> CustomerPage:
-            found = await customers.page(connection, most=most + 1, before=before, email=email)
+        async def work(db: AsyncConnection) -> CustomerPage:
+            found = await customers.page(db, most=most + 1, before=before, email=email)
             shown = found[:most]
-            views = await with_external(connection, shown, self._owners)
+            views = await with_external(db, shown, self._owners)
             return CustomerPage(tuple(views), shown[-1].id if len(found) > most else None)
 
         return await in_transaction(self._engine, work)
@@ -202,8 +200,8 @@ class CustomerService:
         origin: _Origin,
         expected: Collection[int] | None,
     ) -> View:
-        async def work(connection: AsyncConnection) -> tuple[Customer, bool]:
-            present = await _locked(connection, customer_id, expected)
+        async def work(db: AsyncConnection) -> tuple[Customer, bool]:
+            present = await _locked(db, customer_id, expected)
             record = present.record
             wanted = flatten(CUSTOMER, change(present))
             changes = edit(record, difference(record.fields, wanted))
@@ -211,11 +209,9 @@ class CustomerService:
                 return present, False
             self._limits.check(CUSTOMER.entity_type, _parts(record.fields, changes))
             fields = apply(record.fields, changes)
-            written = _sure(
-                await customers.write(connection, customer_id, fields, version=present.version)
-            )
+            written = _sure(await customers.write(db, customer_id, fields, version=present.version))
             before = {path: record.fields.get(path) for path in changes}
-            await self._tell(connection, written, fanout.UPDATED, origin, changes, before)
+            await self._tell(db, written, fanout.UPDATED, origin, changes, before)
             return written, True
 
         customer, changed = await by_keys(self._engine, work)
@@ -231,7 +227,7 @@ class CustomerService:
 
     async def _tell(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         customer: Customer,
         action: str,
         origin: _Origin,
@@ -249,7 +245,7 @@ class CustomerService:
             before=dict(before) if before else None,
             by=origin.by.detail if origin.by else None,
         )
-        await fanout.enqueue(connection, [(change, source) for source in self._owners])
+        await fanout.enqueue(db, [(change, source) for source in self._owners])
 
     @property
     def _owners(self) -> tuple[str, ...]:
@@ -267,14 +263,12 @@ def _part(before: Any, value: Any) -> Any:
     return {name: inner for name, inner in value.items() if inner != before.get(name)}
 
 
-async def _reserve(connection: AsyncConnection, once: Idempotency, customer_id: str) -> bool:
-    return await idempotency.reserve(
-        connection, once.scope, once.key, once.request_hash, customer_id
-    )
+async def _reserve(db: AsyncConnection, once: Idempotency, customer_id: str) -> bool:
+    return await idempotency.reserve(db, once.scope, once.key, once.request_hash, customer_id)
 
 
-async def _stored_answer(connection: AsyncConnection, once: Idempotency) -> Created:
-    stored = await idempotency.read(connection, once.scope, once.key)
+async def _stored_answer(db: AsyncConnection, once: Idempotency) -> Created:
+    stored = await idempotency.read(db, once.scope, once.key)
     if stored is None or stored.response is None:
         raise Unavailable("the Idempotency-Key has just expired")
     if stored.request_hash != once.request_hash:
@@ -283,9 +277,9 @@ async def _stored_answer(connection: AsyncConnection, once: Idempotency) -> Crea
 
 
 async def _locked(
-    connection: AsyncConnection, customer_id: str, expected: Collection[int] | None
+    db: AsyncConnection, customer_id: str, expected: Collection[int] | None
 ) -> Customer:
-    present = _living(await customers.read(connection, customer_id, lock=True))
+    present = _living(await customers.read(db, customer_id, lock=True))
     if expected is not None and present.version not in expected:
         raise StaleVersion(f"the customer has version {present.version}")
     return present

@@ -27,10 +27,10 @@ def view(customer: Customer) -> View:
 
 
 async def with_external(
-    connection: AsyncConnection, found: Sequence[Customer], owners: Sequence[str]
+    db: AsyncConnection, found: Sequence[Customer], owners: Sequence[str]
 ) -> list[View]:
     """Return the records with where each stands at the external systems."""
-    known = await links.of_records(connection, CUSTOMER.entity_type, [c.id for c in found])
+    known = await links.of_records(db, CUSTOMER.entity_type, [c.id for c in found])
     return [
         {**view(c), "external": external(c.record.fields, known.get(c.id, {}), owners)}
         for c in found

@@ -123,13 +123,13 @@ async def reachable(engine: "AsyncEngine") -> "AsyncEngine":
     return engine
 
 
-async def notify(connection: "AsyncConnection", *topics: str) -> None:
+async def notify(db: "AsyncConnection", *topics: str) -> None:
     """Wake the workers that wait for these topics, once the transaction is committed."""
     from sqlalchemy import text
 
     from zenskar.bus.postgres.notifier import CHANNEL
 
     for topic in topics:
-        await connection.execute(
+        await db.execute(
             text("SELECT pg_notify(:channel, :topic)"), {"channel": CHANNEL, "topic": topic}
         )

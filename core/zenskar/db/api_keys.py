@@ -65,7 +65,7 @@ _USED = text("""
 
 
 async def create(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     name: str,
     scope: Scope = Scope.ADMIN,
     expires_at: datetime | None = None,
@@ -81,34 +81,34 @@ async def create(
         scope=scope.value,
         expires_at=expires_at,
     )
-    row = (await connection.execute(statement.returning(api_keys))).one()
+    row = (await db.execute(statement.returning(api_keys))).one()
     return _key(row), key
 
 
-async def read_all(connection: AsyncConnection) -> list[ApiKey]:
+async def read_all(db: AsyncConnection) -> list[ApiKey]:
     """Return all keys, oldest first, revoked ones too."""
-    rows = await connection.execute(select(api_keys).order_by(api_keys.c.id))
+    rows = await db.execute(select(api_keys).order_by(api_keys.c.id))
     return [_key(row) for row in rows]
 
 
-async def revoke(connection: AsyncConnection, prefix: str) -> bool:
+async def revoke(db: AsyncConnection, prefix: str) -> bool:
     """Revoke the living key of this prefix; False when there is none."""
     living = (api_keys.c.prefix == prefix, api_keys.c.revoked_at.is_(None))
     statement = update(api_keys).where(*living).values(revoked_at=text("now()"))
-    return (await connection.execute(statement)).rowcount > 0
+    return (await db.execute(statement)).rowcount > 0
 
 
-async def living(connection: AsyncConnection, prefixes: Sequence[str]) -> dict[str, LivingKey]:
+async def living(db: AsyncConnection, prefixes: Sequence[str]) -> dict[str, LivingKey]:
     """Return the keys of these prefixes that are neither revoked nor expired, by prefix."""
-    rows = await connection.execute(_LIVING, {"prefixes": list(prefixes)})
+    rows = await db.execute(_LIVING, {"prefixes": list(prefixes)})
     return {
         row.prefix: LivingKey(row.id, row.prefix, bytes(row.hash), Scope(row.scope)) for row in rows
     }
 
 
-async def used(connection: AsyncConnection, key_ids: Sequence[str]) -> None:
+async def used(db: AsyncConnection, key_ids: Sequence[str]) -> None:
     """Note that keys were used, to the minute."""
-    await connection.execute(_USED, {"ids": list(key_ids)})
+    await db.execute(_USED, {"ids": list(key_ids)})
 
 
 def digest(key: str) -> bytes:

@@ -27,24 +27,24 @@ _DELETE = text("DELETE FROM checkpoints WHERE name = :name AND state ->> 'owner'
 
 
 async def read(
-    connection: AsyncConnection, name: str, age_seconds: float
+    db: AsyncConnection, name: str, age_seconds: float
 ) -> tuple[dict[str, Any], bool] | None:
     """Return the state, locked, and whether it is younger than this; None without a state."""
-    row = (await connection.execute(_READ, {"name": name, "age": age_seconds})).one_or_none()
+    row = (await db.execute(_READ, {"name": name, "age": age_seconds})).one_or_none()
     return None if row is None else (dict(row.state), bool(row.fresh))
 
 
-async def write(connection: AsyncConnection, name: str, state: dict[str, Any]) -> None:
+async def write(db: AsyncConnection, name: str, state: dict[str, Any]) -> None:
     """Write a state over whatever is there; its `owner` may update it from now on."""
-    await connection.execute(_WRITE, {"name": name, "state": orjson.dumps(state).decode()})
+    await db.execute(_WRITE, {"name": name, "state": orjson.dumps(state).decode()})
 
 
-async def update(connection: AsyncConnection, name: str, state: dict[str, Any]) -> bool:
+async def update(db: AsyncConnection, name: str, state: dict[str, Any]) -> bool:
     """Update the state; return whether its owner still owns it."""
     values = {"name": name, "owner": state["owner"], "state": orjson.dumps(state).decode()}
-    return (await connection.execute(_UPDATE, values)).first() is not None
+    return (await db.execute(_UPDATE, values)).first() is not None
 
 
-async def delete(connection: AsyncConnection, name: str, owner: str) -> None:
+async def delete(db: AsyncConnection, name: str, owner: str) -> None:
     """Forget the state, unless somebody else owns it by now."""
-    await connection.execute(_DELETE, {"name": name, "owner": owner})
+    await db.execute(_DELETE, {"name": name, "owner": owner})

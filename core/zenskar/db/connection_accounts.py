@@ -31,37 +31,37 @@ _ACCEPT = text("""
 """)
 
 
-async def lock(connection: AsyncConnection) -> None:
+async def lock(db: AsyncConnection) -> None:
     """Let nobody else compare or remember accounts until the transaction ends."""
-    await connection.execute(_ONE_AT_A_TIME)
+    await db.execute(_ONE_AT_A_TIME)
 
 
-async def account_of(connection: AsyncConnection, name: str) -> str | None:
+async def account_of(db: AsyncConnection, name: str) -> str | None:
     """Return the account that a connection belongs to, None before the first contact."""
-    account: str | None = await connection.scalar(_READ, {"name": name})
+    account: str | None = await db.scalar(_READ, {"name": name})
     return account
 
 
 async def holder(
-    connection: AsyncConnection, name: str, account: str, among: Collection[str]
+    db: AsyncConnection, name: str, account: str, among: Collection[str]
 ) -> str | None:
     """Return another of these connections that belongs to the account, if there is one."""
     values = {"name": name, "account": account, "names": list(among)}
-    found: str | None = await connection.scalar(_HOLDER, values)
+    found: str | None = await db.scalar(_HOLDER, values)
     return found
 
 
-async def remember(connection: AsyncConnection, name: str, account: str) -> None:
+async def remember(db: AsyncConnection, name: str, account: str) -> None:
     """Remember the account that a connection belongs to from now on."""
-    await connection.execute(_REMEMBER, {"name": name, "account": account})
+    await db.execute(_REMEMBER, {"name": name, "account": account})
 
 
-async def note_other(connection: AsyncConnection, name: str, account: str) -> None:
+async def note_other(db: AsyncConnection, name: str, account: str) -> None:
     """Note the account that a connection was stopped for, for an operator to accept."""
-    await connection.execute(_NOTE_OTHER, {"name": name, "account": account})
+    await db.execute(_NOTE_OTHER, {"name": name, "account": account})
 
 
-async def accept(connection: AsyncConnection, name: str) -> str | None:
+async def accept(db: AsyncConnection, name: str) -> str | None:
     """Let a connection belong to the account that it was stopped for; return that one."""
-    account: str | None = await connection.scalar(_ACCEPT, {"name": name})
+    account: str | None = await db.scalar(_ACCEPT, {"name": name})
     return account

@@ -161,14 +161,14 @@ _NOTE_CLOCK = text("""
 """)
 
 
-async def states(connection: AsyncConnection) -> dict[str, ConnectionState]:
+async def states(db: AsyncConnection) -> dict[str, ConnectionState]:
     """Return the states of the connections that ever were paused or failed, by name."""
-    rows = await _STATES.rows(connection)
+    rows = await _STATES.rows(db)
     return {row["name"]: ConnectionState(*row) for row in rows}
 
 
 async def pause(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     name: str,
     reason: str,
     error_kind: str | None = None,
@@ -183,65 +183,65 @@ async def pause(
         "error_message": error_message,
         "by": by,
     }
-    return (await connection.execute(_PAUSE, values)).first() is not None
+    return (await db.execute(_PAUSE, values)).first() is not None
 
 
 async def resume(
-    connection: AsyncConnection, name: str, by: str | None = None, note: str | None = None
+    db: AsyncConnection, name: str, by: str | None = None, note: str | None = None
 ) -> None:
     """Let a connection work again, at once on all that waits for it. Wake the workers after."""
-    await connection.execute(_RESUMED, {"name": name, "by": by, "note": note})
-    await connection.execute(_RESUME, {"name": name})
-    await connection.execute(_END_HOLD, {"name": name})
-    await connection.execute(_RELEASE, {"name": name})
+    await db.execute(_RESUMED, {"name": name, "by": by, "note": note})
+    await db.execute(_RESUME, {"name": name})
+    await db.execute(_END_HOLD, {"name": name})
+    await db.execute(_RELEASE, {"name": name})
 
 
-async def let_deletes_go(connection: AsyncConnection, name: str) -> None:
+async def let_deletes_go(db: AsyncConnection, name: str) -> None:
     """Let the deletes that are held at this moment pass the guard, and none that comes later."""
-    await connection.execute(_LET_DELETES_GO, {"name": name})
+    await db.execute(_LET_DELETES_GO, {"name": name})
 
 
 async def history(
-    connection: AsyncConnection, names: Collection[str], since: datetime, most: int
+    db: AsyncConnection, names: Collection[str], since: datetime, most: int
 ) -> tuple[ConnectionChange, ...]:
     """Return the latest pauses and resumptions of connections since then, oldest first."""
     values = {"names": list(names), "since": since, "most": most}
-    rows = (await connection.execute(_HISTORY, values)).all()
+    rows = (await db.execute(_HISTORY, values)).all()
     return tuple(ConnectionChange(*row) for row in reversed(rows))
 
 
-async def recent_deletes(connection: AsyncConnection, name: str, window_seconds: float) -> int:
+async def recent_deletes(db: AsyncConnection, name: str, window_seconds: float) -> int:
     """Return how many deletes came from a connection lately, but for those that were let go.
 
     Whoever asks deletes next, so nobody else is told before that is done.
     """
-    await connection.execute(_ONE_AT_A_TIME, {"name": name})
+    await db.execute(_ONE_AT_A_TIME, {"name": name})
     values = {"name": name, "window": window_seconds}
-    return int(await connection.scalar(_DELETES, values) or 0)
+    return int(await db.scalar(_DELETES, values) or 0)
 
 
-async def count_let_go(connection: AsyncConnection, event_ids: Collection[str]) -> int:
+async def count_let_go(db: AsyncConnection, event_ids: Collection[str]) -> int:
     """Return how many of these sync events were held when somebody let all deletes go."""
-    return int(await connection.scalar(_LET_GO, {"ids": list(event_ids)}) or 0)
+    return int(await db.scalar(_LET_GO, {"ids": list(event_ids)}) or 0)
 
 
-async def hold(connection: AsyncConnection, name: str, seconds: float) -> None:
+async def hold(db: AsyncConnection, name: str, seconds: float) -> None:
     """Hold all calls of a connection back, in every process, until then or until it is resumed."""
-    await connection.execute(_HOLD, {"name": name, "seconds": seconds})
+    await db.execute(_HOLD, {"name": name, "seconds": seconds})
 
 
-async def note_error(connection: AsyncConnection, name: str, kind: str, message: str) -> None:
+async def note_error(db: AsyncConnection, name: str, kind: str, message: str) -> None:
     """Remember the last error of a connection."""
-    await connection.execute(_ERROR, {"name": name, "error_kind": kind, "error_message": message})
+    await db.execute(_ERROR, {"name": name, "error_kind": kind, "error_message": message})
 
 
-async def note_clock(connection: AsyncConnection, name: str, offset: Interval) -> None:
+async def note_clock(db: AsyncConnection, name: str, offset: Interval) -> None:
     """Remember by how many microseconds an external clock is ahead of ours."""
     values = {"name": name, "low": offset.low, "high": offset.high}
-    await connection.execute(_NOTE_CLOCK, values)
+    await db.execute(_NOTE_CLOCK, values)
 
 
-async def clocks(connection: AsyncConnection) -> dict[str, Interval]:
+async def clocks(db: AsyncConnection) -> dict[str, Interval]:
     """Return by how many microseconds external clocks were ahead when that was measured last."""
-    rows = await connection.execute(_CLOCKS)
+    rows = await db.execute(_CLOCKS)
     return {name: Interval(low, high) for name, low, high in rows}

@@ -40,31 +40,29 @@ class Customer:
         )
 
 
-async def create(connection: AsyncConnection, customer_id: str, fields: Fields) -> Customer:
+async def create(db: AsyncConnection, customer_id: str, fields: Fields) -> Customer:
     """Write a new customer."""
     statement = insert(customers).values(id=customer_id, **_columns(fields)).returning(customers)
-    return _customer((await connection.execute(statement)).one())
+    return _customer((await db.execute(statement)).one())
 
 
-async def read(
-    connection: AsyncConnection, customer_id: str, *, lock: bool = False
-) -> Customer | None:
+async def read(db: AsyncConnection, customer_id: str, *, lock: bool = False) -> Customer | None:
     """Return a customer, a deleted one too; with `lock`, held until the transaction ends."""
     statement = select(customers).where(customers.c.id == customer_id)
     if lock:
         statement = statement.with_for_update()
-    row = (await connection.execute(statement)).one_or_none()
+    row = (await db.execute(statement)).one_or_none()
     return None if row is None else _customer(row)
 
 
-async def read_many(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, Customer]:
+async def read_many(db: AsyncConnection, ids: Iterable[str]) -> dict[str, Customer]:
     """Return customers by id, deleted ones too."""
-    rows = await connection.execute(select(customers).where(customers.c.id.in_(set(ids))))
+    rows = await db.execute(select(customers).where(customers.c.id.in_(set(ids))))
     return {row.id: _customer(row) for row in rows}
 
 
 async def page(
-    connection: AsyncConnection, *, most: int, before: str | None, email: str | None
+    db: AsyncConnection, *, most: int, before: str | None, email: str | None
 ) -> list[Customer]:
     """Return living customers, newest first, those older than `before`."""
     statement: Select[Any] = select(customers).where(customers.c.deleted_at.is_(None))
@@ -75,23 +73,23 @@ async def page(
         start = func.left(customers.c.email, EMAIL_START) == email[:EMAIL_START]
         statement = statement.where(start, customers.c.email == email)
     statement = statement.order_by(customers.c.id.desc()).limit(most)
-    return [_customer(row) for row in await connection.execute(statement)]
+    return [_customer(row) for row in await db.execute(statement)]
 
 
 async def write(
-    connection: AsyncConnection, customer_id: str, fields: Fields, *, version: int
+    db: AsyncConnection, customer_id: str, fields: Fields, *, version: int
 ) -> Customer | None:
     """Store new fields as the next version; None when `version` is not the present one."""
-    return await _change(connection, customer_id, version, _columns(fields))
+    return await _change(db, customer_id, version, _columns(fields))
 
 
-async def delete(connection: AsyncConnection, customer_id: str, *, version: int) -> Customer | None:
+async def delete(db: AsyncConnection, customer_id: str, *, version: int) -> Customer | None:
     """Mark a customer as deleted; None when `version` is not the present one."""
-    return await _change(connection, customer_id, version, {"deleted_at": func.now()})
+    return await _change(db, customer_id, version, {"deleted_at": func.now()})
 
 
 async def _change(
-    connection: AsyncConnection, customer_id: str, version: int, values: dict[str, Any]
+    db: AsyncConnection, customer_id: str, version: int, values: dict[str, Any]
 ) -> Customer | None:
     present = (
         customers.c.id == customer_id,
@@ -99,9 +97,7 @@ async def _change(
         customers.c.deleted_at.is_(None),
     )
     statement = update(customers).where(*present).returning(customers)
-    row = await connection.execute(
-        statement.values(version=version + 1, updated_at=func.now(), **values)
-    )
+    row = await db.execute(statement.values(version=version + 1, updated_at=func.now(), **values))
     found = row.one_or_none()
     return None if found is None else _customer(found)
 

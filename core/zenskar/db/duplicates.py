@@ -17,10 +17,10 @@ _OF_RECORDS = statement(f"""
 
 
 async def of_records(
-    connection: AsyncConnection, source: str, entity_type: str, record_ids: Iterable[str]
+    db: AsyncConnection, source: str, entity_type: str, record_ids: Iterable[str]
 ) -> list[tuple[str, str]]:
     """Return records with each object that claimed them and is linked with none."""
     rows = await _OF_RECORDS.rows(
-        connection, source=source, entity_type=entity_type, **packed({"ids": sorted(record_ids)})
+        db, source=source, entity_type=entity_type, **packed({"ids": sorted(record_ids)})
     )
     return [(row[0], row[1]) for row in rows]

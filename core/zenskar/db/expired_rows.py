@@ -84,12 +84,12 @@ def bound(before: datetime) -> str:
     return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"
 
 
-async def forget(connection: AsyncConnection, kind: str, before: datetime, after: str) -> Piece:
+async def forget(db: AsyncConnection, kind: str, before: datetime, after: str) -> Piece:
     """Let go of one piece of what is older than a moment, from an id on."""
     given: dict[str, object] = {"most": BATCH}
     if kind == "idempotency_keys":
         given["before"] = before.timestamp()
     else:
         given |= {"after": after, "bound": bound(before)}
-    row = (await connection.execute(KINDS[kind], given)).one()  # type: ignore[call-overload]
+    row = (await db.execute(KINDS[kind], given)).one()  # type: ignore[call-overload]
     return Piece(row.rows, row.last)

@@ -42,13 +42,13 @@ class HeldDelete:
 
 
 async def deletes(
-    connection: AsyncConnection, name: str, most: int, after: str = FIRST_ID
+    db: AsyncConnection, name: str, most: int, after: str = FIRST_ID
 ) -> Sequence[HeldDelete]:
     """Return the next deletes that a paused connection holds, in the order of their arrival."""
     values = {"name": name, "after": after, "most": most}
-    return [HeldDelete(*row) for row in (await connection.execute(_LIST, values)).all()]
+    return [HeldDelete(*row) for row in (await db.execute(_LIST, values)).all()]
 
 
-async def count(connection: AsyncConnection, name: str) -> int:
+async def count(db: AsyncConnection, name: str) -> int:
     """Return how many deletes a paused connection holds."""
-    return int(await connection.scalar(_COUNT, {"name": name}) or 0)
+    return int(await db.scalar(_COUNT, {"name": name}) or 0)

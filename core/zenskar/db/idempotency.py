@@ -32,19 +32,19 @@ _ANSWER = text("""
 
 
 async def reserve(
-    connection: AsyncConnection, scope: str, key: str, request_hash: bytes, entity_id: str
+    db: AsyncConnection, scope: str, key: str, request_hash: bytes, entity_id: str
 ) -> bool:
     """Take a key; False when it is taken. Waits for a transaction that is taking it just now."""
     values = {"scope": scope, "key": key, "request_hash": request_hash, "entity_id": entity_id}
-    return (await connection.execute(_RESERVE, values)).first() is not None
+    return (await db.execute(_RESERVE, values)).first() is not None
 
 
-async def read(connection: AsyncConnection, scope: str, key: str) -> StoredAnswer | None:
+async def read(db: AsyncConnection, scope: str, key: str) -> StoredAnswer | None:
     """Return what is stored under a key."""
-    row = (await connection.execute(_READ, {"scope": scope, "key": key})).one_or_none()
+    row = (await db.execute(_READ, {"scope": scope, "key": key})).one_or_none()
     return None if row is None else StoredAnswer(bytes(row.request_hash), *row[1:])
 
 
-async def answer(connection: AsyncConnection, scope: str, key: str, response: str) -> None:
+async def answer(db: AsyncConnection, scope: str, key: str, response: str) -> None:
     """Store the answer beside the key."""
-    await connection.execute(_ANSWER, {"scope": scope, "key": key, "response": response})
+    await db.execute(_ANSWER, {"scope": scope, "key": key, "response": response})

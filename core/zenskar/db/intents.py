@@ -149,7 +149,7 @@ _SET = statement("""
 
 
 async def open_intents(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     source: str,
     entity_type: str,
     entity_ids: Iterable[str],
@@ -159,7 +159,7 @@ async def open_intents(
 ) -> OpenIntents:
     """Return the pushes without an answer, and those that `origins` name."""
     rows = await _OPEN.rows(
-        connection,
+        db,
         source=source,
         entity_type=entity_type,
         key_seconds=lifetimes.key_seconds,
@@ -172,34 +172,30 @@ async def open_intents(
     return OpenIntents(found, frozenset(row["id"] for row in rows if row["lapsed"]))
 
 
-async def lapsed(connection: AsyncConnection, source: str, *, most: int) -> list[LostPush]:
+async def lapsed(db: AsyncConnection, source: str, *, most: int) -> list[LostPush]:
     """Return pushes that were left by their workers, those that were left first."""
-    rows = await _LAPSED.rows(connection, source=source, most=most)
+    rows = await _LAPSED.rows(db, source=source, most=most)
     return [LostPush(*row) for row in rows]
 
 
 async def unseen(
-    connection: AsyncConnection, source: str, request_seconds: float, *, most: int
+    db: AsyncConnection, source: str, request_seconds: float, *, most: int
 ) -> list[LostPush]:
     """Return pushes too old to arrive, to objects that nobody has looked at since."""
-    rows = await _UNSEEN.rows(connection, source=source, request_seconds=request_seconds, most=most)
+    rows = await _UNSEEN.rows(db, source=source, request_seconds=request_seconds, most=most)
     return [LostPush(*row) for row in rows]
 
 
-async def end_old(
-    connection: AsyncConnection, source: str, request_seconds: float, *, most: int
-) -> int:
+async def end_old(db: AsyncConnection, source: str, request_seconds: float, *, most: int) -> int:
     """End pushes too old to arrive that need no look, and return how many.
 
     Their object is gone, or they were given up, so that a look comes before what is done next.
     """
-    rows = await _END_OLD.rows(
-        connection, source=source, request_seconds=request_seconds, most=most
-    )
+    rows = await _END_OLD.rows(db, source=source, request_seconds=request_seconds, most=most)
     return len(rows)
 
 
-async def insert(connection: AsyncConnection, intents: Sequence[NewIntent]) -> None:
+async def insert(db: AsyncConnection, intents: Sequence[NewIntent]) -> None:
     """Store intents, sent from now on."""
     if not intents:
         return
@@ -216,29 +212,25 @@ async def insert(connection: AsyncConnection, intents: Sequence[NewIntent]) -> N
     }
     changes = [document(new.intent.changes) for new in intents]
     bodies = [document(new.intent.body) for new in intents]
-    await _INSERT.run(connection, **packed(texts, {"changes": changes, "body": bodies}))
+    await _INSERT.run(db, **packed(texts, {"changes": changes, "body": bodies}))
 
 
-async def take(
-    connection: AsyncConnection, intent_ids: Sequence[str], lease_seconds: float
-) -> None:
+async def take(db: AsyncConnection, intent_ids: Sequence[str], lease_seconds: float) -> None:
     """Hold intents without an answer, to resolve them."""
     if intent_ids:
-        await _TAKE.run(connection, ids=list(intent_ids), lease=lease_seconds)
+        await _TAKE.run(db, ids=list(intent_ids), lease=lease_seconds)
 
 
-async def spend_key(connection: AsyncConnection, intent_id: str) -> None:
+async def spend_key(db: AsyncConnection, intent_id: str) -> None:
     """Never repeat this push: its key brings the same failure for ever, so look it up."""
-    await _SPEND_KEY.run(connection, id=intent_id)
+    await _SPEND_KEY.run(db, id=intent_id)
 
 
-async def set_state(
-    connection: AsyncConnection, intent_ids: Iterable[str], state: IntentState
-) -> None:
+async def set_state(db: AsyncConnection, intent_ids: Iterable[str], state: IntentState) -> None:
     """Write what became of intents."""
     ids = list(intent_ids)
     if ids:
-        await _SET.run(connection, ids=ids, state=state.value)
+        await _SET.run(db, ids=ids, state=state.value)
 
 
 def _intent(row: Record) -> Intent:

@@ -48,11 +48,11 @@ _LINKS = text("""
 
 
 async def of_records(
-    connection: AsyncConnection, entity_type: str, entity_ids: Sequence[str]
+    db: AsyncConnection, entity_type: str, entity_ids: Sequence[str]
 ) -> dict[str, dict[str, Link]]:
     """Return by record and source system the live mapping, or else the newest tombstone."""
     found: dict[str, dict[str, Link]] = defaultdict(dict)
-    rows = await connection.execute(_LINKS, {"entity_type": entity_type, "ids": list(entity_ids)})
+    rows = await db.execute(_LINKS, {"entity_type": entity_type, "ids": list(entity_ids)})
     for row in rows:
         link = Link(
             row.source_system,

@@ -39,19 +39,19 @@ class LogPosition:
     went_back: bool = False
 
 
-async def read(connection: AsyncConnection) -> dict[Place, LogPosition]:
+async def read(db: AsyncConnection) -> dict[Place, LogPosition]:
     """Return all positions."""
-    rows = await _READ.rows(connection)
+    rows = await _READ.rows(db)
     return {(topic, partition): LogPosition(end, back) for topic, partition, end, back in rows}
 
 
-async def save(connection: AsyncConnection, positions: Mapping[Place, LogPosition]) -> None:
+async def save(db: AsyncConnection, positions: Mapping[Place, LogPosition]) -> None:
     """Move positions on, or back where that was seen."""
     if not positions:
         return
     places = sorted(positions)
     await _SAVE.run(
-        connection,
+        db,
         topics=[topic for topic, _ in places],
         partitions=[partition for _, partition in places],
         ends=[positions[place].end for place in places],
@@ -59,12 +59,12 @@ async def save(connection: AsyncConnection, positions: Mapping[Place, LogPositio
     )
 
 
-async def forget(connection: AsyncConnection, places: Iterable[Place]) -> None:
+async def forget(db: AsyncConnection, places: Iterable[Place]) -> None:
     """Forget positions, since what comes now begins anew."""
     chosen = sorted(set(places))
     if chosen:
         await _FORGET.run(
-            connection,
+            db,
             topics=[topic for topic, _ in chosen],
             partitions=[partition for _, partition in chosen],
         )

@@ -92,11 +92,11 @@ class StoredMapping(NamedTuple):
 
 
 async def by_external_id(
-    connection: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
+    db: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
 ) -> dict[str, ExternalMapping]:
     """Return mappings by external id, tombstones too."""
     rows = await _BY_EXTERNAL.rows(
-        connection,
+        db,
         source=source,
         entity_type=entity_type,
         **packed({"ids": sorted(set(external_ids))}),
@@ -105,11 +105,11 @@ async def by_external_id(
 
 
 async def owners(
-    connection: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
+    db: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
 ) -> dict[str, str | None]:
     """Return the ids of the records that external objects belong to, tombstones too."""
     rows = await _OWNERS.rows(
-        connection,
+        db,
         source=source,
         entity_type=entity_type,
         **packed({"ids": sorted(set(external_ids))}),
@@ -118,7 +118,7 @@ async def owners(
 
 
 async def around(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     source: str,
     entity_type: str,
     external_ids: Iterable[str],
@@ -126,7 +126,7 @@ async def around(
 ) -> list[StoredMapping]:
     """Return the mappings of objects and of records, the live ones first, then newest first."""
     rows = await _AROUND.rows(
-        connection,
+        db,
         source=source,
         entity_type=entity_type,
         **packed(
@@ -137,11 +137,11 @@ async def around(
 
 
 async def lock_names(
-    connection: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
+    db: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
 ) -> None:
     """Let nobody else make a mapping for these external ids until the transaction ends."""
     await _LOCK_NAMES.run(
-        connection,
+        db,
         source=source,
         entity_type=entity_type,
         **packed({"ids": sorted(set(external_ids))}),
@@ -149,7 +149,7 @@ async def lock_names(
 
 
 async def save(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     source: str,
     entity_type: str,
     mappings: Sequence[tuple[ExternalMapping, int | None]],
@@ -175,7 +175,7 @@ async def save(
     }
     bases = [document(m.base) for m in rows]
     await _SAVE.run(
-        connection,
+        db,
         source=source,
         entity_type=entity_type,
         carried=",".join(sorted(carried or ())),

@@ -139,10 +139,10 @@ _UNPARK = statement("""
 _DEPTH = statement("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
 
 
-async def insert(connection: AsyncConnection, messages: Sequence[OutboxMessage]) -> None:
+async def insert(db: AsyncConnection, messages: Sequence[OutboxMessage]) -> None:
     """Write messages, in this order."""
     if messages:
-        await INSERT.run(connection, **columns(messages))
+        await INSERT.run(db, **columns(messages))
 
 
 def columns(messages: Sequence[OutboxMessage]) -> dict[str, str | bytes]:
@@ -155,12 +155,12 @@ def columns(messages: Sequence[OutboxMessage]) -> dict[str, str | bytes]:
     return packed(texts, {"envelopes": [message.encode() for message in messages]})
 
 
-async def insert_rows(connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
+async def insert_rows(db: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
     """Write messages that may be no envelopes, or were tried before, in this order."""
     if not rows:
         return
     await _INSERT_ROWS.run(
-        connection,
+        db,
         topics=[row.topic for row in rows],
         keys=[row.key for row in rows],
         sources=[row.source_system for row in rows],
@@ -177,7 +177,7 @@ def _dump(headers: Mapping[str, str]) -> str | None:
 
 
 async def claim(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     topic: str,
     *,
     claimer: str,
@@ -187,7 +187,7 @@ async def claim(
 ) -> list[ClaimedMessage]:
     """Claim due messages. With `by_key`, one of each key, and none that somebody works on."""
     rows = await _CLAIM.rows(
-        connection,
+        db,
         topic=topic,
         claimer=claimer,
         most=most,
@@ -203,13 +203,13 @@ async def claim(
     return sorted(claimed, key=lambda message: message.id)
 
 
-async def ack(connection: AsyncConnection, ids: Sequence[int], *, claimer: str) -> None:
+async def ack(db: AsyncConnection, ids: Sequence[int], *, claimer: str) -> None:
     """Remove messages whose work is done."""
-    await _DONE.run(connection, **packed({"ids": [str(i) for i in ids]}), claimer=claimer)
+    await _DONE.run(db, **packed({"ids": [str(i) for i in ids]}), claimer=claimer)
 
 
 async def nack(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     ids: Sequence[int],
     *,
     claimer: str,
@@ -223,7 +223,7 @@ async def nack(
     connection works again.
     """
     await _DEFER.run(
-        connection,
+        db,
         ids=list(ids),
         claimer=claimer,
         delay=delay_seconds,
@@ -233,25 +233,25 @@ async def nack(
 
 
 async def extend(
-    connection: AsyncConnection, ids: Sequence[int], *, claimer: str, lease_seconds: float
+    db: AsyncConnection, ids: Sequence[int], *, claimer: str, lease_seconds: float
 ) -> None:
     """Hold on to messages whose work takes longer than the claim."""
-    await _EXTEND.run(connection, ids=list(ids), claimer=claimer, lease=lease_seconds)
+    await _EXTEND.run(db, ids=list(ids), claimer=claimer, lease=lease_seconds)
 
 
-async def seconds_to_next(connection: AsyncConnection, topics: Sequence[str]) -> float | None:
+async def seconds_to_next(db: AsyncConnection, topics: Sequence[str]) -> float | None:
     """Return how long until a message is due, None when there is none."""
-    seconds = await _NEXT_DUE.value(connection, topics=list(topics))
+    seconds = await _NEXT_DUE.value(db, topics=list(topics))
     return None if seconds is None else max(0.0, float(seconds))
 
 
-async def unpark(connection: AsyncConnection, sources: Sequence[str]) -> set[str]:
+async def unpark(db: AsyncConnection, sources: Sequence[str]) -> set[str]:
     """Make due what was parked for connections that work; return the topics to wake."""
-    rows = await _UNPARK.rows(connection, sources=list(sources))
+    rows = await _UNPARK.rows(db, sources=list(sources))
     return {row["topic"] for row in rows}
 
 
-async def depth(connection: AsyncConnection) -> dict[str, int]:
+async def depth(db: AsyncConnection) -> dict[str, int]:
     """Return how many messages wait on each topic."""
-    rows = await _DEPTH.rows(connection)
+    rows = await _DEPTH.rows(db)
     return {row["topic"]: row["depth"] for row in rows}

@@ -101,88 +101,85 @@ _LATE = text("""
 """)
 
 
-async def erase(connection: AsyncConnection, customer_id: str) -> dict[str, int]:
+async def erase(db: AsyncConnection, customer_id: str) -> dict[str, int]:
     """Erase a customer whose row is locked; return how many rows of each table were changed."""
-    known = await _values(connection, customer_id)
+    known = await _values(db, customer_id)
     done = {
-        **await _events(connection, customer_id, known),
-        "outbox": await _outbox(connection, customer_id),
+        **await _events(db, customer_id, known),
+        "outbox": await _outbox(db, customer_id),
     }
     for table, change in _REST.items():
-        done[table] = (await connection.execute(text(change), {"id": customer_id})).rowcount
+        done[table] = (await db.execute(text(change), {"id": customer_id})).rowcount
     for table in _TOLD:
-        done[table] = (await connection.execute(_told(table), {"values": known})).rowcount
+        done[table] = (await db.execute(_told(table), {"values": known})).rowcount
     return done
 
 
-async def under_way(connection: AsyncConnection, customer_id: str) -> bool:
+async def under_way(db: AsyncConnection, customer_id: str) -> bool:
     """Tell whether a worker holds a push of this customer at this moment."""
-    return bool(await connection.scalar(_UNDER_WAY, {"id": customer_id}))
+    return bool(await db.scalar(_UNDER_WAY, {"id": customer_id}))
 
 
-async def objects(connection: AsyncConnection, customer_id: str) -> list[dict[str, Any]]:
+async def objects(db: AsyncConnection, customer_id: str) -> list[dict[str, Any]]:
     """Return the external objects of a customer: where, id and state."""
-    rows = await connection.execute(_OBJECTS, {"id": customer_id, "type": CUSTOMER.entity_type})
+    rows = await db.execute(_OBJECTS, {"id": customer_id, "type": CUSTOMER.entity_type})
     return [
         {"source_system": r.source_system, "external_id": r.external_id, "state": r.state}
         for r in rows
     ]
 
 
-async def erased_at(connection: AsyncConnection, customer_id: str) -> Any:
+async def erased_at(db: AsyncConnection, customer_id: str) -> Any:
     """Return when a customer was erased, None if never."""
-    return await connection.scalar(_ERASED_AT, {"id": customer_id})
+    return await db.scalar(_ERASED_AT, {"id": customer_id})
 
 
-async def late(connection: AsyncConnection) -> list[str]:
+async def late(db: AsyncConnection) -> list[str]:
     """Return the erased customers of which messages that wait tell something again."""
-    return list((await connection.execute(_LATE)).scalars())
+    return list((await db.execute(_LATE)).scalars())
 
 
-async def _values(connection: AsyncConnection, customer_id: str) -> list[str]:
+async def _values(db: AsyncConnection, customer_id: str) -> list[str]:
     """Return what names the customer, to be looked for where no id leads."""
-    row = (await connection.execute(_ROW, {"id": customer_id})).one()
-    found = await connection.execute(_OBJECTS, {"id": customer_id, "type": CUSTOMER.entity_type})
+    row = (await db.execute(_ROW, {"id": customer_id})).one()
+    found = await db.execute(_OBJECTS, {"id": customer_id, "type": CUSTOMER.entity_type})
     bases = [each.base or {} for each in found]
     named = [row.name, row.email, row.phone]
     named += [base.get(path) for base in bases for path in ("/name", "/email", "/phone")]
     return sorted({v for v in named if isinstance(v, str) and len(v) >= _SHORTEST})
 
 
-async def _events(
-    connection: AsyncConnection, customer_id: str, known: Sequence[str]
-) -> dict[str, int]:
+async def _events(db: AsyncConnection, customer_id: str, known: Sequence[str]) -> dict[str, int]:
     given = {"id": customer_id, "type": CUSTOMER.entity_type, "values": list(known)}
-    events = [*await connection.execute(_EVENTS, given)]
-    events += [*await connection.execute(_UNREADABLE, given)]
+    events = [*await db.execute(_EVENTS, given)]
+    events += [*await db.execute(_UNREADABLE, given)]
     for event in events:
         final = event.status in {"succeeded", "ignored"}
         payload = None if final or event.payload is None else _blank(event.payload)
-        await connection.execute(_WRITE_EVENT, {"id": event.id, "payload": payload})
-    entries = await _HISTORY.rows(connection, **packed({"ids": sorted({e.id for e in events})}))
+        await db.execute(_WRITE_EVENT, {"id": event.id, "payload": payload})
+    entries = await _HISTORY.rows(db, **packed({"ids": sorted({e.id for e in events})}))
     changed = [(e, text) for e in entries if (text := _without_values(e["detail"])) is not None]
     for entry, detail in changed:
-        await connection.execute(
+        await db.execute(
             _WRITE_HISTORY,
             {"event_id": entry["event_id"], "id": entry["id"], "detail": detail},
         )
     return {"sync_events": len(events), "sync_event_history": len(changed)}
 
 
-async def _outbox(connection: AsyncConnection, customer_id: str) -> int:
+async def _outbox(db: AsyncConnection, customer_id: str) -> int:
     keys = [f"{CUSTOMER.entity_type}:{customer_id}"]
     keys += [
-        f"{each['source_system']}:{each['external_id']}"
-        for each in await objects(connection, customer_id)
+        f"{each['source_system']}:{each['external_id']}" for each in await objects(db, customer_id)
     ]
-    rows = [*await connection.execute(_OUTBOX, {"keys": keys})]
+    rows = [*await db.execute(_OUTBOX, {"keys": keys})]
     for row in rows:
         blank = None if row.topic == DEAD_LETTER else _blank(row.envelope)
         if blank is None:
             # The dead sync event stays, which this was a copy of.
-            await connection.execute(_DROP_OUTBOX, {"id": row.id})
+            await db.execute(_DROP_OUTBOX, {"id": row.id})
         else:
-            await connection.execute(_WRITE_OUTBOX, {"id": row.id, "envelope": blank})
+            await db.execute(_WRITE_OUTBOX, {"id": row.id, "envelope": blank})
     return len(rows)
 
 

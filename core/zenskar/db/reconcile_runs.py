@@ -81,33 +81,33 @@ FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 
 async def see(
-    connection: AsyncConnection, run: str, external_ids: Collection[str], suspects: Iterable[str]
+    db: AsyncConnection, run: str, external_ids: Collection[str], suspects: Iterable[str]
 ) -> None:
     """Remember what was seen, and what of it must be looked at again."""
     ids, suspected = sorted(set(external_ids)), set(suspects)
     flags = [each in suspected for each in ids]
-    await connection.execute(_SEE, {"run": run, "ids": ids, "suspects": flags})
+    await db.execute(_SEE, {"run": run, "ids": ids, "suspects": flags})
 
 
-async def suspects(connection: AsyncConnection, run: str, after: str, most: int) -> list[str]:
+async def suspects(db: AsyncConnection, run: str, after: str, most: int) -> list[str]:
     """Return the next external ids to look at again."""
     values = {"run": run, "after": after, "most": most}
-    return list(await connection.scalars(_SUSPECTS, values))
+    return list(await db.scalars(_SUSPECTS, values))
 
 
-async def count_suspects(connection: AsyncConnection, run: str) -> int:
+async def count_suspects(db: AsyncConnection, run: str) -> int:
     """Return how many objects must be looked at again."""
-    return int(await connection.scalar(_COUNT_SUSPECTS, {"run": run}) or 0)
+    return int(await db.scalar(_COUNT_SUSPECTS, {"run": run}) or 0)
 
 
-async def count_linked(connection: AsyncConnection, source: str, entity_type: str) -> int:
+async def count_linked(db: AsyncConnection, source: str, entity_type: str) -> int:
     """Return how many objects are linked with a record."""
     values = {"source": source, "entity_type": entity_type}
-    return int(await connection.scalar(_COUNT_LINKED, values) or 0)
+    return int(await db.scalar(_COUNT_LINKED, values) or 0)
 
 
 async def unseen(
-    connection: AsyncConnection, run: str, source: str, entity_type: str, after: str, most: int
+    db: AsyncConnection, run: str, source: str, entity_type: str, after: str, most: int
 ) -> list[str]:
     """Return the next external ids of live mappings that the run has not seen."""
     values = {
@@ -117,26 +117,26 @@ async def unseen(
         "after": after,
         "most": most,
     }
-    return list(await connection.scalars(_UNSEEN, values))
+    return list(await db.scalars(_UNSEEN, values))
 
 
 async def unmapped(
-    connection: AsyncConnection, source: str, entity_type: str, after: str, most: int
+    db: AsyncConnection, source: str, entity_type: str, after: str, most: int
 ) -> list[str]:
     """Return the next ids of living records that have no live mapping."""
     if entity_type != CUSTOMER.entity_type:
         raise LookupError(f"there is no table for entities of type {entity_type}")
     values = {"source": source, "entity_type": entity_type, "after": after, "most": most}
-    return list(await connection.scalars(_UNMAPPED, values))
+    return list(await db.scalars(_UNMAPPED, values))
 
 
-async def forget(connection: AsyncConnection, run: str) -> None:
+async def forget(db: AsyncConnection, run: str) -> None:
     """Forget what a run has seen."""
-    await connection.execute(_FORGET, {"run": run})
+    await db.execute(_FORGET, {"run": run})
 
 
 async def under_way(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     source: str,
     external_ids: Collection[str],
     record_ids: Collection[str],
@@ -156,10 +156,10 @@ async def under_way(
         "outbound": OUTBOUND,
         "age": age_seconds,
     }
-    return set(await connection.scalars(_UNDER_WAY, values))
+    return set(await db.scalars(_UNDER_WAY, values))
 
 
-async def count_open(connection: AsyncConnection, source: str, correlation_id: str) -> int:
+async def count_open(db: AsyncConnection, source: str, correlation_id: str) -> int:
     """Return how many sync events of this correlation are not final at a source system."""
     values = {"source": source, "correlation_id": correlation_id}
-    return int(await connection.scalar(_OPEN, values) or 0)
+    return int(await db.scalar(_OPEN, values) or 0)

@@ -46,30 +46,28 @@ _UPDATE = statement(f"""
 """)  # noqa: S608 - no value is put into the text
 
 
-async def lock(
-    connection: AsyncConnection, entity_type: str, ids: Iterable[str]
-) -> dict[str, Record]:
+async def lock(db: AsyncConnection, entity_type: str, ids: Iterable[str]) -> dict[str, Record]:
     """Return records by id, deleted ones too, locked in one order so that no two wait crosswise."""
     _only_customers(entity_type)
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    rows = await _LOCK.rows(connection, **packed({"ids": wanted}))
+    rows = await _LOCK.rows(db, **packed({"ids": wanted}))
     return {row["id"]: _record(row) for row in rows}
 
 
-async def insert(connection: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:
+async def insert(db: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:
     """Write new records."""
     _only_customers(entity_type)
     if records:
-        await _INSERT.run(connection, **_columns(records))
+        await _INSERT.run(db, **_columns(records))
 
 
-async def update(connection: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:
+async def update(db: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:
     """Write locked records as they are now."""
     _only_customers(entity_type)
     if records:
-        await _UPDATE.run(connection, **_columns(records))
+        await _UPDATE.run(db, **_columns(records))
 
 
 def _record(row: Row) -> Record:

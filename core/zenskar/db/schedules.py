@@ -27,25 +27,25 @@ _HOLD = text(
 _SAVE = text("UPDATE schedules SET state = CAST(:state AS jsonb) WHERE name = :name")
 
 
-async def take(connection: AsyncConnection, name: str, every_seconds: float) -> Any:
+async def take(db: AsyncConnection, name: str, every_seconds: float) -> Any:
     """Return the state that the last run left if a run is due, and let nobody else have it.
 
     None when it is not due yet. A run that dies is due again after the usual time.
     """
-    await connection.execute(_ENSURE, {"name": name})
-    return await connection.scalar(_TAKE, {"name": name, "every": every_seconds})
+    await db.execute(_ENSURE, {"name": name})
+    return await db.scalar(_TAKE, {"name": name, "every": every_seconds})
 
 
-async def save(connection: AsyncConnection, name: str, state: str) -> None:
+async def save(db: AsyncConnection, name: str, state: str) -> None:
     """Leave a state (JSON) for the next run."""
-    await connection.execute(_SAVE, {"name": name, "state": state})
+    await db.execute(_SAVE, {"name": name, "state": state})
 
 
-async def hurry(connection: AsyncConnection, name: str, state: str | None = None) -> None:
+async def hurry(db: AsyncConnection, name: str, state: str | None = None) -> None:
     """Make a run due now, with this state (JSON), or with the one that the last run left."""
-    await connection.execute(_HURRY, {"name": name, "state": state})
+    await db.execute(_HURRY, {"name": name, "state": state})
 
 
-async def hold(connection: AsyncConnection, name: str, seconds: float) -> None:
+async def hold(db: AsyncConnection, name: str, seconds: float) -> None:
     """Let nobody else begin for a while with what this run does."""
-    await connection.execute(_HOLD, {"name": name, "held": seconds})
+    await db.execute(_HOLD, {"name": name, "held": seconds})

@@ -38,7 +38,7 @@ class Scan:
 
 
 async def scan(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     source: str,
     entity_type: str,
     after: str,
@@ -49,9 +49,7 @@ async def scan(
     """Look at the next records, at most so many."""
     if entity_type != CUSTOMER.entity_type:
         raise LookupError(f"there is no table for entities of type {entity_type}")
-    rows = await _SCAN.rows(
-        connection, source=source, after=after, most=most, settle=settle_seconds
-    )
+    rows = await _SCAN.rows(db, source=source, after=after, most=most, settle=settle_seconds)
     settled = after
     for row in rows:
         if not row["old"]:
@@ -62,8 +60,8 @@ async def scan(
 
 
 async def unowned(
-    connection: AsyncConnection, sources: Collection[str], *, age_seconds: float, most: int
+    db: AsyncConnection, sources: Collection[str], *, age_seconds: float, most: int
 ) -> Sequence[str]:
     """Return unfinished events of other source systems that have not moved for so long."""
-    rows = await _UNOWNED.rows(connection, sources=list(sources), age=age_seconds, most=most)
+    rows = await _UNOWNED.rows(db, sources=list(sources), age=age_seconds, most=most)
     return [row["id"] for row in rows]

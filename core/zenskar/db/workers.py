@@ -22,24 +22,24 @@ _ALIVE = text("""
 
 
 async def beat(
-    connection: AsyncConnection, worker_id: str, roles: Iterable[str], problem: str | None = None
+    db: AsyncConnection, worker_id: str, roles: Iterable[str], problem: str | None = None
 ) -> None:
     """Say that a worker lives, and what troubles it; forget those silent for an hour."""
     values = {"id": worker_id, "roles": ",".join(sorted(roles)), "problem": problem}
-    await connection.execute(_BEAT, values)
-    await connection.execute(_FORGET)
+    await db.execute(_BEAT, values)
+    await db.execute(_FORGET)
 
 
-async def leave(connection: AsyncConnection, worker_id: str) -> None:
+async def leave(db: AsyncConnection, worker_id: str) -> None:
     """Say that a worker has stopped."""
-    await connection.execute(_LEAVE, {"id": worker_id})
+    await db.execute(_LEAVE, {"id": worker_id})
 
 
-async def alive(connection: AsyncConnection, within_seconds: float) -> int:
+async def alive(db: AsyncConnection, within_seconds: float) -> int:
     """Return how many workers gave a sign of life lately."""
-    return int(await connection.scalar(_ALIVE, {"within": within_seconds}) or 0)
+    return int(await db.scalar(_ALIVE, {"within": within_seconds}) or 0)
 
 
-async def problems(connection: AsyncConnection, within_seconds: float) -> list[str]:
+async def problems(db: AsyncConnection, within_seconds: float) -> list[str]:
     """Return what troubles the workers that gave a sign of life lately."""
-    return list(await connection.scalars(_PROBLEMS, {"within": within_seconds}))
+    return list(await db.scalars(_PROBLEMS, {"within": within_seconds}))

@@ -19,10 +19,10 @@ _TEMPORARY_FILES_LIMITED = "53400"
 
 async def check_writable(engine: AsyncEngine) -> None:
     """Raise `Unavailable` when there is no room, when all is read-only, or when nobody answers."""
-    async with transaction(engine) as connection:
-        await connection.execute(_LITTLE_MEMORY)
+    async with transaction(engine) as db:
+        await db.execute(_LITTLE_MEMORY)
         try:
-            found = (await connection.execute(_PROBE)).one()
+            found = (await db.execute(_PROBE)).one()
         except DBAPIError as error:
             if sqlstate(error) == _TEMPORARY_FILES_LIMITED:
                 return

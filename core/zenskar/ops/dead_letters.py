@@ -47,7 +47,7 @@ class DeadLetter:
 
 
 async def find(
-    connection: AsyncConnection, event_id: str, *, reveal_to: Actor | None = None
+    db: AsyncConnection, event_id: str, *, reveal_to: Actor | None = None
 ) -> DeadLetter | None:
     """Return what is a dead letter or was one, None if there is no such event.
 
@@ -55,21 +55,21 @@ async def find(
     of which the history keeps a note.
     """
     reveal = reveal_to is not None
-    event = await event_log.read(connection, event_id)
-    history = await event_log.history(connection, event_id)
+    event = await event_log.read(db, event_id)
+    history = await event_log.history(db, event_id)
     if event is None or not any(entry.status == SyncStatus.DEAD for entry in history):
         return None
     if reveal_to is not None:
-        await note_reveal(connection, event, reveal_to)
-    payload = await event_log.payload(connection, event_id)
+        await note_reveal(db, event, reveal_to)
+    payload = await event_log.payload(db, event_id)
     shown = history if reveal else [_hidden(entry) for entry in history]
     return DeadLetter(event, _message(event, payload, reveal=reveal), shown)
 
 
-async def note_reveal(connection: AsyncConnection, event: LoggedEvent, to: Actor) -> None:
+async def note_reveal(db: AsyncConnection, event: LoggedEvent, to: Actor) -> None:
     """Keep in the history of an event who was shown its message."""
     detail = {"reason": REVEALED, **to.detail}
-    await sync_events.note(connection, [(event.id, SyncStatus(event.status), detail)])
+    await sync_events.note(db, [(event.id, SyncStatus(event.status), detail)])
 
 
 def _message(event: LoggedEvent, payload: str | None, *, reveal: bool) -> Any:

@@ -53,8 +53,8 @@ class Eraser:
         Raises `NotFound`, and `Conflict` while a push of it is under way.
         """
 
-        async def work(connection: AsyncConnection) -> Erased:
-            found = await self._erase(connection, customer_id, by)
+        async def work(db: AsyncConnection) -> Erased:
+            found = await self._erase(db, customer_id, by)
             if dry_run:
                 raise _DryRun(found)
             return found
@@ -71,34 +71,32 @@ class Eraser:
         """Erase what messages that wait tell again of customers that were erased."""
         for customer_id in await in_transaction(self._engine, personal_data.late):
 
-            async def work(connection: AsyncConnection, name: str = customer_id) -> None:
-                await customers.read(connection, name, lock=True)
-                await personal_data.erase(connection, name)
+            async def work(db: AsyncConnection, name: str = customer_id) -> None:
+                await customers.read(db, name, lock=True)
+                await personal_data.erase(db, name)
 
             await in_transaction(self._engine, work)
 
-    async def _erase(self, connection: AsyncConnection, customer_id: str, by: Actor) -> Erased:
-        present = await customers.read(connection, customer_id, lock=True)
+    async def _erase(self, db: AsyncConnection, customer_id: str, by: Actor) -> Erased:
+        present = await customers.read(db, customer_id, lock=True)
         if present is None:
             raise NotFound("there is no customer with this id, nor was there one")
-        if await personal_data.under_way(connection, customer_id):
+        if await personal_data.under_way(db, customer_id):
             raise StateConflict("a push of this customer is under way: erase it again in a minute")
-        external = await personal_data.objects(connection, customer_id)
+        external = await personal_data.objects(db, customer_id)
         if present.deleted_at is None:
-            await self._delete(connection, present, by, external)
-        rows = await personal_data.erase(connection, customer_id)
-        return Erased(
-            customer_id, await personal_data.erased_at(connection, customer_id), rows, external
-        )
+            await self._delete(db, present, by, external)
+        rows = await personal_data.erase(db, customer_id)
+        return Erased(customer_id, await personal_data.erased_at(db, customer_id), rows, external)
 
     async def _delete(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         present: customers.Customer,
         by: Actor,
         external: Sequence[Mapping[str, Any]],
     ) -> None:
-        deleted = await customers.delete(connection, present.id, version=present.version)
+        deleted = await customers.delete(db, present.id, version=present.version)
         change = RecordChange(
             entity_type=CUSTOMER.entity_type,
             record_id=present.id,
@@ -109,4 +107,4 @@ class Eraser:
             by=by.detail,
         )
         told = dict.fromkeys((*self._owners, *(each["source_system"] for each in external)))
-        await fanout.enqueue(connection, [(change, source) for source in told])
+        await fanout.enqueue(db, [(change, source) for source in told])

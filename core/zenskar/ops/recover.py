@@ -47,10 +47,8 @@ async def lost_deletes(
     return sorted(lost, key=lambda delete: delete.deleted_at)
 
 
-async def _read(
-    entity_type: str, ids: Iterable[str], connection: AsyncConnection
-) -> dict[str, Record]:
-    return await records.lock(connection, entity_type, ids)
+async def _read(entity_type: str, ids: Iterable[str], db: AsyncConnection) -> dict[str, Record]:
+    return await records.lock(db, entity_type, ids)
 
 
 def _delete(value: bytes) -> tuple[LostDelete, int] | None:

@@ -54,11 +54,11 @@ class Replay:
         An event without what it needs to be worked on stays as it is.
         """
 
-        async def put_back(connection: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
+        async def put_back(db: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
             unread = [event for event in events if event.reason == UNREADABLE]
-            sent = await self._republish(connection, unread, operator)
+            sent = await self._republish(db, unread, operator)
             rest = [event for event in events if event.reason != UNREADABLE]
-            sent += await _put_back(connection, rest, operator)
+            sent += await _put_back(db, rest, operator)
             return _Done(len(sent), frozenset(message.topic for message in sent))
 
         return await self._in_batches(wanted, put_back)
@@ -66,9 +66,9 @@ class Replay:
     async def discard(self, wanted: EventFilter, operator: Actor) -> int:
         """End the dead events that the filter means as ignored; return how many."""
 
-        async def end(connection: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
+        async def end(db: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
             await sync_events.move(
-                connection, [_ended(event.id, DISCARDED, operator.detail) for event in events]
+                db, [_ended(event.id, DISCARDED, operator.detail) for event in events]
             )
             return _Done(len(events))
 
@@ -92,23 +92,23 @@ class Replay:
     async def _batch(
         self, wanted: EventFilter, after: str | None, work: Work
     ) -> tuple[Sequence[FailedEvent], _Done]:
-        async def transact(connection: AsyncConnection) -> tuple[list[FailedEvent], _Done]:
-            found = await failed_events.lock_failed(connection, wanted, most=_BATCH, after=after)
-            return found, await work(connection, found)
+        async def transact(db: AsyncConnection) -> tuple[list[FailedEvent], _Done]:
+            found = await failed_events.lock_failed(db, wanted, most=_BATCH, after=after)
+            return found, await work(db, found)
 
         return await in_transaction(self._engine, transact)
 
     async def _republish(
-        self, connection: AsyncConnection, events: Sequence[FailedEvent], operator: Actor
+        self, db: AsyncConnection, events: Sequence[FailedEvent], operator: Actor
     ) -> list[OutboxMessage]:
         """Send on what an older release could not read, if this one can.
 
         The message has a sync event of its own, so the one that stood for it ends.
         """
         found = [(event, message) for event in events if (message := self._reread(event))]
-        await outbox.insert(connection, [message for _, message in found])
+        await outbox.insert(db, [message for _, message in found])
         await sync_events.move(
-            connection,
+            db,
             [
                 _ended(e.id, REPUBLISHED, {**operator.detail, "message": m.envelope.id})
                 for e, m in found
@@ -132,19 +132,19 @@ def _ended(event_id: str, reason: str, detail: Mapping[str, str]) -> Transition:
 
 
 async def _put_back(
-    connection: AsyncConnection, events: Sequence[FailedEvent], operator: Actor
+    db: AsyncConnection, events: Sequence[FailedEvent], operator: Actor
 ) -> list[OutboxMessage]:
     """Write messages again unless they still wait in the outbox; return all of them."""
-    messages = await messages_of(connection, events)
+    messages = await messages_of(db, events)
     if not messages:
         return []
     ids = [message.envelope.id for message in messages]
     await sync_events.move(
-        connection,
+        db,
         [Transition(i, SyncStatus.PENDING, REQUESTED, detail=operator.detail) for i in ids],
     )
-    await failed_events.reset_attempts(connection, ids)
+    await failed_events.reset_attempts(db, ids)
     names = [MessageName(m.topic, m.key, m.envelope.id) for m in messages]
-    waiting = await failed_events.make_due(connection, names)
-    await outbox.insert(connection, [m for m in messages if m.envelope.id not in waiting])
+    waiting = await failed_events.make_due(db, names)
+    await outbox.insert(db, [m for m in messages if m.envelope.id not in waiting])
     return messages

@@ -72,9 +72,9 @@ class UnreadableRetry:
             raise stopped
         await self._intake.store([reading])
 
-        async def end(connection: AsyncConnection) -> None:
-            event_id = await self._sync.event_of(connection, envelope)
+        async def end(db: AsyncConnection) -> None:
+            event_id = await self._sync.event_of(db, envelope)
             ended = Transition(event_id, SyncStatus.IGNORED, REPUBLISHED)
-            await sync_events.move(connection, [ended])
+            await sync_events.move(db, [ended])
 
         await in_transaction(self._context.engine, end)

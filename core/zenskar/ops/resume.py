@@ -34,36 +34,34 @@ class ResumeRequest:
     accept_account: bool = False
 
 
-async def resume(connection: AsyncConnection, name: str, by: str, wish: ResumeRequest) -> None:
+async def resume(db: AsyncConnection, name: str, by: str, wish: ResumeRequest) -> None:
     """Let a connection go on; raise `Conflict` when something is held and nothing was said of it.
 
     Only what is held at this moment passes the guard, nothing that comes after.
     """
-    state = (await connections.states(connection)).get(name)
+    state = (await connections.states(db)).get(name)
     reason = state.reason if state is not None and state.paused else None
     notes = []
     if wish.accept_account:
-        notes.append(await _accept(connection, name, reason))
+        notes.append(await _accept(db, name, reason))
     if reason == DELETE_GUARD:
-        waiting = await held_deletes.count(connection, name)
+        waiting = await held_deletes.count(db, name)
         _check_count(name, waiting, wish.apply_deletes)
-        await connections.let_deletes_go(connection, name)
+        await connections.let_deletes_go(db, name)
         notes.append(f"{waiting} held deletes were let go")
     elif wish.apply_deletes:
         raise StateConflict(f"the connection {name} holds no deletes")
-    await connections.resume(connection, name, by, "; ".join(notes) or None)
+    await connections.resume(db, name, by, "; ".join(notes) or None)
 
 
-async def _require_guard(connection: AsyncConnection, name: str) -> None:
-    state = (await connections.states(connection)).get(name)
+async def _require_guard(db: AsyncConnection, name: str) -> None:
+    state = (await connections.states(db)).get(name)
     if state is None or not state.paused or state.reason != DELETE_GUARD:
         raise StateConflict(f"the connection {name} holds no deletes")
 
 
-async def _accept(connection: AsyncConnection, name: str, reason: str | None) -> str:
-    account = (
-        await connection_accounts.accept(connection, name) if reason == OTHER_ACCOUNT else None
-    )
+async def _accept(db: AsyncConnection, name: str, reason: str | None) -> str:
+    account = await connection_accounts.accept(db, name) if reason == OTHER_ACCOUNT else None
     if account is None:
         raise StateConflict(f"the connection {name} is not stopped for another account")
     return f"the account {account} was accepted"

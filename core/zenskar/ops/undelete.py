@@ -65,14 +65,14 @@ class Undeleter:
             if known is not None:
                 looks[source] = known, await self._look(source, entity_type, known.external_id)
 
-        async def work(connection: AsyncConnection) -> list[Link]:
-            record = await _deleted(connection, entity_type, record_id)
-            await records.update(connection, entity_type, [_alive(record)])
+        async def work(db: AsyncConnection) -> list[Link]:
+            record = await _deleted(db, entity_type, record_id)
+            await records.update(db, entity_type, [_alive(record)])
             links = [
-                await self._revive(connection, source, entity_type, *looks[source])
+                await self._revive(db, source, entity_type, *looks[source])
                 for source in sorted(looks)
             ]
-            await self._tell(connection, entity_type, record_id, by, correlation_id)
+            await self._tell(db, entity_type, record_id, by, correlation_id)
             return links
 
         links = await in_transaction(self.context.engine, work)
@@ -102,7 +102,7 @@ class Undeleter:
 
     async def _revive(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         source: str,
         entity_type: str,
         known: ExternalMapping,
@@ -110,7 +110,7 @@ class Undeleter:
     ) -> Link:
         """Make an object that lives the record's again, and let one go that is gone."""
         work = await unit_of_work.load(
-            connection,
+            db,
             self.context.connections[source],
             entity_type,
             external_ids=[known.external_id],
@@ -126,7 +126,7 @@ class Undeleter:
             revived = work.revive(known.external_id)
             work.observe(self._seen(source, revived, look))
             state = LinkState.LINKED
-        await work.flush(connection)
+        await work.flush(db)
         return Link(source, known.external_id, state)
 
     def _seen(self, source: str, known: ExternalMapping, look: Snapshot) -> Observation:
@@ -138,13 +138,13 @@ class Undeleter:
 
     async def _tell(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         entity_type: str,
         record_id: str,
         by: Actor,
         correlation_id: str,
     ) -> None:
-        record = (await records.lock(connection, entity_type, [record_id]))[record_id]
+        record = (await records.lock(db, entity_type, [record_id]))[record_id]
         change = RecordChange(
             entity_type=entity_type,
             record_id=record_id,
@@ -155,11 +155,11 @@ class Undeleter:
             by=by.detail,
         )
         sources: Sequence[str] = self.context.router.owners_of(entity_type)
-        await fanout.enqueue(connection, [(change, source) for source in sources])
+        await fanout.enqueue(db, [(change, source) for source in sources])
 
 
-async def _deleted(connection: AsyncConnection, entity_type: str, record_id: str) -> Record:
-    known: Mapping[str, Record] = await records.lock(connection, entity_type, [record_id])
+async def _deleted(db: AsyncConnection, entity_type: str, record_id: str) -> Record:
+    known: Mapping[str, Record] = await records.lock(db, entity_type, [record_id])
     record = known.get(record_id)
     if record is None:
         raise NotFound(f"there is no {entity_type} with this id")

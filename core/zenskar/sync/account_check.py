@@ -86,29 +86,27 @@ class AccountCheck:
             return None
         return account if isinstance(account, str) and account else None
 
-    async def _compare(self, connection: AsyncConnection, source: str, account: str) -> str | None:
+    async def _compare(self, db: AsyncConnection, source: str, account: str) -> str | None:
         """Remember or compare an account; pause the connection and return why if it differs."""
-        await connection_accounts.lock(connection)
-        own = await connection_accounts.account_of(connection, source)
+        await connection_accounts.lock(db)
+        own = await connection_accounts.account_of(db, source)
         if own not in {None, account}:
             text = (
                 f"the credentials open the account {account}, and the records are linked with "
                 f"{own}: use those of {own}, or, if it is meant, "
                 f"zenskar connections resume {source} --accept-account"
             )
-            await self._stop(connection, source, OTHER_ACCOUNT, text)
-            await connection_accounts.note_other(connection, source, account)
+            await self._stop(db, source, OTHER_ACCOUNT, text)
+            await connection_accounts.note_other(db, source, account)
             return text
-        holder = await connection_accounts.holder(
-            connection, source, account, self._siblings(source)
-        )
+        holder = await connection_accounts.holder(db, source, account, self._siblings(source))
         if holder is not None:
             text = f"the account {account} is the connection {holder}'s: one of them is too many"
-            await self._stop(connection, source, SAME_ACCOUNT, text)
+            await self._stop(db, source, SAME_ACCOUNT, text)
             return text
         if own is None:
-            await connection_accounts.remember(connection, source, account)
-        await self._go_on(connection, source)
+            await connection_accounts.remember(db, source, account)
+        await self._go_on(db, source)
         return None
 
     def _siblings(self, source: str) -> Sequence[str]:
@@ -116,13 +114,13 @@ class AccountCheck:
         known = self._context.connections
         return [name for name, c in known.items() if c.plugin.name == known[source].plugin.name]
 
-    async def _stop(self, connection: AsyncConnection, source: str, reason: str, text: str) -> None:
-        if await connections.pause(connection, source, reason, reason, text):
+    async def _stop(self, db: AsyncConnection, source: str, reason: str, text: str) -> None:
+        if await connections.pause(db, source, reason, reason, text):
             _log.error("connection_paused", source=source, reason=reason, problem=text)
 
-    async def _go_on(self, connection: AsyncConnection, source: str) -> None:
+    async def _go_on(self, db: AsyncConnection, source: str) -> None:
         """End a pause for a wrong account now that it is the right one."""
-        state = (await connections.states(connection)).get(source)
+        state = (await connections.states(db)).get(source)
         if state is not None and state.paused and state.reason in {OTHER_ACCOUNT, SAME_ACCOUNT}:
-            await connections.resume(connection, source)
+            await connections.resume(db, source)
             _log.info("connection_resumed", source=source)

@@ -89,11 +89,11 @@ class Clocks:
         known = self._measured.get(source)
         return None if known is None else known.aged(now)
 
-    async def save(self, connection: AsyncConnection, now: float) -> None:
+    async def save(self, db: AsyncConnection, now: float) -> None:
         """Write offsets down for other processes, where that was not done lately."""
         for source, known in sorted(self._measured.items()):
             if known.saved_at is None or now - known.saved_at > _SAVE_SECONDS:
-                await connections.note_clock(connection, source, known.aged(now))
+                await connections.note_clock(db, source, known.aged(now))
                 known.saved_at = now
 
     def note(self, source: str, timing: Timing, answered_at: int | None) -> None:
@@ -116,9 +116,9 @@ class Clocks:
             _log.warning("clock_differs", source=source, seconds=round(seconds, 1))
 
 
-async def stored_offset(connection: AsyncConnection, source: ConfiguredConnection) -> Interval:
+async def stored_offset(db: AsyncConnection, source: ConfiguredConnection) -> Interval:
     """Return the offset that a worker has told last, or that of clocks taken for the same."""
-    known = (await connections.clocks(connection)).get(source.connection.name)
+    known = (await connections.clocks(db)).get(source.connection.name)
     tolerance = int(source.integration.clock_tolerance.total_seconds() * MICROSECONDS)
     return known or _NONE.widened(tolerance)
 

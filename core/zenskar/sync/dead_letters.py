@@ -41,7 +41,7 @@ class DeadLetterWriter:
 
     async def write(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         source: str,
         message: RawMessage,
         why: Transition,
@@ -51,11 +51,11 @@ class DeadLetterWriter:
         """End a sync event as dead, with its message kept."""
         if why.status is not SyncStatus.DEAD:
             raise ValueError("a dead letter belongs to a dead sync event")
-        await sync_events.move(connection, [why])
-        await sync_events.keep_payload(connection, why.event_id, as_text(message.value))
+        await sync_events.move(db, [why])
+        await sync_events.keep_payload(db, why.event_id, as_text(message.value))
         if self._publishing:
             row = _row(source, message, why, attempts)
-            await outbox.insert_rows(connection, [row])
+            await outbox.insert_rows(db, [row])
 
     def count(self, source: str, kind: str) -> None:
         """Count a dead letter, once it is committed."""

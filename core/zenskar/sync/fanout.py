@@ -54,22 +54,20 @@ class LookRequest:
     causation_id: str
 
 
-async def enqueue(
-    connection: AsyncConnection, targets: Iterable[tuple[RecordChange, str]]
-) -> list[str]:
+async def enqueue(db: AsyncConnection, targets: Iterable[tuple[RecordChange, str]]) -> list[str]:
     """Write sync events and outbox rows for changes and their source systems, all at once.
 
     Returns the ids of the sync events. Wake the workers after the commit.
     """
     pairs = [(_event(change, source), change) for change, source in targets]
-    await sync_events.insert(connection, [event for event, _ in pairs])
+    await sync_events.insert(db, [event for event, _ in pairs])
     await outbox.insert(
-        connection, [message(event, change.version, change.document) for event, change in pairs]
+        db, [message(event, change.version, change.document) for event, change in pairs]
     )
     return [event.id for event, _ in pairs]
 
 
-async def enqueue_looks(connection: AsyncConnection, looks: Iterable[LookRequest]) -> None:
+async def enqueue_looks(db: AsyncConnection, looks: Iterable[LookRequest]) -> None:
     """Write sync events and outbox rows that have external objects read by outbound workers."""
     events = [
         NewSyncEvent(
@@ -84,8 +82,8 @@ async def enqueue_looks(connection: AsyncConnection, looks: Iterable[LookRequest
         )
         for look in looks
     ]
-    await sync_events.insert(connection, events)
-    await outbox.insert(connection, [look_message(event) for event in events])
+    await sync_events.insert(db, events)
+    await outbox.insert(db, [look_message(event) for event in events])
 
 
 def look_message(event: NewSyncEvent | FailedEvent) -> OutboxMessage:

@@ -117,12 +117,12 @@ async def end_as_dead(
     )
     source = event.source_system
 
-    async def work(connection: AsyncConnection) -> bool:
-        await sync_events.insert(connection, [event])
-        kept = (await sync_events.lock(connection, [event.id])).get(event.id)
+    async def work(db: AsyncConnection) -> bool:
+        await sync_events.insert(db, [event])
+        kept = (await sync_events.lock(db, [event.id])).get(event.id)
         if kept is None or kept.status.final:
             return False
-        await context.dead_letters.write(connection, source, message, dead, attempts=1)
+        await context.dead_letters.write(db, source, message, dead, attempts=1)
         return True
 
     if await in_transaction(context.engine, work):

@@ -19,12 +19,10 @@ DISCARDED = "discarded"
 REPUBLISHED = "republished"
 
 
-async def messages_of(
-    connection: AsyncConnection, events: Sequence[FailedEvent]
-) -> list[OutboxMessage]:
+async def messages_of(db: AsyncConnection, events: Sequence[FailedEvent]) -> list[OutboxMessage]:
     """Make the messages of events again, as far as what is kept of them allows."""
     owned = [e.entity_id for e in events if e.entity_id and e.entity_type == CUSTOMER.entity_type]
-    known = await customers.read_many(connection, owned)
+    known = await customers.read_many(db, owned)
     found = (
         _outbound(event, known) if event.direction is Direction.OUTBOUND else _inbound(event)
         for event in events

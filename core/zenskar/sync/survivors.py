@@ -17,13 +17,13 @@ class Cause(NamedTuple):
 
 
 async def looks(
-    connection: AsyncConnection, work: UnitOfWork, causes: Mapping[str, Cause]
+    db: AsyncConnection, work: UnitOfWork, causes: Mapping[str, Cause]
 ) -> list[LookRequest]:
     """Return the looks at duplicates of records whose objects have just gone, once it is stored."""
     ended = work.ended & causes.keys()
     if not ended:
         return []
-    found = await duplicates.of_records(connection, work.name, work.entity_type, ended)
+    found = await duplicates.of_records(db, work.name, work.entity_type, ended)
     return [
         LookRequest(
             work.name,

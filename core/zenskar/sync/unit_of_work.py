@@ -171,19 +171,19 @@ class UnitOfWork:
                     replace(i, state=state) if i.id == intent_id else i for i in known
                 )
 
-    async def flush(self, connection: AsyncConnection) -> None:
+    async def flush(self, db: AsyncConnection) -> None:
         """Write what has been decided."""
         entity_type = self.entity_type
         created = [self.records[i] for i in sorted(self._created)]
         changed = [self.records[i] for i in sorted(self._changed - self._created)]
         saved = [self.mappings[i] for i in sorted(self._mapped)]
-        await records.insert(connection, entity_type, created)
-        await records.update(connection, entity_type, changed)
+        await records.insert(db, entity_type, created)
+        await records.update(db, entity_type, changed)
         versions = [(m, self._synced_version(m)) for m in saved]
-        await mappings.save(connection, self.name, entity_type, versions, self.carried)
+        await mappings.save(db, self.name, entity_type, versions, self.carried)
         for state in set(self._settled.values()):
             ids = [i for i, s in self._settled.items() if s is state]
-            await intents.set_state(connection, ids, state)
+            await intents.set_state(db, ids, state)
         for pending in (self._created, self._changed, self._mapped, self._settled):
             pending.clear()
 
@@ -241,7 +241,7 @@ class UnitOfWork:
 
 
 async def load(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     source: ConfiguredConnection,
     entity_type: str,
     *,
@@ -257,23 +257,23 @@ async def load(
     name = source.connection.name
     work = UnitOfWork(source, entity_type)
     if source.merge_policy.compares_clocks:
-        work.ahead = (await stored_offset(connection, source)).high
+        work.ahead = (await stored_offset(db, source)).high
     wanted = {i for i in record_ids if is_id(i)}
     external = set(external_ids)
     if external:
-        owners = await _owners(connection, name, entity_type, external)
+        owners = await _owners(db, name, entity_type, external)
         wanted |= {owner for owner in owners.values() if owner is not None}
-    work.records = await records.lock(connection, entity_type, wanted)
+    work.records = await records.lock(db, entity_type, wanted)
     if absent := wanted - work.records.keys():
         # Two objects may name one record that is not here: the first makes it.
-        await mappings.lock_names(connection, "", entity_type, absent)
-        work.records |= await records.lock(connection, entity_type, absent)
-    found = await mappings.around(connection, name, entity_type, external, work.records)
+        await mappings.lock_names(db, "", entity_type, absent)
+        work.records |= await records.lock(db, entity_type, absent)
+    found = await mappings.around(db, name, entity_type, external, work.records)
     for mapping, about in found:
         work.take_up(mapping, about)
     if work.records:
         found_intents = await intents.open_intents(
-            connection,
+            db,
             name,
             entity_type,
             work.records,
@@ -285,14 +285,14 @@ async def load(
 
 
 async def _owners(
-    connection: AsyncConnection, name: str, entity_type: str, external_ids: set[str]
+    db: AsyncConnection, name: str, entity_type: str, external_ids: set[str]
 ) -> dict[str, str | None]:
-    known = await mappings.owners(connection, name, entity_type, external_ids)
+    known = await mappings.owners(db, name, entity_type, external_ids)
     unknown = external_ids - known.keys()
     if unknown:
-        await mappings.lock_names(connection, name, entity_type, unknown)
+        await mappings.lock_names(db, name, entity_type, unknown)
         # Somebody may have made them while this transaction waited for the names.
-        known |= await mappings.owners(connection, name, entity_type, unknown)
+        known |= await mappings.owners(db, name, entity_type, unknown)
     return known
 
 

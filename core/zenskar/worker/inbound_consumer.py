@@ -170,7 +170,7 @@ class InboundSyncWorker:
         deliveries = [one.delivery for one in batch]
         _, followed = await self._sync.apply(
             [one.envelope for one in batch],
-            within=lambda connection: self._bus.ack_in(connection, deliveries),
+            within=lambda db: self._bus.ack_in(db, deliveries),
         )
         await self._context.failpoint("inbound.applied")
         if followed:

@@ -105,10 +105,10 @@ class WorkerService:
     async def _beat_once(self) -> None:
         problem = "; ".join(self._progress.problems()) or None
 
-        async def beat(connection: AsyncConnection) -> None:
-            await workers.beat(connection, self._id, self._roles, problem)
+        async def beat(db: AsyncConnection) -> None:
+            await workers.beat(db, self._id, self._roles, problem)
             if self._report is not None:
-                await self._report(connection)
+                await self._report(db)
 
         try:
             await in_transaction(self._engine, beat)

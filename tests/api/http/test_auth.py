@@ -242,8 +242,8 @@ async def test_what_came_in_is_shown_to_admins_and_that_is_noted(
         async with running_worker(api.flow.runtime):
             await api.flow.settle()
         (found,) = await api.flow.events("inbound")
-        async with api.services.engine.begin() as connection:
-            await connection.exec_driver_sql("UPDATE sync_event_history SET status = 'dead'")
+        async with api.services.engine.begin() as db:
+            await db.exec_driver_sql("UPDATE sync_event_history SET status = 'dead'")
         path = path.format(id=found["id"])
         for scope in (Scope.READ, Scope.WRITE):
             refused = await api.client.get(path, headers=bearer(await with_scope(api, scope)))
@@ -268,11 +268,9 @@ async def test_the_history_says_whose_key_made_a_change(database_url: str) -> No
         await api.client.put(path, json={**ADA, "name": "B"}, headers=bearer(key))
         await api.client.patch(path, json={"name": "C"}, headers=bearer(key))
         await api.client.delete(path, headers=bearer(key))
-        async with api.services.engine.connect() as connection:
+        async with api.services.engine.connect() as db:
             rows = (
-                await connection.exec_driver_sql(
-                    "SELECT detail FROM sync_event_history ORDER BY id"
-                )
+                await db.exec_driver_sql("SELECT detail FROM sync_event_history ORDER BY id")
             ).all()
     details = [json.loads(row.detail) for row in rows]
     assert len(details) == 4

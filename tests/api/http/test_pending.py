@@ -170,8 +170,8 @@ async def test_when_all_are_being_answered_a_new_one_is_refused(database_url: st
         lines = [b"Host: x", b"Authorization: Bearer zsk_" + b"a" * 8 + b"_" + b"b" * 43]
         head = b"\r\n".join([b"GET /customers HTTP/1.1", *lines, b"", b""])
         async with senders(api, 17) as made:
-            async with transaction(api.services.engine) as connection:
-                await connection.exec_driver_sql("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE")
+            async with transaction(api.services.engine) as db:
+                await db.exec_driver_sql("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE")
                 for sender in made[1:]:
                     sender.send(head)
                 # The first one was idle when the last one came, and gave way.

@@ -93,9 +93,9 @@ async def test_the_message_of_an_inbound_one_is_shown_without_its_values(api: Ap
     async with running_worker(api.flow.runtime):
         await api.flow.settle()
     (found,) = await api.flow.events("inbound")
-    async with api.services.engine.begin() as connection:
-        await connection.exec_driver_sql("UPDATE sync_events SET status = 'dead'")
-        await connection.exec_driver_sql("UPDATE sync_event_history SET status = 'dead'")
+    async with api.services.engine.begin() as db:
+        await db.exec_driver_sql("UPDATE sync_events SET status = 'dead'")
+        await db.exec_driver_sql("UPDATE sync_event_history SET status = 'dead'")
     path = f"/dead-letters/{found['id']}"
     shown = await body_of(await api.client.get(path), 200)
     assert shown["payload"]["data"]["object"]["external_id"] == "obj_1"

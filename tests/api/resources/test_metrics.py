@@ -31,8 +31,8 @@ async def test_what_waits_is_told_as_it_is_now(api: Api) -> None:
         await api.create(name=f"Customer {number}")
     text = await (await api.client.get("/metrics")).text()
     assert 'zenskar_outbox_depth{topic="sync.outbound"} 3.0' in text
-    async with api.flow.runtime.engine.begin() as connection:
-        await connection.exec_driver_sql("DELETE FROM outbox")
+    async with api.flow.runtime.engine.begin() as db:
+        await db.exec_driver_sql("DELETE FROM outbox")
 
     async def is_empty() -> bool:
         return "zenskar_outbox_depth{" not in await (await api.client.get("/metrics")).text()

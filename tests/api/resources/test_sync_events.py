@@ -13,11 +13,11 @@ FIELDS = {
 
 
 async def set_status(api: Api, event_id: str, status: str) -> None:
-    async with api.services.engine.begin() as connection:
-        await connection.exec_driver_sql(
+    async with api.services.engine.begin() as db:
+        await db.exec_driver_sql(
             f"UPDATE sync_events SET status = '{status}' WHERE id = '{event_id}'"
         )
-        await connection.exec_driver_sql("DELETE FROM outbox")
+        await db.exec_driver_sql("DELETE FROM outbox")
 
 
 async def only_event(api: Api, query: str = "") -> dict[str, object]:

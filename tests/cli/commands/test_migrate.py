@@ -13,8 +13,8 @@ from zenskar.db.driver.engine import create_engine, transaction
 def execute(url: str, statement: str) -> None:
     async def run() -> None:
         engine = create_engine(url, pool_size=1)
-        async with transaction(engine) as connection:
-            await connection.execute(text(statement))
+        async with transaction(engine) as db:
+            await db.execute(text(statement))
         await engine.dispose()
 
     apart(run)

@@ -87,8 +87,8 @@ def age(database_url: str) -> None:
 
     async def run() -> None:
         engine = create_engine(database_url, pool_size=2)
-        async with engine.begin() as connection:
-            await connection.exec_driver_sql(
+        async with engine.begin() as db:
+            await db.exec_driver_sql(
                 "UPDATE external_mappings SET asof_low = asof_low - 3600000000,"
                 " asof_high = asof_high - 3600000000"
             )
@@ -270,8 +270,8 @@ def asked(stripe: Remote) -> int:
 
 async def rows(database_url: str, query: str) -> list[Any]:
     engine = create_engine(database_url, pool_size=2)
-    async with engine.begin() as connection:
-        found = (await connection.exec_driver_sql(query)).all()
+    async with engine.begin() as db:
+        found = (await db.exec_driver_sql(query)).all()
     await engine.dispose()
     return list(found)
 
@@ -279,8 +279,8 @@ async def rows(database_url: str, query: str) -> list[Any]:
 def count(database_url: str, table: str) -> int:
     async def work() -> int:
         engine = create_engine(database_url, pool_size=2)
-        async with engine.connect() as connection:
-            found = await connection.exec_driver_sql(f"SELECT count(*) FROM {table}")
+        async with engine.connect() as db:
+            found = await db.exec_driver_sql(f"SELECT count(*) FROM {table}")
             number = int(found.scalar_one())
         await engine.dispose()
         return number

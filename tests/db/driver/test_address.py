@@ -131,9 +131,9 @@ async def test_the_driver_s_own_refusals_are_said(database_url: str) -> None:
 
 async def test_the_server_shows_who_is_connected(database_url: str) -> None:
     engine = create_engine(database_url, pool_size=2, application="zenskar worker")
-    async with transaction(engine) as connection:
+    async with transaction(engine) as db:
         query = "SELECT current_setting('application_name')"
-        assert (await connection.exec_driver_sql(query)).scalar() == "zenskar worker"
+        assert (await db.exec_driver_sql(query)).scalar() == "zenskar worker"
     await engine.dispose()
 
 
@@ -178,9 +178,9 @@ def _certify(data: Path) -> None:
 async def uses_tls(url: str) -> bool:
     engine = create_engine(url, pool_size=2)
     try:
-        async with transaction(engine) as connection:
+        async with transaction(engine) as db:
             query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-            return bool((await connection.exec_driver_sql(query)).scalar())
+            return bool((await db.exec_driver_sql(query)).scalar())
     finally:
         await engine.dispose()
 

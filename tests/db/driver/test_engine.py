@@ -27,9 +27,9 @@ async def begin_to_sleep(engine: AsyncEngine) -> tuple[asyncio.Task[None], int]:
     """Have a transaction sleep in a task; return the task and the server's process."""
     begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def sleep(connection: AsyncConnection) -> None:
-        begun.set_result((await connection.execute(PID)).scalar_one())
-        await connection.execute(SLEEP)
+    async def sleep(db: AsyncConnection) -> None:
+        begun.set_result((await db.execute(PID)).scalar_one())
+        await db.execute(SLEEP)
 
     task = asyncio.create_task(in_transaction(engine, sleep))
     return task, await begun
@@ -69,9 +69,9 @@ async def test_a_connection_that_ended_is_an_outage_and_the_next_one_works(
 async def test_a_connection_is_not_used_again_inside_of_an_old_transaction(
     alone: AsyncEngine,
 ) -> None:
-    async with alone.connect() as connection:
-        pid = (await connection.execute(PID)).scalar_one()
-        await driver(connection).transaction().start()
+    async with alone.connect() as db:
+        pid = (await db.execute(PID)).scalar_one()
+        await driver(db).transaction().start()
     async with transaction(alone) as connection:
         assert (await connection.execute(PID)).scalar_one() != pid
 
@@ -79,8 +79,8 @@ async def test_a_connection_is_not_used_again_inside_of_an_old_transaction(
 async def test_what_is_set_to_find_rows_by_keys_ends_with_the_transaction(
     alone: AsyncEngine,
 ) -> None:
-    async def planning(connection: AsyncConnection) -> tuple[str, str]:
-        opened = driver(connection)
+    async def planning(db: AsyncConnection) -> tuple[str, str]:
+        opened = driver(db)
         return (
             await opened.fetchval("SHOW plan_cache_mode"),
             await opened.fetchval("SHOW enable_seqscan"),
@@ -103,18 +103,18 @@ async def test_the_connection_that_was_used_last_is_used_next(engine: AsyncEngin
     assert len(set(pids)) == 2
     again = []
     for _ in range(3):
-        async with transaction(engine) as connection:
-            again.append((await connection.execute(PID)).scalar_one())
+        async with transaction(engine) as db:
+            again.append((await db.execute(PID)).scalar_one())
     # The second one was given back first.
     assert again == [pids[0]] * 3
 
 
-async def raise_by_driver(connection: AsyncConnection, sql: str) -> None:
-    await driver(connection).execute(sql)
+async def raise_by_driver(db: AsyncConnection, sql: str) -> None:
+    await driver(db).execute(sql)
 
 
-async def raise_by_sqlalchemy(connection: AsyncConnection, sql: str) -> None:
-    await connection.execute(text(sql))
+async def raise_by_sqlalchemy(db: AsyncConnection, sql: str) -> None:
+    await db.execute(text(sql))
 
 
 @pytest.mark.parametrize("run", [raise_by_driver, raise_by_sqlalchemy])
@@ -124,12 +124,12 @@ async def test_what_the_database_asks_for_again_is_done_again(
 ) -> None:
     attempts = 0
 
-    async def work(connection: AsyncConnection) -> str:
+    async def work(db: AsyncConnection) -> str:
         nonlocal attempts
         attempts += 1
         if attempts < 3:
             raising = f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{state}'; END $$"
-            await run(connection, raising)
+            await run(db, raising)
         return "done"
 
     assert await in_transaction(engine, work) == "done"
@@ -139,10 +139,10 @@ async def test_what_the_database_asks_for_again_is_done_again(
 async def test_what_is_wrong_is_not_done_again(engine: AsyncEngine) -> None:
     attempts = 0
 
-    async def work(connection: AsyncConnection) -> None:
+    async def work(db: AsyncConnection) -> None:
         nonlocal attempts
         attempts += 1
-        await driver(connection).execute("SELECT 1 / 0")
+        await driver(db).execute("SELECT 1 / 0")
 
     with pytest.raises(asyncpg.DivisionByZeroError):
         await in_transaction(engine, work)
@@ -152,17 +152,17 @@ async def test_what_is_wrong_is_not_done_again(engine: AsyncEngine) -> None:
 async def test_of_two_that_wait_for_each_other_both_get_done(engine: AsyncEngine) -> None:
     both_hold, attempts = asyncio.Barrier(2), 0
 
-    async def lock(connection: AsyncConnection, number: int) -> None:
-        await driver(connection).execute("SELECT pg_advisory_xact_lock($1)", number)
+    async def lock(db: AsyncConnection, number: int) -> None:
+        await driver(db).execute("SELECT pg_advisory_xact_lock($1)", number)
 
-    async def work(connection: AsyncConnection, first: int, second: int) -> int:
+    async def work(db: AsyncConnection, first: int, second: int) -> int:
         nonlocal attempts
         attempts += 1
-        await driver(connection).execute("SET LOCAL deadlock_timeout = '20ms'")
-        await lock(connection, first)
+        await driver(db).execute("SET LOCAL deadlock_timeout = '20ms'")
+        await lock(db, first)
         if attempts <= 2:
             await both_hold.wait()
-        await lock(connection, second)
+        await lock(db, second)
         return first
 
     done = await asyncio.gather(
@@ -181,8 +181,8 @@ async def test_a_migration_that_changes_what_was_prepared_stops_nobody(
         await connection.execute(sql)
         await connection.close()
 
-    async def read(connection: AsyncConnection) -> list[str]:
-        rows = await driver(connection).fetch("SELECT * FROM migrated")
+    async def read(db: AsyncConnection) -> list[str]:
+        rows = await driver(db).fetch("SELECT * FROM migrated")
         return list(rows[0].keys())
 
     await change("CREATE TABLE migrated AS SELECT 1 AS a")

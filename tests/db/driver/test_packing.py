@@ -21,8 +21,8 @@ async def back(
     b: Sequence[str | None],
     c: Sequence[bytes | None],
 ) -> list[tuple[str | None, ...]]:
-    async with connected(engine) as connection:
-        rows = await _BACK.rows(connection, **packed({"a": a, "b": b}, {"c": c}))
+    async with connected(engine) as db:
+        rows = await _BACK.rows(db, **packed({"a": a, "b": b}, {"c": c}))
     return [tuple(row) for row in rows]
 
 
@@ -69,8 +69,8 @@ async def test_lists_come_back_as_they_were(
     engine: AsyncEngine, ids: list[str], numbers: list[int]
 ) -> None:
     texts = {"ids": ids, "numbers": [str(number) for number in numbers]}
-    async with connected(engine) as connection:
-        (row,) = await _LISTED.rows(connection, **packed(texts))
+    async with connected(engine) as db:
+        (row,) = await _LISTED.rows(db, **packed(texts))
     assert (row["ids"], row["numbers"]) == (ids, numbers)
 
 

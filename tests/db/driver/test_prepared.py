@@ -104,8 +104,8 @@ async def test_what_it_sets_stays_with_it(database_url: str, database: asyncpg.C
     kept = DedicatedStatement(engine, NOTE)
     await kept.run(FINE)
     await kept.close()
-    async with engine.connect() as connection:
-        planning = await driver(connection).fetchval("SHOW plan_cache_mode")
+    async with engine.connect() as db:
+        planning = await driver(db).fetchval("SHOW plan_cache_mode")
     await engine.dispose()
     assert planning == "force_custom_plan"
     assert await database.fetchval("SELECT planning FROM noted") == "force_generic_plan"

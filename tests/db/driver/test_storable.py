@@ -72,7 +72,7 @@ def test_every_json_value_can_be_stored_afterwards(value: object) -> None:
 
 async def test_postgresql_takes_it(engine: AsyncEngine) -> None:
     kept = storable({"a\x00\ud800": "\x00\udfff"})
-    async with engine.connect() as connection:
+    async with engine.connect() as db:
         query = text("SELECT CAST(:value AS jsonb)")
-        found = await connection.scalar(query, {"value": json.dumps(kept)})
+        found = await db.scalar(query, {"value": json.dumps(kept)})
     assert found == kept

@@ -33,9 +33,9 @@ async def write(engine: AsyncEngine, events: Sequence[NewSyncEvent]) -> None:
     dead = Transition(events[0].id, SyncStatus.DEAD, "used_up", error_kind="transient")
     done = Transition(events[1].id, SyncStatus.SUCCEEDED)
 
-    async with engine.begin() as connection:
-        await sync_events.insert(connection, events)
-        await sync_events.move(connection, [dead, done])
+    async with engine.begin() as db:
+        await sync_events.insert(db, events)
+        await sync_events.move(db, [dead, done])
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ async def test_one_with_history_and_payload(
     engine: AsyncEngine, events: list[NewSyncEvent]
 ) -> None:
     await write(engine, events)
-    async with engine.connect() as connection:
-        found = await event_log.read(connection, events[0].id)
-        history = await event_log.history(connection, events[0].id)
-        assert await event_log.read(connection, new_id()) is None
-        assert await event_log.payload(connection, events[1].id) == '{"n": "\\u0000"}'
-        assert await event_log.payload(connection, events[0].id) is None
+    async with engine.connect() as db:
+        found = await event_log.read(db, events[0].id)
+        history = await event_log.history(db, events[0].id)
+        assert await event_log.read(db, new_id()) is None
+        assert await event_log.payload(db, events[1].id) == '{"n": "\\u0000"}'
+        assert await event_log.payload(db, events[0].id) is None
     assert found
     assert (found.status, found.reason, found.error_kind) == ("dead", "used_up", "transient")
     assert [(e.status, e.detail) for e in history] == [
@@ -91,16 +91,16 @@ async def test_one_with_history_and_payload(
 
 async def test_backlog(engine: AsyncEngine, events: list[NewSyncEvent]) -> None:
     await write(engine, events)
-    async with transaction(engine) as connection:
-        await connection.execute(text("UPDATE sync_events SET created_at = now() - interval '9 s'"))
-        found = await event_log.backlog(connection)
+    async with transaction(engine) as db:
+        await db.execute(text("UPDATE sync_events SET created_at = now() - interval '9 s'"))
+        found = await event_log.backlog(db)
     assert found == {"a": Backlog(0, None, 1), "b": Backlog(1, 9.0, 0)}
 
 
 async def test_the_search_for_dead_ones_uses_its_index(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        await connection.execute(text("SET enable_seqscan = off"))
-        plan = await connection.execute(
+    async with engine.connect() as db:
+        await db.execute(text("SET enable_seqscan = off"))
+        plan = await db.execute(
             text(
                 "EXPLAIN SELECT id FROM sync_events WHERE status = 'dead' ORDER BY id DESC LIMIT 5"
             )

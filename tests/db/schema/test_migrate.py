@@ -15,8 +15,8 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(engine: AsyncE
     def compare(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
-    async with engine.connect() as connection:
-        assert await connection.run_sync(compare) == []
+    async with engine.connect() as db:
+        assert await db.run_sync(compare) == []
 
 
 async def test_down_and_up_again(engine: AsyncEngine, database_url: str) -> None:
@@ -32,8 +32,8 @@ async def test_the_pages_of_what_is_updated_have_room(engine: AsyncEngine) -> No
         name: table.dialect_options["postgresql"]["with"] for name, table in metadata.tables.items()
     }
     wanted = {name: [f"fillfactor={o['fillfactor']}"] for name, o in named.items() if o}
-    async with engine.connect() as connection:
-        found = await connection.execute(
+    async with engine.connect() as db:
+        found = await db.execute(
             text("SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL")
         )
     assert {row.relname: row.reloptions for row in found if row.relname in named} == wanted
@@ -42,11 +42,11 @@ async def test_the_pages_of_what_is_updated_have_room(engine: AsyncEngine) -> No
 async def test_messages_are_compressed_with_lz4_where_the_server_has_it(
     engine: AsyncEngine,
 ) -> None:
-    async with engine.connect() as connection:
-        options = await connection.scalar(
+    async with engine.connect() as db:
+        options = await db.scalar(
             text("SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'")
         )
-        found = await connection.execute(
+        found = await db.execute(
             text(
                 "SELECT attcompression FROM pg_attribute WHERE attname IN ('payload', 'envelope')"
                 " AND attrelid IN ('sync_events'::regclass, 'outbox'::regclass)"

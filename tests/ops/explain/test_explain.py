@@ -304,11 +304,11 @@ async def test_a_push_without_an_answer_is_open(database_url: str) -> None:
 async def test_what_the_history_lacks_is_said(database_url: str) -> None:
     async with open_flow(database_url, working=False) as flow:
         record_id = await flow.create()
-        async with flow.runtime.engine.begin() as connection:
-            await connection.exec_driver_sql("UPDATE customers SET version = 3, name = 'Eve'")
+        async with flow.runtime.engine.begin() as db:
+            await db.exec_driver_sql("UPDATE customers SET version = 3, name = 'Eve'")
         await flow.runtime.customers.patch(record_id, {"name": "Ida"}, correlation_id="c")
-        async with flow.runtime.engine.begin() as connection:
-            await connection.exec_driver_sql("UPDATE customers SET version = 5, email = 'x'")
+        async with flow.runtime.engine.begin() as db:
+            await db.exec_driver_sql("UPDATE customers SET version = 5, email = 'x'")
         found = await explained(flow, record_id)
         assert found.missing_versions == (2, 3, 5)
         email, name = found.provenance

@@ -25,8 +25,8 @@ def made(days_ago: float) -> str:
 
 
 async def rows(engine: AsyncEngine, query: str, **values: Any) -> list[Any]:
-    async with engine.connect() as connection:
-        found = await connection.execute(text(query), values)
+    async with engine.connect() as db:
+        found = await db.execute(text(query), values)
         return [tuple(row) for row in found]
 
 
@@ -82,8 +82,8 @@ async def test_a_run_goes_on_where_the_last_one_came_to(
     for age in range(50, 43, -1):
         await event(engine, age, "succeeded")
     await rows(engine, "SELECT 1")
-    async with engine.begin() as connection:
-        await connection.execute(text("INSERT INTO schedules (name) VALUES ('forget_payloads')"))
+    async with engine.begin() as db:
+        await db.execute(text("INSERT INTO schedules (name) VALUES ('forget_payloads')"))
     await keeper(engine, "payloads", 47.5).run({})
     ((state,),) = await rows(engine, "SELECT state FROM schedules")
     assert uuid.UUID(state["after"])
@@ -97,9 +97,9 @@ async def test_a_run_goes_on_where_the_last_one_came_to(
 async def test_pushes_without_an_outcome_stay(engine: AsyncEngine) -> None:
     states = {"answered": made(41), "failed": made(41), "sent": made(41), "unknown": made(41)}
     young = made(39)
-    async with engine.begin() as connection:
+    async with engine.begin() as db:
         for state, push in [*states.items(), ("answered", young)]:
-            await connection.execute(
+            await db.execute(
                 text(
                     "INSERT INTO push_intents (id, source_system, entity_type, entity_id,"
                     " sync_event_id, kind, changes, body, revision, state)"
@@ -113,9 +113,9 @@ async def test_pushes_without_an_outcome_stay(engine: AsyncEngine) -> None:
 
 
 async def test_old_answers_to_idempotency_keys_are_forgotten(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
+    async with engine.begin() as db:
         for key, age in (("old", 2), ("new", 0.5)):
-            await connection.execute(
+            await db.execute(
                 text(
                     "INSERT INTO idempotency_keys (scope, key, request_hash, entity_id, created_at)"
                     " VALUES ('s', :key, '', :id, :at)"
@@ -142,11 +142,11 @@ async def test_what_somebody_works_on_is_left_alone(engine: AsyncEngine, databas
 @pytest.mark.parametrize("kind", ["history", "payloads", "pushes"])
 async def test_the_primary_key_leads_to_what_is_old(engine: AsyncEngine, kind: str) -> None:
     values = {"after": expired_rows.FIRST, "bound": expired_rows.bound(NOW), "most": 10}
-    async with transaction(engine) as connection:
+    async with transaction(engine) as db:
         explained = text(f"EXPLAIN {expired_rows.KINDS[kind]}")
-        await connection.execute(text("SET LOCAL enable_seqscan = off"))
-        await connection.execute(text("SET LOCAL enable_sort = off"))
-        plan = "\n".join(row[0] for row in await connection.execute(explained, values))
+        await db.execute(text("SET LOCAL enable_seqscan = off"))
+        await db.execute(text("SET LOCAL enable_sort = off"))
+        plan = "\n".join(row[0] for row in await db.execute(explained, values))
     table = "push_intents" if kind == "pushes" else "sync_events"
     assert f"using {table}_pkey" in plan
 

@@ -282,8 +282,8 @@ async def test_a_worker_that_wakes_up_late_does_not_reopen_what_another_has_ende
         await flow.create()
         async with asyncio.timeout(DEADLINE_SECONDS):
             await asleep.wait()
-        async with flow.runtime.engine.begin() as connection:
-            await connection.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
+        async with flow.runtime.engine.begin() as db:
+            await db.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
         await wait_for(flow, "SELECT status = 'succeeded' FROM sync_events")
         wake_up.set()
         # What the late failure leaves to look into gets an event of its own.
@@ -335,8 +335,8 @@ async def test_a_worker_that_dies_before_the_answer_leaves_the_push_to_another(
         system.on_the_way_back = None
         # Not a short lease: the other worker's own would run out, too, and a database that is away
         # at its answer would have it repeat the create at once instead of after the lease.
-        async with flow.runtime.engine.begin() as connection:
-            await connection.exec_driver_sql("UPDATE push_intents SET lease_until = now()")
+        async with flow.runtime.engine.begin() as db:
+            await db.exec_driver_sql("UPDATE push_intents SET lease_until = now()")
         async with running_worker(flow.runtime):
             await flow.settle()
         assert len(system.objects) == 1
@@ -380,8 +380,8 @@ async def test_a_late_refusal_does_not_hide_a_create_that_another_worker_made(
         await flow.create()
         async with asyncio.timeout(DEADLINE_SECONDS):
             await asleep.wait()
-        async with flow.runtime.engine.begin() as connection:
-            await connection.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
+        async with flow.runtime.engine.begin() as db:
+            await db.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
         other = asyncio.create_task(flow.runtime.worker().run(asyncio.Event()))
         async with asyncio.timeout(DEADLINE_SECONDS):
             await made.wait()

@@ -18,8 +18,8 @@ NO_SCHEDULER = ("inbound", "outbound")
 
 
 async def execute(flow: Flow, statement: str) -> None:
-    async with flow.runtime.engine.begin() as connection:
-        await connection.exec_driver_sql(statement)
+    async with flow.runtime.engine.begin() as db:
+        await db.exec_driver_sql(statement)
 
 
 async def patch(flow: Flow, record_id: str, phone: str) -> None:

@@ -122,11 +122,11 @@ class KeyRing:
         return found
 
     async def _look_up(self, sent: Sequence[_Sent]) -> Sequence[Caller | None]:
-        async def work(connection: AsyncConnection) -> list[Caller | None]:
-            living = await api_keys.living(connection, [each.prefix for each in sent])
+        async def work(db: AsyncConnection) -> list[Caller | None]:
+            living = await api_keys.living(db, [each.prefix for each in sent])
             found = [_caller(living.get(each.prefix), each.digest) for each in sent]
             if right := {caller.id for caller in found if caller}:
-                await api_keys.used(connection, sorted(right))
+                await api_keys.used(db, sorted(right))
             return found
 
         return await in_transaction(self._engine, work)

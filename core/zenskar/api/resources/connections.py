@@ -45,9 +45,9 @@ class Connections:
         """Make no more calls to an external system."""
         name, by = self._name(request), str(operator(request))
 
-        async def work(connection: AsyncConnection) -> dict[str, Any]:
-            await connections.pause(connection, name, BY_HAND, by=by)
-            return await self._view(connection, name)
+        async def work(db: AsyncConnection) -> dict[str, Any]:
+            await connections.pause(db, name, BY_HAND, by=by)
+            return await self._view(db, name)
 
         return bodies.answer(await in_transaction(self._engine, work))
 
@@ -57,9 +57,9 @@ class Connections:
         count = query.number("apply_deletes")
         wish = ResumeRequest(None if count is None else int(count), query.flag("accept_account"))
 
-        async def work(connection: AsyncConnection) -> dict[str, Any]:
-            await resume.resume(connection, name, by, wish)
-            return await self._view(connection, name)
+        async def work(db: AsyncConnection) -> dict[str, Any]:
+            await resume.resume(db, name, by, wish)
+            return await self._view(db, name)
 
         view = await in_transaction(self._engine, work)
         for topic in (OUTBOUND, INBOUND):
@@ -70,9 +70,9 @@ class Connections:
         """Return the deletes that the delete guard holds back."""
         name, limit = self._name(request), query_of(request).number("limit") or DEFAULT_LIMIT
 
-        async def work(connection: AsyncConnection) -> dict[str, Any]:
-            found = await held_deletes.deletes(connection, name, int(limit))
-            total = await held_deletes.count(connection, name)
+        async def work(db: AsyncConnection) -> dict[str, Any]:
+            found = await held_deletes.deletes(db, name, int(limit))
+            total = await held_deletes.count(db, name)
             return {"data": [_held_view(each) for each in found], "total": total}
 
         return bodies.answer(await in_transaction(self._engine, work))
@@ -144,12 +144,12 @@ class Connections:
         self._router.owner(name)
         return name
 
-    async def _view(self, connection: AsyncConnection, name: str) -> dict[str, Any]:
-        return next(v for v in await self._views(connection) if v["name"] == name)
+    async def _view(self, db: AsyncConnection, name: str) -> dict[str, Any]:
+        return next(v for v in await self._views(db) if v["name"] == name)
 
-    async def _views(self, connection: AsyncConnection) -> list[dict[str, Any]]:
-        states = await connections.states(connection)
-        waiting = await event_log.backlog(connection)
+    async def _views(self, db: AsyncConnection) -> list[dict[str, Any]]:
+        states = await connections.states(db)
+        waiting = await event_log.backlog(db)
         return [
             _view(
                 states.get(name, ConnectionState(name)),

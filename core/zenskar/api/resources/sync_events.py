@@ -54,13 +54,13 @@ class SyncEvents:
         if with_payload:
             require(request, Scope.ADMIN)
 
-        async def work(connection: AsyncConnection) -> dict[str, Any]:
-            found = _found(await event_log.read(connection, event_id))
+        async def work(db: AsyncConnection) -> dict[str, Any]:
+            found = _found(await event_log.read(db, event_id))
             view = event_view(found)
             if with_payload:
-                await note_reveal(connection, found, operator(request))
-                view["payload"] = _json(await event_log.payload(connection, event_id))
-            view["history"] = history_view(await event_log.history(connection, event_id))
+                await note_reveal(db, found, operator(request))
+                view["payload"] = _json(await event_log.payload(db, event_id))
+            view["history"] = history_view(await event_log.history(db, event_id))
             return view
 
         return bodies.answer(await in_transaction(self._engine, work))

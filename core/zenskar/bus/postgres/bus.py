@@ -78,17 +78,17 @@ class PostgresBus:
         self._notifier.clear(topic)
 
         async def claim(
-            connection: AsyncConnection,
+            db: AsyncConnection,
         ) -> tuple[list[outbox.ClaimedMessage], float | None]:
             claimed = await outbox.claim(
-                connection,
+                db,
                 topic,
                 claimer=self._claimer,
                 most=most,
                 lease_seconds=self._lease_seconds,
                 by_key=exclusive_keys,
             )
-            due = None if claimed else await outbox.seconds_to_next(connection, [topic])
+            due = None if claimed else await outbox.seconds_to_next(db, [topic])
             return claimed, due
 
         await self._hand_back()
@@ -109,10 +109,10 @@ class PostgresBus:
         await self._finishing.add([delivery.handle for delivery in deliveries])
         self.forget(deliveries)
 
-    async def ack_in(self, connection: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
+    async def ack_in(self, db: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
         """Delete messages in the transaction of their work, which then happens exactly once."""
         ids = [delivery.handle for delivery in deliveries]
-        await outbox.ack(connection, ids, claimer=self._claimer)
+        await outbox.ack(db, ids, claimer=self._claimer)
 
     async def _delete(self, asked: Sequence[Sequence[int]]) -> Sequence[None]:
         ids = [one for together in asked for one in together]
@@ -192,9 +192,9 @@ class PostgresBus:
             except Unavailable:
                 _log.warning("claims_not_extended", held=len(self._held))
 
-    async def _extend(self, connection: AsyncConnection) -> None:
+    async def _extend(self, db: AsyncConnection) -> None:
         await outbox.extend(
-            connection,
+            db,
             list(self._held),
             claimer=self._claimer,
             lease_seconds=self._lease_seconds,

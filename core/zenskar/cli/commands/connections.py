@@ -60,10 +60,10 @@ def pause(name: Name, output: OutputOption = Output.TABLE) -> None:
 
     by = str(operator())
 
-    async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
-        await _known(connection, known, name)
-        await connections.pause(connection, name, "paused by an operator", by=by)
-        return await _row(connection, known, name)
+    async def work(db: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
+        await _known(db, known, name)
+        await connections.pause(db, name, "paused by an operator", by=by)
+        return await _row(db, known, name)
 
     _show(_run(work), output)
 
@@ -98,12 +98,12 @@ def resume(
     by, looked = str(operator()), _drop(name) if drop_deletes else None
     wish = resume.ResumeRequest(apply_deletes, accept_account)
 
-    async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
-        await _known(connection, known, name)
+    async def work(db: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
+        await _known(db, known, name)
         if looked is None:
-            await resume.resume(connection, name, by, wish)
-        await session.notify(connection, OUTBOUND, INBOUND)
-        return await _row(connection, known, name)
+            await resume.resume(db, name, by, wish)
+        await session.notify(db, OUTBOUND, INBOUND)
+        return await _row(db, known, name)
 
     row = _run(work)
     if looked is None:
@@ -132,12 +132,12 @@ def held(
 ) -> None:
     """List the deletes that the delete guard holds back, and the records that they are about."""
 
-    async def work(connection: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
+    async def work(db: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
         from zenskar.db import held_deletes
 
-        await _known(connection, known, name)
-        found = await held_deletes.deletes(connection, name, limit)
-        total = await held_deletes.count(connection, name)
+        await _known(db, known, name)
+        found = await held_deletes.deletes(db, name, limit)
+        total = await held_deletes.count(db, name)
         return {"data": [asdict(each) for each in found], "total": total}
 
     answer = _run(work)
@@ -167,7 +167,7 @@ def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> 
     return asyncio.run(run())
 
 
-async def _rows(connection: "AsyncConnection", known: tuple[str, ...]) -> list[dict[str, Any]]:
+async def _rows(db: "AsyncConnection", known: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return the configured connections, and those that the database remembers."""
     from zenskar.db import connections
     from zenskar.db.connections import ConnectionState
@@ -175,7 +175,7 @@ async def _rows(connection: "AsyncConnection", known: tuple[str, ...]) -> list[d
     from zenskar.db.events.event_log import Backlog
     from zenskar.model.sync_event import NO_SOURCE
 
-    states, backlog = await connections.states(connection), await event_log.backlog(connection)
+    states, backlog = await connections.states(db), await event_log.backlog(db)
     rows = []
     for name in dict.fromkeys((*known, *states, *backlog)):
         if name == NO_SOURCE:
@@ -190,12 +190,12 @@ async def _rows(connection: "AsyncConnection", known: tuple[str, ...]) -> list[d
     return rows
 
 
-async def _row(connection: "AsyncConnection", known: tuple[str, ...], name: str) -> dict[str, Any]:
-    return next(row for row in await _rows(connection, known) if row["name"] == name)
+async def _row(db: "AsyncConnection", known: tuple[str, ...], name: str) -> dict[str, Any]:
+    return next(row for row in await _rows(db, known) if row["name"] == name)
 
 
-async def _known(connection: "AsyncConnection", known: tuple[str, ...], name: str) -> None:
-    names = [row["name"] for row in await _rows(connection, known)]
+async def _known(db: "AsyncConnection", known: tuple[str, ...], name: str) -> None:
+    names = [row["name"] for row in await _rows(db, known)]
     if name not in names:
         raise NotFound(f"no connection is called {name!r}; there are: {', '.join(names) or 'none'}")
 

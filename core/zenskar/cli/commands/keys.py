@@ -50,7 +50,7 @@ def create(
     if not (name.isprintable() and 0 < len(name.strip()) <= 200):
         raise InvalidInput("a key's name must be one line of 1 to 200 characters")
     until = _time(expires) if expires is not None else None
-    made, key = _run(lambda connection: api_keys.create(connection, name, scope, until))
+    made, key = _run(lambda db: api_keys.create(db, name, scope, until))
     if output is Output.JSON:
         show_json({"key": key, **asdict(made)})
         return
@@ -78,7 +78,7 @@ def revoke(
     """Make a key useless, within seconds everywhere."""
     from zenskar.db import api_keys
 
-    if not _run(lambda connection: api_keys.revoke(connection, prefix)):
+    if not _run(lambda db: api_keys.revoke(db, prefix)):
         raise NotFound(f"no living key has the prefix {prefix!r}: see `zenskar keys list`")
     if output is Output.JSON:
         show_json({"revoked": prefix})

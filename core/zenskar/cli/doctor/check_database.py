@@ -48,9 +48,9 @@ async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[
     return [ok("schema", "is up to date"), *found]
 
 
-async def _workers(connection: AsyncConnection) -> Finding:
-    alive = await workers.alive(connection, _ALIVE_SECONDS)
-    if troubled := await workers.problems(connection, _ALIVE_SECONDS):
+async def _workers(db: AsyncConnection) -> Finding:
+    alive = await workers.alive(db, _ALIVE_SECONDS)
+    if troubled := await workers.problems(db, _ALIVE_SECONDS):
         mend = "look for `consumer_failed` and `message_buried` in the logs of the workers"
         return failed("workers", "; ".join(troubled), mend)
     if alive:
@@ -58,8 +58,8 @@ async def _workers(connection: AsyncConnection) -> Finding:
     return failed("workers", "none is alive", "start `zenskar worker`, or `zenskar dev`")
 
 
-async def _paused(connection: AsyncConnection) -> Finding:
-    states = (await connections.states(connection)).values()
+async def _paused(db: AsyncConnection) -> Finding:
+    states = (await connections.states(db)).values()
     paused = [state for state in states if state.paused]
     held = [state for state in states if state.held_seconds and not state.paused]
     if held and not paused:
@@ -73,8 +73,8 @@ async def _paused(connection: AsyncConnection) -> Finding:
     return failed("paused", told, mend)
 
 
-async def _dead(connection: AsyncConnection) -> Finding:
-    dead = {n: b.dead for n, b in (await event_log.backlog(connection)).items() if b.dead}
+async def _dead(db: AsyncConnection) -> Finding:
+    dead = {n: b.dead for n, b in (await event_log.backlog(db)).items() if b.dead}
     if not dead:
         return ok("dead letters", "there are none")
     unreadable = dead.pop(NO_SOURCE, 0)
@@ -87,8 +87,8 @@ async def _dead(connection: AsyncConnection) -> Finding:
     )
 
 
-async def _keys(connection: AsyncConnection) -> Finding:
-    living = [k for k in await api_keys.read_all(connection) if k.in_force]
+async def _keys(db: AsyncConnection) -> Finding:
+    living = [k for k in await api_keys.read_all(db) if k.in_force]
     if living:
         return ok("api keys", f"{len(living)} can be used")
     return failed(

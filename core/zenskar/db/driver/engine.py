@@ -130,11 +130,11 @@ def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
 @asynccontextmanager
 async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterator[AsyncConnection]:
     """Open a transaction; a database that is away becomes `Unavailable`."""
-    async with connected(engine) as connection:
-        opened = driver(connection)
+    async with connected(engine) as db:
+        opened = driver(db)
         await opened.execute(begin)
         try:
-            yield connection
+            yield db
         except BaseException:
             # An error now must not take the place of the first one, which may be a cancellation.
             with suppress(Exception):
@@ -147,17 +147,17 @@ async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterato
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Open a connection, on which every statement is a transaction of its own."""
     with outages():
-        async with engine.connect() as connection:
+        async with engine.connect() as db:
             try:
-                yield connection
+                yield db
             except Exception as error:
                 # Its server is no primary any more: the next connection looks for the one that is.
-                if sqlstate(error) == _READ_ONLY and not connection.invalidated:
-                    await connection.invalidate()
+                if sqlstate(error) == _READ_ONLY and not db.invalidated:
+                    await db.invalidate()
                 raise
             finally:
-                if not connection.invalidated and not is_clean(driver(connection)):
-                    await connection.invalidate()
+                if not db.invalidated and not is_clean(driver(db)):
+                    await db.invalidate()
 
 
 @contextmanager
@@ -253,5 +253,5 @@ def _cached_plan_expired(error: BaseException) -> bool:
 
 async def ping(engine: AsyncEngine) -> None:
     """Raise `Unavailable` unless the database answers."""
-    async with transaction(engine) as connection:
-        await connection.execute(text("SELECT 1"))
+    async with transaction(engine) as db:
+        await db.execute(text("SELECT 1"))

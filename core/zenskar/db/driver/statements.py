@@ -27,17 +27,17 @@ class Statement:
         """Return the values of the parameters, in their order."""
         return [values[name] for name in self.names]
 
-    async def rows(self, connection: AsyncConnection, **values: Any) -> list[Record]:
+    async def rows(self, db: AsyncConnection, **values: Any) -> list[Record]:
         """Run it and return its rows."""
-        return await driver(connection).fetch(self.sql, *self.given(values))
+        return await driver(db).fetch(self.sql, *self.given(values))
 
-    async def value(self, connection: AsyncConnection, **values: Any) -> Any:
+    async def value(self, db: AsyncConnection, **values: Any) -> Any:
         """Run it and return the first column of its first row, None without a row."""
-        return await driver(connection).fetchval(self.sql, *self.given(values))
+        return await driver(db).fetchval(self.sql, *self.given(values))
 
-    async def run(self, connection: AsyncConnection, **values: Any) -> None:
+    async def run(self, db: AsyncConnection, **values: Any) -> None:
         """Run it."""
-        await driver(connection).execute(self.sql, *self.given(values))
+        await driver(db).execute(self.sql, *self.given(values))
 
 
 def statement(text: str) -> Statement:
@@ -46,9 +46,9 @@ def statement(text: str) -> Statement:
     return Statement(_NAME.sub(lambda found: f"${names.index(found[1]) + 1}", text), names)
 
 
-def driver(connection: AsyncConnection) -> Connection:
+def driver(db: AsyncConnection) -> Connection:
     """Return the driver's own connection, in the same transaction."""
-    opened = cast(SyncConnection, connection.sync_connection)
+    opened = cast(SyncConnection, db.sync_connection)
     return cast(Connection, opened.connection.driver_connection)
 
 

@@ -85,46 +85,44 @@ _BACKLOG = text("""
 
 
 async def page(
-    connection: AsyncConnection, wanted: EventFilter, *, most: int, before: str | None = None
+    db: AsyncConnection, wanted: EventFilter, *, most: int, before: str | None = None
 ) -> list[LoggedEvent]:
     """Return sync events, newest first, those older than `before`."""
     statement = select(*_COLUMNS).where(*conditions(wanted))
     if before is not None:
         statement = statement.where(sync_events.c.id < before)
-    rows = await connection.execute(statement.order_by(sync_events.c.id.desc()).limit(most))
+    rows = await db.execute(statement.order_by(sync_events.c.id.desc()).limit(most))
     return [_event(row) for row in rows]
 
 
-async def read(connection: AsyncConnection, event_id: str) -> LoggedEvent | None:
+async def read(db: AsyncConnection, event_id: str) -> LoggedEvent | None:
     """Return one sync event."""
     statement = select(*_COLUMNS).where(sync_events.c.id == event_id)
-    row = (await connection.execute(statement)).one_or_none()
+    row = (await db.execute(statement)).one_or_none()
     return None if row is None else _event(row)
 
 
-async def payload(connection: AsyncConnection, event_id: str) -> str | None:
+async def payload(db: AsyncConnection, event_id: str) -> str | None:
     """Return the stored message of a sync event as text, None when none is kept."""
     statement = select(sync_events.c.payload).where(sync_events.c.id == event_id)
-    found: str | None = await connection.scalar(statement)
+    found: str | None = await db.scalar(statement)
     return found
 
 
-async def history(connection: AsyncConnection, event_id: str) -> list[HistoryEntry]:
+async def history(db: AsyncConnection, event_id: str) -> list[HistoryEntry]:
     """Return the transitions of one sync event, oldest first."""
     entries = sync_event_history.c
     statement = select(entries.at, entries.status, entries.detail)
-    rows = await connection.execute(
-        statement.where(entries.event_id == event_id).order_by(entries.id)
-    )
+    rows = await db.execute(statement.where(entries.event_id == event_id).order_by(entries.id))
     return [
         HistoryEntry(row.at, row.status, orjson.loads(row.detail) if row.detail else {})
         for row in rows
     ]
 
 
-async def backlog(connection: AsyncConnection) -> dict[str, Backlog]:
+async def backlog(db: AsyncConnection) -> dict[str, Backlog]:
     """Return what is unfinished, by source system."""
-    rows = await connection.execute(_BACKLOG)
+    rows = await db.execute(_BACKLOG)
     return {row.source_system: Backlog(row.waiting, row.oldest_seconds, row.dead) for row in rows}
 
 

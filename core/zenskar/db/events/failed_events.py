@@ -59,38 +59,38 @@ _RESET = text("UPDATE sync_events SET attempts = 0 WHERE id = ANY(CAST(:ids AS u
 
 
 async def lock_failed(
-    connection: AsyncConnection, wanted: EventFilter, *, most: int, after: str | None
+    db: AsyncConnection, wanted: EventFilter, *, most: int, after: str | None
 ) -> list[FailedEvent]:
     """Return failed events, oldest first, locked until the transaction ends."""
     statement = select(*_COLUMNS).where(*_failed(wanted))
     if after is not None:
         statement = statement.where(sync_events.c.id > after)
     statement = statement.order_by(sync_events.c.id).limit(most).with_for_update()
-    rows = (await connection.execute(statement)).mappings()
+    rows = (await db.execute(statement)).mappings()
     return [failed_event(dict(row)) for row in rows]
 
 
-async def count_failed(connection: AsyncConnection, wanted: EventFilter) -> int:
+async def count_failed(db: AsyncConnection, wanted: EventFilter) -> int:
     """Return how many failed events a filter means."""
     statement = select(func.count()).select_from(sync_events).where(*_failed(wanted))
-    return (await connection.execute(statement)).scalar_one()
+    return (await db.execute(statement)).scalar_one()
 
 
-async def make_due(connection: AsyncConnection, names: Sequence[MessageName]) -> set[str]:
+async def make_due(db: AsyncConnection, names: Sequence[MessageName]) -> set[str]:
     """Make delayed messages due at once; return the events whose message is in the outbox."""
     keys = {"topics": [name.topic for name in names], "keys": [name.key for name in names]}
-    rows = await connection.execute(_OF_KEYS, keys)
+    rows = await db.execute(_OF_KEYS, keys)
     # PostgreSQL's own JSON functions refuse a NUL, which an envelope may hold.
     there = {row.id: orjson.loads(row.envelope)["id"] for row in rows}
     wanted = {name.event_id for name in names}
     waiting = [row_id for row_id, event_id in there.items() if event_id in wanted]
-    await connection.execute(_MAKE_DUE, {"ids": waiting})
+    await db.execute(_MAKE_DUE, {"ids": waiting})
     return {there[row_id] for row_id in waiting}
 
 
-async def reset_attempts(connection: AsyncConnection, event_ids: Sequence[str]) -> None:
+async def reset_attempts(db: AsyncConnection, event_ids: Sequence[str]) -> None:
     """Give events all their attempts again."""
-    await connection.execute(_RESET, {"ids": list(event_ids)})
+    await db.execute(_RESET, {"ids": list(event_ids)})
 
 
 def _failed(wanted: EventFilter) -> list[ColumnElement[bool]]:

@@ -49,27 +49,23 @@ class Scan:
 
 
 async def scan(
-    connection: AsyncConnection, status: SyncStatus, after: str, *, most: int, age_seconds: float
+    db: AsyncConnection, status: SyncStatus, after: str, *, most: int, age_seconds: float
 ) -> Scan:
     """Look at the next events of a status, at most so many, whether they moved or not."""
-    rows = await _SCAN.rows(
-        connection, status=status.value, after=after, most=most, age=age_seconds
-    )
+    rows = await _SCAN.rows(db, status=status.value, after=after, most=most, age=age_seconds)
     stale = tuple(row["id"] for row in rows if row["stale"])
     return Scan(stale, rows[-1]["id"] if len(rows) == most else None)
 
 
-async def lock(
-    connection: AsyncConnection, ids: Sequence[str], *, age_seconds: float
-) -> list[FailedEvent]:
+async def lock(db: AsyncConnection, ids: Sequence[str], *, age_seconds: float) -> list[FailedEvent]:
     """Return those that still have not moved, locked until the transaction ends."""
-    rows = await _LOCK.rows(connection, ids=list(ids), age=age_seconds)
+    rows = await _LOCK.rows(db, ids=list(ids), age=age_seconds)
     return [failed_event(dict(row)) for row in rows]
 
 
-async def waiting(connection: AsyncConnection, names: Sequence[MessageName]) -> set[str]:
+async def waiting(db: AsyncConnection, names: Sequence[MessageName]) -> set[str]:
     """Return the events whose message is in the outbox."""
     rows = await _OF_KEYS.rows(
-        connection, topics=[name.topic for name in names], keys=[name.key for name in names]
+        db, topics=[name.topic for name in names], keys=[name.key for name in names]
     )
     return {orjson.loads(row["envelope"])["id"] for row in rows}

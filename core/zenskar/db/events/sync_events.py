@@ -152,23 +152,21 @@ _BY_EXTERNAL = statement(f"""
 """)  # noqa: S608 - no value is put into the text
 
 
-async def insert(connection: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str]:
+async def insert(db: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str]:
     """Write sync events as pending and return the ids of those that were not there before."""
     if not events:
         return set()
     texts, payloads = _columns(events)
-    rows = await _INSERT.rows(connection, **packed(texts, payloads))
+    rows = await _INSERT.rows(db, **packed(texts, payloads))
     written = {str(row["id"]) for row in rows}
     await _history(
-        connection,
+        db,
         [(e.id, SyncStatus.PENDING, e.detail) for e in events if e.id in written],
     )
     return written
 
 
-async def record(
-    connection: AsyncConnection, over: Sequence[tuple[NewSyncEvent, Transition]]
-) -> None:
+async def record(db: AsyncConnection, over: Sequence[tuple[NewSyncEvent, Transition]]) -> None:
     """Write sync events that came to their end before they were written, with all their history.
 
     Raises a unique violation, after which the transaction is to be run again, when somebody has
@@ -183,13 +181,13 @@ async def record(
         "status": [t.status for _, t in over],
         "reason": [t.reason for _, t in over],
     }
-    await _RECORD.run(connection, **packed(texts, payloads))
+    await _RECORD.run(db, **packed(texts, payloads))
     steps = ((e.id, SyncStatus.PENDING, e.detail) for e, _ in over)
     ends = ((t.event_id, t.status, _detail(t)) for _, t in over)
-    await _history(connection, [entry for pair in zip(steps, ends, strict=True) for entry in pair])
+    await _history(db, [entry for pair in zip(steps, ends, strict=True) for entry in pair])
 
 
-async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -> None:
+async def move(db: AsyncConnection, transitions: Sequence[Transition]) -> None:
     """Move sync events on and write their history. One transition for each event at most."""
     if not transitions:
         return
@@ -204,43 +202,43 @@ async def move(connection: AsyncConnection, transitions: Sequence[Transition]) -
         "attempt": [str(int(t.count_attempt)) for t in transitions],
         "retry_in": [number(t.retry_in) for t in transitions],
     }
-    await _MOVE.run(connection, marks=list(MARKS), **packed(texts))
-    await _history(connection, [(t.event_id, t.status, _detail(t)) for t in transitions])
+    await _MOVE.run(db, marks=list(MARKS), **packed(texts))
+    await _history(db, [(t.event_id, t.status, _detail(t)) for t in transitions])
 
 
-async def keep_payload(connection: AsyncConnection, event_id: str, payload: str) -> None:
+async def keep_payload(db: AsyncConnection, event_id: str, payload: str) -> None:
     """Keep the message of an event that has none yet."""
-    await _KEEP_PAYLOAD.run(connection, id=event_id, payload=payload)
+    await _KEEP_PAYLOAD.run(db, id=event_id, payload=payload)
 
 
-async def drop_payloads(connection: AsyncConnection, event_ids: Iterable[str]) -> None:
+async def drop_payloads(db: AsyncConnection, event_ids: Iterable[str]) -> None:
     """Keep the messages of these events no longer."""
-    await _DROP_PAYLOADS.run(connection, **packed({"ids": sorted(set(event_ids))}))
+    await _DROP_PAYLOADS.run(db, **packed({"ids": sorted(set(event_ids))}))
 
 
-async def mark(connection: AsyncConnection, event_id: str, reason: str) -> None:
+async def mark(db: AsyncConnection, event_id: str, reason: str) -> None:
     """Give an outbound event one of the `MARKS`, which it keeps while it goes on."""
-    await _MARK.run(connection, id=event_id, reason=reason)
+    await _MARK.run(db, id=event_id, reason=reason)
 
 
 async def note(
-    connection: AsyncConnection, notes: Sequence[tuple[str, SyncStatus, Mapping[str, Any]]]
+    db: AsyncConnection, notes: Sequence[tuple[str, SyncStatus, Mapping[str, Any]]]
 ) -> None:
     """Add to the history of events without a change of status: id, status and detail."""
-    await _history(connection, notes)
+    await _history(db, notes)
 
 
-async def lock(connection: AsyncConnection, event_ids: Iterable[str]) -> dict[str, EventState]:
+async def lock(db: AsyncConnection, event_ids: Iterable[str]) -> dict[str, EventState]:
     """Return events' states by id, locked in one order until the transaction ends."""
-    rows = await _STATE.rows(connection, **packed({"ids": sorted(set(event_ids))}))
+    rows = await _STATE.rows(db, **packed({"ids": sorted(set(event_ids))}))
     return {name: EventState(name, SyncStatus(status), tries) for name, status, tries in rows}
 
 
 async def by_external_id(
-    connection: AsyncConnection, source: str, external_event_ids: Sequence[str]
+    db: AsyncConnection, source: str, external_event_ids: Sequence[str]
 ) -> dict[str, EventState]:
     """Return the events that a source system named so, by that name."""
-    rows = await _BY_EXTERNAL.rows(connection, source=source, **packed({"ids": external_event_ids}))
+    rows = await _BY_EXTERNAL.rows(db, source=source, **packed({"ids": external_event_ids}))
     return {
         external: EventState(name, SyncStatus(status), tries)
         for name, external, status, tries in rows
@@ -269,7 +267,7 @@ def _detail(transition: Transition) -> dict[str, Any]:
 
 
 async def _history(
-    connection: AsyncConnection, entries: Sequence[tuple[str, SyncStatus, Mapping[str, Any]]]
+    db: AsyncConnection, entries: Sequence[tuple[str, SyncStatus, Mapping[str, Any]]]
 ) -> None:
     if not entries:
         return
@@ -278,4 +276,4 @@ async def _history(
         "statuses": [status for _, status, _ in entries],
     }
     details = [document(detail) if detail else None for _, _, detail in entries]
-    await _HISTORY.run(connection, **packed(texts, {"details": details}))
+    await _HISTORY.run(db, **packed(texts, {"details": details}))

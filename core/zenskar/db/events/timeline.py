@@ -100,7 +100,7 @@ _UNRESOLVED = text("state IN ('sent', 'unknown')")  # the predicate of the index
 _INTENTS = [push_intents.c[name] for name in StoredIntent.__dataclass_fields__]
 
 
-async def find(connection: AsyncConnection, name: str, *, most: int) -> list[CustomerMatch]:
+async def find(db: AsyncConnection, name: str, *, most: int) -> list[CustomerMatch]:
     """Return the customers of this id, or else of this external id, or else of this e-mail.
 
     A deleted customer is found by its e-mail only if no living one has it.
@@ -118,51 +118,51 @@ async def find(connection: AsyncConnection, name: str, *, most: int) -> list[Cus
     if is_id(name):
         attempts.insert(0, select(table).where(table.c.id == name.lower()))
     for attempt in attempts:
-        found = await _matches(connection, attempt.order_by(table.c.id.desc()).limit(most))
+        found = await _matches(db, attempt.order_by(table.c.id.desc()).limit(most))
         if found:
             return found
     return []
 
 
-async def load(connection: AsyncConnection, customer_id: str, *, most: int) -> Timeline | None:
+async def load(db: AsyncConnection, customer_id: str, *, most: int) -> Timeline | None:
     """Return all that is known of a customer, with its newest events, as of one moment.
 
     Call it first in a transaction.
     """
-    await connection.execute(_SNAPSHOT)
-    customer = await customers.read(connection, customer_id)
+    await db.execute(_SNAPSHOT)
+    customer = await customers.read(db, customer_id)
     if customer is None:
         return None
-    mappings = await _mappings(connection, customer_id)
-    events = await _events(connection, customer_id, mappings, most + 1)
+    mappings = await _mappings(db, customer_id)
+    events = await _events(db, customer_id, mappings, most + 1)
     kept = events[-most:]
-    entries = await _entries(connection, [event.id for event in kept])
+    entries = await _entries(db, [event.id for event in kept])
     return Timeline(
         customer,
         mappings,
-        await _intents(connection, customer_id, entries),
+        await _intents(db, customer_id, entries),
         kept,
         entries,
-        await connections.states(connection),
-        await _pauses(connection, mappings, kept),
+        await connections.states(db),
+        await _pauses(db, mappings, kept),
         truncated=len(events) > most,
     )
 
 
 async def _pauses(
-    connection: AsyncConnection, mappings: Sequence[StoredMapping], events: Sequence[StoredEvent]
+    db: AsyncConnection, mappings: Sequence[StoredMapping], events: Sequence[StoredEvent]
 ) -> tuple[ConnectionChange, ...]:
     """Return the pauses of the connections in question since the first event."""
     if not events:
         return ()
     names = {m.source_system for m in mappings} | {e.source_system for e in events}
-    return await connections.history(connection, names, events[0].created_at, _MOST_PAUSES)
+    return await connections.history(db, names, events[0].created_at, _MOST_PAUSES)
 
 
-async def _matches(connection: AsyncConnection, statement: Select[Any]) -> list[CustomerMatch]:
-    rows = (await connection.execute(statement)).all()
+async def _matches(db: AsyncConnection, statement: Select[Any]) -> list[CustomerMatch]:
+    rows = (await db.execute(statement)).all()
     mapped = external_mappings.c
-    links = await connection.execute(
+    links = await db.execute(
         select(mapped.entity_id, mapped.source_system, mapped.external_id)
         .where(mapped.entity_id.in_([row.id for row in rows]))
         .order_by(mapped.source_system, mapped.created_at)
@@ -174,17 +174,17 @@ async def _matches(connection: AsyncConnection, statement: Select[Any]) -> list[
     return [CustomerMatch(r.id, r.name, r.email, r.deleted_at, names.get(r.id, ())) for r in rows]
 
 
-async def _mappings(connection: AsyncConnection, customer_id: str) -> tuple[StoredMapping, ...]:
+async def _mappings(db: AsyncConnection, customer_id: str) -> tuple[StoredMapping, ...]:
     mapped = external_mappings.c
     statement = select(external_mappings).where(
         mapped.entity_type == CUSTOMER.entity_type, mapped.entity_id == customer_id
     )
-    rows = await connection.execute(statement.order_by(mapped.source_system, mapped.created_at))
+    rows = await db.execute(statement.order_by(mapped.source_system, mapped.created_at))
     return tuple(_mapping(row) for row in rows)
 
 
 async def _intents(
-    connection: AsyncConnection, customer_id: str, entries: Sequence[StoredEntry]
+    db: AsyncConnection, customer_id: str, entries: Sequence[StoredEntry]
 ) -> tuple[StoredIntent, ...]:
     """Return the pushes without an answer, and those that the history names."""
     columns = push_intents.c
@@ -194,7 +194,7 @@ async def _intents(
         columns.entity_id == customer_id,
         or_(columns.id.in_(named), _UNRESOLVED),
     )
-    rows = await connection.execute(statement.order_by(columns.created_at, columns.id))
+    rows = await db.execute(statement.order_by(columns.created_at, columns.id))
     return tuple(
         StoredIntent(**{**row._mapping, "changes": orjson.loads(row.changes)})  # noqa: SLF001 - public
         for row in rows
@@ -202,7 +202,7 @@ async def _intents(
 
 
 async def _events(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     customer_id: str,
     mappings: Sequence[StoredMapping],
     most: int,
@@ -218,17 +218,15 @@ async def _events(
     found: list[StoredEvent] = []
     for condition in conditions:
         statement = select(*_EVENTS).where(columns.entity_type == CUSTOMER.entity_type, condition)
-        rows = await connection.execute(statement.order_by(columns.id.desc()).limit(most))
+        rows = await db.execute(statement.order_by(columns.id.desc()).limit(most))
         found += [StoredEvent(**row._mapping) for row in rows]  # noqa: SLF001 - public
     return tuple(sorted(found, key=lambda event: event.id)[-most:])
 
 
-async def _entries(
-    connection: AsyncConnection, event_ids: Sequence[str]
-) -> tuple[StoredEntry, ...]:
+async def _entries(db: AsyncConnection, event_ids: Sequence[str]) -> tuple[StoredEntry, ...]:
     columns = sync_event_history.c
     statement = select(sync_event_history).where(columns.event_id.in_(event_ids))
-    rows = await connection.execute(statement.order_by(columns.id))
+    rows = await db.execute(statement.order_by(columns.id))
     return tuple(
         StoredEntry(
             at=row.at,

@@ -54,9 +54,9 @@ async def _opened(url: str) -> AsyncIterator[tuple[AsyncEngine, AsyncConnection]
     engine = create_engine(url, pool_size=2, command_timeout=None, application="zenskar migrate")
     try:
         with outages():
-            async with engine.connect() as connection:
-                await connection.execution_options(isolation_level="READ COMMITTED")
-                yield engine, connection
+            async with engine.connect() as db:
+                await db.execution_options(isolation_level="READ COMMITTED")
+                yield engine, db
     finally:
         await engine.dispose()
 
@@ -64,9 +64,9 @@ async def _opened(url: str) -> AsyncIterator[tuple[AsyncEngine, AsyncConnection]
 class _Migration:
     """One run: again and again while others hold what it needs."""
 
-    def __init__(self, engine: AsyncEngine, connection: AsyncConnection, limits: Limits) -> None:
+    def __init__(self, engine: AsyncEngine, db: AsyncConnection, limits: Limits) -> None:
         self._engine = engine
-        self._connection = connection
+        self._connection = db
         self._limits = limits
         self._ends_at = time.monotonic() + limits.patience_seconds
 
@@ -126,8 +126,8 @@ class _Migration:
         with suppress(Exception):
             while True:
                 await asyncio.sleep(_TELL_SECONDS)
-                async with self._engine.connect() as connection:
-                    found = (await connection.execute(_OLDEST, {"own": own})).one_or_none()
+                async with self._engine.connect() as db:
+                    found = (await db.execute(_OLDEST, {"own": own})).one_or_none()
                 _log.warning(
                     "migration_waits",
                     transaction_of=found and found.application_name,

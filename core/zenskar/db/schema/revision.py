@@ -27,9 +27,9 @@ class SchemaStatus:
 
 async def status(engine: AsyncEngine) -> SchemaStatus:
     """Compare the database with the packaged migrations."""
-    async with transaction(engine) as connection:
-        migrated = await connection.scalar(_HAS_ANY)
-        current = await connection.scalar(_CURRENT) if migrated else None
+    async with transaction(engine) as db:
+        migrated = await db.scalar(_HAS_ANY)
+        current = await db.scalar(_CURRENT) if migrated else None
     return SchemaStatus(current, known()[-1])
 
 

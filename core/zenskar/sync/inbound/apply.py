@@ -68,10 +68,10 @@ class InboundSync:
         Returns what became of each, and whether messages were written to the outbox.
         """
 
-        async def work(connection: AsyncConnection) -> _Batch:
-            batch = await self._apply(connection, envelopes)
+        async def work(db: AsyncConnection) -> _Batch:
+            batch = await self._apply(db, envelopes)
             if within is not None:
-                await within(connection)
+                await within(db)
             return batch
 
         batch = await by_keys(self._context.engine, work)
@@ -95,9 +95,9 @@ class InboundSync:
         """Record events that wait for their connection; return those that have ended meanwhile."""
         events = [new_event(envelope) for envelope in envelopes]
 
-        async def work(connection: AsyncConnection) -> frozenset[str]:
-            await sync_events.insert(connection, events)
-            known = await sync_events.lock(connection, [event.id for event in events])
+        async def work(db: AsyncConnection) -> frozenset[str]:
+            await sync_events.insert(db, events)
+            known = await sync_events.lock(db, [event.id for event in events])
             return frozenset(name for name, state in known.items() if state.status.final)
 
         return await in_transaction(self._context.engine, work)
@@ -115,9 +115,9 @@ class InboundSync:
         """Record an event that cannot be applied as dead, with all that is needed to retry it."""
         source = envelope.data["source_system"]
 
-        async def work(connection: AsyncConnection) -> bool:
-            event_id = await self.event_of(connection, envelope)
-            kept = (await sync_events.lock(connection, [event_id])).get(event_id)
+        async def work(db: AsyncConnection) -> bool:
+            event_id = await self.event_of(db, envelope)
+            kept = (await sync_events.lock(db, [event_id])).get(event_id)
             if kept is None or kept.status.final:
                 return False
             dead = Transition(
@@ -128,9 +128,7 @@ class InboundSync:
                 error_message=problem,
                 count_attempt=True,
             )
-            await self._context.dead_letters.write(
-                connection, source, message, dead, attempts=attempts
-            )
+            await self._context.dead_letters.write(db, source, message, dead, attempts=attempts)
             return True
 
         if await in_transaction(self._context.engine, work):
@@ -141,10 +139,10 @@ class InboundSync:
     ) -> None:
         """Record that an event will be tried again."""
 
-        async def work(connection: AsyncConnection) -> None:
-            event_id = await self.event_of(connection, envelope)
+        async def work(db: AsyncConnection) -> None:
+            event_id = await self.event_of(db, envelope)
             await sync_events.move(
-                connection,
+                db,
                 [
                     Transition(
                         event_id,
@@ -159,46 +157,44 @@ class InboundSync:
 
         await in_transaction(self._context.engine, work)
 
-    async def event_of(self, connection: AsyncConnection, envelope: Envelope) -> str:
+    async def event_of(self, db: AsyncConnection, envelope: Envelope) -> str:
         """Return the id of the envelope's sync event, writing it when it is not there yet."""
         event = new_event(envelope)
-        await sync_events.insert(connection, [event])
+        await sync_events.insert(db, [event])
         if event.external_event_id is None:
             return event.id
-        known = await sync_events.by_external_id(
-            connection, event.source_system, [event.external_event_id]
-        )
+        known = await sync_events.by_external_id(db, event.source_system, [event.external_event_id])
         return known[event.external_event_id].id
 
-    async def _apply(self, connection: AsyncConnection, envelopes: Sequence[Envelope]) -> _Batch:
+    async def _apply(self, db: AsyncConnection, envelopes: Sequence[Envelope]) -> _Batch:
         batch = _Batch()
         by_source: dict[str, list[Envelope]] = defaultdict(list)
         for envelope in envelopes:
             by_source[envelope.data["source_system"]].append(envelope)
         for source in sorted(by_source):
-            await self._apply_source(connection, source, by_source[source], batch)
+            await self._apply_source(db, source, by_source[source], batch)
         fresh = batch.fresh
         await sync_events.record(
-            connection, [(fresh[m.event_id], m) for m in batch.moves if m.event_id in fresh]
+            db, [(fresh[m.event_id], m) for m in batch.moves if m.event_id in fresh]
         )
-        await sync_events.move(connection, [m for m in batch.moves if m.event_id not in fresh])
+        await sync_events.move(db, [m for m in batch.moves if m.event_id not in fresh])
         if batch.erased:
-            await sync_events.drop_payloads(connection, batch.erased)
-        await fanout.enqueue(connection, batch.follow_ups)
+            await sync_events.drop_payloads(db, batch.erased)
+        await fanout.enqueue(db, batch.follow_ups)
         for ended, causes in batch.ends:
             # Duplicates of this very batch are written by now.
-            batch.looks += await survivors.looks(connection, ended, causes)
-        await fanout.enqueue_looks(connection, batch.looks)
+            batch.looks += await survivors.looks(db, ended, causes)
+        await fanout.enqueue_looks(db, batch.looks)
         return batch
 
     async def _apply_source(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         source: str,
         envelopes: Sequence[Envelope],
         batch: _Batch,
     ) -> None:
-        event_ids = await self._open_events(connection, source, envelopes, batch)
+        event_ids = await self._open_events(db, source, envelopes, batch)
         by_entity: dict[str, list[tuple[str, Envelope]]] = defaultdict(list)
         for envelope in envelopes:
             external = envelope.data["external_event_id"]
@@ -213,11 +209,11 @@ class InboundSync:
                 entity_type = envelope.data["object"]["entity_type"]
                 by_entity[entity_type].append((event_id, envelope))
         for entity_type in sorted(by_entity):
-            await self._observe_all(connection, source, entity_type, by_entity[entity_type], batch)
+            await self._observe_all(db, source, entity_type, by_entity[entity_type], batch)
 
     async def _open_events(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         source: str,
         envelopes: Sequence[Envelope],
         batch: _Batch,
@@ -228,7 +224,7 @@ class InboundSync:
         dead is applied after all when it comes again: the state that it tells of still counts.
         """
         first = {e.data["external_event_id"]: e for e in reversed(envelopes)}
-        known = await sync_events.by_external_id(connection, source, list(first))
+        known = await sync_events.by_external_id(db, source, list(first))
         fresh = {name: new_event(e) for name, e in first.items() if name not in known}
         batch.fresh |= {event.id: event for event in fresh.values()}
         waiting = {
@@ -240,7 +236,7 @@ class InboundSync:
 
     async def _observe_all(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         source: str,
         entity_type: str,
         events: Sequence[tuple[str, Envelope]],
@@ -252,7 +248,7 @@ class InboundSync:
             for name, e in events
         ]
         work = await unit_of_work.load(
-            connection,
+            db,
             self._context.connections[source],
             entity_type,
             external_ids=[o.external_id for o in observations],
@@ -279,8 +275,8 @@ class InboundSync:
             elif record_id is not None and outcome.verdict.news:
                 batch.follow_ups += _follow_ups(work, record_id, outcome, owners, causes)
         allowed = DeleteGuard.of(self._context.connections[source].settings)
-        await allowed.check(connection, source, batch.deletes[source])
-        await work.flush(connection)
+        await allowed.check(db, source, batch.deletes[source])
+        await work.flush(db)
         batch.ends.append((work, ends))
 
     def _count(self, applied: Sequence[Applied]) -> None:

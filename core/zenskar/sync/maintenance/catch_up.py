@@ -68,24 +68,24 @@ class CatchUp:
         return settled, queued
 
     async def _queue(
-        self, connection: AsyncConnection, source: str, entity_type: str, after: str
+        self, db: AsyncConnection, source: str, entity_type: str, after: str
     ) -> tuple[unqueued.Scan, int]:
         seen = await unqueued.scan(
-            connection,
+            db,
             source,
             entity_type,
             after,
             most=_SCANNED,
             settle_seconds=_SETTLE_SECONDS,
         )
-        changes = await self._changes(connection, entity_type, seen.unqueued)
-        await fanout.enqueue(connection, [(change, source) for change in changes])
+        changes = await self._changes(db, entity_type, seen.unqueued)
+        await fanout.enqueue(db, [(change, source) for change in changes])
         return seen, len(changes)
 
     async def _changes(
-        self, connection: AsyncConnection, entity_type: str, ids: Sequence[str]
+        self, db: AsyncConnection, entity_type: str, ids: Sequence[str]
     ) -> list[RecordChange]:
-        known = await records.lock(connection, entity_type, ids) if ids else {}
+        known = await records.lock(db, entity_type, ids) if ids else {}
         return [
             RecordChange(
                 entity_type=entity_type,

@@ -65,14 +65,12 @@ class Resender:
         await in_transaction(self._context.engine, lambda c: schedules.save(c, self.NAME, left))
 
     async def _next(self, status: SyncStatus, after: str, age: float) -> str | None:
-        async def work(connection: AsyncConnection) -> tuple[str | None, list[OutboxMessage]]:
-            seen = await stale_events.scan(
-                connection, status, after, most=_SCANNED, age_seconds=age
-            )
+        async def work(db: AsyncConnection) -> tuple[str | None, list[OutboxMessage]]:
+            seen = await stale_events.scan(db, status, after, most=_SCANNED, age_seconds=age)
             if not seen.stale:
                 return seen.last, []
-            events = await stale_events.lock(connection, seen.stale, age_seconds=age)
-            return seen.last, await self._send(connection, events)
+            events = await stale_events.lock(db, seen.stale, age_seconds=age)
+            return seen.last, await self._send(db, events)
 
         last, sent = await in_transaction(self._context.engine, work)
         for topic, count in Counter(message.topic for message in sent).items():
@@ -82,20 +80,20 @@ class Resender:
         return last
 
     async def _send(
-        self, connection: AsyncConnection, events: Sequence[FailedEvent]
+        self, db: AsyncConnection, events: Sequence[FailedEvent]
     ) -> list[OutboxMessage]:
-        made = await messages_of(connection, events)
+        made = await messages_of(db, events)
         names = [MessageName(m.topic, m.key, m.envelope.id) for m in made]
-        there = await stale_events.waiting(connection, names)
+        there = await stale_events.waiting(db, names)
         sent = [message for message in made if message.envelope.id not in there]
         known = {message.envelope.id for message in made}
         gone = [event.id for event in events if event.id not in known]
         await sync_events.move(
-            connection,
+            db,
             [Transition(m.envelope.id, SyncStatus.PENDING, RESENT) for m in sent]
             + [_lost(event_id) for event_id in gone],
         )
-        await outbox.insert(connection, sent)
+        await outbox.insert(db, sent)
         return sent
 
 

@@ -63,11 +63,11 @@ class Retention:
             _log.info("old_rows_forgotten", kind=self._kind, rows=total)
 
     async def _piece(self, before: datetime, after: str) -> expired_rows.Piece:
-        async def work(connection: AsyncConnection) -> expired_rows.Piece:
-            piece = await expired_rows.forget(connection, self._kind, before, after)
+        async def work(db: AsyncConnection) -> expired_rows.Piece:
+            piece = await expired_rows.forget(db, self._kind, before, after)
             if piece.last is not None and self._kind == "payloads":
                 state = orjson.dumps({"after": piece.last}).decode()
-                await schedules.save(connection, self.schedule, state)
+                await schedules.save(db, self.schedule, state)
             return piece
 
         return await in_transaction(self._engine, work)

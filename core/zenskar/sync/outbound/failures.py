@@ -109,7 +109,7 @@ class FailureHandler:
 
     async def store(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         task: PushJob,
         event: EventState | None,
         failure: Failure,
@@ -121,32 +121,32 @@ class FailureHandler:
             return Ack()
         if what is NextAction.WAIT and failure.code == HELD:
             delay = self._context.backoff.wait(task.source)
-            await self._postpone(connection, task, failure, delay)
+            await self._postpone(db, task, failure, delay)
             return Nack(delay)
         attempts, retry = event.attempts + 1, self._context.retry(task.source)
-        await connections.note_error(connection, task.source, failure.kind, failure.message)
+        await connections.note_error(db, task.source, failure.kind, failure.message)
         if what in {NextAction.PAUSE, NextAction.OUTAGE}:
             reason = OUTAGE if what is NextAction.OUTAGE else failure.kind.value
-            await self._pause(connection, task, failure, reason)
-            await self._postpone(connection, task, failure)
+            await self._pause(db, task, failure, reason)
+            await self._postpone(db, task, failure)
             return Park()
         if what is NextAction.WAIT:
-            await hold_back(self._context.backoff, connection, task.source, failure.retry_after)
+            await hold_back(self._context.backoff, db, task.source, failure.retry_after)
             delay = self._context.backoff.wait(task.source)
-            await self._postpone(connection, task, failure, delay)
+            await self._postpone(db, task, failure, delay)
             return Nack(delay)
         if what is NextAction.RETRY and not retry.used_up(attempts):
             delay = max(failure.retry_after or 0.0, retry.delay(attempts, self._rng))
-            await self._end_attempt(connection, task, failure, SyncStatus.RETRYING, delay)
+            await self._end_attempt(db, task, failure, SyncStatus.RETRYING, delay)
             return Nack(delay)
-        await self._end_attempt(connection, task, failure, SyncStatus.DEAD, attempts=attempts)
+        await self._end_attempt(db, task, failure, SyncStatus.DEAD, attempts=attempts)
         self._context.dead_letters.count(task.source, failure.kind.value)
         self._context.metrics.outbound_events.labels(task.source, "dead").inc()
         return Ack()
 
     async def _end_attempt(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         task: PushJob,
         failure: Failure,
         status: SyncStatus,
@@ -173,26 +173,26 @@ class FailureHandler:
         )
         if status is SyncStatus.DEAD:
             await self._context.dead_letters.write(
-                connection, task.source, task.message, transition, attempts=attempts
+                db, task.source, task.message, transition, attempts=attempts
             )
         else:
-            await sync_events.move(connection, [transition])
+            await sync_events.move(db, [transition])
 
     async def _postpone(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         task: PushJob,
         failure: Failure,
         delay: float | None = None,
     ) -> None:
         """Come back later without using up an attempt."""
-        await sync_events.move(connection, [postponed(task, failure, delay)])
+        await sync_events.move(db, [postponed(task, failure, delay)])
 
     async def _pause(
-        self, connection: AsyncConnection, task: PushJob, failure: Failure, reason: str
+        self, db: AsyncConnection, task: PushJob, failure: Failure, reason: str
     ) -> None:
         first = await connections.pause(
-            connection, task.source, reason, failure.kind.value, failure.message
+            db, task.source, reason, failure.kind.value, failure.message
         )
         if first:
             _log.error("connection_paused", source=task.source, reason=reason)

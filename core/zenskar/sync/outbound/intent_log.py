@@ -59,7 +59,7 @@ class IntentLog:
 
     async def fail(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         work: UnitOfWork,
         call: Call,
         failure: Failure,
@@ -67,7 +67,7 @@ class IntentLog:
     ) -> None:
         """Write down what is known of a push that failed."""
         if failure.replayed:
-            await intents.spend_key(connection, intent_id(call))
+            await intents.spend_key(db, intent_id(call))
         if state is IntentState.UNKNOWN:
             work.lose(call.record_id, intent_id(call), state)
         else:

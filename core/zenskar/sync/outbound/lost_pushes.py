@@ -52,41 +52,39 @@ class LostPushes:
             done += found
         return done
 
-    async def _lapsed(self, connection: AsyncConnection, source: str) -> int:
-        pushes = await intents.lapsed(connection, source, most=_TOGETHER)
-        return await self._lose(connection, source, pushes)
+    async def _lapsed(self, db: AsyncConnection, source: str) -> int:
+        pushes = await intents.lapsed(db, source, most=_TOGETHER)
+        return await self._lose(db, source, pushes)
 
-    async def _unseen(self, connection: AsyncConnection, source: str) -> int:
+    async def _unseen(self, db: AsyncConnection, source: str) -> int:
         seconds = self._request_seconds(source)
-        pushes = await intents.unseen(connection, source, seconds, most=_TOGETHER)
-        return await self._lose(connection, source, pushes)
+        pushes = await intents.unseen(db, source, seconds, most=_TOGETHER)
+        return await self._lose(db, source, pushes)
 
-    async def _end_old(self, connection: AsyncConnection, source: str) -> int:
+    async def _end_old(self, db: AsyncConnection, source: str) -> int:
         seconds = self._request_seconds(source)
-        return await intents.end_old(connection, source, seconds, most=_TOGETHER)
+        return await intents.end_old(db, source, seconds, most=_TOGETHER)
 
     def _request_seconds(self, source: str) -> float:
         integration = self._context.connections[source].integration
         return integration.request_lifetime.total_seconds()
 
-    async def _lose(
-        self, connection: AsyncConnection, source: str, pushes: Sequence[LostPush]
-    ) -> int:
+    async def _lose(self, db: AsyncConnection, source: str, pushes: Sequence[LostPush]) -> int:
         """Ask for a look at the objects of these pushes, and for a new plan of their records."""
         kinds: dict[str, list[LostPush]] = defaultdict(list)
         for push in pushes:
             kinds[push.entity_type].append(push)
         for entity_type in sorted(kinds):
             work = await unit_of_work.load(
-                connection,
+                db,
                 self._context.connections[source],
                 entity_type,
                 record_ids=[push.record_id for push in kinds[entity_type]],
             )
             lost = {push.record_id: push for push in kinds[entity_type] if _lose(work, push)}
-            await work.flush(connection)
+            await work.flush(db)
             changes = [_resync(work, push) for push in lost.values()]
-            await fanout.enqueue(connection, [(change, source) for change in changes])
+            await fanout.enqueue(db, [(change, source) for change in changes])
         return len(pushes)
 
 

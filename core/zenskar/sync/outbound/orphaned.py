@@ -50,11 +50,11 @@ class Unowned:
             if len(ended) < _BATCH:
                 return
 
-    async def _end(self, connection: AsyncConnection) -> Sequence[FailedEvent]:
+    async def _end(self, db: AsyncConnection) -> Sequence[FailedEvent]:
         sources = list(self._context.connections)
-        ids = await unqueued.unowned(connection, sources, age_seconds=self._age, most=_BATCH)
-        events = await stale_events.lock(connection, ids, age_seconds=self._age) if ids else []
-        messages = {m.envelope.id: m for m in await messages_of(connection, events)}
+        ids = await unqueued.unowned(db, sources, age_seconds=self._age, most=_BATCH)
+        events = await stale_events.lock(db, ids, age_seconds=self._age) if ids else []
+        messages = {m.envelope.id: m for m in await messages_of(db, events)}
         for event in events:
             why = Transition(
                 event.id,
@@ -65,10 +65,8 @@ class Unowned:
             )
             message = messages.get(event.id)
             if message is None:
-                await sync_events.move(connection, [why])
+                await sync_events.move(db, [why])
                 continue
             letter = RawMessage(message.key, message.encode(), {"topic": message.topic})
-            await self._context.dead_letters.write(
-                connection, event.source_system, letter, why, attempts=0
-            )
+            await self._context.dead_letters.write(db, event.source_system, letter, why, attempts=0)
         return events

@@ -149,9 +149,9 @@ class OutboundSync:
     async def _begin(self, tasks: Sequence[PushJob]) -> Sequence[PlannedStep]:
         """Plan the first step of each task, in one transaction."""
 
-        async def work(connection: AsyncConnection) -> list[PlannedStep]:
-            events = await sync_events.lock(connection, [task.event_id for task in tasks])
-            states = await connection_states.states(connection)
+        async def work(db: AsyncConnection) -> list[PlannedStep]:
+            events = await sync_events.lock(db, [task.event_id for task in tasks])
+            states = await connection_states.states(db)
             paused = {name for name, state in states.items() if state.paused}
             backoff = self._context.backoff
             backoff.learn(states)
@@ -168,12 +168,12 @@ class OutboundSync:
             ready = [task for task in tasks if task.event_id not in decided]
             for group in _by_kind(ready, lambda task: task):
                 looks = [task.external_id for task in group if task.external_id is not None]
-                known = await self._load(connection, group, looks)
+                known = await self._load(db, group, looks)
                 for task in group:
                     decided[task.event_id] = self._planner.begin(writes, task, known)
-                await known.flush(connection)
-                await _look_for_survivors(connection, writes, known, group, decided)
-            await writes.store(connection)
+                await known.flush(db)
+                await _look_for_survivors(db, writes, known, group, decided)
+            await writes.store(db)
             return [decided[task.event_id] for task in tasks]
 
         return await by_keys(self._context.engine, work)
@@ -181,13 +181,13 @@ class OutboundSync:
     async def _take_in(self, answers: Sequence[CallAnswer]) -> Sequence[PlannedStep]:
         """Take answers in and plan the next step of each task, in one transaction."""
 
-        async def work(connection: AsyncConnection) -> list[PlannedStep]:
-            events = await sync_events.lock(connection, [a.task.event_id for a in answers])
+        async def work(db: AsyncConnection) -> list[PlannedStep]:
+            events = await sync_events.lock(db, [a.task.event_id for a in answers])
             writes, decided = self._intent_log.writes(), {}
             for group in _by_kind(answers, lambda answer: answer.task):
                 seen = [answer.seen for answer in group if answer.seen is not None]
                 known = await self._load(
-                    connection,
+                    db,
                     [answer.task for answer in group],
                     [each.external_id for each in seen],
                     [each.record_id for each in seen if each.record_id is not None],
@@ -200,11 +200,11 @@ class OutboundSync:
                 names = [answer.task.event_id for answer in group]
                 deletes = [name for name in names if decided[name].deletes]
                 allowed = DeleteGuard.of(known.source.settings)
-                await allowed.check(connection, known.name, deletes)
-                await known.flush(connection)
+                await allowed.check(db, known.name, deletes)
+                await known.flush(db)
                 tasks = [answer.task for answer in group]
-                await _look_for_survivors(connection, writes, known, tasks, decided)
-            await writes.store(connection)
+                await _look_for_survivors(db, writes, known, tasks, decided)
+            await writes.store(db)
             return [decided[answer.task.event_id] for answer in answers]
 
         return await by_keys(self._context.engine, work)
@@ -244,48 +244,48 @@ class OutboundSync:
         what: NextAction,
         push: IntentState | None = IntentState.UNKNOWN,
     ) -> JobResult:
-        async def store(connection: AsyncConnection) -> JobResult:
-            event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
+        async def store(db: AsyncConnection) -> JobResult:
+            event = (await sync_events.lock(db, [task.event_id])).get(task.event_id)
             if call is not None and call.pushes and push is not None:
-                work = await self._load(connection, [task])
-                await self._intent_log.fail(connection, work, call, failure, push)
+                work = await self._load(db, [task])
+                await self._intent_log.fail(db, work, call, failure, push)
                 if over(event):
-                    await fanout.enqueue(connection, self._planner.leave(work, task))
-                await work.flush(connection)
-            return await self._failure_handler.store(connection, task, event, failure, what)
+                    await fanout.enqueue(db, self._planner.leave(work, task))
+                await work.flush(db)
+            return await self._failure_handler.store(db, task, event, failure, what)
 
         return await in_transaction(self._context.engine, store)
 
-    async def _unseen(self, connection: AsyncConnection, task: PushJob) -> JobResult:
+    async def _unseen(self, db: AsyncConnection, task: PushJob) -> JobResult:
         """An object of which late news came cannot be seen: there is nothing to take in."""
-        event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
+        event = (await sync_events.lock(db, [task.event_id])).get(task.event_id)
         if not over(event):
             ended = Transition(task.event_id, SyncStatus.IGNORED, FailureKind.NOT_VISIBLE)
-            await sync_events.move(connection, [ended])
+            await sync_events.move(db, [ended])
         return Ack()
 
-    async def _look(self, connection: AsyncConnection, task: PushJob, call: Call) -> PlannedStep:
+    async def _look(self, db: AsyncConnection, task: PushJob, call: Call) -> PlannedStep:
         """The object seems gone: look before believing it, then plan again."""
-        event = (await sync_events.lock(connection, [task.event_id])).get(task.event_id)
-        work, writes = await self._load(connection, [task]), self._intent_log.writes()
+        event = (await sync_events.lock(db, [task.event_id])).get(task.event_id)
+        work, writes = await self._load(db, [task]), self._intent_log.writes()
         work.lose(task.record_id, intent_id(call), IntentState.FAILED)
         note(writes, event, {"answer_to": call.step.value, "verdict": "gone"})
         if over(event):
             writes.followers += self._planner.leave(work, task)
         decided = self._planner.go_on(writes, task, event, work, "in_sync")
-        await work.flush(connection)
-        await writes.store(connection)
+        await work.flush(db)
+        await writes.store(db)
         return decided
 
     async def _load(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         tasks: Sequence[PushJob],
         external_ids: Sequence[str] = (),
         record_ids: Sequence[str] = (),
     ) -> UnitOfWork:
         return await unit_of_work.load(
-            connection,
+            db,
             self._context.connections[tasks[0].source],
             tasks[0].entity_type,
             record_ids=[*record_ids, *(task.record_id for task in tasks)],
@@ -294,7 +294,7 @@ class OutboundSync:
 
 
 async def _look_for_survivors(
-    connection: AsyncConnection,
+    db: AsyncConnection,
     writes: StepWrites,
     work: UnitOfWork,
     tasks: Sequence[PushJob],
@@ -304,7 +304,7 @@ async def _look_for_survivors(
     if not work.ended:
         return
     causes = {task.record_id: Cause(task.correlation_id, task.event_id) for task in tasks}
-    found = await survivors.looks(connection, work, causes)
+    found = await survivors.looks(db, work, causes)
     writes.looks += found
     for look in found:
         decided[look.causation_id] = replace(decided[look.causation_id], followed=True)

@@ -27,13 +27,13 @@ class StepWrites:
     looks: list[LookRequest] = field(default_factory=list)
     followers: list[tuple[RecordChange, str]] = field(default_factory=list)
 
-    async def store(self, connection: AsyncConnection) -> None:
+    async def store(self, db: AsyncConnection) -> None:
         """Write it all."""
-        await intents.insert(connection, self.intents)
-        await intents.take(connection, self.taken, self.lease_seconds)
+        await intents.insert(db, self.intents)
+        await intents.take(db, self.taken, self.lease_seconds)
         for event_id, reason in self.marks:
-            await sync_events.mark(connection, event_id, reason)
-        await sync_events.note(connection, self.notes)
-        await sync_events.move(connection, self.moves)
-        await fanout.enqueue(connection, self.followers)
-        await fanout.enqueue_looks(connection, self.looks)
+            await sync_events.mark(db, event_id, reason)
+        await sync_events.note(db, self.notes)
+        await sync_events.move(db, self.moves)
+        await fanout.enqueue(db, self.followers)
+        await fanout.enqueue_looks(db, self.looks)

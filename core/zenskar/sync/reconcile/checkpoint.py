@@ -48,8 +48,8 @@ async def open_run(
     What a run has seen of another account says nothing of this one.
     """
 
-    async def work(connection: AsyncConnection) -> Checkpoint:
-        known = await checkpoints.read(connection, name, _RESUME_SECONDS)
+    async def work(db: AsyncConnection) -> Checkpoint:
+        known = await checkpoints.read(db, name, _RESUME_SECONDS)
         run = Checkpoint(name, new_id(), new_id(), phase, account)
         if known is not None:
             state, fresh = known
@@ -57,25 +57,25 @@ async def open_run(
                 run.id, run.phase = state["run"], state["phase"]
                 run.cursor, run.counts = state["cursor"], state["counts"]
             else:
-                await reconcile_runs.forget(connection, state["run"])
-        await checkpoints.write(connection, name, run.to_json())
+                await reconcile_runs.forget(db, state["run"])
+        await checkpoints.write(db, name, run.to_json())
         return run
 
     return await in_transaction(engine, work)
 
 
-async def save_run(connection: AsyncConnection, run: Checkpoint) -> None:
+async def save_run(db: AsyncConnection, run: Checkpoint) -> None:
     """Write a checkpoint; `Conflict` when another process has taken the run up."""
-    if not await checkpoints.update(connection, run.name, run.to_json()):
+    if not await checkpoints.update(db, run.name, run.to_json()):
         raise StateConflict(f"another process has taken {run.name} up")
 
 
 async def close_run(engine: AsyncEngine, run: Checkpoint) -> None:
     """Forget a run that came to its end."""
 
-    async def work(connection: AsyncConnection) -> None:
-        await checkpoints.delete(connection, run.name, run.owner)
-        await reconcile_runs.forget(connection, run.id)
+    async def work(db: AsyncConnection) -> None:
+        await checkpoints.delete(db, run.name, run.owner)
+        await reconcile_runs.forget(db, run.id)
 
     await in_transaction(engine, work)
 

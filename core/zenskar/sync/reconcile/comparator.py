@@ -71,10 +71,10 @@ class Comparator:
         read = [self._publisher.observation(source, look, ObservationKind.LIST) for look in looks]
         seen = [each for each in read if isinstance(each, Observation)]
 
-        async def work(connection: AsyncConnection) -> list[T | NotRead]:
-            loaded = await self._load(connection, source, entity_type, seen)
+        async def work(db: AsyncConnection) -> list[T | NotRead]:
+            loaded = await self._load(db, source, entity_type, seen)
             decided = [decide(loaded, x) if isinstance(x, Observation) else x for x in read]
-            await connection.rollback()
+            await db.rollback()
             return decided
 
         return await in_transaction(self._context.engine, work)
@@ -93,8 +93,8 @@ class Comparator:
         seen = [each for each in read if isinstance(each, Observation)]
         not_read = (*failed, *(each for each in read if isinstance(each, NotRead)))
 
-        async def work(connection: AsyncConnection) -> Findings:
-            loaded = await self._load(connection, source, entity_type, seen, hidden=hidden)
+        async def work(db: AsyncConnection) -> Findings:
+            loaded = await self._load(db, source, entity_type, seen, hidden=hidden)
             moved = {
                 name
                 for name, mapping in loaded.mappings.items()
@@ -102,7 +102,7 @@ class Comparator:
             }
             drifts = [drift for each in seen if (drift := judge(loaded, each))]
             drifts += [drift for name in hidden if (drift := judge_hidden(loaded, name))]
-            return await self._sort(connection, source, drifts, moved)
+            return await self._sort(db, source, drifts, moved)
 
         found = await in_transaction(self._context.engine, work)
         return Findings(found.drifts, found.under_way, looks, not_read)
@@ -118,10 +118,10 @@ class Comparator:
         not_read = (*failed, *(each for each in read.values() if isinstance(each, NotRead)))
         judged = [i for i in found if i not in read or i in seen]
 
-        async def work(connection: AsyncConnection) -> Findings:
-            loaded = await self._load(connection, source, entity_type, seen.values(), judged)
+        async def work(db: AsyncConnection) -> Findings:
+            loaded = await self._load(db, source, entity_type, seen.values(), judged)
             drifts = [drift for i in judged if (drift := judge_unmapped(loaded, i, seen.get(i)))]
-            return await self._sort(connection, source, drifts)
+            return await self._sort(db, source, drifts)
 
         sorted_out = await in_transaction(self._context.engine, work)
         looks = {look.seen.external_id: look for look in found.values() if look}
@@ -140,13 +140,13 @@ class Comparator:
 
     async def _under_way(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         source: str,
         external_ids: Collection[str],
         record_ids: Collection[str],
     ) -> set[str]:
         return await reconcile_runs.under_way(
-            connection, source, external_ids, record_ids, age_seconds=self._stale
+            db, source, external_ids, record_ids, age_seconds=self._stale
         )
 
     async def _busy(self, source: str, record_ids: Sequence[str]) -> set[str]:
@@ -181,7 +181,7 @@ class Comparator:
 
     async def _load(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         source: str,
         entity_type: str,
         seen: Collection[Observation],
@@ -189,7 +189,7 @@ class Comparator:
         hidden: Iterable[str] = (),
     ) -> UnitOfWork:
         return await unit_of_work.load(
-            connection,
+            db,
             self._context.connections[source],
             entity_type,
             external_ids=[*(each.external_id for each in seen), *hidden],
@@ -198,7 +198,7 @@ class Comparator:
 
     async def _sort(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         source: str,
         drifts: Sequence[Drift],
         moved: Collection[str] = (),
@@ -206,9 +206,9 @@ class Comparator:
         """Part what stays from what somebody works on, while the records are still locked."""
         external_ids = [d.external_id for d in drifts if d.external_id is not None]
         record_ids = [d.record_id for d in drifts if d.record_id is not None]
-        busy = await self._under_way(connection, source, external_ids, record_ids)
+        busy = await self._under_way(db, source, external_ids, record_ids)
         busy |= set(moved)
-        await connection.rollback()
+        await db.rollback()
         working = [d for d in drifts if d.external_id in busy or d.record_id in busy]
         return Findings(tuple(d for d in drifts if d not in working), tuple(working))
 

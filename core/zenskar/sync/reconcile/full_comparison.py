@@ -34,9 +34,9 @@ class Comparison:
         return f"compare:{source}"
 
     @classmethod
-    async def want(cls, connection: AsyncConnection, source: str) -> None:
+    async def want(cls, db: AsyncConnection, source: str) -> None:
         """Have a connection compared soon."""
-        await schedules.hurry(connection, cls.schedule(source), _WANTED)
+        await schedules.hurry(db, cls.schedule(source), _WANTED)
 
     async def run(self, source: str, state: Mapping[str, Any]) -> None:
         """Compare once, if that is wanted; what stops it leaves it wanted."""

@@ -94,17 +94,17 @@ class LogWatch:
 
     async def _store(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         seen: Mapping[Place, LogRange],
         found: list[Loss],
         news: list[Loss],
     ) -> None:
-        await log_positions.forget(connection, [loss.place for loss in found])
+        await log_positions.forget(db, [loss.place for loss in found])
         ends = {place: LogPosition(there.end) for place, there in seen.items()}
-        await log_positions.save(connection, ends)
+        await log_positions.save(db, ends)
         told = orjson.dumps({"told": [str(loss) for loss in found]}).decode()
-        await schedules.save(connection, self.NAME, told)
+        await schedules.save(db, self.NAME, told)
         if news:
             for source in self._context.connections:
-                await schedules.hurry(connection, MissedEventsPoller.schedule(source))
-                await Comparison.want(connection, source)
+                await schedules.hurry(db, MissedEventsPoller.schedule(source))
+                await Comparison.want(db, source)

@@ -233,9 +233,9 @@ class _Comparison:
             run.phase, self.tally.done = next_phase, 0
         run.cursor, run.counts = cursor, asdict(self.tally)
 
-        async def save(connection: AsyncConnection) -> None:
-            await save_run(connection, run)
-            await reconcile_runs.see(connection, run.id, seen, suspects)
+        async def save(db: AsyncConnection) -> None:
+            await save_run(db, run)
+            await reconcile_runs.see(db, run.id, seen, suspects)
 
         await in_transaction(self._tools.context.engine, save)
         found = sum(self.tally.found.values())

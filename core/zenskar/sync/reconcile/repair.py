@@ -73,25 +73,23 @@ class Repairer:
         connected = self._context.connections[source]
         external_ids = [drift.external_id for drift in drifts if drift.external_id is not None]
 
-        async def work(connection: AsyncConnection) -> None:
-            known = await unit_of_work.load(
-                connection, connected, entity_type, external_ids=external_ids
-            )
+        async def work(db: AsyncConnection) -> None:
+            known = await unit_of_work.load(db, connected, entity_type, external_ids=external_ids)
             for external_id in external_ids:
                 mapping = known.mappings.get(external_id)
                 record = known.records.get(mapping.entity_id or "") if mapping else None
                 if mapping and mapping.active and record and not record.deleted:
                     known.detach(record.id)
-            await known.flush(connection)
+            await known.flush(db)
 
         await in_transaction(self._context.engine, work)
 
     async def _push(
         self, source: str, entity_type: str, drifts: Sequence[Drift], correlation_id: str
     ) -> None:
-        async def work(connection: AsyncConnection) -> None:
+        async def work(db: AsyncConnection) -> None:
             wanted = [drift.record_id for drift in drifts if drift.record_id is not None]
-            known = await records.lock(connection, entity_type, wanted)
+            known = await records.lock(db, entity_type, wanted)
             changes = [
                 RecordChange(
                     entity_type=entity_type,
@@ -105,7 +103,7 @@ class Repairer:
                 )
                 for record in known.values()
             ]
-            await fanout.enqueue(connection, [(change, source) for change in changes])
+            await fanout.enqueue(db, [(change, source) for change in changes])
 
         await in_transaction(self._context.engine, work)
         self._context.wake(OUTBOUND)

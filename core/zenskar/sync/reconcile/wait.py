@@ -57,16 +57,16 @@ class EventWaiter:
 
     async def _look(
         self,
-        connection: AsyncConnection,
+        db: AsyncConnection,
         source: str,
         event_ids: Sequence[str],
         correlation_id: str | None,
     ) -> tuple[Settled, bool]:
-        known = await sync_events.by_external_id(connection, source, event_ids)
+        known = await sync_events.by_external_id(db, source, event_ids)
         final = [event.status for event in known.values() if event.status.final]
         unfinished = len(event_ids) - len(final)
         if correlation_id is not None and not unfinished:
-            unfinished = await reconcile_runs.count_open(connection, source, correlation_id)
-        states = await connections.states(connection)
+            unfinished = await reconcile_runs.count_open(db, source, correlation_id)
+        states = await connections.states(db)
         paused = source in states and states[source].paused
         return Settled(sum(status is SyncStatus.DEAD for status in final), unfinished), paused

@@ -37,19 +37,17 @@ class DeleteGuard:
         """Take the guard from the settings of a connection."""
         return cls(settings.delete_guard_limit, settings.delete_guard_window_seconds)
 
-    async def check(
-        self, connection: AsyncConnection, source: str, event_ids: Collection[str]
-    ) -> None:
+    async def check(self, db: AsyncConnection, source: str, event_ids: Collection[str]) -> None:
         """Raise `TooManyDeletes` when these events delete too much, with those before.
 
         What was held when an operator let the deletes go does not count.
         """
         if not self.limit or not event_ids:
             return
-        before = await connections.recent_deletes(connection, source, self.window_seconds)
+        before = await connections.recent_deletes(db, source, self.window_seconds)
         if before + len(event_ids) <= self.limit:
             return
-        deletes = before + len(event_ids) - await connections.count_let_go(connection, event_ids)
+        deletes = before + len(event_ids) - await connections.count_let_go(db, event_ids)
         if deletes > self.limit:
             raise TooManyDeletes(source, deletes, self.window_seconds)
 
@@ -57,10 +55,8 @@ class DeleteGuard:
 async def trip(engine: AsyncEngine, error: TooManyDeletes) -> None:
     """Pause the connection that deletes too much."""
 
-    async def pause(connection: AsyncConnection) -> bool:
-        return await connections.pause(
-            connection, error.source, DELETE_GUARD, DELETE_GUARD, str(error)
-        )
+    async def pause(db: AsyncConnection) -> bool:
+        return await connections.pause(db, error.source, DELETE_GUARD, DELETE_GUARD, str(error))
 
     if await in_transaction(engine, pause):
         _log.error("connection_paused", source=error.source, reason=DELETE_GUARD)

@@ -107,12 +107,12 @@ class RateLimitBackoff:
 
 
 async def hold_back(
-    backoff: RateLimitBackoff, connection: AsyncConnection, source: str, retry_after: float | None
+    backoff: RateLimitBackoff, db: AsyncConnection, source: str, retry_after: float | None
 ) -> float:
     """Hold all calls of a connection back, as a refusal asks; return for how long."""
     before = backoff.left(source)
     seconds = backoff.refused(source, retry_after)
-    await connections.hold(connection, source, seconds)
+    await connections.hold(db, source, seconds)
     backoff.stored(source)
     if not before:
         _log.warning("connection_held", source=source, seconds=round(seconds, 1))
