@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from functools import partial
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.api.app import App, create_app, create_probes
 from zenskar.api.health import SystemHealth
 from zenskar.api.services import ApiServices
@@ -15,7 +17,6 @@ from zenskar.bus.postgres.notifier import Notifier
 from zenskar.catalog.field_limits import FieldLimits
 from zenskar.catalog.service import CustomerService
 from zenskar.db.driver.engine import create_engine
-from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.ops.build import ReconcileParts
 from zenskar.ops.replay import Replay
 from zenskar.plugins.discovery import (

@@ -13,9 +13,6 @@ UNUSED = {
     *("alembic", "mako", "aiokafka", "cramjam"),  # a migration, and Kafka, which is not configured
     *("jsonschema", "referencing", "rpds"),  # what explains a refusal
     *("typer", "pydantic", "pydantic_core"),  # the command line
-    *("requests", "urllib3", "charset_normalizer", "httpx"),  # other clients for Stripe's SDK
-    *("rich", "pygments"),  # tracebacks in colours
-    "sqlalchemy.orm",
 }
 COMMAND_LINE = {"main", "servers", "errors", "session", "process", "data_folder"}
 SERVE = """

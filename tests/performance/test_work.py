@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+import stripe
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from sqlalchemy import event
@@ -33,7 +34,6 @@ from zenskar.sync.ingest.pipeline import WebhookPipeline
 from zenskar.sync.quarantine import read_envelope
 from zenskar_stripe.budget import Budget
 from zenskar_stripe.client import StripeApi
-from zenskar_stripe.sdk import stripe
 
 BATCH = 50
 ENVIRONMENT = {"STRIPE_API_KEY": API_KEY, "STRIPE_WEBHOOK_SECRET": SECRET}

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from zenskar.db import connections
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.sync.clocks import Clocks, Timing
 from zenskar.telemetry.metrics import Metrics

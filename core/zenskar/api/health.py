@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.api.shared_answer import SharedAnswer
 from zenskar.db import connections, workers
 from zenskar.db.driver.engine import in_transaction, ping
-from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.db.writable import check_writable
 from zenskar.errors import Unavailable, ZenskarError
 

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.api.health import HealthReport
 from zenskar.catalog.service import CustomerService
-from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.ops.replay import Replay
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.db import log_positions
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.db.log_positions import LogPosition, Place
 from zenskar.errors import Unavailable
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db.outbox import OutboxMessage
 
 ENCODING = "zenskar-encoding"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.catalog.edits import EditRules
 from zenskar.catalog.field_limits import FieldLimits
@@ -12,7 +13,6 @@ from zenskar.catalog.views import View, view, with_external
 from zenskar.db import customers, idempotency
 from zenskar.db.customers import Customer
 from zenskar.db.driver.engine import by_keys, in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.errors import InvalidInput, NotFound, StateConflict, Unavailable
 from zenskar.ids import new_id
 from zenskar.kernel.edit import edit

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import links
 from zenskar.db.customers import Customer
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.links import Link
 from zenskar.model.fields import CUSTOMER, Fields
 from zenskar.model.record import MappingState

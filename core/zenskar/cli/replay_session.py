@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from zenskar.cli import session
 
 if TYPE_CHECKING:
-    from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from zenskar.model.actor import Actor
     from zenskar.ops.replay import Replay
 

@@ -9,7 +9,8 @@ from zenskar.errors import ConfigurationError, InvalidInput
 from zenskar.ids import is_id
 
 if TYPE_CHECKING:
-    from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
     from zenskar.settings import Settings
 
 T = TypeVar("T")

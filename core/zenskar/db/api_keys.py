@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.schema.tables import api_keys
 from zenskar.ids import new_id
 from zenskar.model.scope import Scope

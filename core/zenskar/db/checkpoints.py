@@ -4,8 +4,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import text
-
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 _READ = text("""
     SELECT state, updated_at > now() - make_interval(secs => :age) AS fresh

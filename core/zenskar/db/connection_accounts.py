@@ -3,8 +3,7 @@
 from collections.abc import Collection
 
 from sqlalchemy import text
-
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('accounts', 0))")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.statements import statement
 from zenskar.model.interval import Interval
 

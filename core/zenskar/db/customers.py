@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.schema.customer_columns import FIELDS
 from zenskar.db.schema.tables import customers
 from zenskar.model.fields import CUSTOMER, Fields, flatten, unflatten

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db.driver.packing import listed, packed
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.statements import statement
 
 _OF_RECORDS = statement(f"""

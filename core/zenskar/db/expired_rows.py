@@ -9,8 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from sqlalchemy import text
-
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 BATCH = 1000
 _FINAL = "status IN ('succeeded', 'ignored')"

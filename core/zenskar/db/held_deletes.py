@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
-
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 # The first condition is that of a partial index. A payload may hold what jsonb refuses.
 _OF = """

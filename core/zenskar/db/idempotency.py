@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from sqlalchemy import text
-
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)

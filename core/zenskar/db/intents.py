@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import orjson
 from asyncpg import Record
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.packing import Texts, document, listed, packed, unpacked
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.statements import statement
 from zenskar.model.record import Intent, IntentKind, IntentState
 

@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from asyncpg import Record
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.packing import Texts, document, listed, number, packed, unpacked
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.statements import statement
 from zenskar.model.interval import Interval
 from zenskar.model.record import ExternalMapping, MappingState

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.packing import listed, packed
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.statements import statement
 from zenskar.model.envelope import DEAD_LETTER
 from zenskar.model.fields import CUSTOMER

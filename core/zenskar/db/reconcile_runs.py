@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events.stale_events import MOVED_AT
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.fields import CUSTOMER

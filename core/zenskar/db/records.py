@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from asyncpg import Record as Row
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.packing import listed, packed, unpacked
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.statements import statement
 from zenskar.db.schema.customer_columns import (
     ASSIGNED,

@@ -3,8 +3,7 @@
 from typing import Any
 
 from sqlalchemy import text
-
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 _ENSURE = text("INSERT INTO schedules (name) VALUES (:name) ON CONFLICT DO NOTHING")
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db.driver.statements import statement
 from zenskar.db.events.stale_events import MOVED_AT
 from zenskar.model.fields import CUSTOMER

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from sqlalchemy import text
-
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 _BEAT = text("""
     INSERT INTO workers (id, roles, problem) VALUES (CAST(:id AS uuid), :roles, :problem)

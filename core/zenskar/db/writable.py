@@ -2,9 +2,9 @@
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db.driver.engine import sqlstate, transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.errors import Unavailable
 
 # What does not fit into memory goes to a file beside the tables, half a megabyte of it, and is

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import event_log, sync_events
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.model.actor import Actor

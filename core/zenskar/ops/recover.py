@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import records
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.ids import is_id
 from zenskar.model.fields import SHAPES
 from zenskar.model.record import Record

@@ -6,9 +6,10 @@ A retry writes the message again, whatever became of the first one; it says who 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 from zenskar.db import outbox
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.events import failed_events, sync_events
 from zenskar.db.events.event_log import EventFilter
 from zenskar.db.events.failed_events import FailedEvent, MessageName

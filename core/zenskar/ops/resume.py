@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import connection_accounts, connections, held_deletes
 from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.db.held_deletes import HeldDelete

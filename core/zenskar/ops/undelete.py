@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import mappings, records
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.errors import CallFailed, FailureKind, NotFound, StateConflict
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import connection_accounts, connections
 from zenskar.db.connections import OTHER_ACCOUNT, SAME_ACCOUNT
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.sync.context import SyncContext
 from zenskar.telemetry.logs import get_logger

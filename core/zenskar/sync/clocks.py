@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import connections
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.telemetry.logs import get_logger

@@ -4,7 +4,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.clocks import Clocks, Timing

@@ -7,9 +7,10 @@ import base64
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.bus.port import ENCODING
 from zenskar.db import outbox
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.db.outbox import OutboxRow

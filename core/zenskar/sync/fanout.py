@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import outbox
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import sync_events
 from zenskar.db.events.failed_events import FailedEvent
 from zenskar.db.events.sync_events import NewSyncEvent

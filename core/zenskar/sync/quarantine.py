@@ -4,9 +4,9 @@ import re
 from datetime import datetime
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import NewSyncEvent, Transition
 from zenskar.errors import FailureKind, InvalidInput, SchemaViolation

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import customers
 from zenskar.db.customers import Customer
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events.failed_events import FailedEvent
 from zenskar.db.outbox import OutboxMessage
 from zenskar.model.envelope import INBOUND, Envelope

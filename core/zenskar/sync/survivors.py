@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import duplicates
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.sync.fanout import LookRequest
 from zenskar.sync.unit_of_work import UnitOfWork
 

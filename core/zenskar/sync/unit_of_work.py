@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar import kernel
 from zenskar.db import intents, mappings, records
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.intents import Lifetimes
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Outcome, Situation, Step

@@ -6,11 +6,9 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO
 
-from zenskar.lazy_imports import absent
-from zenskar.telemetry.terminal import printable, printable_lines
+import structlog
 
-with absent("rich"):  # for tracebacks in colours: 3 MB
-    import structlog
+from zenskar.telemetry.terminal import printable, printable_lines
 
 _SECRET = re.compile(r"\b(?:sk|rk|pk|zsk)_[A-Za-z0-9_]{6,}|\bwhsec_[A-Za-z0-9_+/=-]{6,}")
 _EMAIL = re.compile(r"[^\s@\"'<>=]+@[^\s@\"'<>]+\.[A-Za-z]{2,}")

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Protocol
 
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 from zenskar.db import workers
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger

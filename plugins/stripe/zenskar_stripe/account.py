@@ -2,9 +2,10 @@
 
 import re
 
+import stripe
+
 from zenskar_stripe.client import StripeApi
 from zenskar_stripe.config import Config
-from zenskar_stripe.sdk import stripe
 
 _ID = re.compile(r"\bacct_[A-Za-z0-9]{1,64}\b")
 

@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import stripe
 
 from zenskar import http_date
 from zenskar_stripe.budget import Budget
 from zenskar_stripe.config import Config
 from zenskar_stripe.failures import UnreadableAnswer
-from zenskar_stripe.sdk import stripe
 
 API_VERSION = "2026-10-28.endive"
 _CUSTOMERS = "/v1/customers"

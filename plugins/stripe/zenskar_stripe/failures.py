@@ -5,10 +5,10 @@ import re
 from typing import Any
 
 import aiohttp
+import stripe
 
 from zenskar import Failure, FailureKind
 from zenskar_stripe.budget import NoTurn
-from zenskar_stripe.sdk import stripe
 
 _MAX_RETRY_AFTER = 3600.0
 

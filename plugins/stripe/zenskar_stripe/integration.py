@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
+import stripe
+
 from zenskar import (
     BaseIntegration,
     Change,
@@ -27,7 +29,6 @@ from zenskar_stripe import account, customers, lookup, webhooks
 from zenskar_stripe.client import Answer, StripeApi
 from zenskar_stripe.config import SETTINGS, Config
 from zenskar_stripe.failures import classify, is_not_visible
-from zenskar_stripe.sdk import stripe
 
 
 class StripeIntegration(BaseIntegration):

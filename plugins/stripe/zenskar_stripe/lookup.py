@@ -3,11 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+import stripe
+
 from zenskar import ExternalObject, Page
 from zenskar_stripe import customers
 from zenskar_stripe.client import StripeApi
 from zenskar_stripe.failures import is_lost_cursor
-from zenskar_stripe.sdk import stripe
 
 PAGE = 100
 SEARCH_LAG_SECONDS = 3600

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import structlog
 from aiohttp import hdrs, web
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.api.http.clients import client_address
 from zenskar.bus.batcher import Batcher
 from zenskar.db import api_keys
 from zenskar.db.api_keys import LivingKey
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.errors import InvalidInput
 from zenskar.model.actor import Actor
 from zenskar.model.scope import Scope

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import operator
@@ -15,7 +16,6 @@ from zenskar.catalog.views import timestamp
 from zenskar.db import connections, held_deletes
 from zenskar.db.connections import ConnectionState
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import Backlog
 from zenskar.db.held_deletes import HeldDelete

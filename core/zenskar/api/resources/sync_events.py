@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.api.http import bodies, cursors
 from zenskar.api.http.auth import operator, require
@@ -17,7 +18,6 @@ from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.db.events.failed_events import RETRYABLE

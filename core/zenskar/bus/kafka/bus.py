@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.bus.kafka.consumer import ATTEMPTS, KafkaConsumer
 from zenskar.bus.kafka.log import read_log
@@ -20,7 +21,6 @@ from zenskar.bus.port import ENCODING, Delivery, LogRange
 from zenskar.bus.postgres.bus import PostgresBus
 from zenskar.db import outbox
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.outbox import OutboxMessage, OutboxRow
 from zenskar.errors import ConfigurationError, Degraded, Unavailable
 from zenskar.telemetry.logs import get_logger

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 from zenskar.bus.batcher import Batcher
 from zenskar.bus.port import Delivery, LogRange
 from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db import outbox
 from zenskar.db.driver.engine import each_alone, in_transaction, ping
 from zenskar.db.driver.prepared import DedicatedStatement
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id

@@ -13,7 +13,8 @@ from zenskar.cli.replay_session import operator
 from zenskar.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from zenskar.ops.resume import Dropped
 
 T = TypeVar("T")

@@ -13,7 +13,8 @@ from zenskar.cli.render.output import Output, OutputOption, say, show_json
 from zenskar.errors import InvalidInput, NotFound, StateConflict
 
 if TYPE_CHECKING:
-    from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from zenskar.db.events.event_log import EventFilter
     from zenskar.model.actor import Actor
     from zenskar.ops.replay import Replay

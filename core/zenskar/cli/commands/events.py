@@ -12,7 +12,8 @@ from zenskar.errors import InvalidInput, NotFound, StateConflict
 from zenskar.model.sync_event import Direction, SyncStatus
 
 if TYPE_CHECKING:
-    from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from zenskar.db.events.event_log import EventFilter
 
 app = typer.Typer(no_args_is_help=True, help="What was synced, what failed, and once more.")

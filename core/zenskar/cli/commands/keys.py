@@ -15,7 +15,7 @@ from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.scope import Scope
 
 if TYPE_CHECKING:
-    from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="API keys, for Authorization: Bearer KEY.")

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 from zenskar.cli import session
 from zenskar.cli.doctor import check_clocks
 from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.db import api_keys, connections, workers
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.events import event_log
 from zenskar.db.writable import check_writable
 from zenskar.errors import ZenskarError

@@ -10,7 +10,8 @@ from zenskar.cli import session
 from zenskar.cli.render.output import Output, say, show_json, show_table
 
 if TYPE_CHECKING:
-    from zenskar.db.driver.sqlalchemy_core import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from zenskar.db.events.event_log import EventFilter
 
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]

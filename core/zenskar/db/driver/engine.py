@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import orjson
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from zenskar.db.driver.address import CannotConnect, read_address
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine, create_async_engine
 from zenskar.db.driver.statements import driver, is_clean
 from zenskar.errors import Unavailable
 

@@ -5,9 +5,9 @@ from contextlib import suppress
 from typing import Any
 
 from asyncpg.prepared_stmt import PreparedStatement
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db.driver.engine import again, outages
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.driver.statements import Statement, driver
 
 

@@ -10,8 +10,7 @@ from typing import Any, cast
 
 from asyncpg import Connection, Record
 from sqlalchemy import Connection as SyncConnection
-
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 _NAME = re.compile(r"(?<![:\w]):(\w+)")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, Row, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.schema.tables import sync_event_history, sync_events
 from zenskar.model.sync_event import Direction, SyncStatus
 

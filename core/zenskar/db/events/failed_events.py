@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, and_, func, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events.event_log import EventFilter, conditions
 from zenskar.db.schema.tables import sync_events
 from zenskar.model.sync_event import Direction, SyncStatus

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.statements import statement
 from zenskar.db.events.failed_events import FailedEvent, MessageName, failed_event
 from zenskar.model.sync_event import SyncStatus

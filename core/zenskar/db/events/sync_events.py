@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db.driver.packing import Texts, document, listed, number, packed, unpacked
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.statements import statement
 from zenskar.model.sync_event import Direction, SyncStatus
 

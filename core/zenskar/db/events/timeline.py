@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Row, Select, and_, or_, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, customers
 from zenskar.db.connections import ConnectionChange, ConnectionState
 from zenskar.db.customers import Customer
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events.event_log import HistoryEntry, LoggedEvent
 from zenskar.db.mappings import names_of
 from zenskar.db.schema.tables import customers as customers_table

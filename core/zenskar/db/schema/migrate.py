@@ -9,10 +9,10 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar import resources
 from zenskar.db.driver.engine import create_engine, outages, sqlstate
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.db.schema.online import Limits
 from zenskar.errors import ConfigurationError, Unavailable
 from zenskar.telemetry.logs import get_logger

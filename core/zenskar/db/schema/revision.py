@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar import resources
 from zenskar.db.driver.engine import transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 
 _HAS_ANY = text("SELECT to_regclass('alembic_version') IS NOT NULL")
 _CURRENT = text("SELECT version_num FROM alembic_version")

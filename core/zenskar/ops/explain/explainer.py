@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncEngine
 from zenskar.db.events import timeline as stored
 from zenskar.db.events.timeline import CustomerMatch, StoredEvent, StoredMapping, Timeline
 from zenskar.errors import InvalidInput, NotFound

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import connections
 from zenskar.db.driver.engine import by_keys, each_alone, in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome, StepKind, Verdict

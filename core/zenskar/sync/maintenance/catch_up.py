@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, records, schedules, unqueued
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.reconcile_runs import FIRST_ID
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import outbox, schedules
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import stale_events, sync_events
 from zenskar.db.events.failed_events import FailedEvent, MessageName
 from zenskar.db.events.sync_events import Transition

@@ -4,8 +4,9 @@ import random
 from dataclasses import dataclass
 from enum import Enum
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import connections
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.errors import Failure, FailureKind

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import intents
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events.sync_events import Transition
 from zenskar.db.intents import NewIntent
 from zenskar.errors import Failure

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import unqueued
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import stale_events, sync_events
 from zenskar.db.events.failed_events import FailedEvent
 from zenskar.db.events.sync_events import Transition

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.bus.batcher import Batcher
 from zenskar.db import connections as connection_states
 from zenskar.db.driver.engine import by_keys, in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.errors import CallFailed, Failure, FailureKind, Unavailable

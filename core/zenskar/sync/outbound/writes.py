@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import intents
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.db.intents import NewIntent

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 from zenskar.db import checkpoints, connections, reconcile_runs
 from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, SAME_ACCOUNT
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.errors import InvalidInput, StateConflict, Unavailable
 from zenskar.ids import new_id
 from zenskar.model.fields import SHAPES

@@ -4,9 +4,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import mappings, reconcile_runs
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, schedules
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.errors import StateConflict
 from zenskar.model.fields import SHAPES
 from zenskar.sync.context import SyncContext

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.port import LogRange
 from zenskar.db import log_positions, schedules
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.log_positions import LogPosition, Place
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.full_comparison import Comparison

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import reconcile_runs
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.db.driver.storable import is_indexable
 from zenskar.errors import CallFailed, StateConflict
 from zenskar.model.missing import Missing

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import records
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import SHAPES, unflatten

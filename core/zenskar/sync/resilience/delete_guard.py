@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
 from zenskar.db import connections
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection, AsyncEngine
 from zenskar.errors import ZenskarError
 from zenskar.settings import Settings
 from zenskar.telemetry.logs import get_logger

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from zenskar.db import connections
 from zenskar.db.connections import ConnectionState
-from zenskar.db.driver.sqlalchemy_core import AsyncConnection
 from zenskar.errors import Failure, FailureKind
 from zenskar.sync.resilience.retry import RetryPolicy
 from zenskar.telemetry.logs import get_logger
