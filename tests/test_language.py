@@ -1,0 +1,145 @@
+"""Docstrings, comments and documentation are plain technical English; STYLE in CONTRIBUTING.md."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CODE = ("core/zenskar", "plugins/stripe/zenskar_stripe", "plugins/template/zenskar_template")
+DOCUMENTS = sorted(path for path in ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
+NOT_YET: tuple[str, ...] = (
+    *("core/zenskar/api", "core/zenskar/bus", "core/zenskar/catalog", "core/zenskar/cli"),
+    *("core/zenskar/db", "core/zenskar/kernel", "core/zenskar/model", "core/zenskar/ops"),
+    *("core/zenskar/plugins", "core/zenskar/sync", "core/zenskar/telemetry"),
+    *("core/zenskar/worker", "plugins/stripe", "plugins/template", "docs/"),
+    *(f"core/zenskar/{name}.py" for name in ("__init__", "errors", "ids", "json_bounds")),
+    *(f"core/zenskar/{name}.py" for name in ("networks", "open_files", "resources", "runtime")),
+    *(f"core/zenskar/{name}.py" for name in ("schema_catalog", "settings")),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+)
+"""Files whose text is not revised yet. This list has to be empty."""
+
+WORDS = {
+    r"mend(s|ed|ing)?": "fix, repair",
+    r"news": "event, observation, change",
+    r"whoever|whomever|whosoever": "name the caller",
+    r"(re)?tell(s|ing)?|told": "log, return, report, say",
+    r"bur(y|ies|ied|ying)": "dead-letter",
+    r"crowds?": "batch, burst",
+    r"dice": "random number generator",
+    r"turnstiles?": "key gate",
+    r"let(s|ting)? go": "release, acknowledge, detach",
+    r"g(ive|ives|ave|iven|iving) up": "dead-letter, stop retrying",
+    r"work(s|ed|ing)? off": "process",
+    r"tak(e|es|ing|en) (it |them |this |all )?in|took (it |them )?in": "apply, receive, import",
+    r"come(s)? to (its|their|an) end": "finish, end",
+    r"in vain": "without an effect",
+    r"set ?backs?": "failure",
+    r"lie(s)? in wait|stand(s)? still": "wait",
+    r"once more": "again",
+    r"beforehand": "before",
+    r"thereby|therein|thereof|hereby|wherein": "by this, in it",
+    r"for good": "permanently",
+    r"by and by|now and then": "periodically",
+    r"of its own accord|by itself|by themselves": "automatically",
+    r"nobody's": "without an owner",
+}
+OPENINGS = {
+    r"(Have|Has|Let|Lets) ": "use an active verb: 'Wake the workers', not 'Have the workers woken'",
+    r"Of (?!these|those)": "begin with the subject",
+    r"(What|Who|Whom|Whose|Whoever|Whatever) [^?]*$": "name the noun",
+    r"(It|One) ": "name the noun",
+}
+MOST_WORDS = 20
+_BANNED = {re.compile(rf"\b({word})\b", re.IGNORECASE): better for word, better in WORDS.items()}
+_OPENINGS = {re.compile(opening): better for opening, better in OPENINGS.items()}
+_CODE = re.compile(r"```.*?```|`[^`]*`|<[^>]+>|https?://\S+|\]\([^)]*\)", re.DOTALL)
+_DIRECTIVE = re.compile(r"#\s*(noqa|type:|pragma|!)")
+_SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=[A-Z])|\n\s*\n|\n\s*[-*|#>]|\n\s*\d+\. ")
+
+
+class Text(NamedTuple):
+    place: str
+    text: str
+    first_line: bool = False
+
+
+def texts_of(path: Path) -> Iterator[Text]:
+    """Yield the docstrings and the comments of a module."""
+    source, name = path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        for child in body if isinstance(body, list) else ():
+            value = getattr(child, "value", None)
+            text = getattr(value, "value", None)
+            if isinstance(child, ast.Expr) and isinstance(text, str):
+                first = child is body[0] and not isinstance(node, ast.ClassDef | ast.Module)
+                yield Text(f"{name}:{child.lineno}", text, first)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and not re.match(
+            r"#\s*(noqa|type:|pragma|!)", token.string
+        ):
+            yield Text(f"{name}:{token.start[0]}", token.string.lstrip("# "))
+
+
+def problems_of(text: Text) -> Iterator[str]:
+    """Yield what a writer has to change."""
+    plain = _CODE.sub("x", text.text)
+    for pattern, better in _BANNED.items():
+        for found in pattern.finditer(plain):
+            yield f"{text.place}: {found.group(0)!r}: {better}"
+    sentences = [part.strip() for part in _SENTENCE.split(plain) if part and part.strip()]
+    for sentence in sentences:
+        for pattern, better in _OPENINGS.items():
+            if pattern.match(sentence):
+                yield f"{text.place}: {sentence[:60]!r}: {better}"
+    first = sentences[0] if sentences else ""
+    if text.first_line and len(first.split()) > MOST_WORDS:
+        yield f"{text.place}: more than {MOST_WORDS} words: {first[:60]!r}"
+
+
+def modules() -> list[Path]:
+    return sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py"))
+
+
+def is_revised(path: Path) -> bool:
+    return not str(path.relative_to(ROOT)).startswith(NOT_YET)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_is_documented_in_plain_english(path: Path) -> None:
+    if is_revised(path):
+        assert [each for text in texts_of(path) for each in problems_of(text)] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_are_plain_english(path: Path) -> None:
+    if is_revised(path):
+        text = Text(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+        assert list(problems_of(text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Mend a record.", "fix"),
+        ("Have a push repeated.", "active verb"),
+        ("Of itself it commits.", "subject"),
+        ("Read it. What was read is kept.", "noun"),
+        ("Let go of a key.", "release"),
+        (" ".join(["Word"] * 21), "more than"),
+    ],
+)
+def test_what_it_finds(text: str, problem: str) -> None:
+    assert any(problem in found for found in problems_of(Text("here", text, first_line=True)))
+
+
+def test_it_leaves_plain_english_and_code_alone() -> None:
+    text = "Return the `news` of a batch.\n\nRaises `Unavailable`. What is a batch?"
+    assert list(problems_of(Text("here", text, first_line=True))) == []
