@@ -4,14 +4,33 @@ import ast
 import re
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 import zenskar
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "core" / "zenskar"
+MODULES = sorted(CORE.rglob("*.py"))
+PACKAGES = sorted(path.parent for path in MODULES if path.name == "__init__.py")
+MOST_ENTRIES = 25
+
+SHARED_CLASS_NAMES = {"Caller"}
+"""Class names that two modules may have, because nobody can take one class for the other."""
+
+SHARED_FILE_NAMES = {
+    # The same thing in several layers: its table, its service, its route, its command.
+    *("connections", "customers", "dead_letters", "erase", "metrics", "migrate", "recover"),
+    *("sync_events", "timeline"),
+    # A part that several packages have, named by the package.
+    *("app", "bus", "errors", "pipeline", "records", "router", "service"),
+}
+"""File names that two packages may have. `bus/postgres/bus.py`: the folder says which."""
 
 
 def test_imports_point_downwards() -> None:
@@ -49,6 +68,44 @@ def test_the_core_names_no_plugin() -> None:
         if plugin in re.split(r"[^a-z]+", text.lower())
     }
     assert named == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(CORE)))
+def test_a_package_has_tests_in_the_folder_of_the_same_path(package: Path) -> None:
+    tests = ROOT / "tests" / package.relative_to(CORE)
+    if package != CORE:
+        assert list(tests.glob("test_*.py")), f"{tests.relative_to(ROOT)} has no tests"
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(CORE)))
+def test_a_folder_can_be_read_at_a_glance(package: Path) -> None:
+    entries = [path for path in package.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= MOST_ENTRIES
+
+
+def test_a_class_name_exists_once() -> None:
+    assert shared(classes()) <= SHARED_CLASS_NAMES
+
+
+def test_a_file_name_exists_once_unless_the_folder_distinguishes_it() -> None:
+    files = ((path.stem, str(path.parent)) for path in MODULES if path.name != "__init__.py")
+    assert shared(files) <= SHARED_FILE_NAMES
+
+
+def classes() -> Iterator[tuple[str, str]]:
+    """Yield every class of the core and its module."""
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                yield node.name, str(path)
+
+
+def shared(names: Iterator[tuple[str, str]]) -> set[str]:
+    """Return the names that exist in more than one place."""
+    places = defaultdict(set)
+    for name, place in names:
+        places[name].add(place)
+    return {name for name, found in places.items() if len(found) > 1}
 
 
 def strings_and_names(path: Path) -> set[str]:

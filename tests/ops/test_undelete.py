@@ -7,12 +7,12 @@ from tests.support.flow import Flow, open_flow
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
-from zenskar.ops.undelete import Link, LinkState
+from zenskar.ops.undelete import LinkState, RestoredLink
 
 BY = Actor("ada", "a test")
 
 
-async def undelete(flow: Flow, record_id: str) -> list[Link]:
+async def undelete(flow: Flow, record_id: str) -> list[RestoredLink]:
     links = await parts(flow).undeleter().undelete("customer", record_id, BY, "undelete")
     await flow.settle()
     return links
@@ -37,7 +37,9 @@ async def test_a_record_and_its_link_come_back(database_url: str) -> None:
         system.edit(external_id, phone="+91 1")
         system.webhooks.clear()
         pushes = len(system.calls)
-        assert await undelete(flow, record_id) == [Link("fake", external_id, LinkState.LINKED)]
+        assert await undelete(flow, record_id) == [
+            RestoredLink("fake", external_id, LinkState.LINKED)
+        ]
         record = await flow.record(record_id)
         assert (record["deleted_at"], record["name"], record["phone"]) == (None, "Ada", "+91 1")
         assert (await flow.mapping(record_id))["state"] == "active"
@@ -60,7 +62,9 @@ async def test_an_object_that_is_proven_deleted_gets_a_successor(database_url: s
         record_id, external_id = await deleted_wrongly(flow)
         system = flow.systems["fake"]
         system.objects[external_id] = None
-        assert await undelete(flow, record_id) == [Link("fake", external_id, LinkState.RECREATED)]
+        assert await undelete(flow, record_id) == [
+            RestoredLink("fake", external_id, LinkState.RECREATED)
+        ]
         assert await names(flow) == ["Ada"]
         (living,) = [one for one in system.objects.values() if one is not None]
         assert living["name"] == "Ada"
@@ -73,7 +77,9 @@ async def test_an_object_that_is_not_visible_is_left_alone(database_url: str) ->
         record_id, external_id = await deleted_wrongly(flow)
         system = flow.systems["fake"]
         mine = system.objects.pop(external_id)
-        assert await undelete(flow, record_id) == [Link("fake", external_id, LinkState.NOT_VISIBLE)]
+        assert await undelete(flow, record_id) == [
+            RestoredLink("fake", external_id, LinkState.NOT_VISIBLE)
+        ]
         assert (await names(flow), system.objects) == (["Ada"], {})
         await execute(flow, "UPDATE customers SET deleted_at = now()")
         system.objects[external_id] = mine

@@ -30,7 +30,7 @@ _UNOWNED = statement(f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class UnqueuedScan:
     """Records that were never queued; where the next scan begins; whether there are more."""
 
     unqueued: tuple[str, ...]
@@ -46,7 +46,7 @@ async def scan(
     *,
     most: int,
     settle_seconds: float,
-) -> Scan:
+) -> UnqueuedScan:
     """Look at the next records, at most so many."""
     if entity_type != CUSTOMER.entity_type:
         raise LookupError(f"there is no table for entities of type {entity_type}")
@@ -57,7 +57,7 @@ async def scan(
             break
         settled = row["id"]
     last = rows[-1]["id"] if len(rows) == most else None
-    return Scan(tuple(row["id"] for row in rows if row["unqueued"]), settled, last)
+    return UnqueuedScan(tuple(row["id"] for row in rows if row["unqueued"]), settled, last)
 
 
 async def unowned(

@@ -34,7 +34,7 @@ class LinkState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class RestoredLink:
     """One external object that was the record's, and what became of it."""
 
     source_system: str
@@ -53,7 +53,7 @@ class Undeleter:
 
     async def undelete(
         self, entity_type: str, record_id: str, by: Actor, correlation_id: str
-    ) -> list[Link]:
+    ) -> list[RestoredLink]:
         """Bring a record back; every connection follows.
 
         Raises `NotFound`, `Conflict` when it is not deleted, or `CallFailed` when an external
@@ -66,7 +66,7 @@ class Undeleter:
             if known is not None:
                 looks[source] = known, await self._look(source, entity_type, known.external_id)
 
-        async def work(db: AsyncConnection) -> list[Link]:
+        async def work(db: AsyncConnection) -> list[RestoredLink]:
             record = await _deleted(db, entity_type, record_id)
             await records.update(db, entity_type, [_alive(record)])
             links = [
@@ -108,7 +108,7 @@ class Undeleter:
         entity_type: str,
         known: ExternalMapping,
         look: Snapshot | None,
-    ) -> Link:
+    ) -> RestoredLink:
         """Make an object that lives the record's again, and let one go that is gone."""
         work = await unit_of_work.load(
             db,
@@ -128,7 +128,7 @@ class Undeleter:
             work.observe(self._seen(source, revived, look))
             state = LinkState.LINKED
         await work.flush(db)
-        return Link(source, known.external_id, state)
+        return RestoredLink(source, known.external_id, state)
 
     def _seen(self, source: str, known: ExternalMapping, look: Snapshot) -> Observation:
         """Return what a look at a living object shows, whatever id it carries."""

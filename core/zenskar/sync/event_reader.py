@@ -9,7 +9,7 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import InvalidInput
 from zenskar.model.integration import WebhookEvent, WebhookRequest
 from zenskar.schema_catalog import Schema
-from zenskar.sync.messages import Provenance, inbound_message
+from zenskar.sync.messages import MessageOrigin, inbound_message
 from zenskar.sync.translator import Translator, check_id
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
@@ -36,7 +36,7 @@ class EventItem:
     source: str
     event: WebhookEvent
     correlation_id: str
-    told: Provenance
+    told: MessageOrigin
     text: bytes | None = None
     exact: bool = True
     document: dict[str, Any] | None = None

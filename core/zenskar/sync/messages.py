@@ -27,7 +27,7 @@ def waited(made_at: str, now: str) -> int:
     return max(0, since // timedelta(microseconds=1))
 
 
-class Provenance(NamedTuple):
+class MessageOrigin(NamedTuple):
     """How news got here: in which way, and when it was sent on the external clock.
 
     `made_at` is the time of its message in RFC 3339, on ours.
@@ -43,7 +43,7 @@ def inbound_message(
     event: WebhookEvent,
     document: Mapping[str, Any] | None,
     correlation_id: str,
-    told: Provenance,
+    told: MessageOrigin,
 ) -> OutboxMessage:
     """Return the message of an event whose object has this canonical document.
 

@@ -23,7 +23,7 @@ from zenskar.model.sync_event import Direction
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.event_reader import EventItem, ReceivedWebhook
-from zenskar.sync.messages import Provenance, waited
+from zenskar.sync.messages import MessageOrigin, waited
 from zenskar.sync.quarantine import end_as_dead
 
 INVALID_OBJECT, INVALID_WEBHOOK = "invalid_object", "invalid_webhook"
@@ -92,7 +92,7 @@ def item_of(envelope: Envelope, made_at: str) -> EventItem:
         origin_key=kept["origin_key"],
     )
     sent = Interval(*kept.get("sent", kept["occurred"])).after(waited(envelope.time, made_at))
-    told = Provenance(made_at, sent, ObservationKind(kept["kind"]))
+    told = MessageOrigin(made_at, sent, ObservationKind(kept["kind"]))
     return EventItem(envelope.source, event, envelope.correlation_id, told, exact=kept["exact"])
 
 

@@ -38,7 +38,7 @@ _ATTEMPTS_DIGITS = 6
 _log = get_logger(__name__)
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     """Where a delivery was read, and the watermark that it holds down."""
 
     offsets: OffsetTracker
@@ -92,7 +92,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Let go of messages whose work is done; their offsets are committed soon."""
         for delivery in deliveries:
-            place: _Place = delivery.handle
+            place: _Position = delivery.handle
             place.offsets.ack(place.offset)
             self._queue.finish(delivery)
         self._let_go(deliveries)
@@ -239,7 +239,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         deliveries = []
         for record in records:
             offsets.add(record.offset)
-            deliveries.append(_delivery(record, _Place(offsets, record.offset)))
+            deliveries.append(_delivery(record, _Position(offsets, record.offset)))
         self._queue.put(deliveries)
 
     async def _commit_often(self, consumer: AIOKafkaConsumer) -> None:
@@ -273,7 +273,7 @@ async def _leave(consumer: AIOKafkaConsumer) -> None:
         await asyncio.wait_for(consumer.stop(), _BOUND_SECONDS)
 
 
-def _delivery(record: Any, place: _Place) -> Delivery:
+def _delivery(record: Any, place: _Position) -> Delivery:
     headers = dict[str, str]()
     if record.headers:
         headers = {

@@ -41,7 +41,7 @@ _OF_KEYS = statement("""
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class StaleScan:
     """Ids of events that have not moved, and where to go on; None at the end."""
 
     stale: tuple[str, ...]
@@ -50,11 +50,11 @@ class Scan:
 
 async def scan(
     db: AsyncConnection, status: SyncStatus, after: str, *, most: int, age_seconds: float
-) -> Scan:
+) -> StaleScan:
     """Look at the next events of a status, at most so many, whether they moved or not."""
     rows = await _SCAN.rows(db, status=status.value, after=after, most=most, age=age_seconds)
     stale = tuple(row["id"] for row in rows if row["stale"])
-    return Scan(stale, rows[-1]["id"] if len(rows) == most else None)
+    return StaleScan(stale, rows[-1]["id"] if len(rows) == most else None)
 
 
 async def lock(db: AsyncConnection, ids: Sequence[str], *, age_seconds: float) -> list[FailedEvent]:

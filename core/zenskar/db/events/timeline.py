@@ -39,7 +39,7 @@ class CustomerMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredMapping:
+class TimelineMapping:
     """A mapping with its place and its times."""
 
     source_system: str
@@ -84,7 +84,7 @@ class Timeline:
     """One customer's rows of all tables. `truncated`: older events than these were left out."""
 
     customer: Customer
-    mappings: tuple[StoredMapping, ...]
+    mappings: tuple[TimelineMapping, ...]
     intents: tuple[StoredIntent, ...]
     events: tuple[StoredEvent, ...]
     entries: tuple[StoredEntry, ...]
@@ -150,7 +150,7 @@ async def load(db: AsyncConnection, customer_id: str, *, most: int) -> Timeline 
 
 
 async def _pauses(
-    db: AsyncConnection, mappings: Sequence[StoredMapping], events: Sequence[StoredEvent]
+    db: AsyncConnection, mappings: Sequence[TimelineMapping], events: Sequence[StoredEvent]
 ) -> tuple[ConnectionChange, ...]:
     """Return the pauses of the connections in question since the first event."""
     if not events:
@@ -174,7 +174,7 @@ async def _matches(db: AsyncConnection, statement: Select[Any]) -> list[Customer
     return [CustomerMatch(r.id, r.name, r.email, r.deleted_at, names.get(r.id, ())) for r in rows]
 
 
-async def _mappings(db: AsyncConnection, customer_id: str) -> tuple[StoredMapping, ...]:
+async def _mappings(db: AsyncConnection, customer_id: str) -> tuple[TimelineMapping, ...]:
     mapped = external_mappings.c
     statement = select(external_mappings).where(
         mapped.entity_type == CUSTOMER.entity_type, mapped.entity_id == customer_id
@@ -204,7 +204,7 @@ async def _intents(
 async def _events(
     db: AsyncConnection,
     customer_id: str,
-    mappings: Sequence[StoredMapping],
+    mappings: Sequence[TimelineMapping],
     most: int,
 ) -> tuple[StoredEvent, ...]:
     """Return the record's events, and those of its external objects that nobody could place."""
@@ -243,7 +243,7 @@ def _has_key(entry: StoredEntry) -> bool:
     return "idempotency_key" in entry.detail
 
 
-def _mapping(row: Row[Any]) -> StoredMapping:
+def _mapping(row: Row[Any]) -> TimelineMapping:
     mapping = ExternalMapping(
         external_id=row.external_id,
         entity_id=row.entity_id,
@@ -254,7 +254,7 @@ def _mapping(row: Row[Any]) -> StoredMapping:
         fetch_revision=row.fetch_revision,
         detached=row.detached,
     )
-    return StoredMapping(
+    return TimelineMapping(
         row.source_system,
         mapping,
         row.synced_version,

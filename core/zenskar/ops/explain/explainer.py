@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import timeline as stored
-from zenskar.db.events.timeline import CustomerMatch, StoredEvent, StoredMapping, Timeline
+from zenskar.db.events.timeline import CustomerMatch, StoredEvent, Timeline, TimelineMapping
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.fields import CUSTOMER, difference, escape, keep
 from zenskar.model.record import IntentKind, IntentState, Record
@@ -138,7 +138,7 @@ def _systems(timeline: Timeline) -> tuple[SystemState, ...]:
     return tuple(sorted(states, key=lambda state: state.source_system))
 
 
-def _mapped(record: Record, one: StoredMapping, timeline: Timeline) -> SystemState:
+def _mapped(record: Record, one: TimelineMapping, timeline: Timeline) -> SystemState:
     mapping = one.mapping
     state = "detached" if mapping.detached else mapping.state.value
     fetch_wanted = mapping.fetch_revision is not None

@@ -12,7 +12,7 @@ from zenskar.model.integration import WebhookEvent
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import EventItem, EventReader, ReceivedWebhook, apart, report
-from zenskar.sync.messages import Provenance, utc_now
+from zenskar.sync.messages import MessageOrigin, utc_now
 
 _BOUNDS = Bounds(members=100_000, depth=64)
 """Of what an external system sends: hundreds of times what the largest events have."""
@@ -114,7 +114,7 @@ class WebhookPipeline:
                 source,
                 event,
                 correlation_id,
-                Provenance(reading.made_at, sent(source, event.sent_at, request.received_at)),
+                MessageOrigin(reading.made_at, sent(source, event.sent_at, request.received_at)),
                 text=request.body,
                 exact=reading.exact,
             )

@@ -69,7 +69,7 @@ class CatchUp:
 
     async def _queue(
         self, db: AsyncConnection, source: str, entity_type: str, after: str
-    ) -> tuple[unqueued.Scan, int]:
+    ) -> tuple[unqueued.UnqueuedScan, int]:
         seen = await unqueued.scan(
             db,
             source,

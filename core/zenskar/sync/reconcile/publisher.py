@@ -11,7 +11,7 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import EventItem, EventReader, apart
-from zenskar.sync.messages import Provenance, utc_now
+from zenskar.sync.messages import MessageOrigin, utc_now
 from zenskar.sync.reconcile.reader import Snapshot
 from zenskar.sync.unreadable import bury_unread, digest_of, of_item, why
 from zenskar.telemetry.logs import get_logger
@@ -80,7 +80,7 @@ class SnapshotPublisher:
         """
         looks, now = tuple(looks), utc_now()
         events = apart([_event(look, kind, run_id) for look in looks], source, run_id)
-        items = [EventItem(source, e, run_id, Provenance(now, e.occurred, kind)) for e in events]
+        items = [EventItem(source, e, run_id, MessageOrigin(now, e.occurred, kind)) for e in events]
         self._reader.read(items)
         readable = [item for item in items if item.error is None]
         if readable:

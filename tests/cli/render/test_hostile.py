@@ -1,4 +1,4 @@
-"""What others wrote, on a terminal."""
+"""Text of external origin does not control the terminal."""
 
 import json
 import re
@@ -148,6 +148,6 @@ def test_the_hostile_values_are_shown(cli: Cli, hostile: str) -> None:
 
 def test_there_is_one_way_to_the_terminal() -> None:
     folder = Path(package.__file__).parent
-    for file in folder.glob("*.py"):
+    for file in folder.rglob("*.py"):
         if file.name != "output.py":
             assert not re.search(r"typer\.(echo|secho)|click\.echo", file.read_text()), file.name
