@@ -20,7 +20,7 @@ from prometheus_client import Gauge
 
 import zenskar
 from tests.support.log_calls import log_calls
-from zenskar import errors, settings
+from zenskar import errors
 from zenskar.api.app import resources
 from zenskar.api.http import problems, statuses
 from zenskar.api.http.routes import Route
@@ -32,7 +32,7 @@ from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.hookspecs import IntegrationSpec
 from zenskar.schema_catalog import core_schemas
-from zenskar.settings import PREFIX
+from zenskar.settings import PREFIX, Settings, load
 from zenskar.sync.reconcile.drift import DriftKind
 from zenskar.telemetry.instruments import Instrument
 from zenskar.telemetry.metrics import Metrics
@@ -168,7 +168,7 @@ def test_what_a_plugin_imports() -> None:
 
 def test_settings_and_their_defaults() -> None:
     table = rows("configuration.md", "## Settings")
-    expected = {f"{PREFIX}{n.upper()}": d for n, d in settings.defaults().items()}
+    expected = {f"{PREFIX}{n.upper()}": f.default for n, f in Settings.model_fields.items()}
     assert table.keys() == expected.keys()
     for name, default in expected.items():
         assert table[name][1].strip("`") == shown(default), name
@@ -354,7 +354,7 @@ def test_commands_exist(page: Path) -> None:
 
 @by_page
 def test_variables_exist(page: Path) -> None:
-    known = {f"{PREFIX}{name.upper()}" for name in settings.defaults()}
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     sources = [*CORE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), ROOT / "docker-compose.yml"]
     for name in set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", page.read_text())):
         if name.removesuffix("_FILE") not in known:
@@ -428,10 +428,10 @@ def test_settings_can_be_read_as_documented() -> None:
     environment: Mapping[str, str] = dict(
         line.split("=", 1) for line in example.text.splitlines() if line and line[0] != "#"
     )
-    names = {f"{PREFIX}{name.upper()}" for name in settings.defaults()}
+    names = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
     own = {name for name in environment if name.startswith(PREFIX)}
     assert own <= names
-    assert settings.load(environment)
+    assert load(environment)
 
 
 def test_every_folder_of_tests_is_explained() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zenskar.errors import ConfigurationError
-from zenskar.settings import environment, load, lookup
+from zenskar.settings import environment, load, lookup, overridden
 
 
 def test_defaults_need_nothing() -> None:
@@ -29,6 +29,29 @@ def test_every_wrong_setting_is_named_but_no_value_shown() -> None:
     assert "ZENSKAR_PORT" in text
     assert "ZENSKAR_RETRY_MAX_ATTEMPTS" in text
     assert "sk_secret" not in text
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "0", "soon"])
+def test_a_duration_is_a_finite_number_above_zero(number: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^ZENSKAR_POLL_SECONDS: must be "):
+        load({"ZENSKAR_POLL_SECONDS": number})
+
+
+def test_an_unknown_variable_is_ignored_and_a_blank_one_is_unset() -> None:
+    assert load({"ZENSKAR_NO_SUCH_SETTING": "1", "ZENSKAR_PORT": " "}) == load({})
+
+
+def test_a_variable_beats_its_file(tmp_path: Path) -> None:
+    (tmp_path / "port").write_text("1\n")
+    given = {"ZENSKAR_PORT": "2", "ZENSKAR_PORT_FILE": str(tmp_path / "port")}
+    assert load(given).port == 2
+
+
+def test_a_connection_overrides_what_it_may(tmp_path: Path) -> None:
+    (tmp_path / "deletes").write_text("yes\n")
+    given = {"FAKE_PROPAGATE_DELETES_FILE": str(tmp_path / "deletes"), "FAKE_PORT": "1"}
+    own = overridden(load({}), given, "fake")
+    assert (own.propagate_deletes, own.port) == (True, 8000)
 
 
 def test_auth_can_be_off_on_loopback_only() -> None:

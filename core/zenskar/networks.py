@@ -70,6 +70,14 @@ def is_local(host: str, port: int) -> bool:
     return name == "localhost" or (address is not None and address.is_loopback)
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _plain(address: Address) -> Address:
     """An IPv4 address that is written as one of IPv6 is the same peer."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from functools import partial
 
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.api.app import App, create_app, create_probes
@@ -30,7 +31,7 @@ from zenskar.plugins.discovery import (
 from zenskar.plugins.lifecycle import Lifecycle
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema, core_schemas
-from zenskar.settings import Secret, Settings
+from zenskar.settings import Settings
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.calls import Caller
 from zenskar.sync.clocks import Clocks
@@ -197,7 +198,7 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
 
 def with_database(settings: Settings, url: str) -> Settings:
     """Return the settings with the URL of a database that runs already."""
-    return replace(settings, database_url=Secret(url))
+    return settings.model_copy(update={"database_url": SecretStr(url)})
 
 
 @asynccontextmanager

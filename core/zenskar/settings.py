@@ -1,147 +1,152 @@
 """Settings from the environment, a `.env` file and mounted secret files."""
 
-import ipaddress
-import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from dotenv import dotenv_values
+from pydantic import Field, PlainValidator, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from zenskar.errors import ConfigurationError
-from zenskar.networks import Hosts, Networks
+from zenskar.networks import Hosts, Networks, is_loopback
 
 PREFIX = "ZENSKAR_"
-PER_CONNECTION = (
-    "retry_max_attempts",
-    "retry_base_seconds",
-    "retry_max_seconds",
-    "breaker_failures",
-    "delete_guard_limit",
-    "delete_guard_window_seconds",
-    "enforce_limits",
-)
-"""What a connection may have of its own, besides its policy and whether deletes travel."""
 _REDELIVERY_DAYS = 31
-"""For 30 days an external system such as Stripe lets its events be sent again."""
+"""Stripe, for example, sends an event again on request for 30 days."""
 Policy = Literal["internal_wins", "external_wins", "latest_wins"]
-_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+S = TypeVar("S", bound=BaseSettings)
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A text that shows itself only to who asks for it."""
-
-    _text: str = field(repr=False)
-
-    def get_secret_value(self) -> str:
-        """Return the text."""
-        return self._text
+def _parse_hosts(value: str | Hosts) -> Hosts:
+    return value if isinstance(value, Hosts) else Hosts(value)
 
 
-def _limited(
-    default: Any,
-    *,
-    least: float = -math.inf,
-    most: float = math.inf,
-    above: float = -math.inf,
-) -> Any:
-    """Declare a number that has to lie within limits."""
-    return field(default=default, metadata={"least": least, "most": most, "above": above})
+def _parse_networks(value: str | Networks) -> Networks:
+    return value if isinstance(value, Networks) else Networks(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """All that is not a connection's own setting; named ZENSKAR_… in the environment."""
+class ConnectionSettings(BaseSettings):
+    """Settings that a connection may override: `<CONNECTION>_RETRY_MAX_ATTEMPTS` and so on."""
 
-    database_url: Secret | None = None
-    database_pool_size: int = _limited(10, least=2, most=500)
+    model_config = SettingsConfigDict(frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    propagate_deletes: bool = False
+    enforce_limits: bool = True
+    retry_max_attempts: int = Field(20, ge=1)
+    retry_base_seconds: float = Field(1.0, gt=0)
+    retry_max_seconds: float = Field(3600.0, gt=0)
+    breaker_failures: int = Field(5, ge=1)
+    delete_guard_limit: int = Field(100, ge=0)
+    delete_guard_window_seconds: float = Field(3600.0, gt=0)
+
+
+class Settings(ConnectionSettings):
+    """Every setting of the runtime; the environment holds it as `ZENSKAR_<NAME>`."""
+
+    database_url: SecretStr | None = None
+    database_pool_size: int = Field(10, ge=2, le=500)
     kafka_bootstrap_servers: str | None = None
     kafka_group: str = "zenskar"
-    kafka_partitions: int = _limited(12, least=1, most=10_000)
-    kafka_replication: int | None = _limited(None, least=1)
+    kafka_partitions: int = Field(12, ge=1, le=10_000)
+    kafka_replication: int | None = Field(None, ge=1)
     kafka_create_topics: bool = True
-    kafka_retention_days: float = _limited(30.0, above=0)
+    kafka_retention_days: float = Field(30.0, gt=0)
     kafka_compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
-    kafka_max_message_bytes: int = _limited(1_000_000, least=10_000)
-    kafka_send_timeout_seconds: float = _limited(5.0, above=0)
+    kafka_max_message_bytes: int = Field(1_000_000, ge=10_000)
+    kafka_send_timeout_seconds: float = Field(5.0, gt=0)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     kafka_sasl_username: str | None = None
-    kafka_sasl_password: Secret | None = None
+    kafka_sasl_password: SecretStr | None = None
     kafka_ssl_cafile: str | None = None
     kafka_ssl_certfile: str | None = None
     kafka_ssl_keyfile: str | None = None
     data_dir: Path = Path(".zenskar")
     host: str = "127.0.0.1"
-    port: int = _limited(8000, least=0, most=65535)
-    worker_health_port: int = _limited(8001, least=0, most=65535)
+    port: int = Field(8000, ge=0, le=65535)
+    worker_health_port: int = Field(8001, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     auth: Literal["required", "off"] = "required"
-    allowed_hosts: Hosts | None = None
-    trusted_proxies: Networks | None = None
+    allowed_hosts: Annotated[Hosts, PlainValidator(_parse_hosts)] | None = None
+    trusted_proxies: Annotated[Networks, PlainValidator(_parse_networks)] | None = None
     connections: str | None = None
-    max_body_bytes: int = _limited(1024 * 1024, least=1024)
-    max_pending_body_bytes: int = _limited(32 * 1024 * 1024, least=1024)
-    max_connections: int = _limited(1000, least=16)
-    request_timeout_seconds: float = _limited(30.0, above=0)
-    retry_max_attempts: int = _limited(20, least=1)
-    retry_base_seconds: float = _limited(1.0, above=0)
-    retry_max_seconds: float = _limited(3600.0, above=0)
-    worker_concurrency: int = _limited(32, least=1, most=1024)
-    inbound_batch: int | None = _limited(None, least=1, most=5000)
-    poll_seconds: float = _limited(2.0, above=0)
-    shutdown_grace_seconds: float = _limited(8.0, above=0)
-    loop_block_seconds: float = _limited(1.0, above=0)
+    max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    max_pending_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    max_connections: int = Field(1000, ge=16)
+    request_timeout_seconds: float = Field(30.0, gt=0)
+    worker_concurrency: int = Field(32, ge=1, le=1024)
+    inbound_batch: int | None = Field(None, ge=1, le=5000)
+    poll_seconds: float = Field(2.0, gt=0)
+    shutdown_grace_seconds: float = Field(8.0, gt=0)
+    loop_block_seconds: float = Field(1.0, gt=0)
     conflict_policy: Policy = "internal_wins"
-    propagate_deletes: bool = False
-    enforce_limits: bool = True
-    intent_lease_seconds: float = _limited(60.0, above=0)
-    claim_lease_seconds: float = _limited(60.0, above=0)
-    breaker_failures: int = _limited(5, least=1)
-    probe_seconds: float = _limited(5.0, above=0)
-    delete_guard_limit: int = _limited(100, least=0)
-    delete_guard_window_seconds: float = _limited(3600.0, above=0)
-    sweep_seconds: float = _limited(300.0, above=0)
-    resend_seconds: float = _limited(300.0, above=0)
-    unowned_days: float = _limited(7.0, above=0)
-    retention_history_days: float = _limited(365.0, least=0)
-    retention_payload_days: float = _limited(90.0, least=0)
-    retention_push_days: float = _limited(365.0, least=0)
-    retention_idempotency_key_days: float = _limited(1.0, least=0)
+    intent_lease_seconds: float = Field(60.0, gt=0)
+    claim_lease_seconds: float = Field(60.0, gt=0)
+    probe_seconds: float = Field(5.0, gt=0)
+    sweep_seconds: float = Field(300.0, gt=0)
+    resend_seconds: float = Field(300.0, gt=0)
+    unowned_days: float = Field(7.0, gt=0)
+    retention_history_days: float = Field(365.0, ge=0)
+    retention_payload_days: float = Field(90.0, ge=0)
+    retention_push_days: float = Field(365.0, ge=0)
+    retention_idempotency_key_days: float = Field(1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        if contradictions := "; ".join(_contradictions(self)):
+            raise ValueError(contradictions)
+        return self
 
 
-def defaults() -> dict[str, Any]:
-    """Return every setting with its default."""
-    return {each.name: each.default for each in fields(Settings)}
+class VariableSource(PydanticBaseSettingsSource):
+    """Reads `<PREFIX><NAME>`, or the file that `<PREFIX><NAME>_FILE` names, from a mapping."""
+
+    def __init__(
+        self, settings_cls: type[BaseSettings], environment: Mapping[str, str], prefix: str
+    ) -> None:
+        super().__init__(settings_cls)
+        self._environment, self._prefix = environment, prefix
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Return the text of a setting, None when it is not set."""
+        variable = f"{self._prefix}{field_name.upper()}"
+        return lookup(self._environment, variable), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the text of every setting that is set."""
+        found = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: text for name, text in found.items() if text is not None}
 
 
 def load(environment: Mapping[str, str], **overrides: Any) -> Settings:
-    """Read the settings; `ConfigurationError` names every one that is wrong."""
-    given = {
-        name: value
-        for name in defaults()
-        if (value := lookup(environment, f"{PREFIX}{name.upper()}")) is not None
-    }
-    given |= {name: value for name, value in overrides.items() if value is not None}
-    settings = _with(Settings(), given, PREFIX)
-    if wrong := list(_contradictions(settings)):
-        raise ConfigurationError("; ".join(wrong))
-    return settings
+    """Return the settings of an environment; an override that is not None replaces its variable.
+
+    Raises `ConfigurationError`, which names every wrong setting.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return _build(Settings, environment, PREFIX, given)
 
 
 def overridden(settings: Settings, environment: Mapping[str, str], connection: str) -> Settings:
-    """Return the settings with what a connection has of its own: `<CONNECTION>_<NAME>`."""
-    prefix = f"{connection}_".upper()
-    own = {
-        name: value
-        for name in PER_CONNECTION
-        if (value := lookup(environment, f"{prefix}{name.upper()}")) is not None
-    }
-    return _with(settings, own, prefix) if own else settings
+    """Return the settings with a connection's own values of `ConnectionSettings`.
+
+    Raises `ConfigurationError`, which names every wrong setting of the connection.
+    """
+    own = _build(ConnectionSettings, environment, f"{connection}_".upper(), {})
+    changed = own.model_dump(exclude_unset=True)
+    return settings.model_copy(update=changed) if changed else settings
 
 
 def environment(folder: Path | None = None) -> dict[str, str]:
@@ -151,7 +156,10 @@ def environment(folder: Path | None = None) -> dict[str, str]:
 
 
 def lookup(environment: Mapping[str, str], variable: str) -> str | None:
-    """Return a variable's value, or the text of the file that `<variable>_FILE` names."""
+    """Return a variable's value, or the text of the file that `<variable>_FILE` names.
+
+    Raises `ConfigurationError` when the file cannot be read.
+    """
     value = environment.get(variable)
     if value and value.strip():
         return value
@@ -164,68 +172,24 @@ def lookup(environment: Mapping[str, str], variable: str) -> str | None:
         raise ConfigurationError(f"{variable}_FILE: {error.strerror}: {path}") from error
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
+def _build(
+    kind: type[S], environment: Mapping[str, str], prefix: str, overrides: Mapping[str, Any]
+) -> S:
+    sources = (
+        InitSettingsSource(kind, dict(overrides)),
+        VariableSource(kind, environment, prefix),
+    )
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return kind(_build_sources=(sources, {}))
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_problems(error, prefix))) from None
 
 
-def _with(settings: Settings, given: Mapping[str, Any], prefix: str) -> Settings:
-    """Name every wrong setting, never its value: it may be a secret."""
-    known, values, wrong = {each.name: each for each in fields(Settings)}, {}, []
-    for name, value in given.items():
-        try:
-            values[name] = _read(known[name], value)
-        except ValueError as error:
-            wrong.append(f"{prefix}{name.upper()}: {error}")
-    if wrong:
-        raise ConfigurationError("; ".join(wrong))
-    return replace(settings, **values)
-
-
-def _read(declared: "Field[Any]", value: Any) -> Any:
-    """Return a setting's value as it is declared; `ValueError` says what it must be."""
-    choices = get_args(declared.type)
-    kind = choices[0] if choices else declared.type
-    if isinstance(kind, str):
-        if value not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return value
-    if kind in {int, float}:
-        return _number(kind, value, **declared.metadata)
-    return boolean(value) if kind is bool else _text(kind, value)
-
-
-def _number(
-    kind: type[int] | type[float], value: Any, *, least: float, most: float, above: float
-) -> float:
-    try:
-        number = kind(value)
-    except ValueError:
-        raise ValueError(f"must be {'a whole' if kind is int else 'a'} number") from None
-    if not math.isfinite(number):
-        raise ValueError("must be a number")
-    if number < least:
-        raise ValueError(f"must be at least {least}")
-    if number > most:
-        raise ValueError(f"must be at most {most}")
-    if number <= above:
-        raise ValueError(f"must be above {above}")
-    return number
-
-
-def boolean(value: Any) -> bool:
-    """Read a switch; `ValueError` says what it must be."""
-    text = str(value).lower()
-    if text not in _TRUE | _FALSE:
-        raise ValueError("must be true or false")
-    return text in _TRUE
-
-
-def _text(kind: Any, value: Any) -> Any:
-    return value if isinstance(value, kind) else kind(value)
+def _problems(error: ValidationError, prefix: str) -> Iterator[str]:
+    """Yield each wrong setting by its variable, without its value, which may be a secret."""
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        text = each["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        yield f"{prefix}{str(each['loc'][0]).upper()}: {text}" if each["loc"] else text
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
@@ -236,31 +200,32 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         )
     if settings.max_pending_body_bytes < settings.max_body_bytes:
         yield "ZENSKAR_MAX_PENDING_BODY_BYTES must not be below ZENSKAR_MAX_BODY_BYTES"
-    # Another worker would take the push for lost while its call is still under way. The time
-    # around the call, in which intent and answer are stored, is given as much again.
+    # Another worker would treat the push as lost while its call is in progress. Storing the
+    # intent before the call and the answer after the call may take as long as the call.
     if settings.intent_lease_seconds < 2 * settings.request_timeout_seconds:
         yield (
             "ZENSKAR_INTENT_LEASE_SECONDS must be at least twice ZENSKAR_REQUEST_TIMEOUT_SECONDS, "
-            "or a push is taken for lost while its call is under way"
+            "or another worker treats a push as lost while its call is in progress"
         )
-    yield from _too_short(settings)
+    yield from _short_retention(settings)
     # A request that ends while Kafka hangs would never reach the database instead.
     if settings.kafka_bootstrap_servers and (
         settings.kafka_send_timeout_seconds >= settings.request_timeout_seconds
     ):
         yield (
             "ZENSKAR_KAFKA_SEND_TIMEOUT_SECONDS must be below ZENSKAR_REQUEST_TIMEOUT_SECONDS, "
-            "or no webhook is taken in while Kafka hangs"
+            "or no webhook is accepted while Kafka hangs"
         )
 
 
-def _too_short(settings: Settings) -> Iterator[str]:
-    """An event that may come again has to be known, and a delete that the guard counts."""
+def _short_retention(settings: Settings) -> Iterator[str]:
+    """Keep an event while the system may send it again, and a delete while the guard counts it."""
     guard_days = settings.delete_guard_window_seconds / 86_400
     for name in ("retention_history_days", "retention_push_days"):
         days = getattr(settings, name)
         if 0 < days < max(_REDELIVERY_DAYS, guard_days):
             yield (
-                f"{PREFIX}{name.upper()} must be 0 (for ever) or more than {_REDELIVERY_DAYS}, and "
-                f"than {PREFIX}DELETE_GUARD_WINDOW_SECONDS: what may come again has to be known"
+                f"{PREFIX}{name.upper()} must be 0 (unlimited) or more than {_REDELIVERY_DAYS}, "
+                f"and more than {PREFIX}DELETE_GUARD_WINDOW_SECONDS: an event that may be sent "
+                "again must still be known"
             )

@@ -10,7 +10,7 @@ import typer.main
 from tests.deploy.compose import WITH_ZOOKEEPER, WITHOUT, load, ours, schema
 from zenskar.cli.app import app
 from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
-from zenskar.settings import defaults
+from zenskar.settings import Settings
 from zenskar_stripe.config import SETTINGS
 
 FILES = (WITH_ZOOKEEPER, WITHOUT)
@@ -69,7 +69,7 @@ def test_commands_are_those_of_the_command_line(name: str) -> None:
 
 @every_file
 def test_every_variable_is_a_setting(name: str) -> None:
-    known = {f"ZENSKAR_{field.upper()}" for field in defaults()}
+    known = {f"ZENSKAR_{field.upper()}" for field in Settings.model_fields}
     known |= {f"STRIPE_{setting.name.upper()}" for setting in SETTINGS}
     for service in ours(name).values():
         assert {variable.removesuffix("_FILE") for variable in service["environment"]} <= known
@@ -106,8 +106,8 @@ def test_everything_that_serves_has_a_health_check_and_starts_in_order(name: str
 @every_file
 def test_health_checks_ask_the_port_that_is_served(name: str) -> None:
     ports = {
-        "zenskar-api": defaults()["port"],
-        "zenskar-worker": defaults()["worker_health_port"],
+        "zenskar-api": Settings.model_fields["port"].default,
+        "zenskar-worker": Settings.model_fields["worker_health_port"].default,
     }
     for service, port in ports.items():
         body = ours(name)[service]
@@ -117,7 +117,7 @@ def test_health_checks_ask_the_port_that_is_served(name: str) -> None:
 
 @every_file
 def test_a_container_may_stop_for_longer_than_zenskar_takes(name: str) -> None:
-    grace = defaults()["shutdown_grace_seconds"]
+    grace = Settings.model_fields["shutdown_grace_seconds"].default
     for service in ours(name).values():
         assert float(service["stop_grace_period"].removesuffix("s")) > grace
 

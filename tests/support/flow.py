@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -105,7 +105,7 @@ async def open_flow(
         "poll_seconds": 0.2,
     }
     frozen = {name: settings.pop(name) for name in ("intent_lease_seconds",) if name in settings}
-    loaded = replace(load({}, **(defaults | settings)), **frozen)
+    loaded = load({}, **(defaults | settings)).model_copy(update=frozen)
     async with open_runtime(
         loaded, environment or {}, plugins=plugins | dict(extra or {})
     ) as runtime:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from importlib_metadata import EntryPoint, entry_points
+from pydantic import TypeAdapter, ValidationError
 
 from zenskar.errors import ConfigurationError, ZenskarError
 from zenskar.kernel import ConflictPolicy, MergePolicy
@@ -19,7 +20,7 @@ from zenskar.model.sync_event import NO_SOURCE
 from zenskar.plugins import declarations
 from zenskar.plugins.base import BaseIntegration
 from zenskar.schema_catalog import Schema, load_folder
-from zenskar.settings import PREFIX, Settings, boolean, lookup, overridden
+from zenskar.settings import PREFIX, Settings, lookup, overridden
 from zenskar.telemetry.stack_traces import place
 
 GROUP = "zenskar.plugins"
@@ -196,17 +197,15 @@ def _connection(
     values = {s.name: _value(name, s, environment) for s in plugin.integration.settings}
     connection = Connection(name, values)
     policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
-    deletes = lookup(environment, variable(name, "propagate_deletes"))
     integration, problem = _made(plugin.integration, connection)
+    own = overridden(settings, environment, name)
     return ConfiguredConnection(
         connection=connection,
         plugin=plugin,
         integration=integration,
         merge_policy=_policy(name, policy),
-        propagate_deletes=settings.propagate_deletes
-        if deletes is None
-        else _boolean(variable(name, "propagate_deletes"), deletes),
-        settings=overridden(settings, environment, name),
+        propagate_deletes=own.propagate_deletes,
+        settings=own,
         problem=problem,
     )
 
@@ -239,19 +238,10 @@ def _value(connection: str, setting: Setting, environment: Mapping[str, str]) ->
     text = lookup(environment, name)
     if text is None:
         return setting.default
-    if setting.kind is bool:
-        return _boolean(name, text)
     try:
-        return setting.kind(text)
-    except ValueError:
+        return TypeAdapter(setting.kind).validate_python(text)
+    except ValidationError:
         raise ConfigurationError(f"{name} must be of type {setting.kind.__name__}") from None
-
-
-def _boolean(name: str, text: str) -> bool:
-    try:
-        return boolean(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{name} {error}") from None
 
 
 def _policy(connection: str, text: str) -> MergePolicy:

@@ -14,7 +14,7 @@ from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
 from zenskar import FailureKind, Health, Push
 from zenskar.errors import ConfigurationError
-from zenskar.settings import PER_CONNECTION, defaults, load, overridden
+from zenskar.settings import load, overridden
 from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.resilience.retry import RetryPolicy
 
@@ -66,7 +66,6 @@ def test_a_connection_has_settings_of_its_own() -> None:
         settings.database_url,
     )
     assert overridden(settings, environment, "other") is settings
-    assert set(PER_CONNECTION) <= defaults().keys()
     with pytest.raises(ConfigurationError, match="FAKE_RETRY_MAX_ATTEMPTS"):
         overridden(settings, {"FAKE_RETRY_MAX_ATTEMPTS": "0"}, "fake")
 

@@ -10,6 +10,7 @@ from zenskar.cli import session
 from zenskar.cli.process import run_server
 from zenskar.cli.render.output import Output, OutputOption, say, show_json
 from zenskar.errors import ConfigurationError
+from zenskar.networks import is_loopback
 
 _LOOPBACK = "127.0.0.1"
 _DEFAULTS = {"ZENSKAR_LOG_FORMAT": "console", "ZENSKAR_SHUTDOWN_GRACE_SECONDS": "5"}
@@ -59,7 +60,7 @@ def dev(
 
 
 def _host() -> str:
-    from zenskar.settings import environment, is_loopback
+    from zenskar.settings import environment
 
     host = environment().get("ZENSKAR_HOST", "")
     return host if is_loopback(host) else _LOOPBACK

@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zenskar.api.server import serve
@@ -27,7 +26,7 @@ class DevServer:
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
         self._folder = DataFolder(settings.data_dir)
-        self._settings = replace(settings, data_dir=self._folder.path)
+        self._settings = settings.model_copy(update={"data_dir": self._folder.path})
         self._environment = environment
         self._plugins = discover()
 
@@ -36,7 +35,7 @@ class DevServer:
         host = self._settings.host
         async with stop_signals() as stopping:
             with self._folder.hold(), reserved_port(host, self._settings.port) as (port, held):
-                self._settings = replace(self._settings, port=port)
+                self._settings = self._settings.model_copy(update={"port": port})
                 if fresh:
                     await self._folder.clear()
                 async with self._runtime() as (runtime, sandboxes):
