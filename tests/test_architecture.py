@@ -26,7 +26,7 @@ SHARED_CLASS_NAMES = {"Caller"}
 SHARED_FILE_NAMES = {
     # The same thing in several layers: its table, its service, its route, its command.
     *("connections", "customers", "dead_letters", "erase", "metrics", "migrate", "recover"),
-    *("sync_events", "timeline"),
+    *("events", "sync_events", "timeline"),
     # A part that several packages have, named by the package.
     *("app", "bus", "errors", "pipeline", "records", "router", "service"),
 }

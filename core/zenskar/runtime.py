@@ -18,7 +18,7 @@ from zenskar.bus.postgres.notifier import Notifier
 from zenskar.catalog.field_limits import FieldLimits
 from zenskar.catalog.service import CustomerService
 from zenskar.db.driver.engine import create_engine
-from zenskar.ops.build import ReconcileParts
+from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
 from zenskar.plugins.discovery import (
     ConfiguredConnection,
@@ -91,7 +91,7 @@ class Runtime:
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
         circuit_breaker = CircuitBreaker(self.router, self.connections)
-        parts = ReconcileParts(self.context, self.bus, event_schema, settings)
+        factory = self.operations()
         accounts = AccountCheck(self.context)
         outbound = OutboundSync(
             self.context,
@@ -121,7 +121,7 @@ class Runtime:
             "scheduler": Scheduler(
                 self.context,
                 circuit_breaker,
-                upkeep(self.context, self.bus, parts, settings),
+                upkeep(self.context, self.bus, factory, settings),
                 self.progress,
                 accounts,
                 probe_seconds=settings.probe_seconds,
@@ -138,6 +138,10 @@ class Runtime:
             prepare=accounts.confirm_all,
             report=lambda c: self.context.clocks.save(c, self.context.monotonic()),
         )
+
+    def operations(self) -> OperationFactory:
+        """Build the factory of the operations that read a whole external system."""
+        return OperationFactory(self.context, self.bus, self.schemas["event"], self.settings)
 
     def watched_loop(self) -> AbstractAsyncContextManager[None]:
         """Have a blocked event loop told in the log and the metrics, with the plugin's name."""

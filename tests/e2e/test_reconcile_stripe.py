@@ -5,15 +5,14 @@ import dataclasses
 from sqlalchemy import text
 
 from tests.e2e.stack import API_KEY, SECRET, Stack, open_stack
-from zenskar.ops.build import ReconcileParts
 from zenskar.sync.reconcile.report import Report
 from zenskar_stripe.sandbox import StripeSandbox
 
 
 async def reconcile(stack: Stack, *, repair: bool = False) -> Report:
     runtime = stack.runtime
-    parts = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
-    return await parts.reconciler(settle_seconds=0).run("stripe", "customer", repair=repair)
+    factory = runtime.operations()
+    return await factory.reconciler(settle_seconds=0).run("stripe", "customer", repair=repair)
 
 
 async def test_drift_of_every_kind_is_found_and_mended(database_url: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.support.drift import parts
+from tests.support.drift import factory
 from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow
 from zenskar import FailureKind
@@ -235,5 +235,5 @@ async def test_an_erased_customer_is_not_undeleted(database_url: str) -> None:
         await erase(flow, record_id)
         await flow.settle()
         with pytest.raises(StateConflict, match="erased"):
-            await parts(flow).undeleter().undelete("customer", record_id, BY, "undelete")
+            await factory(flow).undeleter().undelete("customer", record_id, BY, "undelete")
         assert await traces(flow) == {}

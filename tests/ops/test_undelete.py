@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.drift import execute, names, parts, reconcile
+from tests.support.drift import execute, factory, names, reconcile
 from tests.support.flow import Flow, open_flow
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
@@ -13,7 +13,7 @@ BY = Actor("ada", "a test")
 
 
 async def undelete(flow: Flow, record_id: str) -> list[RestoredLink]:
-    links = await parts(flow).undeleter().undelete("customer", record_id, BY, "undelete")
+    links = await factory(flow).undeleter().undelete("customer", record_id, BY, "undelete")
     await flow.settle()
     return links
 

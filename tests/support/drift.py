@@ -8,17 +8,17 @@ from sqlalchemy import text
 
 from tests.support.fake import FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
-from zenskar.ops.build import ReconcileParts
+from zenskar.ops.factory import OperationFactory
 from zenskar.sync.reconcile.report import Report
 
 
-def parts(flow: Flow) -> ReconcileParts:
+def factory(flow: Flow) -> OperationFactory:
     runtime = flow.runtime
-    return ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
+    return runtime.operations()
 
 
 async def reconcile(flow: Flow, settle_seconds: float = 0.0, **options: Any) -> Report:
-    reconciler = parts(flow).reconciler(settle_seconds=settle_seconds, wait_seconds=10)
+    reconciler = factory(flow).reconciler(settle_seconds=settle_seconds, wait_seconds=10)
     return await reconciler.run("fake", "customer", **options)
 
 

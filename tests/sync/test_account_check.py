@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.drift import names, parts, reconcile
+from tests.support.drift import factory, names, reconcile
 from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
@@ -190,7 +190,7 @@ async def test_backfill_asks_for_the_account_first(database_url: str) -> None:
         await linked(flow)
         flow.systems["fake"].account = "acct_2"
         with pytest.raises(StateConflict, match="acct_2"):
-            await parts(flow).backfiller(wait_seconds=10).run("fake", "customer")
+            await factory(flow).backfiller(wait_seconds=10).run("fake", "customer")
 
 
 async def test_a_walk_does_not_begin_while_the_account_is_not_told(database_url: str) -> None:
@@ -204,6 +204,6 @@ async def test_a_walk_does_not_begin_while_the_account_is_not_told(database_url:
         flow.systems["fake"].reading = away
         report = await reconcile(flow)
         assert (report.complete, report.problem) == (False, "fake transient")
-        intake = await parts(flow).backfiller(wait_seconds=10).run("fake", "customer")
+        intake = await factory(flow).backfiller(wait_seconds=10).run("fake", "customer")
         assert (intake.complete, intake.problem) == (False, "fake transient")
         assert flow.systems["fake"].pages == []

@@ -11,7 +11,6 @@ from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow
 from zenskar import IntentKind
 from zenskar.errors import FailureKind
-from zenskar.ops.build import ReconcileParts
 from zenskar.ops.explain.explainer import explain
 from zenskar.sync.reconcile.report import Report
 
@@ -70,8 +69,8 @@ def only_id(flow: Flow, name: str) -> str:
 
 async def compared(flow: Flow, source: str, **options: Any) -> Report:
     runtime = flow.runtime
-    parts = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], runtime.settings)
-    reconciler = parts.reconciler(settle_seconds=0.0, wait_seconds=10)
+    factory = runtime.operations()
+    reconciler = factory.reconciler(settle_seconds=0.0, wait_seconds=10)
     return await reconciler.run(source, "customer", **options)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.drift import execute, parts
+from tests.support.drift import execute, factory
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
@@ -27,7 +27,7 @@ async def idle(database_url: str) -> AsyncIterator[tuple[Flow, FakeSystem, Sched
     async with open_flow(database_url, working=False, sweep_seconds=600) as flow:
         circuit_breaker = CircuitBreaker(flow.runtime.router, flow.runtime.connections)
         runtime = flow.runtime
-        jobs = upkeep(runtime.context, runtime.bus, parts(flow), runtime.settings)
+        jobs = upkeep(runtime.context, runtime.bus, factory(flow), runtime.settings)
         scheduler = Scheduler(
             runtime.context,
             circuit_breaker,

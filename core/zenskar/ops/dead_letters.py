@@ -1,21 +1,23 @@
 """Dead letters: what was given up, as it may be shown, and which of them are meant."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.events import event_log, sync_events
+from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
+from zenskar.errors import NotFound
 from zenskar.model.actor import Actor
 from zenskar.model.sync_event import SyncStatus
+from zenskar.ops.events import note_reveal
+from zenskar.ops.replay import Replay
 from zenskar.sync.quarantine import UNREADABLE
 
 HIDDEN = "(hidden)"
-REVEALED = "revealed"
 _VALUES = frozenset({"changes", "before", "seen", "conflicts"})
 """Members of a history entry that hold values of the record."""
 _PLAIN = frozenset(
@@ -46,19 +48,29 @@ class DeadLetter:
     history: Sequence[HistoryEntry]
 
 
-async def find(
-    db: AsyncConnection, event_id: str, *, reveal_to: Actor | None = None
-) -> DeadLetter | None:
-    """Return what is a dead letter or was one, None if there is no such event.
+@dataclass(frozen=True, slots=True)
+class ActionCount:
+    """The number of dead letters that a filter matched, and of those that were acted upon."""
 
-    The values of fields are personal data: they are hidden unless they are revealed to somebody,
-    of which the history keeps a note.
+    matched: int
+    done: int
+
+
+Action = Callable[[Replay, EventFilter, Actor], Awaitable[int]]
+"""`Replay.retry` or `Replay.discard`."""
+
+
+async def find(db: AsyncConnection, event_id: str, *, reveal_to: Actor | None = None) -> DeadLetter:
+    """Return a sync event that is a dead letter or was one.
+
+    The values of fields are personal data, so they are hidden unless they are revealed to an
+    operator; the history keeps a note of the operator. Raises `NotFound`.
     """
     reveal = reveal_to is not None
     event = await event_log.read(db, event_id)
     history = await event_log.history(db, event_id)
     if event is None or not any(entry.status == SyncStatus.DEAD for entry in history):
-        return None
+        raise NotFound("there is no dead letter with this id")
     if reveal_to is not None:
         await note_reveal(db, event, reveal_to)
     payload = await event_log.payload(db, event_id)
@@ -66,10 +78,15 @@ async def find(
     return DeadLetter(event, _message(event, payload, reveal=reveal), shown)
 
 
-async def note_reveal(db: AsyncConnection, event: LoggedEvent, to: Actor) -> None:
-    """Keep in the history of an event who was shown its message."""
-    detail = {"reason": REVEALED, **to.detail}
-    await sync_events.note(db, [(event.id, SyncStatus(event.status), detail)])
+async def act(
+    replay: Replay, wanted: EventFilter, action: Action, by: Actor, *, dry_run: bool = False
+) -> ActionCount:
+    """Retry or discard the dead letters that a filter matches; with `dry_run`, only count them."""
+    matched = await replay.count(wanted)
+    if dry_run:
+        return ActionCount(matched, 0)
+    done = await action(replay, wanted, by)
+    return ActionCount(max(matched, done), done)
 
 
 def _message(event: LoggedEvent, payload: str | None, *, reveal: bool) -> Any:

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from zenskar.bus.port import Bus
-from zenskar.ops.build import ReconcileParts
 from zenskar.ops.erase import Eraser
+from zenskar.ops.factory import OperationFactory
 from zenskar.settings import Settings
 from zenskar.sync.context import SyncContext
 from zenskar.sync.maintenance.catch_up import CatchUp
@@ -34,7 +34,7 @@ class Job:
 
 
 def upkeep(
-    context: SyncContext, bus: Bus, parts: ReconcileParts, settings: Settings
+    context: SyncContext, bus: Bus, factory: OperationFactory, settings: Settings
 ) -> tuple[Job, ...]:
     """Return the jobs of every connection, and those that look after messages."""
 
@@ -44,9 +44,9 @@ def upkeep(
             waiting[topic] += there.behind
         return waiting
 
-    sweep = parts.sweep()
+    sweep = factory.missed_events_poller()
     catch_up = CatchUp(context)
-    comparison = Comparison(context, parts.reconciler())
+    comparison = Comparison(context, factory.reconciler())
     resender = Resender(context, behind, age_seconds=settings.resend_seconds)
     often = min(_OFTEN_SECONDS, settings.resend_seconds)
     each = (

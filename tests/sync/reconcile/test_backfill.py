@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.drift import execute, names, parts, synced
+from tests.support.drift import execute, factory, names, synced
 from tests.support.fake import FakeError, FakeIntegration
 from tests.support.flow import Flow, open_flow, running_worker
 from zenskar import ExternalObject, FailureKind, Page
@@ -16,7 +16,7 @@ from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, silent
 
 
 async def backfill(flow: Flow, on_progress: OnProgress = silent, **options: bool) -> BackfillCount:
-    backfiller = parts(flow).backfiller(wait_seconds=10)
+    backfiller = factory(flow).backfiller(wait_seconds=10)
     return await backfiller.run("fake", "customer", on_progress=on_progress, **options)
 
 
@@ -132,7 +132,7 @@ async def test_a_killed_run_goes_on_at_its_checkpoint_unless_told_otherwise(
 async def test_without_a_worker_it_says_so(database_url: str) -> None:
     async with open_flow(database_url, working=False) as flow:
         flow.systems["fake"].create(name="Grace")
-        backfiller = parts(flow).backfiller(wait_seconds=0.05)
+        backfiller = factory(flow).backfiller(wait_seconds=0.05)
         with pytest.raises(Unavailable, match="is a worker running"):
             await backfiller.run("fake", "customer")
         assert await flow.scalar("SELECT count(*) FROM outbox") == 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.drift import execute, lose_what_waits, names, parts, reconcile, synced
+from tests.support.drift import execute, factory, lose_what_waits, names, reconcile, synced
 from tests.support.fake import FakeError
 from tests.support.flow import running_worker
 from zenskar import FailureKind, IntentKind
@@ -378,7 +378,7 @@ async def test_a_webhook_that_is_under_way_is_no_drift(database_url: str) -> Non
             async with running_worker(flow.runtime):
                 await flow.deliver()
 
-        tools = parts(flow).reconciler(settle_seconds=3)
+        tools = factory(flow).reconciler(settle_seconds=3)
         report = await replace(tools, sleep=deliver).run("fake", "customer")
         assert (dict(report.found), report.under_way) == ({}, 0)
         assert await names(flow) == ["Changed", "Customer 1", "New"]
@@ -520,7 +520,7 @@ async def test_a_run_that_somebody_else_took_up_stops(database_url: str) -> None
 async def test_a_repair_that_nobody_works_on_says_what_remains(database_url: str) -> None:
     async with synced(database_url, 1) as (flow, system):
         system.edit("obj_0", name="Changed")
-        reconciler = parts(flow).reconciler(settle_seconds=0, wait_seconds=0.05)
+        reconciler = factory(flow).reconciler(settle_seconds=0, wait_seconds=0.05)
         report = await reconciler.run("fake", "customer", repair=True)
         assert dict(report.remaining) == {"different": 1}
         assert report.examples[0].repaired is False
@@ -542,7 +542,7 @@ async def test_a_flood_of_deletes_is_held_back_and_remains(database_url: str) ->
 async def test_a_paused_connection_and_a_wrong_entity_are_refused(database_url: str) -> None:
     async with synced(database_url, 0) as (flow, system):
         with pytest.raises(InvalidInput, match="customer"):
-            await parts(flow).reconciler().run("fake", "invoice")
+            await factory(flow).reconciler().run("fake", "invoice")
         await in_transaction(
             flow.runtime.engine, lambda c: connections.pause(c, "fake", "paused by an operator")
         )
@@ -555,7 +555,7 @@ async def test_thousands_of_objects_take_seconds(database_url: str) -> None:
     async with synced(database_url, 0) as (flow, system):
         system.objects = {f"obj_{n}": {"name": f"Customer {n}"} for n in range(3000)}
         async with running_worker(flow.runtime):
-            await parts(flow).backfiller().run("fake", "customer")
+            await factory(flow).backfiller().run("fake", "customer")
         for number in range(0, 3000, 100):
             system.edit(f"obj_{number}", name="Changed")
         started = time.monotonic()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.api import body_of, open_api
-from tests.support.drift import parts
+from tests.support.drift import factory
 from tests.support.fake import FakeError, FakeIntegration
 from tests.support.flow import Flow, open_flow
 from zenskar import CallFailed, FailureKind, Push
@@ -77,7 +77,7 @@ async def test_to_retry_is_fine_meanwhile_and_makes_no_call(database_url: str) -
 
 async def test_a_sweep_that_is_refused_holds_pushes_back_and_itself(database_url: str) -> None:
     async with open_flow(database_url, working=False) as flow:
-        system, sweep = flow.systems["fake"], parts(flow).sweep()
+        system, sweep = flow.systems["fake"], factory(flow).missed_events_poller()
         system.reading = lambda hook, _about: limited()() if hook == "missed_events" else None
         for _ in range(3):
             await sweep.run("fake", {})
@@ -90,7 +90,7 @@ async def test_all_processes_are_held_back(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         await refused(flow)
         async with open_flow(database_url, working=False) as other:
-            reader = parts(other)._patient(parts(other).sweep()._reader._patience)
+            reader = factory(other).missed_events_poller()._reader
             with pytest.raises(CallFailed) as caught:
                 await reader.page("fake", "customer", None)
             assert caught.value.failure.code == HELD

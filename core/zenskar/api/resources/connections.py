@@ -13,20 +13,15 @@ from zenskar.api.http.router import match_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
-from zenskar.db import connections, held_deletes
-from zenskar.db.connections import ConnectionState
+from zenskar.db.connections import ACTIVE, PAUSED
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.events import event_log
-from zenskar.db.events.event_log import Backlog
 from zenskar.db.held_deletes import HeldDelete
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.scope import Scope
-from zenskar.ops import resume
-from zenskar.ops.resume import ResumeRequest
+from zenskar.ops import connections
+from zenskar.ops.connections import ConnectionStatus, ResumeRequest
 
-BY_HAND = "paused by an operator"
 _COMMON = (401, 403, 429, 503)
-_NOTHING = Backlog(waiting=0, oldest_seconds=None, dead=0)
 
 
 class Connections:
@@ -43,25 +38,25 @@ class Connections:
 
     async def pause(self, request: web.BaseRequest) -> web.Response:
         """Make no more calls to an external system."""
-        name, by = self._name(request), str(operator(request))
+        name, by = self._name(request), operator(request)
 
-        async def work(db: AsyncConnection) -> dict[str, Any]:
-            await connections.pause(db, name, BY_HAND, by=by)
+        async def pause(db: AsyncConnection) -> dict[str, Any]:
+            await connections.pause(db, name, by)
             return await self._view(db, name)
 
-        return bodies.answer(await in_transaction(self._engine, work))
+        return bodies.answer(await in_transaction(self._engine, pause))
 
     async def resume(self, request: web.BaseRequest) -> web.Response:
         """Go on where it was paused, with what the operator says of what is held."""
-        name, by, query = self._name(request), str(operator(request)), query_of(request)
+        name, by, query = self._name(request), operator(request), query_of(request)
         count = query.number("apply_deletes")
         wish = ResumeRequest(None if count is None else int(count), query.flag("accept_account"))
 
-        async def work(db: AsyncConnection) -> dict[str, Any]:
-            await resume.resume(db, name, by, wish)
+        async def resume(db: AsyncConnection) -> dict[str, Any]:
+            await connections.resume(db, name, by, wish)
             return await self._view(db, name)
 
-        view = await in_transaction(self._engine, work)
+        view = await in_transaction(self._engine, resume)
         for topic in (OUTBOUND, INBOUND):
             self._wake(topic)
         return bodies.answer(view)
@@ -70,12 +65,9 @@ class Connections:
         """Return the deletes that the delete guard holds back."""
         name, limit = self._name(request), query_of(request).number("limit") or DEFAULT_LIMIT
 
-        async def work(db: AsyncConnection) -> dict[str, Any]:
-            found = await held_deletes.deletes(db, name, int(limit))
-            total = await held_deletes.count(db, name)
-            return {"data": [_held_view(each) for each in found], "total": total}
-
-        return bodies.answer(await in_transaction(self._engine, work))
+        held = await in_transaction(self._engine, lambda c: connections.held(c, name, int(limit)))
+        data = [_held_view(each) for each in held.oldest]
+        return bodies.answer({"data": data, "total": held.total})
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -145,22 +137,19 @@ class Connections:
         return name
 
     async def _view(self, db: AsyncConnection, name: str) -> dict[str, Any]:
-        return next(v for v in await self._views(db) if v["name"] == name)
+        status = await connections.status(db, name, self._router.sources)
+        return _view(status, self._router.owner(name).entities)
 
     async def _views(self, db: AsyncConnection) -> list[dict[str, Any]]:
-        states = await connections.states(db)
-        waiting = await event_log.backlog(db)
         return [
-            _view(
-                states.get(name, ConnectionState(name)),
-                waiting.get(name, _NOTHING),
-                self._router.owner(name).entities,
-            )
-            for name in self._router.sources
+            _view(status, self._router.owner(status.state.name).entities)
+            for status in await connections.statuses(db, self._router.sources)
+            if status.configured
         ]
 
 
-def _view(state: ConnectionState, waiting: Backlog, entities: tuple[str, ...]) -> dict[str, Any]:
+def _view(status: ConnectionStatus, entities: tuple[str, ...]) -> dict[str, Any]:
+    state, backlog = status.state, status.backlog
     return {
         "name": state.name,
         "entities": entities,
@@ -176,9 +165,9 @@ def _view(state: ConnectionState, waiting: Backlog, entities: tuple[str, ...]) -
             "at": timestamp(state.error_at),
         },
         "lag": {
-            "waiting": waiting.waiting,
-            "oldest_seconds": waiting.oldest_seconds,
-            "dead": waiting.dead,
+            "waiting": backlog.waiting,
+            "oldest_seconds": backlog.oldest_seconds,
+            "dead": backlog.dead,
         },
     }
 
@@ -243,7 +232,7 @@ _CONNECTION: JsonSchema = {
     "properties": {
         "name": {"type": "string"},
         "entities": {"type": "array", "items": {"type": "string"}},
-        "state": {"enum": [connections.ACTIVE, connections.PAUSED]},
+        "state": {"enum": [ACTIVE, PAUSED]},
         "reason": _TEXT,
         "account": _TEXT,
         "paused_at": _TIME,

@@ -1,6 +1,6 @@
 """`/dead-letters`: what was given up, once more or never again."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aiohttp import web
@@ -26,14 +26,14 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import InvalidInput, NotFound, StateConflict
-from zenskar.model.actor import Actor
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops import dead_letters
+from zenskar.ops.dead_letters import Action
+from zenskar.ops.replay import Replay
 from zenskar.schema_catalog import Schema
 
 _COMMON = (401, 403, 429, 503)
-Act = Callable[[EventFilter, Actor], Awaitable[int]]
 
 
 class DeadLetterRoutes:
@@ -59,34 +59,32 @@ class DeadLetterRoutes:
         letter = await in_transaction(
             self._engine, lambda c: dead_letters.find(c, event_id, reveal_to=reveal_to)
         )
-        if letter is None:
-            raise _not_here()
         history = history_view(letter.history)
         view = {**event_view(letter.event), "payload": letter.payload, "history": history}
         return bodies.answer(view)
 
     async def retry_one(self, request: web.BaseRequest) -> web.Response:
         """Put one dead letter back to work."""
-        return await self._one(request, self._replay.retry, "retried", 202)
+        return await self._one(request, Replay.retry, "retried", 202)
 
     async def discard_one(self, request: web.BaseRequest) -> web.Response:
         """End one dead letter; its history stays."""
-        return await self._one(request, self._replay.discard, "discarded", 200)
+        return await self._one(request, Replay.discard, "discarded", 200)
 
     async def retry_many(self, request: web.BaseRequest) -> web.Response:
         """Put all dead letters that a filter means back to work."""
-        return await self._many(request, self._replay.retry, "retried", 202)
+        return await self._many(request, Replay.retry, "retried", 202)
 
     async def discard_many(self, request: web.BaseRequest) -> web.Response:
         """End all dead letters that a filter means."""
-        return await self._many(request, self._replay.discard, "discarded", 200)
+        return await self._many(request, Replay.discard, "discarded", 200)
 
     async def _one(
-        self, request: web.BaseRequest, act: Act, done: str, status: int
+        self, request: web.BaseRequest, action: Action, done: str, status: int
     ) -> web.Response:
         event_id = event_id_of(request)
         wanted = dead_letters.only_dead(EventFilter(ids=(event_id,)))
-        count = await act(wanted, operator(request))
+        count = await action(self._replay, wanted, operator(request))
         if not count:
             await self._explain(event_id)
         return bodies.answer({"matched": 1, done: count}, status)
@@ -94,13 +92,13 @@ class DeadLetterRoutes:
     async def _explain(self, event_id: str) -> None:
         event = await in_transaction(self._engine, lambda c: event_log.read(c, event_id))
         if event is None:
-            raise _not_here()
+            raise NotFound("there is no dead letter with this id")
         if event.status == SyncStatus.DEAD:
             raise StateConflict("this release cannot work on what is kept of this dead letter")
         raise StateConflict(f"a sync event that is {event.status} is no dead letter")
 
     async def _many(
-        self, request: web.BaseRequest, act: Act, done: str, status: int
+        self, request: web.BaseRequest, action: Action, done: str, status: int
     ) -> web.Response:
         body = await bodies.read_json(request, self._choice)
         every, dry_run = body.pop("all", False), body.pop("dry_run", False)
@@ -109,11 +107,11 @@ class DeadLetterRoutes:
         if "direction" in body:
             body["direction"] = Direction(body["direction"])
         wanted = dead_letters.only_dead(EventFilter(**body))
-        matched = await self._replay.count(wanted)
-        if dry_run:
-            return bodies.answer({"matched": matched, done: 0})
-        count = await act(wanted, operator(request))
-        return bodies.answer({"matched": max(matched, count), done: count}, status)
+        count = await dead_letters.act(
+            self._replay, wanted, action, operator(request), dry_run=dry_run
+        )
+        answer = {"matched": count.matched, done: count.done}
+        return bodies.answer(answer, 200 if dry_run else status)
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -160,10 +158,6 @@ def _asked(query: Query) -> EventFilter:
             newer_than=query.number("newer_than"),
         )
     )
-
-
-def _not_here() -> NotFound:
-    return NotFound("there is no dead letter with this id")
 
 
 def _counts(done: str) -> JsonSchema:

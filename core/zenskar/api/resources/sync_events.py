@@ -5,9 +5,8 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-import orjson
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.api.http import bodies, cursors
 from zenskar.api.http.auth import operator, require
@@ -18,14 +17,13 @@ from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.db.events.failed_events import RETRYABLE
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import is_id
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
-from zenskar.ops.dead_letters import note_reveal
+from zenskar.ops import events
 from zenskar.schema_catalog import Schema
 
 _COMMON = (401, 403, 429, 503)
@@ -50,28 +48,26 @@ class SyncEvents:
     async def get(self, request: web.BaseRequest) -> web.Response:
         """Return one sync event with its history."""
         event_id = event_id_of(request)
-        with_payload = query_of(request).text("include") == "payload"
-        if with_payload:
+        reveal_to = None
+        if query_of(request).text("include") == "payload":
             require(request, Scope.ADMIN)
-
-        async def work(db: AsyncConnection) -> dict[str, Any]:
-            found = _found(await event_log.read(db, event_id))
-            view = event_view(found)
-            if with_payload:
-                await note_reveal(db, found, operator(request))
-                view["payload"] = _json(await event_log.payload(db, event_id))
-            view["history"] = history_view(await event_log.history(db, event_id))
-            return view
-
-        return bodies.answer(await in_transaction(self._engine, work))
+            reveal_to = operator(request)
+        found = await in_transaction(
+            self._engine, lambda c: events.read(c, event_id, reveal_to=reveal_to)
+        )
+        view = event_view(found.event)
+        if reveal_to is not None:
+            view["payload"] = found.payload
+        view["history"] = history_view(found.history)
+        return bodies.answer(view)
 
     async def retry_one(self, request: web.BaseRequest) -> web.Response:
         """Retry one sync event."""
         event_id = event_id_of(request)
         retried = await self._replay.retry(EventFilter(ids=(event_id,)), operator(request))
         if not retried:
-            found = await in_transaction(self._engine, lambda c: event_log.read(c, event_id))
-            raise StateConflict(f"a sync event that is {_found(found).status} cannot be retried")
+            found = await in_transaction(self._engine, lambda c: events.read(c, event_id))
+            raise StateConflict(f"a sync event that is {found.event.status} cannot be retried")
         return bodies.answer({"retried": retried}, 202)
 
     async def retry_many(self, request: web.BaseRequest) -> web.Response:
@@ -180,12 +176,11 @@ class SyncEvents:
 async def event_page(engine: AsyncEngine, query: Query, wanted: EventFilter) -> web.Response:
     """Return the page of sync events that a query asks for."""
     limit, before = query.limit, query.before
-    found = await in_transaction(
-        engine, lambda c: event_log.page(c, wanted, most=limit + 1, before=before)
+    page = await in_transaction(
+        engine, lambda c: events.page(c, wanted, limit=limit, before=before)
     )
-    last_id = found[limit - 1].id if len(found) > limit else None
-    views = [event_view(event) for event in found[:limit]]
-    return bodies.answer({"data": views, "next_cursor": cursors.encode(last_id)})
+    views = [event_view(event) for event in page.events]
+    return bodies.answer({"data": views, "next_cursor": cursors.encode(page.last_id)})
 
 
 def filter_of(query: Query) -> EventFilter:
@@ -209,20 +204,6 @@ def event_id_of(request: web.BaseRequest) -> str:
     if not is_id(event_id):
         raise NotFound("there is no sync event with this id")
     return event_id.lower()
-
-
-def _found(event: LoggedEvent | None) -> LoggedEvent:
-    if event is None:
-        raise NotFound("there is no sync event with this id")
-    return event
-
-
-def _json(payload: str | None) -> Any:
-    """A message that could not be read is shown as it came."""
-    try:
-        return orjson.loads(payload) if payload else None
-    except orjson.JSONDecodeError:
-        return payload
 
 
 def event_view(event: LoggedEvent) -> dict[str, Any]:

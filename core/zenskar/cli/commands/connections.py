@@ -10,12 +10,13 @@ import typer
 from zenskar.cli import session
 from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
 from zenskar.cli.replay_session import operator
-from zenskar.errors import InvalidInput, NotFound
+from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from zenskar.ops.resume import Dropped
+    from zenskar.ops.connections import ConnectionStatus
+    from zenskar.ops.drop_deletes import DroppedDeletes
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="The connections to external systems.")
@@ -45,7 +46,9 @@ _HELD = 3
 @app.command("list")
 def show(output: OutputOption = Output.TABLE) -> None:
     """List the connections, what waits at each, and its last error."""
-    rows = _run(_rows)
+    from zenskar.ops import connections
+
+    rows = [_row(status) for status in _run(connections.statuses)]
     if output is Output.JSON:
         show_json({"data": rows})
     elif rows:
@@ -57,16 +60,16 @@ def show(output: OutputOption = Output.TABLE) -> None:
 @app.command("pause")
 def pause(name: Name, output: OutputOption = Output.TABLE) -> None:
     """Make no more calls to an external system; changes wait."""
-    from zenskar.db import connections
+    from zenskar.ops import connections
 
-    by = str(operator())
+    by = operator()
 
-    async def work(db: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
-        await _known(db, known, name)
-        await connections.pause(db, name, "paused by an operator", by=by)
-        return await _row(db, known, name)
+    async def pause(db: "AsyncConnection", configured: tuple[str, ...]) -> "ConnectionStatus":
+        await connections.status(db, name, configured)
+        await connections.pause(db, name, by)
+        return await connections.status(db, name, configured)
 
-    _show(_run(work), output)
+    _show(_row(_run(pause)), output)
 
 
 @app.command("resume")
@@ -92,37 +95,37 @@ def resume(
     with 3 when some of those are proven deleted: they stay held, and the connection stays paused.
     """
     from zenskar.model.envelope import INBOUND, OUTBOUND
-    from zenskar.ops import resume
+    from zenskar.ops import connections
 
     if drop_deletes and apply_deletes is not None:
         raise InvalidInput("--apply-deletes and --drop-deletes cannot both be meant")
-    by, looked = str(operator()), _drop(name) if drop_deletes else None
-    wish = resume.ResumeRequest(apply_deletes, accept_account)
+    by, dropped = operator(), _drop(name) if drop_deletes else None
+    request = connections.ResumeRequest(apply_deletes, accept_account)
 
-    async def work(db: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
-        await _known(db, known, name)
-        if looked is None:
-            await resume.resume(db, name, by, wish)
+    async def resume(db: "AsyncConnection", configured: tuple[str, ...]) -> "ConnectionStatus":
+        await connections.status(db, name, configured)
+        if dropped is None:
+            await connections.resume(db, name, by, request)
         await session.notify(db, OUTBOUND, INBOUND)
-        return await _row(db, known, name)
+        return await connections.status(db, name, configured)
 
-    row = _run(work)
-    if looked is None:
+    row = _row(_run(resume))
+    if dropped is None:
         _show(row, output)
         return
     if output is Output.TABLE:
-        say(f"{looked.dropped} deletes dropped, {looked.proven} are proven and stay held.")
-    _show(row | asdict(looked), output)
-    if looked.proven:
+        say(f"{dropped.dropped} deletes dropped, {dropped.proven} are proven and stay held.")
+    _show(row | asdict(dropped), output)
+    if dropped.proven:
         raise typer.Exit(_HELD)
 
 
-def _drop(name: str) -> "Dropped":
-    """Look at the object of each held delete, and drop the delete unless it is proven."""
-    from zenskar.cli.commands.reconcile import with_parts
+def _drop(name: str) -> "DroppedDeletes":
+    """Fetch the object of each held delete, and drop the delete unless it is proven."""
+    from zenskar.cli.commands.reconcile import with_factory
 
-    by = str(operator())
-    return with_parts(lambda parts: parts.dropper().drop(name, by))
+    by = operator()
+    return with_factory(lambda factory: factory.held_delete_dropper().drop(name, by))
 
 
 @app.command("held")
@@ -133,20 +136,19 @@ def held(
 ) -> None:
     """List the deletes that the delete guard holds back, and the records that they are about."""
 
-    async def work(db: "AsyncConnection", known: tuple[str, ...]) -> dict[str, Any]:
-        from zenskar.db import held_deletes
+    from zenskar.ops import connections
 
-        await _known(db, known, name)
-        found = await held_deletes.deletes(db, name, limit)
-        total = await held_deletes.count(db, name)
-        return {"data": [asdict(each) for each in found], "total": total}
+    async def read(db: "AsyncConnection", configured: tuple[str, ...]) -> connections.HeldDeletes:
+        await connections.status(db, name, configured)
+        return await connections.held(db, name, limit)
 
-    answer = _run(work)
+    found = _run(read)
+    rows = [asdict(each) for each in found.oldest]
     if output is Output.JSON:
-        show_json(answer)
+        show_json({"data": rows, "total": found.total})
         return
-    show_table(_HELD_COLUMNS, answer["data"])
-    say(f"{answer['total']} deletes are held at {name}.")
+    show_table(_HELD_COLUMNS, rows)
+    say(f"{found.total} deletes are held at {name}.")
 
 
 def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> T:
@@ -157,48 +159,23 @@ def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> 
     session.configure_logs(settings, environment, serving=False)
     running = DataFolder(settings.data_dir).running() if settings.database_url is None else None
     sandboxes = tuple(running.sandboxes) if running else ()
-    known = (*configure(discover(), settings, environment), *sandboxes)
+    configured = (*configure(discover(), settings, environment), *sandboxes)
 
     async def run() -> T:
         from zenskar.db.driver.engine import in_transaction
 
         async with session.open_current(settings) as engine:
-            return await in_transaction(engine, lambda c: work(c, known))
+            return await in_transaction(engine, lambda c: work(c, configured))
 
     return asyncio.run(run())
 
 
-async def _rows(db: "AsyncConnection", known: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return the configured connections, and those that the database remembers."""
-    from zenskar.db import connections
-    from zenskar.db.connections import ConnectionState
-    from zenskar.db.events import event_log
-    from zenskar.db.events.event_log import Backlog
-    from zenskar.model.sync_event import NO_SOURCE
-
-    states, backlog = await connections.states(db), await event_log.backlog(db)
-    rows = []
-    for name in dict.fromkeys((*known, *states, *backlog)):
-        if name == NO_SOURCE:
-            continue
-        state = states.get(name, ConnectionState(name))
-        waits = backlog.get(name, Backlog(waiting=0, oldest_seconds=None, dead=0))
-        row = asdict(state) | asdict(waits)
-        del row["held_seconds"]
-        if name not in known:
-            row["state"] = "not configured"
-        rows.append(row)
-    return rows
-
-
-async def _row(db: "AsyncConnection", known: tuple[str, ...], name: str) -> dict[str, Any]:
-    return next(row for row in await _rows(db, known) if row["name"] == name)
-
-
-async def _known(db: "AsyncConnection", known: tuple[str, ...], name: str) -> None:
-    names = [row["name"] for row in await _rows(db, known)]
-    if name not in names:
-        raise NotFound(f"no connection is called {name!r}; there are: {', '.join(names) or 'none'}")
+def _row(status: "ConnectionStatus") -> dict[str, Any]:
+    row = asdict(status.state) | asdict(status.backlog)
+    del row["held_seconds"]
+    if not status.configured:
+        row["state"] = "not configured"
+    return row
 
 
 def _show(row: dict[str, Any], output: Output) -> None:

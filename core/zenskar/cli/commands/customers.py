@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.commands.reconcile import with_parts
+from zenskar.cli.commands.reconcile import with_factory
 from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
 from zenskar.cli.replay_session import operator
 from zenskar.ids import new_id
@@ -32,8 +32,8 @@ def undelete(
     an object is not visible: nothing is done at that connection.
     """
     customer_id, by = session.identifier(customer), operator()
-    links = with_parts(
-        lambda parts: parts.undeleter().undelete("customer", customer_id, by, new_id())
+    links = with_factory(
+        lambda factory: factory.undeleter().undelete("customer", customer_id, by, new_id())
     )
     rows = [asdict(link) for link in links]
     if output is Output.JSON:

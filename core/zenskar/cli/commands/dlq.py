@@ -1,6 +1,5 @@
 """`zenskar dlq`."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,16 +9,14 @@ from zenskar.cli import replay_session, session
 from zenskar.cli.dlq_filter import filter_of
 from zenskar.cli.render.event_list import Before, Limit, show_events
 from zenskar.cli.render.output import Output, OutputOption, say, show_json
-from zenskar.errors import InvalidInput, NotFound, StateConflict
+from zenskar.errors import InvalidInput, StateConflict
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from zenskar.db.events.event_log import EventFilter
-    from zenskar.model.actor import Actor
+    from zenskar.ops.dead_letters import Action, ActionCount
     from zenskar.ops.replay import Replay
-
-    Act = Callable[[Replay, EventFilter, Actor], Awaitable[int]]
 
 app = typer.Typer(no_args_is_help=True, help="What was given up: once more, or never again.")
 
@@ -82,8 +79,6 @@ def show_one(
         letter = await in_transaction(
             engine, lambda c: dead_letters.find(c, wanted, reveal_to=reveal_to)
         )
-        if letter is None:
-            raise NotFound(f"there is no dead letter {event_id}")
         history = [asdict(entry) for entry in letter.history]
         return {**asdict(letter.event), "payload": letter.payload, "history": history}
 
@@ -130,15 +125,17 @@ def _chosen(
     return filter_of(filters or (), ids)
 
 
-def _act(wanted: "EventFilter", act: "Act", done: str, *, dry_run: bool, output: Output) -> None:
-    async def work(replay: "Replay") -> tuple[int, int]:
-        matched = await replay.count(wanted)
-        if dry_run:
-            return matched, 0
-        count = await act(replay, wanted, replay_session.operator())
-        return max(matched, count), count
+def _act(
+    wanted: "EventFilter", action: "Action", done: str, *, dry_run: bool, output: Output
+) -> None:
+    from zenskar.ops import dead_letters
 
-    matched, count = replay_session.run(work)
+    async def act(replay: "Replay") -> "ActionCount":
+        by = replay_session.operator()
+        return await dead_letters.act(replay, wanted, action, by, dry_run=dry_run)
+
+    acted = replay_session.run(act)
+    matched, count = acted.matched, acted.done
     if wanted.ids and not matched:
         raise StateConflict("none of these is a dead letter")
     if output is Output.JSON:

@@ -8,7 +8,7 @@ import typer
 from zenskar.cli import replay_session, session
 from zenskar.cli.render.event_list import Before, Limit, show_events
 from zenskar.cli.render.output import Output, OutputOption, say, show_json
-from zenskar.errors import InvalidInput, NotFound, StateConflict
+from zenskar.errors import InvalidInput, StateConflict
 from zenskar.model.sync_event import Direction, SyncStatus
 
 if TYPE_CHECKING:
@@ -60,18 +60,15 @@ def show_one(
     """Show a sync event with its history: what changed, who won, what failed."""
     from zenskar.cli.render.event_text import event_text
     from zenskar.db.driver.engine import in_transaction
-    from zenskar.db.events import event_log
+    from zenskar.ops import events
 
-    async def work(engine: "AsyncEngine") -> dict[str, Any]:
-        event = await in_transaction(
-            engine, lambda c: event_log.read(c, session.identifier(event_id))
-        )
-        if event is None:
-            raise NotFound(f"there is no sync event {event_id}")
-        history = await in_transaction(engine, lambda c: event_log.history(c, event.id))
-        return {**asdict(event), "history": [asdict(entry) for entry in history]}
+    wanted = session.identifier(event_id)
 
-    found = session.run(work)
+    async def read(engine: "AsyncEngine") -> dict[str, Any]:
+        found = await in_transaction(engine, lambda c: events.read(c, wanted))
+        return {**asdict(found.event), "history": [asdict(entry) for entry in found.history]}
+
+    found = session.run(read)
     if output is Output.JSON:
         show_json(found)
     else:

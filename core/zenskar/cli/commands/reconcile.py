@@ -23,7 +23,7 @@ from zenskar.errors import InvalidInput
 from zenskar.model.missing import Missing
 
 if TYPE_CHECKING:
-    from zenskar.ops.build import ReconcileParts
+    from zenskar.ops.factory import OperationFactory
     from zenskar.runtime import Runtime
     from zenskar.sync.reconcile.backfill import BackfillCount
     from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, Report
@@ -82,8 +82,8 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
     if missing is not None and not repair:
         raise InvalidInput("--missing says how to repair: give --repair too")
 
-    async def work(parts: "ReconcileParts", name: str, on_progress: "OnProgress") -> "Report":
-        reconciler = parts.reconciler(settle_seconds=settle)
+    async def work(factory: "OperationFactory", name: str, on_progress: "OnProgress") -> "Report":
+        reconciler = factory.reconciler(settle_seconds=settle)
         return await reconciler.run(
             source,
             name,
@@ -117,9 +117,11 @@ def backfill(
     """
 
     async def work(
-        parts: "ReconcileParts", name: str, on_progress: "OnProgress"
+        factory: "OperationFactory", name: str, on_progress: "OnProgress"
     ) -> "BackfillCount":
-        return await parts.backfiller().run(source, name, restart=restart, on_progress=on_progress)
+        return await factory.backfiller().run(
+            source, name, restart=restart, on_progress=on_progress
+        )
 
     intakes = _run(source, entity, work, works=True)
     if output is Output.JSON:
@@ -139,19 +141,19 @@ def backfill(
 def _run(
     source: str,
     entity: str | None,
-    work: "Callable[[ReconcileParts, str, OnProgress], Awaitable[T]]",
+    work: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
     *,
     works: bool,
 ) -> list[T]:
-    async def all_of(parts: "ReconcileParts") -> list[T]:
-        names = [entity] if entity else parts.entities(source)
-        return await _all(parts, names, work)
+    async def all_of(factory: "OperationFactory") -> list[T]:
+        names = [entity] if entity else factory.entities(source)
+        return await _all(factory, names, work)
 
-    return with_parts(all_of, works=works)
+    return with_factory(all_of, works=works)
 
 
-def with_parts(
-    work: "Callable[[ReconcileParts], Coroutine[Any, Any, T]]", *, works: bool = False
+def with_factory(
+    work: "Callable[[OperationFactory], Coroutine[Any, Any, T]]", *, works: bool = False
 ) -> T:
     """Do something with all of an external system, with a worker of its own if it `works`."""
     settings, environment = session.read_settings()
@@ -159,7 +161,6 @@ def with_parts(
     session.require_database(settings)
 
     async def run() -> T:
-        from zenskar.ops.build import ReconcileParts
         from zenskar.runtime import open_runtime
 
         async with (
@@ -167,21 +168,20 @@ def with_parts(
             open_runtime(settings, environment, prepare=session.require_schema) as runtime,
             _worker(runtime, stopping, works=works),
         ):
-            parts = ReconcileParts(runtime.context, runtime.bus, runtime.schemas["event"], settings)
-            return await _unless_stopped(stopping, work(parts))
+            return await _unless_stopped(stopping, work(runtime.operations()))
 
     return asyncio.run(run())
 
 
 async def _all(
-    parts: "ReconcileParts",
+    factory: "OperationFactory",
     names: Iterable[str],
-    work: "Callable[[ReconcileParts, str, OnProgress], Awaitable[T]]",
+    work: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
 ) -> list[T]:
     done = []
     for name in names:
         with _progress_bar() as on_progress:
-            done.append(await work(parts, name, on_progress))
+            done.append(await work(factory, name, on_progress))
     return done
 
 

@@ -29,17 +29,17 @@ def show_events(
 ) -> None:
     """Print the events that a filter means, newest first, or that there are none."""
     from zenskar.db.driver.engine import in_transaction
-    from zenskar.db.events import event_log
+    from zenskar.ops import events
 
     older = session.identifier(before) if before else None
 
-    async def work(engine: "AsyncEngine") -> list[dict[str, Any]]:
-        found = await in_transaction(
-            engine, lambda c: event_log.page(c, wanted, most=limit, before=older)
+    async def read(engine: "AsyncEngine") -> list[dict[str, Any]]:
+        page = await in_transaction(
+            engine, lambda c: events.page(c, wanted, limit=limit, before=older)
         )
-        return [asdict(event) for event in found]
+        return [asdict(event) for event in page.events]
 
-    rows = session.run(work)
+    rows = session.run(read)
     if output is Output.JSON:
         show_json({"data": rows})
     elif rows:

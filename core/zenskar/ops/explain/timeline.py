@@ -13,7 +13,7 @@ from zenskar.kernel import StepKind, Verdict
 from zenskar.kernel.policy import Side
 from zenskar.model.fields import CUSTOMER, flatten
 from zenskar.model.sync_event import Direction, SyncStatus
-from zenskar.ops.dead_letters import REVEALED
+from zenskar.ops.events import REVEALED
 from zenskar.ops.explain.model import ConflictSeen, HistoryStep, HistoryStepKind, Provenance, Queued
 from zenskar.ops.explain.provenance import FieldProvenance
 from zenskar.sync import fanout

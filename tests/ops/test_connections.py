@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.drift import names, parts
+from tests.support.drift import factory, names
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow
 from tests.support.wait import until
@@ -10,8 +10,12 @@ from zenskar import FailureKind, Health, Push
 from zenskar.db import held_deletes
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import StateConflict
-from zenskar.ops import resume as resuming
-from zenskar.ops.resume import Dropped, ResumeRequest
+from zenskar.model.actor import Actor
+from zenskar.ops import connections
+from zenskar.ops.connections import ResumeRequest
+from zenskar.ops.drop_deletes import DroppedDeletes
+
+BY = Actor("test", "a test")
 
 
 async def wait_until(flow: Flow, query: str) -> None:
@@ -19,8 +23,8 @@ async def wait_until(flow: Flow, query: str) -> None:
 
 
 async def resume(flow: Flow, apply_deletes: int | None = None) -> None:
-    wish = ResumeRequest(apply_deletes)
-    await in_transaction(flow.runtime.engine, lambda c: resuming.resume(c, "fake", "test", wish))
+    request = ResumeRequest(apply_deletes)
+    await in_transaction(flow.runtime.engine, lambda c: connections.resume(c, "fake", BY, request))
     flow.runtime.context.wake("sync.inbound")
 
 
@@ -121,7 +125,7 @@ async def test_a_flood_of_deletes_is_held_back_until_it_is_allowed(
         assert await flow.scalar(ALIVE) == 0
         last = "SELECT error_message, by FROM connection_history ORDER BY id DESC LIMIT 1"
         assert await flow.rows(last) == [
-            {"error_message": f"{waiting} held deletes were let go", "by": "test"}
+            {"error_message": f"{waiting} held deletes were let go", "by": str(BY)}
         ]
 
 
@@ -148,8 +152,8 @@ async def test_held_deletes_are_dropped_after_a_look_at_each_object(database_url
         )
         living = [one.external_id for one in waiting][-3:]
         system.objects.update({external_id: {"name": "Alive"} for external_id in living})
-        drop, proven = parts(flow).dropper().drop, before - 3
-        assert await drop("fake", "test") == Dropped(3, proven)
+        drop, proven = factory(flow).held_delete_dropper().drop, before - 3
+        assert await drop("fake", BY) == DroppedDeletes(3, proven)
         if proven:
             assert await flow.scalar("SELECT state FROM connections") == "paused"
             assert await held(flow) == proven
@@ -168,13 +172,15 @@ async def test_held_deletes_of_objects_that_are_not_visible_are_dropped(
         system = await flooded(flow, 4)
         system.objects.clear()
         waiting = await held(flow)
-        assert await parts(flow).dropper().drop("fake", "test") == Dropped(waiting, 0)
+        assert await factory(flow).held_delete_dropper().drop("fake", BY) == DroppedDeletes(
+            waiting, 0
+        )
         flow.runtime.context.wake("sync.inbound")
         await flow.settle()
         assert await flow.scalar(ALIVE) == waiting
         assert await flow.scalar("SELECT state FROM connections") == "active"
         with pytest.raises(StateConflict, match="holds no deletes"):
-            await parts(flow).dropper().drop("fake", "test")
+            await factory(flow).held_delete_dropper().drop("fake", BY)
 
 
 async def test_a_guard_of_zero_lets_everything_through(database_url: str) -> None:

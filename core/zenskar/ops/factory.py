@@ -1,7 +1,7 @@
-"""Builds what works on all of an external system at once."""
+"""Build the operations that read a whole external system."""
 
 from zenskar.bus.port import Bus
-from zenskar.ops.resume import HeldDeleteDropper
+from zenskar.ops.drop_deletes import HeldDeleteDropper
 from zenskar.ops.undelete import Undeleter
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
@@ -19,11 +19,11 @@ from zenskar.sync.resilience.retry import RetryPolicy
 
 _SETTLE_SECONDS = 3.0
 _WAIT_SECONDS = 60.0
-_LOOKS, _LOOK_SECONDS = 8, 60.0
+_READ_ATTEMPTS, _READ_RETRY_SECONDS = 8, 60.0
 
 
-class ReconcileParts:
-    """A reconciler, a backfiller and a sweep that share their parts."""
+class OperationFactory:
+    """Builds the operations on external systems, which share one reader and one publisher."""
 
     def __init__(
         self, context: SyncContext, bus: Bus, event_schema: Schema, settings: Settings
@@ -31,7 +31,7 @@ class ReconcileParts:
         self._context = context
         self._settings = settings
         self._publisher = SnapshotPublisher(context, bus, event_schema)
-        self._reader = self._patient(RetryLimits(self._brief))
+        self._reader = self._build_reader(RetryLimits(self._interactive_retry))
         self._accounts = AccountCheck(context)
         self._comparator = Comparator(
             context, self._reader, self._publisher, stale_seconds=settings.resend_seconds
@@ -44,7 +44,10 @@ class ReconcileParts:
     def reconciler(
         self, *, settle_seconds: float = _SETTLE_SECONDS, wait_seconds: float = _WAIT_SECONDS
     ) -> Reconciler:
-        """Build what finds drift. It waits for workers until nothing moves for `wait_seconds`."""
+        """Build the reconciler.
+
+        A reconcile run waits for workers until no event has changed for `wait_seconds`.
+        """
         waiter = EventWaiter(self._context, wait_seconds)
         repairer = Repairer(self._context, self._publisher, waiter)
         return Reconciler(
@@ -57,37 +60,37 @@ class ReconcileParts:
         )
 
     def backfiller(self, *, wait_seconds: float = _WAIT_SECONDS) -> Backfiller:
-        """Build what takes everything in."""
+        """Build the backfiller; `wait_seconds` as for a reconciler."""
         waiter = EventWaiter(self._context, wait_seconds)
         return Backfiller(
             self._context, self._accounts, self._reader, self._comparator, self._publisher, waiter
         )
 
-    def dropper(self) -> HeldDeleteDropper:
-        """Build what looks at held deletes and drops those that are not so."""
+    def held_delete_dropper(self) -> HeldDeleteDropper:
+        """Build the dropper of held deletes."""
         return HeldDeleteDropper(self._context, self._reader, self._publisher)
 
     def undeleter(self) -> Undeleter:
-        """Build what brings deleted records back."""
+        """Build the undeleter."""
         return Undeleter(self._context, self._accounts, self._reader, self._publisher)
 
-    def sweep(self) -> MissedEventsPoller:
-        """Build what looks for missed webhooks. It tries once, since it comes again soon."""
+    def missed_events_poller(self) -> MissedEventsPoller:
+        """Build the poller for missed events. It makes one attempt, because it polls again soon."""
         once = RetryPolicy(1, self._settings.retry_base_seconds, self._settings.retry_max_seconds)
-        reader = self._patient(RetryLimits(lambda _source: once, rate_limit_waits=0))
+        reader = self._build_reader(RetryLimits(lambda _source: once, rate_limit_waits=0))
         return MissedEventsPoller(
             self._context, reader, self._publisher, every_seconds=self._settings.sweep_seconds
         )
 
-    def _brief(self, source: str) -> RetryPolicy:
-        """Somebody waits for it, and a run that stops goes on where it was."""
+    def _interactive_retry(self, source: str) -> RetryPolicy:
+        """Bound the retries: a person waits, and a stopped run resumes at its checkpoint."""
         retry = self._context.retry(source)
         return RetryPolicy(
-            min(retry.max_attempts, _LOOKS),
+            min(retry.max_attempts, _READ_ATTEMPTS),
             retry.base_seconds,
-            min(retry.max_seconds, _LOOK_SECONDS),
+            min(retry.max_seconds, _READ_RETRY_SECONDS),
         )
 
-    def _patient(self, patience: RetryLimits) -> ExternalReader:
+    def _build_reader(self, limits: RetryLimits) -> ExternalReader:
         timeout = self._settings.request_timeout_seconds
-        return ExternalReader(self._context, patience, timeout_seconds=timeout)
+        return ExternalReader(self._context, limits, timeout_seconds=timeout)

@@ -1,0 +1,118 @@
+"""List, pause and resume connections, for the API and the command line."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import connection_accounts, connections, held_deletes
+from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, ConnectionState
+from zenskar.db.events import event_log
+from zenskar.db.events.event_log import Backlog
+from zenskar.db.held_deletes import HeldDelete
+from zenskar.errors import NotFound, StateConflict
+from zenskar.model.actor import Actor
+from zenskar.model.sync_event import NO_SOURCE
+
+PAUSED_BY_OPERATOR = "paused by an operator"
+"""The reason of a pause that an operator asked for."""
+_NO_BACKLOG = Backlog(waiting=0, oldest_seconds=None, dead=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    """A connection's state, the sync events that wait for it, and whether it is configured."""
+
+    state: ConnectionState
+    backlog: Backlog
+    configured: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDeletes:
+    """The oldest deletes that the delete guard holds, and the number of all."""
+
+    oldest: Sequence[HeldDelete]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequest:
+    """An operator's decisions about the changes that a paused connection holds.
+
+    `apply_deletes` is the number of held deletes that the operator was shown and confirms.
+    """
+
+    apply_deletes: int | None = None
+    accept_account: bool = False
+
+
+async def statuses(db: AsyncConnection, configured: Sequence[str]) -> list[ConnectionStatus]:
+    """Return the configured connections, then those that only the database knows."""
+    states, backlog = await connections.states(db), await event_log.backlog(db)
+    return [
+        ConnectionStatus(
+            states.get(name, ConnectionState(name)),
+            backlog.get(name, _NO_BACKLOG),
+            configured=name in configured,
+        )
+        for name in dict.fromkeys((*configured, *states, *backlog))
+        if name != NO_SOURCE
+    ]
+
+
+async def status(db: AsyncConnection, name: str, configured: Sequence[str]) -> ConnectionStatus:
+    """Return one connection. Raises `NotFound` when the name is unknown."""
+    known = {each.state.name: each for each in await statuses(db, configured)}
+    if name not in known:
+        raise NotFound(f"no connection is called {name!r}; there are: {', '.join(known) or 'none'}")
+    return known[name]
+
+
+async def pause(db: AsyncConnection, name: str, by: Actor) -> None:
+    """Stop all calls to an external system until the connection is resumed."""
+    await connections.pause(db, name, PAUSED_BY_OPERATOR, by=str(by))
+
+
+async def resume(db: AsyncConnection, name: str, by: Actor, request: ResumeRequest) -> None:
+    """Resume a connection.
+
+    Only deletes that are held at this moment pass the guard, and none that arrives later. Raises
+    `StateConflict` when the request does not match the changes that are held.
+    """
+    state = (await connections.states(db)).get(name)
+    reason = state.reason if state is not None and state.paused else None
+    notes = []
+    if request.accept_account:
+        notes.append(await _accept_account(db, name, reason))
+    if reason == DELETE_GUARD:
+        waiting = await held_deletes.count(db, name)
+        _check_count(name, waiting, request.apply_deletes)
+        await connections.let_deletes_go(db, name)
+        notes.append(f"{waiting} held deletes were let go")
+    elif request.apply_deletes:
+        raise StateConflict(f"the connection {name} holds no deletes")
+    await connections.resume(db, name, str(by), "; ".join(notes) or None)
+
+
+async def held(db: AsyncConnection, name: str, most: int) -> HeldDeletes:
+    """Return the oldest deletes that the delete guard holds at a connection."""
+    oldest = await held_deletes.deletes(db, name, most)
+    return HeldDeletes(oldest, await held_deletes.count(db, name))
+
+
+async def _accept_account(db: AsyncConnection, name: str, reason: str | None) -> str:
+    account = await connection_accounts.accept(db, name) if reason == OTHER_ACCOUNT else None
+    if account is None:
+        raise StateConflict(f"the connection {name} is not stopped for another account")
+    return f"the account {account} was accepted"
+
+
+def _check_count(name: str, waiting: int, confirmed: int | None) -> None:
+    if waiting == (confirmed or 0):
+        return
+    raise StateConflict(
+        f"{waiting} deletes are held at {name}, see zenskar connections held {name}: resume with "
+        f"--apply-deletes {waiting} to delete these records, or with --drop-deletes to look at "
+        "each object and drop what is not proven deleted"
+    )

@@ -1,0 +1,99 @@
+"""Drop the deletes that the delete guard holds and that the external system does not confirm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import connections, held_deletes
+from zenskar.db.connections import DELETE_GUARD
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import sync_events
+from zenskar.db.events.sync_events import Transition
+from zenskar.db.held_deletes import HeldDelete
+from zenskar.errors import CallFailed, FailureKind, StateConflict
+from zenskar.ids import new_id
+from zenskar.model.actor import Actor
+from zenskar.model.observation import ObservationKind
+from zenskar.model.sync_event import SyncStatus
+from zenskar.sync.context import SyncContext
+from zenskar.sync.reconcile.publisher import SnapshotPublisher
+from zenskar.sync.reconcile.reader import ExternalReader, Snapshot, together
+
+DROPPED = "delete_dropped"
+"""The reason of a delete that an operator has dropped."""
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedDeletes:
+    """The number of dropped deletes, and of those whose objects are proven deleted."""
+
+    dropped: int
+    proven: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDeleteDropper:
+    """Drops held deletes whose objects live or are not visible, and publishes the living ones."""
+
+    context: SyncContext
+    reader: ExternalReader
+    publisher: SnapshotPublisher
+
+    async def drop(self, name: str, by: Actor) -> DroppedDeletes:
+        """Fetch the object of each held delete; resume the connection unless some are proven.
+
+        Raises `StateConflict` when the guard holds no deletes, and `CallFailed` when the external
+        system does not answer. Deletes that were dropped before a failure stay dropped.
+        """
+        await in_transaction(self.context.engine, lambda c: _require_guard(c, name))
+        dropped = proven = 0
+        after, run_id = held_deletes.FIRST_ID, new_id()
+        while waiting := await self._next(name, after):
+            after = waiting[-1].id
+            snapshots = await self._fetch(name, waiting)
+            gone = {i for i, each in snapshots.items() if each and each.seen.data is None}
+            wrong = [each for each in waiting if each.external_id not in gone]
+            await self._drop(wrong, by)
+            living = [each for i, each in snapshots.items() if each and i not in gone]
+            await self.publisher.publish(name, living, ObservationKind.FETCH, run_id)
+            dropped, proven = dropped + len(wrong), proven + len(waiting) - len(wrong)
+        if not proven:
+            note = f"{dropped} held deletes were dropped"
+            await in_transaction(
+                self.context.engine, lambda c: connections.resume(c, name, str(by), note)
+            )
+        return DroppedDeletes(dropped, proven)
+
+    async def _next(self, name: str, after: str) -> Sequence[HeldDelete]:
+        return await in_transaction(
+            self.context.engine, lambda c: held_deletes.deletes(c, name, _BATCH, after)
+        )
+
+    async def _fetch(self, name: str, waiting: Sequence[HeldDelete]) -> dict[str, Snapshot | None]:
+        """Fetch each object by its id; None stands for an object that is not visible."""
+        entity_types = {each.external_id: each.entity_type for each in waiting}
+        answers = await together(
+            self.reader.fetch(name, entity_type, external_id)
+            for external_id, entity_type in entity_types.items()
+        )
+        found: dict[str, Snapshot | None] = {}
+        for external_id, answer in zip(entity_types, answers, strict=True):
+            if isinstance(answer, CallFailed) and answer.failure.kind != FailureKind.NOT_VISIBLE:
+                raise answer
+            found[external_id] = None if isinstance(answer, CallFailed) else answer
+        return found
+
+    async def _drop(self, wrong: Sequence[HeldDelete], by: Actor) -> None:
+        moves = [
+            Transition(each.id, SyncStatus.IGNORED, DROPPED, detail={"by": str(by)})
+            for each in wrong
+        ]
+        await in_transaction(self.context.engine, lambda c: sync_events.move(c, moves))
+
+
+async def _require_guard(db: AsyncConnection, name: str) -> None:
+    state = (await connections.states(db)).get(name)
+    if state is None or not state.paused or state.reason != DELETE_GUARD:
+        raise StateConflict(f"the connection {name} holds no deletes")
