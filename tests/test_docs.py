@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import typer
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 import zenskar
 from tests.support.log_calls import log_calls
@@ -34,7 +34,6 @@ from zenskar.plugins.hookspecs import IntegrationSpec
 from zenskar.schema_catalog import core_schemas
 from zenskar.settings import PREFIX, Settings, load
 from zenskar.sync.reconcile.drift import DriftKind
-from zenskar.telemetry.instruments import Instrument
 from zenskar.telemetry.metrics import Metrics
 from zenskar_stripe.config import SETTINGS
 from zenskar_stripe.sandbox import FaultKind
@@ -191,11 +190,9 @@ def test_metrics_and_their_labels() -> None:
     table = rows("metrics.md", "## Metrics")
     expected = {}
     for metric in vars(Metrics()).values():
-        if isinstance(metric, Instrument):
-            ending = "_total" if metric.kind == "counter" else ""
-            expected[f"{metric.name}{ending}"] = (metric.kind, list(metric.label_names))
-        elif isinstance(metric, Gauge):
-            expected[metric._name] = ("gauge", list(metric._labelnames))
+        if isinstance(metric, Counter | Gauge | Histogram):
+            ending = "_total" if isinstance(metric, Counter) else ""
+            expected[f"{metric._name}{ending}"] = (metric._type, list(metric._labelnames))
     assert {name: (row[1], code(row[2])) for name, row in table.items()} == expected
 
 

@@ -1,8 +1,6 @@
-"""Prometheus metrics; a registry for each runtime, so nothing is global."""
+"""Prometheus metrics. Each runtime has a registry, so no metric is global."""
 
-from prometheus_client import CollectorRegistry, Gauge
-
-from zenskar.telemetry.instruments import Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -50,53 +48,49 @@ class Metrics:
             "zenskar_conflicts", "Fields that both sides changed, by winner", "source", "winner"
         )
         self.dead = self._counter(
-            "zenskar_dead_letters", "Operations that were given up", "source", "kind"
+            "zenskar_dead_letters", "Operations that became dead letters", "source", "kind"
         )
         self.loop_blocked = self._counter(
-            "zenskar_loop_blocked", "Times that the event loop stood still, by plugin", "plugin"
+            "zenskar_loop_blocked", "Blockages of the event loop, by plugin", "plugin"
         )
         self.consumer_failures = self._counter(
             "zenskar_consumer_failures",
-            "Turns of a consumer that failed, by kind (unavailable, failed)",
+            "Failed iterations of a consumer, by kind (unavailable, failed)",
             "consumer",
             "kind",
         )
         self.resent = self._counter(
-            "zenskar_events_resent", "Sync events put on the bus again, message lost", "topic"
+            "zenskar_events_resent",
+            "Sync events published again after their message was lost",
+            "topic",
         )
         self.log_losses = self._counter(
             "zenskar_log_losses",
-            "Times that a topic of Kafka was found to have lost messages",
+            "Detected losses of messages, by Kafka topic",
             "topic",
         )
-        self.held = Gauge(
+        self.held = self._gauge(
             "zenskar_connection_held_seconds",
-            "How long calls of a connection are still held back, as its system asked",
-            ["source"],
-            registry=self.registry,
+            "Seconds until the calls of a rate-limited connection resume",
+            "source",
         )
-        self.outbox_depth = Gauge(
-            "zenskar_outbox_depth",
-            "Messages waiting in the outbox",
-            ["topic"],
-            registry=self.registry,
+        self.outbox_depth = self._gauge(
+            "zenskar_outbox_depth", "Messages waiting in the outbox", "topic"
         )
-        self.consumer_lag = Gauge(
-            "zenskar_consumer_lag",
-            "Messages on Kafka that this worker has still to do",
-            ["topic"],
-            registry=self.registry,
+        self.consumer_lag = self._gauge(
+            "zenskar_consumer_lag", "Kafka messages that this worker has not processed yet", "topic"
         )
-
-        self.clock_offset = Gauge(
+        self.clock_offset = self._gauge(
             "zenskar_clock_offset_seconds",
-            "By how much an external system's clock is ahead of ours",
-            ["source"],
-            registry=self.registry,
+            "Seconds that an external system's clock is ahead of ours",
+            "source",
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, self.registry)
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(name, text, labels, self.registry, _SECONDS)
+        return Histogram(name, text, labels, registry=self.registry, buckets=_SECONDS)

@@ -4,9 +4,9 @@ import logging
 import time
 
 from aiohttp import web
+from prometheus_client import Counter, Histogram
 
 from zenskar.api.http.clients import client_address
-from zenskar.telemetry.instruments import Count, Times
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 
@@ -19,7 +19,7 @@ class RequestMeter:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._found: dict[tuple[str, str, int], tuple[Count, Times]] = {}
+        self._found: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._lines = logging.getLogger(__name__)
 
     def now(self) -> float:
@@ -49,7 +49,7 @@ class RequestMeter:
         else:
             _log.info("request", **told, status=status)
 
-    def _find(self, method: str, route: str, status: int) -> tuple[Count, Times]:
+    def _find(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         found = (
             self._metrics.http_requests.labels(_known(method), route, str(status)),
             self._metrics.http_seconds.labels(_known(method), route),
