@@ -25,7 +25,12 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MergePolicy:
-    """A connection's policy, with exceptions by top-level field name."""
+    """A connection's conflict policy, with exceptions by top-level field name.
+
+    >>> policy = MergePolicy(per_field={"metadata": ConflictPolicy.EXTERNAL_WINS})
+    >>> policy.of("/email").value, policy.of("/metadata/plan").value
+    ('internal_wins', 'external_wins')
+    """
 
     default: ConflictPolicy = ConflictPolicy.INTERNAL_WINS
     per_field: Mapping[str, ConflictPolicy] = field(default_factory=dict)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from zenskar.model.history_detail import HistoryDetail
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -14,6 +16,6 @@ class Actor:
         return f"{self.name} from {self.place}"
 
     @property
-    def detail(self) -> dict[str, str]:
-        """This as it goes into the history."""
+    def detail(self) -> HistoryDetail:
+        """The members of a history entry that name this actor."""
         return {"by": self.name, "from": self.place}

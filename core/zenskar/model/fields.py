@@ -24,7 +24,15 @@ FieldChanges = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class EntityShape:
-    """Which top-level fields of an entity travel, and which of them are split by key."""
+    """The top-level fields of an entity that are synced; `keyed` ones are split by key.
+
+    >>> shape = EntityShape("customer", plain=("name", "phone"), keyed=("metadata",))
+    >>> document = {"name": "Ada", "phone": None, "metadata": {"plan": "pro"}}
+    >>> flatten(shape, document)
+    {'/name': 'Ada', '/metadata/plan': 'pro'}
+    >>> merge_patch(shape, difference({"/name": "Ada"}, flatten(shape, document)))
+    {'metadata': {'plan': 'pro'}}
+    """
 
     entity_type: str
     plain: tuple[str, ...]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,6 +12,7 @@ from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.errors import NotFound
 from zenskar.model.actor import Actor
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import SyncStatus
 from zenskar.ops.events import note_reveal
 from zenskar.ops.replay import Replay
@@ -105,7 +106,7 @@ def _hidden(entry: HistoryEntry) -> HistoryEntry:
         name: _hide(value, _NAMES, shown=True) if name in _VALUES else value
         for name, value in entry.detail.items()
     }
-    return replace(entry, detail=detail)
+    return replace(entry, detail=cast("HistoryDetail", detail))
 
 
 def _hide(value: Any, plain: frozenset[str], *, shown: bool) -> Any:

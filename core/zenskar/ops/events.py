@@ -11,6 +11,7 @@ from zenskar.db.events import event_log, sync_events
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.errors import NotFound
 from zenskar.model.actor import Actor
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import SyncStatus
 
 REVEALED = "revealed"
@@ -62,7 +63,7 @@ async def read(
 
 async def note_reveal(db: AsyncConnection, event: LoggedEvent, to: Actor) -> None:
     """Add to the history of an event that an operator was shown its message."""
-    detail = {"reason": REVEALED, **to.detail}
+    detail: HistoryDetail = {"reason": REVEALED, **to.detail}
     await sync_events.note(db, [(event.id, SyncStatus(event.status), detail)])
 
 

@@ -3,7 +3,7 @@
 A retry writes the message again, whatever became of the first one; it says who asked for it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -17,6 +17,7 @@ from zenskar.db.events.sync_events import Transition
 from zenskar.db.outbox import OutboxMessage
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import INBOUND, OUTBOUND
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync.quarantine import UNREADABLE, UnreadableMessage, read_envelope
@@ -128,7 +129,7 @@ class Replay:
         return OutboxMessage(topic, envelope.subject, source, envelope)
 
 
-def _ended(event_id: str, reason: str, detail: Mapping[str, str]) -> Transition:
+def _ended(event_id: str, reason: str, detail: HistoryDetail) -> Transition:
     return Transition(event_id, SyncStatus.IGNORED, reason, detail=detail)
 
 

@@ -15,6 +15,7 @@ from zenskar.ids import new_id
 from zenskar.kernel import Outcome
 from zenskar.model.envelope import OUTBOUND, WRITTEN_VERSION, Envelope
 from zenskar.model.fields import SHAPES, unflatten
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction
 from zenskar.sync.messages import utc_now
 from zenskar.sync.unit_of_work import UnitOfWork
@@ -41,7 +42,7 @@ class RecordChange:
     causation_id: str | None = None
     changes: dict[str, Any] | None = None
     before: dict[str, Any] | None = None
-    by: Mapping[str, str] | None = None
+    by: HistoryDetail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,13 @@ def look_message(event: NewSyncEvent | FailedEvent) -> OutboxMessage:
 
 
 def _event(change: RecordChange, source: str) -> NewSyncEvent:
-    detail: dict[str, Any] = {"record_version": change.version}
+    detail: HistoryDetail = {"record_version": change.version}
     if change.changes:
         detail["changes"] = change.changes
     if change.before:
         detail["before"] = change.before
     if change.by:
-        detail |= change.by
+        detail.update(change.by)
     return NewSyncEvent(
         id=new_id(),
         direction=Direction.OUTBOUND,

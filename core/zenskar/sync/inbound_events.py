@@ -11,6 +11,7 @@ from zenskar.db.events.sync_events import NewSyncEvent, Transition
 from zenskar.kernel import Outcome
 from zenskar.model.envelope import Envelope
 from zenskar.model.fields import EntityShape, show
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction, SyncStatus
@@ -68,7 +69,7 @@ def transition(
     record_id: str | None,
     seen: Observation,
     outcome: Outcome,
-    detail: dict[str, Any],
+    detail: HistoryDetail,
 ) -> Transition:
     """Return the end of an event that was observed."""
     reason = "conflict" if outcome.conflicts else outcome.verdict

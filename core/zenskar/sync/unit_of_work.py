@@ -6,7 +6,6 @@ back in sets. Both directions use it, inbound with a batch, outbound with one re
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +15,7 @@ from zenskar.db.intents import Lifetimes
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Outcome, Situation, Step
 from zenskar.model.fields import SHAPES, apply, keep
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
 from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
 from zenskar.plugins.carried import carried
@@ -309,9 +309,9 @@ def _new_record_id(situation: Situation, seen: Observation) -> str:
     return named if named and situation.record is None and is_id(named) else new_id()
 
 
-def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> dict[str, Any]:
+def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> HistoryDetail:
     """Return an outcome as it goes into the history, just after it was decided."""
-    detail: dict[str, Any] = {"verdict": outcome.verdict}
+    detail: HistoryDetail = {"verdict": outcome.verdict}
     if outcome.changes_record and record_id is not None:
         detail["record_version"] = work.records[record_id].version
     if outcome.record_changes:

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from zenskar.cli.render.output import cell
+from zenskar.model.history_detail import ConflictDetail, HistoryDetail
 
 _HEAD = {
     "event_type": "type",
@@ -56,7 +57,7 @@ def _status(event: Mapping[str, Any]) -> str:
 
 
 def _entry(entry: Mapping[str, Any]) -> list[str]:
-    detail = entry["detail"]
+    detail: HistoryDetail = entry["detail"]
     time = entry["at"].astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     plain = [f"{k}={_value(v)}" for k, v in detail.items() if k not in _NESTED]
     lines = [f"  {time}  {entry['status']:<10} {'  '.join(plain)}".rstrip()]
@@ -70,9 +71,9 @@ def _fields(title: str, changes: Mapping[str, Any] | None) -> list[str]:
     return [f"      {title:<8} {path} -> {_value(v)}" for path, v in (changes or {}).items()]
 
 
-def _conflict(conflict: Mapping[str, Any]) -> str:
-    values = ", ".join(f"{k} {_value(conflict.get(k))}" for k in ("base", "internal", "external"))
-    return f"{conflict.get('path')}: {values}; {conflict.get('winner')} won"
+def _conflict(conflict: ConflictDetail) -> str:
+    values = ", ".join(f"{k} {_value(conflict[k])}" for k in ("base", "internal", "external"))
+    return f"{conflict['path']}: {values}; {conflict['winner']} won"
 
 
 def _value(value: Any) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.schema.tables import sync_event_history, sync_events
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
 
 
@@ -59,7 +60,7 @@ class HistoryEntry:
 
     at: datetime
     status: str
-    detail: dict[str, Any]
+    detail: HistoryDetail
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,19 @@
 """Sync events and their history: writing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.packing import Texts, document, listed, number, packed, unpacked
 from zenskar.db.driver.statements import statement
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
 
 CONFLICT, DELETED = "conflict", "deleted"
 MARKS = (CONFLICT, DELETED)
 """Reasons by which people look for events, whatever else an event goes on to do."""
-
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 # One of each is made for every event of a batch: a frozen dataclass takes twice as long to fill.
@@ -34,7 +31,7 @@ class NewSyncEvent(NamedTuple):
     external_event_id: str | None = None
     causation_id: str | None = None
     payload: bytes | None = None
-    detail: Mapping[str, Any] = _NOTHING
+    detail: HistoryDetail | None = None
 
 
 class Transition(NamedTuple):
@@ -47,7 +44,7 @@ class Transition(NamedTuple):
     event_id: str
     status: SyncStatus
     reason: str | None = None
-    detail: Mapping[str, Any] = _NOTHING
+    detail: HistoryDetail | None = None
     entity_id: str | None = None
     external_id: str | None = None
     error_kind: str | None = None
@@ -222,9 +219,7 @@ async def mark(db: AsyncConnection, event_id: str, reason: str) -> None:
     await _MARK.run(db, id=event_id, reason=reason)
 
 
-async def note(
-    db: AsyncConnection, notes: Sequence[tuple[str, SyncStatus, Mapping[str, Any]]]
-) -> None:
+async def note(db: AsyncConnection, notes: Sequence[tuple[str, SyncStatus, HistoryDetail]]) -> None:
     """Add to the history of events without a change of status: id, status and detail."""
     await _history(db, notes)
 
@@ -253,8 +248,8 @@ def _columns(
     return texts, {"payload": [event.payload for event in events]}
 
 
-def _detail(transition: Transition) -> dict[str, Any]:
-    detail: dict[str, Any] = {}
+def _detail(transition: Transition) -> HistoryDetail:
+    detail: HistoryDetail = {}
     if transition.reason is not None:
         detail["reason"] = transition.reason
     if transition.error_kind is not None:
@@ -263,12 +258,13 @@ def _detail(transition: Transition) -> dict[str, Any]:
         detail["error_message"] = transition.error_message
     if transition.retry_in is not None:
         detail["retry_in_seconds"] = transition.retry_in
-    detail.update(transition.detail)
+    if transition.detail is not None:
+        detail.update(transition.detail)
     return detail
 
 
 async def _history(
-    db: AsyncConnection, entries: Sequence[tuple[str, SyncStatus, Mapping[str, Any]]]
+    db: AsyncConnection, entries: Sequence[tuple[str, SyncStatus, HistoryDetail | None]]
 ) -> None:
     if not entries:
         return

@@ -12,6 +12,7 @@ from zenskar.db.events.timeline import StoredEntry, StoredEvent, Timeline
 from zenskar.kernel import StepKind, Verdict
 from zenskar.kernel.policy import Side
 from zenskar.model.fields import CUSTOMER, flatten
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops.events import REVEALED
 from zenskar.ops.explain.model import ConflictSeen, HistoryStep, HistoryStepKind, Provenance, Queued
@@ -263,9 +264,8 @@ def _data(event: StoredEvent) -> Mapping[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _conflicts(detail: Mapping[str, Any]) -> Iterable[ConflictSeen]:
-    names = ConflictSeen.__dataclass_fields__
-    return (ConflictSeen(**{n: c.get(n) for n in names}) for c in detail.get("conflicts") or ())
+def _conflicts(detail: HistoryDetail) -> Iterable[ConflictSeen]:
+    return (ConflictSeen(**conflict) for conflict in detail.get("conflicts") or ())
 
 
 def _place(cause: int | None) -> int:

@@ -1,7 +1,5 @@
 """The intent ledger: every push is written down before it is sent, and what became of it after."""
 
-from typing import Any
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import intents
@@ -10,6 +8,7 @@ from zenskar.db.intents import NewIntent
 from zenskar.errors import Failure
 from zenskar.ids import new_id
 from zenskar.kernel import Step, StepKind
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.record import Intent, IntentKind, IntentState
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.calls import Call
@@ -50,9 +49,10 @@ class IntentLog:
             writes.intents.append(self._stored(task, intent, external_id))
         elif step.kind is StepKind.RESEND and intent is not None:
             writes.taken.append(intent.id)
-        detail: dict[str, Any] = {"step": step.kind.value}
+        detail: HistoryDetail = {"step": step.kind.value}
         if intent is not None:
-            detail |= {"idempotency_key": intent.id, "changes": dict(intent.changes)}
+            detail["idempotency_key"] = intent.id
+            detail["changes"] = dict(intent.changes)
         writes.moves.append(Transition(task.event_id, SyncStatus.PROCESSING, detail=detail))
         return Call(
             task.source, task.entity_type, task.record_id, step.kind, external_id, revision, intent

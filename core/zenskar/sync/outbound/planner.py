@@ -1,12 +1,12 @@
 """Decide on the next step of a task, in memory; what is to be stored is gathered."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.kernel import Conflict, Outcome, StepKind, Verdict
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import SyncStatus
@@ -62,7 +62,7 @@ class StepPlanner:
         call = Call(task.source, task.entity_type, "", StepKind.FETCH, task.external_id)
         if mapping is not None and mapping.entity_id is not None:
             call = replace(call, record_id=mapping.entity_id, revision=mapping.revision)
-        step = {"step": call.step.value}
+        step: HistoryDetail = {"step": call.step.value}
         writes.moves.append(Transition(task.event_id, SyncStatus.PROCESSING, detail=step))
         return PlannedStep(call)
 
@@ -77,7 +77,7 @@ class StepPlanner:
         task, call, seen = answer.task, answer.call, answer.seen
         if task.external_id is not None and seen is not None:
             return self._sight(writes, work, event, task, seen)
-        detail: dict[str, Any] = {"answer_to": call.step.value}
+        detail: HistoryDetail = {"answer_to": call.step.value}
         followers: list[tuple[RecordChange, str]] = []
         conflicts: tuple[Conflict, ...] = ()
         deletes = False
@@ -88,7 +88,7 @@ class StepPlanner:
             record_id, outcome = work.observe(seen)
             if outcome.verdict is Verdict.DUPLICATE and not _is_mapped(work, task):
                 raise CallFailed(_anothers_object(seen))
-            detail |= unit_of_work.describe(work, record_id, outcome)
+            detail.update(unit_of_work.describe(work, record_id, outcome))
             detail["external_id"] = seen.external_id
             if outcome.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
                 # Only the object that was let go of carries the record's id: none was made since.
@@ -120,7 +120,7 @@ class StepPlanner:
     ) -> PlannedStep:
         """Take a look in that found out whose object it is; what it leaves to do gets an event."""
         record_id, outcome = work.observe(seen)
-        detail = {
+        detail: HistoryDetail = {
             "answer_to": StepKind.FETCH.value,
             **unit_of_work.describe(work, record_id, outcome),
         }
@@ -214,7 +214,7 @@ def _anothers_object(seen: Observation) -> Failure:
     )
 
 
-def note(writes: StepWrites, event: EventState | None, detail: dict[str, Any]) -> None:
+def note(writes: StepWrites, event: EventState | None, detail: HistoryDetail) -> None:
     """Have a detail added to the history of an event, whose status stays."""
     if event is not None:
         status = event.status if event.status.final else SyncStatus.PROCESSING

@@ -1,8 +1,6 @@
 """What one transaction stores for the tasks that are decided on in it, each kind at once."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,6 +8,7 @@ from zenskar.db import intents
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.db.intents import NewIntent
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync import fanout
 from zenskar.sync.fanout import LookRequest, RecordChange
@@ -23,7 +22,7 @@ class StepWrites:
     intents: list[NewIntent] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
     marks: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[tuple[str, SyncStatus, Mapping[str, Any]]] = field(default_factory=list)
+    notes: list[tuple[str, SyncStatus, HistoryDetail]] = field(default_factory=list)
     moves: list[Transition] = field(default_factory=list)
     looks: list[LookRequest] = field(default_factory=list)
     followers: list[tuple[RecordChange, str]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""When to try again."""
+"""The time of the next attempt after a failure."""
 
 import random
 from dataclasses import dataclass
@@ -8,7 +8,21 @@ from zenskar.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with full jitter; seconds."""
+    """Exponential backoff with full jitter.
+
+    The delay after failed attempt n is a random time between 0 and
+    min(`max_seconds`, `base_seconds` * 2^(n - 1)). With the default settings its upper limits are
+    1, 2, 4 … 2048 and then 3600 seconds, and attempt 20 is the last: at most 8.1 hours in all,
+    4.1 on average. Full jitter keeps clients from retrying in step:
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+
+    >>> policy = RetryPolicy(max_attempts=20, base_seconds=1.0, max_seconds=3600.0)
+    >>> rng = random.Random()
+    >>> 0 <= policy.delay(1, rng) <= 1, 0 <= policy.delay(5, rng) <= 16
+    (True, True)
+    >>> policy.used_up(19), policy.used_up(20)
+    (False, True)
+    """
 
     max_attempts: int
     base_seconds: float

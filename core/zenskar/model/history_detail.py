@@ -1,0 +1,61 @@
+"""The `detail` of a history entry: one JSON object for every transition of a sync event."""
+
+from typing import Any, TypedDict
+
+from zenskar.model.fields import FieldChanges
+
+_Actor = TypedDict("_Actor", {"by": str, "from": str}, total=False)
+"""The actor that asked for a change, and the place that the request came from."""
+
+
+class ConflictDetail(TypedDict):
+    """One field that both sides changed: the three values, the winner, and the policy or ground."""
+
+    path: str
+    base: Any
+    internal: Any
+    external: Any
+    winner: str
+    policy: str
+
+
+class HistoryDetail(_Actor, total=False):
+    """The members that a history entry may have; an entry holds those that apply to it.
+
+    `FieldChanges` are leaf pointers with their new values, None for a field that is unset.
+    """
+
+    reason: str
+    """Why the event has its status."""
+    error_kind: str
+    error_message: str
+    retry_in_seconds: float
+    received_at: str
+    """When an inbound event was received, in RFC 3339 on the API's clock."""
+    record_version: int
+    """The version of the record after the change."""
+    changes: FieldChanges
+    """Changes made to the record; in an entry with `step`, changes sent to the external object."""
+    before: FieldChanges
+    """Values that `changes` replaced."""
+    step: str
+    """The call that is about to be made, a `StepKind`."""
+    idempotency_key: str
+    """The key of a push, which is the id of its intent."""
+    answer_to: str
+    """The call that was answered, a `StepKind`."""
+    external_id: str
+    """The external object of an answer."""
+    verdict: str
+    """The kernel's decision on an observation: a `Verdict`, or `not_found`."""
+    revision: int
+    """The revision of the mapping after the decision."""
+    fetch_wanted: bool
+    """Whether the mapping waits for a fetch."""
+    seen: FieldChanges
+    """Differences between the observed object and the base, where they are not `changes`."""
+    conflicts: list[ConflictDetail]
+    message: str
+    """The id of the message that replaces an unreadable one."""
+    erased: bool
+    """Whether the values of this entry were erased with their customer."""
