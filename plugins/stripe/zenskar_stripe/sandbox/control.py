@@ -1,4 +1,4 @@
-"""The JSON control surface under `/_sandbox/`, a thin layer over the Python API."""
+"""The JSON control surface under `/_sandbox/`: a thin layer over `Core`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .fault_input import read_fault
 from .guard import leads_here, refusal
 
 if TYPE_CHECKING:
+    from .core import Core
     from .log import LoggedCall, LoggedDelivery
-    from .sandbox import StripeSandbox
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ENDPOINT = frozenset({"url", "secret", "events"})
@@ -26,8 +26,8 @@ _MOST_SHIFTED = 10 * 365 * 86_400
 class Control:
     """Handlers for whoever drives the sandbox."""
 
-    def __init__(self, sandbox: StripeSandbox, *, remote_webhooks: bool = False) -> None:
-        self._sandbox = sandbox
+    def __init__(self, core: Core, *, remote_webhooks: bool = False) -> None:
+        self._core = core
         self._remote_webhooks = remote_webhooks
 
     def routes(self) -> list[web.RouteDef]:
@@ -58,16 +58,16 @@ class Control:
 
     async def create_customer(self, request: web.Request) -> web.Response:
         """A dashboard edit."""
-        return _json(self._sandbox.dashboard.create(await _body(request)), 201)
+        return _json(self._core.dashboard.create(await _body(request)), 201)
 
     async def update_customer(self, request: web.Request) -> web.Response:
         """A dashboard edit; null unsets."""
         values = await _body(request)
-        return _json(self._sandbox.dashboard.update(request.match_info["id"], values))
+        return _json(self._core.dashboard.update(request.match_info["id"], values))
 
     async def delete_customer(self, request: web.Request) -> web.Response:
         """A dashboard edit."""
-        return _json(self._sandbox.dashboard.delete(request.match_info["id"]))
+        return _json(self._core.dashboard.delete(request.match_info["id"]))
 
     async def add_endpoint(self, request: web.Request) -> web.Response:
         """Adds a webhook endpoint, or renews the one with this URL."""
@@ -79,48 +79,48 @@ class Control:
             raise BadInput("url and secret must be strings")
         if not self._remote_webhooks and is_web(url) and not leads_here(url):
             raise BadInput("url must lead to this machine, unless --remote-webhooks allows others")
-        endpoint = self._sandbox.add_webhook_endpoint(url, secret, _types(events))
+        endpoint = self._core.endpoints.add(url, secret, _types(events))
         return _json(endpoint.shown(), 201)
 
     async def endpoints(self, _: web.Request) -> web.Response:
         """The endpoints without their secrets."""
-        return _data(endpoint.shown() for endpoint in self._sandbox.webhook_endpoints())
+        return _data(endpoint.shown() for endpoint in self._core.endpoints)
 
     async def remove_endpoints(self, _: web.Request) -> web.Response:
         """Removes every endpoint and its pending deliveries."""
-        for endpoint in self._sandbox.webhook_endpoints():
-            self._sandbox.remove_webhook_endpoint(endpoint.id)
+        for endpoint in list(self._core.endpoints):
+            self._core.remove_endpoint(endpoint.id)
         return _json({"deleted": True})
 
     async def remove_endpoint(self, request: web.Request) -> web.Response:
         """Removes one endpoint and its pending deliveries."""
-        return _deleted(self._sandbox.remove_webhook_endpoint(request.match_info["id"]))
+        return _deleted(self._core.remove_endpoint(request.match_info["id"]))
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Injects a fault."""
         fault = read_fault(await _body(request))
-        return _json({"id": self._sandbox.faults.add(fault), **fault.shown()}, 201)
+        return _json({"id": self._core.faults.add(fault), **fault.shown()}, 201)
 
     async def faults(self, _: web.Request) -> web.Response:
         """The injected faults and how often they struck."""
-        return _data(self._sandbox.faults.shown())
+        return _data(self._core.faults.shown())
 
     async def clear_faults(self, _: web.Request) -> web.Response:
         """Ends every injection."""
-        self._sandbox.faults.clear()
+        self._core.faults.clear()
         return _json({"deleted": True})
 
     async def remove_fault(self, request: web.Request) -> web.Response:
         """Ends one injection."""
-        return _deleted(self._sandbox.faults.remove(request.match_info["id"]))
+        return _deleted(self._core.faults.remove(request.match_info["id"]))
 
     async def requests(self, _: web.Request) -> web.Response:
         """The log of API calls, oldest first."""
-        return _data(map(_entry, self._sandbox.requests))
+        return _data(map(_entry, self._core.requests))
 
     async def deliveries(self, _: web.Request) -> web.Response:
         """The log of webhook attempts, oldest first."""
-        return _data(map(_entry, self._sandbox.deliveries))
+        return _data(map(_entry, self._core.deliveries.log))
 
     async def shift_clock(self, request: web.Request) -> web.Response:
         """Sets the clock; 0 puts it right again."""
@@ -129,7 +129,7 @@ class Control:
             raise BadInput("shift_seconds must be a number")
         if not abs(seconds) <= _MOST_SHIFTED:
             raise BadInput(f"shift_seconds must be within {_MOST_SHIFTED} seconds")
-        self._sandbox.shift_clock(seconds)
+        self._core.clock.shift = seconds
         return _json({"shift_seconds": seconds})
 
     async def settle(self, request: web.Request) -> web.Response:
@@ -138,14 +138,14 @@ class Control:
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
             raise BadInput("timeout_seconds must be a number that is not negative")
         try:
-            await self._sandbox.settle(timeout)
+            await self._core.settle(timeout)
         except TimeoutError as error:
             return _problem(504, str(error))
         return _json({"settled": True})
 
     async def clear_data(self, _: web.Request) -> web.Response:
         """Forgets customers, events, keys, deliveries and logs."""
-        await self._sandbox.clear()
+        await self._core.clear()
         return _json({"deleted": True})
 
     async def unknown(self, request: web.Request) -> web.Response:

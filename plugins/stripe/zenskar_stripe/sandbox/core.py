@@ -89,6 +89,11 @@ class Core:
         self.requests.clear()
         self.deliveries.clear()
 
+    def remove_endpoint(self, identifier: str) -> bool:
+        """Remove a webhook endpoint and its pending deliveries; return whether it existed."""
+        self.deliveries.forget(identifier)
+        return self.endpoints.remove(identifier)
+
     async def close(self) -> None:
         """Abandons work in flight; what is pending stays in the store."""
         await self.background.cancel()

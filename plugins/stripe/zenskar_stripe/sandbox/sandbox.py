@@ -114,9 +114,7 @@ class StripeSandbox:
 
     def remove_webhook_endpoint(self, identifier: str) -> bool:
         """Stops sending events there; says whether the endpoint existed."""
-        core = self._running()
-        core.deliveries.forget(identifier)
-        return core.endpoints.remove(identifier)
+        return self._running().remove_endpoint(identifier)
 
     def webhook_endpoints(self) -> list[WebhookEndpoint]:
         """The configured endpoints."""
@@ -138,7 +136,7 @@ class StripeSandbox:
         """Opens the store, listens and takes up pending deliveries."""
         core = Core(self._options)
         app = web.Application()
-        app.add_routes(Control(self, remote_webhooks=self._remote_webhooks).routes())
+        app.add_routes(Control(core, remote_webhooks=self._remote_webhooks).routes())
         app.router.add_route("*", "/{tail:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
         try:
