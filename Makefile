@@ -89,7 +89,7 @@ secrets: ## Write what docker-compose.yml reads into secrets/, unless it is ther
 	@echo "wrote secrets/; put Stripe's keys into stripe_api_key and stripe_webhook_secret"
 
 docs: $(STAMP) ## Check that the docs name what exists
-	$(BIN)/pytest -q tests/test_docs.py
+	$(BIN)/pytest -q tests/test_docs.py tests/test_language.py
 
 build: $(STAMP) ## Build the wheels and source archives into dist/
 	$(BIN)/python -m build --installer uv -o dist . >/dev/null

@@ -7,6 +7,7 @@ import json
 import pkgutil
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -285,6 +286,80 @@ def test_statuses() -> None:
 def test_verdicts_and_steps() -> None:
     assert rows("kernel.md", "## Verdicts").keys() == {verdict.value for verdict in Verdict}
     assert rows("kernel.md", "## Steps").keys() == {step.value for step in StepKind}
+
+
+# --- the map of the code --------------------------------------------------------------------
+
+
+def drawn_tree() -> set[str]:
+    """The paths of the tree in architecture.md, relative to the core; a room ends in a slash."""
+    (tree, *_) = [f for f in fences(DOCS / "architecture.md") if f.text.startswith("core/zenskar/")]
+    parents: list[str] = []
+    found = set()
+    for line in tree.text.splitlines()[1:]:
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2 - 1
+        parents[depth:] = [name]
+        found.add("".join(parents))
+    return found
+
+
+def test_the_tree_of_the_architecture_is_the_tree_of_the_code() -> None:
+    rooms = {f"{p.parent.relative_to(CORE)}/" for p in CORE.glob("*/**/__init__.py")}
+    assert drawn_tree() == rooms | {path.name for path in CORE.glob("*.py")}
+
+
+def test_the_order_of_imports_is_the_one_that_is_checked() -> None:
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    shown_layers = [fence.text.splitlines() for fence in fences(DOCS / "architecture.md")]
+    for container in ("zenskar", "zenskar.sync"):
+        (contract,) = [c for c in linter["contracts"] if c.get("containers") == [container]]
+        # A layer in brackets is optional: it does not exist yet.
+        assert [name for name in contract["layers"] if name[0] != "("] in shown_layers
+
+
+@by_page
+def test_modules_exist(page: Path) -> None:
+    """A path of a module is relative to the core, to the repository or to a plugin."""
+    roots = [CORE, ROOT, *(ROOT / "plugins").glob("*")]
+    text = re.sub(r"```console.*?```", "", page.read_text(), flags=re.DOTALL)
+    for name in re.findall(r"(?<![\w/.-])[\w-]+(?:/[\w-]+)+\.py\b", text):
+        assert any((root / name).exists() for root in roots), name
+
+
+def test_the_glossary_names_what_exists() -> None:
+    names = defined_names()
+    for heading in re.findall(r"^## .+", (DOCS / "glossary.md").read_text(), re.MULTILINE):
+        for word, cells in words(heading).items():
+            for name in code(cells[2]):
+                exists = (CORE / name).exists() if "/" in name else name in names
+                assert exists, f"{word}: {name}"
+
+
+def words(heading: str) -> dict[str, list[str]]:
+    """The rows of the table under a heading of the glossary, by their word."""
+    lines = [line.strip("| ").split(" | ") for line in section("glossary.md", heading).splitlines()]
+    found = {cells[0]: cells for cells in lines if len(cells) == 3}
+    return {word: cells for word, cells in found.items() if word not in {"word", "---"}}
+
+
+def test_a_word_of_the_glossary_is_there_once() -> None:
+    headings = re.findall(r"^## .+", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    named = [word for heading in headings for word in words(heading)]
+    assert len(named) == len(set(named))
+
+
+def defined_names() -> set[str]:
+    """Every class, method and function of the core, and every table."""
+    found = set(metadata.tables)
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                found.add(node.name)
+            if isinstance(node, ast.ClassDef):
+                methods = ast.FunctionDef | ast.AsyncFunctionDef
+                found |= {f"{node.name}.{m.name}" for m in node.body if isinstance(m, methods)}
+    return found
 
 
 # --- what the pages say is true -------------------------------------------------------------

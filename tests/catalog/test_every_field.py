@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.flow import Flow, open_flow
 from zenskar.db.schema import customer_columns, tables
-from zenskar.model.fields import CUSTOMER
+from zenskar.model.fields import CUSTOMER, SHAPES
+from zenskar.schema_catalog import core_schemas
 
 FIRST: dict[str, Any] = {
     "name": "Ada",
@@ -46,6 +47,16 @@ def test_there_is_a_sample_of_every_field() -> None:
 def test_every_column_that_is_no_field_is_kept_by_the_database() -> None:
     own = {"id", "version", "created_at", "updated_at", "deleted_at", "erased_at"}
     assert {*customer_columns.FIELDS} == set(tables.customers.c.keys()) - own == CUSTOMER.names
+
+
+def test_every_entity_has_a_schema_of_all_its_fields_and_a_table() -> None:
+    for shape in SHAPES.values():
+        schema = core_schemas()[shape.entity_type].document
+        assert schema["properties"].keys() == shape.names
+        for part in ("create", "patch"):
+            assert schema["$defs"][part]["properties"].keys() == shape.names
+        assert schema["$defs"]["replace"]["properties"].keys() > shape.names
+        assert shape.names <= set(tables.metadata.tables[f"{shape.entity_type}s"].c.keys())
 
 
 @pytest.mark.parametrize("name", sorted(CUSTOMER.names))

@@ -145,6 +145,19 @@ async def test_what_is_given_back_comes_again(bus: KafkaBus) -> None:
     assert await nothing_comes(bus)
 
 
+async def test_what_a_transaction_has_done_does_not_come_again(
+    bus: KafkaBus, engine: AsyncEngine
+) -> None:
+    await bus.publish([message(1)])
+    async with asyncio.timeout(DEADLINE):
+        while not (taken := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
+            pass
+    async with engine.begin() as db:
+        await bus.ack_in(db, taken)
+    bus.forget(taken)
+    assert await nothing_comes(bus)
+
+
 async def relay_once(bus: KafkaBus) -> None:
     async with asyncio.timeout(DEADLINE):
         while not (waiting := await bus.outbox.receive(OUTBOUND, 10, exclusive_keys=True)):

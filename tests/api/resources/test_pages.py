@@ -1,5 +1,6 @@
 """`/docs` and `/console`."""
 
+import importlib.resources
 import re
 
 import pytest
@@ -7,8 +8,16 @@ import pytest
 from tests.support.api import Api
 from zenskar.api.resources.pages import content_security_policy
 
+PATHS = {"docs.html": "/docs", "console.html": "/console"}
 
-@pytest.mark.parametrize("path", ["/docs", "/console"])
+
+def test_every_page_is_known_here() -> None:
+    """A page that is missing in `PATHS` is not checked below."""
+    html = importlib.resources.files("zenskar.api").joinpath("html")
+    assert {page.name for page in html.iterdir()} == PATHS.keys()
+
+
+@pytest.mark.parametrize("path", PATHS.values())
 async def test_pages_need_nothing_from_other_hosts(api: Api, path: str) -> None:
     response = await api.client.get(path)
     html = await response.text()

@@ -57,3 +57,13 @@ async def test_of_many_messages_one_finds_out_whether_kafka_is_back(
     await probe
     assert await bus.depth() == {OUTBOUND: 12}
     await outbox.stop()
+
+
+async def test_a_wake_up_reaches_whoever_waits_for_the_outbox(
+    engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = PostgresBus(engine, Notifier(database_url), poll_seconds=0.2, lease_seconds=60)
+    woken: list[str] = []
+    monkeypatch.setattr(outbox, "wake", woken.append)
+    KafkaBus(KafkaOptions("127.0.0.1:1"), outbox, engine, poll_seconds=0.2).wake(OUTBOUND)
+    assert woken == [OUTBOUND]

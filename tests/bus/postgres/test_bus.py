@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.bus.postgres.bus import PostgresBus
@@ -56,6 +57,40 @@ async def test_a_message_that_is_done_is_gone(bus: PostgresBus) -> None:
     await bus.publish([message(1)])
     await bus.ack(await bus.receive(OUTBOUND, 1, exclusive_keys=True))
     assert await bus.depth() == {}
+
+
+async def test_a_message_is_gone_once_the_transaction_of_its_work_is_committed(
+    bus: PostgresBus, engine: AsyncEngine
+) -> None:
+    await bus.publish([message(1)])
+    taken = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
+    async with engine.begin() as db:
+        await bus.ack_in(db, taken)
+        await db.rollback()
+    assert await bus.depth() == {OUTBOUND: 1}
+    async with engine.begin() as db:
+        await bus.ack_in(db, taken)
+    bus.forget(taken)
+    assert await bus.depth() == {}
+
+
+async def test_a_parked_message_waits_and_counts_no_attempt(
+    bus: PostgresBus, engine: AsyncEngine
+) -> None:
+    await bus.publish([message(1)])
+    await bus.park(await bus.receive(OUTBOUND, 1, exclusive_keys=True))
+    assert await receive(bus) == []
+    async with engine.begin() as db:
+        row = (await db.execute(text("SELECT attempts, parked FROM outbox"))).one()
+        await db.execute(text("UPDATE outbox SET available_at = now()"))
+    assert tuple(row) == (0, True)
+    (again,) = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
+    assert again.attempts == 1
+
+
+async def test_it_is_well_while_the_database_answers_and_has_no_log(bus: PostgresBus) -> None:
+    await bus.check()
+    assert (await bus.log(), bus.lag()) == (None, {})
 
 
 async def test_two_buses_share_the_messages(
