@@ -2,34 +2,16 @@
 
 import sys
 import warnings
-from collections.abc import Callable
 
-from zenskar.cli import servers
-from zenskar.cli.errors import failure_code
-from zenskar.errors import ZenskarError
+from zenskar.cli.app import app
 
 
 def main() -> None:
-    """Run the command line; a server that is told nothing more needs none."""
+    """Run the command line."""
     if not sys.warnoptions:
-        # Libraries warn whoever develops with them; here that would be noise between the lines.
+        # Deprecation warnings of libraries are for developers; an operator cannot act on them.
         warnings.simplefilter("ignore")
-    match sys.argv[1:]:
-        case ["api"]:
-            _serve(servers.api)
-        case ["worker"]:
-            _serve(servers.worker)
-        case _:
-            from zenskar.cli.app import app
-
-            app()
-
-
-def _serve(server: Callable[[], None]) -> None:
-    try:
-        server()
-    except (ZenskarError, KeyboardInterrupt) as error:
-        sys.exit(failure_code(error))
+    app()
 
 
 if __name__ == "__main__":
