@@ -158,7 +158,7 @@ def test_hooks() -> None:
 
 def test_what_a_plugin_class_declares() -> None:
     declared = public(vars(BaseIntegration)) - public(vars(IntegrationSpec)) | {"connection"}
-    assert rows("plugins.md", "## What the class declares").keys() == declared
+    assert rows("plugins.md", "## Class attributes").keys() == declared
 
 
 def test_what_a_plugin_imports() -> None:

@@ -113,7 +113,7 @@ def test_rule_3_a_fetch_that_comes_too_late_leaves_the_request_as_it_is() -> Non
     assert (outcome.verdict, outcome.mapping) == (Verdict.AMBIGUOUS, None)
 
 
-# Rule 4: a replayed answer is not news
+# Rule 4: a replayed answer shows an old state
 
 
 def test_rule_4_a_replayed_answer_is_looked_up() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.bus.postgres.bus import PostgresBus
 from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db import outbox
+from zenskar.db.driver.engine import in_transaction
 from zenskar.db.outbox import OutboxMessage
 from zenskar.model.envelope import OUTBOUND, Envelope
 
@@ -64,12 +65,15 @@ async def test_a_message_is_gone_once_the_transaction_of_its_work_is_committed(
 ) -> None:
     await bus.publish([message(1)])
     taken = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
-    async with engine.begin() as db:
+
+    async def fail_after_ack(db: AsyncConnection) -> None:
         await bus.ack_in(db, taken)
-        await db.rollback()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await in_transaction(engine, fail_after_ack)
     assert await bus.depth() == {OUTBOUND: 1}
-    async with engine.begin() as db:
-        await bus.ack_in(db, taken)
+    await in_transaction(engine, lambda db: bus.ack_in(db, taken))
     bus.forget(taken)
     assert await bus.depth() == {}
 
