@@ -145,8 +145,8 @@ async def _records(database: str, count: int, number: int) -> Load:
             body = series.event(index)
             headers = {"stripe-signature": events.signature(body)}
             request = WebhookRequest(headers, body, time.time())
-            (reading,) = reader.read([ReceivedWebhook("stripe", request, "bench")])
-            made += [(m.key.encode(), m.encode()) for m in reading.messages]
+            (item,) = reader.read([ReceivedWebhook("stripe", request, "bench")])
+            made += [(e.made.key.encode(), e.made.encode()) for e in item.events]
     return Load(made, series.sample())
 
 

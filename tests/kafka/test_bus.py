@@ -26,7 +26,7 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import ConfigurationError, Degraded, TooLarge
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND, Envelope
-from zenskar.sync.reconcile.log_watch import losses
+from zenskar.sync.reconcile.log_losses import losses
 
 DEADLINE = 30
 

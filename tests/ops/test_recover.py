@@ -84,7 +84,7 @@ def envelopes(flow: Flow, record_id: str) -> list[Envelope]:
     system.webhooks.clear()
     return [
         m.envelope
-        for reading in reader.read(webhooks)
-        for m in [item.message for item in reading.items]
+        for item in reader.read(webhooks)
+        for m in [event.message for event in item.events]
         if m
     ]

@@ -94,8 +94,8 @@ def reader(runtime: Runtime) -> WebhookPipeline:
 
 def messages(runtime: Runtime, numbers: Iterable[int]) -> list[OutboxMessage]:
     """Return the messages of these webhooks."""
-    readings = reader(runtime).read([ReceivedWebhook("stripe", webhook(n), "c") for n in numbers])
-    return [item.made for reading in readings for item in reading.items]
+    items = reader(runtime).read([ReceivedWebhook("stripe", webhook(n), "c") for n in numbers])
+    return [event.made for item in items for event in item.events]
 
 
 async def test_checking_a_signature(runtime: Runtime) -> None:

@@ -1,1 +1,1 @@
-"""The catalog: create, read, change and delete customers. It knows nothing of HTTP."""
+"""The catalog: create, read, change and delete customers; independent of HTTP."""

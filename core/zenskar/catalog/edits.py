@@ -1,7 +1,7 @@
-"""What a request may make of a customer: limits hold for what it changes, not for what it keeps.
+"""The rules for edits of a customer: limits apply to the members that a request changes.
 
-What an external system holds may break every limit of the API, and whoever reads a customer must be
-able to send it back.
+Values from an external system may break every limit of the API. A client that reads a customer must
+still be able to send it back.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from zenskar.model.fields import Document
 from zenskar.schema_catalog import Schema
 
 METADATA_KEYS = 48
-"""As in the schema of the input; a change is judged by what it makes of the whole."""
+"""The limit of the input schema; here it applies to the customer after the change."""
 _REQUIRED = ("name", "email")
 _SAME = ("id", "version", "created_at", "updated_at")
-"""Read-only members of what is shown, which may be sent back as they are."""
+"""Read-only members of a customer, which may be sent back unchanged."""
 _PASSED_OVER = ("external",)
-"""Members that change by themselves, so that they are old when they come back."""
+"""Members that sync changes, so that a client may send an old value back."""
 
 
 class EditRules:
-    """Judges replacements and patches by the customer as it is."""
+    """Checks replacements and patches against the present customer."""
 
     def __init__(self, schema: Schema) -> None:
         self._input = schema.part("create")
@@ -31,7 +31,7 @@ class EditRules:
         self._patch = schema.part("patch")
 
     def replaced(self, present: Customer, document: Document) -> Document:
-        """Return the customer that a replacement asks for; raises `SchemaViolation`."""
+        """Return the customer after a replacement. Raises `SchemaViolation`."""
         wanted, found = _writable(present, document)
         if found or not self._input.accepts(wanted):
             shown = present.document
@@ -45,7 +45,7 @@ class EditRules:
         return wanted
 
     def patched(self, present: Customer, patch: Document) -> Document:
-        """Return the customer that a JSON merge patch makes (RFC 7396)."""
+        """Return the customer after a JSON merge patch (RFC 7396). Raises `SchemaViolation`."""
         wanted, found = _writable(present, patch)
         shown = present.document
         if found or not self._patch.accepts(wanted):
@@ -69,7 +69,7 @@ def merge_patched(document: Any, patch: Any) -> Any:
 
 
 def _writable(present: Customer, document: Document) -> tuple[dict[str, Any], list[Violation]]:
-    """Return what may be written, and the read-only members that are not as they are shown."""
+    """Return the writable members, and violations for read-only members that differ."""
     shown = view(present)
     wrong = [
         Violation(f"/{name}", "is read-only, and not what it is now")
@@ -81,7 +81,7 @@ def _writable(present: Customer, document: Document) -> tuple[dict[str, Any], li
 
 
 def _changed(shown: Document, wanted: Document) -> dict[str, Any]:
-    """Return what of a document differs from what is there, member by member."""
+    """Return the members of a document that differ from the present customer."""
     changed: dict[str, Any] = {}
     for name, value in wanted.items():
         there = shown.get(name)
@@ -95,7 +95,7 @@ def _changed(shown: Document, wanted: Document) -> dict[str, Any]:
 
 
 def _without_removals(shown: Document, changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave keys of metadata out that are there and shall go: their limits do not matter."""
+    """Return changes without removals of present metadata keys, whose limits do not matter."""
     given, there = changed.get("metadata"), shown["metadata"]
     if not isinstance(given, Mapping):
         return dict(changed)
@@ -117,7 +117,10 @@ def _check(schema: Schema, changed: Document, found: list[Violation]) -> None:
 
 
 def _check_metadata(before: Document, after: Document) -> None:
-    """What an external system has put there may exceed the limit, but nobody may add to it."""
+    """Refuse more metadata keys than the limit, unless the edit adds none.
+
+    An external system may have exceeded the limit.
+    """
     had, has = len(before.get("metadata") or {}), len(after.get("metadata") or {})
     if has > METADATA_KEYS and has > had:
         message = f"must have at most {METADATA_KEYS} properties"

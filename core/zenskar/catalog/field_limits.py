@@ -9,17 +9,17 @@ from zenskar.plugins.discovery import ConfiguredConnection
 
 
 class FieldLimits:
-    """Judges a change by what each connection's system takes.
+    """Checks changes against the limits of each connection's system.
 
     An integration declares its limits as `schemas/<entity>.limits.schema.json`, over the canonical
-    form. What a change leaves alone is not judged: an external system may hold anything.
+    form. Unchanged members are not checked: an external system may hold any value.
     """
 
     def __init__(self, connections: Mapping[str, ConfiguredConnection]) -> None:
         self._connections = connections
 
     def check(self, entity_type: str, changes: FieldChanges) -> None:
-        """Raise `SchemaViolation`, naming the connection, unless every system takes the change."""
+        """Raise `SchemaViolation`, with the connection's name, when a change exceeds a limit."""
         written = {path: value for path, value in changes.items() if value is not None}
         document = merge_patch(SHAPES[entity_type], written)
         found = [

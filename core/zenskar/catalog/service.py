@@ -1,4 +1,4 @@
-"""Customers as the API works on them: the change and the news of it in one transaction."""
+"""Create, read, change and delete customers, each change and its messages in one transaction."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -29,16 +29,16 @@ _log = get_logger(__name__)
 
 
 class StaleVersion(StateConflict):
-    """The record has another version than the caller asked for."""
+    """The record has another version than the caller expects."""
 
 
 class IdempotencyKeyReused(InvalidInput):
-    """An Idempotency-Key came back with another request."""
+    """An Idempotency-Key was used again for another request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """A request's Idempotency-Key, whose it is, and a hash of what is asked."""
+    """A request's Idempotency-Key, the scope of the key, and a hash of the request."""
 
     scope: str
     key: str
@@ -47,7 +47,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """The request that a change comes from, and who made it."""
+    """The request that makes a change, and its actor."""
 
     correlation_id: str
     by: Actor | None
@@ -55,7 +55,7 @@ class _Origin:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The answer to a create; `replayed`: it was given before."""
+    """The answer to a create; `replayed`: the same answer was given before."""
 
     view: View
     replayed: bool = False
@@ -63,14 +63,17 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class CustomerPage:
-    """One page, newest first; `last_id` is where the next one starts, None on the last one."""
+    """A page, newest first; `last_id` is the start of the next page, None on the last page."""
 
     views: tuple[View, ...]
     last_id: str | None
 
 
 class CustomerService:
-    """Create, read, replace, patch and delete. What is created has passed its schema before."""
+    """Creates, reads, replaces, patches and deletes customers.
+
+    Callers check a new document against its schema before they create a customer.
+    """
 
     def __init__(
         self,
@@ -93,38 +96,39 @@ class CustomerService:
         by: Actor | None = None,
         once: Idempotency | None = None,
     ) -> Created:
-        """Make a customer, or replay the answer when this was asked before.
+        """Create a customer, or return the stored answer of the same request.
 
-        Raises `SchemaViolation` when an external system does not take it.
+        Raises `SchemaViolation` when a field exceeds the limits of an external system,
+        `IdempotencyKeyReused`, and `Unavailable` when the key has just expired.
         """
         origin = _Origin(correlation_id, by)
 
-        async def work(db: AsyncConnection) -> Created:
+        async def create(db: AsyncConnection) -> Created:
             customer_id = new_id()
             if once and not await _reserve(db, once, customer_id):
                 return await _stored_answer(db, once)
             fields = flatten(CUSTOMER, document)
             self._limits.check(CUSTOMER.entity_type, fields)
             customer = await customers.create(db, customer_id, fields)
-            await self._tell(db, customer, fanout.CREATED, origin, fields)
+            await self._enqueue(db, customer, fanout.CREATED, origin, fields)
             answer = view(customer)
             if once:
                 await idempotency.answer(db, once.scope, once.key, orjson.dumps(answer).decode())
             return Created(answer)
 
-        created = await by_keys(self._engine, work)
+        created = await by_keys(self._engine, create)
         if not created.replayed:
             self._changed(created.view["id"], fanout.CREATED, by)
         return created
 
     async def get(self, customer_id: str) -> View:
-        """Return a customer with where it stands at the external systems."""
+        """Return a customer with its state at the external systems. Raises `NotFound`."""
 
-        async def work(db: AsyncConnection) -> View:
+        async def read(db: AsyncConnection) -> View:
             customer = _living(await customers.read(db, customer_id))
             return (await with_external(db, [customer], self._owners))[0]
 
-        return await in_transaction(self._engine, work)
+        return await in_transaction(self._engine, read)
 
     async def replace(
         self,
@@ -135,9 +139,10 @@ class CustomerService:
         by: Actor | None = None,
         expected: Collection[int] | None = None,
     ) -> View:
-        """Make the customer be this document, by the rules of the service.
+        """Replace a customer by a document, within the edit rules.
 
-        `expected`: only if it has one of these versions. Raises `SchemaViolation`.
+        Raises `NotFound`, `StaleVersion` unless the customer has one of the `expected` versions,
+        and `SchemaViolation`.
         """
 
         def change(present: Customer) -> Document:
@@ -154,7 +159,11 @@ class CustomerService:
         by: Actor | None = None,
         expected: Collection[int] | None = None,
     ) -> View:
-        """Apply a JSON merge patch (RFC 7396), by the rules of the service."""
+        """Apply a JSON merge patch (RFC 7396) to a customer, within the edit rules.
+
+        Raises `NotFound`, `StaleVersion` unless the customer has one of the `expected` versions,
+        and `SchemaViolation`.
+        """
 
         def change(present: Customer) -> Document:
             return self._rules.patched(present, patch)
@@ -169,29 +178,32 @@ class CustomerService:
         by: Actor | None = None,
         expected: Collection[int] | None = None,
     ) -> None:
-        """Mark the customer as deleted."""
+        """Mark a customer as deleted.
+
+        Raises `NotFound`, and `StaleVersion` unless it has one of the `expected` versions.
+        """
         origin = _Origin(correlation_id, by)
 
-        async def work(db: AsyncConnection) -> None:
+        async def delete(db: AsyncConnection) -> None:
             present = await _locked(db, customer_id, expected)
             deleted = await customers.delete(db, customer_id, version=present.version)
-            await self._tell(db, _sure(deleted), fanout.DELETED, origin, None)
+            await self._enqueue(db, _sure(deleted), fanout.DELETED, origin, None)
 
-        await by_keys(self._engine, work)
+        await by_keys(self._engine, delete)
         self._changed(customer_id, fanout.DELETED, by)
 
     async def list(
         self, *, most: int, before: str | None = None, email: str | None = None
     ) -> CustomerPage:
-        """Return a page of customers, those older than `before`."""
+        """Return a page of customers that are older than `before`."""
 
-        async def work(db: AsyncConnection) -> CustomerPage:
+        async def read(db: AsyncConnection) -> CustomerPage:
             found = await customers.page(db, most=most + 1, before=before, email=email)
             shown = found[:most]
             views = await with_external(db, shown, self._owners)
             return CustomerPage(tuple(views), shown[-1].id if len(found) > most else None)
 
-        return await in_transaction(self._engine, work)
+        return await in_transaction(self._engine, read)
 
     async def _edit(
         self,
@@ -200,7 +212,7 @@ class CustomerService:
         origin: _Origin,
         expected: Collection[int] | None,
     ) -> View:
-        async def work(db: AsyncConnection) -> tuple[Customer, bool]:
+        async def write(db: AsyncConnection) -> tuple[Customer, bool]:
             present = await _locked(db, customer_id, expected)
             record = present.record
             wanted = flatten(CUSTOMER, change(present))
@@ -211,21 +223,21 @@ class CustomerService:
             fields = apply(record.fields, changes)
             written = _sure(await customers.write(db, customer_id, fields, version=present.version))
             before = {path: record.fields.get(path) for path in changes}
-            await self._tell(db, written, fanout.UPDATED, origin, changes, before)
+            await self._enqueue(db, written, fanout.UPDATED, origin, changes, before)
             return written, True
 
-        customer, changed = await by_keys(self._engine, work)
+        customer, changed = await by_keys(self._engine, write)
         if changed:
             self._changed(customer_id, fanout.UPDATED, origin.by)
         return view(customer)
 
     def _changed(self, customer_id: str, action: str, by: Actor | None) -> None:
-        """Have a change that is committed worked on; without a connection, no history tells it."""
+        """Wake the workers; log the change when there is no connection whose history holds it."""
         self._wake(OUTBOUND)
         if not self._owners:
             _log.info("customer_changed", id=customer_id, action=action, by=str(by or ""))
 
-    async def _tell(
+    async def _enqueue(
         self,
         db: AsyncConnection,
         customer: Customer,
@@ -253,7 +265,7 @@ class CustomerService:
 
 
 def _parts(before: Document, changes: FieldChanges) -> dict[str, Any]:
-    """Return changes without the members that stay as they are: those break no limit anew."""
+    """Return changes without unchanged members, which no limit concerns."""
     return {path: _part(before.get(path), value) for path, value in changes.items()}
 
 
@@ -292,7 +304,7 @@ def _living(customer: Customer | None) -> Customer:
 
 
 def _sure(customer: Customer | None) -> Customer:
-    """The row is locked, so its version cannot have moved."""
+    """Return the written customer. The row is locked, so its version cannot have changed."""
     if customer is None:
         raise StaleVersion("the customer was changed at the same time")
     return customer

@@ -1,8 +1,8 @@
-"""Customers as JSON for readers of the API."""
+"""Customers as the API returns them in JSON."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,11 +13,23 @@ from zenskar.model.fields import CUSTOMER, Fields
 from zenskar.model.record import MappingState
 
 View = dict[str, Any]
+"""A customer: `id`, each field, `version`, `created_at` and `updated_at`."""
 PENDING = "pending"
+"""The state of a link before the external object is known."""
+
+
+class LinkView(TypedDict):
+    """The state of a customer at one external system."""
+
+    source_system: str
+    external_id: str | None
+    state: str
+    synced_version: int | None
+    in_sync: bool
 
 
 def view(customer: Customer) -> View:
-    """Return the record itself."""
+    """Return a customer without its links."""
     return {
         "id": customer.id,
         **customer.document,
@@ -30,7 +42,7 @@ def view(customer: Customer) -> View:
 async def with_external(
     db: AsyncConnection, found: Sequence[Customer], owners: Sequence[str]
 ) -> list[View]:
-    """Return the records with where each stands at the external systems."""
+    """Return customers with `external`, a list of `LinkView`."""
     known = await links.of_records(db, CUSTOMER.entity_type, [c.id for c in found])
     return [
         {**view(c), "external": external(c.record.fields, known.get(c.id, {}), owners)}
@@ -38,18 +50,18 @@ async def with_external(
     ]
 
 
-def external(fields: Fields, known: Mapping[str, Link], owners: Sequence[str]) -> list[View]:
-    """Return one entry for each owner, and for each link whose connection is gone."""
+def external(fields: Fields, known: Mapping[str, Link], owners: Sequence[str]) -> list[LinkView]:
+    """Return a link for each owner, and for each stored link whose connection is gone."""
     gone = [source for source in known if source not in owners]
     return [_entry(source, known.get(source), fields) for source in (*owners, *gone)]
 
 
 def timestamp(moment: datetime) -> str:
-    """Return RFC 3339 in UTC."""
+    """Return a time as RFC 3339 in UTC."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _entry(source: str, link: Link | None, fields: Fields) -> View:
+def _entry(source: str, link: Link | None, fields: Fields) -> LinkView:
     if link is None:
         link_state, external_id, version, in_sync = PENDING, None, None, False
     else:

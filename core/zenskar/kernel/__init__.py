@@ -1,8 +1,8 @@
 """The rules that make both sides converge: pure functions, standard library only.
 
-`observe` takes news of an external object in, `plan` says what to do next. Neither knows where
-its data comes from; no IO, no clock, no randomness. Rule numbers in the docstrings are those of
-docs/kernel.md.
+`observe` processes an observation of an external object, `plan` decides the next step. Both are
+independent of the source of their data; no IO, no clock, no randomness. Rule numbers in the
+docstrings are those of docs/kernel.md.
 """
 
 from zenskar.kernel.observe import lost, observe

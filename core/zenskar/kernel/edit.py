@@ -1,4 +1,4 @@
-"""What an edit through the API really changes."""
+"""The effective changes of an edit through the API."""
 
 from zenskar.model.fields import FieldChanges, difference
 from zenskar.model.fields import apply as apply_changes
@@ -6,9 +6,9 @@ from zenskar.model.record import Record
 
 
 def edit(record: Record, changes: FieldChanges) -> FieldChanges:
-    """Return what is left of the changes: nothing on a deleted record, nothing that is so already.
+    """Return the effective changes: none on a deleted record, and none to equal values.
 
-    A delete wins over edits (rule 8), and an edit without a difference is no news for anybody.
+    A delete wins over edits (rule 8), and an edit without a difference needs no push.
     """
     if record.deleted:
         return {}

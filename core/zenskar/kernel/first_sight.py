@@ -1,4 +1,4 @@
-"""An external object that no mapping knows yet."""
+"""Decide on an external object without a mapping."""
 
 from dataclasses import replace
 
@@ -25,9 +25,9 @@ from zenskar.model.record import (
 def first_sight(
     situation: Situation, seen: Observation, policy: MergePolicy, new_record_id: str
 ) -> Outcome:
-    """Link the object to the record it names, leave a tombstone, or make a record for it.
+    """Link the object to the record that it names, leave a tombstone, or create a record.
 
-    Late news of a living object tells how it was once; it may even have been deleted since.
+    A late observation of a living object shows an old state; the object may be deleted by now.
     """
     record, rival = situation.record, situation.rival
     if record is not None and rival is not None and not _is_successor(situation, seen, rival):
@@ -46,10 +46,10 @@ def first_sight(
 
 
 def _is_successor(situation: Situation, seen: Observation, rival: ExternalMapping) -> bool:
-    """Whether the record's former object was let go of, and this one takes its place.
+    """Whether the record's former object was released, and this object takes its place.
 
-    Of a record that was deleted since, only what our own create has made is its object. A delete
-    that no create explains is that of a duplicate, and costs no record.
+    After the record's own delete, only an object of our own create takes the place. A delete
+    without such a create is the delete of a duplicate, and deletes no record.
     """
     record = situation.record
     if rival.active or not rival.detached or record is None:
@@ -63,9 +63,9 @@ def _is_successor(situation: Situation, seen: Observation, rival: ExternalMappin
 def _survives(
     situation: Situation, record: Record, rival: ExternalMapping, seen: Observation
 ) -> bool:
-    """Whether the record that a living object names has ended, so that it stands for itself.
+    """Whether a living object outlives the record that it names, and gets a record of its own.
 
-    What one of our own creates has made ends with its record.
+    An object of our own create ends with its record.
     """
     if rival.active or not record.deleted or record.erased or seen.answers:
         return False
@@ -79,7 +79,7 @@ def _created(seen: Observation, fields: Fields, new_record_id: str) -> Outcome:
 
 
 def _with_doubt(outcome: Outcome, seen: Observation) -> Outcome:
-    """Ask for a look: later news of the object may have come while it was a duplicate."""
+    """Request a fetch: a later observation may have come while the object was a duplicate."""
     if seen.kind is not ObservationKind.WEBHOOK or outcome.mapping is None:
         return outcome
     wanted = replace(outcome.mapping, fetch_revision=outcome.mapping.revision)
@@ -87,9 +87,9 @@ def _with_doubt(outcome: Outcome, seen: Observation) -> Outcome:
 
 
 def _duplicate(seen: Observation) -> Outcome:
-    """One external object at most for each record: a second one that claims it stays alone.
+    """Keep a second external object of a record unlinked: a record has at most one object.
 
-    Once it is deleted it stays so, also when late news of it come after its record's end.
+    A deleted duplicate stays deleted, also when a late observation follows the record's delete.
     """
     if seen.fields is None:
         return replace(_buried(None, seen), verdict=Verdict.DUPLICATE)
@@ -97,7 +97,7 @@ def _duplicate(seen: Observation) -> Outcome:
 
 
 def _buried(record: Record | None, seen: Observation) -> Outcome:
-    """Rule 8: a delete seen before its create leaves a tombstone too."""
+    """Rule 8: a delete that is seen before its create leaves a tombstone, too."""
     tombstone = ExternalMapping(
         seen.external_id,
         record.id if record is not None else None,
@@ -122,7 +122,7 @@ def _link(situation: Situation, record: Record, seen: Observation, policy: Merge
     linked = ExternalMapping(seen.external_id, record.id, fields, seen.asof)
     settled = seen.answers + _found(create, seen)
     if seen.replayed:
-        # Rule 4: the answer is as old as the create, whenever that was; so look again.
+        # Rule 4: the answer is as old as the create, at an unknown time; so fetch the object.
         stale = Interval(0, seen.asof.high)
         linked = replace(linked, base=base, asof=stale, fetch_revision=linked.revision)
         return Outcome(Verdict.LINKED, mapping=linked, settled=settled)
@@ -143,7 +143,7 @@ def _link(situation: Situation, record: Record, seen: Observation, policy: Merge
 
 
 def _tells_too_little(record: Record, seen: Observation) -> bool:
-    """Whether the next push would write to fields that a fetch may show and nobody has seen."""
+    """Whether the next push would write to unseen fields that a fetch may show."""
     told = seen.kind in {ObservationKind.WEBHOOK, ObservationKind.LIST}
     return told and bool(keep(seen.unseen, record.fields))
 
@@ -155,6 +155,6 @@ def _pending_create(intents: tuple[Intent, ...], seen: Observation) -> Intent | 
 
 
 def _found(create: Intent | None, seen: Observation) -> tuple[str, ...]:
-    """A create without an answer has landed when its object shows up."""
+    """Return the create without an answer that the seen object proves to have landed."""
     lost = create is not None and create.state is IntentState.UNKNOWN
     return (create.id,) if create and lost and create.id != seen.intent_id else ()

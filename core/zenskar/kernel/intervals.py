@@ -6,11 +6,11 @@ from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.model.observation import Observation
 
 LATE = 120 * MICROSECONDS
-"""News that was sent so long after it happened may have been overtaken by other news."""
+"""An observation sent this long after its state may have been overtaken by another one."""
 
 
 class Order(Enum):
-    """Where one interval lies relative to another."""
+    """The position of an interval relative to another."""
 
     BEFORE = "before"
     OVERLAPS = "overlaps"
@@ -18,7 +18,7 @@ class Order(Enum):
 
 
 def compare(seen: Interval, known: Interval) -> Order:
-    """Tell whether `seen` lies wholly before, wholly after or across `known`."""
+    """Return whether `seen` lies wholly before, wholly after or across `known`."""
     if seen.high < known.low:
         return Order.BEFORE
     if seen.low > known.high:
@@ -27,10 +27,11 @@ def compare(seen: Interval, known: Interval) -> Order:
 
 
 def order(seen: Observation, known: Interval) -> Order:
-    """Tell whether news is older or newer than a base, as far as its date can be trusted.
+    """Return whether an observation is older or newer than a base, if its date can be trusted.
 
-    The external clock may be set back. News older than a base that is dated after the news was
-    sent, and news dated after it was sent, are neither; nor is late news that looks newer.
+    The external clock may be moved back. The order is open (`OVERLAPS`) for an observation
+    older than a base that is dated after its sending, for an observation dated after its own
+    sending, and for a late observation that looks newer.
     """
     found = compare(seen.asof, known)
     if seen.sent is None or found is Order.OVERLAPS:
@@ -41,15 +42,15 @@ def order(seen: Observation, known: Interval) -> Order:
 
 
 def is_late(seen: Observation) -> bool:
-    """Whether news was sent so long after it happened that it may have been overtaken."""
+    """Whether an observation was sent so long after its state that it may have been overtaken."""
     return seen.sent is not None and seen.sent.low - seen.asof.high > LATE
 
 
 def renewed(base: Interval, seen: Interval) -> Interval:
-    """Return the date of a base in whose place a look is taken, whatever their dates.
+    """Return the date of a base that an observation replaces, whatever their dates.
 
-    One that looks older was taken after the clock was set back. What happened between the two
-    dates happened before that, or after: nobody can tell.
+    An observation that looks older was made after the clock was moved back. Events between the two
+    dates may have happened before or after that, so the new date covers both.
     """
     if seen.low < base.low and seen.high < base.high:
         return Interval(seen.low, base.high)
@@ -57,7 +58,7 @@ def renewed(base: Interval, seen: Interval) -> Interval:
 
 
 def later(first: Interval, second: Interval) -> Interval:
-    """Return when the later of two looks was taken, whichever it is."""
+    """Return the interval of the later of two observations, whose order may be unknown."""
     if second.low >= first.low and second.high >= first.high:
         return second
     return Interval(max(first.low, second.low), max(first.high, second.high))

@@ -12,10 +12,10 @@ from zenskar.model.record import OPEN, Intent, IntentState, Record
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """What was seen against the base, what the record takes over, and what was in conflict.
+    """The differences seen from the base, the changes to the record, and the conflicts.
 
-    `seen` holds as well what somebody else is told to have written, although the base has it:
-    between two looks a field may have changed and changed back.
+    `seen` also holds a value equal to the base that somebody else is reported to have written:
+    between two observations a field may have changed and changed back.
     """
 
     seen: FieldChanges
@@ -30,7 +30,7 @@ def merge(
     intents: Iterable[Intent],
     policy: MergePolicy,
 ) -> Merge:
-    """Merge what is seen into the record; the base then becomes what was seen."""
+    """Merge an observation into the record; the observed fields then become the base."""
     known, shown = tuple(intents), seen.fields or {}
     differs = difference(base, shown)
     named = tuple(i for i in known if names(seen, i))
@@ -63,7 +63,7 @@ def merge(
 
 
 def told_edits(record: Record, base: Fields, seen: Observation) -> dict[str, Any]:
-    """Return what somebody else is told to have written and the record does not hold."""
+    """Return reported edits of somebody else that the record does not hold."""
     if not seen.changed:
         return {}
     shown, here = seen.fields or {}, record.fields
@@ -75,7 +75,7 @@ def told_edits(record: Record, base: Fields, seen: Observation) -> dict[str, Any
 
 
 def _sent(named: tuple[Intent, ...], seen: Observation) -> FieldChanges:
-    """Return what the push sent whose effect is seen, as far as it is seen (rule 10)."""
+    """Return the seen part of the changes that the observed push sent (rule 10)."""
     changes = named[0].changes if named else {}
     if not seen.unseen:
         return changes
@@ -88,26 +88,26 @@ def wrote(intents: Iterable[Intent], path: str, value: Any) -> bool:
 
 
 def names(seen: Observation, intent: Intent) -> bool:
-    """Whether this shows what this very push did: its answer, or news that carries its key."""
+    """Whether this observation shows the effect of this push: by its answer or by its key."""
     return intent.id in {seen.intent_id, seen.origin_key}
 
 
 def _may_show(intents: Iterable[Intent], seen: Observation, path: str) -> tuple[Intent, ...]:
-    """Rule 5: the pushes whose value may be what is seen in this field, if nobody's is named."""
+    """Rule 5: the pushes that may have written the seen value, if the origin is unknown."""
     if seen.tells_origin_of(path):
         return ()
     return tuple(i for i in intents if i.state in OPEN)
 
 
 def _rewritten(sent: FieldChanges, shown: Fields) -> dict[str, Any]:
-    """Where the push whose effect is seen shows another value than it was sent."""
+    """Return the fields that show another value than the observed push sent."""
     return {path: shown.get(path) for path, value in sent.items() if shown.get(path) != value}
 
 
 def _refused(record: Record, path: str, sent: FieldChanges) -> bool:
-    """Whether the record still holds what was sent, so that sending it again would never end.
+    """Whether the record still holds the sent value, so that pushes of it would never end.
 
-    When it was edited since, the rewritten value is still our own write, and not an edit (rule 5).
+    After an edit of the record, the rewritten value is still our own write, not an edit (rule 5).
     """
     return path in sent and sent[path] == record.fields.get(path)
 

@@ -1,4 +1,4 @@
-"""Take in news of an external object, whatever its kind."""
+"""Decide on observations of external objects, of every kind."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ from zenskar.model.record import (
 def observe(
     situation: Situation, seen: Observation, policy: MergePolicy, *, new_record_id: str
 ) -> Outcome:
-    """Decide what one observation changes. `new_record_id` is used if it makes a record."""
+    """Decide the changes of an observation. `new_record_id` is the id if it creates a record."""
     mapping = situation.mapping
     if situation.record is not None and situation.record.erased:
         seen = _without_values(seen)
@@ -44,14 +44,14 @@ def observe(
 
 
 def _without_values(seen: Observation) -> Observation:
-    """Rule 8: of an erased record its object tells only whether it lives."""
+    """Rule 8: an erased record learns from its object only whether the object lives."""
     return seen if seen.fields is None else replace(seen, fields={}, unseen=frozenset())
 
 
 def lost(situation: Situation, intent_id: str) -> Outcome:
-    """Rule 6: a push without an answer. With a mapping, look before anything is written again.
+    """Rule 6: a push without an answer. With a mapping, request a fetch before the next push.
 
-    Without one the push was a create, for which `plan` asks for a repeat or a look-up.
+    Without a mapping the push was a create, which `plan` resolves by a repeat or by a find.
     """
     mapping = situation.mapping
     if mapping is None or not mapping.active:
@@ -112,7 +112,7 @@ def _compare(
 def _overwritten(
     situation: Situation, mapping: ExternalMapping, seen: Observation
 ) -> dict[str, Any]:
-    """Return somebody else's edit that a push overwrote before it was seen."""
+    """Return another side's edit that a push overwrote before it was observed."""
     record = situation.record
     if record is None or _origins(situation, seen):
         return {}
@@ -122,9 +122,9 @@ def _overwritten(
 def _with_unseen(
     mapping: ExternalMapping, seen: Observation, changes: FieldChanges
 ) -> ExternalMapping:
-    """Rule 10: an answer tells of the fields that it does not show that they were written.
+    """Rule 10: an answer confirms the written fields that it does not show.
 
-    The fetch may not show them either, and they would be written again for ever.
+    The fetch may not show them either, and they would be pushed again without end.
     """
     if seen.kind is not ObservationKind.ANSWER or not seen.unseen:
         return mapping
@@ -132,7 +132,7 @@ def _with_unseen(
 
 
 def _is_causal(mapping: ExternalMapping, seen: Observation) -> bool:
-    """Rule 2: nothing was learnt since this call was sent, so it shows what is newer than that."""
+    """Rule 2: no observation was made since this call was sent, so its state is newer."""
     return seen.seen_revision == mapping.revision
 
 
@@ -174,7 +174,7 @@ def _take(
 
 
 def _delete(situation: Situation, mapping: ExternalMapping, seen: Observation) -> Outcome:
-    """Rule 8: a delete wins over edits, whenever it was seen, since it cannot be undone."""
+    """Rule 8: a delete wins over edits, whenever it is observed, since it cannot be undone."""
     record = situation.record
     return Outcome(
         Verdict.DELETED,
@@ -192,7 +192,7 @@ def _delete(situation: Situation, mapping: ExternalMapping, seen: Observation) -
 
 
 def _tombstone(situation: Situation, mapping: ExternalMapping, seen: Observation) -> Outcome:
-    """Rule 8: a tombstone is never revived, but learns whose object it was."""
+    """Rule 8: a tombstone is never revived, but takes the record of its object if it has none."""
     record = situation.record
     settled = seen.answers
     over = in_vain(situation, seen) if situation.rival is None else ()
@@ -210,18 +210,18 @@ def _tombstone(situation: Situation, mapping: ExternalMapping, seen: Observation
 
 
 def _is_anothers(mapping: ExternalMapping, seen: Observation) -> bool:
-    """Whether a call for one record was answered with another one's object (never shared)."""
+    """Whether a call for a record was answered with an object of another record (never shared)."""
     asked = seen.seen_revision is not None and seen.record_id is not None
     return asked and mapping.entity_id not in {None, seen.record_id}
 
 
 def _replayed(mapping: ExternalMapping, seen: Observation) -> Outcome:
-    """Rule 4: a replayed answer is no news; look at the object itself."""
+    """Rule 4: a replayed answer shows no present state, so request a fetch of the object."""
     return Outcome(Verdict.REPLAYED, mapping=_want_fetch(mapping), unconfirmed=seen.answers)
 
 
 def _is_echo(situation: Situation, seen: Observation, fields: Fields) -> bool:
-    """Whether this shows the very call whose answer was taken in already (rule 5)."""
+    """Whether the observation is the effect of a call whose answer was applied (rule 5)."""
     return any(
         intent.state is IntentState.ANSWERED and _shows(intent, fields)
         for intent in _origins(situation, seen)
@@ -254,9 +254,9 @@ def _want_fetch(mapping: ExternalMapping) -> ExternalMapping:
 
 
 def _awaits_later_fetch(mapping: ExternalMapping, seen: Observation) -> bool:
-    """Whether this fetch was sent before the one that is wanted, which will show more.
+    """Whether this fetch was sent before the requested fetch, which will show more.
 
-    To ask again would make each of two workers' fetches come too late for the other's request.
+    Another request would outdate the fetch of another worker in turn, without end.
     """
     wanted, sent_at = mapping.fetch_revision, seen.seen_revision
     if seen.kind is not ObservationKind.FETCH or wanted is None:
@@ -265,9 +265,9 @@ def _awaits_later_fetch(mapping: ExternalMapping, seen: Observation) -> bool:
 
 
 def _with_fetch_answered(mapping: ExternalMapping, seen: Observation) -> ExternalMapping | None:
-    """Rule 3: only a fetch sent after it was asked for answers the request.
+    """Rule 3: only a fetch that is sent after a request answers the request.
 
-    Returns None when this observation answers none, so that an unchanged mapping is not stored.
+    Returns None when this observation answers no request, so that the mapping is not stored.
     """
     wanted = mapping.fetch_revision
     if wanted is None or seen.kind is not ObservationKind.FETCH or seen.seen_revision is None:

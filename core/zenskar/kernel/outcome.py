@@ -1,4 +1,4 @@
-"""What an observation changes."""
+"""The outcome of an observation."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,7 +9,7 @@ from zenskar.model.record import ExternalMapping
 
 
 class Verdict(StrEnum):
-    """What an observation turned out to be."""
+    """The decision on an observation."""
 
     CREATED = "created"
     LINKED = "linked"
@@ -27,7 +27,7 @@ class Verdict(StrEnum):
 
     @property
     def news(self) -> bool:
-        """Whether it changed or settled something, rather than telling what was known."""
+        """Whether the observation changed the state, rather than repeating a known one."""
         return self not in _KNOWN
 
 
@@ -40,12 +40,12 @@ _KNOWN = frozenset(
 class Outcome:
     """The decision on one observation, to be stored in one transaction.
 
-    `mapping` is the mapping as it is to be stored, None when it stays as it is. `record_changes`
-    are to be made to the record, or are the new record's fields when `create_record` is set.
-    `seen_changes` are the differences that were seen against the base, for the history;
-    `settled` names the pushes whose effect the base now holds, `unconfirmed` those that were
-    answered while it does not: what they wrote may still show up, so they stay `unknown`.
-    `ended` names pushes without an answer of which nothing more is awaited.
+    `mapping` is the mapping to store, None when it is unchanged. `record_changes` are changes of
+    the record, or the new record's fields when `create_record` is set. `seen_changes` are the
+    differences from the base, for the history. `settled` names pushes whose effect the base now
+    holds. `unconfirmed` names pushes that were answered while the base does not hold their effect:
+    it may still show up, so they stay `unknown`. `ended` names pushes without an answer that can
+    have no further effect.
     """
 
     verdict: Verdict
@@ -61,5 +61,5 @@ class Outcome:
 
     @property
     def changes_record(self) -> bool:
-        """Whether the record is made, changed or deleted."""
+        """Whether the record is created, changed or deleted."""
         return self.create_record or self.delete_record or bool(self.record_changes)

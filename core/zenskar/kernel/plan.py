@@ -1,4 +1,4 @@
-"""Decide what to do next for one record at one connection."""
+"""Decide the next step for a record at a connection."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,7 +9,7 @@ from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentStat
 
 
 class StepKind(StrEnum):
-    """One thing to do. After it has been done and observed, plan again."""
+    """The kind of a step. After its result is observed, `plan` runs again."""
 
     NOTHING = "nothing"
     WAIT = "wait"
@@ -24,7 +24,7 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next step. `changes` are to be written; `intent` is the push to resolve."""
+    """The next step. `changes` are the fields to write; `intent` is the push to resolve."""
 
     kind: StepKind
     changes: FieldChanges = field(default_factory=dict)
@@ -35,10 +35,11 @@ NOTHING = Step(StepKind.NOTHING)
 
 
 def plan(situation: Situation, *, propagate_deletes: bool) -> Step:
-    """Compare the record with the base and say what makes both sides equal.
+    """Compare the record with the base, and return the step that makes both sides equal.
 
-    State-based: it looks at what is, never at what a message said. An intent in state `sent` is
-    held by a live worker; a shell turns those of a dead one into `unknown` before it asks.
+    The decision depends on the present state, never on the content of a message. An intent in
+    state `sent` belongs to a live worker; the shell turns intents of dead workers into `unknown`
+    before it calls this function.
     """
     record, mapping = situation.record, situation.mapping
     if record is None:
@@ -55,14 +56,14 @@ def plan(situation: Situation, *, propagate_deletes: bool) -> Step:
 
 
 def _wants_another(situation: Situation, record: Record, mapping: ExternalMapping) -> bool:
-    """Whether a record's object was let go of so that it gets another one, or may have got it."""
+    """Whether a record's object was released, so that the record needs or may have a new one."""
     if mapping.active or not mapping.detached:
         return False
     return not record.deleted or bool(creates_since(situation, mapping))
 
 
 def _unmapped(situation: Situation, record: Record) -> Step:
-    """Rule 6: a create that got no answer is resolved first, and never repeated blindly."""
+    """Rule 6: a create without an answer is resolved first, and never repeated blindly."""
     pending = next((i for i in situation.intents if i.kind is IntentKind.CREATE), None)
     if pending is not None:
         repeat = pending.key_alive and not record.deleted
@@ -73,7 +74,7 @@ def _unmapped(situation: Situation, record: Record) -> Step:
 
 
 def _unheard(intents: tuple[Intent, ...], mapping: ExternalMapping) -> bool:
-    """Rule 6: whether a push got no answer, and nothing was learnt since it was sent."""
+    """Rule 6: whether a push has no answer, and no observation was made since it was sent."""
     return any(
         intent.state is IntentState.UNKNOWN and intent.revision == mapping.revision
         for intent in intents

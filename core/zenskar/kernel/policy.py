@@ -1,4 +1,4 @@
-"""Who wins when both sides changed one field since the base (rule 9)."""
+"""Conflict policies: the side that wins when both sides changed a field (rule 9)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from zenskar.model.fields import name_of
 
 
 class ConflictPolicy(StrEnum):
-    """How a conflict over one field is settled."""
+    """The rule that decides a conflict over a field."""
 
     INTERNAL_WINS = "internal_wins"
     EXTERNAL_WINS = "external_wins"
@@ -37,7 +37,7 @@ class MergePolicy:
 
     @property
     def compares_clocks(self) -> bool:
-        """Whether the time of an edit decides about any field."""
+        """Whether the time of an edit decides a conflict of any field."""
         return ConflictPolicy.LATEST_WINS in {self.default, *self.per_field.values()}
 
     def of(self, path: str) -> ConflictPolicy:
@@ -46,17 +46,17 @@ class MergePolicy:
 
 
 class Ground(StrEnum):
-    """What settles a conflict where no policy is asked."""
+    """The ground that decides a conflict before any policy."""
 
     REWRITTEN = "rewritten"
-    """The external system keeps another value than it was sent; to send it again never ends."""
+    """The external system keeps another value than it was sent, so pushes would never end."""
     OWN_PUSH = "own_push"
-    """A push of ours without an answer wrote this value; nobody told whether somebody else did."""
+    """A push of ours without an answer wrote this value; the writer of the seen one is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """One field that both sides changed: all three values, who won and why."""
+    """A field that both sides changed: all three values, the winner, and the policy or ground."""
 
     path: str
     base: Any

@@ -1,4 +1,4 @@
-"""All that is known of one record at one connection when a decision is made."""
+"""The known state of a record at a connection when a decision is made."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from zenskar.model.record import ExternalMapping, Intent, IntentKind, Record
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The record, its mapping, and our own pushes that may still show up.
+    """The record, its mapping, and our own pushes whose effect may still occur.
 
     For `observe`, `mapping` is that of the observed external object and `rival` the record's
-    mapping to a different one, live or not. `intents` are the pushes without an answer, together
-    with the one that an observation names as its origin.
+    mapping to a different object, live or not. `intents` are the pushes without an answer, and
+    the push that an observation names as its origin.
     """
 
     record: Record | None = None
@@ -21,7 +21,7 @@ class Situation:
 
 
 def creates_since(situation: Situation, released: ExternalMapping) -> tuple[Intent, ...]:
-    """Return the creates that were sent after a record's former object was let go of."""
+    """Return the creates that were sent after a record's former object was released."""
     return tuple(
         intent
         for intent in situation.intents

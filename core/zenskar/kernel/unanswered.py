@@ -1,4 +1,4 @@
-"""Rule 6: how pushes without an answer end."""
+"""Rule 6: the end of pushes without an answer."""
 
 from collections.abc import Iterable
 
@@ -12,11 +12,11 @@ from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentKind, Inte
 def ended(
     situation: Situation, mapping: ExternalMapping, seen: Observation, settled: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Rule 6: the pushes without an answer that have landed, or that can land no more.
+    """Rule 6: the pushes without an answer that have landed, or that can no longer land.
 
-    They wrote what this look shows as new, or somebody else has written it. Of two that wrote the
-    same value either may have landed, and the other one may still be on its way. What a push wrote
-    before it was too old to arrive, the next fetch shows.
+    Such a push wrote a value that this observation shows as new, or somebody else wrote it. When
+    two pushes wrote the same value, either may have landed, and the other may still arrive. The
+    next fetch shows the effect of a push that is too old to arrive.
     """
     unknown = [i for i in situation.intents if i.state is IntentState.UNKNOWN]
     if not unknown:
@@ -38,9 +38,9 @@ def ended(
 def written_by_others(
     situation: Situation, mapping: ExternalMapping, seen: Observation
 ) -> tuple[str, ...]:
-    """Rule 5: the pushes whose value somebody else wrote; the next fetch does not tell who did.
+    """Rule 5: the pushes whose value somebody else wrote, as the next fetch cannot show that.
 
-    Only where both sides were equal: else that value may as well be of a push under way.
+    Only where both sides were equal: otherwise the value may come from a push in progress.
     """
     record = situation.record
     if record is None or not seen.changed:
@@ -60,13 +60,13 @@ def written_by_others(
 
 
 def reopened(situation: Situation, seen: Observation) -> tuple[str, ...]:
-    """A push that arrived after its end is open again, for the fetch that follows."""
+    """Return the push that arrived after its end: it is open again for the next fetch."""
     known = (i for i in situation.intents if i.state is IntentState.ENDED)
     return tuple(i.id for i in known if i.id == seen.origin_key)
 
 
 def in_vain(situation: Situation, seen: Observation) -> tuple[str, ...]:
-    """Rule 8: the pushes without an answer to an object that is gone, and never comes back."""
+    """Rule 8: the pushes without an answer to an object that is permanently gone."""
     return tuple(
         i.id
         for i in situation.intents
@@ -79,9 +79,9 @@ def in_vain(situation: Situation, seen: Observation) -> tuple[str, ...]:
 def _shown_as_new(
     intent: Intent, base: Fields, seen: Observation, named: Iterable[Intent]
 ) -> tuple[str, ...]:
-    """Return the fields in which this shows what a push wrote and the base did not have.
+    """Return the fields that show a push's value which the base did not have.
 
-    What the pushes wrote whose effect this is says nothing of the others.
+    Values of the pushes that this observation names prove nothing about other pushes.
     """
     shown = seen.fields or {}
     return tuple(

@@ -1,4 +1,4 @@
-"""Rule 10: what was not seen is not empty."""
+"""Rule 10: a field that was not seen is not empty."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,9 +9,7 @@ from zenskar.model.record import Intent, IntentState
 
 
 def fill(seen: Observation, base: Fields, pushes: Iterable[Intent]) -> Observation:
-    """Return the observation with each field that was not seen as the pushes left it, else as in
-    the base.
-    """
+    """Return the observation with its unseen fields filled from the pushes, else from the base."""
     if not seen.unseen or seen.fields is None:
         return seen
     kept = keep(seen.unseen, base)
@@ -21,7 +19,7 @@ def fill(seen: Observation, base: Fields, pushes: Iterable[Intent]) -> Observati
 
 
 def landed(intents: Iterable[Intent], seen: Observation) -> tuple[Intent, ...]:
-    """Return the pushes whose effect is seen and that the base does not hold yet."""
+    """Return the observed pushes whose effect the base does not hold yet."""
     if not seen.unseen:
         return ()
     named = {seen.intent_id, seen.origin_key}

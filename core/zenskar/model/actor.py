@@ -1,4 +1,4 @@
-"""Who asks for a change."""
+"""The actor of a change."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from zenskar.model.history_detail import HistoryDetail
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks, and from where."""
+    """A person or an API key that asks for a change, and the place of the request."""
 
     name: str
     place: str

@@ -9,9 +9,9 @@ from typing import Any
 
 SPEC_VERSION = "1.0"
 WRITTEN_VERSION, UNREAD_VERSION = 1, 2
-"""Layouts of `data`: that of every message, and that of news which could not be read."""
+"""Layouts of `data`: of every readable message, and of unreadable webhooks and events."""
 SCHEMA_VERSION = UNREAD_VERSION
-"""The newest layout that is known here; a reader parks what is newer."""
+"""The newest known layout; a reader parks messages with a newer one."""
 
 OUTBOUND = "sync.outbound"
 INBOUND = "sync.inbound"
@@ -20,10 +20,10 @@ DEAD_LETTER = "sync.dlq"
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One message. `time` is RFC 3339 in UTC; `subject` is `entity_type:id`.
+    """A message. `time` is RFC 3339 in UTC; `subject` is `entity_type:id`.
 
     `event_type` is `customer.created`, `customer.updated`, `customer.deleted` or, inbound, the
-    external system's own name of the event. `text` is what was read, of one that was.
+    external system's own name of the event. `text` is the JSON of a message that was read.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Envelope:
     text: bytes | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the structured form; absent extensions are left out, as CloudEvents asks."""
+        """Return the structured form, without absent extensions, as CloudEvents requires."""
         body: dict[str, Any] = {
             "specversion": SPEC_VERSION,
             "id": self.id,

@@ -1,12 +1,12 @@
 """The flat form of a canonical document, in which fields are compared and merged.
 
 A leaf is addressed by a JSON pointer (RFC 6901). Every top-level field is one leaf, also an
-object such as an address: half of one address with half of another would be no address. Only
-the fields named in `EntityShape.keyed` (metadata) are split, one leaf for each key.
+object such as an address: a merge of two halves would be no address. Only the fields named in
+`EntityShape.keyed` (metadata) are split, one leaf for each key.
 
-Null, an empty string and an empty object all say "nothing here", so none of them appears in the
-flat form, and none of them can make a difference. Of an external object, a top-level field that
-its document leaves out was not seen, which says nothing at all: see `Shown`.
+Null, an empty string and an empty object all mean "no value", so none of them appears in the flat
+form, and none of them can make a difference. A top-level field that the document of an external
+object leaves out was not seen, so its value is unknown: see `Shown`.
 """
 
 from collections.abc import Collection, Mapping
@@ -40,12 +40,12 @@ class EntityShape:
 
     @cached_property
     def leaves(self) -> tuple[tuple[str, str], ...]:
-        """Each plain field and its pointer."""
+        """The plain fields with their pointers."""
         return tuple((name, "/" + name) for name in self.plain)
 
     @cached_property
     def prefixes(self) -> tuple[tuple[str, str], ...]:
-        """Each keyed field and what the pointers of its keys begin with."""
+        """The keyed fields with the prefix of their pointers."""
         return tuple((name, f"/{name}/") for name in self.keyed)
 
     @cached_property
@@ -54,7 +54,7 @@ class EntityShape:
         return frozenset((*self.plain, *self.keyed))
 
     def only(self, names: Collection[str]) -> "EntityShape":
-        """Return this shape without the fields that are not named."""
+        """Return this shape with the named fields only."""
         return replace(
             self,
             plain=tuple(name for name in self.plain if name in names),
@@ -67,7 +67,7 @@ SHAPES: Mapping[str, EntityShape] = MappingProxyType({CUSTOMER.entity_type: CUST
 
 
 class Shown(NamedTuple):
-    """What a look at an external object showed: its leaves, and the top-level fields not seen.
+    """The visible part of an external object: its leaves, and the top-level fields not seen.
 
     `fields` is None when the object was seen deleted.
     """
@@ -77,14 +77,14 @@ class Shown(NamedTuple):
 
 
 def show(shape: EntityShape, document: Document | None) -> Shown:
-    """Return what the canonical document of an external object shows."""
+    """Return the visible part of an external object with this canonical document."""
     if document is None:
         return Shown(None)
     return Shown(flatten(shape, document), shape.names.difference(document))
 
 
 def flatten(shape: EntityShape, document: Document) -> dict[str, Any]:
-    """Return the leaves of a canonical document that hold something."""
+    """Return the leaves of a canonical document that have a value."""
     leaves: dict[str, Any] = {}
     for name, pointer in shape.leaves:
         value = document.get(name)
@@ -136,7 +136,7 @@ def keep(names: Collection[str], fields: Fields) -> Fields:
 
 
 def difference(old: Fields, new: Fields) -> dict[str, Any]:
-    """Return what must be set or unset (None) to make `old` into `new`."""
+    """Return the leaves to set or unset (None) to turn `old` into `new`."""
     if old == new:
         return {}
     changes = {path: value for path, value in new.items() if old.get(path) != value}
@@ -145,7 +145,7 @@ def difference(old: Fields, new: Fields) -> dict[str, Any]:
 
 
 def apply(fields: Fields, changes: FieldChanges) -> dict[str, Any]:
-    """Return the fields with the changes made."""
+    """Return the fields after the changes."""
     merged = {**fields, **changes}
     if None not in changes.values():
         return merged

@@ -9,7 +9,7 @@ _Actor = TypedDict("_Actor", {"by": str, "from": str}, total=False)
 
 
 class ConflictDetail(TypedDict):
-    """One field that both sides changed: the three values, the winner, and the policy or ground."""
+    """A field that both sides changed: the three values, the winner, and the policy or ground."""
 
     path: str
     base: Any

@@ -1,4 +1,4 @@
-"""What an integration and the core hand each other."""
+"""The values that an integration and the core exchange."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from zenskar.model.record import IntentKind
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a connection, read from `<CONNECTION>_<NAME>` in the environment.
+    """A setting of a connection, read from `<CONNECTION>_<NAME>` in the environment.
 
-    `kind` is the type the text is turned into. A secret never appears in logs or listings.
+    `kind` is the type of the parsed value. A secret never appears in logs or listings.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One configured use of a plugin. `name` is the `source_system` everywhere."""
+    """A configured plugin. `name` is the `source_system` everywhere."""
 
     name: str
     settings: Mapping[str, Any] = field(repr=False, default_factory=dict)
@@ -33,7 +33,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """A webhook as it arrived: headers, looked up by lower-case names, raw bytes, Unix seconds."""
+    """A received webhook: headers by lower-case names, raw bytes, receipt in Unix seconds."""
 
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
@@ -45,8 +45,8 @@ class ExternalObject:
     """An external object in the external system's own terms; `data` is None when deleted.
 
     `record_id` is the id of our record that the integration stored on the object, if any.
-    `answered_at` is the second of the external clock in which a call was answered with this, as
-    an HTTP `Date` header tells it; see `http_date`.
+    `answered_at` is the second of the external clock in which a call returned the object, as in
+    an HTTP `Date` header; see `http_date`.
     """
 
     entity_type: str
@@ -58,14 +58,15 @@ class ExternalObject:
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """One event of a webhook.
+    """An event of a webhook.
 
-    `seen` is None for an event that this integration does not sync; `ignored` then says why in
-    one word (`unknown_type`, `other_account`). `occurred` is on the external clock.
+    `seen` is None for an event that this integration does not sync; `ignored` then gives the
+    reason in one word (`unknown_type`, `other_account`). `occurred` is on the external clock.
     `origin_key` is the idempotency key of the call that caused the event. `sent_at` is the second
-    of the external clock in which this webhook was sent, maybe long after the event. `changed`
+    of the external clock in which this webhook was sent, possibly long after the event. `changed`
     points to the canonical fields that this call changed (`/phone`, `/metadata/plan`, "" for all).
-    With `changed`, no key means that no call with a key did it; None: the origin is not told.
+    With `changed` and without `origin_key`, no call with a key caused the event. `changed` None:
+    the origin is unknown.
     """
 
     id: str
@@ -80,11 +81,11 @@ class WebhookEvent:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a push must do, in canonical terms, for `from_canonical`.
+    """The change that a push makes, in canonical terms, for `from_canonical`.
 
     `patch` is a JSON merge patch (RFC 7396) of the canonical document: on a create every field
-    that holds something, on an update what changed, None to unset, empty on a delete.
-    `document` is the whole canonical document as it is to be.
+    with a value, on an update the changed fields, None to unset, empty on a delete.
+    `document` is the whole canonical document after the push.
     """
 
     kind: IntentKind
@@ -96,7 +97,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One call to make. `body` is what `from_canonical` returned, unchanged, also on a repeat."""
+    """A call to make. `body` is the result of `from_canonical`, unchanged, also on a repeat."""
 
     kind: IntentKind
     entity_type: str
@@ -116,9 +117,9 @@ class PushResult:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list; `next_cursor` is None on the last one.
+    """A page of a list; `next_cursor` is None on the last page.
 
-    `answered_at` is for pages that may hold no object to tell it.
+    `answered_at` is needed on pages that may hold no object, which would have it.
     """
 
     objects: tuple[ExternalObject, ...]
@@ -128,7 +129,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether the external system answers with our credentials, and what its clock showed."""
+    """Whether the external system accepts our credentials, and the second on its clock."""
 
     ok: bool
     detail: str = ""
@@ -137,9 +138,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class SandboxInfo:
-    """A running local stand-in: its address, and the settings that make a connection use it.
+    """A running local sandbox: its address, and the settings of a connection to it.
 
-    `first_step` is a shell command that makes a customer in it, for people to try.
+    `first_step` is a shell command for people to try, which creates a customer in the sandbox.
     """
 
     url: str

@@ -1,4 +1,4 @@
-"""When an external object had a state, on the external clock: never an instant."""
+"""The time at which an external object had a state: an interval on the external clock."""
 
 from dataclasses import dataclass
 from datetime import UTC
@@ -9,7 +9,10 @@ MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True, order=True)
 class Interval:
-    """Both ends inclusive, in microseconds since the Unix epoch."""
+    """An interval with inclusive ends, in microseconds since the Unix epoch.
+
+    Raises `ValueError` when it would end before it starts.
+    """
 
     low: int
     high: int
@@ -20,22 +23,22 @@ class Interval:
 
     @classmethod
     def of_second(cls, second: int) -> "Interval":
-        """The interval that a clock of second precision means by `second`."""
+        """Return the interval that `second` means on a clock of second precision."""
         return cls(second * MICROSECONDS, (second + 1) * MICROSECONDS - 1)
 
     def after(self, microseconds: int) -> "Interval":
-        """Return the interval that lies so much later."""
+        """Return the interval moved to later by this many microseconds."""
         return Interval(self.low + microseconds, self.high + microseconds)
 
     def widened(self, by: int) -> "Interval":
-        """Return what this may mean on a clock that is so many microseconds away at most."""
+        """Return the interval on a clock that differs by at most this many microseconds."""
         return Interval(self.low - by, self.high + by)
 
 
 def http_date(header: str | None) -> int | None:
-    """Return the Unix second that a `Date` header (RFC 9110) tells, None when it tells none."""
+    """Return the Unix second of a `Date` header (RFC 9110), None when the header is not valid."""
     try:
-        told = parsedate_to_datetime(header or "")
-        return int(told.replace(tzinfo=told.tzinfo or UTC).timestamp())
+        moment = parsedate_to_datetime(header or "")
+        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
     except (ValueError, OverflowError, OSError):
         return None

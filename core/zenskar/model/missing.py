@@ -1,12 +1,12 @@
-"""What becomes of records whose external objects are missing."""
+"""The repairs of records whose external objects are missing."""
 
 from enum import StrEnum
 
 
 class Missing(StrEnum):
-    """What an operator wants done about records whose objects are missing there."""
+    """An operator's choice for records whose external objects are missing."""
 
     RECREATE = "recreate"
-    """Make another object for each."""
+    """Create a new object for each record."""
     DELETE = "delete"
     """Delete the records."""

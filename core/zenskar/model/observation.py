@@ -1,4 +1,4 @@
-"""Anything that shows an external object's state."""
+"""Observations: the states of external objects that calls and webhooks show."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from zenskar.model.interval import Interval
 
 
 class ObservationKind(StrEnum):
-    """Where an observation comes from."""
+    """The source of an observation."""
 
     WEBHOOK = "webhook"
     ANSWER = "answer"
@@ -18,17 +18,17 @@ class ObservationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look at one external object.
+    """The state of an external object, as a webhook, an answer, a fetch or a list shows it.
 
-    `fields` is None when the object was seen deleted. `unseen` names the top-level fields of
-    which the look tells nothing. `record_id` is the id that we stored on the object. `origin_key`
-    is the idempotency key of the call that caused what is seen, and `changed` points to the fields
-    that this call changed, "" to all: then no key means that no call of ours did. None says that
-    the origin is not told.
-    `seen_revision` is the mapping's revision when the call that shows this was sent (None for
-    news that nobody asked for). `sent` is when this was sent, on the external clock too,
-    which may have been set meanwhile (None when that is not known). `intent_id` names the push
-    that this answers; `replayed` says that the external system served the answer from its
+    `fields` is None when the object was seen deleted. `unseen` names the top-level fields that the
+    observation does not show. `record_id` is the id that we stored on the object.
+    `origin_key` is the idempotency key of the call that caused this state. `changed` points to the
+    fields that this call changed, "" to all. With `changed` and without a key, no call of ours
+    caused the state; with `changed` None, the origin is unknown.
+    `seen_revision` is the mapping's revision when the call that shows the state was sent (None for
+    an observation that no call requested). `sent` is the time of sending on the external clock,
+    which may have been set in between (None when unknown). `intent_id` names the push that this
+    observation answers; `replayed` says that the external system served the answer from its
     idempotency cache.
     """
 
@@ -51,12 +51,12 @@ class Observation:
         return self.fields is None
 
     def tells_origin_of(self, path: str) -> bool:
-        """Whether it says who changed this field."""
+        """Whether the observation shows the origin of the last change of this field."""
         return self.changed is not None and any(
             path == pointer or path.startswith(f"{pointer}/") for pointer in self.changed
         )
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The push that this answers, if any."""
+        """The push that this observation answers, if any."""
         return () if self.intent_id is None else (self.intent_id,)

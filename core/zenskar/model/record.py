@@ -1,4 +1,4 @@
-"""Records of the catalog and what links them to external objects."""
+"""Records of the catalog, their mappings to external objects, and pushes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from zenskar.model.interval import Interval
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entity of the internal catalog. `updated_at` is in microseconds since the epoch.
+    """An entity of the catalog. `updated_at` is in microseconds since the epoch.
 
-    Nothing is learnt of an `erased` one, which is deleted too.
+    An `erased` record is deleted, too, and takes over no values.
     """
 
     id: str
@@ -25,7 +25,7 @@ class Record:
 
 
 class MappingState(StrEnum):
-    """A deleted mapping is a tombstone: its external id is never revived."""
+    """The state of a mapping. A deleted mapping is a tombstone: no observation revives it."""
 
     ACTIVE = "active"
     DELETED = "deleted"
@@ -36,10 +36,10 @@ class ExternalMapping:
     """A record and its external object, with the base on which both sides last agreed.
 
     `revision` rises with every merge, confirmation and request for a fetch. `fetch_revision` is
-    the revision at which a fetch was asked for, None when none is wanted. `entity_id` is None
-    for the tombstone of an object that was deleted before anything else was known of it.
-    `detached` says that the external object was let go of: the record was deleted here while its
-    object was left alone, or lives and is to get another object.
+    the revision at which a fetch was requested, None when no fetch is wanted. `entity_id` is None
+    for the tombstone of an object whose delete was the first observation of it.
+    `detached` says that the external object was released: the record was deleted while its object
+    stays, or the record lives and gets another object.
     """
 
     external_id: str
@@ -53,12 +53,12 @@ class ExternalMapping:
 
     @property
     def active(self) -> bool:
-        """Whether the external object is known to live and is ours to keep equal."""
+        """Whether the external object lives and is kept equal to the record."""
         return self.state is MappingState.ACTIVE
 
 
 class IntentKind(StrEnum):
-    """What a push does to the external object."""
+    """The operation of a push on the external object."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -66,9 +66,9 @@ class IntentKind(StrEnum):
 
 
 class IntentState(StrEnum):
-    """A push's life: stored and sent, then answered, refused or left without an answer.
+    """The state of a push: sent, then answered, failed or `unknown` without an answer.
 
-    One without an answer ends as well: its effect was seen, or can come no more.
+    A push without an answer is `ended` when its effect was seen or can no longer occur.
     """
 
     SENT = "sent"
@@ -79,17 +79,18 @@ class IntentState(StrEnum):
 
 
 OPEN = frozenset({IntentState.SENT, IntentState.UNKNOWN})
-"""The states of a push whose effect may still show up."""
+"""The states of a push whose effect may still occur."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A push written down before it is sent. `id` is its idempotency key.
+    """A push that is stored before it is sent. `id` is its idempotency key.
 
-    `changes` is what it writes, `revision` the mapping's revision when it was sent (0 when there
-    was no mapping; of a create, that of the tombstone of an object that was let go of), `body` the
-    exact bytes' JSON in the plugin's own terms. `key_alive` says whether the external system still
-    remembers the key, `may_arrive` whether a request of that age may still take effect.
+    `changes` are the written fields. `revision` is the mapping's revision when the push was sent:
+    0 without a mapping; for a create after a release, the revision of the released object's
+    tombstone. `body` is the JSON of the exact bytes in the plugin's own terms. `key_alive` says
+    whether the external system still remembers the key, `may_arrive` whether a request of that age
+    may still take effect.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What an API key may do."""
+"""The scopes of API keys."""
 
 from enum import StrEnum
 
@@ -11,6 +11,6 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
     def covers(self, other: "Scope") -> bool:
-        """Tell whether this scope includes another one."""
+        """Return whether this scope includes another scope."""
         order = list(Scope)
         return order.index(self) >= order.index(other)

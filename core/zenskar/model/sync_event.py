@@ -1,20 +1,20 @@
-"""One sync operation and where it stands."""
+"""The direction and the status of a sync event."""
 
 from enum import StrEnum
 
 NO_SOURCE = "unreadable"
-"""Stands where a source system would, on what cannot be read; no connection is called so."""
+"""The source system of an unreadable message; no connection can have this name."""
 
 
 class Direction(StrEnum):
-    """Outbound leaves the catalog, inbound enters it."""
+    """The direction of a change: outbound leaves the catalog, inbound enters it."""
 
     OUTBOUND = "outbound"
     INBOUND = "inbound"
 
 
 class SyncStatus(StrEnum):
-    """Status of a sync event."""
+    """The status of a sync event."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -25,5 +25,5 @@ class SyncStatus(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """Whether the event is finished: no worker changes it automatically."""
         return self in {SyncStatus.SUCCEEDED, SyncStatus.IGNORED, SyncStatus.DEAD}

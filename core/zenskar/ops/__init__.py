@@ -1,1 +1,1 @@
-"""What operators see and do. The API and the command line share it."""
+"""The operations of operators, shared by the API and the command line."""

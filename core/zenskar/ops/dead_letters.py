@@ -1,4 +1,4 @@
-"""Dead letters: what was given up, as it may be shown, and which of them are meant."""
+"""Find, show, retry and discard dead letters."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from zenskar.sync.quarantine import UNREADABLE
 
 HIDDEN = "(hidden)"
 _VALUES = frozenset({"changes", "before", "seen", "conflicts"})
-"""Members of a history entry that hold values of the record."""
+"""Members of a history entry that hold field values."""
 _PLAIN = frozenset(
     {
         "id", "specversion", "source", "type", "subject", "time", "datacontenttype",
@@ -29,10 +29,10 @@ _PLAIN = frozenset(
         "external_event_id", "event_type", "occurred", "kind", "ignored", "origin_key", "object",
     }
 )  # fmt: skip
-"""Members of an envelope that say what it is about, none of them the content of a field."""
+"""Members of an envelope that hold no field values."""
 _NAMES = frozenset({"path", "winner", "policy"})
 _NAME = re.compile(r"[\w/.~-]{1,200}")
-"""What the name of a member looks like; a name may be personal data too."""
+"""The names of members that are shown; another name may be personal data too."""
 
 
 def only_dead(wanted: EventFilter) -> EventFilter:
@@ -42,7 +42,7 @@ def only_dead(wanted: EventFilter) -> EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What was given up: its event, the message that is kept of it, and its history."""
+    """A dead letter: its event, its stored message, and its history."""
 
     event: LoggedEvent
     payload: Any
@@ -97,7 +97,7 @@ def _message(event: LoggedEvent, payload: str | None, *, reveal: bool) -> Any:
         message = orjson.loads(payload)
     except orjson.JSONDecodeError:
         return payload if reveal else f"{HIDDEN}: {len(payload)} characters that are not JSON"
-    # What breaks the schema may hold anything anywhere.
+    # A message that breaks the schema may hold personal data anywhere.
     return message if reveal else _hide(message, _PLAIN, shown=event.reason != UNREADABLE)
 
 
@@ -110,7 +110,7 @@ def _hidden(entry: HistoryEntry) -> HistoryEntry:
 
 
 def _hide(value: Any, plain: frozenset[str], *, shown: bool) -> Any:
-    """Hide every value but those that are under plain names alone; null tells nothing."""
+    """Hide every value except null and values under plain names."""
     if isinstance(value, Mapping):
         return {
             name if _NAME.fullmatch(name) else HIDDEN: _hide(

@@ -1,4 +1,4 @@
-"""Erase a customer: delete it where it still lives, then leave nothing of it but its id."""
+"""Erase a customer: delete the record if it still lives, then remove everything but its id."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was erased, or would be: rows by table, and the external objects there are."""
+    """The result of an erasure or of a dry run: rows by table, and the external objects."""
 
     id: str
     erased_at: datetime | None
@@ -32,14 +32,14 @@ class Erased:
 
 
 class _DryRun(Exception):
-    """Rolls everything back."""
+    """Rolls the transaction back and carries its result."""
 
     def __init__(self, found: Erased) -> None:
         self.found = found
 
 
 class Eraser:
-    """Erases customers. `owners` are the connections that are told of the delete."""
+    """Erases customers. `owners` are the connections that receive the delete."""
 
     def __init__(
         self, engine: AsyncEngine, owners: Sequence[str], wake: Callable[[str], None]
@@ -49,19 +49,19 @@ class Eraser:
         self._wake = wake
 
     async def erase(self, customer_id: str, by: Actor, *, dry_run: bool = False) -> Erased:
-        """Erase one customer; again is fine, and takes what has come since.
+        """Erase one customer; a repeat erases data that arrived since.
 
-        Raises `NotFound`, and `Conflict` while a push of it is under way.
+        Raises `NotFound`, and `StateConflict` while a push of the customer is in progress.
         """
 
-        async def work(db: AsyncConnection) -> Erased:
+        async def erase(db: AsyncConnection) -> Erased:
             found = await self._erase(db, customer_id, by)
             if dry_run:
                 raise _DryRun(found)
             return found
 
         try:
-            done = await in_transaction(self._engine, work)
+            done = await in_transaction(self._engine, erase)
         except _DryRun as stopped:
             return stopped.found
         self._wake(OUTBOUND)
@@ -69,19 +69,19 @@ class Eraser:
         return done
 
     async def erase_late(self, _state: Any = None) -> None:
-        """Erase what messages that wait tell again of customers that were erased."""
+        """Erase data that waiting messages brought back for erased customers."""
         for customer_id in await in_transaction(self._engine, personal_data.late):
 
-            async def work(db: AsyncConnection, name: str = customer_id) -> None:
+            async def erase(db: AsyncConnection, name: str = customer_id) -> None:
                 await customers.read(db, name, lock=True)
                 await personal_data.erase(db, name)
 
-            await in_transaction(self._engine, work)
+            await in_transaction(self._engine, erase)
 
     async def _erase(self, db: AsyncConnection, customer_id: str, by: Actor) -> Erased:
         present = await customers.read(db, customer_id, lock=True)
         if present is None:
-            raise NotFound("there is no customer with this id, nor was there one")
+            raise NotFound("there is no customer with this id, and there was none")
         if await personal_data.under_way(db, customer_id):
             raise StateConflict("a push of this customer is under way: erase it again in a minute")
         external = await personal_data.objects(db, customer_id)
@@ -107,5 +107,5 @@ class Eraser:
             correlation_id=new_id(),
             by=by.detail,
         )
-        told = dict.fromkeys((*self._owners, *(each["source_system"] for each in external)))
-        await fanout.enqueue(db, [(change, source) for source in told])
+        sources = dict.fromkeys((*self._owners, *(each["source_system"] for each in external)))
+        await fanout.enqueue(db, [(change, source) for source in sources])

@@ -75,7 +75,10 @@ class OperationFactory:
         return Undeleter(self._context, self._accounts, self._reader, self._publisher)
 
     def missed_events_poller(self) -> MissedEventsPoller:
-        """Build the poller for missed events. It makes one attempt, because it polls again soon."""
+        """Build the poller for missed events.
+
+        A call is tried once, because the next poll comes soon.
+        """
         once = RetryPolicy(1, self._settings.retry_base_seconds, self._settings.retry_max_seconds)
         reader = self._build_reader(RetryLimits(lambda _source: once, rate_limit_waits=0))
         return MissedEventsPoller(

@@ -1,4 +1,4 @@
-"""Find what a database that was restored from a backup does not know of."""
+"""Find deletes that a database restored from a backup does not contain."""
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from zenskar.sync.fanout import DELETED
 
 @dataclass(frozen=True, slots=True)
 class LostDelete:
-    """A record that was deleted here after the backup, and lives again since the restore."""
+    """A record that was deleted after the backup and lives again since the restore."""
 
     entity_type: str
     record_id: str
@@ -27,9 +27,9 @@ class LostDelete:
 async def lost_deletes(
     engine: AsyncEngine, messages: AsyncIterator[Iterable[bytes]]
 ) -> list[LostDelete]:
-    """Return the deletes that outbound messages tell of, and whose records live, oldest first.
+    """Return the deletes of outbound messages whose records live, oldest first.
 
-    A delete names the version that it made. A record that was given back since has a higher one.
+    A delete names the version that it made. A record that was undeleted since has a higher version.
     """
     found: dict[tuple[str, str], tuple[LostDelete, int]] = {}
     async for batch in messages:
@@ -37,12 +37,12 @@ async def lost_deletes(
             found[delete.entity_type, delete.record_id] = delete, version
     lost: list[LostDelete] = []
     for entity_type in sorted({entity_type for entity_type, _ in found}):
-        told = {d.record_id: (d, v) for d, v in found.values() if d.entity_type == entity_type}
-        known = await in_transaction(engine, partial(_read, entity_type, told))
+        deletes = {d.record_id: (d, v) for d, v in found.values() if d.entity_type == entity_type}
+        known = await in_transaction(engine, partial(_read, entity_type, deletes))
         lost += [
-            told[record_id][0]
+            deletes[record_id][0]
             for record_id, record in known.items()
-            if not record.deleted and record.version < told[record_id][1]
+            if not record.deleted and record.version < deletes[record_id][1]
         ]
     return sorted(lost, key=lambda delete: delete.deleted_at)
 
@@ -52,7 +52,7 @@ async def _read(entity_type: str, ids: Iterable[str], db: AsyncConnection) -> di
 
 
 def _delete(value: bytes) -> tuple[LostDelete, int] | None:
-    """Read a delete from a message; what is none, or no message of ours, tells nothing."""
+    """Return the delete of a message with its version, None for any other message."""
     try:
         body = orjson.loads(value)
         data = body["data"]

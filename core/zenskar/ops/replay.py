@@ -1,6 +1,7 @@
 """Retry or discard failed sync events on request.
 
-A retry writes the message again, whatever became of the first one; it says who asked for it.
+A retry writes the message again, whether the first one was lost or not. The history names the
+operator.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,19 +29,19 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """How many events were put back or ended, and the topics to wake."""
+    """The number of events that were retried or ended, and the topics to wake."""
 
     count: int
     topics: frozenset[str] = frozenset()
 
 
-Work = Callable[[AsyncConnection, Sequence[FailedEvent]], Awaitable[_Done]]
+_Step = Callable[[AsyncConnection, Sequence[FailedEvent]], Awaitable[_Done]]
 
 
 class Replay:
-    """Puts failed events back as pending or ends them, oldest first, a batch in one transaction.
+    """Retries or ends failed events, oldest first, a batch in each transaction.
 
-    A kill between two batches loses nothing: the events that are left are still dead.
+    A crash between two batches loses nothing: the events that are left are still dead.
     """
 
     def __init__(
@@ -51,22 +52,22 @@ class Replay:
         self._event_schema = event_schema
 
     async def retry(self, wanted: EventFilter, operator: Actor) -> int:
-        """Retry the events that the filter means and that failed or are held back; return how many.
+        """Retry failed and held events that match a filter; return their number.
 
-        An event without what it needs to be worked on stays as it is.
+        An event whose message cannot be made again stays as it is.
         """
 
-        async def put_back(db: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
+        async def retry(db: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
             unread = [event for event in events if event.reason == UNREADABLE]
             sent = await self._republish(db, unread, operator)
             rest = [event for event in events if event.reason != UNREADABLE]
-            sent += await _put_back(db, rest, operator)
+            sent += await _resend(db, rest, operator)
             return _Done(len(sent), frozenset(message.topic for message in sent))
 
-        return await self._in_batches(wanted, put_back)
+        return await self._in_batches(wanted, retry)
 
     async def discard(self, wanted: EventFilter, operator: Actor) -> int:
-        """End the dead events that the filter means as ignored; return how many."""
+        """End dead events that match a filter as ignored; return their number."""
 
         async def end(db: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
             await sync_events.move(
@@ -77,13 +78,13 @@ class Replay:
         return await self._in_batches(replace(wanted, status=SyncStatus.DEAD), end)
 
     async def count(self, wanted: EventFilter) -> int:
-        """Return how many failed events a filter means."""
+        """Return the number of failed events that match a filter."""
         return await in_transaction(self._engine, lambda c: failed_events.count_failed(c, wanted))
 
-    async def _in_batches(self, wanted: EventFilter, work: Work) -> int:
+    async def _in_batches(self, wanted: EventFilter, step: _Step) -> int:
         total, after = 0, None
         while True:
-            events, done = await self._batch(wanted, after, work)
+            events, done = await self._batch(wanted, after, step)
             for topic in done.topics:
                 self._wake(topic)
             total += done.count
@@ -92,20 +93,20 @@ class Replay:
             after = events[-1].id
 
     async def _batch(
-        self, wanted: EventFilter, after: str | None, work: Work
+        self, wanted: EventFilter, after: str | None, step: _Step
     ) -> tuple[Sequence[FailedEvent], _Done]:
         async def transact(db: AsyncConnection) -> tuple[list[FailedEvent], _Done]:
             found = await failed_events.lock_failed(db, wanted, most=_BATCH, after=after)
-            return found, await work(db, found)
+            return found, await step(db, found)
 
         return await in_transaction(self._engine, transact)
 
     async def _republish(
         self, db: AsyncConnection, events: Sequence[FailedEvent], operator: Actor
     ) -> list[OutboxMessage]:
-        """Send on what an older release could not read, if this one can.
+        """Send messages that an older release could not read, if this release can read them.
 
-        The message has a sync event of its own, so the one that stood for it ends.
+        The message has a sync event of its own, so the event of the dead letter ends.
         """
         found = [(event, message) for event in events if (message := self._reread(event))]
         await outbox.insert(db, [message for _, message in found])
@@ -123,7 +124,7 @@ class Replay:
             envelope = read_envelope((event.payload or "").encode(), self._event_schema)
         except UnreadableMessage:
             return None
-        # Where it was read may have been the wrong topic.
+        # The message may have been read from the wrong topic.
         topic = OUTBOUND if envelope.data["direction"] == Direction.OUTBOUND else INBOUND
         source = envelope.data["source_system"]
         return OutboxMessage(topic, envelope.subject, source, envelope)
@@ -133,10 +134,10 @@ def _ended(event_id: str, reason: str, detail: HistoryDetail) -> Transition:
     return Transition(event_id, SyncStatus.IGNORED, reason, detail=detail)
 
 
-async def _put_back(
+async def _resend(
     db: AsyncConnection, events: Sequence[FailedEvent], operator: Actor
 ) -> list[OutboxMessage]:
-    """Write messages again unless they still wait in the outbox; return all of them."""
+    """Write messages again unless they still wait in the outbox; return all messages."""
     messages = await messages_of(db, events)
     if not messages:
         return []

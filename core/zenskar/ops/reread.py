@@ -1,4 +1,4 @@
-"""Read again what could not be read when it came, once somebody asks for that."""
+"""Retry webhooks and events that could not be read when they were received."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from zenskar.sync.unreadable import INVALID_OBJECT, INVALID_WEBHOOK, arrival_of,
 
 
 class UnreadableRetry:
-    """Makes of an envelope with news that could not be read one that can be applied."""
+    """Reads unreadable webhooks and events again, for a retry."""
 
     def __init__(
         self, context: SyncContext, bus: Bus, sync: InboundSync, event_schema: Schema
@@ -32,25 +32,25 @@ class UnreadableRetry:
         self._context = context
         self._sync = sync
         self._events = EventReader(context.translator, event_schema)
-        self._webhooks = WebhookPipeline(context, event_schema)
-        self._intake = WebhookStore(context, bus)
+        self._pipeline = WebhookPipeline(context, event_schema)
+        self._store = WebhookStore(context, bus)
 
     async def read(self, envelope: Envelope, message: RawMessage, attempts: int) -> Envelope | None:
-        """Return what can be applied now, None when the event of this envelope has ended.
+        """Return an envelope that can be applied, None when the event of this envelope has ended.
 
-        It has when it is dead again, or when it was a webhook whose events have taken its place.
+        The event ends when it is dead again, or when a webhook's own events have replaced it.
         Raises `Unavailable`.
         """
         whole = "webhook" in envelope.data["unread"]
         readable = None
         try:
             if whole:
-                await self._webhook(envelope)
+                await self._publish_webhook(envelope)
             else:
-                readable = self._event(envelope)
+                readable = self._read_event(envelope)
         except Unavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - it stays dead, and tells why
+        except Exception as error:  # noqa: BLE001 - the event stays dead, with the reason
             kind, problem = why(envelope.source, error)
             reason = INVALID_WEBHOOK if whole else INVALID_OBJECT
             await self._sync.give_up(
@@ -58,20 +58,20 @@ class UnreadableRetry:
             )
         return readable
 
-    def _event(self, envelope: Envelope) -> Envelope:
+    def _read_event(self, envelope: Envelope) -> Envelope:
         item = item_of(envelope, utc_now())
         self._events.read([item])
         if item.error is not None:
             raise item.error
         return replace(item.made.envelope, id=envelope.id)
 
-    async def _webhook(self, envelope: Envelope) -> None:
-        """Take it in as if it came now; what it brought before is known, and has no effect."""
-        reading = self._webhooks.read_again(arrival_of(envelope))
-        stopped = reading.error or reading.unread
-        if stopped is not None:
-            raise stopped
-        await self._intake.store([reading])
+    async def _publish_webhook(self, envelope: Envelope) -> None:
+        """Publish the events of a webhook as if it came now; known events have no effect."""
+        item = self._pipeline.read_again(arrival_of(envelope))
+        error = item.error or item.unread
+        if error is not None:
+            raise error
+        await self._store.store([item])
 
         async def end(db: AsyncConnection) -> None:
             event_id = await self._sync.event_of(db, envelope)

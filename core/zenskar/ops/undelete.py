@@ -1,4 +1,4 @@
-"""Bring a deleted record back, and its links where the objects live."""
+"""Undelete a record, and link it with its external objects that still live."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,19 +23,19 @@ from zenskar.sync.reconcile.reader import ExternalReader, Snapshot
 
 
 class LinkState(StrEnum):
-    """What became of the link with one external object."""
+    """The result for the link with an external object."""
 
     LINKED = "linked"
-    """The object lives, and is the record's again."""
+    """The object lives, and is linked with the record again."""
     RECREATED = "recreated"
-    """The object is proven deleted, so another one is made."""
+    """The object is proven deleted, so a new object is created."""
     NOT_VISIBLE = "not_visible"
-    """Our credentials do not show the object, so nothing is done there."""
+    """The credentials do not show the object, so nothing is done at this connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestoredLink:
-    """One external object that was the record's, and what became of it."""
+    """An external object that the record had, and the result for its link."""
 
     source_system: str
     external_id: str
@@ -44,7 +44,7 @@ class RestoredLink:
 
 @dataclass(frozen=True, slots=True)
 class Undeleter:
-    """Looks at the objects of a deleted record first: a tombstone is revived by proof alone."""
+    """Undeletes records. Each object is fetched first: only a living object is linked again."""
 
     context: SyncContext
     accounts: AccountCheck
@@ -54,46 +54,47 @@ class Undeleter:
     async def undelete(
         self, entity_type: str, record_id: str, by: Actor, correlation_id: str
     ) -> list[RestoredLink]:
-        """Bring a record back; every connection follows.
+        """Undelete a record and queue the change for every connection.
 
-        Raises `NotFound`, `Conflict` when it is not deleted, or `CallFailed` when an external
-        system does not answer: nothing is done then.
+        Raises `NotFound`, `StateConflict` when the record is not deleted, was erased, or has an
+        object that cannot be linked, and `CallFailed` when an external system does not answer.
+        Nothing is changed then.
         """
         await in_transaction(self.context.engine, lambda c: _deleted(c, entity_type, record_id))
-        looks: dict[str, tuple[ExternalMapping, Snapshot | None]] = {}
+        former: dict[str, tuple[ExternalMapping, Snapshot | None]] = {}
         for source in self.context.router.owners_of(entity_type):
-            known = await self._former(source, entity_type, record_id)
+            known = await self._last_mapping(source, entity_type, record_id)
             if known is not None:
-                looks[source] = known, await self._look(source, entity_type, known.external_id)
+                former[source] = known, await self._fetch(source, entity_type, known.external_id)
 
-        async def work(db: AsyncConnection) -> list[RestoredLink]:
+        async def undelete(db: AsyncConnection) -> list[RestoredLink]:
             record = await _deleted(db, entity_type, record_id)
             await records.update(db, entity_type, [_alive(record)])
             links = [
-                await self._revive(db, source, entity_type, *looks[source])
-                for source in sorted(looks)
+                await self._revive(db, source, entity_type, *former[source])
+                for source in sorted(former)
             ]
-            await self._tell(db, entity_type, record_id, by, correlation_id)
+            await self._enqueue(db, entity_type, record_id, by, correlation_id)
             return links
 
-        links = await in_transaction(self.context.engine, work)
+        links = await in_transaction(self.context.engine, undelete)
         self.context.wake(OUTBOUND)
         return links
 
-    async def _former(
+    async def _last_mapping(
         self, source: str, entity_type: str, record_id: str
     ) -> ExternalMapping | None:
-        """Return the link that the record had last, if any."""
+        """Return the last mapping of the record, if any."""
         found = await in_transaction(
             self.context.engine,
             lambda c: mappings.around(c, source, entity_type, (), [record_id]),
         )
         return found[0].mapping if found else None
 
-    async def _look(self, source: str, entity_type: str, external_id: str) -> Snapshot | None:
-        """Read an object of the connection's own account; None when it is not visible."""
+    async def _fetch(self, source: str, entity_type: str, external_id: str) -> Snapshot | None:
+        """Fetch an object of the connection's own account; None when it is not visible."""
         if not await self.accounts.confirm(source):
-            raise StateConflict(f"the connection {source} speaks to another account")
+            raise StateConflict(f"the connection {source} is connected to another account")
         try:
             return await self.reader.fetch(source, entity_type, external_id)
         except CallFailed as error:
@@ -107,9 +108,9 @@ class Undeleter:
         source: str,
         entity_type: str,
         known: ExternalMapping,
-        look: Snapshot | None,
+        snapshot: Snapshot | None,
     ) -> RestoredLink:
-        """Make an object that lives the record's again, and let one go that is gone."""
+        """Link an object that lives with the record again, or release one that is deleted."""
         work = await unit_of_work.load(
             db,
             self.context.connections[source],
@@ -118,26 +119,26 @@ class Undeleter:
         )
         if work.mappings[known.external_id].revision != known.revision:
             raise StateConflict(f"{known.external_id} of {source} changed meanwhile: try again")
-        if look is None:
+        if snapshot is None:
             state = LinkState.NOT_VISIBLE
-        elif look.seen.data is None:
+        elif snapshot.seen.data is None:
             work.release(known.external_id)
             state = LinkState.RECREATED
         else:
             revived = work.revive(known.external_id)
-            work.observe(self._seen(source, revived, look))
+            work.observe(self._seen(source, revived, snapshot))
             state = LinkState.LINKED
         await work.flush(db)
         return RestoredLink(source, known.external_id, state)
 
-    def _seen(self, source: str, known: ExternalMapping, look: Snapshot) -> Observation:
-        """Return what a look at a living object shows, whatever id it carries."""
-        seen = self.publisher.observation(source, look, ObservationKind.FETCH, known.revision)
+    def _seen(self, source: str, known: ExternalMapping, snapshot: Snapshot) -> Observation:
+        """Return the observation of a living object, whatever record id it carries."""
+        seen = self.publisher.observation(source, snapshot, ObservationKind.FETCH, known.revision)
         if isinstance(seen, NotRead):
             raise StateConflict(f"the object {known.external_id} of {source} cannot be read")
         return replace(seen, record_id=None)
 
-    async def _tell(
+    async def _enqueue(
         self,
         db: AsyncConnection,
         entity_type: str,
@@ -167,7 +168,7 @@ async def _deleted(db: AsyncConnection, entity_type: str, record_id: str) -> Rec
     if not record.deleted:
         raise StateConflict(f"the {entity_type} is not deleted")
     if record.erased:
-        raise StateConflict(f"the {entity_type} was erased, which is for good")
+        raise StateConflict(f"the {entity_type} was erased, which cannot be undone")
     return record
 
 

@@ -16,8 +16,8 @@ from zenskar.sync.maintenance.resend import Resender
 from zenskar.sync.maintenance.retention import retentions
 from zenskar.sync.outbound.lost_pushes import LostPushes
 from zenskar.sync.outbound.orphaned import Unowned
-from zenskar.sync.reconcile.full_comparison import Comparison
-from zenskar.sync.reconcile.log_watch import LogWatch
+from zenskar.sync.reconcile.log_losses import LogLossDetector
+from zenskar.sync.reconcile.reconcile_job import ReconcileJob
 
 _WATCH_SECONDS = 10.0
 _OFTEN_SECONDS, _SOMETIMES_SECONDS = 15.0, 60.0
@@ -44,21 +44,21 @@ def upkeep(
             waiting[topic] += there.behind
         return waiting
 
-    sweep = factory.missed_events_poller()
+    poller = factory.missed_events_poller()
     catch_up = CatchUp(context)
-    comparison = Comparison(context, factory.reconciler())
+    reconcile = ReconcileJob(context, factory.reconciler())
     resender = Resender(context, behind, age_seconds=settings.resend_seconds)
     often = min(_OFTEN_SECONDS, settings.resend_seconds)
     each = (
         (
-            Job(sweep.schedule(source), settings.sweep_seconds, partial(sweep.run, source)),
-            Job(comparison.schedule(source), _OFTEN_SECONDS, partial(comparison.run, source)),
+            Job(poller.schedule(source), settings.sweep_seconds, partial(poller.run, source)),
+            Job(reconcile.schedule(source), _OFTEN_SECONDS, partial(reconcile.run, source)),
             Job(catch_up.schedule(source), _SOMETIMES_SECONDS, partial(catch_up.run, source)),
         )
         for source in context.connections
     )
     return (
-        Job(LogWatch.NAME, _WATCH_SECONDS, LogWatch(context, bus.log).run),
+        Job(LogLossDetector.NAME, _WATCH_SECONDS, LogLossDetector(context, bus.log).run),
         Job(Resender.NAME, often, resender.run),
         Job(Unowned.NAME, _HOUR, Unowned(context, age_seconds=settings.unowned_days * _DAY).run),
         Job(LostPushes.NAME, settings.probe_seconds, LostPushes(context).run),

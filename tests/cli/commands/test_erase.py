@@ -33,5 +33,5 @@ def test_it_says_what_it_would_do_and_does_it_when_told(cli: Cli, database: str)
 
 
 def test_who_never_was_is_said(cli: Cli, database: str) -> None:
-    assert "nor was there one" in cli("erase", "customer", new_id(), "--yes", code=1)
+    assert "there was none" in cli("erase", "customer", new_id(), "--yes", code=1)
     assert "is not an id" in cli("erase", "customer", "ada@example.com", "--yes", code=1)

@@ -40,11 +40,16 @@ async def test_what_fails_in_a_step_stops_no_other(
         found = reader.read(
             [ReceivedWebhook("fake", webhook, str(n)) for n, webhook in enumerate(webhooks)]
         )
-    errors = [type(reading.error) for reading in found]
+    errors = [type(item.error) for item in found]
     nothing = type(None)
     assert errors == [nothing, BadSignature, InvalidInput, nothing, nothing, nothing]
-    items = [item for reading in found for item in reading.items]
-    assert [type(item.error) for item in items] == [nothing, CallFailed, SchemaViolation, nothing]
-    made = [(item.made.envelope.correlation_id, item.made.key) for item in items if not item.error]
+    events = [event for item in found for event in item.events]
+    assert [type(event.error) for event in events] == [
+        nothing,
+        CallFailed,
+        SchemaViolation,
+        nothing,
+    ]
+    made = [(e.made.envelope.correlation_id, e.made.key) for e in events if not e.error]
     assert [name for name, _ in made] == ["0", "5"]
     assert made[0][1] != made[1][1]

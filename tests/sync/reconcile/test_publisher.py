@@ -16,7 +16,7 @@ from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow
 from zenskar import CallFailed, ExternalObject, FailureKind, Interval, Page
 from zenskar.model.observation import ObservationKind
-from zenskar.sync.reconcile.publisher import NotRead, Published, SnapshotPublisher
+from zenskar.sync.reconcile.publisher import NotRead, PublishedSnapshots, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, RetryLimits, Snapshot, together
 from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.resilience.retry import RetryPolicy
@@ -61,7 +61,7 @@ async def test_a_page_shows_when_it_was_taken(database_url: str) -> None:
         before = time.time()
         page = await reader_of(flow, []).page("fake", "customer", None)
         after = time.time()
-        (look,) = page.looks
+        (look,) = page.snapshots
         assert (look.seen.external_id, page.next_cursor) == ("obj_0", "1")
         tolerance = 2_000_000
         assert look.asof.low <= after * 1e6 - tolerance + 1e5
@@ -77,7 +77,7 @@ async def test_what_passes_is_tried_again_and_a_rate_limit_uses_no_attempt(
         flow.systems["fake"].reading = failing(limited, limited, away, limited, away)
         waits: list[float] = []
         page = await reader_of(flow, waits).page("fake", "customer", None)
-        assert page.looks == ()
+        assert page.snapshots == ()
         assert len(flow.systems["fake"].pages) == 6
         assert len(waits) >= 5
 
@@ -157,7 +157,7 @@ async def test_what_was_read_goes_the_way_of_every_news_once(database_url: str) 
         looks = [Snapshot(good, asof), Snapshot(bad, asof)]
         for _ in range(2):
             published = await publisher.publish("fake", looks, ObservationKind.LIST, "run")
-            assert published == Published(("run:x1:1700000000000000",), 1)
+            assert published == PublishedSnapshots(("run:x1:1700000000000000",), 1)
             await flow.settle()
         found = await flow.events("inbound")
         (event,) = (each for each in found if each["status"] != "dead")
@@ -193,9 +193,9 @@ async def test_missed_events_are_asked_for_since_a_time(database_url: str) -> No
         system = flow.systems["fake"]
         system.missed = [system.create(name="Ada"), "unknown"]
         since = datetime(2026, 1, 1, tzinfo=UTC)
-        page = await reader_of(flow, []).missed("fake", since, None)
+        page = await reader_of(flow, []).missed_events("fake", since, None)
         assert system.sweeps == [since]
-        assert [look.seen.data is None for look in page.looks] == [False, True]
+        assert [look.seen.data is None for look in page.snapshots] == [False, True]
 
 
 async def test_each_state_that_one_sweep_shows_counts_in_order(database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Explain how a record came to be what it is."""
+"""Explain the history and the present state of a record."""
 
 import re
 from collections.abc import Callable
@@ -46,7 +46,7 @@ async def find(engine: AsyncEngine, name: str) -> list[CustomerMatch]:
 async def explain(
     engine: AsyncEngine, customer_id: str, *, most_events: int = MOST_EVENTS
 ) -> Explanation:
-    """Return everything that is known of a customer, a deleted one too."""
+    """Return the explanation of a customer, also of a deleted one. Raises `NotFound`."""
     found = await in_transaction(engine, lambda c: stored.load(c, customer_id, most=most_events))
     if found is None:
         raise NotFound("there is no customer with this id")
@@ -54,9 +54,9 @@ async def explain(
 
 
 def assemble(timeline: Timeline) -> Explanation:
-    """Make an explanation of what was stored."""
-    customer, story = timeline.customer, TimelineBuilder(timeline)
-    steps, provenance = story.in_order()
+    """Build an explanation from the stored events, intents and mappings."""
+    customer, builder = timeline.customer, TimelineBuilder(timeline)
+    steps, provenance = builder.in_order()
     return Explanation(
         id=customer.id,
         version=customer.version,
@@ -68,13 +68,16 @@ def assemble(timeline: Timeline) -> Explanation:
         provenance=provenance,
         unfinished=tuple(_unfinished(event) for event in timeline.events if _waits(event)),
         steps=steps,
-        missing_versions=tuple(story.provenance.missing),
+        missing_versions=tuple(builder.provenance.missing),
         truncated=timeline.truncated,
     )
 
 
 def narrow(explanation: Explanation, field: str) -> Explanation:
-    """Keep what concerns one field: `email`, `metadata` or `metadata.plan`."""
+    """Keep the steps that concern one field: `email`, `metadata` or `metadata.plan`.
+
+    Raises `InvalidInput` when a customer has no such field.
+    """
     concerned = _selector(field)
     kept: set[int] = set()
     for step in explanation.steps:
@@ -118,7 +121,7 @@ def _concerns(step: HistoryStep, concerned: Callable[[str], bool]) -> bool:
 
 
 def _only(step: HistoryStep, concerned: Callable[[str], bool]) -> HistoryStep:
-    """Leave the other fields out of a step."""
+    """Return a step without the other fields."""
     return replace(
         step,
         changes=tuple(diff for diff in step.changes if concerned(diff.path)),
@@ -138,24 +141,28 @@ def _systems(timeline: Timeline) -> tuple[SystemState, ...]:
     return tuple(sorted(states, key=lambda state: state.source_system))
 
 
-def _mapped(record: Record, one: TimelineMapping, timeline: Timeline) -> SystemState:
-    mapping = one.mapping
+def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline) -> SystemState:
+    mapping = stored_mapping.mapping
     state = "detached" if mapping.detached else mapping.state.value
     fetch_wanted = mapping.fetch_revision is not None
     compared = mapping.active and not record.deleted
-    fields = record.fields if one.carried is None else keep(one.carried, record.fields)
+    fields = (
+        record.fields
+        if stored_mapping.carried is None
+        else keep(stored_mapping.carried, record.fields)
+    )
     changes = difference(mapping.base, fields) if compared else {}
     diffs = tuple(FieldDiff(path, mapping.base.get(path), v) for path, v in changes.items())
     placed = _placed(
         SystemState(
-            one.source_system,
+            stored_mapping.source_system,
             mapping.external_id,
             state=state,
             fetch_wanted=fetch_wanted,
             revision=mapping.revision,
-            synced_version=one.synced_version,
+            synced_version=stored_mapping.synced_version,
             asof=interval((mapping.asof.low, mapping.asof.high)),
-            updated_at=one.updated_at,
+            updated_at=stored_mapping.updated_at,
             differences=diffs,
         ),
         timeline,
@@ -165,7 +172,7 @@ def _mapped(record: Record, one: TimelineMapping, timeline: Timeline) -> SystemS
 
 
 def _placed(state: SystemState, timeline: Timeline) -> SystemState:
-    """Add what is known of the connection, and of pushes to this object or to none yet."""
+    """Add the state of the connection, and pushes to this object or to no object yet."""
     connection = timeline.connections.get(state.source_system)
     paused = connection if connection is not None and connection.paused else None
     return replace(

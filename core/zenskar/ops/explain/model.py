@@ -1,4 +1,4 @@
-"""What the explanation of a record consists of."""
+"""The parts of a record's explanation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,21 +8,21 @@ from typing import Any
 
 
 class HistoryStepKind(StrEnum):
-    """What kind of step it is."""
+    """The kind of a history step."""
 
     CHANGE = "change"
-    """Somebody changed the record through the API."""
+    """A change of the record through the API."""
     QUEUED = "queued"
-    """A connection is to follow a change that came from elsewhere, or to be made equal."""
+    """A change that was queued for a connection, made elsewhere or by a resync."""
     NEWS = "news"
-    """The external system told us of its object, or we saw it in a list."""
+    """An inbound event: a webhook, or an object of a list or a fetch."""
     VERDICT = "verdict"
-    """What the news turned out to be."""
+    """The kernel's decision on an inbound event."""
     CALL = "call"
     ANSWER = "answer"
     SETBACK = "setback"
     RETRY = "retry"
-    """An operator asked for another try."""
+    """A retry that an operator asked for."""
     DONE = "done"
     NOTE = "note"
     PAUSED = "paused"
@@ -31,7 +31,7 @@ class HistoryStepKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldDiff:
-    """One field before and after; `known`: what it was before is certain."""
+    """A field before and after a change; `known`: the value before is certain."""
 
     path: str
     before: Any
@@ -41,7 +41,7 @@ class FieldDiff:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The sync event that one connection got for a change, and where it stands now."""
+    """The sync event of a change for one connection, with its present status."""
 
     source_system: str
     event_id: str
@@ -50,7 +50,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class ConflictSeen:
-    """One field that both sides had changed, with who won."""
+    """A field that both sides had changed, with the side that won."""
 
     path: str
     base: Any
@@ -62,12 +62,12 @@ class ConflictSeen:
 
 @dataclass(frozen=True, slots=True)
 class HistoryStep:
-    """One thing that happened. `cause` is the number of the step that led to it.
+    """A step of a record's history. `cause` is the number of the step that led to this one.
 
-    `version` is the record's after a change. `changes` were made to the record, `writes` were to
-    be made to the external object, `seen` is what was found different from the base, `shown` all
-    that an external event showed, `occurred` when that was on the external clock. `push_state`
-    is what has become of a push by now. `by` is who asked for a retry or a discard, from `place`.
+    `version` is the record's version after a change. `changes` were made to the record, `writes`
+    were sent to the external object, `seen` are the differences from the base. `shown` are all
+    fields of an inbound event, `occurred` is its time on the external clock. `push_state` is the
+    present state of a push. `by` names the operator of a retry or a discard, from `place`.
     """
 
     kind: HistoryStepKind
@@ -108,9 +108,9 @@ class HistoryStep:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which step gave a field its present value, None when the history does not tell.
+    """The step that gave a field its present value, None when the history does not show it.
 
-    `held_in` are the steps in which that value stood its ground in a conflict.
+    `held_in` are the steps in which that value won a conflict.
     """
 
     path: str
@@ -126,7 +126,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class OpenIntent:
-    """A push that was sent, or about to be, and has no answer yet."""
+    """A push that was sent, or is about to be sent, and has no answer yet."""
 
     id: str
     kind: str
@@ -137,7 +137,7 @@ class OpenIntent:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A sync event that still waits, is tried again or was given up."""
+    """A sync event that waits, is retried or is dead."""
 
     event_id: str
     source_system: str
@@ -152,7 +152,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class SystemState:
-    """Where the record stands at one source system.
+    """The state of the record at one connection.
 
     `state` is active, deleted, detached or none. `differences` lead from the base, on which both
     sides last agreed, to the record.
@@ -175,10 +175,10 @@ class SystemState:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything that happened to one record, and what has come of it.
+    """The whole history of a record and its present state.
 
     `missing_versions` have no entry in the history; `truncated`: older events were left out.
-    `field` is what the explanation was narrowed to.
+    `field` is the field to which the explanation was narrowed.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Follow the fields of a record through its history: old values, versions, who wrote what."""
+"""Follow the fields of a record through its history: old values, versions, and writers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class _Writer:
 
 
 class FieldProvenance:
-    """The record as the history tells it. `complete`: the history begins with its creation."""
+    """The record as the history shows it. `complete`: the history begins with its creation."""
 
     def __init__(self, *, complete: bool) -> None:
         self.version: int | None = 0 if complete else None
@@ -27,7 +27,7 @@ class FieldProvenance:
         self._writers: dict[str, _Writer] = {}
 
     def reach(self, version: int | None) -> int | None:
-        """Go to the next version; one that the history skips makes the old values uncertain."""
+        """Go to the next version; a skipped version makes the old values uncertain."""
         expected = None if self.version is None else self.version + 1
         self.version = version or expected
         if self.version and expected and self.version > expected:
@@ -39,7 +39,7 @@ class FieldProvenance:
     def write(
         self, place: int, changes: Mapping[str, Any], before: Mapping[str, Any] | None = None
     ) -> tuple[FieldDiff, ...]:
-        """Take changes over; `before` are old values that were written down with them."""
+        """Apply changes; `before` are old values that the history entry holds."""
         diffs = tuple(self._diff(path, value, before or {}) for path, value in changes.items())
         for path, value in changes.items():
             self._known[path] = value
@@ -47,14 +47,14 @@ class FieldProvenance:
         return diffs
 
     def hold(self, place: int, path: str) -> None:
-        """Note that a value won a conflict."""
+        """Record that a value won a conflict."""
         if path in self._writers:
             self._writers[path].held.append(place)
 
     def provenance(
         self, present: Fields, steps: Sequence[HistoryStep], numbers: Mapping[int, int]
     ) -> tuple[Provenance, ...]:
-        """Tell for each field which of the steps, by place, gave it its present value."""
+        """Return for each field the step, by place, that gave it its present value."""
         paths = sorted({*present, *self._writers})
         return tuple(self._origin(path, present.get(path), steps, numbers) for path in paths)
 

@@ -1,4 +1,4 @@
-"""Turn the history of one record into steps, each with what caused it."""
+"""Turn the history of a record into steps, each with its cause."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -26,9 +26,9 @@ _RESOLVING = (StepKind.FETCH, StepKind.FIND, StepKind.RESEND)
 
 
 class TimelineBuilder:
-    """Walks the entries in the order in which they were written.
+    """Reads the entries in the order in which they were written.
 
-    Decisions about a record are taken under its lock, so that order is also the true one. Steps
+    Decisions about a record are made under its lock, so this order is also the causal order. Steps
     refer to each other by their place in `steps` until they are numbered.
     """
 
@@ -46,8 +46,8 @@ class TimelineBuilder:
         self._now = _EPOCH
         for entry in timeline.entries:
             self._now = max(self._now, entry.at)
-            self._tell(self._events[entry.event_id], entry)
-        self._tell_pauses()
+            self._add_entry(self._events[entry.event_id], entry)
+        self._add_pauses()
         if (
             self.provenance.version is not None
             and self.provenance.version < timeline.customer.version
@@ -55,7 +55,7 @@ class TimelineBuilder:
             self.provenance.reach(timeline.customer.version + 1)
 
     def in_order(self) -> tuple[tuple[HistoryStep, ...], tuple[Provenance, ...]]:
-        """Return the steps by time, no effect before its cause, and who wrote each field."""
+        """Return the steps by time, no effect before its cause, and the origin of each field."""
         places = sorted(range(len(self._steps)), key=lambda place: (self._times[place], place))
         numbers = {place: number for number, place in enumerate(places, 1)}
         steps = [
@@ -66,14 +66,14 @@ class TimelineBuilder:
         present = self._timeline.customer.record.fields
         return spaced(steps), self.provenance.provenance(present, self._steps, numbers)
 
-    def _tell(self, event: StoredEvent, entry: StoredEntry) -> None:
+    def _add_entry(self, event: StoredEvent, entry: StoredEntry) -> None:
         detail = entry.detail
         if event.id not in self._opening:
             self._open(event, entry)
         elif "step" in detail:
-            self._call(event, entry)
+            self._add_call(event, entry)
         elif "verdict" in detail:
-            self._learn(event, entry)
+            self._add_decision(event, entry)
         elif "error_kind" in detail:
             self._add(HistoryStepKind.SETBACK, event, entry, cause=self._latest[event.id])
         elif detail.get("reason") == REQUESTED:
@@ -85,17 +85,17 @@ class TimelineBuilder:
 
     def _open(self, event: StoredEvent, entry: StoredEntry) -> None:
         if event.direction == Direction.INBOUND:
-            place = self._news(event, entry)
+            place = self._add_observation(event, entry)
         elif event.causation_id is None and event.event_type.endswith(_API_ACTIONS):
-            place = self._change(event, entry)
+            place = self._add_change(event, entry)
         else:
             version = entry.detail.get("record_version")
             cause = self._latest.get(event.causation_id or "")
             place = self._add(HistoryStepKind.QUEUED, event, entry, cause=cause, version=version)
         self._opening[event.id] = self._latest[event.id] = place
 
-    def _change(self, event: StoredEvent, entry: StoredEntry) -> int:
-        """One change through the API makes an event for each connection, in one transaction."""
+    def _add_change(self, event: StoredEvent, entry: StoredEntry) -> int:
+        """Add a change through the API, whose events for all connections are one step."""
         detail = entry.detail
         key = (event.event_type, event.correlation_id, event.created_at)
         queued = Queued(event.source_system, event.id, event.status)
@@ -115,11 +115,11 @@ class TimelineBuilder:
         self._changes[key] = place
         return place
 
-    def _news(self, event: StoredEvent, entry: StoredEntry) -> int:
+    def _add_observation(self, event: StoredEvent, entry: StoredEntry) -> int:
         data = _data(event)
-        # What we pushed came back, or something of our own asked for this look.
-        asked = self._latest.get(event.causation_id or "")
-        cause = self._pushes.get(data.get("origin_key") or "", asked)
+        # The cause is a push of ours, or the event that asked for this observation.
+        requested_by = self._latest.get(event.causation_id or "")
+        cause = self._pushes.get(data.get("origin_key") or "", requested_by)
         document = (data.get("object") or {}).get("document")
         place = self._add(
             HistoryStepKind.NEWS,
@@ -136,7 +136,7 @@ class TimelineBuilder:
         return place
 
     def _received(self, place: int, received_at: str | None) -> None:
-        """News is shown when it came in, on the clock of the API, not when it was taken up."""
+        """Date an inbound event by its receipt on the API's clock, not by its processing."""
         if received_at is None:
             return
         step = self._steps[place]
@@ -145,9 +145,9 @@ class TimelineBuilder:
         self._steps[place] = replace(step, at=received)
         self._times[place] = max(earliest, min(received, self._now))
 
-    def _call(self, event: StoredEvent, entry: StoredEntry) -> None:
+    def _add_call(self, event: StoredEvent, entry: StoredEntry) -> None:
         call, key = entry.detail["step"], entry.detail.get("idempotency_key")
-        # What a setback or an answer left open is looked into; the rest is due to the change.
+        # A resolving call is due to the latest failure or answer, another call to the change.
         resolving = call in _RESOLVING
         place = self._add(
             HistoryStepKind.CALL,
@@ -162,8 +162,8 @@ class TimelineBuilder:
         if key is not None:
             self._pushes[key] = place
 
-    def _learn(self, event: StoredEvent, entry: StoredEntry) -> None:
-        """What an answer or an event turned out to be, and what that did to the record."""
+    def _add_decision(self, event: StoredEvent, entry: StoredEntry) -> None:
+        """Add the decision on an answer or an event, with the changes to the record."""
         detail, verdict = entry.detail, entry.detail["verdict"]
         deletes = self._deletes(event, verdict)
         changed = bool(detail.get("changes")) or deletes or verdict == Verdict.CREATED
@@ -189,13 +189,13 @@ class TimelineBuilder:
                 self.provenance.hold(place, conflict.path)
 
     def _deletes(self, event: StoredEvent, verdict: str) -> bool:
-        """A delete of an object that nobody knew has no record to delete."""
+        """Return whether a record was deleted; an unknown object has no record to delete."""
         if verdict != Verdict.DELETED or event.entity_id is None or self.provenance.deleted:
             return False
         self.provenance.deleted = True
         return True
 
-    def _tell_pauses(self) -> None:
+    def _add_pauses(self) -> None:
         for change in self._timeline.pauses:
             paused = change.state == PAUSED
             self._steps.append(
@@ -238,7 +238,7 @@ class TimelineBuilder:
 
 
 def spaced(steps: Iterable[HistoryStep]) -> tuple[HistoryStep, ...]:
-    """Return the steps with the time since the one before."""
+    """Return the steps with the time since the previous step."""
     found: list[HistoryStep] = []
     for step in steps:
         since = max(0.0, (step.at - found[-1].at).total_seconds()) if found else None
@@ -247,7 +247,7 @@ def spaced(steps: Iterable[HistoryStep]) -> tuple[HistoryStep, ...]:
 
 
 def interval(ends: Any) -> tuple[datetime, datetime] | None:
-    """Return the moments that microseconds since the epoch mean."""
+    """Return the times of two values in microseconds since the epoch, None if they are invalid."""
     try:
         low, high = (_EPOCH + timedelta(microseconds=end) for end in ends)
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Make events of webhooks: verify, parse, and have each event read."""
+"""Turn webhooks into inbound messages: verify, parse, and read each event."""
 
 import codecs
 from collections.abc import Callable, Sequence
@@ -15,21 +15,22 @@ from zenskar.sync.event_reader import EventItem, EventReader, ReceivedWebhook, a
 from zenskar.sync.messages import MessageOrigin, utc_now
 
 _BOUNDS = Bounds(members=100_000, depth=64)
-"""Of what an external system sends: hundreds of times what the largest events have."""
+"""The limits of a webhook's body: hundreds of times the size of the largest known events."""
 
 
 @dataclass(slots=True)
 class PipelineItem:
-    """A webhook on its way through the steps: what they made of it, or what stopped it.
+    """A webhook in the pipeline: the results of the steps so far, or the error that stopped it.
 
-    `error` is what the sender is told. `unread` stopped what is signed, and is kept instead.
+    `error` is returned to the sender. `unread` is the problem of a verified webhook that is stored
+    as a dead letter instead.
     """
 
-    arrival: ReceivedWebhook
+    webhook: ReceivedWebhook
     made_at: str
     body: Any = None
     exact: bool = True
-    items: list[EventItem] = field(default_factory=list)
+    events: list[EventItem] = field(default_factory=list)
     unread: Exception | None = None
     error: Exception | None = None
 
@@ -38,7 +39,7 @@ _Step = Callable[[PipelineItem], None]
 
 
 class WebhookPipeline:
-    """Takes webhooks through each step together, and stops those that fail in it."""
+    """Runs each step for all webhooks of a batch; a webhook that fails takes no further step."""
 
     def __init__(self, context: SyncContext, event_schema: Schema) -> None:
         self._context = context
@@ -46,121 +47,119 @@ class WebhookPipeline:
         self._reader = EventReader(context.translator, event_schema)
 
     def read(self, webhooks: Sequence[ReceivedWebhook]) -> Sequence[PipelineItem]:
-        """Return what became of each.
+        """Verify and parse webhooks, and return an item for each.
 
-        Its error is `BadSignature`, `InvalidInput` for a body that is no JSON, or `Unavailable`
-        for what may be accepted later.
+        The `error` of an item is `BadSignature`, `InvalidInput` when the body is not JSON, or
+        `Unavailable` when the sender should retry.
         """
-        return self._read(webhooks, ("verify_webhook", self._verify, _refused))
+        return self._read(webhooks, ("verify_webhook", self._verify, _refuse))
 
-    def read_again(self, arrival: ReceivedWebhook) -> PipelineItem:
-        """Return what is made now of a webhook that was verified when it came, long ago maybe."""
-        now = replace(arrival.request, received_at=self._context.clock())
-        (reading,) = self._read([arrival._replace(request=now)])
-        return reading
+    def read_again(self, webhook: ReceivedWebhook) -> PipelineItem:
+        """Parse a stored webhook, which was verified when it was received."""
+        now = replace(webhook.request, received_at=self._context.clock())
+        (item,) = self._read([webhook._replace(request=now)])
+        return item
 
     def _read(
-        self, webhooks: Sequence[ReceivedWebhook], *first: tuple[str, _Step, "_Stop"]
+        self, webhooks: Sequence[ReceivedWebhook], *first: tuple[str, _Step, "_OnError"]
     ) -> Sequence[PipelineItem]:
         now = utc_now()
-        readings = [PipelineItem(arrival, now) for arrival in webhooks]
+        items = [PipelineItem(webhook, now) for webhook in webhooks]
         steps = (
             *first,
-            ("parse_webhook", _load, _refused),
-            ("parse_webhook", self._check, _kept),
-            ("parse_webhook", self._parse, _kept),
+            ("parse_webhook", _load, _refuse),
+            ("parse_webhook", self._check, _keep_unread),
+            ("parse_webhook", self._parse, _keep_unread),
         )
-        for hook, step, stop in steps:
-            for reading in readings:
-                if reading.error is None and reading.unread is None:
+        for hook, step, on_error in steps:
+            for item in items:
+                if item.error is None and item.unread is None:
                     try:
-                        step(reading)
+                        step(item)
                     except Exception as error:  # noqa: BLE001 - one must not stop the others
-                        stop(reading, hook, error)
-        self._reader.read([item for reading in readings for item in reading.items])
-        for reading in readings:
-            for item in reading.items:
-                if item.error is not None:
-                    _stopped(reading, item.error)
-        return readings
+                        on_error(item, hook, error)
+        self._reader.read([event for item in items for event in item.events])
+        for item in items:
+            for event in item.events:
+                if event.error is not None:
+                    _handle_event_error(item, event.error)
+        return items
 
-    def _verify(self, reading: PipelineItem) -> None:
-        arrival = reading.arrival
-        verdict = self._call(arrival.source, "verify_webhook", request=arrival.request)
+    def _verify(self, item: PipelineItem) -> None:
+        webhook = item.webhook
+        verdict = self._call(webhook.source, "verify_webhook", request=webhook.request)
         if verdict is not None:
             # False says "not verified", and a coroutine has verified nothing yet.
             raise TypeError("verify_webhook has to raise BadSignature or to return None")
 
-    def _check(self, reading: PipelineItem) -> None:
-        text = reading.arrival.request.body
-        # A shorter one has fewer members, and one that is only deep fails where it is too deep.
+    def _check(self, item: PipelineItem) -> None:
+        text = item.webhook.request.body
+        # A shorter body has fewer members, and one that is only deep fails where it is too deep.
         if len(text) > _BOUNDS.members:
-            _BOUNDS.check(reading.body, text)
-        connection = self._context.connections[reading.arrival.source]
+            _BOUNDS.check(item.body, text)
+        connection = self._context.connections[item.webhook.source]
         schema = connection.plugin.schemas.get("webhook_event")
         if schema is not None:
-            schema.check(reading.body, text)
+            schema.check(item.body, text)
 
-    def _parse(self, reading: PipelineItem) -> None:
-        source, request, correlation_id = reading.arrival
-        parsed = self._call(source, "parse_webhook", request=request, body=reading.body)
+    def _parse(self, item: PipelineItem) -> None:
+        source, request, correlation_id = item.webhook
+        parsed = self._call(source, "parse_webhook", request=request, body=item.body)
         known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
         if not known:
             raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
         events = parsed if len(parsed) < 2 else apart(parsed, source, correlation_id)
         sent = self._context.clocks.sent
-        reading.items = [
+        item.events = [
             EventItem(
                 source,
                 event,
                 correlation_id,
-                MessageOrigin(reading.made_at, sent(source, event.sent_at, request.received_at)),
+                MessageOrigin(item.made_at, sent(source, event.sent_at, request.received_at)),
                 text=request.body,
-                exact=reading.exact,
+                exact=item.exact,
             )
             for event in events
         ]
 
 
-_Stop = Callable[[PipelineItem, str, Exception], None]
+_OnError = Callable[[PipelineItem, str, Exception], None]
 
 
-def _load(reading: PipelineItem) -> None:
+def _load(item: PipelineItem) -> None:
     try:
-        reading.body, reading.exact = loads(
-            reading.arrival.request.body.removeprefix(codecs.BOM_UTF8)
-        )
+        item.body, item.exact = loads(item.webhook.request.body.removeprefix(codecs.BOM_UTF8))
     except (ValueError, RecursionError):
         raise InvalidInput("the body is not JSON in UTF-8") from None
 
 
-def _stopped(reading: PipelineItem, error: Exception) -> None:
-    """Have a webhook come again, or keep it as it came if its events are too deep to be kept."""
+def _handle_event_error(item: PipelineItem, error: Exception) -> None:
+    """Ask the sender to retry, or keep the whole webhook when its events are too deep to store."""
     if isinstance(error, Unavailable):
-        reading.error = error
+        item.error = error
         return
     try:
-        _BOUNDS.check(reading.body, reading.arrival.request.body)
+        _BOUNDS.check(item.body, item.webhook.request.body)
     except InvalidInput as problem:
-        reading.items, reading.unread = [], problem
+        item.events, item.unread = [], problem
 
 
-def _refused(reading: PipelineItem, hook: str, error: Exception) -> None:
-    """Stop what is not proven to be signed. A bug of the plugin is no fault of the sender."""
+def _refuse(item: PipelineItem, hook: str, error: Exception) -> None:
+    """Refuse a webhook that is not verified. The sender may retry after a bug of the plugin."""
     if isinstance(error, ZenskarError) and not isinstance(error, CallFailed):
-        reading.error = error
+        item.error = error
         return
-    source, _, correlation_id = reading.arrival
+    source, _, correlation_id = item.webhook
     report(hook, source, correlation_id, error)
-    reading.error = Unavailable(f"the integration of {source} failed")
-    reading.error.__cause__ = error
+    item.error = Unavailable(f"the integration of {source} failed")
+    item.error.__cause__ = error
 
 
-def _kept(reading: PipelineItem, hook: str, error: Exception) -> None:
-    """Stop what is signed: the sender cannot mend it, and would send the same for days."""
+def _keep_unread(item: PipelineItem, hook: str, error: Exception) -> None:
+    """Keep a verified webhook: the sender cannot fix it, and would retry it for days."""
     if isinstance(error, Unavailable):
-        reading.error = error
+        item.error = error
         return
-    source, _, correlation_id = reading.arrival
+    source, _, correlation_id = item.webhook
     report(hook, source, correlation_id, error)
-    reading.unread = error
+    item.unread = error

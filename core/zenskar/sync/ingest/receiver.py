@@ -1,4 +1,4 @@
-"""Take a webhook in: read it, and put its events durably on the bus."""
+"""Receive webhooks: read them, and publish their events durably."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,24 @@ from zenskar.sync.event_reader import ReceivedWebhook
 from zenskar.sync.ingest.pipeline import WebhookPipeline
 from zenskar.sync.ingest.store import StoredWebhook, WebhookStore
 
-_MOST_AT_ONCE, _HANDS, _TURNS = 400, 2, 4
-"""One batch is read while the other is written. A bus that is slow to confirm gets large ones."""
+_BATCH_SIZE, _RECEIVERS, _TURNS = 400, 2, 4
+"""Two receivers, so that a batch is read while another is published; a slow bus gets large ones."""
 
 
 class WebhookReceiver:
-    """The way in for webhooks of every source system."""
+    """Receives the webhooks of every connection, in batches."""
 
     def __init__(self, context: SyncContext, bus: Bus, event_schema: Schema) -> None:
         self._context = context
-        self._reader = WebhookPipeline(context, event_schema)
-        self._intake = WebhookStore(context, bus)
-        self._arriving = Batcher(self._take_in, most=_MOST_AT_ONCE, receivers=_HANDS, turns=_TURNS)
+        self._pipeline = WebhookPipeline(context, event_schema)
+        self._store = WebhookStore(context, bus)
+        self._batcher = Batcher(self._receive, most=_BATCH_SIZE, receivers=_RECEIVERS, turns=_TURNS)
 
     def expect(self, source: str, headers: Mapping[str, str]) -> None:
-        """Refuse by its headers what need not be read: `NotFound` or `BadSignature`."""
+        """Check the headers of a webhook before its body is read.
+
+        Raises `NotFound` for an unknown connection and `BadSignature` when a header is missing.
+        """
         for name in self._context.router.owner(source).webhook_headers:
             if not headers.get(name):
                 raise BadSignature(f"the header {name} is missing")
@@ -35,21 +38,21 @@ class WebhookReceiver:
     async def accept(
         self, source: str, request: WebhookRequest, correlation_id: str
     ) -> StoredWebhook:
-        """Return how many events the webhook held, all of them durable.
+        """Store the events of a webhook durably and return their numbers.
 
-        Raises `NotFound` for an unknown source, `BadSignature`, `InvalidInput` for what is no
-        webhook at all, `Unavailable` for what may be accepted later.
+        Raises `NotFound` for an unknown connection, `BadSignature`, `InvalidInput` when the body
+        is not JSON, and `Unavailable` when the sender should retry.
         """
         self._context.router.owner(source)
-        return await self._arriving.add(ReceivedWebhook(source, request, correlation_id))
+        return await self._batcher.add(ReceivedWebhook(source, request, correlation_id))
 
-    async def _take_in(
+    async def _receive(
         self, webhooks: Sequence[ReceivedWebhook]
     ) -> Sequence[StoredWebhook | Exception]:
         outcomes = await self._outcomes(webhooks)
         results = Counter(
-            (arrival.source, _result(outcome))
-            for arrival, outcome in zip(webhooks, outcomes, strict=True)
+            (webhook.source, _result(outcome))
+            for webhook, outcome in zip(webhooks, outcomes, strict=True)
         )
         for (source, result), count in results.items():
             self._context.metrics.webhooks.labels(source, result).inc(count)
@@ -58,12 +61,12 @@ class WebhookReceiver:
     async def _outcomes(
         self, webhooks: Sequence[ReceivedWebhook]
     ) -> Sequence[StoredWebhook | Exception]:
-        readings = self._reader.read(webhooks)
+        items = self._pipeline.read(webhooks)
         try:
-            taken = iter(await self._intake.store([r for r in readings if r.error is None]))
-        except Unavailable as away:
-            return [reading.error or away for reading in readings]
-        return [reading.error or next(taken) for reading in readings]
+            stored = iter(await self._store.store([item for item in items if item.error is None]))
+        except Unavailable as unavailable:
+            return [item.error or unavailable for item in items]
+        return [item.error or next(stored) for item in items]
 
 
 def _result(outcome: StoredWebhook | Exception) -> str:

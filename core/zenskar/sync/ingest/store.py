@@ -1,4 +1,4 @@
-"""Make durable what webhooks hold: events on the bus, and what cannot be read as dead letters."""
+"""Store webhooks durably: their events on the bus, unreadable events as dead letters."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -14,33 +14,33 @@ from zenskar.sync.unreadable import Unreadable, bury_unread, of_item, of_webhook
 
 
 class StoredWebhook(NamedTuple):
-    """How many events of a webhook are on the bus, and how many are dead letters instead."""
+    """The number of a webhook's events on the bus, and of those that are dead letters instead."""
 
     accepted: int
     dead: int = 0
 
 
 class WebhookStore:
-    """Stores what was read, together where that is possible."""
+    """Stores the webhooks of a batch, and publishes their events together where possible."""
 
     def __init__(self, context: SyncContext, bus: Bus) -> None:
         self._context = context
         self._bus = bus
 
-    async def store(self, readings: Sequence[PipelineItem]) -> list[StoredWebhook]:
-        """Return what became of signed webhooks, all of it durable. Raises `Unavailable`."""
-        messages = [item.made for r in readings for item in r.items if item.error is None]
+    async def store(self, items: Sequence[PipelineItem]) -> list[StoredWebhook]:
+        """Store verified webhooks durably and return a count for each. Raises `Unavailable`."""
+        messages = [event.made for item in items for event in item.events if event.error is None]
         too_large: Collection[str] = ()
         if messages:
             too_large = await self._publish(messages)
             await self._context.failpoint("webhook.published")
-        for reading in readings:
-            for unread in _unread(reading):
+        for item in items:
+            for unread in _unread(item):
                 await bury_unread(self._context, unread)
-        return [_taken(reading, too_large) for reading in readings]
+        return [_count(item, too_large) for item in items]
 
     async def _publish(self, messages: Sequence[OutboxMessage]) -> set[str]:
-        """Put messages on the bus; return the ids of those that it can never take."""
+        """Publish messages and return the ids of those that are too large for the bus."""
         try:
             await self._bus.publish(messages)
         except TooLarge:
@@ -48,7 +48,7 @@ class WebhookStore:
         return set()
 
     async def _publish_alone(self, message: OutboxMessage) -> bool:
-        """The sender cannot mend it, and would send the same again for days."""
+        """Dead-letter a message that is too large: the sender cannot fix it and would retry."""
         try:
             await self._bus.publish([message])
         except TooLarge as error:
@@ -58,15 +58,15 @@ class WebhookStore:
         return True
 
 
-def _unread(reading: PipelineItem) -> list[Unreadable]:
-    """Return what of a webhook cannot be read: some of its events, or all of it."""
-    if reading.unread is not None:
-        return [of_webhook(reading.arrival, reading.made_at, reading.unread)]
-    return [of_item(item, item.error) for item in reading.items if item.error is not None]
+def _unread(item: PipelineItem) -> list[Unreadable]:
+    """Return the unreadable events of a webhook, or the whole webhook when it is unreadable."""
+    if item.unread is not None:
+        return [of_webhook(item.webhook, item.made_at, item.unread)]
+    return [of_item(event, event.error) for event in item.events if event.error is not None]
 
 
-def _taken(reading: PipelineItem, too_large: Collection[str]) -> StoredWebhook:
-    sent = [item.made.envelope.id for item in reading.items if item.error is None]
-    accepted = sum(each not in too_large for each in sent)
-    whole = int(reading.unread is not None)
-    return StoredWebhook(accepted, len(reading.items) - accepted + whole)
+def _count(item: PipelineItem, too_large: Collection[str]) -> StoredWebhook:
+    ids = [event.made.envelope.id for event in item.events if event.error is None]
+    accepted = sum(each not in too_large for each in ids)
+    whole = int(item.unread is not None)
+    return StoredWebhook(accepted, len(item.events) - accepted + whole)

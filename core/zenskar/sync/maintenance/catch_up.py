@@ -1,4 +1,4 @@
-"""Queue records that were made while the settings of a connection were missing."""
+"""Queue records that were created while the settings of a connection were missing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,23 +19,23 @@ from zenskar.telemetry.logs import get_logger
 
 _SCANNED, _SCANS = 500, 20
 _SETTLE_SECONDS = 300.0
-"""So long a record is looked at again: ids are not quite in the order of their commits."""
+"""New records are read again for this time: ids are not quite in the order of their commits."""
 _log = get_logger(__name__)
 
 
 class CatchUp:
-    """Looks through the records, from where the last run came to, for those never queued."""
+    """Queues records that were never queued, from the end of the last run on."""
 
     def __init__(self, context: SyncContext) -> None:
         self._context = context
 
     @staticmethod
     def schedule(source: str) -> str:
-        """Return the name under which a connection's runs are scheduled."""
+        """Return the name under which a connection's job is scheduled."""
         return f"catch_up:{source}"
 
     async def run(self, source: str, state: Mapping[str, Any]) -> None:
-        """Look at the next records of each kind; the rest is for the next run."""
+        """Check the next records of each entity type; the next run continues."""
         states = await in_transaction(self._context.engine, connections.states)
         if source in states and states[source].paused:
             return
@@ -43,7 +43,7 @@ class CatchUp:
         for entity_type in self._context.router.owner(source).entities:
             if entity_type in SHAPES:
                 after = reached.get(entity_type) or FIRST_ID
-                reached[entity_type], count = await self._look(source, entity_type, after)
+                reached[entity_type], count = await self._scan(source, entity_type, after)
                 queued += count
         name, left = self.schedule(source), orjson.dumps(reached).decode()
         await in_transaction(self._context.engine, lambda c: schedules.save(c, name, left))
@@ -51,8 +51,8 @@ class CatchUp:
             self._context.wake(OUTBOUND)
             _log.warning("records_queued", source=source, count=queued)
 
-    async def _look(self, source: str, entity_type: str, after: str) -> tuple[str, int]:
-        """Return where the next run begins, and how many records were queued."""
+    async def _scan(self, source: str, entity_type: str, after: str) -> tuple[str, int]:
+        """Return the start of the next run, and the number of queued records."""
         settled, queued, last = after, 0, after
         for _ in range(_SCANS):
             seen, count = await in_transaction(

@@ -1,6 +1,6 @@
-"""Put sync events to work again whose message is gone, as when a broker has lost its disk.
+"""Send the messages of unfinished sync events again when they are lost, as with a broker's disk.
 
-A message is a reminder: the worker decides from the record as it is. So one too many does no harm.
+A message is a reminder: the worker decides by the present record. So an extra message is harmless.
 """
 
 from collections import Counter
@@ -25,19 +25,19 @@ from zenskar.telemetry.logs import get_logger
 
 RESENT, LOST = "resent", "message_lost"
 _SCANNED = 1000
-"""How many events of each status a run looks at; the next one goes on behind them."""
-_CROWD = 1000
-"""While more wait on the log than this, an event that has not moved is slow rather than lost."""
-_PATIENCE = 12
-"""So many times the usual age, and it is taken for lost even then."""
+"""The number of events of each status that a run reads; the next run continues after them."""
+_BACKLOG = 1000
+"""With more waiting messages than this, an event without a change is slow rather than lost."""
+_BACKLOG_FACTOR = 12
+"""With a backlog, an event counts as lost at this multiple of the usual age."""
 _log = get_logger(__name__)
 
 
 class Resender:
-    """Looks through the unfinished events, some in each run, and sends again what has no message.
+    """Reads the unfinished events, some in each run, and sends messages that are lost again.
 
-    `behind` tells how many messages wait on the log, by topic. An event that was sent again counts
-    as touched, so it is sent once in `age_seconds` at most.
+    `behind` returns the number of waiting messages on the log, by topic. An event that was sent
+    again counts as changed, so it is sent at most once in `age_seconds`.
     """
 
     NAME = "resend"
@@ -54,9 +54,9 @@ class Resender:
         self._age = age_seconds
 
     async def run(self, state: Mapping[str, Any]) -> None:
-        """Look at the next events of each status, and remember how far that was."""
-        crowded = sum((await self._behind()).values()) > _CROWD
-        age = self._age * (_PATIENCE if crowded else 1)
+        """Check the next events of each status, and store where the next run starts."""
+        delayed = sum((await self._behind()).values()) > _BACKLOG
+        age = self._age * (_BACKLOG_FACTOR if delayed else 1)
         after = {}
         for status in stale_events.UNFINISHED:
             last = await self._next(status, state.get(status.value) or FIRST_ID, age)
@@ -65,14 +65,14 @@ class Resender:
         await in_transaction(self._context.engine, lambda c: schedules.save(c, self.NAME, left))
 
     async def _next(self, status: SyncStatus, after: str, age: float) -> str | None:
-        async def work(db: AsyncConnection) -> tuple[str | None, list[OutboxMessage]]:
+        async def resend(db: AsyncConnection) -> tuple[str | None, list[OutboxMessage]]:
             seen = await stale_events.scan(db, status, after, most=_SCANNED, age_seconds=age)
             if not seen.stale:
                 return seen.last, []
             events = await stale_events.lock(db, seen.stale, age_seconds=age)
             return seen.last, await self._send(db, events)
 
-        last, sent = await in_transaction(self._context.engine, work)
+        last, sent = await in_transaction(self._context.engine, resend)
         for topic, count in Counter(message.topic for message in sent).items():
             self._context.wake(topic)
             self._context.metrics.resent.labels(topic).inc(count)
@@ -98,7 +98,7 @@ class Resender:
 
 
 def _lost(event_id: str) -> Transition:
-    """Nothing is left of which a message could be made."""
+    """End an event as dead whose message cannot be made again."""
     return Transition(
         event_id,
         SyncStatus.DEAD,

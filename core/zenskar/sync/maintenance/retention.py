@@ -1,4 +1,4 @@
-"""Let go of what is older than it has to be kept."""
+"""Delete rows that are older than their retention time."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from zenskar.telemetry.logs import get_logger
 
 _PAUSE_SECONDS = 0.05
 _MOST_PIECES = 2000
-"""Two million rows in one run; the next one is an hour later."""
+"""Two million rows in one run; the next run is an hour later."""
 _log = get_logger(__name__)
 
 
 class Retention:
-    """Forgets one kind of rows: history, payloads, pushes or idempotency keys."""
+    """Deletes old rows of one kind: history, payloads, pushes or idempotency keys."""
 
     def __init__(
         self,
@@ -39,13 +39,13 @@ class Retention:
 
     @property
     def schedule(self) -> str:
-        """The name of its job."""
+        """The name of the job."""
         return f"forget_{self._kind}"
 
     async def run(self, state: Any) -> None:
-        """Let go of everything that is old enough, a piece in each transaction."""
+        """Delete every old row, a batch in each transaction."""
         before = self._now() - timedelta(days=self._days)
-        # Payloads stay behind as rows: to pass over them again would take longer each time.
+        # A row without its payload stays, so reading all rows again would take longer each time.
         after = (
             str(state.get("after", expired_rows.FIRST))
             if self._kind == "payloads"
@@ -63,18 +63,18 @@ class Retention:
             _log.info("old_rows_forgotten", kind=self._kind, rows=total)
 
     async def _piece(self, before: datetime, after: str) -> expired_rows.Piece:
-        async def work(db: AsyncConnection) -> expired_rows.Piece:
+        async def forget(db: AsyncConnection) -> expired_rows.Piece:
             piece = await expired_rows.forget(db, self._kind, before, after)
             if piece.last is not None and self._kind == "payloads":
                 state = orjson.dumps({"after": piece.last}).decode()
                 await schedules.save(db, self.schedule, state)
             return piece
 
-        return await in_transaction(self._engine, work)
+        return await in_transaction(self._engine, forget)
 
 
 def retentions(engine: AsyncEngine, settings: Settings) -> tuple[Retention, ...]:
-    """Return one for each kind that is not kept for ever."""
+    """Return a job for each kind of rows that has a retention time."""
     days = {
         "history": settings.retention_history_days,
         "payloads": settings.retention_payload_days,

@@ -1,4 +1,4 @@
-"""Take in all objects of an external system that are not known as they are."""
+"""Import all objects of an external system that the catalog does not hold as they are."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -25,11 +25,10 @@ _log = get_logger(__name__)
 
 @dataclass(slots=True)
 class BackfillCount:
-    """What a backfill did: objects by what they turned out to be, and what could not be read.
+    """The result of a backfill: objects by verdict, and objects that could not be read.
 
-    `not_read` tells why, for the first of each kind.
-
-    Unless `complete`, `problem` says what stopped it, and the next run goes on from there.
+    `not_read` holds the reasons for the first objects of each kind. Unless `complete`, `problem`
+    says why the run stopped, and the next run resumes there.
     """
 
     source: str
@@ -44,13 +43,13 @@ class BackfillCount:
     problem: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return the JSON form."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Backfiller:
-    """Publishes what is news, and waits for the workers page by page."""
+    """Publishes objects that change a record, and waits for the workers after every page."""
 
     context: SyncContext
     accounts: AccountCheck
@@ -67,67 +66,73 @@ class Backfiller:
         restart: bool = False,
         on_progress: OnProgress = silent,
     ) -> BackfillCount:
-        """Walk the whole list; go on with a run that stopped within the last day.
+        """Read the whole list, or resume a run that stopped within the last day.
 
-        Raises `Unavailable` when no worker takes the events.
+        A failing external system ends the run with an incomplete count. Raises `Unavailable` when
+        no worker processes the events, and the errors of `check_ready`.
         """
         try:
             account = await check_ready(
-                self.context, self.accounts, source, entity_type, only_looks=False
+                self.context, self.accounts, source, entity_type, read_only=False
             )
         except CallFailed as error:
             return BackfillCount(source, entity_type, problem=str(error))
         name = f"backfill:{source}:{entity_type}"
         run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
-        intake = BackfillCount(source, entity_type, **run.counts)
+        count = BackfillCount(source, entity_type, **run.counts)
         try:
-            await self._walk(run, intake, on_progress)
+            await self._walk(run, count, on_progress)
         except CallFailed as error:
             _log.warning("backfill_stopped", source=source, kind=error.failure.kind.value)
-            intake.problem = str(error)
-            return intake
-        intake.complete = True
+            count.problem = str(error)
+            return count
+        count.complete = True
         await close_run(self.context.engine, run)
-        return intake
+        return count
 
-    async def _walk(self, run: Checkpoint, intake: BackfillCount, on_progress: OnProgress) -> None:
+    async def _walk(self, run: Checkpoint, count: BackfillCount, on_progress: OnProgress) -> None:
         while True:
-            page = await self.reader.page(intake.source, intake.entity_type, run.cursor)
-            await self._take(run, intake, page)
+            page = await self.reader.page(count.source, count.entity_type, run.cursor)
+            await self._publish_page(run, count, page)
             if page.next_cursor is None:
                 break
-            run.cursor, run.counts = page.next_cursor, _counts(intake)
+            run.cursor, run.counts = page.next_cursor, _counts(count)
             await in_transaction(self.context.engine, lambda c: save_run(c, run))
-            on_progress(ReconcileProgress(_LIST, intake.objects, found=intake.published))
-        await self._wait(run, intake, (), run.id)
-        on_progress(ReconcileProgress(_LIST, intake.objects, intake.objects, intake.published))
+            on_progress(ReconcileProgress(_LIST, count.objects, found=count.published))
+        await self._wait(run, count, (), run.id)
+        on_progress(ReconcileProgress(_LIST, count.objects, count.objects, count.published))
 
-    async def _take(self, run: Checkpoint, intake: BackfillCount, page: SnapshotPage) -> None:
-        source, entity_type = intake.source, intake.entity_type
-        judged = await self.comparator.dry_run(source, entity_type, page.looks, _verdict)
-        told = list(zip(page.looks, judged, strict=True))
-        news = [look for look, verdict in told if isinstance(verdict, Verdict) and verdict.news]
-        published = await self.publisher.publish(source, news, ObservationKind.LIST, run.id)
-        await self._wait(run, intake, published.event_ids)
-        counted = Counter(v.value for v in judged if isinstance(v, Verdict))
-        intake.verdicts = dict(Counter(intake.verdicts) + counted)
-        intake.objects += len(page.looks)
-        intake.published += len(published.event_ids)
-        not_read = [each for each in judged if isinstance(each, NotRead)]
-        intake.invalid += add_not_read(intake.not_read, not_read)
+    async def _publish_page(
+        self, run: Checkpoint, count: BackfillCount, page: SnapshotPage
+    ) -> None:
+        source, entity_type = count.source, count.entity_type
+        verdicts = await self.comparator.dry_run(source, entity_type, page.snapshots, _verdict)
+        changing = [
+            snapshot
+            for snapshot, verdict in zip(page.snapshots, verdicts, strict=True)
+            if isinstance(verdict, Verdict) and verdict.news
+        ]
+        published = await self.publisher.publish(source, changing, ObservationKind.LIST, run.id)
+        await self._wait(run, count, published.event_ids)
+        counted = Counter(v.value for v in verdicts if isinstance(v, Verdict))
+        count.verdicts = dict(Counter(count.verdicts) + counted)
+        count.objects += len(page.snapshots)
+        count.published += len(published.event_ids)
+        not_read = [each for each in verdicts if isinstance(each, NotRead)]
+        count.invalid += add_not_read(count.not_read, not_read)
 
     async def _wait(
         self,
         run: Checkpoint,
-        intake: BackfillCount,
+        count: BackfillCount,
         event_ids: tuple[str, ...],
         correlation_id: str | None = None,
     ) -> None:
-        settled = await self.waiter.settled(intake.source, event_ids, correlation_id)
-        intake.dead += settled.dead
-        if settled.unfinished:
+        result = await self.waiter.wait(count.source, event_ids, correlation_id)
+        count.dead += result.dead
+        if result.unfinished:
             raise Unavailable(
-                f"{settled.unfinished} events of {run.name} are not worked off: is a worker "
+                f"{result.unfinished} events of {run.name} are not processed: is a worker "
                 "running, and the connection active? They stay queued"
             )
 
@@ -137,6 +142,6 @@ def _verdict(work: UnitOfWork, seen: Observation) -> Verdict:
     return outcome.verdict
 
 
-def _counts(intake: BackfillCount) -> dict[str, Any]:
+def _counts(count: BackfillCount) -> dict[str, Any]:
     names = ("objects", "published", "invalid", "dead", "verdicts", "not_read")
-    return {name: getattr(intake, name) for name in names}
+    return {name: getattr(count, name) for name in names}

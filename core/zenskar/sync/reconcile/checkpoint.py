@@ -1,4 +1,4 @@
-"""Runs over all of an external system, which go on where a crash stopped them."""
+"""Checkpoints of long runs, from which a run resumes after a crash."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,7 @@ _RESUME_SECONDS = 86_400.0
 
 @dataclass(slots=True)
 class Checkpoint:
-    """One run and how far it has come. Whoever took it up last owns it."""
+    """A run and its progress. The process that opened the run last owns it."""
 
     name: str
     id: str
@@ -30,7 +30,7 @@ class Checkpoint:
     counts: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the checkpoint holds."""
+        """Return the stored form."""
         return {
             "run": self.id,
             "owner": self.owner,
@@ -44,12 +44,12 @@ class Checkpoint:
 async def open_run(
     engine: AsyncEngine, name: str, phase: str, account: str | None, *, restart: bool
 ) -> Checkpoint:
-    """Take up the run that stopped within the last day, or begin a new one at this phase.
+    """Resume the run that stopped within the last day, or begin a new one at this phase.
 
-    What a run has seen of another account says nothing of this one.
+    A run over another account is not resumed.
     """
 
-    async def work(db: AsyncConnection) -> Checkpoint:
+    async def read_or_begin(db: AsyncConnection) -> Checkpoint:
         known = await checkpoints.read(db, name, _RESUME_SECONDS)
         run = Checkpoint(name, new_id(), new_id(), phase, account)
         if known is not None:
@@ -62,31 +62,33 @@ async def open_run(
         await checkpoints.write(db, name, run.to_json())
         return run
 
-    return await in_transaction(engine, work)
+    return await in_transaction(engine, read_or_begin)
 
 
 async def save_run(db: AsyncConnection, run: Checkpoint) -> None:
-    """Write a checkpoint; `Conflict` when another process has taken the run up."""
+    """Write a checkpoint. Raises `StateConflict` when another process has resumed the run."""
     if not await checkpoints.update(db, run.name, run.to_json()):
-        raise StateConflict(f"another process has taken {run.name} up")
+        raise StateConflict(f"another process has resumed {run.name}")
 
 
 async def close_run(engine: AsyncEngine, run: Checkpoint) -> None:
-    """Forget a run that came to its end."""
+    """Delete the checkpoint of a finished run."""
 
-    async def work(db: AsyncConnection) -> None:
+    async def delete(db: AsyncConnection) -> None:
         await checkpoints.delete(db, run.name, run.owner)
         await reconcile_runs.forget(db, run.id)
 
-    await in_transaction(engine, work)
+    await in_transaction(engine, delete)
 
 
 async def check_ready(
-    context: SyncContext, accounts: AccountCheck, source: str, entity_type: str, *, only_looks: bool
+    context: SyncContext, accounts: AccountCheck, source: str, entity_type: str, *, read_only: bool
 ) -> str | None:
-    """Return the account that is read; raise unless this entity may be read there.
+    """Check that a connection can be read, and return its account.
 
-    A look is fine while deletes are held back.
+    A read-only run is allowed while deletes are held back. Raises `Unavailable` when the
+    connection is off, `InvalidInput` when it does not sync the entity, `StateConflict` when it is
+    paused, and `CallFailed` when the account cannot be read.
     """
     owner = context.router.owner(source)
     if problem := context.router.off.get(source):
@@ -97,7 +99,7 @@ async def check_ready(
     await accounts.confirm(source)
     states = await in_transaction(context.engine, connections.states)
     state = states.get(source)
-    if state is None or not state.paused or (only_looks and state.reason == DELETE_GUARD):
+    if state is None or not state.paused or (read_only and state.reason == DELETE_GUARD):
         return accounts.of(source)
     if state.reason in {OTHER_ACCOUNT, SAME_ACCOUNT}:
         raise StateConflict(f"the connection {source} is paused: {state.error_message}")

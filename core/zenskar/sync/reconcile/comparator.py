@@ -1,4 +1,4 @@
-"""Compare records with their objects, without changing either."""
+"""Compare records with their external objects, without changing either."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,13 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping
 from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
-from zenskar.sync.reconcile.drift import Drift, DriftKind, judge, judge_hidden, judge_unmapped
+from zenskar.sync.reconcile.drift import (
+    Drift,
+    DriftKind,
+    drift_of_hidden_object,
+    drift_of_object,
+    drift_of_unmapped_record,
+)
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, Snapshot, together
 from zenskar.sync.unit_of_work import UnitOfWork
@@ -22,22 +28,25 @@ T = TypeVar("T")
 _OF_ONE_OBJECT = frozenset(
     {FailureKind.REJECTED, FailureKind.GONE, FailureKind.NOT_VISIBLE, FailureKind.BUG}
 )
-"""Failures that say nothing of the next call."""
+"""Failures that concern one object, so that the next call may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Differences that stay; those that somebody works on; looks by external id; and the rest."""
+    """The result of a comparison; `snapshots` are the objects by external id.
+
+    `drifts` are the differences, apart from those `under_way`, which workers are about to remove.
+    """
 
     drifts: tuple[Drift, ...] = ()
     under_way: tuple[Drift, ...] = ()
-    looks: Mapping[str, Snapshot] = field(default_factory=dict)
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
     not_read: tuple[NotRead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """Objects that are proven deleted, that are not visible, and that cannot be read."""
+class AbsentObjects:
+    """Objects that are proven deleted, not visible, or not readable."""
 
     deleted: tuple[str, ...]
     hidden: tuple[str, ...]
@@ -45,7 +54,11 @@ class Absent:
 
 
 class Comparator:
-    """Lets the kernel judge looks, in transactions that are rolled back."""
+    """Applies snapshots with the kernel, in transactions that are rolled back.
+
+    Methods that call the external system raise `CallFailed` when the system fails, but not when
+    only one object does.
+    """
 
     def __init__(
         self,
@@ -55,7 +68,7 @@ class Comparator:
         *,
         stale_seconds: float,
     ) -> None:
-        """After `stale_seconds` without a step, nobody works on an event any more."""
+        """Take an event without a change for `stale_seconds` as abandoned."""
         self._context = context
         self._reader = reader
         self._publisher = publisher
@@ -65,78 +78,84 @@ class Comparator:
         self,
         source: str,
         entity_type: str,
-        looks: Iterable[Snapshot],
+        snapshots: Iterable[Snapshot],
         decide: Callable[[UnitOfWork, Observation], T],
     ) -> list[T | NotRead]:
-        """Return for each look, in their order, what it tells, or why it cannot be read."""
-        read = [self._publisher.observation(source, look, ObservationKind.LIST) for look in looks]
+        """Return the decision on each snapshot, or the reason why it cannot be read."""
+        read = [self._publisher.observation(source, s, ObservationKind.LIST) for s in snapshots]
         seen = [each for each in read if isinstance(each, Observation)]
 
-        async def work(db: AsyncConnection) -> list[T | NotRead]:
+        async def decide_all(db: AsyncConnection) -> list[T | NotRead]:
             loaded = await self._load(db, source, entity_type, seen)
             decided = [decide(loaded, x) if isinstance(x, Observation) else x for x in read]
             await db.rollback()
             return decided
 
-        return await in_transaction(self._context.engine, work)
+        return await in_transaction(self._context.engine, decide_all)
 
-    async def missing(self, source: str, entity_type: str, external_ids: Sequence[str]) -> Absent:
-        """Fetch objects and return those that are not there."""
-        looks, hidden, failed = await self._fetch(source, entity_type, external_ids)
-        deleted = tuple(name for name, look in looks.items() if look.seen.data is None)
-        return Absent(deleted, hidden, failed)
+    async def missing(
+        self, source: str, entity_type: str, external_ids: Sequence[str]
+    ) -> AbsentObjects:
+        """Fetch objects and return those that are absent."""
+        snapshots, hidden, failed = await self._fetch(source, entity_type, external_ids)
+        deleted = tuple(name for name, each in snapshots.items() if each.seen.data is None)
+        return AbsentObjects(deleted, hidden, failed)
 
     async def objects(self, source: str, entity_type: str, external_ids: Sequence[str]) -> Findings:
         """Fetch objects and compare them with their records."""
         before = await self._known(source, entity_type, external_ids)
-        looks, hidden, failed = await self._fetch(source, entity_type, external_ids)
-        read = [self._observation(source, look, before.get(name)) for name, look in looks.items()]
+        snapshots, hidden, failed = await self._fetch(source, entity_type, external_ids)
+        read = [self._observation(source, s, before.get(name)) for name, s in snapshots.items()]
         seen = [each for each in read if isinstance(each, Observation)]
         not_read = (*failed, *(each for each in read if isinstance(each, NotRead)))
 
-        async def work(db: AsyncConnection) -> Findings:
+        async def compare(db: AsyncConnection) -> Findings:
             loaded = await self._load(db, source, entity_type, seen, hidden=hidden)
             moved = {
                 name
                 for name, mapping in loaded.mappings.items()
                 if name not in before or mapping.revision != before[name].revision
             }
-            drifts = [drift for each in seen if (drift := judge(loaded, each))]
-            drifts += [drift for name in hidden if (drift := judge_hidden(loaded, name))]
+            drifts = [drift for each in seen if (drift := drift_of_object(loaded, each))]
+            drifts += [d for name in hidden if (d := drift_of_hidden_object(loaded, name))]
             return await self._sort(db, source, drifts, moved)
 
-        found = await in_transaction(self._context.engine, work)
-        return Findings(found.drifts, found.under_way, looks, not_read)
+        found = await in_transaction(self._context.engine, compare)
+        return Findings(found.drifts, found.under_way, snapshots, not_read)
 
     async def records(self, source: str, entity_type: str, record_ids: Sequence[str]) -> Findings:
-        """Look for the objects of records that have none that we know of."""
+        """Find objects of records without a mapping, and compare them."""
         busy = await self._busy(source, record_ids)
         waiting = tuple(Drift(DriftKind.MISSING_THERE, None, i) for i in record_ids if i in busy)
         quiet = [each for each in record_ids if each not in busy]
         found, failed = await self._find(source, entity_type, quiet)
-        read = {i: self._observation(source, look) for i, look in found.items() if look}
+        read = {i: self._observation(source, each) for i, each in found.items() if each}
         seen = {i: each for i, each in read.items() if isinstance(each, Observation)}
         not_read = (*failed, *(each for each in read.values() if isinstance(each, NotRead)))
-        judged = [i for i in found if i not in read or i in seen]
+        compared = [i for i in found if i not in read or i in seen]
 
-        async def work(db: AsyncConnection) -> Findings:
-            loaded = await self._load(db, source, entity_type, seen.values(), judged)
-            drifts = [drift for i in judged if (drift := judge_unmapped(loaded, i, seen.get(i)))]
+        async def compare(db: AsyncConnection) -> Findings:
+            loaded = await self._load(db, source, entity_type, seen.values(), compared)
+            drifts = [
+                drift
+                for i in compared
+                if (drift := drift_of_unmapped_record(loaded, i, seen.get(i)))
+            ]
             return await self._sort(db, source, drifts)
 
-        sorted_out = await in_transaction(self._context.engine, work)
-        looks = {look.seen.external_id: look for look in found.values() if look}
-        left = (*waiting, *sorted_out.under_way)
-        return Findings(sorted_out.drifts, left, looks, not_read)
+        result = await in_transaction(self._context.engine, compare)
+        snapshots = {each.seen.external_id: each for each in found.values() if each}
+        under_way = (*waiting, *result.under_way)
+        return Findings(result.drifts, under_way, snapshots, not_read)
 
     def _observation(
-        self, source: str, look: Snapshot, known: ExternalMapping | None = None
+        self, source: str, snapshot: Snapshot, known: ExternalMapping | None = None
     ) -> Observation | NotRead:
         revision = known.revision if known is not None else None
-        seen = self._publisher.observation(source, look, ObservationKind.FETCH, revision)
+        seen = self._publisher.observation(source, snapshot, ObservationKind.FETCH, revision)
         if isinstance(seen, NotRead) or known is None or known.entity_id is None:
             return seen
-        # It belongs to the record that it is linked with, whatever id it carries.
+        # A mapped object belongs to the record of its mapping, whatever id it carries.
         return replace(seen, record_id=None)
 
     async def _under_way(
@@ -166,7 +185,7 @@ class Comparator:
     async def _fetch(
         self, source: str, entity_type: str, external_ids: Sequence[str]
     ) -> tuple[dict[str, Snapshot], tuple[str, ...], tuple[NotRead, ...]]:
-        """Return the looks, the objects that are not visible, and those that cannot be read."""
+        """Return the snapshots, the ids that are not visible, and the unreadable objects."""
         calls = [self._reader.fetch(source, entity_type, each) for each in external_ids]
         found, failed = _answered(external_ids, await together(calls))
         hidden = tuple(n for n, f in failed.items() if f.kind is FailureKind.NOT_VISIBLE)
@@ -204,7 +223,7 @@ class Comparator:
         drifts: Sequence[Drift],
         moved: Collection[str] = (),
     ) -> Findings:
-        """Part what stays from what somebody works on, while the records are still locked."""
+        """Separate drift from changes in progress, while the records are still locked."""
         external_ids = [d.external_id for d in drifts if d.external_id is not None]
         record_ids = [d.record_id for d in drifts if d.record_id is not None]
         busy = await self._under_way(db, source, external_ids, record_ids)
@@ -217,7 +236,10 @@ class Comparator:
 def _answered(
     names: Sequence[str], answers: Sequence[T | CallFailed]
 ) -> tuple[dict[str, T], dict[str, Failure]]:
-    """Return the answers by name, and the failures for reasons of one object alone."""
+    """Return the answers by name, and the failures that concern one object.
+
+    Raises any other `CallFailed`.
+    """
     found: dict[str, T] = {}
     failed: dict[str, Failure] = {}
     for name, answer in zip(names, answers, strict=True):

@@ -1,4 +1,4 @@
-"""Where the two sides differ, as the kernel itself sees it."""
+"""Drift: differences between the two sides, as the kernel decides them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,18 +12,18 @@ from zenskar.sync.unit_of_work import UnitOfWork
 
 
 class DriftKind(StrEnum):
-    """What is wrong. `there` is the external system."""
+    """The kind of difference. `there` is the external system."""
 
     MISSING_HERE = "missing_here"
     """An object without a record."""
     MISSING_THERE = "missing_there"
-    """A living record whose object is gone, or was never made."""
+    """A living record whose object is gone, or was never created."""
     DIFFERENT = "different"
-    """Both are there, and some fields differ."""
+    """A record and its object that differ in some fields."""
     DELETED_HERE = "deleted_here"
-    """The record is deleted and its object should be too, but lives."""
+    """A deleted record whose object lives, although it should be deleted too."""
     DUPLICATE = "duplicate"
-    """A second object that claims a record which has one."""
+    """A second object that carries the id of a record with an object."""
 
 
 _ACTS = frozenset(StepKind) - {StepKind.NOTHING, StepKind.WAIT}
@@ -31,11 +31,10 @@ _ACTS = frozenset(StepKind) - {StepKind.NOTHING, StepKind.WAIT}
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One difference: where, and which fields, never what they hold.
+    """A difference between a record and its object: their ids and the fields, without values.
 
-    `inward`: the observation itself mends it, taken in as news. `outward`: a push does.
-    `hidden`: the object is not visible, which proves nothing, so an operator must say what is to be
-    done.
+    `inward`: an inbound event repairs it. `outward`: a push repairs it. `hidden`: the object is
+    not visible, which proves nothing, so an operator must choose the repair.
     """
 
     kind: DriftKind
@@ -51,18 +50,18 @@ class Drift:
         """Whether a living record has lost the object that it was linked with."""
         return self.kind is DriftKind.MISSING_THERE and self.external_id is not None
 
-    def can_be_mended(self, missing: Missing | None) -> bool:
-        """Whether a repair does anything about it."""
+    def can_be_repaired(self, missing: Missing | None) -> bool:
+        """Whether a repair with this choice for missing objects changes anything."""
         return self.inward or self.outward or (self.hidden and missing is not None)
 
     @property
     def key(self) -> str | None:
-        """What tells it from the others: its object, or its record when there is no object."""
+        """The id of the object, or of the record when there is no object."""
         return self.external_id or self.record_id
 
 
-def judge(work: UnitOfWork, seen: Observation) -> Drift | None:
-    """Let the kernel take an observation in, in memory only, and say what it would change."""
+def drift_of_object(work: UnitOfWork, seen: Observation) -> Drift | None:
+    """Return the drift that the kernel would remove by this observation; in memory only."""
     before = work.mappings.get(seen.external_id)
     owner = before.entity_id if before is not None else None
     known = work.records.get(owner or seen.record_id or "")
@@ -78,8 +77,8 @@ def judge(work: UnitOfWork, seen: Observation) -> Drift | None:
     return Drift(kind, seen.external_id, known.id if known else None, fields, inward, outward)
 
 
-def judge_hidden(work: UnitOfWork, external_id: str) -> Drift | None:
-    """Say whether an object that is not visible belongs to a living record."""
+def drift_of_hidden_object(work: UnitOfWork, external_id: str) -> Drift | None:
+    """Return the drift of an object that is not visible, if a living record has it."""
     mapping = work.mappings.get(external_id)
     record = work.records.get(mapping.entity_id or "") if mapping is not None else None
     if mapping is None or not mapping.active or record is None or record.deleted:
@@ -87,13 +86,15 @@ def judge_hidden(work: UnitOfWork, external_id: str) -> Drift | None:
     return Drift(DriftKind.MISSING_THERE, external_id, record.id, hidden=True)
 
 
-def judge_unmapped(work: UnitOfWork, record_id: str, found: Observation | None) -> Drift | None:
-    """Say whether a living record still has no object; `found` is one that carries its id."""
+def drift_of_unmapped_record(
+    work: UnitOfWork, record_id: str, found: Observation | None
+) -> Drift | None:
+    """Return the drift of a living record without an object; `found` carries the record's id."""
     record, mapping = work.records.get(record_id), work.by_record.get(record_id)
     if record is None or record.deleted or (mapping is not None and mapping.active):
         return None
     if found is not None:
-        return judge(work, found)
+        return drift_of_object(work, found)
     outward = work.plan(record_id).kind in _ACTS
     return Drift(DriftKind.MISSING_THERE, None, record_id, outward=outward)
 
@@ -119,7 +120,7 @@ def _of_live_mapping(
     if record is None:
         return None
     if record.deleted:
-        # An object that is left alone on purpose is no drift.
+        # Where deletes are not propagated, the living object is intended.
         return (DriftKind.DELETED_HERE, ()) if work.source.propagate_deletes else None
     fields = _differing(outcome, before, work.shared(record))
     return (DriftKind.DIFFERENT, fields) if fields else None

@@ -1,4 +1,4 @@
-"""Ask external systems for what their webhooks did not bring."""
+"""Poll external systems for events whose webhooks were not delivered."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,12 +18,12 @@ from zenskar.sync.reconcile.reader import ExternalReader
 from zenskar.telemetry.logs import get_logger
 
 _OVERLAP = timedelta(minutes=5)
-"""That long after an event the external system may still tell of it wrongly, or not at all."""
+"""For this long after an event, an external system may list it wrongly or not at all."""
 _log = get_logger(__name__)
 
 
 class MissedEventsPoller:
-    """Reads what one connection may have missed since the last sweep that succeeded."""
+    """Reads the objects whose events may have been missed since the last successful poll."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class MissedEventsPoller:
 
     @staticmethod
     def schedule(source: str) -> str:
-        """Return the name under which a connection's sweeps are scheduled."""
+        """Return the name under which a connection's polls are scheduled."""
         return f"sweep_missed:{source}"
 
     async def run(self, source: str, state: Mapping[str, Any]) -> None:
-        """Sweep once. Only success moves the time on from which the next one looks."""
+        """Poll once. Only a successful poll moves the start of the next one forward."""
         states = await in_transaction(self._context.engine, connections.states)
         self._context.backoff.learn(states)
         if self._context.backoff.left(source) or (source in states and states[source].paused):
@@ -52,10 +52,12 @@ class MissedEventsPoller:
         started = datetime.fromtimestamp(self._context.clock(), UTC)
         since = state.get("since_there")
         first = (
-            datetime.fromisoformat(since) if since else await self._there(source, state, started)
+            datetime.fromisoformat(since)
+            if since
+            else await self._first_start(source, state, started)
         )
         try:
-            found = await self._sweep(source, first)
+            found = await self._poll(source, first)
         except CallFailed as error:
             failure = error.failure
             _log.warning(
@@ -71,14 +73,16 @@ class MissedEventsPoller:
         if found:
             _log.info("sweep_found", source=source, objects=found)
 
-    async def _there(self, source: str, state: Mapping[str, Any], started: datetime) -> datetime:
-        """Return from when on the first sweep looks, on the external clock."""
+    async def _first_start(
+        self, source: str, state: Mapping[str, Any], started: datetime
+    ) -> datetime:
+        """Return the start of the first poll on the external clock."""
         since = state.get("since")
         ours = datetime.fromisoformat(since) if since else started - self._every
         return ours + await self._offset(source)
 
     async def _offset(self, source: str) -> timedelta:
-        """Return by how much, at least, the external clock is ahead."""
+        """Return the least time by which the external clock is ahead of ours."""
         connection = self._context.connections[source]
         offset = self._context.clocks.offset(source, self._context.monotonic())
         if offset is None:
@@ -87,13 +91,13 @@ class MissedEventsPoller:
             )
         return timedelta(microseconds=offset.low)
 
-    async def _sweep(self, source: str, first: datetime) -> int:
+    async def _poll(self, source: str, first: datetime) -> int:
         since, run_id = first - _OVERLAP, new_id()
         cursor, found = None, 0
         while True:
-            page = await self._reader.missed(source, since, cursor)
-            await self._publisher.publish(source, page.looks, ObservationKind.FETCH, run_id)
-            found += len(page.looks)
+            page = await self._reader.missed_events(source, since, cursor)
+            await self._publisher.publish(source, page.snapshots, ObservationKind.FETCH, run_id)
+            found += len(page.snapshots)
             if page.next_cursor is None:
                 return found
             cursor = page.next_cursor

@@ -1,4 +1,4 @@
-"""Turn what was looked at into news on the bus, which then goes the way of every other."""
+"""Publish snapshots as inbound events, which then take the normal inbound path."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NotRead:
-    """An object that cannot be read: the kind of failure, and why, without what it holds."""
+    """An object that cannot be read: the kind of failure and a reason without field values."""
 
     kind: str
     external_id: str | None
@@ -31,15 +31,15 @@ class NotRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """The external event ids of what was put on the bus, and how many objects were not valid."""
+class PublishedSnapshots:
+    """The external event ids of the published events, and the number of invalid objects."""
 
     event_ids: tuple[str, ...]
     invalid: int = 0
 
 
 class SnapshotPublisher:
-    """Reads and publishes what was looked at; an object that is not valid stops no other."""
+    """Publishes snapshots; an invalid object does not stop the others."""
 
     def __init__(self, context: SyncContext, bus: Bus, event_schema: Schema) -> None:
         self._context = context
@@ -47,39 +47,39 @@ class SnapshotPublisher:
         self._reader = EventReader(context.translator, event_schema)
 
     def observation(
-        self, source: str, look: Snapshot, kind: ObservationKind, revision: int | None = None
+        self, source: str, snapshot: Snapshot, kind: ObservationKind, revision: int | None = None
     ) -> Observation | NotRead:
-        """Return what a look shows, or why the object is not valid.
+        """Return the observation that a snapshot gives, or the reason why it cannot be read.
 
-        `revision` is the mapping's when the call was sent.
+        `revision` is the mapping's revision when the call was sent.
         """
-        seen = look.seen
+        seen = snapshot.seen
         try:
             document = self._context.translator.document(source, seen)
         except Exception as error:  # noqa: BLE001 - one object must not stop the others
-            return _not_read(source, look, error)
+            return _not_read(source, snapshot, error)
         shown = show(self._context.translator.shape(source, seen.entity_type), document)
         return Observation(
             kind=kind,
             external_id=seen.external_id,
-            asof=look.asof,
+            asof=snapshot.asof,
             fields=shown.fields,
             unseen=shown.unseen,
             record_id=seen.record_id,
             seen_revision=revision,
-            sent=look.asof,
+            sent=snapshot.asof,
         )
 
     async def publish(
-        self, source: str, looks: Iterable[Snapshot], kind: ObservationKind, run_id: str
-    ) -> Published:
-        """Put objects on the bus in their order, durable on return.
+        self, source: str, snapshots: Iterable[Snapshot], kind: ObservationKind, run_id: str
+    ) -> PublishedSnapshots:
+        """Publish snapshots in their order; all of them are durable on return.
 
-        Within one run each state of an object that was seen is news once. What is not valid is
-        kept as a dead letter, since nobody may look again.
+        Within one run each state of an object is published once. An invalid object becomes a dead
+        letter, since it may never be read again. Raises `Unavailable` when the bus is.
         """
-        looks, now = tuple(looks), utc_now()
-        events = apart([_event(look, kind, run_id) for look in looks], source, run_id)
+        now = utc_now()
+        events = apart([_event(each, kind, run_id) for each in snapshots], source, run_id)
         items = [EventItem(source, e, run_id, MessageOrigin(now, e.occurred, kind)) for e in events]
         self._reader.read(items)
         readable = [item for item in items if item.error is None]
@@ -87,11 +87,11 @@ class SnapshotPublisher:
             await self._bus.publish([item.made for item in readable])
         for item in items:
             if item.error is not None:
-                await self._bury(item, item.error)
-        return Published(tuple(i.event.id for i in readable), len(items) - len(readable))
+                await self._dead_letter(item, item.error)
+        return PublishedSnapshots(tuple(i.event.id for i in readable), len(items) - len(readable))
 
-    async def _bury(self, item: EventItem, error: Exception) -> None:
-        """Keep each state of an object once, however many runs see it."""
+    async def _dead_letter(self, item: EventItem, error: Exception) -> None:
+        """Store one dead letter for each state of an object, however many runs read it."""
         seen = item.event.seen
         if seen is not None:
             name = f"unread:{seen.external_id}:{digest_of(seen)}"
@@ -99,18 +99,18 @@ class SnapshotPublisher:
         await bury_unread(self._context, of_item(item, error))
 
 
-def _event(look: Snapshot, kind: ObservationKind, run_id: str) -> WebhookEvent:
-    seen = look.seen
+def _event(snapshot: Snapshot, kind: ObservationKind, run_id: str) -> WebhookEvent:
+    seen = snapshot.seen
     return WebhookEvent(
-        id=indexable(f"{run_id}:{seen.external_id}:{look.asof.low}"),
+        id=indexable(f"{run_id}:{seen.external_id}:{snapshot.asof.low}"),
         type=f"{seen.entity_type}.{_ACTIONS[kind]}",
-        occurred=look.asof,
+        occurred=snapshot.asof,
         seen=seen,
     )
 
 
-def _not_read(source: str, look: Snapshot, error: Exception) -> NotRead:
+def _not_read(source: str, snapshot: Snapshot, error: Exception) -> NotRead:
     kind, problem = why(source, error)
-    external_id = indexable(look.seen.external_id)
+    external_id = indexable(snapshot.seen.external_id)
     _log.warning("object_not_valid", source=source, external_id=external_id, problem=problem)
-    return NotRead(kind.value, external_id, look.seen.record_id, problem)
+    return NotRead(kind.value, external_id, snapshot.seen.record_id, problem)

@@ -1,4 +1,4 @@
-"""Look at external systems without changing anything, patiently."""
+"""Read from external systems, with retries; no call of this module changes anything."""
 
 import asyncio
 import math
@@ -22,14 +22,14 @@ from zenskar.sync.resilience.retry import RetryPolicy
 
 T = TypeVar("T")
 _PARALLEL = 8
-_LOOK_SECONDS, _LEARN_SECONDS = 2.0, 5.0
+_POLL_SECONDS, _REFRESH_SECONDS = 2.0, 5.0
 _LARGE_HOOKS, _LARGE_FACTOR = {"find", "missed_events"}, 4
-"""A hook that may make many calls of its own gets more time than one call."""
+"""Hooks that may make many calls of their own get more time than a single call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An object as it was at some time within the interval."""
+    """An external object as it was at some time within the interval."""
 
     seen: ExternalObject
     asof: Interval
@@ -37,85 +37,88 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPage:
-    """A page of objects, all as they were within one interval."""
+    """A page of a list of objects, all as they were within one interval."""
 
-    looks: tuple[Snapshot, ...]
+    snapshots: tuple[Snapshot, ...]
     next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLimits:
-    """How often a call of a source system is tried again, and a rate limit is waited for."""
+    """The retry policy of a connection, and the number of rate limits to wait for."""
 
     retry: Callable[[str], RetryPolicy]
     rate_limit_waits: int = 100
 
 
 class ExternalReader:
-    """Makes the reading calls of integrations, each bounded in time."""
+    """Makes the reading calls of integrations, each bounded in time.
+
+    Every call raises `CallFailed` when its retries are used up.
+    """
 
     def __init__(
         self,
         context: SyncContext,
-        patience: RetryLimits,
+        limits: RetryLimits,
         *,
         timeout_seconds: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._context = context
-        self._patience = patience
+        self._limits = limits
         self._timeout = timeout_seconds
         self._sleep = sleep
-        self._learned = -math.inf
+        self._refreshed = -math.inf
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
 
     async def page(self, source: str, entity_type: str, cursor: str | None) -> SnapshotPage:
-        """Return a page of the list of all objects; raises `CallFailed`."""
+        """Return a page of the list of all objects."""
         arguments = {"entity_type": entity_type, "cursor": cursor}
         return await self._page(source, "list_page", arguments)
 
-    async def missed(self, source: str, since: datetime, cursor: str | None) -> SnapshotPage:
-        """Return a page of objects whose events may have been missed; raises `CallFailed`."""
+    async def missed_events(self, source: str, since: datetime, cursor: str | None) -> SnapshotPage:
+        """Return a page of objects whose events may have been missed."""
         arguments = {"since": since, "cursor": cursor}
         return await self._page(source, "missed_events", arguments)
 
     async def fetch(self, source: str, entity_type: str, external_id: str) -> Snapshot:
-        """Read one object, deleted only when the external system proves it."""
+        """Return one object, as deleted only when the external system proves that."""
         arguments = {"entity_type": entity_type, "external_id": external_id}
         ended = self._context.stopwatch()
         try:
             seen, timing = await self._call(source, "fetch", arguments)
         except CallFailed as error:
             gone = deleted_object(error, entity_type, external_id)
-            return self._look(source, gone, ended())
-        return self._look(source, seen, timing)
+            return self._snapshot(source, gone, ended())
+        return self._snapshot(source, seen, timing)
 
     async def find(self, source: str, entity_type: str, record_id: str) -> Snapshot | None:
-        """Look for the object that carries a record's id."""
+        """Return the object that carries a record's id, None when there is none."""
         arguments = {"entity_type": entity_type, "record_id": record_id}
         seen, timing = await self._call(source, "find", arguments)
-        return None if seen is None else self._look(source, seen, timing)
+        return None if seen is None else self._snapshot(source, seen, timing)
 
     async def _page(self, source: str, hook: str, arguments: dict[str, Any]) -> SnapshotPage:
         answer, timing = await self._call(source, hook, arguments)
         page: Page = _expect(Page, answer)
         if page.next_cursor is not None and page.next_cursor == arguments["cursor"]:
-            raise _bug(f"{hook} of the integration does not move on")
+            raise _bug(f"{hook} of the integration returned the same cursor again")
         self._context.clocks.note(source, timing, page.answered_at)
-        looks = tuple(self._look(source, seen, timing) for seen in page.objects)
-        return SnapshotPage(looks, page.next_cursor)
+        snapshots = tuple(self._snapshot(source, seen, timing) for seen in page.objects)
+        return SnapshotPage(snapshots, page.next_cursor)
 
-    def _look(self, source: str, seen: Any, timing: Timing) -> Snapshot:
+    def _snapshot(self, source: str, seen: Any, timing: Timing) -> Snapshot:
         shown: ExternalObject = _expect(ExternalObject, seen)
         return Snapshot(shown, self._context.clocks.date(source, timing, shown.answered_at))
 
     async def _call(self, source: str, hook: str, arguments: dict[str, Any]) -> tuple[Any, Timing]:
         attempts = waits = 0
         while True:
-            await self._pass_brake(source)
+            await self._wait_for_backoff(source)
             ended = self._context.stopwatch()
             try:
-                return await self._once(source, hook, arguments), ended()
+                return await self._call_once(source, hook, arguments), ended()
             except CallFailed as error:
                 limited = error.failure.kind is FailureKind.RATE_LIMITED
                 waits, attempts = waits + limited, attempts + (not limited)
@@ -127,21 +130,21 @@ class ExternalReader:
             if not limited:
                 await self._sleep(delay)
 
-    async def _pass_brake(self, source: str) -> None:
-        """Wait while calls are held back; raise `CallFailed` for who does not wait."""
+    async def _wait_for_backoff(self, source: str) -> None:
+        """Wait while calls are held back. Raises `CallFailed` when the limits allow no wait."""
         backoff = self._context.backoff
-        await self._learn()
+        await self._refresh_backoff()
         while (held := backoff.held(source)) is not None:
-            if not self._patience.rate_limit_waits:
+            if not self._limits.rate_limit_waits:
                 raise CallFailed(held)
-            await self._sleep(min(backoff.wait(source), _LOOK_SECONDS))
-            await self._learn()
+            await self._sleep(min(backoff.wait(source), _POLL_SECONDS))
+            await self._refresh_backoff()
 
-    async def _learn(self) -> None:
-        """Ask now and then what other processes know, and whether somebody ended a hold."""
+    async def _refresh_backoff(self) -> None:
+        """Read the holds of other processes: periodically, and always while a hold is in force."""
         now = time.monotonic()
-        if now - self._learned >= _LEARN_SECONDS or self._context.backoff.any_held():
-            self._learned = now
+        if now - self._refreshed >= _REFRESH_SECONDS or self._context.backoff.any_held():
+            self._refreshed = now
             states = await in_transaction(self._context.engine, connections.states)
             self._context.backoff.learn(states)
 
@@ -151,7 +154,7 @@ class ExternalReader:
             lambda c: hold_back(self._context.backoff, c, source, failure.retry_after),
         )
 
-    async def _once(self, source: str, hook: str, arguments: dict[str, Any]) -> Any:
+    async def _call_once(self, source: str, hook: str, arguments: dict[str, Any]) -> Any:
         metrics, began, result = self._context.metrics, self._context.monotonic(), "ok"
         seconds = self._timeout * (_LARGE_FACTOR if hook in _LARGE_HOOKS else 1)
         try:
@@ -169,10 +172,10 @@ class ExternalReader:
             metrics.call_seconds.labels(source, hook).observe(self._context.monotonic() - began)
 
     def _delay(self, source: str, failure: Failure, attempts: int, waits: int) -> float | None:
-        """Return how long to wait before the next attempt, None when there is none."""
-        retry = self._patience.retry(source)
+        """Return the seconds before the next attempt, None when there is no further attempt."""
+        retry = self._limits.retry(source)
         match failure.kind:
-            case FailureKind.RATE_LIMITED if waits <= self._patience.rate_limit_waits:
+            case FailureKind.RATE_LIMITED if waits <= self._limits.rate_limit_waits:
                 return 0.0
             case FailureKind.TRANSIENT | FailureKind.UNKNOWN_OUTCOME:
                 if not retry.used_up(attempts):
@@ -180,8 +183,8 @@ class ExternalReader:
         return None
 
 
-async def together(work: Iterable[Awaitable[T]]) -> list[T | CallFailed]:
-    """Run calls side by side, some at a time; each gives its result or how it failed."""
+async def together(calls: Iterable[Awaitable[T]]) -> list[T | CallFailed]:
+    """Run calls concurrently, at most 8 at a time; return the result or the failure of each."""
     queue = asyncio.Semaphore(_PARALLEL)
 
     async def one(call: Awaitable[T]) -> T | CallFailed:
@@ -191,7 +194,7 @@ async def together(work: Iterable[Awaitable[T]]) -> list[T | CallFailed]:
             except CallFailed as error:
                 return error
 
-    return await asyncio.gather(*(one(call) for call in work))
+    return await asyncio.gather(*(one(call) for call in calls))
 
 
 def _expect(kind: type[Any], value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Compare all records with all objects of an external system, and mend what differs.
+"""Compare all records with all objects of an external system, and repair the differences.
 
-First the whole list is walked, and whatever does not fit is noted. What was not in a complete
-list is then asked for by its id, since a page may have shifted. Only what still differs in a
-fresh look, and what nobody works on, is drift.
+The first phase reads the whole list and notes suspects. The second fetches mapped objects that
+were not in the list by their ids, since a page may have shifted. Drift is what still differs after
+a fresh fetch and is not in progress.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.checkpoint import Checkpoint, check_ready, close_run, open_run, save_run
 from zenskar.sync.reconcile.comparator import Comparator, Findings
-from zenskar.sync.reconcile.drift import Drift, judge
+from zenskar.sync.reconcile.drift import Drift, drift_of_object
 from zenskar.sync.reconcile.publisher import NotRead
 from zenskar.sync.reconcile.reader import ExternalReader
 from zenskar.sync.reconcile.repair import Repairer
@@ -32,16 +32,16 @@ T = TypeVar("T")
 _LIST, _UNSEEN, _SUSPECTS, _RECORDS, _END = "list", "unseen", "suspects", "records", "end"
 _BATCH = 100
 _FEW_MISSING, _MOST_PERCENT = 10, 10
-"""A repair does nothing about more missing objects than both of these, unless it is forced."""
+"""A repair of more missing objects than both limits has to be forced."""
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Finds drift and mends it.
+    """Finds drift and repairs it.
 
-    A change may be under way for `settle_seconds` before it counts as drift; of each kind of
-    drift so many `examples` are kept.
+    A change may be in progress for `settle_seconds` before it counts as drift. The report keeps
+    this number of `examples` for each kind of drift.
     """
 
     context: SyncContext
@@ -64,43 +64,43 @@ class Reconciler:
         restart: bool = False,
         on_progress: OnProgress = silent,
     ) -> Report:
-        """Compare everything; go on with a run that stopped within the last day.
+        """Compare everything, or resume a run that stopped within the last day.
 
-        A failing external system ends the run with an incomplete report. How far it came is kept
-        for the next one, and nothing is taken for deleted. Raises `Conflict` instead of a repair
-        that would do something about too many missing objects, unless it is told to by `force`.
+        A failing external system ends the run with an incomplete report: the next run resumes
+        there, and no object counts as deleted. Raises `StateConflict` when a repair would delete
+        or recreate too many missing objects without `force`, and the errors of `check_ready`.
         """
         try:
             account = await check_ready(
-                self.context, self.accounts, source, entity_type, only_looks=not repair
+                self.context, self.accounts, source, entity_type, read_only=not repair
             )
         except CallFailed as error:
             return Tally().report(source, entity_type, str(error))
         name = f"reconcile:{source}:{entity_type}"
         run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
-        comparison = _Comparison(self, source, entity_type, run, on_progress)
-        comparison.choose(repair=repair, missing=missing, force=force)
+        reconcile = _ReconcileRun(self, source, entity_type, run, on_progress)
+        reconcile.choose(repair=repair, missing=missing, force=force)
         try:
-            await comparison.work_off()
+            await reconcile.execute()
         except CallFailed as error:
             _log.warning("reconcile_stopped", source=source, kind=error.failure.kind.value)
-            return comparison.tally.report(source, entity_type, str(error))
+            return reconcile.tally.report(source, entity_type, str(error))
         await close_run(self.context.engine, run)
-        return comparison.tally.report(source, entity_type)
+        return reconcile.tally.report(source, entity_type)
 
 
-class _Comparison:
-    """One run of a reconciler: four phases, with a checkpoint after every step."""
+class _ReconcileRun:
+    """A run in four phases, with a checkpoint after every step."""
 
     def __init__(
         self,
-        tools: Reconciler,
+        reconciler: Reconciler,
         source: str,
         entity_type: str,
         run: Checkpoint,
         on_progress: OnProgress,
     ) -> None:
-        self._tools = tools
+        self._reconciler = reconciler
         self._about = (source, entity_type)
         self._run = run
         self._on_progress = on_progress
@@ -110,7 +110,7 @@ class _Comparison:
         self.tally = Tally(**run.counts)
 
     def choose(self, *, repair: bool, missing: Missing | None, force: bool) -> None:
-        """Say whether to mend; what an earlier run only counted is then looked at once more."""
+        """Set the options. A repair compares the suspects of a run without repair again."""
         more = (repair and not self.tally.repair) or self.tally.missing != missing
         if more and self._run.phase in {_SUSPECTS, _RECORDS}:
             self._run.phase, self._run.cursor = _SUSPECTS, None
@@ -118,58 +118,64 @@ class _Comparison:
         self.tally.repair, self.tally.missing = repair, missing
         self._missing, self._force = missing, force
 
-    async def work_off(self) -> None:
-        """Go through the phases that are left."""
+    async def execute(self) -> None:
+        """Run the phases that are left."""
         phases = {
-            _LIST: self._list,
-            _UNSEEN: self._unseen,
-            _SUSPECTS: self._suspects,
-            _RECORDS: self._records,
+            _LIST: self._read_list,
+            _UNSEEN: self._fetch_unseen,
+            _SUSPECTS: self._compare_suspects,
+            _RECORDS: self._find_records,
         }
         while self._run.phase != _END:
             phase, self._total = self._run.phase, None
             while self._run.phase == phase:
                 await phases[phase]()
 
-    async def _list(self) -> None:
-        """Read one page of the list."""
-        page = await self._tools.reader.page(*self._about, self._run.cursor)
-        names = [look.seen.external_id for look in page.looks]
-        judged = await self._tools.comparator.dry_run(*self._about, page.looks, judge)
+    async def _read_list(self) -> None:
+        """Read one page of the list, and note the objects that differ."""
+        page = await self._reconciler.reader.page(*self._about, self._run.cursor)
+        names = [snapshot.seen.external_id for snapshot in page.snapshots]
+        comparator = self._reconciler.comparator
+        drifts = await comparator.dry_run(*self._about, page.snapshots, drift_of_object)
         listed = {name for name in names if is_indexable(name)}
         self.tally.objects += len(set(names))
-        self.tally.add_not_read(each for each in judged if isinstance(each, NotRead))
-        suspects = [n for n, x in zip(names, judged, strict=True) if isinstance(x, Drift)]
+        self.tally.add_not_read(each for each in drifts if isinstance(each, NotRead))
+        suspects = [n for n, x in zip(names, drifts, strict=True) if isinstance(x, Drift)]
         await self._step(len(listed), page.next_cursor, _UNSEEN, seen=listed, suspects=suspects)
 
-    async def _unseen(self) -> None:
-        """Ask for what was not in the list: a page may have shifted. Only what is gone is news."""
+    async def _fetch_unseen(self) -> None:
+        """Fetch objects that were not in the list, since a page may have shifted."""
         run = self._run
         ids = await self._read(
             lambda c: reconcile_runs.unseen(c, run.id, *self._about, run.cursor or "", _BATCH)
         )
-        absent = await self._tools.comparator.missing(*self._about, ids)
+        absent = await self._reconciler.comparator.missing(*self._about, ids)
         self.tally.add_not_read(absent.not_read)
         self.tally.deleted += len(absent.deleted)
         self.tally.hidden += len(absent.hidden)
         suspects = (*absent.deleted, *absent.hidden)
         await self._step(len(ids), _last(ids), _SUSPECTS, seen=ids, suspects=suspects)
 
-    async def _suspects(self) -> None:
-        """Look again at what did not fit, once what was under way has had time to arrive."""
+    async def _compare_suspects(self) -> None:
+        """Fetch suspects again, after changes in progress have had time to arrive."""
         run = self._run
         if self.tally.repair and not self._force:
             await self._check_missing()
         if self._total is None:
             self._total = await self._read(lambda c: reconcile_runs.count_suspects(c, run.id))
-            await self._tools.sleep(self._tools.settle_seconds if self._total else 0)
+            await self._reconciler.sleep(self._reconciler.settle_seconds if self._total else 0)
         after = run.cursor or ""
         ids = await self._read(lambda c: reconcile_runs.suspects(c, run.id, after, _BATCH))
-        await self._take(await self._tools.comparator.objects(*self._about, ids), objects=True)
+        await self._count(
+            await self._reconciler.comparator.objects(*self._about, ids), objects=True
+        )
         await self._step(len(ids), _last(ids), _RECORDS)
 
     async def _check_missing(self) -> None:
-        """Stop before a repair that would delete or make anew what only seems to be missing."""
+        """Raise `StateConflict` when the repair concerns too many missing objects.
+
+        So many objects may only seem to be missing, as after a change of credentials.
+        """
         touched = self.tally.deleted + (self.tally.hidden if self._missing is not None else 0)
         if not touched:
             return
@@ -184,36 +190,39 @@ class _Comparison:
             "account and they are meant to go, repeat the command with --force"
         )
 
-    async def _records(self) -> None:
-        """Look for the objects of records that have none."""
+    async def _find_records(self) -> None:
+        """Find objects for records without a mapping."""
         after = self._run.cursor or reconcile_runs.FIRST_ID
         ids = await self._read(lambda c: reconcile_runs.unmapped(c, *self._about, after, _BATCH))
-        await self._take(await self._tools.comparator.records(*self._about, ids), objects=False)
+        await self._count(
+            await self._reconciler.comparator.records(*self._about, ids), objects=False
+        )
         await self._step(len(ids), _last(ids), _END)
 
-    async def _take(self, findings: Findings, *, objects: bool) -> None:
-        """Count differences, after mending them if that is asked for.
+    async def _count(self, findings: Findings, *, objects: bool) -> None:
+        """Count differences, after their repair if the run repairs.
 
-        What a stopped run had begun to mend was found as well, though it may be gone by now.
+        Differences whose repair a stopped run had begun count as found, even if they are gone.
         """
         begun = {drift.key: drift for drift in self.tally.begun()}
         unfinished = tuple(drift for drift in findings.under_way if drift.key in begun)
         remaining = (*findings.drifts, *unfinished)
         found = (begun | {drift.key: drift for drift in findings.drifts}).values()
-        if self.tally.repair and any(d.can_be_mended(self._missing) for d in findings.drifts):
-            await self._begin(found)
-            await self._tools.repairer.mend(*self._about, findings, self._missing)
+        if self.tally.repair and any(d.can_be_repaired(self._missing) for d in findings.drifts):
+            await self._save_begun(found)
+            await self._reconciler.repairer.repair(*self._about, findings, self._missing)
             names = [d.external_id if objects else d.record_id for d in remaining]
-            look = self._tools.comparator.objects if objects else self._tools.comparator.records
-            again = await look(*self._about, [name for name in names if name is not None])
-            # What is still being worked on is not mended yet.
+            comparator = self._reconciler.comparator
+            compare = comparator.objects if objects else comparator.records
+            again = await compare(*self._about, [name for name in names if name is not None])
+            # A difference that workers are still removing is not repaired yet.
             remaining = (*again.drifts, *again.under_way)
-        self.tally.add(found, remaining, self._tools.examples)
+        self.tally.add(found, remaining, self._reconciler.examples)
         self.tally.under_way += len(findings.under_way) - len(unfinished)
         self.tally.add_not_read(findings.not_read)
 
-    async def _begin(self, found: Iterable[Drift]) -> None:
-        """Write down what is about to be mended, since a run that goes on cannot see it."""
+    async def _save_begun(self, found: Iterable[Drift]) -> None:
+        """Save the differences that are about to be repaired: a resumed run cannot find them."""
         self.tally.begin(found)
         self._run.counts = asdict(self.tally)
         await self._read(lambda c: save_run(c, self._run))
@@ -227,7 +236,7 @@ class _Comparison:
         seen: Collection[str] = (),
         suspects: Sequence[str] = (),
     ) -> None:
-        """Write a checkpoint together with what was seen, so that a crash loses neither."""
+        """Write a checkpoint and the ids that were seen in one transaction."""
         run, done = self._run, self.tally.done + done
         self.tally.done = done
         if cursor is None:
@@ -238,12 +247,12 @@ class _Comparison:
             await save_run(db, run)
             await reconcile_runs.see(db, run.id, seen, suspects)
 
-        await in_transaction(self._tools.context.engine, save)
+        await in_transaction(self._reconciler.context.engine, save)
         found = sum(self.tally.found.values())
         self._on_progress(ReconcileProgress(run.phase, done, self._total, found))
 
-    async def _read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        return await in_transaction(self._tools.context.engine, work)
+    async def _read(self, query: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        return await in_transaction(self._reconciler.context.engine, query)
 
 
 def _last(ids: Sequence[str]) -> str | None:

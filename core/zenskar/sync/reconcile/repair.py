@@ -1,4 +1,4 @@
-"""Mend differences by the ways that every change goes: news inward, pushes outward."""
+"""Repair drift through the normal paths: inbound events to the catalog, pushes to the system."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from zenskar.sync.reconcile.wait import EventWaiter
 
 
 class Repairer:
-    """Asks the workers to mend, and waits for them."""
+    """Queues repairs for the workers, and waits for the workers."""
 
     def __init__(
         self, context: SyncContext, publisher: SnapshotPublisher, waiter: EventWaiter
@@ -33,48 +33,49 @@ class Repairer:
         self._publisher = publisher
         self._waiter = waiter
 
-    async def mend(
+    async def repair(
         self, source: str, entity_type: str, findings: Findings, missing: Missing | None
     ) -> None:
-        """Work on differences until nothing moves any more.
+        """Repair drift, and return when the workers have finished or have stopped.
 
-        News first: a push before them could overwrite an edit that nobody here has seen yet.
+        Inbound events go first: an earlier push could overwrite an edit that was not yet applied.
+        Raises `Unavailable` when the bus or the database is.
         """
         correlation_id = new_id()
         recreates = missing is Missing.RECREATE
         released = [drift for drift in findings.drifts if drift.vanished and recreates]
-        looks = [
+        snapshots = [
             self._deleted(entity_type, drift.external_id)
             if drift.hidden
-            else findings.looks[drift.external_id]
+            else findings.snapshots[drift.external_id]
             for drift in findings.drifts
             if drift.external_id is not None
             and drift not in released
             and (drift.inward or (drift.hidden and missing is Missing.DELETE))
         ]
         published = await self._publisher.publish(
-            source, looks, ObservationKind.FETCH, correlation_id
+            source, snapshots, ObservationKind.FETCH, correlation_id
         )
-        await self._waiter.settled(source, published.event_ids, correlation_id)
+        await self._waiter.wait(source, published.event_ids, correlation_id)
         pushes = [drift for drift in findings.drifts if drift.outward]
         if released:
             await self._release(source, entity_type, released)
             pushes += released
         if pushes:
             await self._push(source, entity_type, pushes, correlation_id)
-            await self._waiter.settled(source, (), correlation_id)
+            await self._waiter.wait(source, (), correlation_id)
 
     def _deleted(self, entity_type: str, external_id: str) -> Snapshot:
-        """Return a look at an object that an operator says is deleted."""
+        """Return the snapshot of an object that an operator declares deleted."""
         now = int(self._context.clock() * MICROSECONDS)
         return Snapshot(ExternalObject(entity_type, external_id, None), Interval(now, now))
 
     async def _release(self, source: str, entity_type: str, drifts: Sequence[Drift]) -> None:
-        """Let the missing objects of living records go, so that others are made for them."""
+        """Release the missing objects of living records, so that new objects are created."""
         connected = self._context.connections[source]
         external_ids = [drift.external_id for drift in drifts if drift.external_id is not None]
 
-        async def work(db: AsyncConnection) -> None:
+        async def release(db: AsyncConnection) -> None:
             known = await unit_of_work.load(db, connected, entity_type, external_ids=external_ids)
             for external_id in external_ids:
                 mapping = known.mappings.get(external_id)
@@ -83,12 +84,12 @@ class Repairer:
                     known.detach(record.id)
             await known.flush(db)
 
-        await in_transaction(self._context.engine, work)
+        await in_transaction(self._context.engine, release)
 
     async def _push(
         self, source: str, entity_type: str, drifts: Sequence[Drift], correlation_id: str
     ) -> None:
-        async def work(db: AsyncConnection) -> None:
+        async def enqueue(db: AsyncConnection) -> None:
             wanted = [drift.record_id for drift in drifts if drift.record_id is not None]
             known = await records.lock(db, entity_type, wanted)
             changes = [
@@ -106,5 +107,5 @@ class Repairer:
             ]
             await fanout.enqueue(db, [(change, source) for change in changes])
 
-        await in_transaction(self._context.engine, work)
+        await in_transaction(self._context.engine, enqueue)
         self._context.wake(OUTBOUND)

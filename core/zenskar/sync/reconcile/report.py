@@ -1,4 +1,4 @@
-"""What a reconcile found."""
+"""The report of a reconcile run."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -8,12 +8,12 @@ from zenskar.sync.reconcile.drift import Drift, DriftKind
 from zenskar.sync.reconcile.publisher import NotRead
 
 _MOST_NOT_READ = 100
-"""Of each kind; the log names all of them."""
+"""The number of unreadable objects in a report, for each kind; the log names all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileProgress:
-    """How far long work has come; `total` is None while nobody knows."""
+    """The progress of a long run; `total` is None while it is unknown."""
 
     phase: str
     done: int
@@ -25,12 +25,12 @@ OnProgress = Callable[[ReconcileProgress], None]
 
 
 def silent(_progress: ReconcileProgress) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One difference, by ids and field pointers. `repaired` is None when nothing was tried."""
+    """A difference, by ids and field pointers. `repaired` is None when no repair was tried."""
 
     kind: str
     external_id: str | None
@@ -41,11 +41,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one run found. `found` and `remaining` count differences by kind.
+    """The result of a run. `found` and `remaining` count differences by kind.
 
-    `objects` were listed, `invalid` could not be read, of which `not_read` tells the first of each
-    kind, `under_way` differed only because a change is still being worked on. Unless `complete`,
-    `problem` says what stopped the run, and the next one goes on from there.
+    `objects` counts the listed objects and `invalid` those that could not be read; `not_read`
+    holds the first of each kind. `under_way` counts differences that workers are about to remove.
+    Unless `complete`, `problem` says why the run stopped, and the next run resumes there.
     """
 
     source: str
@@ -62,21 +62,21 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Whether everything was read, and nothing differs."""
+        """Whether every object was read, and no difference remains."""
         return not self.drifts and not self.invalid
 
     @property
     def drifts(self) -> int:
-        """How many differences there still are."""
+        """The number of differences that remain."""
         return sum(self.remaining.values())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report for programs."""
+        """Return the JSON form."""
         return asdict(self)
 
 
 def add_not_read(known: list[dict[str, Any]], objects: Iterable[NotRead]) -> int:
-    """Keep the first of each kind; return how many were not known."""
+    """Add the first objects of each kind; return the number of objects that were not known."""
     count = 0
     for each in map(asdict, objects):
         if any(_about(each) == _about(other) for other in known):
@@ -93,11 +93,11 @@ def _about(not_read: Mapping[str, Any]) -> Any:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts on the way to a report; kept in the checkpoint.
+    """The counts of a run so far; stored in the checkpoint.
 
-    Of the objects that were not listed, so many are proven `deleted` and so many are `hidden`,
-    which is not visible. `missing` is what a repair does about them.
-    `done` is how far the phase has come, `mending` is what a repair has begun to mend.
+    `deleted` counts objects that were not listed and are proven deleted, `hidden` those that are
+    not visible. `missing` is the operator's choice for them. `done` is the progress of the phase,
+    `repairing` holds the differences whose repair has begun.
     """
 
     objects: int = 0
@@ -112,22 +112,22 @@ class Tally:
     deleted: int = 0
     hidden: int = 0
     done: int = 0
-    mending: list[dict[str, Any]] = field(default_factory=list)
+    repairing: list[dict[str, Any]] = field(default_factory=list)
 
     def begin(self, drifts: Iterable[Drift]) -> None:
-        """Note what is about to be mended."""
-        self.mending = [asdict(drift) for drift in drifts]
+        """Store the differences that are about to be repaired."""
+        self.repairing = [asdict(drift) for drift in drifts]
 
     def begun(self) -> list[Drift]:
-        """Return what was noted and not counted."""
+        """Return the differences whose repair has begun and that are not counted yet."""
         return [
             Drift(**d | {"kind": DriftKind(d["kind"]), "fields": tuple(d["fields"])})
-            for d in self.mending
+            for d in self.repairing
         ]
 
     def add(self, drifts: Iterable[Drift], remaining: Iterable[Drift], most_examples: int) -> None:
-        """Count differences, and those that a repair has left."""
-        left, self.mending = {drift.key for drift in remaining}, []
+        """Count differences, and those that remain after a repair."""
+        left, self.repairing = {drift.key for drift in remaining}, []
         for drift in drifts:
             kind, stays = drift.kind.value, drift.key in left
             self.found[kind] = self.found.get(kind, 0) + 1
@@ -142,9 +142,9 @@ class Tally:
         self.invalid += add_not_read(self.not_read, objects)
 
     def forget_drift(self) -> None:
-        """Begin to count differences again."""
+        """Reset the counts of differences."""
         self.found, self.remaining, self.examples, self.under_way = {}, {}, [], 0
-        self.mending, self.done = [], 0
+        self.repairing, self.done = [], 0
 
     def report(self, source: str, entity_type: str, problem: str | None = None) -> Report:
         """Return the report."""

@@ -1,4 +1,4 @@
-"""Wait until the workers have done what was asked of them."""
+"""Wait until the workers have finished a set of events."""
 
 import asyncio
 import time
@@ -17,52 +17,52 @@ _POLL_SECONDS, _MOST_POLL_SECONDS = 0.01, 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of the awaited events: how many are dead, how many are not final yet."""
+class WaitResult:
+    """The number of awaited events that are dead, and of those that are not final yet."""
 
     dead: int = 0
     unfinished: int = 0
 
 
 class EventWaiter:
-    """Polls the sync events; gives up when nothing changes for `patience_seconds`."""
+    """Polls the sync events; stops when no event has changed for `stall_seconds`."""
 
     def __init__(
         self,
         context: SyncContext,
-        patience_seconds: float,
+        stall_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
-        self._patience = patience_seconds
+        self._stall = stall_seconds
         self._clock = clock
 
-    async def settled(
+    async def wait(
         self, source: str, event_ids: Sequence[str], correlation_id: str | None = None
-    ) -> Settled:
-        """Wait for events by their external ids, and for all of a correlation.
+    ) -> WaitResult:
+        """Wait for events by their external ids, and for all events of a correlation.
 
-        Returns early when the connection is paused, since then nothing moves.
+        Returns early when the connection is paused, since its events then do not change.
         """
-        before, since, pause = Settled(unfinished=-1), self._clock(), _POLL_SECONDS
+        before, since, pause = WaitResult(unfinished=-1), self._clock(), _POLL_SECONDS
         while True:
             now, paused = await in_transaction(
-                self._context.engine, lambda c: self._look(c, source, event_ids, correlation_id)
+                self._context.engine, lambda c: self._count(c, source, event_ids, correlation_id)
             )
-            if not now.unfinished or paused or self._clock() - since > self._patience:
+            if not now.unfinished or paused or self._clock() - since > self._stall:
                 return now
             if now != before:
                 before, since, pause = now, self._clock(), _POLL_SECONDS
             await asyncio.sleep(pause)
             pause = min(_MOST_POLL_SECONDS, pause * 1.5)
 
-    async def _look(
+    async def _count(
         self,
         db: AsyncConnection,
         source: str,
         event_ids: Sequence[str],
         correlation_id: str | None,
-    ) -> tuple[Settled, bool]:
+    ) -> tuple[WaitResult, bool]:
         known = await sync_events.by_external_id(db, source, event_ids)
         final = [event.status for event in known.values() if event.status.final]
         unfinished = len(event_ids) - len(final)
@@ -70,4 +70,4 @@ class EventWaiter:
             unfinished = await reconcile_runs.count_open(db, source, correlation_id)
         states = await connections.states(db)
         paused = source in states and states[source].paused
-        return Settled(sum(status is SyncStatus.DEAD for status in final), unfinished), paused
+        return WaitResult(sum(status is SyncStatus.DEAD for status in final), unfinished), paused

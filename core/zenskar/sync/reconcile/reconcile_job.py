@@ -1,4 +1,4 @@
-"""Compare a connection as a whole with its external system, because something may be missing."""
+"""Reconcile a whole connection in the background after a loss of messages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +17,12 @@ from zenskar.telemetry.logs import get_logger
 _WANTED = orjson.dumps({"wanted": True}).decode()
 _DONE = "{}"
 _HOLD_SECONDS = 3600.0
-"""Nobody else begins meanwhile. A run that dies is gone on with after that."""
+"""No other worker begins during this time. A run whose worker died resumes after it."""
 _log = get_logger(__name__)
 
 
-class Comparison:
-    """Runs the comparison of a connection that somebody wants, and mends what it finds."""
+class ReconcileJob:
+    """Runs a requested reconcile with repair."""
 
     def __init__(self, context: SyncContext, reconciler: Reconciler) -> None:
         self._context = context
@@ -30,34 +30,34 @@ class Comparison:
 
     @staticmethod
     def schedule(source: str) -> str:
-        """Return the name under which a connection's comparisons are scheduled."""
+        """Return the name under which a connection's job is scheduled."""
         return f"compare:{source}"
 
     @classmethod
-    async def want(cls, db: AsyncConnection, source: str) -> None:
-        """Have a connection compared soon."""
+    async def request(cls, db: AsyncConnection, source: str) -> None:
+        """Request a reconcile of a connection as soon as a worker is free."""
         await schedules.hurry(db, cls.schedule(source), _WANTED)
 
     async def run(self, source: str, state: Mapping[str, Any]) -> None:
-        """Compare once, if that is wanted; what stops it leaves it wanted."""
-        if not state.get("wanted") or await self._rests(source):
+        """Reconcile once if that was requested; an incomplete run leaves the request in place."""
+        if not state.get("wanted") or await self._is_held(source):
             return
         name, engine = self.schedule(source), self._context.engine
         await in_transaction(engine, lambda c: schedules.hold(c, name, _HOLD_SECONDS))
         complete = True
         for entity_type in self._context.router.owner(source).entities:
             if entity_type in SHAPES:
-                complete = await self._compare(source, entity_type) and complete
+                complete = await self._reconcile(source, entity_type) and complete
         left = _DONE if complete else _WANTED
         await in_transaction(engine, lambda c: schedules.hurry(c, name, left))
 
-    async def _rests(self, source: str) -> bool:
+    async def _is_held(self, source: str) -> bool:
         states = await in_transaction(self._context.engine, connections.states)
         self._context.backoff.learn(states)
         held = self._context.backoff.left(source) > 0
         return held or (source in states and states[source].paused)
 
-    async def _compare(self, source: str, entity_type: str) -> bool:
+    async def _reconcile(self, source: str, entity_type: str) -> bool:
         try:
             report = await self._reconciler.run(source, entity_type, repair=True)
         except StateConflict as error:

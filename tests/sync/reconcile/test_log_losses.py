@@ -11,8 +11,8 @@ from zenskar.bus.port import LogRange
 from zenskar.db import log_positions
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.log_positions import LogPosition, Place
-from zenskar.sync.reconcile import log_watch
-from zenskar.sync.reconcile.log_watch import LogWatch, losses
+from zenskar.sync.reconcile import log_losses
+from zenskar.sync.reconcile.log_losses import LogLossDetector, losses
 
 HERE: Place = ("sync.inbound", 0)
 WANTED = "SELECT state -> 'wanted' FROM schedules WHERE name = 'compare:fake' AND due_at <= now()"
@@ -26,24 +26,24 @@ WANTED = "SELECT state -> 'wanted' FROM schedules WHERE name = 'compare:fake' AN
         (LogPosition(9), LogRange(0, 9, 9), None),
         (LogPosition(9), LogRange(4, 12, 5), None),
         (LogPosition(9), LogRange(0, 9), None),
-        (LogPosition(9), LogRange(0, 8, 8), log_watch.WENT_BACK),
-        (LogPosition(9), LogRange(0, 0), log_watch.WENT_BACK),
-        (LogPosition(9, went_back=True), LogRange(0, 20, 20), log_watch.WENT_BACK),
-        (None, LogRange(0, 5, 6), log_watch.OUT_OF_RANGE),
-        (LogPosition(9), LogRange(6, 9, 5), log_watch.UNREAD),
-        (LogPosition(9), LogRange(6, 9), log_watch.NO_OFFSET),
-        (LogPosition(9), None, log_watch.ANEW),
+        (LogPosition(9), LogRange(0, 8, 8), log_losses.WENT_BACK),
+        (LogPosition(9), LogRange(0, 0), log_losses.WENT_BACK),
+        (LogPosition(9, went_back=True), LogRange(0, 20, 20), log_losses.WENT_BACK),
+        (None, LogRange(0, 5, 6), log_losses.OUT_OF_RANGE),
+        (LogPosition(9), LogRange(6, 9, 5), log_losses.UNREAD),
+        (LogPosition(9), LogRange(6, 9), log_losses.NO_OFFSET),
+        (LogPosition(9), None, log_losses.RECREATED),
     ],
 )
 def test_losses(known: LogPosition | None, there: LogRange | None, why: str | None) -> None:
     found = losses({HERE: known} if known else {}, {HERE: there} if there else {})
-    assert [loss.why for loss in found] == ([why] if why else [])
+    assert [loss.sign for loss in found] == ([why] if why else [])
 
 
 def test_a_bus_without_a_log_has_lost_what_was_on_one() -> None:
     assert losses({}, None) == []
     (loss,) = losses({HERE: LogPosition(1)}, None)
-    assert str(loss) == "sync.inbound/0 is not used any more"
+    assert str(loss) == "sync.inbound/0 is no longer used"
 
 
 async def watch(flow: Flow, seen: Mapping[Place, LogRange] | None) -> None:
@@ -52,7 +52,7 @@ async def watch(flow: Flow, seen: Mapping[Place, LogRange] | None) -> None:
 
     await execute(flow, "INSERT INTO schedules (name) VALUES ('watch_log') ON CONFLICT DO NOTHING")
     state: Any = await flow.scalar("SELECT state FROM schedules WHERE name = 'watch_log'")
-    await LogWatch(flow.runtime.context, read).run(state)
+    await LogLossDetector(flow.runtime.context, read).run(state)
 
 
 async def test_a_loss_starts_a_comparison_once(database_url: str) -> None:
