@@ -17,7 +17,6 @@ NOT_YET: tuple[str, ...] = (
     *("core/zenskar/api", "core/zenskar/bus", "core/zenskar/cli", "core/zenskar/db"),
     *("core/zenskar/plugins", "core/zenskar/sync", "core/zenskar/telemetry"),
     *("core/zenskar/worker", "plugins/stripe", "plugins/template"),
-    *("docs/performance.md", "docs/scaling.md", "CHANGELOG.md"),
     *(f"core/zenskar/{name}.py" for name in ("__init__", "errors", "ids", "json_bounds")),
     *(f"core/zenskar/{name}.py" for name in ("networks", "open_files", "resources", "runtime")),
     *(f"core/zenskar/{name}.py" for name in ("schema_catalog", "settings")),
