@@ -1,4 +1,4 @@
-"""What an author of an integration imports; everything else is private to zenskar."""
+"""The public API for authors of integrations; every other module is private to zenskar."""
 
 from zenskar.errors import BadSignature, CallFailed, Failure, FailureKind, InvalidInput
 from zenskar.model.integration import (

@@ -1,17 +1,17 @@
-"""What can go wrong, grouped by what the caller does next.
+"""The errors of zenskar, grouped by the caller's next action.
 
 ZenskarError
-├── ConfigurationError      mend the settings or the installation, then start again
-│   └── PluginError         one plugin cannot be used; the others go on
-├── InvalidInput            the sender must change what was sent
-│   ├── BadSignature        … or prove who it is
-│   ├── SchemaViolation     … names every field that is wrong
-│   └── TooLarge            … or send less
-├── NotFound                nothing of that name or id
-├── Conflict                the state moved on; read again, then decide
-├── Unavailable             try again later; nothing was done
-├── Degraded                nothing: it works, but something waits
-└── CallFailed              a call to an external system failed; `failure.kind` says what next
+├── ConfigurationError      fix the settings or the installation, then start again
+│   └── PluginError         one plugin cannot be used; the others work
+├── InvalidInput            the sender must change the input
+│   ├── BadSignature        … or prove its identity
+│   ├── SchemaViolation     … in every field that the error names
+│   └── TooLarge            … to a smaller one
+├── NotFound                nothing has this name or id
+├── StateConflict           the state has changed; read it again, then decide
+├── Unavailable             retry later; nothing was done
+├── Degraded                no action: the part works, but messages wait
+└── CallFailed              a call to an external system failed; `failure.kind` names the action
 """
 
 from collections.abc import Sequence
@@ -24,31 +24,31 @@ class ZenskarError(Exception):
 
 
 class ConfigurationError(ZenskarError):
-    """Settings or installation are wrong; the text says how to mend it."""
+    """The settings or the installation are wrong; the text says how to fix them."""
 
 
 class PluginError(ConfigurationError):
-    """One plugin cannot be loaded or used."""
+    """A plugin cannot be loaded or used."""
 
 
 class InvalidInput(ZenskarError):
-    """What was sent cannot be accepted, however often it is sent again."""
+    """The input cannot be accepted, however often it is sent."""
 
 
 class BadSignature(InvalidInput):
-    """A webhook that does not prove that its sender is who it says."""
+    """A webhook does not prove that the external system sent it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One violated rule: where (JSON pointer) and what, without the offending value."""
+    """A violated rule: its place as a JSON pointer and its text, without the offending value."""
 
     pointer: str
     message: str
 
 
 class SchemaViolation(InvalidInput):
-    """A document that violates its JSON Schema; `violations` names every place."""
+    """A document violates its JSON Schema; `violations` holds every place."""
 
     def __init__(self, subject: str, violations: Sequence[Violation]) -> None:
         self.subject = subject
@@ -58,30 +58,30 @@ class SchemaViolation(InvalidInput):
 
 
 class TooLarge(InvalidInput):
-    """A message that is larger than the bus takes."""
+    """A message is larger than the bus accepts."""
 
 
 class NotFound(ZenskarError):
-    """There is nothing of that name or id."""
+    """Nothing has this name or id."""
 
 
 class StateConflict(ZenskarError):
-    """The state is not what the caller believed."""
+    """The state differs from the state that the caller expects."""
 
 
 class Unavailable(ZenskarError):
-    """A part that is needed is away; nothing was done, try again later."""
+    """A required part is unavailable; nothing was done, retry later."""
 
 
 class Degraded(ZenskarError):
-    """A part works, but what it should pass on waits."""
+    """A part works, but the messages that it should pass on wait."""
 
 
 class FailureKind(StrEnum):
-    """Classes of failure, by what must be done next.
+    """The class of a failure, which decides the core's next action.
 
     `GONE` proves that an object was deleted. `NOT_VISIBLE` says only that our credentials do not
-    show it: it may be another account's, or another mode's.
+    show the object: another account or another mode may own it.
     """
 
     TRANSIENT = "transient"
@@ -98,8 +98,8 @@ class FailureKind(StrEnum):
 class Failure:
     """A failed call. `message` is for people: no secret, no personal data.
 
-    `retry_after` is in seconds. `replayed`: the external system repeated what it had answered to
-    this idempotency key before, and will do so for ever.
+    `retry_after` is in seconds. `replayed`: the external system repeated its earlier answer to
+    this idempotency key, and will repeat it on every retry.
     """
 
     kind: FailureKind

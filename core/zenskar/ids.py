@@ -11,7 +11,7 @@ def new_id() -> str:
 
 
 def is_id(text: str) -> bool:
-    """Tell whether this is a UUID in its canonical form."""
+    """Return whether a text is a UUID in its canonical form."""
     try:
         return str(uuid.UUID(text)) == text.lower()
     except ValueError:

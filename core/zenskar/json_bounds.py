@@ -1,7 +1,7 @@
-"""How much a JSON document may hold.
+"""Limits of members and nesting of a JSON document.
 
-To read a document costs little for its size; what is done with it afterwards costs so much for
-each member, or goes as deep as it does.
+Parsing a document is cheap for its size. Later steps cost time for each member and recurse for
+each level.
 """
 
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ from zenskar.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most members, of all objects and arrays together, and levels of nesting."""
+    """The maximum of members, of all objects and arrays together, and of nesting levels."""
 
     members: int
     depth: int
 
     def check(self, value: Any, text: bytes) -> None:
-        """Raise `InvalidInput` unless a document, which this text says, lies within."""
+        """Raise `InvalidInput` unless the document that `text` encodes is within the limits."""
         opened = text.count(b"{") + text.count(b"[")
-        # No document has more of either than its text has such characters; most end here.
+        # The characters of the text are an upper bound for both; most documents end here.
         if opened <= self.depth and opened + text.count(b",") <= self.members:
             return
         if problem := self.problem(value):
             raise InvalidInput(f"the body {problem}")
 
     def problem(self, value: Any) -> str | None:
-        """Say what is too much of a document, None if nothing is."""
+        """Return the limit that a document exceeds, as text; None if it exceeds none."""
         left, inner = self.members, [iter((value,))]
         while inner:
             for found in inner[-1]:

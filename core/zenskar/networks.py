@@ -1,4 +1,4 @@
-"""Networks and hosts, as settings name them."""
+"""Parse networks and hosts of settings."""
 
 import ipaddress
 import re
@@ -12,7 +12,10 @@ _HOST = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """A comma-separated list of networks in CIDR notation; an address is a network of its own."""
+    """A comma-separated list of networks in CIDR notation; an address is a network of one.
+
+    Raises `ValueError` when an entry is not a network.
+    """
 
     text: str
     _networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = field(
@@ -32,7 +35,10 @@ class Networks:
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """A comma-separated list of hosts, each with a port unless it is 80 or 443."""
+    """A comma-separated list of hosts, each with a port unless the port is 80 or 443.
+
+    Raises `ValueError` when an entry is not a host.
+    """
 
     text: str
     _hosts: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -48,7 +54,7 @@ class Hosts:
 
 
 def address_of(text: str) -> Address | None:
-    """Return the IP address that a text names, without a port; None if it names none."""
+    """Return the IP address in a text, without a port; None if the text holds no address."""
     text = text.strip()
     try:
         return _plain(ipaddress.ip_address(text))
@@ -61,7 +67,7 @@ def address_of(text: str) -> Address | None:
 
 
 def is_local(host: str, port: int) -> bool:
-    """Tell whether a `Host` header names this machine's loopback interface and this port."""
+    """Return whether a `Host` header names this machine's loopback interface and this port."""
     match = _HOST.fullmatch(host)
     if match is None or int(match["port"] or 80) != port:
         return False
@@ -79,7 +85,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _plain(address: Address) -> Address:
-    """An IPv4 address that is written as one of IPv6 is the same peer."""
+    """Return the IPv4 address of an IPv4-mapped IPv6 address: both name the same peer."""
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
 

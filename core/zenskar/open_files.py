@@ -1,4 +1,4 @@
-"""How many files and connections a process may have open."""
+"""Limit of open files and connections of a process."""
 
 import sys
 from contextlib import suppress
@@ -12,18 +12,18 @@ _USUAL = 1024
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of open files to the hard one; nobody else needs the difference."""
+    """Raise the soft limit of open files to the hard limit, at most 65,536."""
     if sys.platform == "win32":
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        # A container may refuse what the limits promise.
+        # A container may refuse a limit that getrlimit reports as allowed.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def left() -> int:
+def remaining() -> int:
     """Return how many more files this process may open."""
     if sys.platform == "win32":
         return _USUAL

@@ -1,4 +1,4 @@
-"""Finds the packaged schemas and migrations; no other file computes paths."""
+"""Find the packaged schemas and migrations; no other file computes paths."""
 
 from pathlib import Path
 
@@ -16,6 +16,6 @@ def migrations_dir() -> Path:
 
 
 def _find(name: str) -> Path:
-    """A wheel carries the folder inside the package, a checkout at its root."""
+    """Return a folder, which a wheel has inside the package and a checkout at its root."""
     packaged = _PACKAGE / "_resources" / name
     return packaged if packaged.is_dir() else _PACKAGE.parent.parent / name

@@ -1,4 +1,4 @@
-"""The composition root: builds everything, in order, and takes it down again."""
+"""The composition root: build the parts of a process in order, and close them in reverse."""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -25,8 +25,8 @@ from zenskar.plugins.discovery import (
     Plugin,
     configure,
     discover,
-    left_out,
     package_of,
+    unusable_connections,
 )
 from zenskar.plugins.lifecycle import Lifecycle
 from zenskar.plugins.router import PluginRouter
@@ -59,7 +59,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Everything that a process works with."""
+    """The parts of a process, built by `open_runtime`."""
 
     settings: Settings
     plugins: Mapping[str, Plugin]
@@ -80,7 +80,7 @@ class Runtime:
         return create_app(self.services())
 
     def probes(self) -> App:
-        """Build what a worker serves: whether it is well, and its metrics."""
+        """Build the HTTP server of a worker: its probes and its metrics."""
         problems = self.progress.problems
         health = SystemHealth(self.engine, self.bus, self.router.off, problems)
         return create_probes(replace(self.services(), health=health))
@@ -144,13 +144,14 @@ class Runtime:
         return OperationFactory(self.context, self.bus, self.schemas["event"], self.settings)
 
     def watched_loop(self) -> AbstractAsyncContextManager[None]:
-        """Have a blocked event loop told in the log and the metrics, with the plugin's name."""
+        """Log and count each blockage of the event loop, with the plugin's name."""
         packages = {
             package_of(type(c.integration)): c.plugin.name for c in self.connections.values()
         }
-        return watched_loop(packages, self._tell, limit_seconds=self.settings.loop_block_seconds)
+        limit_seconds = self.settings.loop_block_seconds
+        return watched_loop(packages, self._report_blockage, limit_seconds=limit_seconds)
 
-    def _tell(self, found: Blockage) -> None:
+    def _report_blockage(self, found: Blockage) -> None:
         self.metrics.loop_blocked.labels(found.plugin or "none").inc()
         _log.error(
             "event_loop_blocked",
@@ -170,7 +171,7 @@ class Runtime:
         return Relay(self.context, self.bus, self.progress)
 
     def services(self) -> ApiServices:
-        """Gather what the API and its probes are built from."""
+        """Return the services that the API and the probes use."""
         return ApiServices(
             settings=self.settings,
             engine=self.engine,
@@ -193,7 +194,7 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
-    # Of no use to whoever has a URL, and not for every system.
+    # The embedded PostgreSQL is an optional extra that not every platform has.
     from zenskar.db.driver.embedded import embedded_postgres
 
     async with embedded_postgres(settings.data_dir) as url:
@@ -201,7 +202,7 @@ async def open_database(settings: Settings) -> AsyncIterator[str]:
 
 
 def with_database(settings: Settings, url: str) -> Settings:
-    """Return the settings with the URL of a database that runs already."""
+    """Return the settings with the URL of a running database."""
     return settings.model_copy(update={"database_url": SecretStr(url)})
 
 
@@ -225,14 +226,17 @@ async def open_runtime(
 ) -> AsyncIterator[Runtime]:
     """Build a runtime on a migrated database.
 
-    `plugins` replaces those that are installed. `prepare` migrates the database, or refuses it,
-    before anything else reads it. The database's server shows `application` to who looks.
+    `plugins` replaces the installed plugins. `prepare` migrates the database, or refuses it,
+    before anything else reads it. PostgreSQL lists the connections as `application`.
+
+    Raises `ConfigurationError` when a setting is wrong, and `Unavailable` when the database or
+    the bus does not answer.
     """
     async with AsyncExitStack() as stack:
         known = discover() if plugins is None else plugins
         _report_problems(known)
         connections = configure(known, settings, environment)
-        for name, problem in left_out(known, settings, environment).items():
+        for name, problem in unusable_connections(known, settings, environment).items():
             _log.error("connection_off", source=name, plugin=None, problem=problem)
         router = PluginRouter({name: c.integration for name, c in connections.items()})
         url = await stack.enter_async_context(open_database(settings))
@@ -290,7 +294,7 @@ async def _engine(settings: Settings, url: str, application: str) -> AsyncIterat
 
 
 def _bus(settings: Settings, engine: AsyncEngine, notifier: Notifier) -> Bus:
-    """Build the bus on Kafka if there is one, else the one on PostgreSQL."""
+    """Build the bus on Kafka if Kafka is configured, else the bus on PostgreSQL."""
     postgres = PostgresBus(
         engine,
         notifier,

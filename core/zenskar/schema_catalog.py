@@ -1,7 +1,7 @@
-"""Loads and compiles the JSON Schemas of the core and of the plugins.
+"""Load and compile the JSON Schemas of the core and of the plugins.
 
-jsonschema-rs decides, a hundred times faster; jsonschema explains what was refused. Formats are
-on in both. https://json-schema.org/draft/2020-12/schema
+jsonschema-rs decides, a hundred times faster; jsonschema explains a refusal. Both check formats.
+https://json-schema.org/draft/2020-12/schema
 """
 
 import json
@@ -26,9 +26,9 @@ SUFFIX = ".schema.json"
 _LIMIT = 20
 _EXPLAINED = Bounds(members=2000, depth=64)
 _NUL = b"\\u0000"
-"""How every NUL is written in JSON (RFC 8259, section 7)."""
+"""The only encoding of NUL in JSON (RFC 8259, section 7)."""
 _NO_NUL = ("pattern", "^[^\\u0000]*$")
-"""The rule of a schema, as keyword and value, that refuses it."""
+"""The rule of a schema, as keyword and value, that refuses NUL."""
 
 _MESSAGES = {
     "type": "must be of type {rule}",
@@ -48,7 +48,7 @@ _MESSAGES = {
 
 
 class Schema:
-    """One compiled schema."""
+    """A compiled JSON Schema. Raises `ConfigurationError` when the document is not a schema."""
 
     def __init__(self, name: str, document: dict[str, Any]) -> None:
         self.name = name
@@ -59,19 +59,19 @@ class Schema:
             raise ConfigurationError(f"schema {name} is not a JSON Schema: {error}") from error
 
     def check(self, instance: Any, text: bytes | None = None) -> None:
-        """Raise `SchemaViolation`, with a JSON pointer for each place, unless it is valid.
+        """Raise `SchemaViolation`, with a JSON pointer for each place, unless `instance` is valid.
 
-        `text` is JSON that holds all of the instance. When there is no NUL in it, the texts of the
-        instance are not searched for one, which is half of the work.
+        `text` is JSON that contains the whole instance. Without a NUL in `text`, the strings of the
+        instance are not searched for NUL, which halves the time.
         """
         searched = text is None or _NUL in text
-        if (self._fast if searched else self._of_no_nul).is_valid(instance):
+        if (self._fast if searched else self._without_nul_rule).is_valid(instance):
             return
         places = sorted(set(self._explain(instance)), key=lambda v: (v.pointer, v.message))
         raise SchemaViolation(self.name, places)
 
     def _explain(self, instance: Any) -> Sequence[Violation]:
-        """Return the first places that are wrong; to look for them costs for every member."""
+        """Return the first violations. The search costs time for every member of the instance."""
         if problem := _EXPLAINED.problem(instance):
             return [Violation("", f"is not valid; it {problem}, so the places are not looked for")]
         errors = _leaves(self._slow.iter_errors(instance))
@@ -82,23 +82,23 @@ class Schema:
         ]
 
     def accepts(self, instance: Any) -> bool:
-        """Tell whether an instance is valid, without saying what is wrong with it."""
+        """Return whether an instance is valid, without an explanation."""
         return self._fast.is_valid(instance)
 
     @cached_property
-    def _of_no_nul(self) -> jsonschema_rs.Draft202012Validator:
+    def _without_nul_rule(self) -> jsonschema_rs.Draft202012Validator:
         return _compiled(_without(_NO_NUL, self.document))
 
     @cached_property
     def _slow(self) -> "Validator":
-        # Most processes never refuse anything, and need not load what explains it.
+        # Most processes never explain a refusal, so they need not load jsonschema.
         from jsonschema import Draft202012Validator
 
         checker = Draft202012Validator.FORMAT_CHECKER
         return Draft202012Validator(self.document, format_checker=checker)
 
     def part(self, definition: str) -> "Schema":
-        """Return the schema of one of `$defs`, which may refer to the others."""
+        """Return the schema of a definition in `$defs`, which may refer to other definitions."""
         document = {**self.document, "$ref": f"#/$defs/{definition}"}
         for keyword in ("type", "required", "properties", "additionalProperties"):
             document.pop(keyword, None)
@@ -110,19 +110,22 @@ def _compiled(document: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
 
 
 def _without(rule: tuple[str, Any], part: Any) -> Any:
-    """Return a copy of a part of a schema that lacks a rule."""
+    """Return a copy of a part of a schema without a rule."""
     if isinstance(part, dict):
         return {key: _without(rule, value) for key, value in part.items() if (key, value) != rule}
     return [_without(rule, value) for value in part] if isinstance(part, list) else part
 
 
 def core_schemas() -> dict[str, Schema]:
-    """Load the schemas of the core, by name (`customer`, `event`)."""
+    """Load the schemas of the core by name (`customer`, `event`)."""
     return load_folder(resources.schemas_dir())
 
 
 def load_folder(folder: Path | Traversable) -> dict[str, Schema]:
-    """Load every `*.schema.json` of a folder, by the part of its name before that."""
+    """Load every `NAME.schema.json` of a folder by its name.
+
+    Raises `ConfigurationError` when a file is not a JSON Schema.
+    """
     if not folder.is_dir():
         return {}
     files = sorted(folder.iterdir(), key=lambda entry: entry.name)
@@ -144,7 +147,7 @@ def _read(file: Path | Traversable) -> dict[str, Any]:
 
 
 def _leaves(errors: Any) -> Any:
-    """Descend into `oneOf` and `anyOf`, to the branch that comes nearest."""
+    """Descend into `oneOf` and `anyOf`, to the branch with the deepest violation."""
     for error in errors:
         if error.context:
             nearest = max(error.context, key=lambda e: len(e.absolute_path))
@@ -154,7 +157,7 @@ def _leaves(errors: Any) -> Any:
 
 
 def _violations(error: "ValidationError") -> list[Violation]:
-    """Say what is wrong without repeating the value: it may be personal data."""
+    """Return the violations of an error without the value, which may be personal data."""
     path = list(error.absolute_path)
     rule: Any = error.validator_value
     instance: Any = error.instance

@@ -15,7 +15,14 @@ from zenskar.kernel import ConflictPolicy
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.integration import Connection
 from zenskar.plugins.carried import carried
-from zenskar.plugins.discovery import GROUP, Plugin, configure, discover, left_out, missing_settings
+from zenskar.plugins.discovery import (
+    GROUP,
+    Plugin,
+    configure,
+    discover,
+    missing_settings,
+    unusable_connections,
+)
 from zenskar.settings import load
 
 
@@ -88,7 +95,9 @@ def test_a_named_connection_of_a_broken_plugin_is_left_out() -> None:
     settings = load({}, connections="good,eu=broken")
     environment = {"GOOD_API_KEY": "k"}
     assert set(configure(plugins, settings, environment)) == {"good"}
-    assert left_out(plugins, settings, environment) == {"eu": "plugin broken cannot be loaded"}
+    assert unusable_connections(plugins, settings, environment) == {
+        "eu": "plugin broken cannot be loaded"
+    }
 
 
 class EuKey(BaseIntegration):

@@ -50,7 +50,7 @@ async def serve(app: App, host: str, port: int, settings: Settings) -> AsyncIter
 
 def _room(settings: Settings) -> int:
     """Return how many connections there may be, so that files for the database are left."""
-    room = open_files.left() - settings.database_pool_size - _RESERVED_FILES
+    room = open_files.remaining() - settings.database_pool_size - _RESERVED_FILES
     if room < settings.max_connections:
         _log.warning("few_open_files", connections=max(room, _FEWEST))
     return min(settings.max_connections, max(room, _FEWEST))

@@ -1,1 +1,1 @@
-"""The plugin framework: hook specs, the base class, loading and routing."""
+"""The plugin framework: hook specifications, the base class, discovery and routing."""

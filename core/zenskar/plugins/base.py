@@ -1,4 +1,4 @@
-"""The class that an integration extends."""
+"""The base class of every integration."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -26,46 +26,49 @@ PLUGIN_API_VERSION = 1
 
 
 class BaseIntegration:
-    """Speaks for one kind of external system; one object for each connection.
+    """An integration with one kind of external system; each connection has one object.
 
-    Must be implemented: `verify_webhook`, `parse_webhook`, `to_canonical`, `from_canonical`,
-    `push`, `fetch`, `find`, `list_page`. JSON Schemas are files in the `schemas` folder beside
-    the module: `webhook_event.schema.json` and `<entity>.schema.json`.
+    A subclass must implement `verify_webhook`, `parse_webhook`, `to_canonical`, `from_canonical`,
+    `push`, `fetch`, `find` and `list_page`; `hookspecs.py` says what each hook promises. The folder
+    `schemas` beside the module holds JSON Schemas: `webhook_event.schema.json` and
+    `<entity>.schema.json`.
     """
 
     plugin_api: ClassVar[int] = PLUGIN_API_VERSION
+    """The version of the plugin API that the integration is written for."""
     entities: ClassVar[tuple[str, ...]] = ("customer",)
+    """The entity types that the integration syncs."""
     carries: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
-    """By entity type the top-level fields that the external system holds; all of them by default.
+    """The top-level fields that the external system holds, by entity type; all by default.
 
-    The others are neither compared nor pushed.
+    The core neither compares nor pushes the other fields.
     """
     settings: ClassVar[tuple[Setting, ...]] = ()
+    """The settings of a connection, read from `<CONNECTION>_<NAME>`."""
     webhook_headers: ClassVar[tuple[str, ...]] = ()
-    """Without one of these headers no webhook is genuine, and its body need not be read."""
+    """Headers that every genuine webhook has; without them the core does not read the body."""
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
-    """How long a repeated create with one key is safe; None: it never is, look it up."""
+    """How long a create with the same key is safe to repeat; None: never, find the object."""
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
-    """How far the clocks within the external system may be apart, and from ours if none is told."""
-
+    """The largest difference between clocks of the external system, and to ours if unknown."""
     request_lifetime: ClassVar[timedelta] = timedelta(minutes=5)
-    """How long after it was sent a request without an answer may still take effect."""
+    """How long a sent request without an answer may still take effect."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     async def open(self) -> None:
-        """Build clients; nothing by default."""
+        """Build nothing by default."""
 
     async def close(self) -> None:
-        """Release what `open` built; nothing by default."""
+        """Release nothing by default."""
 
     async def health(self) -> Health:
-        """Say that all is well unless the integration knows better."""
+        """Return ok by default, without a request."""
         return Health(ok=True, detail="not checked")
 
     async def account(self) -> str | None:
-        """Name no account by default, so that none is compared."""
+        """Return no account by default, so the core compares none."""
         return None
 
     def verify_webhook(self, request: WebhookRequest) -> None:
@@ -73,13 +76,13 @@ class BaseIntegration:
         raise NotImplementedError
 
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
-        """Turn a verified webhook into events."""
+        """Return the events of a verified webhook."""
         raise NotImplementedError
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
         """Return the canonical document of an external object.
 
-        A field that is left out was not seen and keeps what it was; null means empty.
+        A missing field keeps its value in the catalog; null empties the field.
         """
         raise NotImplementedError
 
@@ -88,15 +91,15 @@ class BaseIntegration:
         raise NotImplementedError
 
     async def push(self, push: Push) -> PushResult:
-        """Make one call."""
+        """Make one call that creates, updates or deletes an object."""
         raise NotImplementedError
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
-        """Read one object."""
+        """Return one object, with `data` None when its deletion is proven."""
         raise NotImplementedError
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:
-        """Find the object that carries this record's id."""
+        """Return the object that carries this record's id, None without one."""
         raise NotImplementedError
 
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:
@@ -104,11 +107,11 @@ class BaseIntegration:
         raise NotImplementedError
 
     async def missed_events(self, since: datetime, cursor: str | None) -> Page:  # noqa: ARG002
-        """Return objects whose events may have been missed; none by default."""
+        """Return no objects by default."""
         return Page(())
 
     def classify_error(self, error: Exception) -> Failure | None:
-        """Sort the errors that every transport has: a connection that broke after sending."""
+        """Return `UNKNOWN_OUTCOME` for a timeout or a broken connection, else None."""
         if isinstance(error, (TimeoutError, ConnectionError)):
             return Failure(FailureKind.UNKNOWN_OUTCOME, f"{type(error).__name__} during the call")
         return None
@@ -119,8 +122,8 @@ class BaseIntegration:
         data_dir: Path,  # noqa: ARG003
         webhook_url: str,  # noqa: ARG003
     ) -> AbstractAsyncContextManager[SandboxInfo] | None:
-        """Return a local stand-in for the external system for `zenskar dev`, None without one.
+        """Return a local sandbox of the external system for `zenskar dev`, None without one.
 
-        It keeps its data in `data_dir` and sends its webhooks to `webhook_url`.
+        The sandbox keeps its data in `data_dir` and sends its webhooks to `webhook_url`.
         """
         return None

@@ -1,4 +1,4 @@
-"""Which fields of an entity an integration carries."""
+"""The fields of an entity that an integration carries."""
 
 from functools import cache
 

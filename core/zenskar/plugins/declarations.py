@@ -1,4 +1,4 @@
-"""Judge what a plugin declares, before anything of it is used."""
+"""Check the declarations of a plugin before the core uses the plugin."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ from zenskar.model.integration import Setting
 from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-"""Names of plugins and connections: in capitals they begin variables that a shell can export."""
+"""Names of plugins and connections; in upper case they are prefixes of environment variables."""
 
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _SETTING_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -24,8 +24,8 @@ _SYNCHRONOUS = (
 )
 
 
-def problem(name: str, integration: Any) -> str | None:
-    """Return why an entry point cannot be used as an integration, None when it can."""
+def find_problem(name: str, integration: Any) -> str | None:
+    """Return the reason that an entry point cannot be used as an integration, None without one."""
     if not NAME.fullmatch(name):
         return "its name must be lower-case letters, digits and _, beginning with a letter"
     if not (isinstance(integration, type) and issubclass(integration, BaseIntegration)):

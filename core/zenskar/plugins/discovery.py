@@ -1,7 +1,7 @@
 """Find the installed plugins and build the integration of every connection.
 
-pluggy's own entry-point loader stops at the first plugin that cannot be imported and silently
-skips a second distribution with the same name; here each is judged alone and by name.
+pluggy's own entry-point loader stops at the first plugin that cannot be imported, and silently
+skips a second distribution with the same name. This loader checks each plugin on its own.
 """
 
 import importlib.resources
@@ -28,7 +28,7 @@ GROUP = "zenskar.plugins"
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One installed plugin: its class, or why it cannot be used."""
+    """An installed plugin: its class, or the problem that prevents its use."""
 
     name: str
     distribution: str
@@ -42,8 +42,8 @@ class Plugin:
 class ConfiguredConnection:
     """A connection that the settings describe, with its policies.
 
-    `settings` are the general ones, with what this connection has of its own. `problem` says why
-    there is no integration that works: then it is an object whose `__init__` has failed.
+    `settings` are the general settings with this connection's overrides. With a `problem`, the
+    `__init__` of the integration has failed, and the integration cannot be used.
     """
 
     connection: Connection
@@ -56,7 +56,7 @@ class ConfiguredConnection:
 
 
 def discover(candidates: Iterable[EntryPoint] | None = None) -> dict[str, Plugin]:
-    """Load every installed plugin; one that fails is kept with its `problem`."""
+    """Load every installed plugin; a plugin that fails is returned with its `problem`."""
     found = list(entry_points(group=GROUP) if candidates is None else candidates)
     counts = Counter(entry.name for entry in found)
     plugins: dict[str, Plugin] = {}
@@ -74,26 +74,27 @@ def discover(candidates: Iterable[EntryPoint] | None = None) -> dict[str, Plugin
 def configure(
     plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
 ) -> dict[str, ConfiguredConnection]:
-    """Build the connections that the settings name, or one for each plugin that has settings.
+    """Build the connections that the settings name, or one for each plugin with its settings.
 
-    A connection of a plugin that cannot be used is left out: see `left_out`.
+    A connection whose plugin cannot be used is left out: see `left_out`. Raises
+    `ConfigurationError` when a setting is missing, wrong or shared by two connections.
     """
-    wanted = _wanted(plugins, settings, environment)
+    wanted = _configured_plugins(plugins, settings, environment)
     _refuse_shared_variables(plugins, wanted)
     return {
-        name: _connection(name, plugins[plugin], settings, environment)
+        name: _build_connection(name, plugins[plugin], settings, environment)
         for name, plugin in wanted.items()
         if plugins[plugin].integration is not None
     }
 
 
-def left_out(
+def unusable_connections(
     plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the connections that the settings name and no plugin can serve, with the reason."""
+    """Return the configured connections whose plugin cannot be used, with the reason."""
     return {
         name: f"plugin {plugin} {plugins[plugin].problem}"
-        for name, plugin in _wanted(plugins, settings, environment).items()
+        for name, plugin in _configured_plugins(plugins, settings, environment).items()
         if plugins[plugin].integration is None
     }
 
@@ -101,7 +102,7 @@ def left_out(
 def missing_settings(
     plugin: Plugin, connection: str, environment: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Return the variables that a connection of this plugin still needs."""
+    """Return the required variables of a connection that are not set."""
     if plugin.integration is None:
         return ()
     return tuple(
@@ -125,8 +126,8 @@ def _load(entry: EntryPoint) -> Plugin:
     distribution, version = _distribution(entry)
     try:
         integration = entry.load()
-        problem = declarations.problem(entry.name, integration)
-        schemas = {} if problem else load_folder(_schemas(integration))
+        problem = declarations.find_problem(entry.name, integration)
+        schemas = {} if problem else load_folder(_schemas_folder(integration))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end a command
@@ -136,7 +137,7 @@ def _load(entry: EntryPoint) -> Plugin:
     return Plugin(entry.name, distribution, version, integration, schemas=schemas)
 
 
-def _schemas(integration: type[BaseIntegration]) -> Any:
+def _schemas_folder(integration: type[BaseIntegration]) -> Any:
     return importlib.resources.files(package_of(integration)) / "schemas"
 
 
@@ -144,7 +145,7 @@ def _distribution(entry: EntryPoint) -> tuple[str, str]:
     return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
 
 
-def _wanted(
+def _configured_plugins(
     plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
 ) -> dict[str, str]:
     if settings.connections is None:
@@ -172,11 +173,13 @@ def _wanted(
 
 
 def _refuse_shared_variables(plugins: Mapping[str, Plugin], wanted: Mapping[str, str]) -> None:
-    """Refuse two connections that one variable would set: `a` with `b_key`, `a_b` with `key`."""
+    """Refuse two connections that share a variable: `a` with `b_key`, `a_b` with `key`."""
     owners: dict[str, str] = {}
     for name, plugin in wanted.items():
         if variable(name, "") == PREFIX:
-            raise ConfigurationError(f"a connection cannot be called {name}: {PREFIX}… is ours")
+            raise ConfigurationError(
+                f"a connection cannot be called {name}: {PREFIX}… holds the settings of zenskar"
+            )
         integration = plugins[plugin].integration
         for setting in integration.settings if integration else ():
             shared = owners.setdefault(variable(name, setting.name), name)
@@ -187,39 +190,39 @@ def _refuse_shared_variables(plugins: Mapping[str, Plugin], wanted: Mapping[str,
                 )
 
 
-def _connection(
+def _build_connection(
     name: str, plugin: Plugin, settings: Settings, environment: Mapping[str, str]
 ) -> ConfiguredConnection:
     if plugin.integration is None:
         raise ValueError(f"plugin {plugin.name} has no integration")
     if missing := missing_settings(plugin, name, environment):
         raise ConfigurationError(f"connection {name} needs {', '.join(missing)}")
-    values = {s.name: _value(name, s, environment) for s in plugin.integration.settings}
+    values = {s.name: _read_value(name, s, environment) for s in plugin.integration.settings}
     connection = Connection(name, values)
     policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
-    integration, problem = _made(plugin.integration, connection)
+    integration, problem = _instantiate(plugin.integration, connection)
     own = overridden(settings, environment, name)
     return ConfiguredConnection(
         connection=connection,
         plugin=plugin,
         integration=integration,
-        merge_policy=_policy(name, policy),
+        merge_policy=_parse_policy(name, policy),
         propagate_deletes=own.propagate_deletes,
         settings=own,
         problem=problem,
     )
 
 
-def build(connection: ConfiguredConnection) -> ConfiguredConnection:
-    """Return the connection with an integration that was built anew."""
-    integration, problem = _made(type(connection.integration), connection.connection)
+def rebuild(connection: ConfiguredConnection) -> ConfiguredConnection:
+    """Return the connection with a new integration object."""
+    integration, problem = _instantiate(type(connection.integration), connection.connection)
     return replace(connection, integration=integration, problem=problem)
 
 
-def _made(
+def _instantiate(
     kind: type[BaseIntegration], connection: Connection
 ) -> tuple[BaseIntegration, str | None]:
-    """Build an integration; when its `__init__` fails, return an unfinished one, and why."""
+    """Build an integration; when its `__init__` fails, return an unfinished one and the reason."""
     try:
         return kind(connection), None
     except KeyboardInterrupt:
@@ -233,7 +236,7 @@ def _made(
     return unfinished, problem
 
 
-def _value(connection: str, setting: Setting, environment: Mapping[str, str]) -> Any:
+def _read_value(connection: str, setting: Setting, environment: Mapping[str, str]) -> Any:
     name = variable(connection, setting.name)
     text = lookup(environment, name)
     if text is None:
@@ -244,8 +247,8 @@ def _value(connection: str, setting: Setting, environment: Mapping[str, str]) ->
         raise ConfigurationError(f"{name} must be of type {setting.kind.__name__}") from None
 
 
-def _policy(connection: str, text: str) -> MergePolicy:
-    """Read `internal_wins` or `internal_wins,email=external_wins`."""
+def _parse_policy(connection: str, text: str) -> MergePolicy:
+    """Parse `internal_wins` or `internal_wins,email=external_wins`."""
     default, per_field = ConflictPolicy.INTERNAL_WINS, {}
     try:
         for item in text.split(","):

@@ -1,9 +1,14 @@
 """The hooks of an integration, in the order of its life.
 
-Each connection has one integration object, and every hook is called on exactly the one that owns
-the source system: no hook is ever broadcast, so there is one result and nothing to merge.
-Implement them by subclassing `BaseIntegration`; no decorator is needed. Arguments are passed by
-name and must not be changed. A coroutine hook is awaited by the core; the others must not block.
+Each connection has one integration object. The core calls a hook on the one integration that owns
+the connection and never broadcasts a call, so each call has one result.
+
+To implement a hook, override the method of `BaseIntegration`; a decorator is not needed. An
+override may leave out arguments, because the core passes arguments by name. A hook must not change
+its arguments. The core awaits a coroutine hook in its event loop; the other hooks must not block.
+
+A hook may raise every error that its client library raises. `classify_error` decides the core's
+reaction to errors of the calls. An error without a classification is a bug of the plugin.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,82 +34,121 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 
 
 class IntegrationSpec:
-    """All hooks."""
+    """All hooks. An integration must implement a hook unless its text says "Optional"."""
 
     # --- start and stop ---------------------------------------------------------------------
 
     @hookspec
     async def open(self) -> None:
-        """Build clients. Called once, in the loop that makes all later calls."""
+        """Build the clients of the external system. Optional.
+
+        Called once per process, before every other hook and in the event loop of all later calls.
+        While `open` raises, the connection is off, and the core retries with a new object.
+        """
 
     @hookspec
     async def close(self) -> None:
-        """Release what `open` built. Called once, also when `open` failed half-way."""
+        """Release the clients that `open` built. Optional.
+
+        Called once when the process stops, and after an `open` that failed half-way.
+        """
 
     @hookspec
     async def health(self) -> Health:  # type: ignore[empty-body]
-        """Tell whether the external system answers and takes our credentials. Cheap."""
+        """Return whether the external system answers and accepts our credentials. Optional.
+
+        Called after several failed calls in a row until the result is ok, and by `zenskar doctor`.
+        Make one cheap request.
+        """
 
     @hookspec
     async def account(self) -> str | None:
-        """Name the account that the credentials open: its id, with its mode where it has several.
-        The core shows it, remembers the first, and stops the connection when it is another. None
-        when it cannot be read.
+        """Return the id of the account that the credentials open, with its mode. Optional.
+
+        Called when a worker starts, before a read of all objects, and when an object is not
+        visible. The core stores the first account and pauses the connection when a later account
+        differs. Return None when the account cannot be read.
         """
 
     # --- webhooks ---------------------------------------------------------------------------
 
     @hookspec
     def verify_webhook(self, request: WebhookRequest) -> None:
-        """Raise `BadSignature` unless the external system sent exactly these bytes just now."""
+        """Raise `BadSignature` unless the external system sent exactly these bytes just now.
+
+        Called for every webhook, before its body is parsed.
+        """
 
     @hookspec
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:  # type: ignore[empty-body]
-        """Turn a verified webhook into events. `body` is its JSON, already valid against the
-        integration's `webhook_event` schema. Unknown event types are returned with `ignored`.
+        """Return the events of a verified webhook.
+
+        `body` is the JSON of the webhook, valid against the `webhook_event` schema of the
+        integration. Return an event of an unknown type with `ignored`. When this hook raises, the
+        webhook becomes a dead letter, which can be retried with a fixed plugin.
         """
 
-    # --- transforming -----------------------------------------------------------------------
+    # --- translation ------------------------------------------------------------------------
 
     @hookspec
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:  # type: ignore[empty-body]
-        """Return the canonical document of an external object, `seen.data` being present and
-        valid against the integration's schema of that entity. Deterministic. A field that is left
-        out was not seen and keeps what it was; null means empty.
+        """Return the canonical document of an external object.
+
+        `seen.data` is present, and valid against the schema of its entity. A missing field keeps
+        its value in the catalog; null empties the field. The result must be deterministic.
         """
 
     @hookspec
     def from_canonical(self, change: Change) -> Mapping[str, Any]:  # type: ignore[empty-body]
-        """Return the body of the push for a change, as JSON. It is stored before it is sent and
-        sent again unchanged after a crash. Deterministic.
+        """Return the body of the push for a change, as JSON.
+
+        The core stores the body before the push, and sends the same body again after a crash. The
+        result must be deterministic.
         """
 
     # --- calls ------------------------------------------------------------------------------
 
     @hookspec
     async def push(self, push: Push) -> PushResult:  # type: ignore[empty-body]
-        """Make one call, with `push.idempotency_key` where the external system takes one. Do
-        not retry. Raise whatever the client library raises; `classify_error` sorts it.
+        """Make one call that creates, updates or deletes an object, and return its state.
+
+        Send `push.idempotency_key` if the external system supports such keys. Do not retry: the
+        core does.
         """
 
     @hookspec
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # type: ignore[empty-body]
-        """Read one object, `data` None when it is proven to have been deleted. One that is not
-        found is an error, which `classify_error` sorts as `NOT_VISIBLE`.
+        """Return one object, with `data` None when its deletion is proven.
+
+        Raise an error for an object that is not found; `classify_error` returns `NOT_VISIBLE`.
         """
 
     @hookspec
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:
-        """Find the object that carries this record's id, reading one's own writes; else None."""
+        """Return the object that carries this record's id, None when no object carries the id.
+
+        Called after a create without an answer, so the result must include our latest writes.
+        """
 
     @hookspec
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:  # type: ignore[empty-body]
-        """Return one page of all objects, in an order that does not skip under changes."""
+        """Return one page of all objects; `cursor` is None for the first page.
+
+        Called by `zenskar reconcile` and `zenskar backfill`. The order must not skip objects while
+        others change.
+        """
 
     @hookspec
     async def missed_events(self, since: datetime, cursor: str | None) -> Page:  # type: ignore[empty-body]
-        """Return the present state of objects whose events may have been missed since then."""
+        """Return the present state of objects whose webhooks may be missing since then. Optional.
+
+        Called periodically by the scheduler.
+        """
 
     @hookspec
     def classify_error(self, error: Exception) -> Failure | None:
-        """Say what must be done about an error of one of the calls, None when unknown."""
+        """Return the class of an error that a coroutine hook raised, None when unknown. Optional.
+
+        The class decides the next action of the core: retry, look the object up, pause the
+        connection, or dead-letter the event.
+        """

@@ -1,43 +1,43 @@
-"""Open the integrations of a process, each alone, and try again those that fail.
+"""Open the integrations of a process independently, and retry failed ones.
 
-A plugin that raises, exits or hangs while it starts turns off its own connection. The others go
-on. Nothing here waits for a plugin without a bound.
+A plugin that raises, exits or hangs while it starts turns off its own connection only. Every wait
+for a plugin has a time limit.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 
 from zenskar.errors import ZenskarError
-from zenskar.plugins.discovery import ConfiguredConnection, build
+from zenskar.plugins.discovery import ConfiguredConnection, rebuild
 from zenskar.plugins.router import PluginRouter
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import place
 
 OPEN_SECONDS = 5.0
-"""How long a start waits for an integration to open."""
+"""The time limit of `open` when a process starts."""
 _REOPEN_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 5.0, 60.0
 _log = get_logger(__name__)
 
 
 async def start(connection: ConfiguredConnection, seconds: float) -> str | None:
-    """Open an integration; return why it cannot be used, None when it is open."""
+    """Open an integration; return the problem that prevents its use, None when it is open."""
     if connection.problem:
         return connection.problem
-    return await _bounded("open", connection.integration.open, seconds)
+    return await _call_within("open", connection.integration.open, seconds)
 
 
 async def stop(connection: ConfiguredConnection) -> None:
-    """Close an integration, also one that failed to open half-way."""
+    """Close an integration, also after `open` failed half-way."""
     if connection.problem:
         return
-    problem = await _bounded("close", connection.integration.close, OPEN_SECONDS)
+    problem = await _call_within("close", connection.integration.close, OPEN_SECONDS)
     if problem:
         _log.warning("connection_not_closed", source=connection.connection.name, problem=problem)
 
 
 class Lifecycle:
-    """Opens and closes the integrations; `connections` and the router get those built anew."""
+    """Opens and closes the integrations, and puts rebuilt ones in `connections` and the router."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Lifecycle:
         self._retries: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Open all at once; those that fail are off, and are tried again in the background."""
+        """Open all integrations concurrently; turn off failed ones and retry them in background."""
         names = list(self._connections)
         problems = await asyncio.gather(
             *(start(self._connections[name], OPEN_SECONDS) for name in names)
@@ -63,7 +63,7 @@ class Lifecycle:
                 self._retries.append(asyncio.create_task(self._retry(name)))
 
     async def close(self) -> None:
-        """Close all, and try no longer."""
+        """Stop the retries and close all integrations."""
         for task in self._retries:
             task.cancel()
         await asyncio.gather(*self._retries, return_exceptions=True)
@@ -75,8 +75,8 @@ class Lifecycle:
             await self._sleep(pause)
             pause = min(_LONGEST_PAUSE_SECONDS, 2 * pause)
             await stop(self._connections[name])
-            # A new object: one that failed half-way may be in any state.
-            again = build(self._connections[name])
+            # Build a new object: `open` may have left the old one in any state.
+            again = rebuild(self._connections[name])
             problem = await start(again, _REOPEN_SECONDS)
             self._connections[name] = again
             if problem is None:
@@ -92,9 +92,11 @@ class Lifecycle:
         _log.error("connection_off", source=name, plugin=plugin.name, problem=problem)
 
 
-async def _bounded(hook: str, call: Callable[[], Awaitable[None]], seconds: float) -> str | None:
-    """Await a hook; return how it failed. One that does not end is left behind."""
-    task = asyncio.create_task(_caught(hook, call))
+async def _call_within(
+    hook: str, call: Callable[[], Awaitable[None]], seconds: float
+) -> str | None:
+    """Await a hook; return its failure. A hook that exceeds the limit is cancelled, not awaited."""
+    task = asyncio.create_task(_failure_of(hook, call))
     done, _ = await asyncio.wait({task}, timeout=seconds)
     if done:
         return task.result()
@@ -102,7 +104,7 @@ async def _bounded(hook: str, call: Callable[[], Awaitable[None]], seconds: floa
     return f"`{hook}` has not ended within {seconds:g} seconds"
 
 
-async def _caught(hook: str, call: Callable[[], Awaitable[None]]) -> str | None:
+async def _failure_of(hook: str, call: Callable[[], Awaitable[None]]) -> str | None:
     try:
         await call()
     except (asyncio.CancelledError, KeyboardInterrupt):

@@ -1,1 +1,1 @@
-"""JSON logs and metrics. Nothing here holds a secret or personal data."""
+"""JSON logs and metrics, without secrets and personal data."""

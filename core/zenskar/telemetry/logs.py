@@ -1,4 +1,4 @@
-"""Structured logs: one event name a line, the correlation id on each."""
+"""Structured logs: each line has an event name and the correlation id."""
 
 import logging
 import re
@@ -21,7 +21,10 @@ def configure(
     log_format: Literal["json", "console"],
     stream: TextIO | None = None,
 ) -> None:
-    """Send every log line of the process to `stream` (standard error), libraries' from warning."""
+    """Write the log lines of the process to `stream` (standard error).
+
+    Lines of libraries are written from level warning.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -51,7 +54,7 @@ def configure(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 redact,
-                *([] if log_format == "json" else [disarm]),
+                *([] if log_format == "json" else [escape_control_characters]),
                 renderer,
             ],
         )
@@ -59,7 +62,7 @@ def configure(
     own, root = logging.getLogger("zenskar"), logging.getLogger()
     own.setLevel(level.upper())
     root.setLevel(max(own.level, logging.WARNING))
-    # It repeats itself ten times a second while a broker is away; what matters, the bus says once.
+    # aiokafka logs ten times a second while a broker is unavailable; the bus logs the outage once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     root.handlers = [handler]
 
@@ -71,15 +74,17 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Last line of defence: blank out what looks like a key, a password or an e-mail address."""
+    """Replace keys, passwords and e-mail addresses in every value: the last line of defence."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = scrub(value)
     return event
 
 
-def disarm(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Let no text of others command the terminal; traces alone keep their lines."""
+def escape_control_characters(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Escape control characters in every value; only traces keep their line breaks."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = (printable_lines if key in _LINES else printable)(value)
@@ -87,7 +92,7 @@ def disarm(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def scrub(text: str) -> str:
-    """Blank out what looks like a key, a password in a URL or an e-mail address."""
+    """Replace each key, password in a URL and e-mail address in a text."""
     text = _SECRET.sub("[secret]", text)
     text = _URL_PASSWORD.sub(r"\1[secret]@", text)
     return _EMAIL.sub("[email]", text)

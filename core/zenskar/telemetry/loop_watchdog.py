@@ -1,4 +1,4 @@
-"""Names what holds up the event loop: whatever blocks it stops everything else of the process."""
+"""Report code that blocks the event loop, because it stops every other task of the process."""
 
 import asyncio
 import sys
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from types import FrameType
 
 _FRAMES = 20
-_ONCE_MORE_SECONDS = 0.1
-"""A process that was stopped and goes on finds that its time is up before its loop could run."""
+_RESUME_SECONDS = 0.1
+"""A resumed process (SIGCONT) exceeds the limit before its loop can run, so wait this long too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blockage:
-    """What the loop was found in, `seconds` after it was asked for a sign of life.
+    """The code that blocks the loop, `seconds` after the watchdog's last ping.
 
-    `plugin` is the one whose code runs, None when it is nobody's. `stack` holds places only, the
+    `plugin` is the plugin whose code runs, None without one. `stack` holds places only, the
     innermost first: a value may be a secret or personal data.
     """
 
@@ -34,9 +34,9 @@ async def watched_loop(
     *,
     limit_seconds: float,
 ) -> AsyncIterator[None]:
-    """Watch the running loop; `report` is called by another thread, once for each blockage.
+    """Watch the running loop; another thread calls `report` once for each blockage.
 
-    `packages` holds the plugins' names by the top-level package that their code is in.
+    `packages` holds the plugins' names by the top-level package of their code.
     """
     watchdog = _Watchdog(asyncio.get_running_loop(), packages, report, limit_seconds)
     thread = threading.Thread(target=watchdog.run, name="loop-watchdog", daemon=True)
@@ -49,7 +49,7 @@ async def watched_loop(
 
 
 class _Watchdog:
-    """Asks the loop for a sign of life, again and again, from a thread of its own."""
+    """Pings the loop periodically from its own thread."""
 
     def __init__(
         self,
@@ -66,20 +66,20 @@ class _Watchdog:
         self._limit = limit_seconds
 
     def run(self) -> None:
-        """Watch until told to stop."""
+        """Watch until `stopping` is set."""
         while not self.stopping.wait(self._limit / 2):
             asked, alive = time.monotonic(), threading.Event()
             try:
                 self._loop.call_soon_threadsafe(alive.set)
             except RuntimeError:
-                return  # the loop was closed without waiting for this thread
-            if alive.wait(self._limit) or alive.wait(_ONCE_MORE_SECONDS):
+                return  # the loop was closed before this thread ended
+            if alive.wait(self._limit) or alive.wait(_RESUME_SECONDS):
                 continue
             self._report(self._blockage(time.monotonic() - asked))
             alive.wait()
 
     def _blockage(self, seconds: float) -> Blockage:
-        # Documented, in spite of its name: https://docs.python.org/3/library/sys.html.
+        # Documented, despite its underscore: https://docs.python.org/3/library/sys.html.
         frames = _frames(sys._current_frames().get(self._thread))  # noqa: SLF001
         owners = (self._packages.get(_package(frame)) for frame in frames)
         places = tuple(_place(frame) for frame in frames[:_FRAMES])

@@ -6,7 +6,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Metrics:
-    """Counters and latency histograms of both directions; docs/metrics.md explains each."""
+    """The metrics of a runtime; docs/metrics.md explains each."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,11 +1,11 @@
-"""Where an error came from, without what it says: its text may hold a secret or personal data."""
+"""Traces of errors without their texts, which may hold a secret or personal data."""
 
 import traceback
 from pathlib import Path
 
 
 def trace(error: BaseException) -> list[str]:
-    """Return the chain of an error, types and places only, the first cause first."""
+    """Return the types and places of an error and its causes, the first cause first."""
     lines: list[str] = []
     for link in reversed(_chain(error)):
         lines.append(type(link).__name__)
@@ -15,7 +15,7 @@ def trace(error: BaseException) -> list[str]:
 
 
 def place(error: BaseException) -> str:
-    """Return the type of an error and the file and line that raised it."""
+    """Return the type of an error, and the file and line that raised the error."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return type(error).__name__ + where

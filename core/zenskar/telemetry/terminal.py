@@ -1,4 +1,4 @@
-"""Text of others on a terminal: nothing in it moves the cursor, colours, or feigns a line."""
+"""Escape foreign text for a terminal, so that it cannot move the cursor, colour or forge a line."""
 
 import re
 
@@ -6,19 +6,19 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7e]")
 
 
 def printable(text: str) -> str:
-    """Return a text in which nothing commands the terminal."""
+    """Return a text with its control characters escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def printable_lines(text: str) -> str:
-    """Return the same for a text of several lines."""
+    """Return a text of several lines with the control characters of each line escaped."""
     return "\n".join(printable(line) for line in text.replace("\t", "    ").split("\n"))
 
 
 def printable_json(text: str) -> str:
-    """Return JSON in which what would command the terminal is escaped, as JSON escapes it."""
+    """Return JSON with its control characters as JSON escapes."""
     return _NOT_ASCII.sub(lambda found: _escaped(found[0]), text)
 
 

@@ -1,4 +1,8 @@
-"""A whole integration on one page; the CRM that it speaks to is imaginary."""
+"""A complete integration on one page, with an imaginary CRM.
+
+Copy the package, rename it, and replace the constants and the hooks. docs/plugins.md explains each
+hook; tests/test_integration.py runs this integration against a local CRM.
+"""
 
 import hmac
 import json
@@ -41,9 +45,9 @@ ADDRESS = {
 KINDS = {
     401: FailureKind.CREDENTIALS,
     403: FailureKind.CREDENTIALS,
-    # An earlier create of this record has arrived after all: the core will look it up.
+    # An earlier create of this record took effect, so the core must find the contact.
     409: FailureKind.UNKNOWN_OUTCOME,
-    # The CRM answers 410 for what was deleted; 404 means that our key does not show it.
+    # The CRM answers 410 for a deleted contact; 404 means that our key does not show the contact.
     404: FailureKind.NOT_VISIBLE,
     410: FailureKind.GONE,
     429: FailureKind.RATE_LIMITED,
@@ -51,7 +55,7 @@ KINDS = {
 
 
 class Answer(NamedTuple):
-    """What the CRM answered, and in which second of its clock."""
+    """An answer of the CRM, and the second of its clock from the `Date` header."""
 
     body: Any
     at: int | None
@@ -60,8 +64,8 @@ class Answer(NamedTuple):
 class TemplateIntegration(BaseIntegration):
     """Syncs customers with the contacts of the CRM.
 
-    The CRM takes no idempotency keys, so `idempotency_key_lifetime` stays None; instead a
-    contact's `external_ref`, which is unique, holds the id of our record.
+    The CRM supports no idempotency keys, so `idempotency_key_lifetime` stays None. Instead, the
+    unique `external_ref` of a contact holds the id of our record.
     """
 
     webhook_headers: ClassVar[tuple[str, ...]] = ("x-timestamp", "x-signature")
@@ -86,7 +90,7 @@ class TemplateIntegration(BaseIntegration):
             await self._session.close()
 
     async def health(self) -> Health:
-        """Read one contact."""
+        """Return ok when the CRM returns a contact."""
         answer = await self._call("GET", params={"limit": "1"})
         return Health(ok=True, detail="the CRM answers", answered_at=answer.at)
 
@@ -104,22 +108,22 @@ class TemplateIntegration(BaseIntegration):
             raise BadSignature("the timestamp is more than five minutes away from now")
 
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
-        """Return the one event that a webhook holds; its time is in milliseconds."""
+        """Return the event of a webhook; the webhook's time is in milliseconds."""
         known, at = body["type"] in TYPES, int(body["at"]) * 1000
-        told = Answer(body.get("contact"), None)
+        contact = Answer(body.get("contact"), None)
         return [
             WebhookEvent(
                 id=body["id"],
                 type=body["type"],
                 occurred=Interval(at, at + 999),
-                seen=_seen(told, deleted=body["type"] == TYPES[-1]) if known else None,
+                seen=_object(contact, deleted=body["type"] == TYPES[-1]) if known else None,
                 ignored=None if known else "unknown_type",
                 sent_at=int(request.headers["x-timestamp"]),
             )
         ]
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
-        """Turn a contact into a canonical customer."""
+        """Return the canonical customer of a contact."""
         contact = seen.data or {}
         address = contact.get("address") or {}
         return {
@@ -129,7 +133,7 @@ class TemplateIntegration(BaseIntegration):
         }
 
     def from_canonical(self, change: Change) -> Mapping[str, Any]:
-        """Turn a change of a customer into the body of a POST or PATCH; null unsets there too."""
+        """Return the body of a POST or PATCH for a change; null unsets a field in both."""
         patch = change.patch
         body = {theirs: patch[ours] for ours, theirs in TEXTS.items() if ours in patch}
         if "address" in patch:
@@ -142,37 +146,37 @@ class TemplateIntegration(BaseIntegration):
         return body
 
     async def push(self, push: Push) -> PushResult:
-        """Create, change or delete a contact."""
+        """Create, update or delete a contact."""
         if push.kind is IntentKind.CREATE:
-            return PushResult(_seen(await self._call("POST", json=push.body)))
+            return PushResult(_object(await self._call("POST", json=push.body)))
         if push.external_id is None:
             raise ValueError(f"a push of kind {push.kind} needs an external id")
         if push.kind is IntentKind.UPDATE:
-            return PushResult(_seen(await self._call("PATCH", push.external_id, json=push.body)))
-        return PushResult(_seen(await self._call("DELETE", push.external_id), deleted=True))
+            return PushResult(_object(await self._call("PATCH", push.external_id, json=push.body)))
+        return PushResult(_object(await self._call("DELETE", push.external_id), deleted=True))
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
-        """Read a contact; the CRM answers 410 for one that was deleted."""
+        """Return a contact, with `data` None when the CRM answers 410."""
         try:
-            return _seen(await self._call("GET", external_id))
+            return _object(await self._call("GET", external_id))
         except aiohttp.ClientResponseError as error:
             if error.status != 410:
                 raise
             return ExternalObject(entity_type, external_id, None)
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002
-        """Look a contact up by our record's id."""
+        """Return the contact whose `external_ref` is our record's id."""
         found = await self._call("GET", params={"external_ref": record_id})
-        return next(_all(found), None)
+        return next(_objects(found), None)
 
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:  # noqa: ARG002
         """Return 100 contacts, oldest first."""
         params = {"limit": "100", **({"cursor": cursor} if cursor else {})}
         found = await self._call("GET", params=params)
-        return Page(tuple(_all(found)), found.body["next_cursor"])
+        return Page(tuple(_objects(found)), found.body["next_cursor"])
 
     def classify_error(self, error: Exception) -> Failure | None:
-        """Sort the CRM's refusals by status; an answer that is no JSON may be to a done call."""
+        """Classify an error by its status; without a JSON answer the call may have taken effect."""
         if isinstance(error, aiohttp.ClientResponseError):
             other = FailureKind.REJECTED if 400 <= error.status < 500 else None
             kind = KINDS.get(error.status) or other or FailureKind.UNKNOWN_OUTCOME
@@ -190,11 +194,11 @@ class TemplateIntegration(BaseIntegration):
             return Answer(await response.json(), http_date(response.headers.get("Date")))
 
 
-def _seen(answer: Answer, *, deleted: bool = False) -> ExternalObject:
+def _object(answer: Answer, *, deleted: bool = False) -> ExternalObject:
     contact, at = answer
     data = None if deleted else contact
     return ExternalObject("customer", contact["id"], data, contact.get("external_ref"), at)
 
 
-def _all(answer: Answer) -> Iterator[ExternalObject]:
-    return (_seen(Answer(contact, answer.at)) for contact in answer.body["contacts"])
+def _objects(answer: Answer) -> Iterator[ExternalObject]:
+    return (_object(Answer(contact, answer.at)) for contact in answer.body["contacts"])

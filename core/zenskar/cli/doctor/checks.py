@@ -16,8 +16,8 @@ from zenskar.plugins.discovery import (
     Plugin,
     configure,
     discover,
-    left_out,
     missing_settings,
+    unusable_connections,
 )
 from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
 from zenskar.plugins.router import PluginRouter
@@ -77,7 +77,7 @@ class Checkup:
     async def _connections(self) -> list[Finding]:
         try:
             configured = configure(self.plugins, self.settings, self.environment)
-            lost = left_out(self.plugins, self.settings, self.environment)
+            lost = unusable_connections(self.plugins, self.settings, self.environment)
         except ConfigurationError as error:
             return [failed("connections", str(error), "mend the setting that is named")]
         if not configured and not lost and not (self.dev and self.dev.sandboxes):
