@@ -3,7 +3,7 @@
 import pytest
 
 from zenskar.errors import SchemaViolation
-from zenskar.model.envelope import Envelope
+from zenskar.model.envelope import Envelope, EnvelopeData, ObservedObject
 from zenskar.schema_catalog import core_schemas
 
 DATA = {
@@ -34,6 +34,16 @@ def test_reading_undoes_writing() -> None:
     traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
     full = envelope(causation_id="e", traceparent=traceparent)
     assert Envelope.from_json(full.to_json()) == full
+
+
+def test_the_types_name_the_members_of_the_schema() -> None:
+    schema = core_schemas()["event"].document["$defs"]
+    known = {
+        name for kind in ("outbound", "look", "inbound") for name in schema[kind]["properties"]
+    }
+    assert set(EnvelopeData.__annotations__) == known
+    observed = schema["inbound"]["properties"]["object"]["properties"]
+    assert set(ObservedObject.__annotations__) == set(observed)
 
 
 def test_an_envelope_meets_its_schema() -> None:

@@ -1,7 +1,7 @@
 """Erase what is personal of one customer, table by table; ids and the course of events stay."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 from sqlalchemy import text
@@ -120,8 +120,16 @@ async def under_way(db: AsyncConnection, customer_id: str) -> bool:
     return bool(await db.scalar(_UNDER_WAY, {"id": customer_id}))
 
 
-async def objects(db: AsyncConnection, customer_id: str) -> list[dict[str, Any]]:
-    """Return the external objects of a customer: where, id and state."""
+class LinkedObject(TypedDict):
+    """An external object of a customer, with the state of its mapping."""
+
+    source_system: str
+    external_id: str
+    state: str
+
+
+async def objects(db: AsyncConnection, customer_id: str) -> list[LinkedObject]:
+    """Return the external objects of a customer."""
     rows = await db.execute(_OBJECTS, {"id": customer_id, "type": CUSTOMER.entity_type})
     return [
         {"source_system": r.source_system, "external_id": r.external_id, "state": r.state}

@@ -3,9 +3,11 @@
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Required, TypedDict
+
+from zenskar.model.fields import Document
 
 SPEC_VERSION = "1.0"
 WRITTEN_VERSION, UNREAD_VERSION = 1, 2
@@ -16,6 +18,44 @@ SCHEMA_VERSION = UNREAD_VERSION
 OUTBOUND = "sync.outbound"
 INBOUND = "sync.inbound"
 DEAD_LETTER = "sync.dlq"
+
+
+class ObservedObject(TypedDict):
+    """The external object of an inbound message; `document` is None when it is deleted."""
+
+    entity_type: str
+    external_id: str
+    record_id: str | None
+    document: Document | None
+
+
+class EnvelopeData(TypedDict, total=False):
+    """The `data` of a message, as `event.schema.json` describes it.
+
+    An outbound message names a record with its version and document, or an external object to
+    fetch. An inbound message describes an event of an external system; `occurred` and `sent` are
+    the ends of an interval in microseconds. `unread` holds a webhook or an event that could not be
+    read, as JSON in a text.
+    """
+
+    schema_version: Required[int]
+    direction: Required[str]
+    source_system: Required[str]
+    entity_type: str
+    entity_id: str
+    external_id: str
+    record_version: int
+    document: Document | None
+    external_event_id: str
+    event_type: str
+    occurred: Sequence[int]
+    sent: Sequence[int]
+    kind: str
+    ignored: str | None
+    origin_key: str | None
+    changed: Sequence[str] | None
+    object: ObservedObject | None
+    unread: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +71,7 @@ class Envelope:
     type: str
     subject: str
     time: str
-    data: Mapping[str, Any]
+    data: EnvelopeData
     correlation_id: str
     causation_id: str | None = None
     traceparent: str | None = None

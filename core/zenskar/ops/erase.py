@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import customers, personal_data
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.personal_data import LinkedObject
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
@@ -28,7 +29,7 @@ class Erased:
     id: str
     erased_at: datetime | None
     rows: Mapping[str, int]
-    external: Sequence[Mapping[str, Any]]
+    external: Sequence[LinkedObject]
 
 
 class _DryRun(Exception):
@@ -95,7 +96,7 @@ class Eraser:
         db: AsyncConnection,
         present: customers.Customer,
         by: Actor,
-        external: Sequence[Mapping[str, Any]],
+        external: Sequence[LinkedObject],
     ) -> None:
         deleted = await customers.delete(db, present.id, version=present.version)
         change = RecordChange(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +13,7 @@ from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.db.outbox import OutboxMessage
 from zenskar.ids import new_id
 from zenskar.kernel import Outcome
-from zenskar.model.envelope import OUTBOUND, WRITTEN_VERSION, Envelope
+from zenskar.model.envelope import OUTBOUND, WRITTEN_VERSION, Envelope, EnvelopeData
 from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction
@@ -131,18 +131,19 @@ def message(
 def _message(
     event: NewSyncEvent | FailedEvent, key: str, about: Mapping[str, Any]
 ) -> OutboxMessage:
+    data = {
+        "schema_version": WRITTEN_VERSION,
+        "direction": Direction.OUTBOUND.value,
+        "source_system": event.source_system,
+        **about,
+    }
     envelope = Envelope(
         id=event.id,
         source="zenskar",
         type=event.event_type,
         subject=key,
         time=utc_now(),
-        data={
-            "schema_version": WRITTEN_VERSION,
-            "direction": Direction.OUTBOUND.value,
-            "source_system": event.source_system,
-            **about,
-        },
+        data=cast("EnvelopeData", data),
         correlation_id=event.correlation_id,
         causation_id=event.causation_id,
     )

@@ -23,15 +23,15 @@ _KINDS = MappingProxyType({kind.value: kind for kind in ObservationKind})
 def new_event(envelope: Envelope) -> NewSyncEvent:
     """Return the sync event of an envelope, as it is before anything became of it."""
     data = envelope.data
-    seen = data.get("object") or {}
+    seen = data.get("object")
     return NewSyncEvent(
         id=envelope.id,
         direction=Direction.INBOUND,
         source_system=data["source_system"],
         event_type=data["event_type"],
         correlation_id=envelope.correlation_id,
-        entity_type=seen.get("entity_type"),
-        external_id=seen.get("external_id"),
+        entity_type=seen["entity_type"] if seen else None,
+        external_id=seen["external_id"] if seen else None,
         external_event_id=data["external_event_id"],
         causation_id=envelope.causation_id,
         payload=envelope.text or orjson.dumps(envelope.to_json()),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from zenskar.db.driver.packing import document as document_of
 from zenskar.db.outbox import OutboxMessage
 from zenskar.ids import new_id
-from zenskar.model.envelope import INBOUND, WRITTEN_VERSION, Envelope
+from zenskar.model.envelope import INBOUND, WRITTEN_VERSION, Envelope, ObservedObject
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.interval import Interval
 from zenskar.model.observation import ObservationKind
@@ -52,6 +52,14 @@ def inbound_message(
     """
     seen = event.seen
     subject = f"{source}:{seen.external_id if seen else event.id}"
+    observed: ObservedObject | None = None
+    if seen is not None:
+        observed = {
+            "entity_type": seen.entity_type,
+            "external_id": seen.external_id,
+            "record_id": seen.record_id,
+            "document": document,
+        }
     envelope = Envelope(
         id=new_id(),
         source=source,
@@ -70,13 +78,7 @@ def inbound_message(
             "ignored": event.ignored,
             "origin_key": event.origin_key,
             "changed": event.changed,
-            "object": seen
-            and {
-                "entity_type": seen.entity_type,
-                "external_id": seen.external_id,
-                "record_id": seen.record_id,
-                "document": document,
-            },
+            "object": observed,
         },
         correlation_id=correlation_id,
     )

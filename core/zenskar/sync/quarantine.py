@@ -59,16 +59,16 @@ def read_envelope(value: bytes, schema: Schema, direction: Direction | None = No
 def event_of(envelope: Envelope) -> NewSyncEvent:
     """Return the sync event that an envelope stands for, which may not be written yet."""
     data = envelope.data
-    seen = data.get("object") or {}
+    seen = data.get("object")
     return NewSyncEvent(
         id=envelope.id,
         direction=Direction(data["direction"]),
         source_system=data["source_system"],
         event_type=envelope.type,
         correlation_id=envelope.correlation_id,
-        entity_type=data.get("entity_type") or seen.get("entity_type"),
+        entity_type=data.get("entity_type") or (seen["entity_type"] if seen else None),
         entity_id=data.get("entity_id") if data["direction"] == Direction.OUTBOUND else None,
-        external_id=data.get("external_id") or seen.get("external_id"),
+        external_id=data.get("external_id") or (seen["external_id"] if seen else None),
         external_event_id=data.get("external_event_id"),
         causation_id=envelope.causation_id,
     )

@@ -117,10 +117,10 @@ async def test_a_slow_backlog_is_not_flooded(database_url: str) -> None:
         await flow.create()
         await execute(flow, "DELETE FROM outbox")
         await age(flow)
-        await run(flow, behind=resend._CROWD + 1)
+        await run(flow, behind=resend._BACKLOG + 1)
         assert await waiting(flow) == 0
-        await age(flow, AGE * resend._PATIENCE)
-        await run(flow, behind=resend._CROWD + 1)
+        await age(flow, AGE * resend._BACKLOG_FACTOR)
+        await run(flow, behind=resend._BACKLOG + 1)
         assert await waiting(flow) == 1
 
 

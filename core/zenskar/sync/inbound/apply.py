@@ -202,13 +202,12 @@ class InboundSync:
             event_id = event_ids.pop(external, None)
             if event_id is None:
                 batch.applied.append(Applied(envelope, source, "duplicate_event"))
-            elif envelope.data.get("object") is None:
+            elif (observed := envelope.data.get("object")) is None:
                 reason = envelope.data.get("ignored") or "no_object"
                 batch.moves.append(Transition(event_id, SyncStatus.IGNORED, reason))
                 batch.applied.append(Applied(envelope, source, "ignored"))
             else:
-                entity_type = envelope.data["object"]["entity_type"]
-                by_entity[entity_type].append((event_id, envelope))
+                by_entity[observed["entity_type"]].append((event_id, envelope))
         for entity_type in sorted(by_entity):
             await self._observe_all(db, source, entity_type, by_entity[entity_type], batch)
 

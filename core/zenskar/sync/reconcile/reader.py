@@ -184,7 +184,7 @@ class ExternalReader:
 
 
 async def together(calls: Iterable[Awaitable[T]]) -> list[T | CallFailed]:
-    """Run calls concurrently, at most 8 at a time; return the result or the failure of each."""
+    """Run calls concurrently, a few at a time; return the result or the failure of each."""
     queue = asyncio.Semaphore(_PARALLEL)
 
     async def one(call: Awaitable[T]) -> T | CallFailed:
