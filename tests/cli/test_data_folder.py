@@ -18,7 +18,7 @@ def test_one_at_a_time_holds_it_and_says_so(tmp_path: Path) -> None:
     assert folder.running() is None
     with folder.hold():
         assert folder.running() == DevState(os.getpid())
-        folder.tell(DevState(os.getpid(), "http://api", {"stripe": "http://sandbox"}))
+        folder.write_state(DevState(os.getpid(), "http://api", {"stripe": "http://sandbox"}))
         found = DataFolder(tmp_path / "data").running()
         assert found is not None
         assert found.sandboxes == {"stripe": "http://sandbox"}

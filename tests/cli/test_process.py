@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.processes import Running, until
 from zenskar.cli import servers
-from zenskar.cli.process import spare_what_stays
+from zenskar.cli.process import freeze_startup_objects
 from zenskar.settings import load
 
 SCRIPT = """
@@ -73,7 +73,7 @@ def collector() -> Iterator[None]:
 @pytest.mark.usefixtures("collector")
 def test_what_the_start_has_built_is_not_looked_through_again() -> None:
     kept = [[number] for number in range(100)]
-    spare_what_stays()
+    freeze_startup_objects()
     assert gc.get_freeze_count() > len(kept)
     assert not any(kept is known for known in gc.get_objects())
 

@@ -22,8 +22,8 @@ from zenskar.cli.commands import (
     recover,
     serve,
 )
-from zenskar.cli.errors import failure_code
-from zenskar.cli.render.output import say
+from zenskar.cli.error_output import exit_code_of
+from zenskar.cli.render.output import print_lines
 from zenskar.errors import ZenskarError
 
 
@@ -35,7 +35,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (ZenskarError, KeyboardInterrupt) as error:
-            raise typer.Exit(failure_code(error)) from None
+            raise typer.Exit(exit_code_of(error)) from None
 
 
 app = typer.Typer(
@@ -49,7 +49,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        say(f"zenskar {version('zenskar')}")
+        print_lines(f"zenskar {version('zenskar')}")
         raise typer.Exit
 
 

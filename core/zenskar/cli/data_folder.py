@@ -43,12 +43,12 @@ class DataFolder:
         descriptor = self._open()
         try:
             self._seize(descriptor)
-            self.tell(DevState(os.getpid()))
+            self.write_state(DevState(os.getpid()))
             yield
         finally:
             os.close(descriptor)
 
-    def tell(self, state: DevState) -> None:
+    def write_state(self, state: DevState) -> None:
         """Tell other commands what runs here."""
         self._lock.write_text(json.dumps(asdict(state)), encoding="utf-8")
 

@@ -51,7 +51,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
     {
         "source": str,
         "direction": _direction,
-        "customer_id": session.identifier,
+        "customer_id": session.parse_id,
         "reason": str,
         "error_kind": str,
         "event_type": str,

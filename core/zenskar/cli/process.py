@@ -26,7 +26,7 @@ def run_server(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-def spare_what_stays() -> None:
+def freeze_startup_objects() -> None:
     """Have the garbage collector leave alone what the start has built: nothing of it goes away.
 
     Looking through all of it again and again costs more than most of the work.

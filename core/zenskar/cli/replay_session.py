@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run(work: "Callable[[Replay], Awaitable[T]]") -> T:
+def run_with_replay(work: "Callable[[Replay], Awaitable[T]]") -> T:
     """Do something with a replay, then wake the workers that it concerns."""
-    return session.run(lambda engine: _with_replay(engine, work))
+    return session.run_with_engine(lambda engine: _with_replay(engine, work))
 
 
-def operator() -> "Actor":
+def current_actor() -> "Actor":
     """Return who runs this command, and where, for the history."""
     from zenskar.model.actor import Actor
 

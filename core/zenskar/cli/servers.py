@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from zenskar import open_files
 from zenskar.cli import session
-from zenskar.cli.process import in_background, run_server, spare_what_stays, stop_signals
+from zenskar.cli.process import freeze_startup_objects, in_background, run_server, stop_signals
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -18,18 +18,18 @@ Announce = Callable[[str, str], None]
 """Told what is ready, and its address."""
 
 
-def announce(what: str, address: str) -> None:
+def print_ready(what: str, address: str) -> None:
     """Say in a line that a server is ready."""
     print(f"zenskar {what} is ready on {address}", flush=True)  # noqa: T201
 
 
-def api(ready: Announce = announce) -> None:
+def api(ready: Announce = print_ready) -> None:
     """Serve the API until a signal arrives."""
     settings, environment = _prepare()
     run_server(_api(settings, environment, ready))
 
 
-def worker(ready: Announce = announce, roles: str = ALL_ROLES) -> None:
+def worker(ready: Announce = print_ready, roles: str = ALL_ROLES) -> None:
     """Work until a signal arrives."""
     chosen = _roles(roles)
     settings, environment = _prepare()
@@ -45,7 +45,7 @@ async def _api(settings: "Settings", environment: Mapping[str, str], ready: Anno
         runtime.watched_loop(),
         serve(runtime.api(), settings.host, settings.port, settings) as address,
     ):
-        spare_what_stays()
+        freeze_startup_objects()
         ready("api", address)
         await stopping.wait()
 
@@ -63,7 +63,7 @@ async def _worker(
         serve(runtime.probes(), settings.host, port, settings) as address,
         in_background(runtime.worker(roles).run(stopping), stopping),
     ):
-        spare_what_stays()
+        freeze_startup_objects()
         ready("worker", address)
         await stopping.wait()
 

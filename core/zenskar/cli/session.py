@@ -44,7 +44,7 @@ def configure_logs(settings: "Settings", environment: Mapping[str, str], *, serv
     )
 
 
-def run(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
+def run_with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
     """Do something with the database and return what comes of it."""
     settings, environment = read_settings()
     configure_logs(settings, environment, serving=False)
@@ -56,7 +56,7 @@ def run(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
     return asyncio.run(with_engine())
 
 
-def identifier(text: str) -> str:
+def parse_id(text: str) -> str:
     """Return an id as it is stored; `InvalidInput` if it cannot be one."""
     if not is_id(text):
         raise InvalidInput(f"{text!r} is not an id")
@@ -96,7 +96,7 @@ async def require_schema(engine: "AsyncEngine") -> None:
     """
     from zenskar.db.schema import revision
 
-    status = await revision.status(await reachable(engine))
+    status = await revision.status(await require_reachable(engine))
     if status.up_to_date or status.current not in {None, *revision.known()}:
         return
     has = f"is at {status.current}" if status.current else "has no tables yet"
@@ -105,7 +105,7 @@ async def require_schema(engine: "AsyncEngine") -> None:
     )
 
 
-async def reachable(engine: "AsyncEngine") -> "AsyncEngine":
+async def require_reachable(engine: "AsyncEngine") -> "AsyncEngine":
     """Return the engine if the database lets us in; say in one line why it does not."""
     import asyncpg
     from sqlalchemy.exc import DBAPIError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zenskar.cli.doctor.check_clocks import judge
+from zenskar.cli.doctor.check_clocks import check_offset
 from zenskar.model.interval import MICROSECONDS, Interval
 
 
@@ -18,6 +18,6 @@ from zenskar.model.interval import MICROSECONDS, Interval
 )
 def test_an_offset(low: float, high: float, verdict: str, told: str) -> None:
     offset = Interval(int(low * MICROSECONDS), int(high * MICROSECONDS))
-    found = judge("clock of stripe", offset)
+    found = check_offset("clock of stripe", offset)
     assert (found.part, found.verdict.value, found.detail) == ("clock of stripe", verdict, told)
-    assert (found.mend is None) == (verdict == "ok")
+    assert (found.fix is None) == (verdict == "ok")

@@ -22,23 +22,23 @@ def test_where_there_is_nothing_every_mend_is_named(cli: Cli) -> None:
     found = cli.json("doctor", code=1)
     assert found["ok"] is False
     checks = parts(found)
-    assert "STRIPE_API_KEY" in checks["plugin stripe"]["mend"]
+    assert "STRIPE_API_KEY" in checks["plugin stripe"]["fix"]
     assert checks["connections"]["verdict"] == "failed"
-    assert "zenskar dev" in checks["database"]["mend"]
+    assert "zenskar dev" in checks["database"]["fix"]
     assert checks["api"]["verdict"] == "note"
     assert "STRIPE_API_KEY" in cli("doctor", code=1)
 
 
 def test_a_database_without_tables_names_the_command(cli: Cli, database: str) -> None:
     cli("migrate", "down")
-    assert parts(cli.json("doctor", code=1))["schema"]["mend"] == "zenskar migrate"
+    assert parts(cli.json("doctor", code=1))["schema"]["fix"] == "zenskar migrate"
 
 
 def test_what_the_database_tells(cli: Cli, database: str, home: Path) -> None:
     checks = parts(cli.json("doctor", code=1))
     assert checks["schema"]["verdict"] == "ok"
     assert checks["workers"]["verdict"] == "failed"
-    assert checks["api keys"]["mend"] == "zenskar keys create NAME"
+    assert checks["api keys"]["fix"] == "zenskar keys create NAME"
     cli("keys", "create", "ci")
 
     async def look(_flow: Flow) -> Any:
@@ -89,7 +89,7 @@ def test_a_connection_that_is_configured_in_part_fails(
     monkeypatch.setenv("STRIPE_API_KEY", "sk_test_do_not_show_me")
     check = parts(cli.json("doctor", code=1))["plugin stripe"]
     assert check["verdict"] == "failed"
-    assert check["mend"] == "set STRIPE_WEBHOOK_SECRET"
+    assert check["fix"] == "set STRIPE_WEBHOOK_SECRET"
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,4 @@ def test_kafka_that_is_away_is_named(
     monkeypatch.setenv("ZENSKAR_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     finding = parts(cli.json("doctor", code=1))["kafka"]
     assert finding["verdict"] == "failed"
-    assert "ZENSKAR_KAFKA_BOOTSTRAP_SERVERS" in finding["mend"]
+    assert "ZENSKAR_KAFKA_BOOTSTRAP_SERVERS" in finding["fix"]

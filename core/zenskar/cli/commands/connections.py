@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
-from zenskar.cli.replay_session import operator
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
+from zenskar.cli.replay_session import current_actor
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ def show(output: OutputOption = Output.TABLE) -> None:
 
     rows = [_row(status) for status in _run(connections.statuses)]
     if output is Output.JSON:
-        show_json({"data": rows})
+        print_json({"data": rows})
     elif rows:
-        show_table(_COLUMNS, [_rounded(row) for row in rows])
+        print_table(_COLUMNS, [_rounded(row) for row in rows])
     else:
-        say("There is no connection: see `zenskar plugins list` for the settings to set.")
+        print_lines("There is no connection: see `zenskar plugins list` for the settings to set.")
 
 
 @app.command("pause")
@@ -62,7 +62,7 @@ def pause(name: Name, output: OutputOption = Output.TABLE) -> None:
     """Make no more calls to an external system; changes wait."""
     from zenskar.ops import connections
 
-    by = operator()
+    by = current_actor()
 
     async def pause(db: "AsyncConnection", configured: tuple[str, ...]) -> "ConnectionStatus":
         await connections.status(db, name, configured)
@@ -99,7 +99,7 @@ def resume(
 
     if drop_deletes and apply_deletes is not None:
         raise InvalidInput("--apply-deletes and --drop-deletes cannot both be meant")
-    by, dropped = operator(), _drop(name) if drop_deletes else None
+    by, dropped = current_actor(), _drop(name) if drop_deletes else None
     request = connections.ResumeRequest(apply_deletes, accept_account)
 
     async def resume(db: "AsyncConnection", configured: tuple[str, ...]) -> "ConnectionStatus":
@@ -114,7 +114,9 @@ def resume(
         _show(row, output)
         return
     if output is Output.TABLE:
-        say(f"{dropped.dropped} deletes dropped, {dropped.proven} are proven and stay held.")
+        print_lines(
+            f"{dropped.dropped} deletes dropped, {dropped.proven} are proven and stay held."
+        )
     _show(row | asdict(dropped), output)
     if dropped.proven:
         raise typer.Exit(_HELD)
@@ -124,7 +126,7 @@ def _drop(name: str) -> "DroppedDeletes":
     """Fetch the object of each held delete, and drop the delete unless it is proven."""
     from zenskar.cli.commands.reconcile import with_factory
 
-    by = operator()
+    by = current_actor()
     return with_factory(lambda factory: factory.held_delete_dropper().drop(name, by))
 
 
@@ -145,10 +147,10 @@ def held(
     found = _run(read)
     rows = [asdict(each) for each in found.oldest]
     if output is Output.JSON:
-        show_json({"data": rows, "total": found.total})
+        print_json({"data": rows, "total": found.total})
         return
-    show_table(_HELD_COLUMNS, rows)
-    say(f"{found.total} deletes are held at {name}.")
+    print_table(_HELD_COLUMNS, rows)
+    print_lines(f"{found.total} deletes are held at {name}.")
 
 
 def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> T:
@@ -180,9 +182,9 @@ def _row(status: "ConnectionStatus") -> dict[str, Any]:
 
 def _show(row: dict[str, Any], output: Output) -> None:
     if output is Output.JSON:
-        show_json(row)
+        print_json(row)
     else:
-        say(f"The connection {row['name']} is {row['state']}.")
+        print_lines(f"The connection {row['name']} is {row['state']}.")
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

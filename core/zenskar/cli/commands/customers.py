@@ -7,8 +7,8 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.commands.reconcile import with_factory
-from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
-from zenskar.cli.replay_session import operator
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
+from zenskar.cli.replay_session import current_actor
 from zenskar.ids import new_id
 
 app = typer.Typer(no_args_is_help=True, help="Single customers.")
@@ -31,15 +31,15 @@ def undelete(
     Each object is looked at first. One that is proven deleted gets a successor. Exits with 3 when
     an object is not visible: nothing is done at that connection.
     """
-    customer_id, by = session.identifier(customer), operator()
+    customer_id, by = session.parse_id(customer), current_actor()
     links = with_factory(
         lambda factory: factory.undeleter().undelete("customer", customer_id, by, new_id())
     )
     rows = [asdict(link) for link in links]
     if output is Output.JSON:
-        show_json({"id": customer_id, "links": rows})
+        print_json({"id": customer_id, "links": rows})
     else:
-        say(f"The customer {customer_id} is back.")
-        show_table(_COLUMNS, rows)
+        print_lines(f"The customer {customer_id} is back.")
+        print_table(_COLUMNS, rows)
     if any(row["state"] == "not_visible" for row in rows):
         raise typer.Exit(_LEFT)

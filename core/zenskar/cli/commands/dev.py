@@ -8,7 +8,7 @@ import typer
 from zenskar import open_files
 from zenskar.cli import session
 from zenskar.cli.process import run_server
-from zenskar.cli.render.output import Output, OutputOption, say, show_json
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines
 from zenskar.errors import ConfigurationError
 from zenskar.networks import is_loopback
 
@@ -52,9 +52,9 @@ def dev(
 
     def announce(ready: Ready) -> None:
         if output is Output.JSON:
-            show_json(ready.to_json())
+            print_json(ready.to_json())
         else:
-            say(*ready.to_text().split("\n"))
+            print_lines(*ready.to_text().split("\n"))
 
     run_server(DevServer(settings, environment).run(announce, fresh=fresh))
 

@@ -7,8 +7,8 @@ import typer
 
 from zenskar.cli import replay_session, session
 from zenskar.cli.dlq_filter import filter_of
-from zenskar.cli.render.event_list import Before, Limit, show_events
-from zenskar.cli.render.output import Output, OutputOption, say, show_json
+from zenskar.cli.render.event_list import Before, Limit, print_events
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines
 from zenskar.errors import InvalidInput, StateConflict
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def show_many(
     """List dead letters, newest first."""
     wanted = filter_of(filters or ())
     none = "There is no such dead letter."
-    show_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
+    print_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
 
 
 @app.command("show")
@@ -72,8 +72,8 @@ def show_one(
     from zenskar.db.driver.engine import in_transaction
     from zenskar.ops import dead_letters
 
-    wanted = session.identifier(event_id)
-    reveal_to = replay_session.operator() if reveal else None
+    wanted = session.parse_id(event_id)
+    reveal_to = replay_session.current_actor() if reveal else None
 
     async def work(engine: "AsyncEngine") -> dict[str, Any]:
         letter = await in_transaction(
@@ -82,12 +82,12 @@ def show_one(
         history = [asdict(entry) for entry in letter.history]
         return {**asdict(letter.event), "payload": letter.payload, "history": history}
 
-    found = session.run(work)
+    found = session.run_with_engine(work)
     if output is Output.JSON:
-        show_json(found)
+        print_json(found)
     else:
-        say(*event_text(found))
-        say(*message_text(found["payload"]))
+        print_lines(*event_text(found))
+        print_lines(*message_text(found["payload"]))
 
 
 @app.command("retry")
@@ -99,8 +99,8 @@ def retry(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Put dead letters back to work: those named, those that filters mean, or all."""
-    wanted = _chosen(event_ids, filters, every=every)
-    _act(wanted, lambda r, w, by: r.retry(w, by), "retried", dry_run=dry_run, output=output)
+    wanted = _selected(event_ids, filters, every=every)
+    _apply(wanted, lambda r, w, by: r.retry(w, by), "retried", dry_run=dry_run, output=output)
 
 
 @app.command("discard")
@@ -112,43 +112,43 @@ def discard(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """End dead letters for good; their history stays and says who did that."""
-    wanted = _chosen(event_ids, filters, every=every)
-    _act(wanted, lambda r, w, by: r.discard(w, by), "discarded", dry_run=dry_run, output=output)
+    wanted = _selected(event_ids, filters, every=every)
+    _apply(wanted, lambda r, w, by: r.discard(w, by), "discarded", dry_run=dry_run, output=output)
 
 
-def _chosen(
+def _selected(
     event_ids: list[str] | None, filters: list[str] | None, *, every: bool
 ) -> "EventFilter":
     if every == bool(event_ids or filters):
         raise InvalidInput("name the dead letters, or give --filter, or give --all")
-    ids = tuple(map(session.identifier, event_ids)) if event_ids else None
+    ids = tuple(map(session.parse_id, event_ids)) if event_ids else None
     return filter_of(filters or (), ids)
 
 
-def _act(
+def _apply(
     wanted: "EventFilter", action: "Action", done: str, *, dry_run: bool, output: Output
 ) -> None:
     from zenskar.ops import dead_letters
 
     async def act(replay: "Replay") -> "ActionCount":
-        by = replay_session.operator()
+        by = replay_session.current_actor()
         return await dead_letters.act(replay, wanted, action, by, dry_run=dry_run)
 
-    acted = replay_session.run(act)
+    acted = replay_session.run_with_replay(act)
     matched, count = acted.matched, acted.done
     if wanted.ids and not matched:
         raise StateConflict("none of these is a dead letter")
     if output is Output.JSON:
-        show_json({"matched": matched, done: count})
+        print_json({"matched": matched, done: count})
     else:
-        say(_told(matched, count, done, dry_run=dry_run))
+        print_lines(_summary(matched, count, done, dry_run=dry_run))
     if wanted.ids and not dry_run and not count:
         raise StateConflict(
             "this release cannot work on what is kept of them: `zenskar dlq show ID`"
         )
 
 
-def _told(matched: int, count: int, done: str, *, dry_run: bool) -> str:
+def _summary(matched: int, count: int, done: str, *, dry_run: bool) -> str:
     if dry_run:
         return f"{matched} dead letters would be {done}."
     left = f" {matched - count} stay: what is kept of them cannot be read." * (matched > count)

@@ -6,13 +6,13 @@ from dataclasses import asdict
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.render.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_table
 
-_COLUMNS = {"part": "PART", "verdict": "IS", "detail": "DETAIL", "mend": "HOW TO MEND IT"}
+_COLUMNS = {"part": "PART", "verdict": "IS", "detail": "DETAIL", "fix": "FIX"}
 
 
 def doctor(output: OutputOption = Output.TABLE) -> None:
-    """Check every part, and say how to mend what fails. The exit code is 1 if anything does."""
+    """Check every part, and say how to fix what fails. The exit code is 1 if anything does."""
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
     from zenskar.cli.doctor.checks import Checkup
@@ -22,7 +22,7 @@ def doctor(output: OutputOption = Output.TABLE) -> None:
     failed = any(finding.verdict is CheckResult.FAILED for finding in findings)
     rows = [asdict(finding) for finding in findings]
     if output is Output.JSON:
-        show_json({"ok": not failed, "checks": rows})
+        print_json({"ok": not failed, "checks": rows})
     else:
-        show_table(_COLUMNS, rows)
+        print_table(_COLUMNS, rows)
     raise typer.Exit(int(failed))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
-from zenskar.cli.replay_session import operator
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
+from zenskar.cli.replay_session import current_actor
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -39,18 +39,18 @@ def customer(
     One that lives is deleted first, at each external system as its connection says. Nothing
     brings it back. Kafka keeps messages until their topic lets go of them.
     """
-    name = session.identifier(customer_id)
+    name = session.parse_id(customer_id)
     if not (dry_run or yes):
         _ask(name)
     found = asyncio.run(_erase(name, dry_run=dry_run))
     if output is Output.JSON:
-        show_json(asdict(found) | {"dry_run": dry_run})
+        print_json(asdict(found) | {"dry_run": dry_run})
         return
-    say(f"The customer {found.id} {'would be' if dry_run else 'is'} erased.")
-    show_table(_ROWS, [{"table": table, "rows": n} for table, n in found.rows.items()])
+    print_lines(f"The customer {found.id} {'would be' if dry_run else 'is'} erased.")
+    print_table(_ROWS, [{"table": table, "rows": n} for table, n in found.rows.items()])
     if found.external:
-        say("", "Objects at external systems, which are theirs to erase:")
-        show_table(_EXTERNAL, found.external)
+        print_lines("", "Objects at external systems, which are theirs to erase:")
+        print_table(_EXTERNAL, found.external)
 
 
 def _ask(name: str) -> None:
@@ -74,7 +74,7 @@ async def _erase(name: str, *, dry_run: bool) -> "Erased":
     )
     async with session.open_current(settings) as engine:
         found = await Eraser(engine, tuple(dict.fromkeys(owners)), lambda _topic: None).erase(
-            name, operator(), dry_run=dry_run
+            name, current_actor(), dry_run=dry_run
         )
         if not dry_run:
             from zenskar.db.driver.engine import in_transaction

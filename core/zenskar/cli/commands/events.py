@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zenskar.cli import replay_session, session
-from zenskar.cli.render.event_list import Before, Limit, show_events
-from zenskar.cli.render.output import Output, OutputOption, say, show_json
+from zenskar.cli.render.event_list import Before, Limit, print_events
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines
 from zenskar.errors import InvalidInput, StateConflict
 from zenskar.model.sync_event import Direction, SyncStatus
 
@@ -49,7 +49,7 @@ def show_many(  # noqa: PLR0913, PLR0917 - one for each option
     """List sync events, newest first."""
     wanted = _filter(status, source, direction, customer)
     none = "There is no such sync event."
-    show_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
+    print_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
 
 
 @app.command("show")
@@ -62,17 +62,17 @@ def show_one(
     from zenskar.db.driver.engine import in_transaction
     from zenskar.ops import events
 
-    wanted = session.identifier(event_id)
+    wanted = session.parse_id(event_id)
 
     async def read(engine: "AsyncEngine") -> dict[str, Any]:
         found = await in_transaction(engine, lambda c: events.read(c, wanted))
         return {**asdict(found.event), "history": [asdict(entry) for entry in found.history]}
 
-    found = session.run(read)
+    found = session.run_with_engine(read)
     if output is Output.JSON:
-        show_json(found)
+        print_json(found)
     else:
-        say(*event_text(found))
+        print_lines(*event_text(found))
 
 
 @app.command("retry")
@@ -89,15 +89,17 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     given = (event_ids, status, source, direction, customer)
     if every == any(given):
         raise InvalidInput("name the sync events to retry, or filter them, or give --all")
-    ids = tuple(map(session.identifier, event_ids)) if event_ids else None
+    ids = tuple(map(session.parse_id, event_ids)) if event_ids else None
     wanted = _filter(status, source, direction, customer, ids)
-    count = replay_session.run(lambda replay: replay.retry(wanted, replay_session.operator()))
+    count = replay_session.run_with_replay(
+        lambda replay: replay.retry(wanted, replay_session.current_actor())
+    )
     if count == 0 and ids:
         raise StateConflict("only sync events that are held back, retrying or dead can be retried")
     if output is Output.JSON:
-        show_json({"retried": count})
+        print_json({"retried": count})
     else:
-        say(f"{count} sync events are to be worked on again.")
+        print_lines(f"{count} sync events are to be worked on again.")
 
 
 def _filter(
@@ -109,5 +111,5 @@ def _filter(
 ) -> "EventFilter":
     from zenskar.db.events.event_log import EventFilter
 
-    owner = session.identifier(customer) if customer else None
+    owner = session.parse_id(customer) if customer else None
     return EventFilter(status, source, direction, customer_id=owner, ids=ids)

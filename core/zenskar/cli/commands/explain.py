@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.errors import say_error
-from zenskar.cli.render.output import Output, OutputOption, show_json, show_table
+from zenskar.cli.error_output import print_error
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_table
 from zenskar.errors import NotFound
 
 if TYPE_CHECKING:
@@ -47,16 +47,16 @@ def customer(
 
     It shows personal data to whoever may read the database.
     """
-    found = _run(customer_id, field, limit)
+    found = _find(customer_id, field, limit)
     if isinstance(found, list):
         _refuse(found, output)
     elif output is Output.JSON:
-        show_json(asdict(found))
+        print_json(asdict(found))
     else:
         _show(found)
 
 
-def _run(name: str, field: str | None, limit: int) -> "Explanation | list[CustomerMatch]":
+def _find(name: str, field: str | None, limit: int) -> "Explanation | list[CustomerMatch]":
     from zenskar.ops.explain import explainer as explaining
 
     settings, environment = session.read_settings()
@@ -79,10 +79,10 @@ def _refuse(matches: "list[CustomerMatch]", output: Output) -> None:
     """Several customers are meant: the caller must choose."""
     rows = [asdict(match) for match in matches]
     if output is Output.JSON:
-        show_json({"matches": rows})
+        print_json({"matches": rows})
     else:
-        show_table(_COLUMNS, rows)
-    say_error(f"{len(rows)} customers match: choose one by its id")
+        print_table(_COLUMNS, rows)
+    print_error(f"{len(rows)} customers match: choose one by its id")
     raise typer.Exit(1)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.scope import Scope
 
@@ -52,10 +52,10 @@ def create(
     until = _time(expires) if expires is not None else None
     made, key = _run(lambda db: api_keys.create(db, name, scope, until))
     if output is Output.JSON:
-        show_json({"key": key, **asdict(made)})
+        print_json({"key": key, **asdict(made)})
         return
-    say("This is the only time that the key is shown:", error=True)
-    say(key)
+    print_lines("This is the only time that the key is shown:", error=True)
+    print_lines(key)
 
 
 @app.command("list")
@@ -65,9 +65,9 @@ def show(output: OutputOption = Output.TABLE) -> None:
 
     rows = [asdict(key) for key in _run(api_keys.read_all)]
     if output is Output.JSON:
-        show_json({"data": rows})
+        print_json({"data": rows})
     else:
-        show_table(_COLUMNS, rows)
+        print_table(_COLUMNS, rows)
 
 
 @app.command("revoke")
@@ -81,9 +81,9 @@ def revoke(
     if not _run(lambda db: api_keys.revoke(db, prefix)):
         raise NotFound(f"no living key has the prefix {prefix!r}: see `zenskar keys list`")
     if output is Output.JSON:
-        show_json({"revoked": prefix})
+        print_json({"revoked": prefix})
     else:
-        say(f"The key {prefix} is revoked.")
+        print_lines(f"The key {prefix} is revoked.")
 
 
 def _time(text: str) -> datetime:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.render.output import Output, OutputOption, say, show_json
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines
 from zenskar.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def migrate(
         session.require_database(settings)
     status = asyncio.run(_migrate(settings, direction, statement_timeout, patience))
     if output is Output.JSON:
-        show_json(status)
+        print_json(status)
     else:
-        say(_sentence(status))
+        print_lines(_sentence(status))
 
 
 async def _migrate(
@@ -66,7 +66,7 @@ async def _migrate(
         open_database(settings) as url,
         open_engine(with_database(settings, url)) as engine,
     ):
-        await session.reachable(engine)
+        await session.require_reachable(engine)
         try:
             if direction is MigrationDirection.UP:
                 await schema.upgrade(url, limits=limits)

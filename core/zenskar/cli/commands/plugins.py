@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
     from zenskar.plugins.discovery import Plugin
@@ -40,11 +40,11 @@ def show(output: OutputOption = Output.TABLE) -> None:
     problems = asyncio.run(_problems(plugins, settings, environment))
     rows = [_row(p, environment, problems.get(name)) for name, p in sorted(plugins.items())]
     if output is Output.JSON:
-        show_json({"data": rows})
+        print_json({"data": rows})
     elif rows:
-        show_table(_COLUMNS, rows)
+        print_table(_COLUMNS, rows)
     else:
-        say("No plugin is installed: pip install zenskar-NAME, for the system to sync with.")
+        print_lines("No plugin is installed: pip install zenskar-NAME, for a system to sync with.")
 
 
 async def _problems(

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.errors import say_error
+from zenskar.cli.error_output import print_error
 from zenskar.cli.process import in_background, stop_signals
-from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.errors import InvalidInput
 from zenskar.model.missing import Missing
 
@@ -96,7 +96,7 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
 
     reports = _run(source, entity, work, works=repair)
     if output is Output.JSON:
-        show_json({"data": [report.to_json() for report in reports]})
+        print_json({"data": [report.to_json() for report in reports]})
     else:
         for report in reports:
             _show(report)
@@ -125,10 +125,10 @@ def backfill(
 
     intakes = _run(source, entity, work, works=True)
     if output is Output.JSON:
-        show_json({"data": [intake.to_json() for intake in intakes]})
+        print_json({"data": [intake.to_json() for intake in intakes]})
     else:
         for intake in intakes:
-            say(
+            print_lines(
                 f"{intake.source} {intake.entity_type}: {intake.objects} objects, "
                 f"{intake.published} taken in, {intake.dead} failed, {intake.invalid} not valid."
             )
@@ -206,7 +206,7 @@ async def _unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, T])
         return task.result()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    say_error("stopped; the same command goes on from here")
+    print_error("stopped; the same command goes on from here")
     raise typer.Exit(_INTERRUPTED)
 
 
@@ -235,7 +235,7 @@ def _progress_bar() -> "Iterator[OnProgress]":
 
 def _show(report: "Report") -> None:
     found, left = sum(report.found.values()), report.drifts
-    say(
+    print_lines(
         f"{report.source} {report.entity_type}: {report.objects} objects, {found} differences, "
         f"{left} left, {report.under_way} under way, {report.invalid} not valid."
     )
@@ -244,23 +244,23 @@ def _show(report: "Report") -> None:
             {"kind": kind, "found": count, "left": report.remaining.get(kind, 0)}
             for kind, count in sorted(report.found.items())
         ]
-        show_table({"kind": "DIFFERENCE", "found": "FOUND", "left": "LEFT"}, kinds)
-        say("", "Examples")
+        print_table({"kind": "DIFFERENCE", "found": "FOUND", "left": "LEFT"}, kinds)
+        print_lines("", "Examples")
     if report.examples:
-        show_table(_EXAMPLES, report.to_json()["examples"])
+        print_table(_EXAMPLES, report.to_json()["examples"])
     _show_not_read(report.to_json()["not_read"])
 
 
 def _show_not_read(rows: "Sequence[dict[str, Any]]") -> None:
     if rows:
-        say("")
-        show_table(_NOT_READ, rows)
+        print_lines("")
+        print_table(_NOT_READ, rows)
 
 
 def _fail_if_stopped(results: "list[Report] | list[BackfillCount]") -> None:
     stopped = [result for result in results if result.problem]
     for result in stopped:
-        say_error(
+        print_error(
             f"{result.source} {result.entity_type} is not complete: {result.problem}; "
             "the same command goes on from here"
         )

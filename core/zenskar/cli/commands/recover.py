@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.render.output import Output, OutputOption, say, show_json, show_table
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def recover(
     session.configure_logs(settings, environment, serving=False)
     told = asyncio.run(_recover(settings, environment, moment, apply=apply))
     if output is Output.JSON:
-        show_json(told)
+        print_json(told)
         return
     _show(told, kafka=settings.kafka_bootstrap_servers is not None)
 
@@ -105,15 +105,15 @@ def _show(told: dict[str, Any], *, kafka: bool) -> None:
     deletes = told["deleted_since"]
     if deletes:
         done = "deleted again" if told["deleted_again"] else "alive again: add --apply to delete"
-        say(f"Deleted here since the backup, {done}:")
-        show_table(_DELETES, deletes)
+        print_lines(f"Deleted here since the backup, {done}:")
+        print_table(_DELETES, deletes)
     elif kafka:
-        say("Nothing that was deleted here since the backup lives.")
+        print_lines("Nothing that was deleted here since the backup lives.")
     else:
-        say("Deletes since the backup are unknown: the bus was restored with the database.")
-    say("", "These API keys are valid, also those that were revoked since the backup:")
-    show_table(_KEYS, told["api_keys"])
+        print_lines("Deletes since the backup are unknown: the bus was restored with the database.")
+    print_lines("", "These API keys are valid, also those that were revoked since the backup:")
+    print_table(_KEYS, told["api_keys"])
     if told["paused"]:
-        say("", "These connections are paused, as they were at the backup:")
-        show_table(_PAUSES, told["paused"])
-    say("", "Next, for each connection: zenskar reconcile SOURCE --repair")
+        print_lines("", "These connections are paused, as they were at the backup:")
+        print_table(_PAUSES, told["paused"])
+    print_lines("", "Next, for each connection: zenskar reconcile SOURCE --repair")

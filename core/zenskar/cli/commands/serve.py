@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from zenskar.cli import servers
-from zenskar.cli.render.output import Output, OutputOption, show_json
+from zenskar.cli.render.output import Output, OutputOption, print_json
 
 
 def api(output: OutputOption = Output.TABLE) -> None:
@@ -33,5 +33,5 @@ def worker(
 
 def _announce(output: Output) -> servers.Announce:
     if output is Output.JSON:
-        return lambda what, address: show_json({"status": "ready", what: address})
-    return servers.announce
+        return lambda what, address: print_json({"status": "ready", what: address})
+    return servers.print_ready

@@ -68,7 +68,7 @@ class DevServer:
             serve(runtime.api(), self._settings.host, self._settings.port, self._settings) as api,
         ):
             state = DevState(os.getpid(), api, dict(sandboxes.urls), dict(sandboxes.variables))
-            self._folder.tell(state)
+            self._folder.write_state(state)
             if not stopping.is_set():
                 announce(self._ready(runtime, sandboxes, api))
             await stopping.wait()
@@ -95,6 +95,6 @@ class DevServer:
 async def _migrated(settings: Settings) -> AsyncIterator[str]:
     async with open_database(settings) as url:
         async with open_engine(with_database(settings, url)) as engine:
-            await session.reachable(engine)
+            await session.require_reachable(engine)
         await migrate.upgrade(url)
         yield url

@@ -33,7 +33,7 @@ class Ready:
 
     def to_text(self) -> str:
         """Return it for people."""
-        return "\n".join(["", *self._addresses(), *self._remarks(), "", *self._first_steps(), ""])
+        return "\n".join(["", *self._addresses(), *self._notes(), "", *self._first_steps(), ""])
 
     def _addresses(self) -> list[str]:
         sandboxes = [
@@ -49,7 +49,7 @@ class Ready:
             f"  Data     {self.data_dir}",
         ]
 
-    def _remarks(self) -> list[str]:
+    def _notes(self) -> list[str]:
         real = [name for name in self.connections if name not in self.sandboxes]
         lines = [f"{name} is the real one, no sandbox." for name in real]
         lines += [

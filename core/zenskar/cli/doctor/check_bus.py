@@ -20,8 +20,8 @@ async def check(settings: Settings) -> list[Finding]:
         await ensure_topics(options, timeout_seconds=_CALL_SECONDS, create=False)
         short = await short_lived(options, timeout_seconds=_CALL_SECONDS)
     except ZenskarError as error:
-        mend = "check ZENSKAR_KAFKA_BOOTSTRAP_SERVERS, or do what is said; messages wait meanwhile"
-        return [failed("kafka", str(error), mend)]
+        fix = "check ZENSKAR_KAFKA_BOOTSTRAP_SERVERS, or do what is said; messages wait meanwhile"
+        return [failed("kafka", str(error), fix)]
     return [ok("kafka", "answers and has the topics"), _retention(short, options.retention_days)]
 
 

@@ -21,15 +21,15 @@ _ALIVE_SECONDS = 15.0
 
 async def check(settings: Settings, *, dev: bool) -> list[Finding]:
     """Check the database and what it tells. `dev`: `zenskar dev` runs on it, without keys."""
-    mend = "check ZENSKAR_DATABASE_URL, or run `zenskar dev`"
+    fix = "check ZENSKAR_DATABASE_URL, or run `zenskar dev`"
     try:
         session.require_database(settings)
         async with open_engine(settings, "zenskar doctor") as engine:
-            await check_writable(await session.reachable(engine))
+            await check_writable(await session.require_reachable(engine))
             kind = "embedded" if settings.database_url is None else "at ZENSKAR_DATABASE_URL"
             return [ok("database", f"answers ({kind})"), *await _contents(engine, settings, dev)]
     except ZenskarError as error:
-        return [failed("database", str(error), mend)]
+        return [failed("database", str(error), fix)]
 
 
 async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[Finding]:
@@ -43,7 +43,7 @@ async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[
     found = [await in_transaction(engine, check) for check in checks]
     clocks = await in_transaction(engine, connections.clocks)
     found += [
-        check_clocks.judge(f"clock of {name}, seen by workers", offset)
+        check_clocks.check_offset(f"clock of {name}, seen by workers", offset)
         for name, offset in sorted(clocks.items())
     ]
     return [ok("schema", "is up to date"), *found]
@@ -52,8 +52,8 @@ async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[
 async def _workers(db: AsyncConnection) -> Finding:
     alive = await workers.alive(db, _ALIVE_SECONDS)
     if troubled := await workers.problems(db, _ALIVE_SECONDS):
-        mend = "look for `consumer_failed` and `message_buried` in the logs of the workers"
-        return failed("workers", "; ".join(troubled), mend)
+        fix = "look for `consumer_failed` and `message_buried` in the logs of the workers"
+        return failed("workers", "; ".join(troubled), fix)
     if alive:
         return ok("workers", f"{alive} alive")
     return failed("workers", "none is alive", "start `zenskar worker`, or `zenskar dev`")
@@ -65,13 +65,13 @@ async def _paused(db: AsyncConnection) -> Finding:
     held = [state for state in states if state.held_seconds and not state.paused]
     if held and not paused:
         told = "; ".join(f"{s.name}: held back for {s.held_seconds:.0f} s" for s in held)
-        mend = f"it goes on by itself; at once with: zenskar connections resume {held[0].name}"
-        return note("paused", f"{told}, as its system asked", mend)
+        fix = f"it goes on by itself; at once with: zenskar connections resume {held[0].name}"
+        return note("paused", f"{told}, as its system asked", fix)
     if not paused:
         return ok("paused", "no connection is paused")
     told = "; ".join(f"{s.name}: {s.error_message or s.reason}" for s in paused)
-    mend = f"mend the cause, then: zenskar connections resume {paused[0].name}"
-    return failed("paused", told, mend)
+    fix = f"fix the cause, then: zenskar connections resume {paused[0].name}"
+    return failed("paused", told, fix)
 
 
 async def _dead(db: AsyncConnection) -> Finding:

@@ -69,22 +69,22 @@ class Checkup:
             return ok(part, f"{plugin.distribution} {plugin.version}")
         if self.dev and name in self.dev.sandboxes:
             return ok(part, f"zenskar dev runs its sandbox at {self.dev.sandboxes[name]}")
-        mend = f"set {', '.join(missing)}"
+        fix = f"set {', '.join(missing)}"
         if len(missing) < len(required):
-            return failed(part, "is configured in part", mend)
-        return note(part, "is not connected", mend)
+            return failed(part, "is configured in part", fix)
+        return note(part, "is not connected", fix)
 
     async def _connections(self) -> list[Finding]:
         try:
             configured = configure(self.plugins, self.settings, self.environment)
             lost = unusable_connections(self.plugins, self.settings, self.environment)
         except ConfigurationError as error:
-            return [failed("connections", str(error), "mend the setting that is named")]
+            return [failed("connections", str(error), "fix the setting that is named")]
         if not configured and not lost and not (self.dev and self.dev.sandboxes):
-            mend = "set what a plugin needs, see `zenskar plugins list`"
-            return [failed("connections", "nothing is connected", mend)]
-        mend = "see what is said of the plugin"
-        findings = [failed(f"connection {n}", problem, mend) for n, problem in lost.items()]
+            fix = "set what a plugin needs, see `zenskar plugins list`"
+            return [failed("connections", "nothing is connected", fix)]
+        fix = "see what is said of the plugin"
+        findings = [failed(f"connection {n}", problem, fix) for n, problem in lost.items()]
         for name, connection in configured.items():
             findings += await _connection(name, connection)
         return findings
@@ -97,8 +97,8 @@ class Checkup:
         try:
             return ok("api", f"{url} is {await _readiness(url)}")
         except (aiohttp.ClientError, OSError, ValueError, KeyError):
-            mend = "start `zenskar api`, or `zenskar dev`"
-            return note("api", f"nothing answers at {url}", mend)
+            fix = "start `zenskar api`, or `zenskar dev`"
+            return note("api", f"nothing answers at {url}", fix)
 
 
 async def _readiness(url: str) -> str:
@@ -111,9 +111,9 @@ async def _readiness(url: str) -> str:
 
 
 async def _connection(name: str, connection: ConfiguredConnection) -> list[Finding]:
-    part, mend = f"connection {name}", "check its settings, and that its system is reachable"
+    part, fix = f"connection {name}", "check its settings, and that its system is reachable"
     if problem := await start(connection, OPEN_SECONDS):
-        return [failed(part, problem, mend)]
+        return [failed(part, problem, fix)]
     sent, began = time.time(), time.monotonic()
     try:
         async with asyncio.timeout(_CALL_SECONDS):
@@ -121,15 +121,15 @@ async def _connection(name: str, connection: ConfiguredConnection) -> list[Findi
             health = await router.call_async(name, "health")
             account = await router.call_async(name, "account") if health.ok else None
     except TimeoutError:
-        return [failed(part, f"no answer within {_CALL_SECONDS:g} seconds", mend)]
+        return [failed(part, f"no answer within {_CALL_SECONDS:g} seconds", fix)]
     except ZenskarError as error:
-        return [failed(part, str(error), mend)]
+        return [failed(part, str(error), fix)]
     finally:
         timing = Timing.of(sent, time.time(), began, time.monotonic())
         await stop(connection)
     detail = f"{health.detail}, account {account}" if account else health.detail
-    found = ok(part, detail) if health.ok else failed(part, health.detail, mend)
+    found = ok(part, detail) if health.ok else failed(part, health.detail, fix)
     if health.answered_at is None:
         return [found]
     offset = offset_of(timing, health.answered_at)
-    return [found, check_clocks.judge(f"clock of {name}", offset)]
+    return [found, check_clocks.check_offset(f"clock of {name}", offset)]

@@ -14,12 +14,12 @@ class CheckResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part, how it is, and how to mend it."""
+    """One part, how it is, and how to fix it."""
 
     part: str
     verdict: CheckResult
     detail: str
-    mend: str | None = None
+    fix: str | None = None
 
 
 def ok(part: str, detail: str) -> Finding:
@@ -27,11 +27,11 @@ def ok(part: str, detail: str) -> Finding:
     return Finding(part, CheckResult.OK, detail)
 
 
-def note(part: str, detail: str, mend: str | None = None) -> Finding:
+def note(part: str, detail: str, fix: str | None = None) -> Finding:
     """Return what is worth knowing."""
-    return Finding(part, CheckResult.NOTE, detail, mend)
+    return Finding(part, CheckResult.NOTE, detail, fix)
 
 
-def failed(part: str, detail: str, mend: str) -> Finding:
+def failed(part: str, detail: str, fix: str) -> Finding:
     """Return that a part is not well."""
-    return Finding(part, CheckResult.FAILED, detail, mend)
+    return Finding(part, CheckResult.FAILED, detail, fix)

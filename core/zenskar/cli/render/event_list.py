@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.render.output import Output, say, show_json, show_table
+from zenskar.cli.render.output import Output, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,7 +18,7 @@ Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")
 Before = Annotated[str | None, typer.Option(help="Only those older than this one.")]
 
 
-def show_events(
+def print_events(
     wanted: "EventFilter",
     limit: int,
     before: str | None,
@@ -31,7 +31,7 @@ def show_events(
     from zenskar.db.driver.engine import in_transaction
     from zenskar.ops import events
 
-    older = session.identifier(before) if before else None
+    older = session.parse_id(before) if before else None
 
     async def read(engine: "AsyncEngine") -> list[dict[str, Any]]:
         page = await in_transaction(
@@ -39,10 +39,10 @@ def show_events(
         )
         return [asdict(event) for event in page.events]
 
-    rows = session.run(read)
+    rows = session.run_with_engine(read)
     if output is Output.JSON:
-        show_json({"data": rows})
+        print_json({"data": rows})
     elif rows:
-        show_table(columns, rows)
+        print_table(columns, rows)
     else:
-        say(none)
+        print_lines(none)

@@ -55,7 +55,7 @@ def title(step: HistoryStep) -> str:
         HistoryStepKind.VERDICT: _verdict,
         HistoryStepKind.CALL: _call,
         HistoryStepKind.ANSWER: _answer,
-        HistoryStepKind.SETBACK: _setback,
+        HistoryStepKind.SETBACK: _failure,
         HistoryStepKind.RETRY: lambda s: f"{s.source_system}: another try was asked for{_by(s)}",
         HistoryStepKind.DONE: lambda s: (
             f"{s.source_system}: {s.status}{_because(s.reason)}{_by(s)}"
@@ -134,15 +134,15 @@ def _news(step: HistoryStep) -> str:
 
 
 def _verdict(step: HistoryStep) -> str:
-    return f"{step.source_system}: {_learnt(step)}"
+    return f"{step.source_system}: {_observed(step)}"
 
 
 def _answer(step: HistoryStep) -> str:
     external = f" {step.external_id}" if step.external_id else ""
-    return f"{step.source_system}: answer to {step.call}{external}: {_learnt(step)}"
+    return f"{step.source_system}: answer to {step.call}{external}: {_observed(step)}"
 
 
-def _learnt(step: HistoryStep) -> str:
+def _observed(step: HistoryStep) -> str:
     known = ", ".join(filter(None, (step.verdict, _VERDICTS.get(step.verdict or ""))))
     fetch = "; look at the object" if step.fetch_wanted else ""
     deleted = "; the record is deleted" if step.deletes else ""
@@ -155,7 +155,7 @@ def _call(step: HistoryStep) -> str:
     return f"{step.source_system}: {what}{state}"
 
 
-def _setback(step: HistoryStep) -> str:
+def _failure(step: HistoryStep) -> str:
     again = f"; again in {duration(step.retry_in_seconds)}" if step.retry_in_seconds else ""
     error = f"{step.error_kind}: {step.error_message}"
     return f"{step.source_system}: {step.status}, {error}{again}"

@@ -25,7 +25,7 @@ _PIPE_WIDTH = 250
 """Whoever reads a pipe has no screen whose edge matters."""
 
 
-def show_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Write JSON to standard output."""
     import orjson
 
@@ -33,12 +33,12 @@ def show_json(value: Any) -> None:
     typer.echo(printable_json(text.decode()))
 
 
-def say(*lines: str, error: bool = False) -> None:
+def print_lines(*lines: str, error: bool = False) -> None:
     """Write lines for people to standard output, or to standard error."""
     typer.echo("\n".join(map(printable, lines)), err=error)
 
 
-def show_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
+def print_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a table of these columns: name in the rows, and title."""
     from rich.console import Console
     from rich.table import Table

@@ -6,15 +6,15 @@ from zenskar.errors import ZenskarError
 from zenskar.telemetry.terminal import printable
 
 
-def failure_code(error: ZenskarError | KeyboardInterrupt) -> int:
+def exit_code_of(error: ZenskarError | KeyboardInterrupt) -> int:
     """Say what went wrong, unless it was the user who stopped it, and return the exit code."""
     if isinstance(error, KeyboardInterrupt):
         return 130
-    say_error(str(error))
+    print_error(str(error))
     return 1
 
 
-def say_error(text: str) -> None:
+def print_error(text: str) -> None:
     """Print one line on standard error, without what may be a secret."""
     from zenskar.telemetry.logs import scrub
 
