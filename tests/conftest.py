@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a real PostgreSQL, and a database of its own for each test."""
+"""Fixtures of all tests: a real PostgreSQL, and a separate database for each test."""
 
 import logging
 import sys
@@ -18,20 +18,20 @@ from zenskar.db.driver.engine import create_engine
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the workers of one session share one server."""
+    """Share one server between the workers of a session."""
     if not hasattr(config, "workerinput"):
         postgres.prepare_session()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop what the tests have started."""
+    """Stop the servers of the tests."""
     if not hasattr(config, "workerinput"):
         postgres.finish_session()
 
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """Undo what a test, or a command that it ran, did to the logging of this process."""
+    """Restore the logging of this process after a test or its commands."""
     root, own = logging.getLogger(), logging.getLogger("zenskar")
     handlers, levels = list(root.handlers), (root.level, own.level)
     yield
@@ -43,7 +43,7 @@ def logging_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
-    """Return the URL of a running PostgreSQL; use `database_url` unless it is about the server."""
+    """Return the URL of a running server; use `database_url` unless the test needs the server."""
     return postgres.server_url()
 
 

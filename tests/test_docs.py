@@ -29,6 +29,7 @@ from zenskar.cli.app import app
 from zenskar.db.schema.tables import metadata
 from zenskar.errors import FailureKind, ZenskarError
 from zenskar.kernel import StepKind, Verdict
+from zenskar.model.fields import CUSTOMER
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.hookspecs import IntegrationSpec
@@ -153,7 +154,11 @@ def shown(default: Any) -> str:
 
 
 def test_hooks() -> None:
-    assert rows("plugins.md", "## Hooks").keys() == public(vars(IntegrationSpec))
+    table = rows("plugins.md", "## Hooks")
+    assert table.keys() == public(vars(IntegrationSpec))
+    assert {name for cells in table.values() for name in code(cells[2])} <= (
+        defined_names() | COMMANDS.keys()
+    )
 
 
 def test_what_a_plugin_class_declares() -> None:
@@ -253,6 +258,10 @@ def test_routes() -> None:
         cells = table[f"{route.method} {route.path}"]
         assert set(re.findall(r"\b[245]\d\d\b", cells[2])) == statuses, route
         assert code(cells[3]) == ([] if route.public else [route.scope.value]), route
+
+
+def test_the_fields_of_a_customer() -> None:
+    assert rows("http.md", "## Customers").keys() == CUSTOMER.names
 
 
 def test_log_events() -> None:

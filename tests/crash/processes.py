@@ -1,4 +1,4 @@
-"""Start processes that are going to die, on the database of a world."""
+"""Start processes that will be killed, on the database of a world."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ LEASES = {"ZENSKAR_CLAIM_LEASE_SECONDS": "0.6"}
 async def victim(
     world: World, role: str, point: str, **variables: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start a process that kills itself at this point; it does not outlive the block."""
+    """Start a process that kills itself at this failpoint, or at the end of the block."""
     database = world.settings.database_url
     assert database is not None
     settings = {
@@ -46,13 +46,13 @@ async def victim(
 
 
 async def address(process: asyncio.subprocess.Process) -> str:
-    """Return where an API listens."""
+    """Return the address of an API."""
     assert process.stdout is not None
     async with asyncio.timeout(DEADLINE_SECONDS):
         return (await process.stdout.readline()).decode().strip()
 
 
 async def returncode(process: asyncio.subprocess.Process) -> int:
-    """Return how a process ended, negative for a signal."""
+    """Return the exit code of a process, negative for a signal."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         return await process.wait()

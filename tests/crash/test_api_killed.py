@@ -1,4 +1,4 @@
-"""An API that is killed between its commit and its answer: asked again, it has one effect."""
+"""An API is killed between its commit and its answer: a repeated request has one effect."""
 
 import hashlib
 import hmac
@@ -25,7 +25,7 @@ def signed(event: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
 
 
 async def killed_while(world: World, point: str, method_path: str, **request: Any) -> None:
-    """Send a request to an API that dies at this point."""
+    """Send a request to an API that dies at this failpoint."""
     async with victim(world, "api", point) as process, ClientSession() as client:
         url = await address(process)
         with pytest.raises(ClientError):
@@ -34,7 +34,7 @@ async def killed_while(world: World, point: str, method_path: str, **request: An
 
 
 async def sent_again(world: World, path: str, **request: Any) -> tuple[int, dict[str, Any], str]:
-    """Send a request to an API that lives; return status, body, and whether it was replayed."""
+    """Send a request to a living API; return status, body, and whether it was replayed."""
     async with victim(world, "api", NOWHERE) as process, ClientSession() as client:
         url = await address(process)
         async with client.post(f"{url}{path}", **request) as response:

@@ -1,4 +1,4 @@
-"""A create whose answer nobody took in, and a worker that comes back after hours or days."""
+"""A create without an applied answer, and a worker that resumes after hours or days."""
 
 import pytest
 from sqlalchemy import text
@@ -16,7 +16,7 @@ ADA = {"name": "Ada", "email": "ada@example.com"}
 
 
 async def lose_a_create(world: World) -> None:
-    """Have a worker die between the call and the answer; no webhook tells of the object."""
+    """Kill a worker between the call and the answer; no webhook shows the object."""
     for endpoint in world.sandbox.webhook_endpoints():
         world.sandbox.remove_webhook_endpoint(endpoint.id)
     await world.customers().create(ADA, correlation_id="test")
@@ -26,8 +26,8 @@ async def lose_a_create(world: World) -> None:
     assert len(world.sandbox.dashboard.living()) == 1
 
 
-async def come_back_after(world: World, hours: int) -> list[str]:
-    """Let a worker go on after hours; return the key of every create that was sent."""
+async def resume_after(world: World, hours: int) -> list[str]:
+    """Run a worker hours later; return the key of every create that was sent."""
     world.clock.tick(hours * 3600)
     async with world.runtime.engine.begin() as db:
         await db.execute(AGE, {"hours": hours})
@@ -51,7 +51,7 @@ async def test_while_the_key_lives_the_create_is_repeated_with_it(
 ) -> None:
     async with open_world(database_url, seed=1, workers=0) as world:
         await lose_a_create(world)
-        keys = await come_back_after(world, hours)
+        keys = await resume_after(world, hours)
         assert len(keys) == 2
         assert len(set(keys)) == 1
         assert await mapped(world) == [one["id"] for one in world.sandbox.dashboard.living()]
@@ -61,10 +61,10 @@ async def test_while_the_key_lives_the_create_is_repeated_with_it(
 async def test_when_the_key_has_expired_the_create_is_looked_up(
     database_url: str, hours: int
 ) -> None:
-    """After a day the push itself was forgotten, and a second object was made."""
+    """After a day the push itself was deleted, and a second object was created."""
     async with open_world(database_url, seed=1, workers=0) as world:
         await lose_a_create(world)
-        keys = await come_back_after(world, hours)
+        keys = await resume_after(world, hours)
         assert len(keys) == 1
         assert await mapped(world) == [one["id"] for one in world.sandbox.dashboard.living()]
 
@@ -76,6 +76,6 @@ async def test_a_create_that_the_look_up_does_not_find_is_made_with_a_new_key(
         await lose_a_create(world)
         (lost,) = world.sandbox.dashboard.living()
         world.sandbox.dashboard.delete(lost["id"])
-        keys = await come_back_after(world, 25)
+        keys = await resume_after(world, 25)
         assert len(keys) == len(set(keys)) == 2
         assert await mapped(world) == [one["id"] for one in world.sandbox.dashboard.living()]

@@ -1,4 +1,4 @@
-"""Every point that the code names is one at which something is killed."""
+"""A test kills a process at every failpoint of the code."""
 
 import re
 from collections.abc import Callable
@@ -13,11 +13,11 @@ KILLERS = (
     test_api_killed.test_a_webhook_has_one_effect,
     test_relay_killed.test_a_killed_relay_loses_nothing_and_keeps_the_order,
 )
-"""The last one runs in the Kafka lane: without Kafka there is no relay."""
+"""The last file runs in the Kafka lane: without Kafka there is no relay."""
 
 
 def points_of(test: Callable[..., Any]) -> set[str]:
-    """Return the points at which a test kills."""
+    """Return the failpoints at which a test kills."""
     marks = {mark.args[0]: mark.args[1] for mark in getattr(test, "pytestmark", ())}
     return set(marks["point"])
 

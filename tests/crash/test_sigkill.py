@@ -1,4 +1,4 @@
-"""After SIGKILL at any point and a restart, nothing is lost and nothing is there twice."""
+"""After SIGKILL at any failpoint and a restart, nothing is lost and nothing exists twice."""
 
 import asyncio
 import signal
@@ -26,8 +26,8 @@ SENT = "SELECT count(*) FROM push_intents WHERE state = 'sent'"
 
 
 @asynccontextmanager
-async def told(database_url: str, memory: Memory) -> AsyncIterator[World]:
-    """A world in which the story has been told and nobody has worked yet."""
+async def world_after_story(database_url: str, memory: Memory) -> AsyncIterator[World]:
+    """A world after its story, before any worker ran."""
     async with open_world(database_url, seed=1, workers=0) as world:
         for act in STORY:
             await perform(world, act, memory)
@@ -35,9 +35,9 @@ async def told(database_url: str, memory: Memory) -> AsyncIterator[World]:
 
 
 async def recover(world: World, memory: Memory) -> None:
-    """Let another worker take over, and look at what has become of it all.
+    """Run another worker, and check the result.
 
-    Its leases are over: that they last long, so that a live worker's never is, takes no time here.
+    The leases of the killed worker have expired: the test shortens them, so that it need not wait.
     """
     async with world.runtime.engine.begin() as db:
         await db.exec_driver_sql(LEASES_OVER)
@@ -48,7 +48,7 @@ async def recover(world: World, memory: Memory) -> None:
 
 
 def slow(world: World, memory: Memory, kind: FaultKind, seconds: float) -> None:
-    """Let the calls of pushes take that long."""
+    """Delay the calls of pushes."""
     world.sandbox.faults.add(
         Fault(kind=kind, method="POST", delay_seconds=seconds, count=None, probability=1.0)
     )
@@ -58,7 +58,7 @@ def slow(world: World, memory: Memory, kind: FaultKind, seconds: float) -> None:
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_killed_worker_loses_nothing(database_url: str, point: str) -> None:
     memory = Memory()
-    async with told(database_url, memory) as world:
+    async with world_after_story(database_url, memory) as world:
         if point == "outbound.failed":
             world.sandbox.faults.add(Fault(kind=FaultKind.SERVER_ERROR, method="POST", effect=True))
             memory.faults += 1
@@ -71,9 +71,9 @@ async def test_a_killed_worker_loses_nothing(database_url: str, point: str) -> N
 async def test_a_worker_killed_in_mid_call_loses_nothing(
     database_url: str, kind: FaultKind
 ) -> None:
-    """The call may have been carried out, or be carried out when another worker has taken over."""
+    """The call may have been executed, or be executed after another worker resumed the push."""
     memory = Memory()
-    async with told(database_url, memory) as world:
+    async with world_after_story(database_url, memory) as world:
         slow(world, memory, kind, 0.5)
         async with victim(world, "worker", NOWHERE) as process:
             await until(lambda: world.scalar(SENT), DEADLINE_SECONDS)
@@ -84,7 +84,7 @@ async def test_a_worker_killed_in_mid_call_loses_nothing(
 
 async def test_sigterm_lets_the_calls_that_are_under_way_finish(database_url: str) -> None:
     memory = Memory()
-    async with told(database_url, memory) as world:
+    async with world_after_story(database_url, memory) as world:
         slow(world, memory, FaultKind.DELAY, 1.0)
         async with victim(world, "worker", NOWHERE) as process:
             await until(lambda: world.scalar(SENT), DEADLINE_SECONDS)
@@ -99,7 +99,7 @@ async def test_sigterm_lets_the_calls_that_are_under_way_finish(database_url: st
 
 async def test_sigterm_releases_a_call_that_outlasts_the_grace_period(database_url: str) -> None:
     memory = Memory()
-    async with told(database_url, memory) as world:
+    async with world_after_story(database_url, memory) as world:
         slow(world, memory, FaultKind.DELAY, 20.0)
         grace = {"ZENSKAR_SHUTDOWN_GRACE_SECONDS": "0.5", "ZENSKAR_CLAIM_LEASE_SECONDS": "600"}
         async with victim(world, "worker", NOWHERE, **grace) as process:

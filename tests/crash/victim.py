@@ -17,7 +17,7 @@ COMMITTED = "customer.committed"
 
 
 async def main(role: str, fatal: str) -> None:
-    """Work until the point is passed, or until SIGTERM."""
+    """Run until the failpoint is passed, or until SIGTERM."""
     environment = dict(os.environ)
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

@@ -1,4 +1,4 @@
-"""The whole of zenskar in this process, on a Stripe that somebody else runs."""
+"""The whole runtime in this process, on a Stripe that runs elsewhere."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -90,7 +90,7 @@ class Stack:
         return list(reversed((await self.ask("GET", f"/sync-events?{query}"))["data"]))
 
     async def settled(self) -> None:
-        """Wait until no sync event has anything left to do."""
+        """Wait until every sync event has ended."""
 
         async def check() -> bool:
             final = {"succeeded", "ignored", "dead"}
@@ -106,7 +106,7 @@ async def open_stack(
     environment: Mapping[str, str] | None = None,
     plugins: Mapping[str, Plugin] | None = None,
 ) -> AsyncIterator[Stack]:
-    """Serve the API and run a worker, connected to this Stripe, and by these plugins if given."""
+    """Serve the API and run a worker, connected to this Stripe, with these plugins if given."""
     variables = {
         "STRIPE_API_KEY": API_KEY,
         "STRIPE_WEBHOOK_SECRET": SECRET,

@@ -1,4 +1,4 @@
-"""Edits in Stripe arrive whatever the two clocks show, and cost no call more when they agree."""
+"""Edits in Stripe arrive with any two clocks, without a further call when the clocks agree."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ class World:
 
 @asynccontextmanager
 async def open_world(database_url: str, ahead: float = 0.0) -> AsyncIterator[World]:
-    """Open both sides; our clock is so many seconds ahead."""
+    """Open both sides, with our clock so many seconds ahead."""
     async with StripeSandbox(api_key=API_KEY, webhook_retry_base=0.05) as stripe:
         stripe.shift_clock(-ahead)
         async with open_stack(database_url, stripe.base_url) as zenskar:

@@ -1,4 +1,4 @@
-"""Somebody sets a field at Stripe back to what a push without an answer once wrote."""
+"""An external edit restores a value that a push without an answer once wrote."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A change sets out at once: what waits for it is woken, and does not ask again and again."""
+"""A change is pushed at once: its worker is woken, and does not poll."""
 
 import time
 
@@ -8,7 +8,7 @@ from zenskar import Push
 
 POLL_SECONDS = 60.0
 PROMPT_SECONDS = 2.0
-"""Far more than it takes, for a machine that has other things to do, and far less than a poll."""
+"""Far above the usual time, for a busy machine, and far below the poll interval."""
 
 
 async def test_a_push_is_sent_at_once_and_not_at_the_next_poll(database_url: str) -> None:

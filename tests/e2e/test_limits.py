@@ -1,4 +1,4 @@
-"""What Stripe does not take is known before a customer is stored, or fits all the same."""
+"""Values that Stripe refuses are refused before a customer is stored, or fit anyway."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,7 +1,7 @@
 """The same round trip against localstripe, a Stripe that this project did not write.
 
-It knows no idempotency keys, sends its webhooks a second late, and signs them with the time of
-their event.
+localstripe ignores idempotency keys, sends its webhooks a second late, and signs them with the time
+of their event.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.support.wait import until
 
 pytestmark = pytest.mark.peer
 
-# It would write its state to one file for the whole machine, from where nobody here reads it.
+# localstripe would write its state to one file for the whole machine, which no test reads.
 START = (
     "from localstripe import resources, server; "
     "resources.Store.dump_to_disk = lambda store: None; "
@@ -31,7 +31,7 @@ START = (
 
 @dataclass
 class LocalStripe:
-    """A running localstripe, and its customers as anyone with a key sees them."""
+    """A running localstripe, and its customers through its API."""
 
     base_url: str
     http: aiohttp.ClientSession

@@ -1,4 +1,4 @@
-"""Stripe beside a system that holds a name and an e-mail only, with the same customers."""
+"""Stripe beside a system that holds only a name and an e-mail, with the same customers."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ class World:
     crm: FakeSystem
 
     async def at_rest(self) -> None:
-        """Wait until no webhook and no push is left anywhere."""
+        """Wait until no webhook and no push is left."""
 
         async def check() -> bool:
             await self.zenskar.settled()

@@ -1,4 +1,4 @@
-"""A reconcile against a local Stripe makes up for everything that no webhook told."""
+"""A reconcile against a local Stripe applies every change without a webhook."""
 
 import dataclasses
 

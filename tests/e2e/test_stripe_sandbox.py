@@ -32,7 +32,7 @@ class World:
         return await until(check)
 
     async def at_rest(self) -> None:
-        """Wait until nothing is under way on either side."""
+        """Wait until no work is in progress on either side."""
         await self.zenskar.settled()
         await self.stripe.settle()
         await self.zenskar.settled()
@@ -105,7 +105,7 @@ async def test_the_history_tells_what_changed_and_an_echo_changes_nothing(world:
     await world.zenskar.field(made["id"], "name", "Countess")
     await world.at_rest()
     found = await world.zenskar.events(f"customer_id={made['id']}")
-    # Both within one second, as Stripe's clock counts, cannot be told apart without a look.
+    # Only a fetch distinguishes two edits within one second of Stripe's clock.
     told = [e for e in found if e["event_type"] != "customer.resync"]
     assert [(e["direction"], e["event_type"]) for e in told] == [
         ("outbound", "customer.created"),
@@ -114,7 +114,7 @@ async def test_the_history_tells_what_changed_and_an_echo_changes_nothing(world:
     ]
     assert [told[n]["status"] for n in (0, 2)] == ["succeeded", "succeeded"]
     assert told[0]["reason"] == "pushed"
-    # A webhook that overtakes the answer of its create links the object, which is no echo.
+    # A webhook that overtakes the answer of its create links the object, and is no echo.
     assert told[1]["reason"] in {"echo", "linked"}, told[1]
     assert {"/name": "Countess"} in [
         entry["detail"].get("changes")
@@ -306,13 +306,13 @@ async def test_characters_that_cannot_be_stored_stop_no_event(world: World) -> N
 
 
 async def webhooks(world: World) -> list[dict[str, Any]]:
-    """Return the inbound events that Stripe told of; a sweep looks for missed ones besides."""
+    """Return the inbound events of webhooks, without those of a sweep."""
     found = await world.zenskar.events("direction=inbound")
     return [event for event in found if str(event["external_event_id"]).startswith("evt_")]
 
 
 async def listed(world: World) -> list[dict[str, Any]]:
-    """Ask Stripe itself for all its customers."""
+    """Read all customers from Stripe itself."""
     async with world.zenskar.http.get(
         f"{world.stripe.base_url}/v1/customers", headers={"Authorization": f"Bearer {API_KEY}"}
     ) as response:

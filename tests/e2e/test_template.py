@@ -41,12 +41,12 @@ class Synced:
         return only
 
     def writes(self) -> list[str]:
-        """The methods of the calls that may have changed something, in their order."""
+        """The methods of the writing calls, in order."""
         methods = [call.partition(" ")[0] for call in self.crm.calls]
         return [method for method in methods if method != "GET"]
 
     async def settle(self) -> None:
-        """Wait until every webhook is delivered and everything that it caused is done."""
+        """Wait until every webhook is delivered and all its effects are done."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             await self.flow.settle()
             for crm in self.crms.values():
@@ -67,7 +67,7 @@ class Synced:
 
 @asynccontextmanager
 async def synced(database_url: str, *names: str, **environment: str) -> AsyncIterator[Synced]:
-    """Run the plugin that is installed as `template` at connections of these names."""
+    """Run the installed plugin `template` at connections of these names."""
     async with AsyncExitStack() as stack:
         crms = {name: await stack.enter_async_context(Crm()) for name in names or ("template",)}
         variables = {
@@ -120,7 +120,7 @@ async def test_our_own_writes_come_back_as_webhooks_without_an_effect(database_u
         await both.settle()
         assert [sent.status for sent in both.crm.sent] == [200]
         (event,) = await both.flow.events("inbound")
-        # The webhook may overtake the answer; then it is what links the contact.
+        # The webhook may overtake the answer, and then links the contact.
         assert event["reason"] in {"confirmed", "linked"}
         assert str(event["entity_id"]) == record_id
         assert both.writes() == ["POST"]

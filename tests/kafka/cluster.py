@@ -30,7 +30,7 @@ START_SECONDS = 90.0
 
 @dataclass
 class Cluster:
-    """Where the brokers are, and their processes if they are ours."""
+    """The addresses of the brokers, and their processes if this test started them."""
 
     bootstrap: str
     kafka: Distribution | None = None
@@ -40,7 +40,7 @@ class Cluster:
 
     @property
     def given(self) -> bool:
-        """Tell whether somebody else runs it, so that nothing of it can be killed."""
+        """Return whether the cluster was given, so that its processes cannot be killed."""
         return self.kafka is None
 
     async def start_zookeeper(self) -> None:
@@ -63,7 +63,7 @@ class Cluster:
 async def open_cluster(
     folder: Path, brokers: int = 1, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Cluster]:
-    """Start a cluster with its data in a folder, or take the one that is given."""
+    """Start a cluster with its data in a folder, or use the given cluster."""
     environment = os.environ if environment is None else environment
     if given := environment.get(GIVEN):
         cluster = Cluster(given)
@@ -82,7 +82,7 @@ async def open_cluster(
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
+    """Return free ports."""
     sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
@@ -133,7 +133,7 @@ async def _imok(port: int) -> bool:
 
 
 async def _serves(address: str) -> bool:
-    """Tell whether a broker answers: it listens long before, and may fail to register."""
+    """Return whether a broker answers: it listens long before, and may fail to register."""
     host, _, port = address.rpartition(":")
     try:
         _, writer = await asyncio.open_connection(host, int(port))

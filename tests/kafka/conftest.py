@@ -16,7 +16,7 @@ from tests.kafka.jars import LaneUnavailable, chosen_version, distribution
 
 
 def pytest_sessionstart() -> None:
-    """Fail before the first test when the lane cannot run; it never passes by running nothing."""
+    """Fail before the first test when the lane cannot run; it never passes without tests."""
     try:
         if given := os.environ.get(GIVEN):
             asyncio.run(_reach(given))
@@ -27,7 +27,7 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what this cluster does not have; the summary names it."""
+    """Deselect tests that this cluster cannot run; the summary names them."""
     given = bool(os.environ.get(GIVEN))
     kraft = not given and chosen_version(os.environ).startswith("4")
     out = [
@@ -42,14 +42,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what ran on what."""
+    """Print the summary."""
     for line in summary.lines(os.environ):
         terminalreporter.write_line(line)
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Yield a folder that PostgreSQL's own user can reach too."""
+    """Yield a folder that PostgreSQL's own user can enter too."""
     with tempfile.TemporaryDirectory(prefix="zenskar-lane-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -62,7 +62,7 @@ async def _reach(given: str) -> None:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
-    """Yield the address of one broker that tests share; those that kill start their own."""
+    """Yield the address of a shared broker; tests that kill start their own."""
     if given := os.environ.get(GIVEN):
         yield given
         return

@@ -23,12 +23,12 @@ NO_MAVEN = (
 
 
 class LaneUnavailable(Exception):
-    """What the lane needs is missing; the message says what to install."""
+    """A requirement of the lane is missing; the message names it."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """One version of Kafka on this machine."""
+    """A version of Kafka on this machine."""
 
     kafka: str
     zookeeper: str | None
@@ -36,12 +36,12 @@ class Distribution:
 
     @property
     def kraft(self) -> bool:
-        """Tell whether it does without ZooKeeper."""
+        """Return whether this version runs without ZooKeeper."""
         return self.zookeeper is None
 
 
 def chosen_version(environment: Mapping[str, str]) -> str:
-    """Return the version that is asked for: a full one, or 3.x or 4.x for the pinned one."""
+    """Return the requested version: a full version, or 3.x or 4.x for the pinned version."""
     wanted = environment.get(VERSION, "").strip() or "3.x"
     if re.fullmatch(r"[34](\.x)?", wanted):
         return _pinned(_pom(wanted), "kafka.version")

@@ -1,4 +1,4 @@
-"""What ZooKeeper and the brokers are told: their command lines and their files."""
+"""The command lines and the configuration of ZooKeeper and the brokers."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ def broker_command(
 def format_command(
     kafka: Distribution, folder: Path, node: Node, cluster_id: str
 ) -> tuple[str, ...]:
-    """Return what prepares the storage of a broker that keeps its metadata itself."""
+    """Return the command that formats the storage of a broker without ZooKeeper."""
     configuration = str(folder / f"broker-{node.number}.properties")
     arguments = ("format", "-t", cluster_id, "-c", configuration)
     return _java(kafka, folder, "128m", "kafka.tools.StorageTool", *arguments)

@@ -1,4 +1,4 @@
-"""Thousands of changes on both sides, while faults strike."""
+"""Thousands of changes on both sides, under faults."""
 
 import asyncio
 import random
@@ -51,7 +51,7 @@ class Load:
     _drawn: int = 0
 
     async def run(self) -> None:
-        """Make all changes; half of them here, half outside."""
+        """Make all changes, half of them here, half outside."""
         timeout = aiohttp.ClientTimeout(total=10)
         self._rng = random.Random(self.seed)
         async with aiohttp.ClientSession(timeout=timeout) as self._http:
@@ -127,7 +127,7 @@ class Load:
     async def _here(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any] | None:
-        """Ask the API until it answers; None when the record is gone."""
+        """Repeat a request until the API answers; return None for a deleted record."""
         url = f"{self.topology.api_url}{path}"
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while True:
@@ -145,7 +145,7 @@ class Load:
                 await asyncio.sleep(0.1)
 
     async def _outside(self, method: str, path: str, body: Any = None) -> dict[str, Any] | None:
-        """Drive the sandbox; None when the object is gone."""
+        """Control the sandbox; return None for a deleted object."""
         url = f"{self.topology.sandbox_url}/_sandbox/{path}"
         async with self._http.request(method, url, json=body) as response:
             if response.status == 404:
@@ -154,7 +154,7 @@ class Load:
             return await response.json()
 
     async def _watch(self) -> None:
-        """Learn who is there, on both sides, so that either can edit what the other made."""
+        """Read the customers of both sides, so that each side edits those of the other."""
         while True:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 connection = await asyncpg.connect(self.topology.database_url, timeout=5)

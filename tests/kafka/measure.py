@@ -1,4 +1,4 @@
-"""How fast waiting work is done by N workers: python -m tests.kafka.measure --workers 1,2."""
+"""Measure the rate of N workers on waiting messages: `tests.kafka.measure --workers 1,2`."""
 
 import argparse
 import asyncio

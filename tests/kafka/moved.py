@@ -1,4 +1,4 @@
-"""What the relay moves: every row of the outbox is noted, and compared with what Kafka has."""
+"""The work of the relay: every row of the outbox is recorded, and compared with Kafka."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -31,7 +31,7 @@ _AGAIN = """
 
 @dataclass(frozen=True)
 class Row:
-    """A row that the outbox had; a late one is due after a while, and overtaken meanwhile."""
+    """A row of the outbox; a late row is due after a while, and overtaken meanwhile."""
 
     id: int
     topic: str
@@ -60,13 +60,13 @@ class Moved:
 
     @property
     def repeated(self) -> int:
-        """How many messages of the topic that only the relay writes to are there once more."""
+        """The number of duplicates on the topic that only the relay writes."""
         sent = sum(len(texts) for (topic, _), texts in self.messages.items() if topic == OUTBOUND)
         return sent - sum(row.topic == OUTBOUND for row in self.rows)
 
     @property
     def disordered(self) -> list[tuple[str, str]]:
-        """Keys of which a message came before one that was written earlier."""
+        """Keys with messages in the wrong order."""
         late = {row.text for row in self.rows if row.late}
         places: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
         for row in sorted(self.rows, key=lambda row: row.id):
@@ -81,13 +81,13 @@ class Moved:
 
 
 async def note_rows(topology: Topology) -> None:
-    """Have every row that is written to the outbox from now on noted."""
+    """Record every row that is written to the outbox from now on."""
     async with database(topology) as connection:
         await connection.execute(_NOTE)
 
 
-async def look_at_moved(topology: Topology) -> Moved:
-    """Read what the outbox had and what Kafka has."""
+async def read_moved(topology: Topology) -> Moved:
+    """Read the recorded rows and the messages of Kafka."""
     assert topology.cluster is not None
     async with database(topology) as connection:
         found = await connection.fetch("SELECT id, topic, key, envelope, late FROM noted")
@@ -96,7 +96,7 @@ async def look_at_moved(topology: Topology) -> Moved:
 
 
 async def _read(bootstrap: str) -> dict[tuple[str, str], list[str]]:
-    """Return everything that the topics hold."""
+    """Return all messages of the topics."""
     messages: dict[tuple[str, str], list[str]] = defaultdict(list)
     async with admin(bootstrap) as client:
         described = await client.describe_topics([OUTBOUND, INBOUND])

@@ -1,4 +1,4 @@
-"""How far the groups have come, and back to the beginning."""
+"""The offsets of the groups, and their reset."""
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -11,7 +11,7 @@ CONSUMED = (OUTBOUND, INBOUND)
 
 
 async def lag(bootstrap: str, group: str) -> int:
-    """Return how many messages nobody has worked off."""
+    """Return the number of unprocessed messages."""
     waiting = 0
     async with admin(bootstrap) as client, _reader(bootstrap) as consumer:
         for topic in CONSUMED:
@@ -26,7 +26,7 @@ async def lag(bootstrap: str, group: str) -> int:
 
 
 async def begin_anew(bootstrap: str, group: str) -> int:
-    """Have groups without members read everything again; return how much that is."""
+    """Reset the offsets of groups without members; return the number of messages to read again."""
     total = 0
     async with admin(bootstrap) as client:
         for topic in CONSUMED:

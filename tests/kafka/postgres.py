@@ -20,7 +20,7 @@ MAJOR = "15"
 _START_SECONDS = 60.0
 _USERS = ("postgres", "nobody")
 _SETTINGS = {
-    # A killed process loses nothing that it has handed to the kernel; only a power cut would.
+    # A killed process loses no data that it passed to the kernel; only a power cut would.
     "fsync": "off",
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -38,11 +38,11 @@ class Server:
     version: str
 
     async def start(self) -> None:
-        """Start it, also after it was killed: it recovers by itself."""
+        """Start the server, also after a kill: it recovers automatically."""
         await serve(self.process, self._serves, _START_SECONDS)
 
     async def stop(self) -> None:
-        """Stop it as `pg_ctl stop -m fast` does."""
+        """Stop the server as `pg_ctl stop -m fast` does."""
         await self.process.stop(number=2)
 
     async def _serves(self) -> bool:

@@ -45,7 +45,7 @@ class Process:
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
-        """Start it; a signal of the terminal does not reach it, and it does not outlive us."""
+        """Start the process; it gets no signal of the terminal, and ends with this process."""
         assert not self.alive, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -67,20 +67,20 @@ class Process:
         self._process.send_signal(number)
 
     def pause(self) -> None:
-        """Freeze it as a machine that hangs would."""
+        """Freeze the process, like a hanging machine."""
         self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
         self.send(signal.SIGCONT)
 
     async def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             await until(lambda: _true(not self.alive), 30, f"the end of {self.name}")
 
     async def stop(self, seconds: float = 30, number: int = signal.SIGTERM) -> int | None:
-        """Ask it to end; kill it when it does not in time. Return the exit code."""
+        """Terminate the process; kill it after a timeout. Return the exit code."""
         if self.alive:
             self.resume()
             self.send(number)
@@ -91,7 +91,7 @@ class Process:
         return self.returncode
 
     def tail(self) -> str:
-        """Return the end of the log, for people."""
+        """Return the end of the log."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join([f"--- {self.log}", *lines[-_TAIL_LINES:]])
 
@@ -99,7 +99,7 @@ class Process:
 async def serve(process: Process, serves: Callable[[], Awaitable[object]], seconds: float) -> None:
     """Start a process until it serves.
 
-    One that follows a killed one may fail at first: its port, its lock or its session in
+    The successor of a killed process may fail at first: its port, its lock or its session in
     ZooKeeper is still taken.
     """
 
@@ -117,7 +117,7 @@ async def serve(process: Process, serves: Callable[[], Awaitable[object]], secon
 async def until(
     condition: Callable[[], Awaitable[object]], seconds: float, what: str = "this"
 ) -> None:
-    """Return as soon as the condition holds; TimeoutError names what did not happen."""
+    """Return as soon as the condition holds; TimeoutError names the condition."""
     try:
         async with asyncio.timeout(seconds):
             while not await condition():

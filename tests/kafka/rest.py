@@ -1,4 +1,4 @@
-"""Waiting for rest, and what is found there."""
+"""Wait for rest, and read both sides."""
 
 import json
 from collections import Counter
@@ -32,7 +32,7 @@ class Found:
 
 
 async def end_faults(topology: Topology) -> Counter[str]:
-    """End the injected faults and return how often each kind struck."""
+    """End the injected faults and return how often each kind occurred."""
     hits: Counter[str] = Counter()
     async with aiohttp.ClientSession() as http:
         url = f"{topology.sandbox_url}/_sandbox/faults"
@@ -44,15 +44,15 @@ async def end_faults(topology: Topology) -> Counter[str]:
 
 
 async def rest(topology: Topology, seconds: float) -> Found:
-    """Wait until nothing is under way: no webhook, no message, no sync event; look then."""
+    """Wait until no webhook, message or sync event is in progress; then read both sides."""
     seen: list[Found] = []
 
     async def check() -> bool:
         if not await _at_rest(topology):
             return False
-        # What Kafka held all the time may be taken while this looks, which would see half of it.
+        # A worker may receive messages during the read, which would then see half of them.
         before = await _steps(topology)
-        seen[:] = [await look(topology)]
+        seen[:] = [await read_both_sides(topology)]
         still = not await _busy(topology) and await _steps(topology) == before
         return still and not seen[0].untraced
 
@@ -63,7 +63,7 @@ async def rest(topology: Topology, seconds: float) -> Found:
     return seen[0]
 
 
-async def look(topology: Topology) -> Found:
+async def read_both_sides(topology: Topology) -> Found:
     """Read both sides."""
     async with database(topology) as connection, aiohttp.ClientSession() as http:
         outside = {seen["id"]: seen for seen in await _all(topology, http, "customers")}
@@ -99,7 +99,7 @@ async def _busy(topology: Topology) -> int:
 
 
 async def _steps(topology: Topology) -> int:
-    """Return how many steps the sync events have made; each effect is one."""
+    """Return the number of transitions of the sync events; each effect is one."""
     async with database(topology) as connection:
         return int(await connection.fetchval(_STEPS))
 
@@ -112,7 +112,7 @@ async def _restless(topology: Topology) -> str:
             " FROM sync_events WHERE status NOT IN ('succeeded', 'ignored') LIMIT 10",
         )
         waiting = await _rows(connection, "SELECT * FROM outbox LIMIT 5")
-    found = await look(topology)
+    found = await read_both_sides(topology)
     return f"{events} {waiting} {len(found.untraced)} webhooks left no trace: {found.untraced[:5]}"
 
 

@@ -1,4 +1,4 @@
-"""The last lines of the lane: what ran, on what, and what it counted."""
+"""The last lines of the lane: tests, versions and counts."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ from tests.kafka.cluster import GIVEN
 from tests.kafka.jars import LaneUnavailable, chosen_version, distribution, java_version
 
 figures: list[str] = []
-"""One line for each fault test, in the order in which they ran."""
+"""A line for each fault test, in the order of the run."""
 left_out: list[str] = []
-"""Tests of what this cluster does not have, or does not let the lane kill."""
+"""Tests that need parts, or kills, that this cluster does not allow."""
 
 
 def lines(environment: Mapping[str, str]) -> list[str]:

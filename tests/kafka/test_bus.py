@@ -1,4 +1,4 @@
-"""The bus on real Kafka: nothing is lost, keys keep their order, the broker may go away."""
+"""The bus on real Kafka: nothing is lost, keys keep their order, the broker may stop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def bus(
 
 
 async def receive(bus: KafkaBus, count: int, *, exclusive: bool = True) -> list[Delivery]:
-    """Receive so many messages, letting go of each at once."""
+    """Receive so many messages, and ack each at once."""
     found: list[Delivery] = []
     async with asyncio.timeout(DEADLINE):
         while len(found) < count:
@@ -79,7 +79,7 @@ async def receive(bus: KafkaBus, count: int, *, exclusive: bool = True) -> list[
     return found
 
 
-async def nothing_comes(bus: KafkaBus) -> bool:
+async def is_empty(bus: KafkaBus) -> bool:
     return [await bus.receive(OUTBOUND, 10, exclusive_keys=True) for _ in range(3)] == [[]] * 3
 
 
@@ -104,7 +104,7 @@ async def test_a_key_that_is_held_holds_back_its_next_message_only(bus: KafkaBus
         while set(held) != {1, 3}:
             for delivery in await bus.receive(OUTBOUND, 10, exclusive_keys=True):
                 held[number_of(delivery)] = delivery
-    assert await nothing_comes(bus)
+    assert await is_empty(bus)
     await bus.ack([held[1]])
     assert [number_of(d) for d in await receive(bus, 1)] == [2]
 
@@ -142,7 +142,7 @@ async def test_what_is_given_back_comes_again(bus: KafkaBus) -> None:
     await bus.requeue(taken)
     assert await receive(bus, 1) == taken
     await bus.requeue(taken)
-    assert await nothing_comes(bus)
+    assert await is_empty(bus)
 
 
 async def test_what_a_transaction_has_done_does_not_come_again(
@@ -155,7 +155,7 @@ async def test_what_a_transaction_has_done_does_not_come_again(
     async with engine.begin() as db:
         await bus.ack_in(db, taken)
     bus.forget(taken)
-    assert await nothing_comes(bus)
+    assert await is_empty(bus)
 
 
 async def relay_once(bus: KafkaBus) -> None:
@@ -298,7 +298,7 @@ def test_the_names_of_the_bus_are_those_of_the_contract() -> None:
 async def test_slow_work_costs_no_membership(
     options: KafkaOptions, engine: AsyncEngine, database_url: str
 ) -> None:
-    """A lane is busy for several times the interval in which a consumer has to poll."""
+    """A job is busy for several times the interval in which a consumer must poll."""
     quick = replace(options, poll_interval_ms=500)
     async with open_bus(quick, engine, database_url) as bus:
         await bus.publish([message(n, "a") for n in range(1200)])

@@ -1,4 +1,4 @@
-"""The lane's own cluster: what it acknowledged stays, and who gives up on it leaves nothing."""
+"""The lane's own cluster: acknowledged messages stay, and an aborted start leaves nothing."""
 
 import asyncio
 import gc

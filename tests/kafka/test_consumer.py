@@ -1,4 +1,4 @@
-"""One consumer is one member of its group, however many receive from it, and leaves nothing."""
+"""A consumer is one member of its group, with any number of receivers, and leaves nothing."""
 
 import asyncio
 import gc
@@ -41,7 +41,7 @@ async def test_two_that_receive_at_once_are_one_member(consumer: KafkaConsumer) 
 async def test_one_that_joins_waits_for_the_session_of_one_that_was_killed(
     consumer: KafkaConsumer, kafka: str
 ) -> None:
-    """Whoever gave up and joined again instead would begin the wait anew, for all of the group."""
+    """A member that left and joined again would restart the wait for the whole group."""
     options = KafkaOptions(bootstrap_servers=kafka, group=consumer._options.group, partitions=4)
     killed = await joined(options)
     try:
@@ -61,7 +61,7 @@ async def test_one_that_joins_waits_for_the_session_of_one_that_was_killed(
 async def test_one_that_was_full_goes_on_as_soon_as_there_is_room(
     consumer: KafkaConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its partitions paused a poll lasts its full time, whatever becomes of them meanwhile."""
+    """With its partitions paused a poll lasts its full time, even if they resume meanwhile."""
     monkeypatch.setattr("zenskar.bus.kafka.consumer._POLL_MS", 60_000)
     monkeypatch.setattr("zenskar.bus.kafka.consumer._FETCH_RECORDS", 1)
     options = consumer._options
@@ -79,7 +79,7 @@ async def test_one_that_was_full_goes_on_as_soon_as_there_is_room(
 
 
 async def joined(options: KafkaOptions) -> AIOKafkaConsumer:
-    """Return a member that has all partitions, and that the group hears no more of."""
+    """Return a member with all partitions that sends no more heartbeats."""
     member = AIOKafkaConsumer(
         INBOUND,
         bootstrap_servers=options.bootstrap_servers,

@@ -1,4 +1,4 @@
-"""Whatever is killed under load, both sides end up equal, with nothing lost and nothing twice."""
+"""After any kill under load both sides become equal, with nothing lost or duplicated."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -14,7 +14,7 @@ from tests.kafka import summary
 from tests.kafka.load import Load
 from tests.kafka.offsets import begin_anew, lag
 from tests.kafka.processes import until
-from tests.kafka.rest import look, rest
+from tests.kafka.rest import read_both_sides, rest
 from tests.kafka.topics import admin
 from tests.kafka.topology import ROLES, Topology, open_topology
 from tests.kafka.trial import REST_SECONDS, attempt, changes
@@ -22,7 +22,7 @@ from zenskar.model.envelope import INBOUND, OUTBOUND
 
 ALL_ROLES = "relay,inbound,outbound,scheduler"
 SESSION_SECONDS = 12.0
-"""Longer than the brokers wait for a member of a group that says nothing."""
+"""Longer than the brokers wait for a silent member of a group."""
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -42,7 +42,7 @@ async def test_a_killed_broker(topology: Topology) -> None:
         await load.reached(0.2)
         await broker.kill()
         await until(lambda: readiness(topology, "degraded"), 30, "a degraded readiness")
-        await load.reached(0.5)  # the API goes on without Kafka
+        await load.reached(0.5)  # the API continues without Kafka
         await cluster.start_broker()
         await until(lambda: readiness(topology, "ok"), 30, "readiness")
         await load.reached(0.7)
@@ -61,7 +61,7 @@ async def test_a_frozen_broker(topology: Topology) -> None:
         await load.reached(0.2)
         broker.pause()
         await until(lambda: readiness(topology, "degraded"), 30, "a degraded readiness")
-        await load.reached(0.5)  # webhooks are taken in all the same
+        await load.reached(0.5)  # webhooks are still received
         broker.resume()
 
     await attempt(topology, "broker frozen", trouble)
@@ -117,7 +117,7 @@ async def test_frozen_workers(topology: Topology) -> None:
         for turn, name in enumerate(("worker-1", "worker-2", "worker-3")):
             await load.reached(0.1 + 0.25 * turn)
             topology.workers[name].pause()
-            # Longer than its session and its leases: the others take over what it holds.
+            # Longer than its session and its leases: other workers receive its messages.
             await asyncio.sleep(SESSION_SECONDS)
             topology.workers[name].resume()
 
@@ -156,7 +156,7 @@ async def test_a_whole_replay_changes_nothing(topology: Topology) -> None:
         return
 
     await attempt(topology, "before the replay", nothing)
-    before = (await look(topology)).sides
+    before = (await read_both_sides(topology)).sides
     names = list(topology.workers)
     for name in names:
         await topology.workers[name].stop()
@@ -179,7 +179,7 @@ async def _none(count: Awaitable[int]) -> bool:
 
 
 async def readiness(topology: Topology, status: str) -> bool:
-    """Tell whether the API says that it is so ready."""
+    """Return whether the API reports this readiness."""
     with suppress(aiohttp.ClientError, TimeoutError):
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http,

@@ -1,4 +1,4 @@
-"""The whole runtime on real Kafka: both ways, poison, dead letters, and a broker that goes away."""
+"""The whole runtime on real Kafka: both ways, poison, dead letters, and an unavailable broker."""
 
 import asyncio
 import struct
@@ -98,7 +98,7 @@ async def test_poison_becomes_a_dead_letter_and_others_flow(
 
 
 async def test_a_message_on_the_wrong_topic_stops_no_worker(kafka: str, flow: Flow) -> None:
-    """With a key that PostgreSQL refuses, a header that says nothing and one that says too much."""
+    """With a key that PostgreSQL refuses, an empty header and a header that is too long."""
     await flow.create()
     await flow.settle()
     (outbound,) = await read(kafka, OUTBOUND, 1)
@@ -115,7 +115,7 @@ async def test_a_message_on_the_wrong_topic_stops_no_worker(kafka: str, flow: Fl
 
 
 async def put_undecodable(bootstrap: str, topic: str) -> None:
-    """Write a record whose header has a name that is no UTF-8, as clients of others can."""
+    """Write a record with a header name that is not UTF-8, as other clients can."""
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
         await producer.partitions_for(topic)
         batch = producer.create_batch()
@@ -178,7 +178,7 @@ async def test_a_whole_replay_changes_nothing(kafka: str, flow: Flow) -> None:
 
 @pytest.fixture
 async def own_cluster(home: Path) -> AsyncIterator[Cluster]:
-    """A cluster that a test may kill, whoever gave the one that is shared."""
+    """A cluster that a test may kill, also when the shared cluster was given."""
     async with open_cluster(home, environment={GIVEN: ""}) as cluster:
         yield cluster
 

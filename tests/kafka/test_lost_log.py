@@ -1,4 +1,4 @@
-"""What Kafka lost is noticed and comes back: a disk that is gone, a topic that was made anew."""
+"""Losses of Kafka are detected and repaired: a lost disk, a topic that was created again."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -24,13 +24,13 @@ RECOVERY_SECONDS = 90
 
 @pytest.fixture
 async def own_cluster(home: Path) -> AsyncIterator[Cluster]:
-    """A cluster whose broker a test may rob of its disk."""
+    """A cluster whose broker may lose its disk."""
     async with open_cluster(home, environment={GIVEN: ""}) as cluster:
         yield cluster
 
 
 async def fill(flow: Flow) -> None:
-    """Leave webhooks that were answered, and a change that was relayed, on Kafka alone."""
+    """Leave answered webhooks and a relayed change on Kafka alone."""
     system = flow.systems["fake"]
     for number in range(3):
         system.create(name=f"There {number}")
@@ -44,7 +44,7 @@ async def fill(flow: Flow) -> None:
 
 
 async def recovered(flow: Flow) -> None:
-    """Wait until both sides hold everything, by themselves."""
+    """Wait until both sides hold everything, without a command."""
 
     async def equal() -> bool:
         there = {(data or {}).get("name") for data in flow.systems["fake"].objects.values()}
@@ -86,7 +86,7 @@ async def test_topics_that_were_made_anew(kafka: str, database_url: str) -> None
 async def test_messages_that_were_deleted_before_they_were_read(
     kafka: str, database_url: str
 ) -> None:
-    """As retention does while nobody reads."""
+    """Delete unread messages, as retention does."""
     await delete_topics(kafka)
     async with open_flow(database_url, working=False, **options(kafka)) as flow:
         await fill(flow)

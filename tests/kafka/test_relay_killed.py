@@ -1,4 +1,4 @@
-"""A relay that is killed at its named points: every row of the outbox gets to Kafka, in order."""
+"""A relay is killed at its failpoints: every row of the outbox reaches Kafka, in order."""
 
 import signal
 import sys
@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.crash.processes import ROOT
 from tests.kafka import summary
 from tests.kafka.load import Load
-from tests.kafka.moved import look_at_moved, note_rows
+from tests.kafka.moved import note_rows, read_moved
 from tests.kafka.processes import Process, until
 from tests.kafka.rest import database
 from tests.kafka.topology import Topology, open_topology
@@ -20,7 +20,7 @@ from tests.kafka.trial import attempt
 KILLS = 5
 DEADLINE_SECONDS = 60.0
 CLAIMED = "SELECT count(*) FROM outbox WHERE claimed_until > now() + interval '3 seconds'"
-"""Of this moment: a claim of these workers holds for four seconds."""
+"""A recent claim: the claims of these workers last four seconds."""
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -46,7 +46,7 @@ async def test_a_killed_relay_loses_nothing_and_keeps_the_order(
             await topology.add_worker("relay", "relay")
 
     await attempt(topology, f"relay killed {KILLS} times at {point}", trouble)
-    moved = await look_at_moved(topology)
+    moved = await read_moved(topology)
     summary.figures.append(f"  {len(moved.rows)} rows moved, {moved.repeated} of them once more")
     assert moved.missing == []
     assert moved.disordered == []
@@ -56,7 +56,7 @@ async def test_a_killed_relay_loses_nothing_and_keeps_the_order(
 
 @pytest.mark.own_cluster
 async def test_a_relay_killed_while_it_publishes_loses_nothing(topology: Topology) -> None:
-    """The brokers hang, so it is known what the relay is doing."""
+    """The brokers hang, so the step of the relay is known."""
     assert topology.cluster is not None
     (broker,) = topology.cluster.brokers
     await topology.add_worker("relay", "relay")
@@ -71,20 +71,20 @@ async def test_a_relay_killed_while_it_publishes_loses_nothing(topology: Topolog
             await topology.start_worker("relay")
 
     await attempt(topology, f"relay killed {KILLS} times while it published", trouble)
-    moved = await look_at_moved(topology)
+    moved = await read_moved(topology)
     assert moved.missing == []
     assert moved.disordered == []
     assert moved.applied_twice == 0
 
 
 async def claims(topology: Topology) -> int:
-    """Return how many rows have just been claimed."""
+    """Return the number of recently claimed rows."""
     async with database(topology) as connection:
         return await connection.fetchval(CLAIMED)
 
 
 async def killed_at(topology: Topology, point: str) -> None:
-    """Start a relay that kills itself at the point, and wait for that."""
+    """Start a relay that kills itself at the failpoint, and wait for its end."""
     command = (sys.executable, "-m", "tests.crash.victim", "relay", point)
     variables = topology.variables | {"PYTHONPATH": str(ROOT)}
     victim = Process("victim", command, topology.folder, variables)

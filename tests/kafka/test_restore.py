@@ -1,4 +1,4 @@
-"""A database that is restored from a backup becomes equal again, by the documented commands."""
+"""A database that was restored from a backup becomes equal, by the documented commands."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def settings(kafka: str, url: str, stripe: StripeSandbox) -> dict[str, str]:
 
 
 async def command(variables: dict[str, str], *arguments: str, codes: tuple[int, ...] = (0,)) -> Any:
-    """Run a command as an operator does, and return what it writes as JSON."""
+    """Run a command as an operator does, and return its JSON output."""
     done = await asyncio.to_thread(
         subprocess.run,
         (*ZENSKAR, *arguments, "--output", "json"),

@@ -1,4 +1,4 @@
-"""What the compose file starts, as processes: its commands, its order and its health checks."""
+"""The services of the compose file as processes: commands, order and health checks."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 async def test_it_serves_and_syncs_as_the_compose_file_starts_it(home: Path) -> None:
-    """With API keys, secrets in files, and the two directions in workers of their own."""
+    """With API keys, secrets in files, and separate workers for the two directions."""
     async with open_topology(home, workers=ROLES, variables={"ZENSKAR_AUTH": "required"}) as here:
         services = ours(WITH_ZOOKEEPER)
         assert healthy(services["zenskar-api"], here.api_url, 8000)
@@ -51,7 +51,7 @@ async def test_without_its_database_the_health_check_fails(home: Path) -> None:
 
 
 def healthy(service: dict[str, Any], url: str, port: int) -> bool:
-    """Run a service's health check as the container would, at the port that is served here."""
+    """Run a service's health check as the container would, at the port of this test."""
     kind, program, *arguments = service["healthcheck"]["test"]
     assert (kind, program) == ("CMD", "python")
     assert f"http://127.0.0.1:{port}/" in arguments[-1]

@@ -11,7 +11,7 @@ from zenskar.bus.kafka.topics import TOPICS
 
 @asynccontextmanager
 async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Yield a client that may do everything."""
+    """Yield an administration client."""
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await client.start()
     try:
@@ -21,7 +21,7 @@ async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def delete_topics(bootstrap: str) -> None:
-    """Delete what earlier tests left, and wait until it is gone."""
+    """Delete the topics of earlier tests, and wait for their end."""
     async with admin(bootstrap) as client:
 
         async def gone() -> bool:

@@ -1,4 +1,4 @@
-"""Everything that the compose file describes, as processes on this machine."""
+"""The services of the compose file as processes on this machine."""
 
 import asyncio
 import sys
@@ -68,7 +68,7 @@ class Topology:
         return self.variables["ZENSKAR_DATABASE_URL"]
 
     async def add_worker(self, name: str, roles: str) -> None:
-        """Start one more worker."""
+        """Start another worker."""
         (port,) = free_ports(1)
         variables = self.variables | {"ZENSKAR_WORKER_HEALTH_PORT": str(port)}
         self.workers[name] = zenskar(name, ("worker", "--roles", roles), self.folder, variables)
@@ -76,7 +76,7 @@ class Topology:
         await self.start_worker(name)
 
     async def start_worker(self, name: str) -> None:
-        """Start a worker that was added, also after it was killed."""
+        """Start an added worker, also after a kill."""
         url = f"{self.worker_urls[name]}/health/live"
         await serve(self.workers[name], lambda: answers(url), _START_SECONDS)
 
@@ -86,15 +86,15 @@ class Topology:
         await self.workers[name].kill()
 
     async def remove_worker(self, name: str) -> None:
-        """Stop a worker as whoever scales down does; it must end by itself, and well."""
+        """Stop a worker as an operator does; it must end in order, with exit code 0."""
         assert await self.workers.pop(name).stop() == 0
 
     async def start_api(self) -> None:
-        """Start the API, also after it was killed."""
+        """Start the API, also after a kill."""
         await serve(self.api, lambda: answers(f"{self.api_url}/health/live"), _START_SECONDS)
 
     def died(self) -> list[str]:
-        """Return the workers and APIs that ended without being told to."""
+        """Return the workers and APIs that ended without a request."""
         parts = (self.api, self.sandbox, *self.workers.values())
         return [f"{p.name} ended by itself: {p.tail()}" for p in parts if not p.alive]
 
@@ -161,7 +161,7 @@ async def _stop(topology: Topology) -> None:
 def zenskar(
     name: str, arguments: tuple[str, ...], folder: Path, variables: Mapping[str, str]
 ) -> Process:
-    """Return a zenskar command as a process that is not started yet."""
+    """Return a zenskar command as a process that has not started."""
     return Process(name, (*ZENSKAR, *arguments), folder, variables)
 
 
@@ -179,7 +179,7 @@ async def _ended(process: Process) -> bool:
 
 
 async def answers(url: str) -> bool:
-    """Tell whether a server answers at all."""
+    """Return whether a server answers."""
     try:
         timeout = aiohttp.ClientTimeout(total=2)
         async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:

@@ -1,4 +1,4 @@
-"""One fault test: load, trouble, rest, verdict, and a line of figures."""
+"""A fault test: load, faults, rest, verdict, and a line of figures."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from tests.kafka import summary
 from tests.kafka.load import Load
 from tests.kafka.rest import Found, end_faults, rest
 from tests.kafka.topology import Topology
-from tests.simulation.invariants import doubled, judge, lost, unequal
+from tests.simulation.invariants import breaches_between, doubled, lost, unequal
 
 CHANGES = "ZENSKAR_LANE_CHANGES"
 REST_SECONDS = 150.0
@@ -25,7 +25,7 @@ Trouble = Callable[[Topology, Load], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Figures:
-    """What one fault test counted."""
+    """The counts of a fault test."""
 
     made: int
     kinds: Counter[str]
@@ -41,7 +41,7 @@ def changes() -> int:
 
 
 async def attempt(topology: Topology, name: str, trouble: Trouble) -> Load:
-    """Cause trouble under load; afterwards nothing is lost, doubled or different."""
+    """Cause faults under load; afterwards nothing is lost, duplicated or different."""
     load = Load(topology, changes())
     began = time.monotonic()
     await asyncio.gather(load.run(), trouble(topology, load))
@@ -54,7 +54,7 @@ async def attempt(topology: Topology, name: str, trouble: Trouble) -> Load:
         load.made.total(), load.made, faults, load.refusals, loaded - began, rested - loaded
     )
     _note(name, figures, found, load)
-    breaches = judge(found.sides, load.memory)
+    breaches = breaches_between(found.sides, load.memory)
     assert breaches == [], f"{len(breaches)} breaches: {breaches[:10]}"
     assert found.untraced == []
     causes = load.made.total() + found.sides.conflicts + faults.total()
@@ -65,7 +65,7 @@ async def attempt(topology: Topology, name: str, trouble: Trouble) -> Load:
 
 
 def crashes(folder: Path) -> list[str]:
-    """Return the errors that our processes logged; what others do to them is a warning only."""
+    """Return the errors that our processes logged; faults of other systems are warnings only."""
     return [
         f"{log.name}: {line[:2000]}"
         for log in sorted(folder.glob("*.log"))

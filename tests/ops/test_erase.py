@@ -91,7 +91,7 @@ async def test_nothing_but_its_id_is_left(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("propagate", [True, False])
-async def test_late_news_bring_nothing_back(database_url: str, propagate: bool) -> None:
+async def test_a_late_event_restores_nothing(database_url: str, propagate: bool) -> None:
     async with open_flow(database_url, propagate_deletes=propagate) as flow:
         record_id = await lived(flow)
         system = flow.systems["fake"]

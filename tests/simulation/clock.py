@@ -1,11 +1,11 @@
-"""Clocks that move when they are told to, so that many things happen in one second."""
+"""Clocks that a test moves, so that many things happen in one second."""
 
 import time
 from collections.abc import Callable
 
 
 class Clock:
-    """The right time in Unix seconds, which nobody sets."""
+    """The right time in Unix seconds, which no act changes."""
 
     def __init__(self) -> None:
         self._now = float(int(time.time()))
@@ -14,12 +14,12 @@ class Clock:
         return self._now
 
     def tick(self, seconds: float) -> None:
-        """Move on."""
+        """Advance the time."""
         self._now += seconds
 
 
 class WrongClock:
-    """A clock of one side, which may be set to any time."""
+    """The clock of one side, which an act may set to any time."""
 
     def __init__(self, right: Callable[[], float], shift: float = 0.0) -> None:
         self._right = right

@@ -1,4 +1,4 @@
-"""What must hold at rest, whatever happened before. Each breach is one readable line."""
+"""The invariants at rest, after any history. Each breach is one readable line."""
 
 import re
 from collections import Counter
@@ -41,7 +41,7 @@ class Sides:
 
     @property
     def conflicts(self) -> int:
-        """How many values lost against one of the other side."""
+        """The number of values that lost against the other side."""
         return self.history.count('"winner"')
 
 
@@ -62,10 +62,10 @@ async def breaches(
         open_pushes=await world.rows(OPEN_PUSHES),
         out_of_sync=await world.out_of_sync(),
     )
-    return judge(sides, memory)
+    return breaches_between(sides, memory)
 
 
-def judge(sides: Sides, memory: Memory) -> list[str]:
+def breaches_between(sides: Sides, memory: Memory) -> list[str]:
     """Return every breach between two sides at rest."""
     causes = len(memory.written) + len(memory.local) + memory.faults + sides.kills
     most = _PUSHES_ANYWAY + _PUSHES_FOR_EACH * (causes + sides.conflicts)
@@ -112,7 +112,7 @@ def unequal(sides: Sides) -> list[str]:
 
 
 def erased(sides: Sides, memory: Memory) -> list[str]:
-    """A field that the external system does not hold is as it was written here last."""
+    """A field that the external system does not hold has the last value written here."""
     last = {
         (one.whose, one.field): one.value
         for one in memory.written
@@ -127,7 +127,7 @@ def erased(sides: Sides, memory: Memory) -> list[str]:
 
 
 def doubled(sides: Sides, memory: Memory) -> list[str]:
-    """No record has two objects outside, and nobody was made twice."""
+    """No record has two external objects, and no customer exists twice."""
     dead = {r["key"] for r in sides.records if r["deleted_at"] is not None}
     owners = Counter(seen["metadata"].get("zenskar_id") for seen in sides.outside.values())
     found = [
@@ -142,7 +142,7 @@ def doubled(sides: Sides, memory: Memory) -> list[str]:
 
 
 def reverted(sides: Sides, memory: Memory) -> list[str]:
-    """An edit outside that nothing competed with is taken over, whatever was pushed before."""
+    """An external edit without a competing edit is applied, after any pushes."""
     return [
         f"the edit of {record['key']} back to {due[record['key']].value} is reverted"
         for due in [{one.whose: one for one in memory.restored}]
@@ -155,10 +155,10 @@ def reverted(sides: Sides, memory: Memory) -> list[str]:
 
 
 def lost(sides: Sides, memory: Memory) -> list[str]:
-    """What was written is there, or the history tells what became of it.
+    """A written value exists, or the history records its loss.
 
-    An object that is left alone outside after its record was deleted is nobody's any more, and
-    nobody looks at fields there that the integration does not see.
+    A detached object of a deleted record has no owner, and fields that the integration does not
+    see are not checked.
     """
     living = {r["key"] for r in sides.records if r["deleted_at"] is None}
     living |= {m["external_id"] for m in sides.mappings if m["state"] == "active"}

@@ -1,4 +1,4 @@
-"""Stripe as a system would be that holds a name and an e-mail only."""
+"""Stripe as a system that holds only a name and an e-mail."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ HELD = ("name", "email")
 
 
 class Silent(StripeIntegration):
-    """Neither shows nor takes the other fields, and does not say so."""
+    """Neither shows nor accepts the other fields, without a declaration."""
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
         return {k: v for k, v in super().to_canonical(seen).items() if k in HELD}
@@ -24,14 +24,14 @@ class Silent(StripeIntegration):
 
 
 class Declared(StripeIntegration):
-    """Says which fields it carries, and leaves the rest to the core."""
+    """Declares its fields in `carries`, and leaves the rest to the core."""
 
     carries: ClassVar[Mapping[str, tuple[str, ...]]] = {"customer": HELD}
 
 
 @dataclass(frozen=True)
 class System:
-    """The fields that the external system holds, and the integration that speaks for it."""
+    """The fields that the external system holds, and its integration."""
 
     held: frozenset[str] = CUSTOMER.names
     integration: type[BaseIntegration] = StripeIntegration

@@ -1,4 +1,4 @@
-"""Run one seed, and make its story as short as it can be when it fails.
+"""Run a seed, and shorten its story as far as it still fails.
 
 python -m tests.simulation.run --seeds 5000 [--first 0] [--jobs 4]
 python -m tests.simulation.run --seed 42 [--times 20]
@@ -29,7 +29,7 @@ _POLICIES = ("internal_wins", "external_wins", "latest_wins")
 
 @dataclass(frozen=True)
 class Failure:
-    """A seed that broke something, with the shortest story that still does."""
+    """A seed that broke an invariant, with its shortest failing story."""
 
     seed: int
     story: tuple[Act, ...]
@@ -39,15 +39,15 @@ class Failure:
     def __str__(self) -> str:
         again = f"python -m tests.simulation.run --seed {self.seed} --times 20"
         parts = (("", self.story), ("breaks", self.breaches), ("after", self.trace))
-        told = "\n".join(
+        result = "\n".join(
             "\n".join((title, *(f"  {line}" for line in lines))) for title, lines in parts
         )
-        return f"seed {self.seed}{told}\nagain: {again}"
+        return f"seed {self.seed}{result}\nagain: {again}"
 
 
 @dataclass(frozen=True)
-class Told:
-    """A story with what was wrong at its end, and what had been done."""
+class StoryResult:
+    """A story with its breaches and its log."""
 
     story: tuple[Act, ...]
     wrong: tuple[str, ...]
@@ -56,13 +56,13 @@ class Told:
 
 @dataclass(frozen=True)
 class Stage:
-    """Where stories are acted out."""
+    """The servers on which stories run."""
 
     databases: Databases
     plugins: Mapping[str, Plugin]
 
-    async def tell(self, seed: int, story: Iterable[Act]) -> Told:
-        """Act a story out in a fresh world and return what is wrong at its end."""
+    async def run_story(self, seed: int, story: Iterable[Act]) -> StoryResult:
+        """Run a story in a fresh world and return its breaches."""
         acts, memory, system = tuple(story), Memory(), system_of(seed)
         plugins = system.plugins(self.plugins)
         async with (
@@ -72,30 +72,30 @@ class Stage:
             for act in acts:
                 await perform(world, act, memory)
             wrong = await _ending(world, memory, system.held)
-            return Told(acts, tuple(wrong), tuple(await world.trace()) if wrong else ())
+            return StoryResult(acts, tuple(wrong), tuple(await world.trace()) if wrong else ())
 
     async def run_seed(self, seed: int, *, shorten: bool = True) -> Failure | None:
-        """Run one seed; None when all is well."""
-        told = await self.tell(seed, draw(seed))
-        if not told.wrong:
+        """Run a seed; return None without a breach."""
+        result = await self.run_story(seed, draw(seed))
+        if not result.wrong:
             return None
         if shorten:
-            told = await self._shortest(seed, told)
-        return Failure(seed, told.story, told.wrong, told.trace)
+            result = await self._shortest(seed, result)
+        return Failure(seed, result.story, result.wrong, result.trace)
 
-    async def _shortest(self, seed: int, told: Told) -> Told:
-        """Leave acts out one by one, as long as something still breaks."""
-        for number in reversed(range(len(told.story))):
-            shorter = await self.tell(seed, told.story[:number] + told.story[number + 1 :])
+    async def _shortest(self, seed: int, result: StoryResult) -> StoryResult:
+        """Remove acts one by one, as long as the story still fails."""
+        for number in reversed(range(len(result.story))):
+            shorter = await self.run_story(seed, result.story[:number] + result.story[number + 1 :])
             if shorter.wrong:
-                told = shorter
-        return told
+                result = shorter
+        return result
 
 
 async def run_seeds(
     databases: Databases, seeds: Iterable[int], jobs: int, *, shorten: bool
 ) -> list[Failure]:
-    """Run seeds, some at once; most of the time of each is waiting."""
+    """Run seeds concurrently; each waits most of the time."""
     stage, failures = Stage(databases, discover()), list[Failure]()
     waiting = enumerate(seeds, 1)
 

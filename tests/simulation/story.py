@@ -1,4 +1,4 @@
-"""What happens in one world: a list of acts, drawn from a seed and replayed as it is."""
+"""The story of a world: a list of acts, drawn from a seed and replayed unchanged."""
 
 import asyncio
 import random
@@ -17,13 +17,13 @@ ANYWHERE = "anywhere"
 _API_ATTEMPTS = 20
 CALM_SECONDS = 10.0
 SHIFTS = (0.0, 5.0, -5.0, 60.0, -60.0)
-"""By how many seconds a clock may be wrong; signatures of webhooks bear a few minutes."""
+"""The largest error of a clock in seconds; webhook signatures tolerate a few minutes."""
 API_POINTS = ("customer.committed", "webhook.received", "webhook.published")
 
 
 @dataclass(frozen=True)
 class Act:
-    """One thing to do. `who` picks a customer, `what` a field, a fault or a point."""
+    """An act. `who` selects a customer, `what` a field, a fault or a failpoint."""
 
     kind: str
     who: int = 0
@@ -34,7 +34,7 @@ class Act:
 
 @dataclass
 class Written:
-    """A value that somebody wrote, and that must not be lost without a trace."""
+    """A written value that must not be lost without a trace."""
 
     value: str
     side: str
@@ -44,7 +44,7 @@ class Written:
 
 @dataclass
 class Restored:
-    """An old value of ours that somebody outside has put back while all was quiet."""
+    """An old value of ours that an external edit restored at rest."""
 
     whose: str
     path: str
@@ -53,7 +53,7 @@ class Restored:
 
 @dataclass
 class Memory:
-    """Who was made, what was written, and what was put back since the last edit of a record."""
+    """The customers created, the values written, and the values restored since the last edit."""
 
     local: list[str] = field(default_factory=list)
     external: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Memory:
     set_back: bool = False
 
     def forget(self, record_id: str | None) -> None:
-        """Expect nothing of a record any more, since its next edit competes."""
+        """Drop the expectation for a record, since its next edit competes."""
         self.restored = [one for one in self.restored if one.whose != record_id]
 
 
@@ -134,20 +134,20 @@ def _act(kind: str, number: int, rng: random.Random) -> Act:
 
 
 async def perform(world: World, act: Act, memory: Memory) -> None:
-    """Do one act; what cannot be done at this moment is left out."""
+    """Execute an act; an act that is impossible now is skipped."""
     await world.replace_killed()
     for _ in range(_API_ATTEMPTS):
         try:
             await _ACTS[act.kind](world, act, memory)
         except Unavailable:
-            # What a client does who is told 503.
+            # The reaction of a client to 503.
             await asyncio.sleep(0.1)
         else:
             return
 
 
 def change(act: Act) -> dict[str, Any]:
-    """Return what an edit writes."""
+    """Return the values of an edit."""
     return {"metadata": {"k": act.value}} if act.what == "metadata" else {act.what: act.value}
 
 
@@ -183,7 +183,7 @@ async def _edit_outside(world: World, act: Act, memory: Memory) -> None:
 
 
 async def _edit_back(world: World, act: Act, memory: Memory) -> None:
-    """Change a field twice, then put the first value back, as somebody does who knows nothing."""
+    """Change a field twice, then restore the first value, as an unaware person does."""
     await world.quiet(_QUIET_SECONDS)
     external_id = await _anybody_outside(world, act)
     record_id = await _owner(world, external_id)
@@ -238,7 +238,7 @@ async def _set_our_clock(world: World, act: Act, _memory: Memory) -> None:
 
 
 async def _set_their_clock(world: World, _act: Act, memory: Memory) -> None:
-    """Set it back, once: further than the time goes on in a story."""
+    """Move the clock backwards, once: further than the duration of a story."""
     if not memory.set_back:
         memory.set_back = True
         world.sandbox.shift_clock(world.theirs - 60)
@@ -249,7 +249,7 @@ async def _rest(_world: World, act: Act, _memory: Memory) -> None:
 
 
 async def _calm(world: World, _act: Act, _memory: Memory) -> None:
-    """Let both sides become equal, so that what comes next is the only news."""
+    """Wait until both sides are equal, so that the next edit is the only change."""
     with suppress(TimeoutError):
         await world.settle(CALM_SECONDS)
 

@@ -26,7 +26,7 @@ POINTS = (
 
 
 class Worker:
-    """A worker with a runtime, a bus and claims of its own, as if it were a process."""
+    """A worker with its own runtime, bus and claims, like a process."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start to work."""
+        """Start the worker."""
         opened = open_runtime(self._settings, self._environment, plugins=self._plugins)
         runtime = await self._stack.enter_async_context(opened)
         context = replace(
@@ -60,7 +60,7 @@ class Worker:
         self._task = asyncio.create_task(self._runtime.worker().run(self._stopping))
 
     async def stop(self) -> None:
-        """Stop as SIGTERM does, unless the worker is dead already."""
+        """Stop as on SIGTERM, unless the worker is dead."""
         self._stopping.set()
         if await self.killed():
             return
@@ -69,39 +69,39 @@ class Worker:
         await self._stack.aclose()
 
     def kill_at(self, point: str) -> None:
-        """Be killed when this point is passed next."""
+        """Kill the worker at the next pass of this failpoint."""
         self._fatal_point = point
 
     def kill_in(self, seconds: float) -> None:
-        """Be killed after a while, in the middle of whatever goes on then."""
+        """Kill the worker after a while, at any await."""
         asyncio.get_running_loop().call_later(seconds, self._die)
 
     async def killed(self) -> bool:
-        """Bury the worker if it has been killed; tell whether that is so."""
+        """Clean up after a killed worker; return whether it was killed."""
         if not self._dead.is_set() or self._task is None or self._runtime is None:
             return False
         self._die()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._let_go(self._runtime.bus)
+        self._release(self._runtime.bus)
         await self._stack.aclose()
         return True
 
     def _die(self) -> None:
-        """Stop at whichever await each task of the worker is."""
+        """Stop each task of the worker at its present await."""
         self._dead.set()
         if self._task is not None and not self._task.cancelling():
             self._task.cancel()
 
     @staticmethod
-    def _let_go(bus: Bus) -> None:
-        """A process that is killed gives nothing back: its claims run out by themselves."""
+    def _release(bus: Bus) -> None:
+        """A killed process releases no claims: they expire."""
         assert isinstance(bus, PostgresBus)
         bus._held.clear()
         bus._returned.clear()
 
     @property
     def busy(self) -> bool:
-        """Whether a message is under way, also one that another worker has ended meanwhile."""
+        """Whether a message is in progress, also one that another worker has ended meanwhile."""
         return any(not task.done() for task in self._busy)
 
     async def _pass(self, point: str) -> None:

@@ -1,4 +1,4 @@
-"""One world: a database, a Stripe sandbox, the API's services and some workers."""
+"""A world: a database, a Stripe sandbox, the API's services and some workers."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass
 class World:
-    """What a simulation acts on and looks at."""
+    """The parts that a simulation changes and checks."""
 
     clock: Clock
     ours: WrongClock
@@ -46,10 +46,10 @@ class World:
     workers: list[Worker] = field(default_factory=list)
     kills: int = 0
     fatal: set[str] = field(default_factory=set)
-    """Points at which the API's process dies when it passes them next."""
+    """Failpoints at which the API's process dies at the next pass."""
 
     async def replace_killed(self) -> None:
-        """Start a new worker for each one that was killed."""
+        """Start a new worker for each killed worker."""
         for number, worker in enumerate(self.workers):
             if await worker.killed():
                 self.kills += 1
@@ -61,7 +61,7 @@ class World:
         return worker
 
     def dies(self, point: str) -> bool:
-        """Whether the API's process dies here; another one takes its place at once."""
+        """Whether the API's process dies here; another process replaces it at once."""
         if point not in self.fatal:
             return False
         self.fatal.discard(point)
@@ -69,15 +69,15 @@ class World:
         return True
 
     def customers(self) -> CustomerService:
-        """The API's service; one that dies after its commit wakes nobody."""
+        """The API's service; a process that dies after its commit sends no wake-up."""
         if not self.dies("customer.committed"):
             return self.runtime.customers
         return CustomerService(self.runtime.engine, self.runtime.router, lambda _topic: None)
 
     async def settle(self, patience: float) -> None:
-        """Let everything come to rest, with no more faults.
+        """Wait for rest, without further faults.
 
-        TimeoutError when nothing changes for this long, or when it goes on ten times as long.
+        Raises TimeoutError when nothing changes for this long, or after ten times as long.
         """
         self.sandbox.faults.clear()
         began = changed = time.monotonic()
@@ -91,7 +91,7 @@ class World:
                 raise TimeoutError
 
     async def outlive_requests(self, patience: float) -> None:
-        """Let so much time pass that no request without an answer arrives any more."""
+        """Advance the clock until no request without an answer can arrive."""
         began = time.monotonic()
         while await self.scalar(OPEN):
             if time.monotonic() - began > patience:
@@ -99,11 +99,11 @@ class World:
             await self._ask(lambda c: c.execute(text(_AGE)))
             await asyncio.sleep(_POLL_SECONDS)
             await self.settle(patience)
-        # The look that ended the last one may be under way.
+        # The fetch that ended the last push may be in progress.
         await self.settle(patience)
 
     async def quiet(self, patience: float) -> bool:
-        """Wait a while for everything to come to rest, with the faults that are still due."""
+        """Wait a while for rest, with the faults that are still due."""
         began = time.monotonic()
         while not (resting := await self._at_rest()) and time.monotonic() - began < patience:
             await asyncio.sleep(_POLL_SECONDS)
@@ -125,9 +125,9 @@ class World:
         return not await self._works()
 
     async def _works(self) -> bool:
-        """Whether a message waits or is under way.
+        """Whether a message waits or is in progress.
 
-        A worker whose claim ran out may be about to take an answer in though no message is left.
+        A worker with an expired claim may still apply an answer though no message is left.
         """
         if any(worker.busy for worker in self.workers):
             return True
@@ -135,7 +135,7 @@ class World:
         return bool(unfinished) or any(worker.busy for worker in self.workers)
 
     async def unfinished(self) -> list[str]:
-        """Return what is not at rest, for people."""
+        """Return the unfinished work as text."""
         events = await self.rows(
             "SELECT id, direction, event_type, status, error_message FROM sync_events"
             " WHERE status IN ('pending', 'processing', 'retrying')"
@@ -153,7 +153,7 @@ class World:
         ]
 
     async def trace(self) -> list[str]:
-        """Return what was done, for people: every call, every push and the whole history."""
+        """Return every call, every push and the whole history as text."""
         calls = [
             f"{call.method} {call.path} key {call.idempotency_key} fault {call.fault}"
             f" -> {call.status}{' replayed' if call.replayed else ''}"
@@ -183,7 +183,7 @@ class World:
         return await self._ask(read)
 
     async def _ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Ask the database; on a machine that is very busy, more than once."""
+        """Query the database; on a busy machine, repeatedly."""
         for _ in range(_QUESTIONS - 1):
             try:
                 return await in_transaction(self.runtime.engine, question)
@@ -192,7 +192,7 @@ class World:
         return await in_transaction(self.runtime.engine, question)
 
     async def out_of_sync(self) -> list[str]:
-        """Return the living records that the API says are not in sync somewhere."""
+        """Return the living records with a connection that is not in sync."""
         rows = await self.rows(
             "SELECT CAST(id AS text) AS id FROM customers WHERE deleted_at IS NULL"
         )
@@ -200,7 +200,7 @@ class World:
         return [view["id"] for view in views if not all(s["in_sync"] for s in view["external"])]
 
     async def history(self) -> str:
-        """Everything that the history says, as one text."""
+        """The whole history as one text."""
         rows = await self.rows("SELECT detail FROM sync_event_history WHERE detail IS NOT NULL")
         return "\n".join(json.dumps(json.loads(row["detail"])) for row in rows)
 
@@ -228,7 +228,7 @@ async def open_world(
     theirs: float = 0.0,
     **settings: Any,
 ) -> AsyncIterator[World]:
-    """Open a world with its workers at work."""
+    """Open a world with running workers."""
     clock, plugins = Clock(), discover() if plugins is None else plugins
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(

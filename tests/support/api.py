@@ -23,14 +23,14 @@ UNKNOWN_ID = "0198f7a4-0000-7000-8000-000000000000"
 
 @dataclass
 class Api:
-    """A client of an API, and what the API works on."""
+    """A client of an API, and the flow behind the API."""
 
     client: ClientSession
     services: ApiServices
     flow: Flow
 
     async def create(self, **document: Any) -> dict[str, Any]:
-        """Make a customer over HTTP."""
+        """Create a customer over HTTP."""
         response = await self.client.post("/customers", json={**ADA, **document})
         return await body_of(response, 201)
 
@@ -63,7 +63,7 @@ def app_of(path: str, handler: Handler, *, timeout_seconds: float = 60) -> App:
 
 
 async def body_of(response: ClientResponse, status: int) -> dict[str, Any]:
-    """Return a JSON body after a look at the status."""
+    """Return a JSON body after a check of the status."""
     text = await response.text()
     assert response.status == status, text
     found: dict[str, Any] = json.loads(text)
@@ -71,7 +71,7 @@ async def body_of(response: ClientResponse, status: int) -> dict[str, Any]:
 
 
 async def problem_of(response: ClientResponse, status: int) -> dict[str, Any]:
-    """Return a problem after a look at its form."""
+    """Return a problem after a check of its form."""
     problem = await body_of(response, status)
     assert response.content_type == "application/problem+json"
     assert {"type", "title", "status", "detail"} <= problem.keys()

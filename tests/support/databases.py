@@ -1,6 +1,6 @@
-"""The databases of one test process: each test gets one that is as good as new.
+"""The databases of one test process: each test gets an empty database.
 
-To make a database costs a hundred times as much as to empty one.
+The creation of a database costs a hundred times as much as emptying it.
 """
 
 import uuid
@@ -12,7 +12,7 @@ import asyncpg
 from tests.support import postgres
 from zenskar.db.schema.tables import metadata
 
-# An UPDATE of a catalog's row gives it another xmin: so any change of the schema is seen.
+# An UPDATE of a catalog row changes its xmin, so every change of the schema is detected.
 _SHAPE = """
 SELECT array_agg(format('%s %s', oid, xmin) ORDER BY oid)
     || (SELECT array_agg(format('%s %s', version_num, xmin)) FROM alembic_version)
@@ -29,7 +29,7 @@ WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace
 
 
 class Databases:
-    """Makes databases on a server, and empties those that a test has left."""
+    """Creates databases on a server, and empties the databases of finished tests."""
 
     def __init__(self, server: str) -> None:
         self._server = server
@@ -46,7 +46,7 @@ class Databases:
 
     @asynccontextmanager
     async def one_more(self) -> AsyncIterator[str]:
-        """As `one`, for code that runs in a loop of its own."""
+        """Like `one`, for code with its own event loop."""
         name, shape = await self._take()
         try:
             yield postgres.database_of(self._server, name)
@@ -54,12 +54,12 @@ class Databases:
             self._free[name] = shape
 
     def drop_all(self) -> None:
-        """Leave the server as it was."""
+        """Drop the databases of this process."""
         for name in self._free:
             postgres.apart(lambda name=name: postgres.drop(self._server, name))
 
     async def _take(self) -> tuple[str, list[str] | None]:
-        # Emptied only now: whatever the last test left running has been stopped meanwhile.
+        # Emptied only now: the tasks of the last test have stopped meanwhile.
         while self._free:
             name, shape = self._free.popitem()
             if await self._empty(name, shape):

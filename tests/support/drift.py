@@ -1,4 +1,4 @@
-"""Two sides that differ, for the tests of what finds and mends that."""
+"""Two sides that differ, for the tests of reconcile and repair."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,7 +33,7 @@ async def synced(
 ) -> AsyncIterator[tuple[Flow, FakeSystem]]:
     """Yield a flow whose two sides hold the same objects, and whose worker has stopped.
 
-    Each object was taken in so long ago that a look of today is news.
+    Each object was applied so long ago that a fetch of today is newer.
     """
     async with open_flow(database_url, working=False, **settings) as flow:
         system = flow.systems["fake"]
@@ -51,7 +51,7 @@ async def synced(
 
 
 async def lose_what_waits(flow: Flow) -> None:
-    """Let messages get lost, as after a database that was restored from an old backup."""
+    """Drop the waiting messages, as a restore from an old backup does."""
     await execute(flow, "DELETE FROM outbox")
     await execute(flow, "UPDATE sync_events SET status = 'dead' WHERE status = 'pending'")
 

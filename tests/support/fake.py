@@ -31,7 +31,7 @@ TRAVELLING = (*CUSTOMER.plain, *CUSTOMER.keyed)
 
 
 class FakeError(Exception):
-    """A failed call of this class of recovery."""
+    """A failed call of this kind."""
 
     def __init__(
         self, kind: FailureKind, *, replayed: bool = False, retry_after: float | None = None
@@ -44,12 +44,12 @@ class FakeError(Exception):
 
 @dataclass
 class FakeSystem:
-    """Objects by id; `None` is a deleted one, and one without an entry is not visible.
+    """Objects by id; `None` is a deleted object, and an object without an entry is not visible.
 
-    `account` is what the integration says; `before` and `after` run around every push.
+    `account` is the answer of the hook; `before` and `after` run around every push.
 
-    `reading` runs before every other call, with the hook and the id or cursor that it is about.
-    Fields that it does not hold it neither keeps nor shows; `carries` is what its plugin declares.
+    `reading` runs before every other call, with the hook and its id or cursor. The system keeps
+    and shows only the fields in `holds`; `carries` is the declaration of its plugin.
     """
 
     objects: dict[str, dict[str, Any] | None] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class FakeSystem:
         self.webhooks.append(WebhookRequest(headers, json.dumps(event).encode(), time.time()))
 
     def shift(self, seconds: int) -> None:
-        """Let the last webhook tell of another time, and be received no earlier than any other."""
+        """Shift the time of the last webhook, and receive it no earlier than any other."""
         request = self.webhooks[-1]
         event = json.loads(request.body)
         body = json.dumps(event | {"at": event["at"] + seconds}).encode()

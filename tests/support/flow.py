@@ -31,14 +31,14 @@ class Flow:
         return str(result.view["id"])
 
     async def deliver(self, source: str = "fake") -> None:
-        """Hand every webhook that waits to the ingress, in its order."""
+        """Pass every waiting webhook to the receiver, in order."""
         waiting = self.systems[source].webhooks
         while waiting:
             await self.runtime.ingress.accept(source, waiting.pop(0), "test")
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until nothing is left to do."""
+        """Wait until no work is left."""
         await until(
             lambda: self.scalar(
                 "SELECT NOT EXISTS (SELECT FROM outbox) AND NOT EXISTS (SELECT FROM sync_events"
@@ -51,7 +51,7 @@ class Flow:
             return await db.scalar(text(query), values)
 
     async def until_scalar(self, query: str, **values: Any) -> None:
-        """Wait until a query gives something that is true."""
+        """Wait until a query returns a true value."""
         await until(lambda: self.scalar(query, **values))
 
     async def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
@@ -89,9 +89,8 @@ async def open_flow(
 ) -> AsyncIterator[Flow]:
     """Open a runtime with a fake system at each connection; `fake` alone by default.
 
-    `extra` are more plugins, each with a connection of its name; `systems` are the fake systems
-    where they are others than new ones. An `intent_lease_seconds` may be over before a call is,
-    as it is for a process that was frozen.
+    `extra` are more plugins, each with a connection of its name; `systems` are existing fake
+    systems to use. An `intent_lease_seconds` may end before a call, as for a frozen process.
     """
     systems = systems or {name: FakeSystem() for name in sources or ("fake",)}
     plugins = {
@@ -119,7 +118,7 @@ async def open_flow(
 
 @asynccontextmanager
 async def running_worker(runtime: Runtime, *roles: str) -> AsyncIterator[None]:
-    """Run a worker of this runtime meanwhile, of these roles or of all."""
+    """Run a worker of this runtime in the block, with these roles or all."""
     stopping = asyncio.Event()
     worker = asyncio.create_task(runtime.worker(roles or ROLES).run(stopping))
     try:

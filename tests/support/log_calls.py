@@ -10,7 +10,7 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
 @dataclass(frozen=True)
 class LogCall:
-    """One log call: its event name, its keywords, and the file that it is in."""
+    """A log call: its event name, its keywords, and its file."""
 
     event: str
     keywords: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""A PostgreSQL for the whole test session, and a database of its own for each test.
+"""A PostgreSQL for the whole test session, and a separate database for each test.
 
-Set ZENSKAR_TEST_DATABASE_URL to use a server that runs already (it must allow CREATE DATABASE).
+Set ZENSKAR_TEST_DATABASE_URL to use a running server (it must allow CREATE DATABASE).
 """
 
 import asyncio
@@ -50,12 +50,12 @@ def server_url() -> str:
 
 
 async def create(server: str, name: str) -> None:
-    """Make a migrated database."""
+    """Create a migrated database."""
     await _execute(server, f"CREATE DATABASE {name} TEMPLATE {_template()} STRATEGY file_copy")
 
 
 async def drop(server: str, name: str) -> None:
-    """Drop a database, whoever uses it."""
+    """Drop a database, even if it is in use."""
     await _execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
@@ -65,7 +65,7 @@ def database_of(server: str, name: str) -> str:
 
 
 def apart(work: Callable[[], Awaitable[T]]) -> T:
-    """Run a coroutine in a thread, so that it meets no loop of a test."""
+    """Run a coroutine in a thread, apart from the event loop of a test."""
 
     async def run() -> T:
         return await work()
@@ -75,7 +75,7 @@ def apart(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def _embedded(folder: Path) -> Any:
-    # Workers leave it running for each other; the session stops it.
+    # Test workers share the running server; the session stops it.
     return start_server(folder / "postgres")
 
 
@@ -98,7 +98,7 @@ async def _make_template(server: str) -> None:
 
 
 async def _fast_and_careless(connection: asyncpg.Connection) -> None:
-    """Nobody misses the data of a test when the machine loses its power."""
+    """The data of a test need not survive a power failure."""
     if os.environ.get(SERVER) is None:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             await connection.execute(f"ALTER SYSTEM SET {setting} = off")
@@ -114,7 +114,7 @@ async def _execute(url: str, statement: str) -> None:
 
 
 class Gate:
-    """A socket in front of the server that a test closes to take the database away."""
+    """A socket in front of the server that a test closes to make the database unavailable."""
 
     def __init__(self, database_url: str, folder: Path) -> None:
         parts = make_url(database_url)
@@ -126,7 +126,7 @@ class Gate:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> None:
-        """Let connections through."""
+        """Accept connections."""
         self._server = await asyncio.start_unix_server(self._join, self._socket)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A database that refuses to commit, for tests of what is done then."""
+"""A database that refuses to commit, for tests of the recovery."""
 
 from tests.support.flow import Flow
 
@@ -20,7 +20,7 @@ _STATEMENTS = (
 
 
 async def refuse(flow: Flow, table: str, condition: str, error: str, times: int = 1) -> None:
-    """Have so many transactions that write such a row end with this error at their commit."""
+    """Fail the commits of so many transactions that write such a row, with this error."""
     async with flow.runtime.engine.begin() as db:
         for statement in _STATEMENTS:
             text = statement.format(table=table, condition=condition, error=error, times=times)
@@ -28,5 +28,5 @@ async def refuse(flow: Flow, table: str, condition: str, error: str, times: int 
 
 
 async def tries(flow: Flow) -> int:
-    """Return how many transactions came as far as that."""
+    """Return how many transactions reached that commit."""
     return int(await flow.scalar("SELECT last_value FROM tries"))

@@ -13,7 +13,7 @@ _POLL_SECONDS = 0.005
 async def until(
     condition: Callable[[], Awaitable[T | None]], seconds: float = DEADLINE_SECONDS
 ) -> T:
-    """Return what holds as soon as something does; TimeoutError when nothing does in time."""
+    """Return the first true value of the condition; raise TimeoutError at the deadline."""
     async with asyncio.timeout(seconds):
         while not (found := await condition()):
             await asyncio.sleep(_POLL_SECONDS)

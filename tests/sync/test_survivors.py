@@ -50,7 +50,7 @@ async def test_a_copy_outlives_a_record_that_is_deleted_here(
         assert system.objects[copy] is not None
 
 
-async def test_late_news_of_a_copy_that_was_deleted_too_make_no_record(database_url: str) -> None:
+async def test_a_late_event_of_a_deleted_copy_makes_no_record(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         record_id, original = await made(flow)
         system = flow.systems["fake"]

@@ -1,4 +1,4 @@
-"""Old events of customers that nobody knows here: resent, retried, or kept for long."""
+"""Old events of unknown customers: resent, retried, or delayed."""
 
 import json
 import time
@@ -20,7 +20,7 @@ MONTH = 30 * 86_400
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[World]:
-    """Both sides, but no webhook comes by itself."""
+    """Both sides, without automatic webhooks."""
     async with (
         StripeSandbox(api_key=API_KEY) as stripe,
         open_stack(database_url, stripe.base_url) as zenskar,
@@ -31,7 +31,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
 async def send(
     world: World, action: str, customer: dict[str, Any], age: float, name: str = "evt_old"
 ) -> None:
-    """Send an event of so many seconds ago, signed now."""
+    """Send an event from so many seconds ago, signed now."""
     event = {
         "id": name,
         "object": "event",
@@ -49,11 +49,11 @@ async def send(
     ) as response:
         assert response.status == 200
 
-    async def taken() -> bool:
+    async def applied() -> bool:
         inbound = await world.zenskar.events("direction=inbound")
         return any(event["external_event_id"] == name for event in inbound)
 
-    await until(taken)
+    await until(applied)
     await world.zenskar.settled()
 
 
