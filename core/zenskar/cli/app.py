@@ -1,4 +1,4 @@
-"""The commands of the command line."""
+"""The command line: every command and its group."""
 
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from zenskar.errors import ZenskarError
 
 
 class Commands(TyperGroup):
-    """The root of the commands; an error of zenskar's own needs no traceback."""
+    """The root of the commands, which prints a `ZenskarError` without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -60,7 +60,7 @@ def zenskar(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Hold the options that stand before a command."""
+    """Define the options before a command."""
 
 
 app.command("dev")(dev.dev)

@@ -1,4 +1,4 @@
-"""The data folder of `zenskar dev`: who holds it, and what is in it."""
+"""The data folder of `zenskar dev`: its lock and its contents."""
 
 import fcntl
 import json
@@ -14,14 +14,14 @@ from zenskar.errors import ConfigurationError
 
 _LOCK, _DATABASE, _SANDBOXES = "dev.lock", "postgres", "sandbox"
 _PEEKS, _PEEK_SECONDS = 5, 0.05
-"""A command that only looks whether the folder is held holds it for an instant itself."""
+"""A command that checks the lock holds the lock itself for an instant."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevState:
-    """A `zenskar dev` that is running: its process, its API and its sandboxes by connection.
+    """A running `zenskar dev`: its process, its API and its sandboxes by connection.
 
-    `variables` lead other commands to the sandboxes; the file that holds them is the owner's own.
+    With `variables`, other commands use the sandboxes. Only the owner may read the file with them.
     """
 
     pid: int
@@ -31,7 +31,7 @@ class DevState:
 
 
 class DataFolder:
-    """A folder that at most one `zenskar dev` works in."""
+    """A folder that at most one `zenskar dev` uses at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
@@ -39,7 +39,10 @@ class DataFolder:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the folder, or say who does. The system lets go of it however we end."""
+        """Hold the lock of the folder; the operating system releases it when the process ends.
+
+        Raises `ConfigurationError` when another process holds the lock.
+        """
         descriptor = self._open()
         try:
             self._seize(descriptor)
@@ -49,11 +52,11 @@ class DataFolder:
             os.close(descriptor)
 
     def write_state(self, state: DevState) -> None:
-        """Tell other commands what runs here."""
+        """Write the state of this `zenskar dev` for other commands."""
         self._lock.write_text(json.dumps(asdict(state)), encoding="utf-8")
 
     def running(self) -> DevState | None:
-        """Return the `zenskar dev` that holds the folder, if one does."""
+        """Return the `zenskar dev` that holds the folder, None without one."""
         try:
             descriptor = os.open(self._lock, os.O_RDONLY)
         except OSError:
@@ -71,7 +74,10 @@ class DataFolder:
         return self.path / _SANDBOXES / connection
 
     async def clear(self) -> None:
-        """Remove what zenskar put here; hold the folder meanwhile."""
+        """Remove the database and the sandboxes; the caller must hold the folder.
+
+        Raises `ConfigurationError` when a process uses the database.
+        """
         from zenskar.db.driver.embedded_state import forget_dead_users
 
         users = forget_dead_users(self.path / _DATABASE)
@@ -85,13 +91,13 @@ class DataFolder:
         shutil.rmtree(self.path / _SANDBOXES, ignore_errors=True)
 
     async def _stop_orphan(self) -> None:
-        """Stop a database whose users were all killed; its files must not go from under it."""
+        """Stop a database whose users were all killed, before its files are removed."""
         from zenskar.db.driver.embedded import embedded_postgres
         from zenskar.db.driver.embedded_state import server_process
 
         if server_process(self.path / _DATABASE) is not None:
             async with embedded_postgres(self.path):
-                """Its last user, now this process, stops it on leaving."""
+                """Leaving stops the database, because this process is its last user."""
 
     def _open(self) -> int:
         try:

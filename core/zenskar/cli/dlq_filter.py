@@ -1,4 +1,4 @@
-"""Read `--filter key=value` of `zenskar dlq`."""
+"""Parse `--filter key=value` of `zenskar dlq`."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,10 @@ _UNITS = MappingProxyType({"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 
 
 
 def filter_of(pairs: Iterable[str], ids: tuple[str, ...] | None = None) -> "EventFilter":
-    """Return the filter for dead letters that all these pairs mean."""
+    """Return the filter for dead letters that match all pairs.
+
+    Raises `InvalidInput` when a key is unknown or given twice, or a value is wrong.
+    """
     from zenskar.db.events.event_log import EventFilter
     from zenskar.ops.dead_letters import only_dead
 
@@ -36,7 +39,7 @@ def filter_of(pairs: Iterable[str], ids: tuple[str, ...] | None = None) -> "Even
 def _seconds(text: str) -> float:
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhdw]?)", text, re.ASCII)
     if match is None:
-        raise InvalidInput(f"{text!r} is no span of time: use 90s, 15m, 2h, 3d or 1w")
+        raise InvalidInput(f"{text!r} is not a duration: use 90s, 15m, 2h, 3d or 1w")
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -44,7 +47,7 @@ def _direction(text: str) -> Direction:
     try:
         return Direction(text)
     except ValueError:
-        raise InvalidInput(f"{text!r} is no direction: use {' or '.join(Direction)}") from None
+        raise InvalidInput(f"{text!r} is not a direction: use {' or '.join(Direction)}") from None
 
 
 _READERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""How a command fails: one line on standard error, and an exit code."""
+"""The failure of a command: one line on standard error, and an exit code."""
 
 import sys
 
@@ -7,7 +7,7 @@ from zenskar.telemetry.terminal import printable
 
 
 def exit_code_of(error: ZenskarError | KeyboardInterrupt) -> int:
-    """Say what went wrong, unless it was the user who stopped it, and return the exit code."""
+    """Print an error, unless the user interrupted the command, and return the exit code."""
     if isinstance(error, KeyboardInterrupt):
         return 130
     print_error(str(error))
@@ -15,7 +15,7 @@ def exit_code_of(error: ZenskarError | KeyboardInterrupt) -> int:
 
 
 def print_error(text: str) -> None:
-    """Print one line on standard error, without what may be a secret."""
+    """Print a line on standard error, with secrets replaced."""
     from zenskar.telemetry.logs import scrub
 
     print(printable(f"error: {' '.join(scrub(text).split())}"), file=sys.stderr)  # noqa: T201

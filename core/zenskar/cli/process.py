@@ -1,4 +1,4 @@
-"""Signals, and what runs until one arrives."""
+"""Run servers and background tasks until a signal arrives."""
 
 import asyncio
 import gc
@@ -13,11 +13,11 @@ T = TypeVar("T")
 _FORCED_SECONDS = 2.0
 _FORCED_CODE = 130
 _COLLECT_AFTER = 10_000
-"""So many more objects are to be made than were freed; Python's own 700 are made by one batch."""
+"""The surplus of new objects that starts a collection; one batch exceeds Python's default, 700."""
 
 
 def run_server(work: Coroutine[Any, Any, T]) -> T:
-    """Run a server on the faster event loop, which Windows does not have."""
+    """Run a server on uvloop, the faster event loop, unless the platform lacks it (Windows)."""
     try:
         import uvloop
     except ImportError:
@@ -27,9 +27,9 @@ def run_server(work: Coroutine[Any, Any, T]) -> T:
 
 
 def freeze_startup_objects() -> None:
-    """Have the garbage collector leave alone what the start has built: nothing of it goes away.
+    """Exclude objects built at start-up from garbage collection: they live until the end.
 
-    Looking through all of it again and again costs more than most of the work.
+    Scanning them again and again costs more than most requests.
     """
     gc.collect()
     gc.freeze()
@@ -40,7 +40,7 @@ def freeze_startup_objects() -> None:
 async def stop_signals() -> AsyncIterator[asyncio.Event]:
     """Yield an event that SIGINT and SIGTERM set.
 
-    A second signal cancels whatever still finishes its work, and does not wait for long.
+    A second signal cancels the current task, and ends the process after 2 seconds.
     """
     stopping, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
 
@@ -68,7 +68,7 @@ async def stop_signals() -> AsyncIterator[asyncio.Event]:
 async def in_background(
     work: Coroutine[Any, Any, None], stopping: asyncio.Event
 ) -> AsyncIterator[None]:
-    """Run work that ends by `stopping`, beside the body; when it ends or fails, all is to stop."""
+    """Run a coroutine beside the body; when the coroutine ends or fails, set `stopping`."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda _: stopping.set())
     try:

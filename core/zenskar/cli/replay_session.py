@@ -1,4 +1,4 @@
-"""What commands that retry or discard share."""
+"""Run commands that retry or discard sync events."""
 
 import getpass
 import socket
@@ -17,18 +17,18 @@ T = TypeVar("T")
 
 
 def run_with_replay(work: "Callable[[Replay], Awaitable[T]]") -> T:
-    """Do something with a replay, then wake the workers that it concerns."""
+    """Run an operation on a replay, then wake the workers of the changed topics."""
     return session.run_with_engine(lambda engine: _with_replay(engine, work))
 
 
 def current_actor() -> "Actor":
-    """Return who runs this command, and where, for the history."""
+    """Return the user and the machine of this command, for the history."""
     from zenskar.model.actor import Actor
 
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
-        # A container may run under a number without a name.
+        # A container may run under a user id without a name.
         name = "an unknown user"
     return Actor(name, f"the command line on {socket.gethostname()}")
 

@@ -1,4 +1,4 @@
-"""The two servers, without the command line: a process that only serves loads none."""
+"""Run the API server and the worker until a signal arrives."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 ALL_ROLES = "relay,inbound,outbound,scheduler"
 Announce = Callable[[str, str], None]
-"""Told what is ready, and its address."""
+"""A callback that receives the name of a ready server and its address."""
 
 
 def print_ready(what: str, address: str) -> None:
-    """Say in a line that a server is ready."""
+    """Print a line that says that a server is ready."""
     print(f"zenskar {what} is ready on {address}", flush=True)  # noqa: T201
 
 
@@ -30,7 +30,10 @@ def api(ready: Announce = print_ready) -> None:
 
 
 def worker(ready: Announce = print_ready, roles: str = ALL_ROLES) -> None:
-    """Work until a signal arrives."""
+    """Process messages in some roles until a signal arrives.
+
+    Raises `InvalidInput` when a role is unknown.
+    """
     chosen = _roles(roles)
     settings, environment = _prepare()
     run_server(_worker(settings, environment, chosen, ready))

@@ -1,4 +1,4 @@
-"""What every command begins with: settings, logs, and a database that fits."""
+"""The start of every command: settings, logs, and a database with the right schema."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,9 +19,10 @@ T = TypeVar("T")
 def read_settings(
     defaults: Mapping[str, str] | None = None, **overrides: Any
 ) -> tuple["Settings", Mapping[str, str]]:
-    """Return the settings, and the environment that connections are read from.
+    """Return the settings, and the environment of the connections.
 
-    Beside a running `zenskar dev`, commands use its sandboxes.
+    Beside a running `zenskar dev`, commands use its sandboxes. Raises `ConfigurationError` when a
+    setting is wrong.
     """
     from zenskar.cli.data_folder import DataFolder
     from zenskar.settings import environment, load
@@ -33,7 +34,7 @@ def read_settings(
 
 
 def configure_logs(settings: "Settings", environment: Mapping[str, str], *, serving: bool) -> None:
-    """Send logs to standard error; a command that only answers keeps to warnings, unless told."""
+    """Write logs to standard error; a command that does not serve logs warnings by default."""
     from zenskar.settings import lookup
     from zenskar.telemetry import logs
 
@@ -45,7 +46,7 @@ def configure_logs(settings: "Settings", environment: Mapping[str, str], *, serv
 
 
 def run_with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
-    """Do something with the database and return what comes of it."""
+    """Run an operation on an engine and return its result."""
     settings, environment = read_settings()
     configure_logs(settings, environment, serving=False)
 
@@ -57,7 +58,7 @@ def run_with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
 
 
 def parse_id(text: str) -> str:
-    """Return an id as it is stored; `InvalidInput` if it cannot be one."""
+    """Return an id in its stored form. Raises `InvalidInput` when the text is not an id."""
     if not is_id(text):
         raise InvalidInput(f"{text!r} is not an id")
     return text.lower()
@@ -65,7 +66,11 @@ def parse_id(text: str) -> str:
 
 @asynccontextmanager
 async def open_current(settings: "Settings") -> AsyncIterator["AsyncEngine"]:
-    """Yield an engine on a database whose schema is the one that this zenskar knows."""
+    """Yield an engine on a database with the schema of this release.
+
+    Raises `ConfigurationError` without a database or with another schema, and `Unavailable` when
+    the database does not answer.
+    """
     from zenskar.runtime import open_engine
 
     require_database(settings)
@@ -75,7 +80,7 @@ async def open_current(settings: "Settings") -> AsyncIterator["AsyncEngine"]:
 
 
 def require_database(settings: "Settings") -> None:
-    """Raise unless there is a database: asking a question must not make one."""
+    """Raise `ConfigurationError` unless a database exists: a query must not create a database."""
     if settings.database_url is None and not has_embedded(settings):
         raise ConfigurationError(
             f"there is no database in {settings.data_dir.resolve()} yet: run `zenskar migrate` or "
@@ -84,15 +89,15 @@ def require_database(settings: "Settings") -> None:
 
 
 def has_embedded(settings: "Settings") -> bool:
-    """Tell whether the data folder holds an embedded database."""
+    """Return whether the data folder holds an embedded database."""
     return (settings.data_dir / "postgres" / "PG_VERSION").exists()
 
 
 async def require_schema(engine: "AsyncEngine") -> None:
-    """Raise unless the schema is up to date.
+    """Raise `ConfigurationError` unless the schema is up to date.
 
-    A schema from a newer release is fine: migrations leave the release before them working, and
-    it must be possible to start that one again meanwhile.
+    A schema of a newer release is accepted: migrations keep the previous release working, so that
+    it can start during and after the upgrade.
     """
     from zenskar.db.schema import revision
 
@@ -106,7 +111,11 @@ async def require_schema(engine: "AsyncEngine") -> None:
 
 
 async def require_reachable(engine: "AsyncEngine") -> "AsyncEngine":
-    """Return the engine if the database lets us in; say in one line why it does not."""
+    """Return the engine when the database accepts a connection.
+
+    Raises `Unavailable` when the database does not answer, and `ConfigurationError` when it
+    refuses the connection.
+    """
     import asyncpg
     from sqlalchemy.exc import DBAPIError
 

@@ -103,7 +103,7 @@ def test_a_backfill_takes_in_what_is_there_without_another_worker(cli: Cli, stri
     (intake,) = cli.json("backfill", "stripe")["data"]
     assert (intake["complete"], intake["objects"], intake["published"]) == (True, 3, 3)
     text = cli("backfill", "stripe", "customer")
-    assert "stripe customer: 3 objects, 0 taken in, 0 failed, 0 not valid." in text
+    assert "stripe customer: 3 objects, 0 imported, 0 failed, 0 not valid." in text
     (report,) = cli.json("reconcile", "stripe", *SETTLE)["data"]
     assert (report["complete"], report["found"], report["objects"]) == (True, {}, 3)
 

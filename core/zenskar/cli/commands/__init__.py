@@ -1,1 +1,1 @@
-"""The commands, one file for each group."""
+"""The commands; each group has a file."""

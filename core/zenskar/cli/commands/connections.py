@@ -45,7 +45,7 @@ _HELD = 3
 
 @app.command("list")
 def show(output: OutputOption = Output.TABLE) -> None:
-    """List the connections, what waits at each, and its last error."""
+    """List the connections, the events that wait at each, and its last error."""
     from zenskar.ops import connections
 
     rows = [_row(status) for status in _run(connections.statuses)]
@@ -59,17 +59,19 @@ def show(output: OutputOption = Output.TABLE) -> None:
 
 @app.command("pause")
 def pause(name: Name, output: OutputOption = Output.TABLE) -> None:
-    """Make no more calls to an external system; changes wait."""
+    """Stop all calls to an external system; changes wait."""
     from zenskar.ops import connections
 
     by = current_actor()
 
-    async def pause(db: "AsyncConnection", configured: tuple[str, ...]) -> "ConnectionStatus":
+    async def pause_connection(
+        db: "AsyncConnection", configured: tuple[str, ...]
+    ) -> "ConnectionStatus":
         await connections.status(db, name, configured)
         await connections.pause(db, name, by)
         return await connections.status(db, name, configured)
 
-    _show(_row(_run(pause)), output)
+    _show(_row(_run(pause_connection)), output)
 
 
 @app.command("resume")
@@ -78,38 +80,40 @@ def resume(
     apply_deletes: Annotated[
         int | None,
         typer.Option(
-            min=0, metavar="COUNT", help="Let the held deletes go, which are so many by now."
+            min=0, metavar="COUNT", help="Apply the held deletes, whose number must be this."
         ),
     ] = None,
     drop_deletes: Annotated[
-        bool, typer.Option("--drop-deletes", help="Drop those whose object is not deleted.")
+        bool, typer.Option("--drop-deletes", help="Drop held deletes that are not proven.")
     ] = False,
     accept_account: Annotated[
-        bool, typer.Option("--accept-account", help="The other account is meant.")
+        bool, typer.Option("--accept-account", help="Accept the other account.")
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Go on where a connection was paused.
+    """Resume a paused connection.
 
-    Held deletes are let go only when told how many, or dropped after a look at each object. Exits
-    with 3 when some of those are proven deleted: they stay held, and the connection stays paused.
+    Held deletes are applied only with their number, or dropped after each object is fetched. Exits
+    with 3 when some objects are proven deleted: those deletes stay held, and the connection paused.
     """
     from zenskar.model.envelope import INBOUND, OUTBOUND
     from zenskar.ops import connections
 
     if drop_deletes and apply_deletes is not None:
-        raise InvalidInput("--apply-deletes and --drop-deletes cannot both be meant")
+        raise InvalidInput("give either --apply-deletes or --drop-deletes")
     by, dropped = current_actor(), _drop(name) if drop_deletes else None
     request = connections.ResumeRequest(apply_deletes, accept_account)
 
-    async def resume(db: "AsyncConnection", configured: tuple[str, ...]) -> "ConnectionStatus":
+    async def resume_connection(
+        db: "AsyncConnection", configured: tuple[str, ...]
+    ) -> "ConnectionStatus":
         await connections.status(db, name, configured)
         if dropped is None:
             await connections.resume(db, name, by, request)
         await session.notify(db, OUTBOUND, INBOUND)
         return await connections.status(db, name, configured)
 
-    row = _row(_run(resume))
+    row = _row(_run(resume_connection))
     if dropped is None:
         _show(row, output)
         return
@@ -123,7 +127,7 @@ def resume(
 
 
 def _drop(name: str) -> "DroppedDeletes":
-    """Fetch the object of each held delete, and drop the delete unless it is proven."""
+    """Fetch the object of each held delete, and drop the delete unless the object is deleted."""
     from zenskar.cli.commands.reconcile import with_factory
 
     by = current_actor()
@@ -136,7 +140,7 @@ def held(
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the oldest.")] = 100,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """List the deletes that the delete guard holds back, and the records that they are about."""
+    """List the deletes that the delete guard holds back, and their records."""
 
     from zenskar.ops import connections
 

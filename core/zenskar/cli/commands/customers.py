@@ -18,7 +18,7 @@ _LEFT = 3
 
 @app.callback()
 def customers() -> None:
-    """Group the commands, also while there is only one."""
+    """Group the commands, even a single command."""
 
 
 @app.command("undelete")
@@ -26,10 +26,10 @@ def undelete(
     customer: Annotated[str, typer.Argument(metavar="ID", help="The id of a deleted customer.")],
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Bring a deleted customer back, and its links where the objects live.
+    """Restore a deleted customer, and its links to living objects.
 
-    Each object is looked at first. One that is proven deleted gets a successor. Exits with 3 when
-    an object is not visible: nothing is done at that connection.
+    Each object is fetched first. A new object replaces an object that is proven deleted. Exits with
+    3 when an object is not visible: that connection stays unchanged.
     """
     customer_id, by = session.parse_id(customer), current_actor()
     links = with_factory(

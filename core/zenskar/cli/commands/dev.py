@@ -34,9 +34,9 @@ def dev(
 ) -> None:
     """Run everything in one process: API, worker, PostgreSQL, and sandboxes.
 
-    The database is an embedded one unless ZENSKAR_DATABASE_URL is set. A connection without
-    credentials is led to a sandbox, if its plugin has one. The API is reachable from this
-    machine only, and asks for no key.
+    The database is embedded unless ZENSKAR_DATABASE_URL is set. A connection without credentials
+    uses the sandbox of its plugin, if the plugin has a sandbox. The API is reachable from this
+    machine only, and needs no key.
     """
     settings, environment = session.read_settings(
         _DEFAULTS, port=port, data_dir=data_dir, host=_host(), auth="off"

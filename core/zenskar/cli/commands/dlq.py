@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zenskar.ops.dead_letters import Action, ActionCount
     from zenskar.ops.replay import Replay
 
-app = typer.Typer(no_args_is_help=True, help="What was given up: once more, or never again.")
+app = typer.Typer(no_args_is_help=True, help="Dead letters: list, retry or discard them.")
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Dead letters, by the ids of the list.")]
 Filters = Annotated[
@@ -26,16 +26,16 @@ Filters = Annotated[
     typer.Option(
         "--filter",
         metavar="KEY=VALUE",
-        help="Only those with this source, direction, customer_id, reason, error_kind, event_type; "
-        "or given up longer ago (older_than=2h) or more recently (newer_than=30m) than this. "
-        "All that are given must hold.",
+        help="Only with this source, direction, customer_id, reason, error_kind or event_type; "
+        "or dead for more (older_than=2h) or less (newer_than=30m) time than this. "
+        "All given filters must match.",
     ),
 ]
 Every = Annotated[bool, typer.Option("--all", help="All dead letters.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count the dead letters.")]
 _COLUMNS = {
     "id": "ID",
-    "updated_at": "GIVEN UP",
+    "updated_at": "DEAD SINCE",
     "direction": "DIRECTION",
     "source_system": "SOURCE",
     "event_type": "TYPE",
@@ -98,7 +98,7 @@ def retry(
     dry_run: DryRun = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Put dead letters back to work: those named, those that filters mean, or all."""
+    """Retry dead letters: by id, by filters, or all."""
     wanted = _selected(event_ids, filters, every=every)
     _apply(wanted, lambda r, w, by: r.retry(w, by), "retried", dry_run=dry_run, output=output)
 
@@ -111,7 +111,7 @@ def discard(
     dry_run: DryRun = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """End dead letters for good; their history stays and says who did that."""
+    """Discard dead letters permanently; their history stays and names the actor."""
     wanted = _selected(event_ids, filters, every=every)
     _apply(wanted, lambda r, w, by: r.discard(w, by), "discarded", dry_run=dry_run, output=output)
 
@@ -144,12 +144,12 @@ def _apply(
         print_lines(_summary(matched, count, done, dry_run=dry_run))
     if wanted.ids and not dry_run and not count:
         raise StateConflict(
-            "this release cannot work on what is kept of them: `zenskar dlq show ID`"
+            "this release cannot process the stored messages: `zenskar dlq show ID`"
         )
 
 
 def _summary(matched: int, count: int, done: str, *, dry_run: bool) -> str:
     if dry_run:
         return f"{matched} dead letters would be {done}."
-    left = f" {matched - count} stay: what is kept of them cannot be read." * (matched > count)
+    left = f" {matched - count} stay: their stored messages cannot be read." * (matched > count)
     return f"{count} dead letters {done}.{left}"

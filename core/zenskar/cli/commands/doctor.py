@@ -12,7 +12,7 @@ _COLUMNS = {"part": "PART", "verdict": "IS", "detail": "DETAIL", "fix": "FIX"}
 
 
 def doctor(output: OutputOption = Output.TABLE) -> None:
-    """Check every part, and say how to fix what fails. The exit code is 1 if anything does."""
+    """Check every part, and show a fix for each failure. The exit code is 1 after a failure."""
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
     from zenskar.cli.doctor.checks import Checkup

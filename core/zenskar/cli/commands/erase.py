@@ -15,7 +15,7 @@ from zenskar.errors import InvalidInput
 if TYPE_CHECKING:
     from zenskar.ops.erase import Erased
 
-app = typer.Typer(no_args_is_help=True, help="Leave nothing of a customer but its id.")
+app = typer.Typer(no_args_is_help=True, help="Erase a customer; only its id stays.")
 _ROWS = {"table": "TABLE", "rows": "ROWS"}
 _EXTERNAL = {"source_system": "CONNECTION", "external_id": "OBJECT", "state": "STATE"}
 
@@ -29,15 +29,15 @@ def erase() -> None:
 def customer(
     customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be erased.")
+        bool, typer.Option("--dry-run", help="Only show the rows to erase.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Erase a customer for good: what stays is its id, and that it was erased.
+    """Erase a customer permanently: only its id and the time of the erasure stay.
 
-    One that lives is deleted first, at each external system as its connection says. Nothing
-    brings it back. Kafka keeps messages until their topic lets go of them.
+    A living customer is deleted first, at each external system as its connection says. This cannot
+    be undone. Kafka keeps messages until the retention of their topic ends.
     """
     name = session.parse_id(customer_id)
     if not (dry_run or yes):
@@ -49,13 +49,13 @@ def customer(
     print_lines(f"The customer {found.id} {'would be' if dry_run else 'is'} erased.")
     print_table(_ROWS, [{"table": table, "rows": n} for table, n in found.rows.items()])
     if found.external:
-        print_lines("", "Objects at external systems, which are theirs to erase:")
+        print_lines("", "Objects at external systems, which only those systems can erase:")
         print_table(_EXTERNAL, found.external)
 
 
 def _ask(name: str) -> None:
     if not sys.stdin.isatty():
-        raise InvalidInput("this cannot be undone: say that it is meant with --yes")
+        raise InvalidInput("this cannot be undone: confirm with --yes")
     typer.confirm(f"Erase the customer {name}? This cannot be undone.", abort=True)
 
 

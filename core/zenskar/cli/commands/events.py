@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from zenskar.db.events.event_log import EventFilter
 
-app = typer.Typer(no_args_is_help=True, help="What was synced, what failed, and once more.")
+app = typer.Typer(no_args_is_help=True, help="Sync events: list, show or retry them.")
 
 Status = Annotated[SyncStatus | None, typer.Option(help="Only with this status.")]
 Source = Annotated[str | None, typer.Option(help="Only of this connection.")]
@@ -57,7 +57,7 @@ def show_one(
     event_id: Annotated[str, typer.Argument(help="The sync event's id.")],
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show a sync event with its history: what changed, who won, what failed."""
+    """Show a sync event with its history: changes, conflicts and failures."""
     from zenskar.cli.render.event_text import event_text
     from zenskar.db.driver.engine import in_transaction
     from zenskar.ops import events
@@ -82,10 +82,10 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     source: Source = None,
     direction: Way = None,
     customer: Customer = None,
-    every: Annotated[bool, typer.Option("--all", help="All that failed.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All failed sync events.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Put failed sync events back to work: those named, or those that the options mean."""
+    """Retry failed sync events: by id, by the options, or all."""
     given = (event_ids, status, source, direction, customer)
     if every == any(given):
         raise InvalidInput("name the sync events to retry, or filter them, or give --all")
@@ -99,7 +99,7 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     if output is Output.JSON:
         print_json({"retried": count})
     else:
-        print_lines(f"{count} sync events are to be worked on again.")
+        print_lines(f"{count} sync events will be processed again.")
 
 
 def _filter(

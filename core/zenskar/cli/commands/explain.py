@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zenskar.db.events.timeline import CustomerMatch
     from zenskar.ops.explain.model import Explanation
 
-app = typer.Typer(no_args_is_help=True, help="Why something is as it is.")
+app = typer.Typer(no_args_is_help=True, help="Explain the state of a record.")
 _COLUMNS = {
     "id": "ID",
     "name": "NAME",
@@ -27,25 +27,25 @@ _COLUMNS = {
 
 @app.callback()
 def explain() -> None:
-    """Hold the kinds of things that can be explained."""
+    """Group the commands, even a single command."""
 
 
 @app.command("customer")
 def customer(
     customer_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Its id, an external id of it, or its e-mail.")
+        str, typer.Argument(metavar="ID", help="The customer's id, external id or e-mail address.")
     ],
     field: Annotated[
-        str | None, typer.Option(help="Only what concerns this field: email, metadata.plan, …")
+        str | None, typer.Option(help="Only the changes of this field: email, metadata.plan, …")
     ] = None,
     limit: Annotated[
         int, typer.Option(min=1, max=100_000, help="How many sync events at most, the newest.")
     ] = 1000,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show everything that happened to a customer, in causal order, and who wrote each field.
+    """Show the history of a customer in causal order, and the origin of each field.
 
-    It shows personal data to whoever may read the database.
+    The output holds personal data.
     """
     found = _find(customer_id, field, limit)
     if isinstance(found, list):
@@ -76,7 +76,7 @@ def _find(name: str, field: str | None, limit: int) -> "Explanation | list[Custo
 
 
 def _refuse(matches: "list[CustomerMatch]", output: Output) -> None:
-    """Several customers are meant: the caller must choose."""
+    """List the customers that match, and ask the caller to choose one."""
     rows = [asdict(match) for match in matches]
     if output is Output.JSON:
         print_json({"matches": rows})

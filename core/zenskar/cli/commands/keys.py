@@ -34,17 +34,17 @@ _COLUMNS = {
 
 @app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    name: Annotated[str, typer.Argument(help="The user of the key.")],
     scope: Annotated[
-        Scope, typer.Option(help="What it may do; write includes read, admin both.")
+        Scope, typer.Option(help="The allowed requests; write includes read, admin both.")
     ] = Scope.ADMIN,
     expires: Annotated[
         str | None,
-        typer.Option(help="When it ends: 12h, 90d or a time such as 2030-01-31; never unless set."),
+        typer.Option(help="When the key expires: 12h, 90d or a time such as 2030-01-31."),
     ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print it; it cannot be shown again."""
     from zenskar.db import api_keys
 
     if not (name.isprintable() and 0 < len(name.strip()) <= 200):
@@ -60,7 +60,7 @@ def create(
 
 @app.command("list")
 def show(output: OutputOption = Output.TABLE) -> None:
-    """List the keys, without what makes them keys."""
+    """List the keys without their secrets."""
     from zenskar.db import api_keys
 
     rows = [asdict(key) for key in _run(api_keys.read_all)]
@@ -75,7 +75,7 @@ def revoke(
     prefix: Annotated[str, typer.Argument(help="The key's prefix, see `zenskar keys list`.")],
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Make a key useless, within seconds everywhere."""
+    """Revoke a key; every process refuses the key within seconds."""
     from zenskar.db import api_keys
 
     if not _run(lambda db: api_keys.revoke(db, prefix)):
@@ -87,7 +87,7 @@ def revoke(
 
 
 def _time(text: str) -> datetime:
-    """Return the moment that a text means, from now on or in ISO 8601; without a zone, in UTC."""
+    """Return the time of a span from now or of an ISO 8601 text, which is UTC without a zone."""
     now = datetime.now(UTC)
     span = _SPAN.fullmatch(text)
     try:
@@ -98,7 +98,7 @@ def _time(text: str) -> datetime:
         ) from None
     moment = found if found.tzinfo else found.replace(tzinfo=UTC)
     if moment <= now:
-        raise InvalidInput("--expires: that time is over")
+        raise InvalidInput("--expires: that time has passed")
     return moment
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class MigrationDirection(StrEnum):
-    """What to do with the schema."""
+    """The action on the schema."""
 
     UP = "up"
     DOWN = "down"
@@ -28,17 +28,17 @@ def migrate(
         typer.Argument(help="up to the newest, down by one step, or only the status."),
     ] = MigrationDirection.UP,
     statement_timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds that a statement may take; 0: any.")
+        float, typer.Option(min=0, help="Seconds that a statement may take; 0: no limit.")
     ] = 10.0,
     patience: Annotated[
-        float, typer.Option(min=0, help="Seconds to try again while others hold the tables.")
+        float, typer.Option(min=0, help="Seconds to retry while transactions lock the tables.")
     ] = 3600.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Bring the database's schema up to date, beside a running release. `down` can lose data.
+    """Migrate the database's schema beside a running release. `down` can lose data.
 
-    Writers never wait for it longer than half a second. While a long transaction, such as a
-    backup, holds what it needs, it tries again and says so.
+    Writers never wait longer than half a second for the migration. While a long transaction, such
+    as a backup, holds a lock, the migration retries and reports the lock.
     """
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)

@@ -26,12 +26,12 @@ _COLUMNS = {
 
 @app.callback()
 def plugins() -> None:
-    """Keep `list` a command of its own."""
+    """Group the commands, even a single command."""
 
 
 @app.command("list")
 def show(output: OutputOption = Output.TABLE) -> None:
-    """List the plugins, what is wrong with each, and the settings that each still needs."""
+    """List the plugins, the problem of each, and its missing settings."""
     from zenskar.plugins.discovery import discover
 
     settings, environment = session.read_settings()
@@ -50,7 +50,7 @@ def show(output: OutputOption = Output.TABLE) -> None:
 async def _problems(
     plugins: "Mapping[str, Plugin]", settings: "Settings", environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Open the integration of each connection once, and return what fails, by plugin."""
+    """Open the integration of each connection once, and return the failures by plugin."""
     from zenskar.errors import ConfigurationError
     from zenskar.plugins.discovery import configure
     from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
@@ -58,7 +58,7 @@ async def _problems(
     try:
         connections = configure(plugins, settings, environment)
     except ConfigurationError:
-        return {}  # `zenskar doctor` tells of settings
+        return {}  # `zenskar doctor` reports wrong settings
     found: dict[str, str] = {}
     for name, connection in connections.items():
         if problem := await start(connection, OPEN_SECONDS):
@@ -83,7 +83,7 @@ def _row(plugin: "Plugin", environment: Mapping[str, str], problem: str | None) 
 
 
 def _settings(plugin: "Plugin", environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Name the variables and say whether they are set; their values are nobody's business."""
+    """Return the variables and whether they are set, without their values."""
     from zenskar.plugins.discovery import variable
     from zenskar.settings import lookup
 

@@ -33,9 +33,9 @@ _DRIFT, _STOPPED, _INTERRUPTED = 3, 1, 130
 _ROLES = ("relay", "inbound", "outbound")
 _PHASES = {
     "list": "reading the list",
-    "unseen": "asking for what was not in it",
-    "suspects": "looking again",
-    "records": "looking for records without an object",
+    "unseen": "fetching objects that were not in the list",
+    "suspects": "checking differences again",
+    "records": "searching records without an object",
     "end": "done",
 }
 _EXAMPLES = {
@@ -49,40 +49,42 @@ _NOT_READ = {"kind": "NOT READ", "external_id": "EXTERNAL", "record_id": "RECORD
 
 Source = Annotated[str, typer.Argument(help="The connection, see `zenskar connections list`.")]
 Entity = Annotated[
-    str | None, typer.Argument(help="Only this entity, such as customer; all when left out.")
+    str | None, typer.Argument(help="Only this entity, such as customer; all by default.")
 ]
 Restart = Annotated[
-    bool, typer.Option("--restart", help="Begin again, rather than where a run stopped.")
+    bool, typer.Option("--restart", help="Start over instead of resuming a stopped run.")
 ]
 
 
 def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
     source: Source,
     entity: Entity = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what differs.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair the differences.")] = False,
     missing: Annotated[
         Missing | None,
-        typer.Option(help="With --repair: what to do about records whose object is missing."),
+        typer.Option(help="With --repair: the action for records whose object is missing."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Repair although very many objects are missing.")
     ] = False,
     restart: Restart = False,
     settle: Annotated[
-        float, typer.Option(min=0, help="Seconds that a change may take to arrive by itself.")
+        float, typer.Option(min=0, help="Seconds that a change in progress may take to arrive.")
     ] = 3.0,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Compare all records with an external system, and say where they differ.
+    """Compare all records with an external system, and report the differences.
 
-    Exits with 3 when there are differences, or with --repair when some remain, and when something
-    could not be read. A run that was stopped goes on where it was, for a day.
+    Exits with 3 when there are differences, or with --repair when some remain, and when an object
+    could not be read. The same command resumes a stopped run within a day.
     """
 
     if missing is not None and not repair:
         raise InvalidInput("--missing says how to repair: give --repair too")
 
-    async def work(factory: "OperationFactory", name: str, on_progress: "OnProgress") -> "Report":
+    async def compare(
+        factory: "OperationFactory", name: str, on_progress: "OnProgress"
+    ) -> "Report":
         reconciler = factory.reconciler(settle_seconds=settle)
         return await reconciler.run(
             source,
@@ -94,7 +96,7 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
             on_progress=on_progress,
         )
 
-    reports = _run(source, entity, work, works=repair)
+    reports = _run(source, entity, compare, with_worker=repair)
     if output is Output.JSON:
         print_json({"data": [report.to_json() for report in reports]})
     else:
@@ -111,51 +113,54 @@ def backfill(
     restart: Restart = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Take in everything that an external system has and that is not known as it is.
+    """Import every object of an external system that the catalog does not have as it is.
 
-    A run that was stopped goes on where it was, for a day.
+    The same command resumes a stopped run within a day.
     """
 
-    async def work(
+    async def import_objects(
         factory: "OperationFactory", name: str, on_progress: "OnProgress"
     ) -> "BackfillCount":
         return await factory.backfiller().run(
             source, name, restart=restart, on_progress=on_progress
         )
 
-    intakes = _run(source, entity, work, works=True)
+    counts = _run(source, entity, import_objects, with_worker=True)
     if output is Output.JSON:
-        print_json({"data": [intake.to_json() for intake in intakes]})
+        print_json({"data": [count.to_json() for count in counts]})
     else:
-        for intake in intakes:
+        for count in counts:
             print_lines(
-                f"{intake.source} {intake.entity_type}: {intake.objects} objects, "
-                f"{intake.published} taken in, {intake.dead} failed, {intake.invalid} not valid."
+                f"{count.source} {count.entity_type}: {count.objects} objects, "
+                f"{count.published} imported, {count.dead} failed, {count.invalid} not valid."
             )
-            _show_not_read(intake.not_read)
-    _fail_if_stopped(intakes)
-    if any(intake.dead or intake.invalid for intake in intakes):
+            _show_not_read(count.not_read)
+    _fail_if_stopped(counts)
+    if any(count.dead or count.invalid for count in counts):
         raise typer.Exit(_STOPPED)
 
 
 def _run(
     source: str,
     entity: str | None,
-    work: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
+    operation: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
     *,
-    works: bool,
+    with_worker: bool,
 ) -> list[T]:
-    async def all_of(factory: "OperationFactory") -> list[T]:
+    async def run_each(factory: "OperationFactory") -> list[T]:
         names = [entity] if entity else factory.entities(source)
-        return await _all(factory, names, work)
+        return await _run_each(factory, names, operation)
 
-    return with_factory(all_of, works=works)
+    return with_factory(run_each, with_worker=with_worker)
 
 
 def with_factory(
-    work: "Callable[[OperationFactory], Coroutine[Any, Any, T]]", *, works: bool = False
+    operation: "Callable[[OperationFactory], Coroutine[Any, Any, T]]", *, with_worker: bool = False
 ) -> T:
-    """Do something with all of an external system, with a worker of its own if it `works`."""
+    """Run an operation on a whole external system, `with_worker` beside a worker in this process.
+
+    Raises `ConfigurationError` when there is no database, and `typer.Exit` after a signal.
+    """
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
     session.require_database(settings)
@@ -166,53 +171,53 @@ def with_factory(
         async with (
             stop_signals() as stopping,
             open_runtime(settings, environment, prepare=session.require_schema) as runtime,
-            _worker(runtime, stopping, works=works),
+            _worker(runtime, stopping, with_worker=with_worker),
         ):
-            return await _unless_stopped(stopping, work(runtime.operations()))
+            return await _unless_stopped(stopping, operation(runtime.operations()))
 
     return asyncio.run(run())
 
 
-async def _all(
+async def _run_each(
     factory: "OperationFactory",
     names: Iterable[str],
-    work: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
+    operation: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
 ) -> list[T]:
-    done = []
+    results = []
     for name in names:
         with _progress_bar() as on_progress:
-            done.append(await work(factory, name, on_progress))
-    return done
+            results.append(await operation(factory, name, on_progress))
+    return results
 
 
 @asynccontextmanager
 async def _worker(
-    runtime: "Runtime", stopping: asyncio.Event, *, works: bool
+    runtime: "Runtime", stopping: asyncio.Event, *, with_worker: bool
 ) -> AsyncIterator[None]:
-    """Work here, so that it needs no other worker; those that run take their share."""
+    """Run a worker here, so that the command needs no other; running workers share the load."""
     async with AsyncExitStack() as stack:
-        if works:
+        if with_worker:
             worker = runtime.worker(_ROLES).run(stopping)
             await stack.enter_async_context(in_background(worker, stopping))
         yield
 
 
-async def _unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
-    """Let a signal end the work; its checkpoint stays."""
-    task, stop = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+async def _unless_stopped(stopping: asyncio.Event, operation: Coroutine[Any, Any, T]) -> T:
+    """Await an operation; cancel it after a signal, with its checkpoint stored."""
+    task, stop = asyncio.create_task(operation), asyncio.create_task(stopping.wait())
     await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
     if task.done():
         return task.result()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    print_error("stopped; the same command goes on from here")
+    print_error("stopped; the same command resumes from here")
     raise typer.Exit(_INTERRUPTED)
 
 
 @contextmanager
 def _progress_bar() -> "Iterator[OnProgress]":
-    """Show on standard error how far it is; nothing where nobody looks."""
+    """Show the progress on standard error when it is a terminal."""
     from rich import progress as rich_progress
     from rich.console import Console
 
@@ -262,7 +267,7 @@ def _fail_if_stopped(results: "list[Report] | list[BackfillCount]") -> None:
     for result in stopped:
         print_error(
             f"{result.source} {result.entity_type} is not complete: {result.problem}; "
-            "the same command goes on from here"
+            "the same command resumes from here"
         )
     if stopped:
         raise typer.Exit(_STOPPED)

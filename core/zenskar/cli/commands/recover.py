@@ -24,23 +24,23 @@ _PAUSES = {"name": "CONNECTION", "reason": "PAUSED FOR", "paused_at": "SINCE"}
 def recover(
     since: Annotated[str, typer.Option(help="When the backup was taken, in ISO 8601, else UTC.")],
     apply: Annotated[
-        bool, typer.Option("--apply", help="Delete again what was deleted since the backup.")
+        bool, typer.Option("--apply", help="Repeat the deletes since the backup.")
     ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Tell what a restored database does not know: deletes since, API keys and pauses as they were.
+    """Report the differences of a restored database: lost deletes, old API keys, old pauses.
 
-    Deletes are read from the topic sync.outbound. The bus on PostgreSQL was restored itself, and
-    knows of none.
+    Deletes are read from the topic sync.outbound. The bus on PostgreSQL is part of the backup, so
+    it holds no later deletes.
     """
     moment = _moment(since)
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
-    told = asyncio.run(_recover(settings, environment, moment, apply=apply))
+    report = asyncio.run(_recover(settings, environment, moment, apply=apply))
     if output is Output.JSON:
-        print_json(told)
+        print_json(report)
         return
-    _show(told, kafka=settings.kafka_bootstrap_servers is not None)
+    _show(report, kafka=settings.kafka_bootstrap_servers is not None)
 
 
 async def _recover(
@@ -76,7 +76,7 @@ async def _outbound(settings: "Settings", since: datetime) -> AsyncIterator[list
 
 
 async def _delete(settings: "Settings", environment: Any, deletes: "list[LostDelete]") -> None:
-    """Delete as the API does, so that each connection is told."""
+    """Delete through the catalog, so that each connection receives the delete."""
     from contextlib import suppress
 
     from zenskar.errors import NotFound
@@ -101,19 +101,19 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _show(told: dict[str, Any], *, kafka: bool) -> None:
-    deletes = told["deleted_since"]
+def _show(report: dict[str, Any], *, kafka: bool) -> None:
+    deletes = report["deleted_since"]
     if deletes:
-        done = "deleted again" if told["deleted_again"] else "alive again: add --apply to delete"
+        done = "deleted again" if report["deleted_again"] else "alive again: add --apply to delete"
         print_lines(f"Deleted here since the backup, {done}:")
         print_table(_DELETES, deletes)
     elif kafka:
-        print_lines("Nothing that was deleted here since the backup lives.")
+        print_lines("No record that was deleted here since the backup is alive.")
     else:
         print_lines("Deletes since the backup are unknown: the bus was restored with the database.")
     print_lines("", "These API keys are valid, also those that were revoked since the backup:")
-    print_table(_KEYS, told["api_keys"])
-    if told["paused"]:
+    print_table(_KEYS, report["api_keys"])
+    if report["paused"]:
         print_lines("", "These connections are paused, as they were at the backup:")
-        print_table(_PAUSES, told["paused"])
+        print_table(_PAUSES, report["paused"])
     print_lines("", "Next, for each connection: zenskar reconcile SOURCE --repair")

@@ -1,4 +1,4 @@
-"""`zenskar api` and `zenskar worker`: one process each."""
+"""`zenskar api` and `zenskar worker`."""
 
 from typing import Annotated
 
@@ -9,10 +9,10 @@ from zenskar.cli.render.output import Output, OutputOption, print_json
 
 
 def api(output: OutputOption = Output.TABLE) -> None:
-    """Serve the HTTP API, and take webhooks in.
+    """Serve the HTTP API and receive webhooks.
 
-    It listens on ZENSKAR_HOST and ZENSKAR_PORT. SIGTERM lets the requests that are under way
-    finish, for at most ZENSKAR_SHUTDOWN_GRACE_SECONDS.
+    Listens on ZENSKAR_HOST and ZENSKAR_PORT. After SIGTERM, running requests may finish within
+    ZENSKAR_SHUTDOWN_GRACE_SECONDS.
     """
     servers.api(_announce(output))
 
@@ -23,10 +23,10 @@ def worker(
     ] = servers.ALL_ROLES,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Work off what the API has put on the bus.
+    """Process the messages of the bus.
 
-    Probes and metrics are served on ZENSKAR_HOST and ZENSKAR_WORKER_HEALTH_PORT. SIGTERM lets the
-    calls that are under way finish, for at most ZENSKAR_SHUTDOWN_GRACE_SECONDS.
+    Serves probes and metrics on ZENSKAR_HOST and ZENSKAR_WORKER_HEALTH_PORT. After SIGTERM, running
+    calls may finish within ZENSKAR_SHUTDOWN_GRACE_SECONDS.
     """
     servers.worker(_announce(output), roles)
 

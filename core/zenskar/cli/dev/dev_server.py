@@ -1,4 +1,4 @@
-"""Everything of zenskar in one process."""
+"""Run the API, a worker, the database and the sandboxes in one process."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -31,7 +31,7 @@ class DevServer:
         self._plugins = discover()
 
     async def run(self, announce: Callable[[Ready], None], *, fresh: bool) -> None:
-        """Serve until a signal arrives."""
+        """Serve until a signal arrives; call `announce` when everything is ready."""
         host = self._settings.host
         async with stop_signals() as stopping:
             with self._folder.hold(), reserved_port(host, self._settings.port) as (port, held):
@@ -46,11 +46,14 @@ class DevServer:
     async def _runtime(self) -> AsyncIterator[tuple[Runtime, Sandboxes]]:
         settings, environment, plugins = self._settings, self._environment, self._plugins
         async with run_sandboxes(plugins, settings, environment, self._folder) as sandboxes:
-            led = {**environment, **sandboxes.variables}
+            variables = {**environment, **sandboxes.variables}
             async with (
                 _migrated(settings) as url,
                 open_runtime(
-                    with_database(settings, url), led, plugins=plugins, application="zenskar dev"
+                    with_database(settings, url),
+                    variables,
+                    plugins=plugins,
+                    application="zenskar dev",
                 ) as runtime,
             ):
                 yield runtime, sandboxes

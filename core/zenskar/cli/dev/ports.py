@@ -1,4 +1,4 @@
-"""Ports, found taken before anything is started."""
+"""Reserve a port before the servers start."""
 
 import socket
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ from zenskar.errors import ConfigurationError
 
 @contextmanager
 def reserved_port(host: str, port: int) -> Iterator[tuple[int, socket.socket]]:
-    """Yield a port (0: any free one) and the socket that keeps others from getting it by chance.
+    """Yield a port (0: any free port) and the socket that reserves the port.
 
-    Close the socket to listen there.
+    Close the socket before a server listens on the port. Raises `ConfigurationError` when the port
+    is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as held:

@@ -1,4 +1,4 @@
-"""What `zenskar dev` says once it is ready."""
+"""The message of `zenskar dev` when everything is ready."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,10 +11,10 @@ _MINE = '{"name": "Ada Lovelace", "email": "ada@example.com"}'
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Where everything is.
+    """The addresses of a ready `zenskar dev`.
 
-    `first_steps`: a command to try on each sandbox; `unconnected`: the settings that plugins
-    still need; `problems`: why others cannot be used.
+    `first_steps`: a command to try on each sandbox; `unconnected`: the missing settings by plugin;
+    `problems`: the problems of plugins that cannot be used.
     """
 
     api: str
@@ -28,11 +28,11 @@ class Ready:
     data_dir: Path
 
     def to_json(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return the message for programs."""
         return asdict(self) | {"data_dir": str(self.data_dir), "status": "ready"}
 
     def to_text(self) -> str:
-        """Return it for people."""
+        """Return the message for people."""
         return "\n".join(["", *self._addresses(), *self._notes(), "", *self._first_steps(), ""])
 
     def _addresses(self) -> list[str]:
@@ -51,7 +51,7 @@ class Ready:
 
     def _notes(self) -> list[str]:
         real = [name for name in self.connections if name not in self.sandboxes]
-        lines = [f"{name} is the real one, no sandbox." for name in real]
+        lines = [f"{name} is the real system, not a sandbox." for name in real]
         lines += [
             f"{name} is not connected: set {', '.join(missing)}."
             for name, missing in self.unconnected.items()
@@ -69,7 +69,7 @@ class Ready:
         ]
         for name, command in list(self.first_steps.items())[:1]:
             lines += [
-                f"Create one in the sandbox, as on the dashboard of {name}; it comes back:",
+                f"Create a customer in the sandbox, as on the dashboard of {name}:",
                 f"  {command}",
                 "",
             ]

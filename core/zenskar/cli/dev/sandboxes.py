@@ -1,4 +1,4 @@
-"""The sandboxes of `zenskar dev`: stand-ins for external systems that nobody configured."""
+"""The sandboxes of `zenskar dev`: stand-ins for external systems without credentials."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Sandboxes:
-    """The addresses of the running sandboxes by connection, and the settings that lead there."""
+    """The addresses of the running sandboxes by connection, and the settings of the connections."""
 
     urls: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict, repr=False)
     first_steps: dict[str, str] = field(default_factory=dict)
 
     def add(self, connection: str, info: "SandboxInfo") -> None:
-        """Take note of a running sandbox."""
+        """Add a running sandbox."""
         self.urls[connection] = info.url
         if info.first_step:
             self.first_steps[connection] = info.first_step
@@ -56,9 +56,10 @@ async def run_sandboxes(
 
 
 def lacks_credentials(plugin: Plugin, connection: str, environment: Mapping[str, str]) -> bool:
-    """Tell whether the first setting that a plugin requires is missing.
+    """Return whether the first required setting of a plugin is missing.
 
-    That is what gives access; who has set it means the real system, even if more is missing.
+    That setting holds the credentials: with it, the connection uses the real system, even when
+    other settings are missing.
     """
     if plugin.integration is None:
         return False
@@ -67,7 +68,7 @@ def lacks_credentials(plugin: Plugin, connection: str, environment: Mapping[str,
 
 
 def _connections(plugins: Mapping[str, Plugin], settings: Settings) -> dict[str, Plugin]:
-    """Return the plugins by the connections that may be made; others judge the settings' form."""
+    """Return the usable plugins by connection; `configure` reports wrong connections later."""
     if settings.connections is None:
         return {name: p for name, p in plugins.items() if p.integration is not None}
     pairs = [item.strip().partition("=") for item in settings.connections.split(",")]

@@ -1,4 +1,4 @@
-"""The check of `zenskar doctor` that needs Kafka."""
+"""Check the bus on Kafka for `zenskar doctor`."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ _CALL_SECONDS = 5.0
 
 
 async def check(settings: Settings) -> list[Finding]:
-    """Check that Kafka answers and has the topics; nothing without Kafka."""
+    """Check that Kafka answers and has the topics; return no finding without Kafka."""
     if not settings.kafka_bootstrap_servers:
         return []
     try:
@@ -20,7 +20,7 @@ async def check(settings: Settings) -> list[Finding]:
         await ensure_topics(options, timeout_seconds=_CALL_SECONDS, create=False)
         short = await short_lived(options, timeout_seconds=_CALL_SECONDS)
     except ZenskarError as error:
-        fix = "check ZENSKAR_KAFKA_BOOTSTRAP_SERVERS, or do what is said; messages wait meanwhile"
+        fix = "check ZENSKAR_KAFKA_BOOTSTRAP_SERVERS, or see the detail; messages wait until then"
         return [failed("kafka", str(error), fix)]
     return [ok("kafka", "answers and has the topics"), _retention(short, options.retention_days)]
 

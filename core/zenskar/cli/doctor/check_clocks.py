@@ -1,15 +1,15 @@
-"""What `zenskar doctor` says of the clocks of external systems."""
+"""Check the clocks of external systems for `zenskar doctor`."""
 
 from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.model.interval import MICROSECONDS, Interval
 
 _AGREE_SECONDS, _FAR_SECONDS = 2.0, 60.0
-"""Signatures of webhooks are refused from a few minutes on."""
-_FIX = "set the clock of the machines that zenskar runs on, best by NTP"
+"""A difference of a few minutes makes the signatures of webhooks invalid."""
+_FIX = "set the clock of the machines that run zenskar, preferably by NTP"
 
 
 def check_offset(part: str, offset: Interval) -> Finding:
-    """Say how far an external clock is ahead of ours; no sync depends on it but signatures."""
+    """Return how far an external clock is ahead of ours; only signatures depend on the offset."""
     certain = max(0, offset.low, -offset.high) / MICROSECONDS
     if certain <= _AGREE_SECONDS:
         return ok(part, "is that of this side")

@@ -1,4 +1,4 @@
-"""The checks of `zenskar doctor` that need the database."""
+"""Check the database and its contents for `zenskar doctor`."""
 
 from collections.abc import Awaitable, Callable
 
@@ -20,7 +20,7 @@ _ALIVE_SECONDS = 15.0
 
 
 async def check(settings: Settings, *, dev: bool) -> list[Finding]:
-    """Check the database and what it tells. `dev`: `zenskar dev` runs on it, without keys."""
+    """Check the database and its contents; with `dev`, which needs no API keys, skip the keys."""
     fix = "check ZENSKAR_DATABASE_URL, or run `zenskar dev`"
     try:
         session.require_database(settings)
@@ -65,8 +65,8 @@ async def _paused(db: AsyncConnection) -> Finding:
     held = [state for state in states if state.held_seconds and not state.paused]
     if held and not paused:
         told = "; ".join(f"{s.name}: held back for {s.held_seconds:.0f} s" for s in held)
-        fix = f"it goes on by itself; at once with: zenskar connections resume {held[0].name}"
-        return note("paused", f"{told}, as its system asked", fix)
+        fix = f"calls resume automatically; at once with: zenskar connections resume {held[0].name}"
+        return note("paused", f"{told}, as its system requested", fix)
     if not paused:
         return ok("paused", "no connection is paused")
     told = "; ".join(f"{s.name}: {s.error_message or s.reason}" for s in paused)

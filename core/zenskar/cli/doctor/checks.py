@@ -29,7 +29,7 @@ _CALL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """What is looked at. `dev` is the `zenskar dev` that runs on the data folder, if one does."""
+    """The input of the checks. `dev` is the running `zenskar dev` of the data folder, if any."""
 
     settings: Settings
     environment: Mapping[str, str]
@@ -38,20 +38,20 @@ class Checkup:
 
     @classmethod
     def of(cls, settings: Settings, environment: Mapping[str, str]) -> "Checkup":
-        """Look around."""
+        """Return a checkup of the installed plugins and the running `zenskar dev`."""
         embedded = settings.database_url is None
         running = DataFolder(settings.data_dir).running() if embedded else None
         return cls(settings, environment, discover(), running)
 
     async def run(self) -> list[Finding]:
-        """Return what was found, in the order in which it is best mended."""
+        """Return the findings, in the order in which to fix them."""
         findings = [self._plugin(plugin) for _, plugin in sorted(self.plugins.items())]
         if not findings:
             findings = [
                 failed(
                     "plugins",
                     "none is installed",
-                    "pip install zenskar-NAME, for the system to sync with",
+                    "pip install zenskar-NAME, for a system to sync with",
                 )
             ]
         findings += await self._connections()
@@ -79,11 +79,11 @@ class Checkup:
             configured = configure(self.plugins, self.settings, self.environment)
             lost = unusable_connections(self.plugins, self.settings, self.environment)
         except ConfigurationError as error:
-            return [failed("connections", str(error), "fix the setting that is named")]
+            return [failed("connections", str(error), "fix the setting in the detail")]
         if not configured and not lost and not (self.dev and self.dev.sandboxes):
-            fix = "set what a plugin needs, see `zenskar plugins list`"
+            fix = "set the settings of a plugin, see `zenskar plugins list`"
             return [failed("connections", "nothing is connected", fix)]
-        fix = "see what is said of the plugin"
+        fix = "see the finding of the plugin"
         findings = [failed(f"connection {n}", problem, fix) for n, problem in lost.items()]
         for name, connection in configured.items():
             findings += await _connection(name, connection)

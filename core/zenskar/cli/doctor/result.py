@@ -1,11 +1,11 @@
-"""What a check of `zenskar doctor` finds."""
+"""The findings of `zenskar doctor`."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class CheckResult(StrEnum):
-    """How a part is. `NOTE` is worth knowing, and no failure."""
+    """The result of a check. A `NOTE` is no failure."""
 
     OK = "ok"
     NOTE = "note"
@@ -14,7 +14,7 @@ class CheckResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part, how it is, and how to fix it."""
+    """The result of checking a part, and the fix for a failure."""
 
     part: str
     verdict: CheckResult
@@ -23,15 +23,15 @@ class Finding:
 
 
 def ok(part: str, detail: str) -> Finding:
-    """Return that a part is well."""
+    """Return that a part works."""
     return Finding(part, CheckResult.OK, detail)
 
 
 def note(part: str, detail: str, fix: str | None = None) -> Finding:
-    """Return what is worth knowing."""
+    """Return a remark about a part that works."""
     return Finding(part, CheckResult.NOTE, detail, fix)
 
 
 def failed(part: str, detail: str, fix: str) -> Finding:
-    """Return that a part is not well."""
+    """Return that a part does not work."""
     return Finding(part, CheckResult.FAILED, detail, fix)

@@ -1,4 +1,4 @@
-"""Lists of sync events, as `zenskar events list` and `zenskar dlq list` show them."""
+"""Print the lists of `zenskar events list` and `zenskar dlq list`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zenskar.db.events.event_log import EventFilter
 
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
-Before = Annotated[str | None, typer.Option(help="Only those older than this one.")]
+Before = Annotated[str | None, typer.Option(help="Only events older than the event with this id.")]
 
 
 def print_events(
@@ -27,7 +27,7 @@ def print_events(
     columns: Mapping[str, str],
     none: str,
 ) -> None:
-    """Print the events that a filter means, newest first, or that there are none."""
+    """Print the events that match a filter, newest first; print `none` without a match."""
     from zenskar.db.driver.engine import in_transaction
     from zenskar.ops import events
 

@@ -1,4 +1,4 @@
-"""A sync event and its history, as people read it."""
+"""Format a sync event and its history for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ _NESTED = ("changes", "seen", "conflicts")
 
 
 def event_text(event: Mapping[str, Any]) -> list[str]:
-    """Return an event with its history, one line for each thing that is known."""
+    """Return the lines of an event with its history, one for each fact."""
     lines = [f"Sync event {event['id']}", f"  {'status':<15} {_status(event)}"]
     lines += [
         f"  {title:<15} {cell(event[name])}"
@@ -40,9 +40,9 @@ def event_text(event: Mapping[str, Any]) -> list[str]:
 
 
 def message_text(payload: Any) -> list[str]:
-    """Return the message of an event, indented."""
+    """Return the lines of an event's message, indented."""
     if payload is None:
-        return ["", "Message", "  not kept; a retry shows the record as it is then"]
+        return ["", "Message", "  not stored; a retry sends the record in its state at that time"]
     text = payload if isinstance(payload, str) else _pretty(payload)
     return ["", "Message", *(f"  {line}" for line in text.splitlines())]
 

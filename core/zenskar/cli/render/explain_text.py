@@ -1,4 +1,4 @@
-"""An explanation, as people read it: plain lines that say all without colour."""
+"""Format an explanation for people; every line is complete without colour."""
 
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -25,14 +25,14 @@ _BOLD, _DIM, _PLAIN, _ALARM = "bold", "dim", "", "red"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the answer; nothing depends on its style."""
+    """A line of the output. The style adds no information."""
 
     text: str
     style: str = _PLAIN
 
 
 def explanation_lines(found: Explanation, width: int = WIDTH) -> Iterator[Line]:
-    """Return an explanation: what is now on top, then how it came about."""
+    """Yield the lines of an explanation: the present state first, then the timeline."""
     for line in (*_record(found), *_systems(found), *_attention(found), *_timeline(found, width)):
         yield Line(printable(line.text.rstrip()), line.style)
 
@@ -51,7 +51,7 @@ def _systems(found: Explanation) -> Iterator[Line]:
     yield Line("")
     yield Line("Systems", _BOLD)
     if not found.systems:
-        yield Line("  none: no connection was ever told of this customer")
+        yield Line("  none: no connection ever received this customer")
     for system in found.systems:
         yield Line(f"  {system.source_system:<14} {_standing(system)}")
         for line in _system_details(system):
@@ -73,7 +73,7 @@ def _system_details(system: SystemState) -> Iterator[str]:
         before, after = value_text(diff.before), value_text(diff.after)
         yield f"{name_of(diff.path)}: last agreed {before}, the record has {after}"
     if system.fetch_wanted:
-        yield "a fetch is wanted before anything else is written"
+        yield "a fetch is required before the next write"
     for intent in system.open_intents:
         yield _open_intent(intent)
     if system.paused_at:

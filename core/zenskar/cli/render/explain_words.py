@@ -1,4 +1,4 @@
-"""The words for the steps of an explanation."""
+"""Format the steps of an explanation as sentences."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -21,33 +21,33 @@ _LONGEST = 160
 _MOST_SHOWN = 8
 _VERDICTS = MappingProxyType(
     {
-        "created": "unknown until now, so a record was made",
+        "created": "unknown until now, so a record was created",
         "linked": "the object belongs to this record",
         "merged": "newer than the base",
         "deleted": "a tombstone is kept",
-        "confirmed": "shows what is known, nothing to do",
-        "echo": "our own write coming back, nothing to do",
-        "stale": "older than what is known, not taken",
-        "ambiguous": "neither older nor newer than what is known for sure",
-        "replayed": "an old answer served again, no news",
+        "confirmed": "equal to the known state, nothing to do",
+        "echo": "the result of our own write, nothing to do",
+        "stale": "older than the known state, ignored",
+        "ambiguous": "neither older nor newer than the known state for sure",
+        "replayed": "an earlier answer served again, ignored",
         "tombstone": "the object was deleted before and is not revived",
-        "duplicate": "a second object that claims this record, left alone",
-        "late": "told long after it happened, so the object is read first",
+        "duplicate": "a second object that claims this record, ignored",
+        "late": "received long after the change, so the object is fetched first",
         "not_found": "no object carries this record's id",
-        "gone": "the object seems deleted; look before that is believed",
+        "gone": "the object seems deleted; fetch it before applying the delete",
     }
 )
 _GROUNDS = MappingProxyType(
     {
-        Ground.REWRITTEN.value: "won: it keeps another value than it was sent",
-        Ground.OWN_PUSH.value: "won: a push of ours without an answer had written that value",
+        Ground.REWRITTEN.value: "won: it stores another value than it was sent",
+        Ground.OWN_PUSH.value: "won: our push without an answer had written that value",
     }
 )
 _SHOWN_FOR = ("echo", "stale", "tombstone", "duplicate")
 
 
 def title(step: HistoryStep) -> str:
-    """Return what happened in one sentence."""
+    """Return a sentence that describes a step."""
     return {
         HistoryStepKind.CHANGE: _change,
         HistoryStepKind.QUEUED: _queued,
@@ -56,7 +56,7 @@ def title(step: HistoryStep) -> str:
         HistoryStepKind.CALL: _call,
         HistoryStepKind.ANSWER: _answer,
         HistoryStepKind.SETBACK: _failure,
-        HistoryStepKind.RETRY: lambda s: f"{s.source_system}: another try was asked for{_by(s)}",
+        HistoryStepKind.RETRY: lambda s: f"{s.source_system}: a retry was requested{_by(s)}",
         HistoryStepKind.DONE: lambda s: (
             f"{s.source_system}: {s.status}{_because(s.reason)}{_by(s)}"
         ),
@@ -67,7 +67,7 @@ def title(step: HistoryStep) -> str:
 
 
 def details(step: HistoryStep) -> Iterator[str]:
-    """Return what belongs to a step, one line each."""
+    """Yield the details of a step, one line each."""
     yield from map(_diff, step.changes)
     yield from map(_conflict, step.conflicts)
     if step.kind is HistoryStepKind.CALL and step.call != "resend":
@@ -81,9 +81,9 @@ def details(step: HistoryStep) -> Iterator[str]:
 
 
 def origin(one: Provenance) -> str:
-    """Return who gave a field its value."""
+    """Return the origin of a field's value."""
     if one.step is None or one.at is None:
-        return "something that the history does not tell"
+        return "an unknown origin that is not in the history"
     how = "answer to a call" if one.kind is HistoryStepKind.ANSWER else "event"
     who = "the API" if one.kind is HistoryStepKind.CHANGE else f"{one.source_system} ({how})"
     held = ", ".join(f"#{number}" for number in one.held_in)
@@ -92,7 +92,7 @@ def origin(one: Provenance) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Return a value of a field, cut when it is long."""
+    """Return a value of a field, shortened when it is long."""
     if value is None:
         return "(none)"
     text = orjson.dumps(value, default=str).decode()
@@ -110,7 +110,7 @@ def moment(at: datetime) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return how long something took, short."""
+    """Return a duration as short text, empty without a value."""
     if seconds is None:
         return ""
     for unit, size, most in (("ms", 0.001, 1), ("s", 1, 120), ("min", 60, 7200)):
@@ -144,7 +144,7 @@ def _answer(step: HistoryStep) -> str:
 
 def _observed(step: HistoryStep) -> str:
     known = ", ".join(filter(None, (step.verdict, _VERDICTS.get(step.verdict or ""))))
-    fetch = "; look at the object" if step.fetch_wanted else ""
+    fetch = "; fetch the object" if step.fetch_wanted else ""
     deleted = "; the record is deleted" if step.deletes else ""
     return f"{known}{_version(step)}{deleted}{fetch}"
 
@@ -213,7 +213,7 @@ def _showed(shown: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _names(step: HistoryStep) -> Iterator[str]:
-    """Where the trail goes on: ids for other commands and for the logs."""
+    """Yield the ids of a step, for other commands and for the logs."""
     for queued in step.queued:
         yield f"-> {queued.source_system}: {queued.status}, event {queued.event_id}"
     if step.kind in {HistoryStepKind.NEWS, HistoryStepKind.QUEUED}:

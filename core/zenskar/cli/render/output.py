@@ -1,4 +1,4 @@
-"""Answers of commands: a table for people, JSON for programs."""
+"""Print the results of commands: tables for people, JSON for programs."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,21 +12,21 @@ from zenskar.telemetry.terminal import printable, printable_json
 
 
 class Output(StrEnum):
-    """How a command answers."""
+    """The output format of a command."""
 
     TABLE = "table"
     JSON = "json"
 
 
 OutputOption = Annotated[
-    Output, typer.Option("--output", help="json writes nothing but JSON to standard output.")
+    Output, typer.Option("--output", help="json prints only JSON on standard output.")
 ]
 _PIPE_WIDTH = 250
-"""Whoever reads a pipe has no screen whose edge matters."""
+"""The width of a table in a pipe, which has no screen edge."""
 
 
 def print_json(value: Any) -> None:
-    """Write JSON to standard output."""
+    """Print JSON on standard output."""
     import orjson
 
     text = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
@@ -34,12 +34,12 @@ def print_json(value: Any) -> None:
 
 
 def print_lines(*lines: str, error: bool = False) -> None:
-    """Write lines for people to standard output, or to standard error."""
+    """Print lines for people on standard output, or on standard error."""
     typer.echo("\n".join(map(printable, lines)), err=error)
 
 
 def print_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table of these columns: name in the rows, and title."""
+    """Print a table; `columns` maps names in the rows to titles."""
     from rich.console import Console
     from rich.table import Table
 
@@ -53,7 +53,7 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -
 
 
 def cell(value: Any) -> str:
-    """Return a value as people read it, in one line."""
+    """Return a value as one line for people."""
     if value is None:
         return "-"
     if isinstance(value, datetime):
