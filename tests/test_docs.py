@@ -336,6 +336,13 @@ def test_modules_exist(page: Path) -> None:
         assert any((root / name).exists() for root in roots), name
 
 
+@by_page
+def test_tests_that_are_named_exist(page: Path) -> None:
+    named = set(re.findall(r"`(test_\w+)`", page.read_text()))
+    sources = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py")] if named else []
+    assert {name for name in named if not any(f"def {name}(" in text for text in sources)} == set()
+
+
 def test_the_glossary_names_what_exists() -> None:
     names = defined_names()
     for heading in re.findall(r"^## .+", (DOCS / "glossary.md").read_text(), re.MULTILINE):
