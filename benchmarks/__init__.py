@@ -1,1 +1,1 @@
-"""What zenskar costs, beside what one would pick instead and beside the hand-written limit."""
+"""The cost of zenskar, beside its alternatives and beside the hand-written limit."""

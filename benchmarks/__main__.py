@@ -25,7 +25,7 @@ _LIBRARIES = ("zenskar", "aiohttp", "aiokafka", "asyncpg", "sqlalchemy", "stripe
 
 
 def main() -> None:
-    """Run the comparisons that are asked for, print a table, keep the figures."""
+    """Run the requested comparisons, print a table, store the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default="", help="comparisons whose name holds this word")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,4 +1,4 @@
-"""What every comparison works with: servers, rounds, figures."""
+"""The parts of every comparison: servers, rounds, figures."""
 
 import statistics
 import tempfile
@@ -17,7 +17,7 @@ Spread = Mapping[str, Mapping[str, float]]
 
 @dataclass
 class Bench:
-    """The servers of a run, started when they are first needed, and how much is to be done."""
+    """The servers of a run, started on first use, and the size of its rounds."""
 
     folder: Path
     stack: AsyncExitStack
@@ -29,7 +29,7 @@ class Bench:
     _postgres: Postgres | None = None
 
     def count(self, events: int) -> int:
-        """Return how many events make a round, of as many as a full one has."""
+        """Return the number of events of a round, from that of a full round."""
         return max(200, int(events * self.scale))
 
     async def postgres(self) -> Postgres:
@@ -41,13 +41,13 @@ class Bench:
         return self._postgres
 
     async def clear(self) -> None:
-        """Leave nothing of one comparison to the next."""
+        """Remove the state of a comparison before the next."""
         if self._postgres is not None:
             await self._postgres.clear()
 
     @asynccontextmanager
     async def kafka(self) -> AsyncIterator[tuple[str, list[int]]]:
-        """Yield the address of a broker with nothing in it, and its processes."""
+        """Yield the address of an empty broker, and its processes."""
         from tests.kafka.cluster import open_cluster
 
         folder = Path(tempfile.mkdtemp(prefix="kafka-", dir=self.folder))
@@ -56,12 +56,12 @@ class Bench:
             yield cluster.bootstrap, [broker.pid for broker in cluster.brokers]
 
     def note(self, cost: Cost) -> None:
-        """Remember how much others used of the machine meanwhile."""
+        """Record how much other processes used of the machine."""
         self.disturbed.append(cost.disturbed)
 
     @property
     def warnings(self) -> list[str]:
-        """Say what makes the figures worth less."""
+        """Print the reasons to distrust the figures."""
         worst = max(self.disturbed, default=0.0)
         if not is_disturbed(worst):
             return []
@@ -70,7 +70,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure has to reach: at least, or at most."""
+    """The bound of a figure: at least, or at most."""
 
     what: str
     value: float
@@ -79,18 +79,18 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Tell whether it has."""
+        """Return whether the figure meets the bound."""
         return self.reached <= self.value if self.at_most else self.reached >= self.value
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is written to the results."""
+        """Return the values for the results."""
         rule = "at_most" if self.at_most else "at_least"
         return {"what": self.what, rule: self.value, "reached": self.reached, "met": self.met}
 
 
 @dataclass
 class Comparison:
-    """What a comparison has found; `ratio` is ours over theirs, None where there is no other."""
+    """The result of a comparison; `ratio` is ours over theirs, None without a second side."""
 
     ratio: float | None
     ours: Mapping[str, Any]
@@ -100,7 +100,7 @@ class Comparison:
     notes: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is written to the results."""
+        """Return the values for the results."""
         ratio = None if self.ratio is None else round(self.ratio, 3)
         found: dict[str, Any] = {"ratio": ratio, "ours": self.ours, "theirs": self.theirs}
         if self.others:
@@ -115,10 +115,10 @@ async def interleaved(
     *,
     same_order: bool = False,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Let every side have its turn in each round; return the spread of each figure by side.
+    """Run every side in each round; return the spread of each figure by side.
 
-    The first round warms up and does not count. Every second round goes the other way, so that
-    no side always comes after the same one.
+    The first round warms up and does not count. Every second round has the reverse order, so that
+    no side always follows the same side.
     """
     found: dict[str, list[Measurement]] = {name: [] for name in sides}
     for number in range(rounds + 1):

@@ -1,4 +1,4 @@
-"""The events that every side of a comparison gets: Stripe's, signed, about 2.4 KB each."""
+"""The events of every side of a comparison: Stripe's, signed, about 2.4 KB each."""
 
 import hashlib
 import hmac
@@ -24,7 +24,7 @@ def customer_id(number: int) -> str:
 
 
 def customer(number: int, revision: int) -> dict[str, Any]:
-    """Return a customer as Stripe shows it; its name tells the revision."""
+    """Return a customer as Stripe shows it; its name holds the revision."""
     return {
         "id": customer_id(number),
         "object": "customer",
@@ -82,7 +82,7 @@ def customer(number: int, revision: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Series:
-    """Events of one round: each customer is created first, what follows changes the names.
+    """Events of one round: each customer is created first, later events change the names.
 
     No two rounds share an event or a customer.
     """
@@ -112,12 +112,12 @@ class Series:
         return orjson.dumps(body)
 
     def sample(self) -> list[str]:
-        """Return the ids of some events, the last ones among them."""
+        """Return the ids of some events, including the last."""
         numbers = {*range(0, self.count, 200), *range(max(0, self.count - 50), self.count)}
         return [event_id(self.round, number) for number in sorted(numbers)]
 
     def requests(self, path: str) -> Iterator[bytes]:
-        """Yield whole HTTP requests, one for each event."""
+        """Yield a whole HTTP request for each event."""
         for number in range(self.count):
             body = self.event(number)
             head = (

@@ -1,4 +1,4 @@
-"""Rounds of signed webhooks against zenskar, from the first one sent to the last one applied."""
+"""Rounds of signed webhooks against zenskar, from the first sent to the last applied."""
 
 import os
 import time
@@ -20,7 +20,7 @@ Side = Callable[[int], Awaitable[Measurement]]
 
 
 class Turn(Protocol):
-    """One round of this number, each with other events."""
+    """A round with this number and its own events."""
 
     def __call__(self, number: int, senders: int = SENDERS) -> Awaitable[Measurement]:
         """Measure."""
@@ -44,9 +44,9 @@ def _with(turn: Turn, senders: int, index: int, crowds: int) -> Side:
 
 
 def best(found: Mapping[str, Spread], name: str) -> str:
-    """Return the side of this name that has the highest rate.
+    """Return the side of this name with the highest rate.
 
-    How many senders a server needs to be busy is its own affair.
+    Servers need different numbers of senders to be busy.
     """
     names = [side for side in found if side.startswith(name)]
     return max(names, key=lambda side: median(found[side], "rate"))

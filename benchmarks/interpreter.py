@@ -1,7 +1,7 @@
-"""Chooses the Python that all sides in Python run on: the fastest that is installed here.
+"""Chooses the Python of all sides in Python: the fastest that is installed here.
 
-Distributions, the official images and uv build it with a profile of what programs do; pyenv does
-not unless it is told to, and such a one takes a tenth longer or more. Node comes with its own.
+Distributions, the official images and uv build Python with profile-guided optimization; pyenv does
+not by default, and such a Python takes a tenth longer or more. Node has its own build.
 """
 
 import functools
@@ -58,7 +58,7 @@ def chosen() -> Path:
 
 
 def version(program: Path) -> str:
-    """Return which version an interpreter is."""
+    """Return the version of an interpreter."""
     command = (program, "-c", "import platform; print(platform.python_version())")
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -70,7 +70,7 @@ def _installed() -> set[Path]:
 
 
 def _probe(program: Path) -> list[tuple[Path, float]]:
-    """Run the probe; what is no Python from 3.11 on gives nothing."""
+    """Run the probe; return nothing for a program that is not Python 3.11 or newer."""
     done = subprocess.run((program, "-c", _PROBE), capture_output=True, text=True, check=False)
     if done.returncode:
         return []

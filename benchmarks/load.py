@@ -1,4 +1,4 @@
-"""Sends HTTP requests over kept connections as cheaply as can be: the driver shares the machine."""
+"""Sends HTTP requests over open connections at low cost: the driver shares the machine."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from typing import cast
 
 @dataclass
 class Sent:
-    """What became of a load. `latencies` are in seconds, `statuses` count the answers."""
+    """The result of a load. `latencies` are in seconds, `statuses` count the answers."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -33,7 +33,7 @@ def quantile(values: list[float], share: float) -> float:
 
 
 class _Line(asyncio.Protocol):
-    """One connection with at most one request under way."""
+    """A connection with at most one request in progress."""
 
     def __init__(self, load: "_Load") -> None:
         self._load = load
@@ -85,7 +85,7 @@ class _Load:
         self._requests = requests
 
     def next(self, line: _Line) -> None:
-        """Have a line that is free send what comes next."""
+        """Send the next request on a free connection."""
         if self.waiting:
             request, since = self.waiting.popleft()
         elif self.paced:
@@ -101,7 +101,7 @@ class _Load:
         line.send(request, since)
 
     def offer(self, request: bytes, since: float) -> None:
-        """Send on a free line now, or on the first that is."""
+        """Send on a free connection now, or on the first that becomes free."""
         self.waiting.append((request, since))
         if self.free:
             self.next(self.free.popleft())
@@ -123,7 +123,7 @@ class _Load:
 
 
 async def saturate(port: int, requests: Iterable[bytes], senders: int) -> Sent:
-    """Let each sender send its next request as soon as it has its answer."""
+    """Send requests from each sender, the next right after each answer."""
     return await _run(port, requests, senders, rate=None)
 
 

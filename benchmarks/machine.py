@@ -1,4 +1,4 @@
-"""What processes cost, and whether something else disturbed a run."""
+"""The cost of processes, and the disturbance by others."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ _DISTURBED_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds by part, and those that nobody of us used."""
+    """CPU seconds by part, and those of other processes."""
 
     seconds: float
     cpu: Mapping[str, float]
@@ -33,7 +33,7 @@ class Cost:
 
 
 class Meter:
-    """Measures from its start; `parts` names the processes, each with all below it."""
+    """Measures from its start; `parts` names the processes, each with its children."""
 
     def __init__(self, parts: Mapping[str, Iterable[int]]) -> None:
         self._parts = {name: list(pids) for name, pids in parts.items()}
@@ -41,7 +41,7 @@ class Meter:
         self._began, self._busy = time.perf_counter(), _busy()
 
     def stop(self) -> Cost:
-        """Return what was used since the start."""
+        """Return the usage since the start."""
         after, busy = self._read(), _busy()
         cpu = {name: after[name] - self._before[name] for name in after}
         others = (busy - self._busy) - sum(cpu.values())
@@ -62,12 +62,12 @@ def memory(pid: int) -> float:
 
 
 def is_disturbed(share: float) -> bool:
-    """Tell whether so much was used by others that figures are not to be trusted."""
+    """Return whether other processes used so much that the figures cannot be trusted."""
     return share > _DISTURBED_SHARE
 
 
 def description() -> dict[str, str | int | None]:
-    """Return what the machine is, and the Python of all sides."""
+    """Return the description of the machine, and the Python of all sides."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -111,7 +111,7 @@ def _children() -> dict[int, list[int]]:
 
 
 def _used(pid: int, children: Mapping[int, list[int]], named: Collection[int]) -> float:
-    """Return the CPU of a process and of its children, ended ones too, but for `named` ones."""
+    """Return the CPU of a process and of all its children, except `named` processes."""
     try:
         fields = _stat(pid)
     except OSError:

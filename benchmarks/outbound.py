@@ -1,4 +1,4 @@
-"""Customers made over HTTP, for zenskar to push to a stub of Stripe."""
+"""Customers created over HTTP, which zenskar pushes to a stub of Stripe."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ def name(round_number: int, number: int) -> str:
 
 
 def creates(round_number: int, count: int) -> Iterator[bytes]:
-    """Yield whole HTTP requests, one for each customer."""
+    """Yield a whole HTTP request for each customer."""
     for number in range(count):
         document = {
             "name": name(round_number, number),

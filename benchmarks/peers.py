@@ -1,4 +1,4 @@
-"""Installs all that is measured, with pinned versions, into a folder git ignores."""
+"""Installs all contenders, with pinned versions, into a folder that git ignores."""
 
 import shutil
 import subprocess
@@ -11,14 +11,14 @@ from benchmarks import interpreter
 HERE = Path(__file__).parent
 FOLDER = HERE / "peers"
 PYTHON_PEERS = ("faststream[kafka]==0.7.8", "stripe==16.1.0", "httpx==0.28.1")
-"""The libraries that they share with zenskar have its versions."""
+"""Libraries shared with zenskar have its versions."""
 _SHARED = ("aiokafka", "asyncpg", "orjson", "uvloop", "aiohttp")
 _ROOT = HERE.parent
 _PROJECTS = (_ROOT, _ROOT / "plugins" / "stripe")
 
 
 class PeerMissing(Exception):
-    """What is to be measured cannot be installed here; the message says why."""
+    """A contender cannot be installed here; the message says why."""
 
 
 def python() -> str:
@@ -28,7 +28,7 @@ def python() -> str:
 
 
 def product() -> str:
-    """Return the interpreter that has zenskar, as it is here, with the versions of its tests."""
+    """Return the interpreter with this zenskar and the versions of its tests."""
     constraints = _ROOT / "constraints.txt"
     declared = [constraints, *(project / "pyproject.toml" for project in _PROJECTS)]
     editable = [word for project in _PROJECTS for word in ("-e", str(project))]
@@ -37,7 +37,7 @@ def product() -> str:
 
 
 def node() -> Path:
-    """Return the folder with the peers in JavaScript and what serves them."""
+    """Return the folder with the peers in JavaScript and their server."""
     if shutil.which("npm") is None:
         raise PeerMissing("node and npm are not installed")
     FOLDER.mkdir(exist_ok=True)
@@ -51,7 +51,7 @@ def node() -> Path:
 
 
 def _environment(name: str, packages: list[str], *declared: str) -> str:
-    """Return the interpreter of an environment, made anew when what it holds has changed."""
+    """Return the interpreter of an environment, created again when its contents change."""
     folder, base = FOLDER / name, str(interpreter.chosen())
     program, stamp = folder / "bin" / "python", folder / "installed"
     wanted = "\n".join((base, *packages, *declared))

@@ -1,4 +1,4 @@
-"""zenskar as its own processes, as whoever installed it runs it."""
+"""zenskar as its own processes, as after an installation."""
 
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,7 +29,7 @@ _SETTLED = """
 
 @dataclass
 class Product:
-    """The processes of one installation, and where they are."""
+    """The processes of an installation, and their addresses."""
 
     folder: Path
     database: str
@@ -46,13 +46,13 @@ class Product:
         }
 
     async def settled(self, direction: str, count: int, sample: Sequence[str] = ()) -> bool:
-        """Tell whether as many events have been worked off."""
+        """Return whether so many events are processed."""
         if self._connection is None:
             self._connection = await asyncpg.connect(self.database)
         return await settled(self._connection, direction, count, sample)
 
     async def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         if self._connection is not None:
             await self._connection.close()
 
@@ -84,7 +84,7 @@ async def open_product(
 async def add_worker(
     stack: AsyncExitStack, product: Product, name: str, settings: Mapping[str, str]
 ) -> None:
-    """Start one more worker."""
+    """Start another worker."""
     (port,) = free_ports(1)
     product.workers.append(await _start(stack, product, name, port, settings))
 
@@ -133,5 +133,5 @@ def _environment(product: Product, port: int, settings: Mapping[str, str]) -> di
 async def settled(
     connection: asyncpg.Connection, direction: str, count: int, sample: Sequence[str] = ()
 ) -> bool:
-    """Tell whether as many events have been worked off; a `sample` of the last spares a count."""
+    """Return whether so many events are processed; a `sample` of the last saves a count."""
     return bool(await connection.fetchval(_SETTLED, direction, count, list(sample)))

@@ -1,4 +1,4 @@
-"""Programs beside zenskar, each a process of its own."""
+"""Programs beside zenskar, each a separate process."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ async def listening(
 
 @asynccontextmanager
 async def telling(name: str, folder: Path, command: list[str]) -> AsyncIterator[Process]:
-    """Run a program until it says that it is ready."""
+    """Run a program until it reports that it is ready."""
     process = Process(name, tuple(command), folder)
 
     async def told() -> bool:
@@ -59,23 +59,23 @@ def contender(name: str, *arguments: str) -> list[str]:
 
 
 class StubStripe:
-    """A Stripe that only answers, and what it has seen."""
+    """A Stripe that only answers, and its recorded requests."""
 
     def __init__(self, process: Process, port: int) -> None:
         self.process = process
         self.url = f"http://127.0.0.1:{port}"
 
     def seen(self) -> dict[str, float]:
-        """Return when which customer was asked for, by name, in Unix seconds."""
+        """Return the time of each request by the customer's name, in Unix seconds."""
         found: dict[str, float] = self._ask("GET")["seen"]
         return found
 
     def refused(self) -> int:
-        """Return how many calls were too many."""
+        """Return the number of calls above the limit."""
         return int(self._ask("GET")["refused"])
 
     def forget(self) -> None:
-        """Forget what was seen."""
+        """Delete the recorded requests."""
         self._ask("DELETE")
 
     def _ask(self, method: str) -> dict[str, dict[str, float]]:

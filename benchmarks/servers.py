@@ -30,7 +30,7 @@ _SETTINGS = {
     "track_commit_timestamp": "on",
 }
 _WAL_FILES = 120
-"""Of 16 MB each, a little less than `min_wal_size`."""
+"""WAL files of 16 MB each, a little less than `min_wal_size`."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Postgres:
         return f"{self.address}/{database}"
 
     async def new_database(self) -> str:
-        """Make an empty database and return its URL."""
+        """Create an empty database and return its URL."""
         name = f"bench_{uuid.uuid4().hex[:12]}"
         connection = await asyncpg.connect(self.url("postgres"))
         await connection.execute(f"CREATE DATABASE {name}")
@@ -54,7 +54,7 @@ class Postgres:
         return self.url(name)
 
     async def clear(self) -> None:
-        """Drop what was made here, so that vacuuming it disturbs nothing that comes later."""
+        """Drop the created databases, so that their vacuum disturbs no later run."""
         connection = await asyncpg.connect(self.url("postgres"))
         made = "SELECT datname FROM pg_database WHERE datname LIKE 'bench\\_%'"
         for (name,) in await connection.fetch(made):
@@ -63,7 +63,7 @@ class Postgres:
         await connection.close()
 
     async def durable(self) -> dict[str, str]:
-        """Return what says that a commit is on disk."""
+        """Return the settings that make a commit durable."""
         connection = await asyncpg.connect(self.url("postgres"))
         names = ("fsync", "synchronous_commit", "full_page_writes")
         found = {name: await connection.fetchval(f"SHOW {name}") for name in names}
@@ -73,7 +73,7 @@ class Postgres:
 
 @asynccontextmanager
 async def open_postgres(folder: Path) -> AsyncIterator[Postgres]:
-    """Start PostgreSQL 15 where it is installed, else the embedded one."""
+    """Start PostgreSQL 15 where it is installed, else the embedded server."""
     programs, data, (port,) = binaries(), folder / "postgres", free_ports(1)
     user = "postgres" if os.geteuid() == 0 else None
     data.mkdir()
@@ -110,9 +110,9 @@ async def open_postgres(folder: Path) -> AsyncIterator[Postgres]:
 
 
 async def _fill_wal(server: Postgres) -> None:
-    """Let it have files of WAL to use again, as a server has that has run for a while.
+    """Create WAL files to reuse, like a server after some hours.
 
-    A new one makes each of them, full of zeros, while whoever commits waits.
+    A new server creates each file, full of zeros, while every commit waits.
     """
     connection = await asyncpg.connect(server.url("postgres"))
     for _ in range(_WAL_FILES):
@@ -123,7 +123,7 @@ async def _fill_wal(server: Postgres) -> None:
 
 @asynccontextmanager
 async def workplace() -> AsyncIterator[Path]:
-    """Yield a folder that PostgreSQL's own user can reach too, and remove it."""
+    """Yield a folder that PostgreSQL's own user can enter too, and remove it."""
     with tempfile.TemporaryDirectory(prefix="zenskar-bench-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)

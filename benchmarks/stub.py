@@ -1,7 +1,7 @@
 """A Stripe that only answers: stub.py PORT [--delay 0.1] [--limit 50].
 
-It makes a customer of whatever it is sent, after a while, and refuses what exceeds a limit.
-`GET /_seen` tells when which customer was asked for, `DELETE /_seen` forgets it.
+Every request creates a customer, after a delay; requests above a limit are refused. `GET /_seen`
+returns the time of each request by customer, `DELETE /_seen` deletes these times.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import orjson
 
 
 class Stub:
-    """What the stub has seen. Times are those of the wall clock."""
+    """The recorded requests of the stub. Times are those of the wall clock."""
 
     def __init__(self, delay: float, limit: float) -> None:
         self.delay = delay
@@ -53,7 +53,7 @@ class Stub:
         return 200, orjson.dumps({"seen": self.seen, "refused": self.refused})
 
     def _exceeded(self) -> bool:
-        """Tell whether more came within the last second than the limit."""
+        """Return whether the last second had more requests than the limit."""
         if not self.limit:
             return False
         now = time.monotonic()

@@ -1,6 +1,6 @@
-"""Alembic environment: runs in the connection that `zenskar.db.schema.migrate` hands over.
+"""Alembic environment: runs in the connection that `zenskar.db.schema.migrate` passes in.
 
-Each migration is a transaction of its own, and none keeps writers waiting for long.
+Each migration is a separate transaction, and none delays writers for long.
 """
 
 from typing import cast

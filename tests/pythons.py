@@ -1,8 +1,7 @@
 """Lists the installed Pythons that the suite runs on: python -m tests.pythons [--others].
 
-One line each, `MINOR PATH`: the newest patch of every minor version from 3.11 on. `--others` leaves
-out the one that runs this. pyenv hides the versions that are not switched on; their folders are
-searched too.
+Each line is `MINOR PATH`: the newest patch of every minor version from 3.11 on. `--others` omits
+the running Python. pyenv hides inactive versions; their folders are searched too.
 """
 
 import json

@@ -13,8 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CODE = (
     *("core/zenskar", "plugins/stripe/zenskar_stripe", "plugins/template/zenskar_template"),
-    *(f"tests/{name}" for name in ("crash", "e2e", "kafka", "simulation", "support")),
+    *("benchmarks", "migrations"),
+    *(f"tests/{name}" for name in ("crash", "deploy", "e2e", "kafka", "packaging")),
+    *(f"tests/{name}" for name in ("performance", "simulation", "stripe_mock", "support")),
 )
+INSTALLED = ROOT / "benchmarks" / "peers"
+"""The folder of the installed contenders."""
 DOCUMENTS = sorted(
     path for folder in ("", "docs", "plugins/*") for path in ROOT.glob(f"{folder}/*.md".lstrip("/"))
 )
@@ -105,7 +109,8 @@ def problems_of(text: Text) -> Iterator[str]:
 
 
 def modules() -> list[Path]:
-    return sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py"))
+    found = (path for folder in CODE for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for path in found if INSTALLED not in path.parents)
 
 
 def is_revised(path: Path) -> bool:

@@ -1,1 +1,1 @@
-"""One module for each comparison: `TITLE`, and `run(bench)`."""
+"""A module for each comparison: `TITLE`, and `run(bench)`."""

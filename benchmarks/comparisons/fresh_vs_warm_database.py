@@ -1,4 +1,4 @@
-"""The first webhooks of a database that was just created, beside those after them."""
+"""The first webhooks of a new database, beside later webhooks."""
 
 from benchmarks.bench import Bench, Comparison, Measurement, Target, interleaved, median
 from benchmarks.inbound import product_round
@@ -9,7 +9,7 @@ EVENTS = 4000
 
 
 async def run(bench: Bench) -> Comparison:
-    """Measure every round on a database of its own; the warm turn follows the fresh one."""
+    """Measure every round on a separate database; the warm turn follows the fresh turn."""
     count, postgres = bench.count(EVENTS), await bench.postgres()
     server = {"postgres": [postgres.process.pid]}
     warm: list[Measurement] = []

@@ -18,7 +18,7 @@ POOLS = (10, 32)
 async def run(bench: Bench) -> Comparison:
     """Measure with few senders and with many, and pools of 10 and 32 of theirs.
 
-    What counts is the best of each side: how many senders it needs to be busy is its own affair.
+    The best rate of each side counts: servers need different numbers of senders to be busy.
     """
     count, postgres, folder = bench.count(EVENTS), await bench.postgres(), peers.node()
     server = {"postgres": [postgres.process.pid]}

@@ -11,11 +11,11 @@ from tests.kafka.processes import until
 TITLE = "Memory of API and worker"
 EVENTS, WARM_SHARE = 100_000, 0.1
 SHORT_SHARE = 0.1
-"""Of the events in a short run, which says so."""
+"""The share of events in a short run, which says so."""
 
 
 async def run(bench: Bench) -> Comparison:
-    """Measure once; growth counts from when a tenth of the events has been worked off."""
+    """Measure once; growth counts from a tenth of the events on."""
     postgres = await bench.postgres()
     events = EVENTS if bench.long else int(EVENTS * SHORT_SHARE)
     warm = int(events * WARM_SHARE)

@@ -1,4 +1,4 @@
-"""How much of a configured limit is used, against a stub that refuses whatever exceeds it."""
+"""The used share of a configured limit, against a stub that refuses further calls."""
 
 from benchmarks.bench import Bench, Comparison, Measurement, Target, interleaved, median
 from benchmarks.load import saturate

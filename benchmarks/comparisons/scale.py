@@ -1,4 +1,4 @@
-"""Webhooks applied to a catalog of a million customers, beside one of a hundred thousand."""
+"""Webhooks applied to a catalog of a million customers, beside a catalog of a hundred thousand."""
 
 import asyncpg
 
@@ -26,7 +26,7 @@ _MAPPINGS = """
 
 
 async def run(bench: Bench) -> Comparison:
-    """Measure on two databases that are filled beforehand."""
+    """Measure on two databases that were filled before."""
     count, postgres = bench.count(EVENTS), await bench.postgres()
     server = {"postgres": [postgres.process.pid]}
     large, small = await postgres.new_database(), await postgres.new_database()

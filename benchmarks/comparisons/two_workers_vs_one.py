@@ -1,4 +1,4 @@
-"""A full queue of webhooks worked off by one worker and by two."""
+"""A full queue of webhooks, processed by one worker and by two."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ EVENTS = 24_000
 
 
 async def run(bench: Bench) -> Comparison:
-    """Measure on the bus of PostgreSQL, each installation with a database of its own."""
+    """Measure on the bus of PostgreSQL, each installation with a separate database."""
     postgres = await bench.postgres()
     count, server = bench.count(EVENTS), [postgres.process.pid]
     async with (
@@ -35,7 +35,7 @@ async def run(bench: Bench) -> Comparison:
 def drain(
     bench: Bench, product: Product, server: list[int], count: int
 ) -> Callable[[int], Awaitable[Measurement]]:
-    """Return a turn that fills the queue while the workers hold still, then lets them go."""
+    """Return a turn that fills the queue while the workers are stopped, then resumes them."""
     done = 0
 
     async def turn(number: int) -> Measurement:

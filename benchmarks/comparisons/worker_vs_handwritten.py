@@ -1,4 +1,4 @@
-"""A full topic worked off by zenskar's worker, by hand-written set-based SQL, by FastStream."""
+"""A full topic, processed by zenskar's worker, by hand-written set-based SQL, by FastStream."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ from zenskar.sync.ingest.pipeline import WebhookPipeline
 
 TITLE = "Worker on Kafka: zenskar | aiokafka getmany and set-based SQL (limit) | FastStream rows"
 EVENTS, ROWS_SHARE = 48_000, 16
-"""FastStream gets a sixteenth of them: it takes twenty times as long for each."""
+"""FastStream gets a sixteenth of the events: each takes twenty times as long."""
 
 Record = tuple[bytes, bytes]
 
@@ -40,7 +40,7 @@ class Load:
 
 
 async def run(bench: Bench) -> Comparison:
-    """Measure from the moment a worker that held still goes on to its last event."""
+    """Measure from the resume of a stopped worker to its last event."""
     postgres, count = await bench.postgres(), bench.count(EVENTS)
     server = [postgres.process.pid]
     async with AsyncExitStack() as stack:
@@ -92,7 +92,7 @@ async def run(bench: Bench) -> Comparison:
 
 @dataclass(frozen=True)
 class Consumer:
-    """What consumes a topic, and the database that it writes to."""
+    """A consumer of a topic, and its database."""
 
     process: Process
     database: str
@@ -116,7 +116,7 @@ def _turn(
         await _fill(bootstrap, consumer.topic, records)
         done += len(records)
         connection = await asyncpg.connect(consumer.database)
-        # Else it depends on when PostgreSQL does it whether the hand-written plans are good.
+        # Otherwise the hand-written plans depend on the time of autoanalyze.
         await connection.execute("ANALYZE")
         meter = Meter({"worker": [process.pid], **costs})
         began = time.perf_counter()
@@ -131,7 +131,7 @@ def _turn(
 
 
 async def _records(database: str, count: int, number: int) -> Load:
-    """Return the messages that zenskar's own way in makes of the events."""
+    """Return the messages that zenskar's webhook pipeline makes of the events."""
     environment = {
         "STRIPE_API_KEY": events.API_KEY,
         "STRIPE_WEBHOOK_SECRET": events.SECRET,

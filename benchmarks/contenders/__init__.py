@@ -1,1 +1,1 @@
-"""What is compared with zenskar, each as a program of its own; it imports nothing of zenskar."""
+"""The contenders of zenskar, each as a separate program that imports nothing of zenskar."""

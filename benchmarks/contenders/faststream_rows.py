@@ -29,7 +29,7 @@ async def handle(_body: dict, message: KafkaMessage) -> None:  # type: ignore[ty
 
 @app.after_startup
 async def ready() -> None:
-    """Tell that messages are taken."""
+    """Print that messages are received."""
     print("ready", flush=True)
 
 

@@ -1,6 +1,6 @@
 """The stripe SDK with its httpx client: stripe_sdk.py API_BASE COUNT IN_FLIGHT FIRST.
 
-Prints `ready`, waits for a line, makes the customers, prints the seconds.
+Prints `ready`, waits for a line, creates the customers, prints the seconds.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ base, count, in_flight, first = sys.argv[1], *map(int, sys.argv[2:5])
 
 
 async def main() -> None:
-    """Make customers, so many at a time."""
+    """Create customers, so many concurrently."""
     stripe.enable_telemetry = False
     client = stripe.StripeClient(
         "sk_test_benchmark",

@@ -1,4 +1,4 @@
-"""aiohttp that checks a signature and parses the body, and keeps nothing: PORT SECRET."""
+"""aiohttp that checks a signature and parses the body, and stores nothing: PORT SECRET."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ port, secret = int(sys.argv[1]), sys.argv[2].encode()
 
 
 async def accept(request: web.Request) -> web.Response:
-    """Answer whatever is signed."""
+    """Answer every signed request."""
     body = await request.read()
     parts = dict(item.split("=", 1) for item in request.headers["Stripe-Signature"].split(","))
     signed = parts["t"].encode() + b"." + body

@@ -13,13 +13,13 @@ _INDEXES = {"outbox_due": ["topic", "available_at"], "outbox_key": ["topic", "ke
 
 
 def upgrade() -> None:
-    """No table is rewritten: room and compression hold for what is written from now on."""
+    """No table is rewritten: free space and compression hold for new rows."""
     _replace(_INDEXES)
     for table in _UPDATED:
-        # An update that finds room on its page leaves the indexes alone.
+        # An update that finds room on its page changes no index.
         op.execute(f"ALTER TABLE {table} SET (fillfactor = 65)")
     for table, column in _MESSAGES:
-        # A server that was built without lz4 goes on with its own.
+        # A server that was built without lz4 keeps its default.
         op.execute(f"""
             DO $$ BEGIN
                 ALTER TABLE {table} ALTER COLUMN {column} SET COMPRESSION lz4;
@@ -37,7 +37,7 @@ def downgrade() -> None:
 
 
 def _replace(indexes: dict[str, list[str]]) -> None:
-    """The queue is never without an index."""
+    """The queue always has an index."""
     for index, columns in indexes.items():
         op.create_index(f"{index}_new", "outbox", columns, unique=False)
     for index in indexes:

@@ -1,4 +1,4 @@
-"""Find customers by the start of their e-mail address: an index takes no long ones."""
+"""Find customers by the start of their e-mail address: an index accepts no long values."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,13 +12,13 @@ _LIVING = sa.text("deleted_at IS NULL")
 
 
 def upgrade() -> None:
-    """The release that is running finds the same customers without the old index, slower."""
+    """The running release finds the same customers without the old index, slower."""
     start = [sa.text('"left"(email, 255)'), "id"]
     op.create_index("customers_email_start", "customers", start, postgresql_where=_LIVING)
     op.drop_index("customers_email", table_name="customers", postgresql_where=_LIVING)
 
 
 def downgrade() -> None:
-    """Fails while there is an e-mail address that is longer than an index takes."""
+    """Fails while an e-mail address is longer than the limit of an index."""
     op.create_index("customers_email", "customers", ["email", "id"], postgresql_where=_LIVING)
     op.drop_index("customers_email_start", table_name="customers", postgresql_where=_LIVING)

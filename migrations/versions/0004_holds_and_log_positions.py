@@ -1,4 +1,4 @@
-"""How long a connection is held back, what troubles a worker, how far Kafka's log had come."""
+"""Rate limits of connections, problems of workers, positions of Kafka's log."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Only nullable columns and a new table: the release that runs knows nothing of them."""
+    """Only nullable columns and a new table: the running release ignores them."""
     op.add_column("connections", sa.Column("held_until", sa.DateTime(timezone=True)))
     op.add_column("workers", sa.Column("problem", sa.Text()))
     op.create_table(

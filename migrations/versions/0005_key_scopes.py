@@ -1,4 +1,4 @@
-"""API keys have a scope and may expire; those that are there keep every right."""
+"""API keys have a scope and may expire; existing keys keep every right."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """A default that is a constant rewrites nothing, and the release before need not name it."""
+    """A constant default rewrites nothing, and the previous release need not name the column."""
     op.add_column(
         "api_keys",
         sa.Column("scope", sa.Text(), server_default=sa.text("'admin'"), nullable=False),
@@ -19,7 +19,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # That release would take a key of few rights for one of all, and one that has expired too.
+    # The previous release would give a limited or expired key every right.
     op.execute("DELETE FROM api_keys WHERE scope <> 'admin' OR expires_at IS NOT NULL")
     op.drop_column("api_keys", "expires_at")
     op.drop_column("api_keys", "scope")

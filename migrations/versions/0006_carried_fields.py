@@ -1,4 +1,4 @@
-"""Which fields the base of a mapping is about."""
+"""The fields in the base of a mapping."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Null says all fields, which is what the release that runs compares."""
+    """Null means all fields, as the running release compares."""
     op.add_column("external_mappings", sa.Column("carried", ARRAY(sa.Text())))
 
 

@@ -1,4 +1,4 @@
-"""How far the clock of each external system is from ours."""
+"""The offset of each external system's clock from ours."""
 
 import sqlalchemy as sa
 from alembic import op

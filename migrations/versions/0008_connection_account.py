@@ -1,4 +1,4 @@
-"""Which account a connection speaks to, and up to when held deletes were let go."""
+"""The account of a connection, and the latest release of its held deletes."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""When a customer was erased."""
+"""The time at which a customer was erased."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The Dockerfile builds what the compose files run, from what Docker is given."""
+"""The Dockerfile builds the images of the compose files from the build context."""
 
 import fnmatch
 import re

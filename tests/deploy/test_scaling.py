@@ -1,4 +1,4 @@
-"""What docs/scaling.md tells the reader to run in the database works."""
+"""The SQL statements of docs/scaling.md work."""
 
 import re
 

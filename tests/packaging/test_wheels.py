@@ -18,7 +18,7 @@ UV = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
 
 
 def execute(*command: str | Path, cwd: Path, variables: Mapping[str, str] | None = None) -> str:
-    """Run a command; what it says is the reason when it fails."""
+    """Run a command; fail with its output."""
     done = subprocess.run(
         command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=110, check=False
     )

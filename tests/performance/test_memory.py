@@ -1,4 +1,4 @@
-"""A server that has just started stays well below its limit of memory."""
+"""A started server stays well below its memory limit."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""How much the hot functions do, counted and not timed, so that a busy machine changes nothing.
+"""Count the calls of the hot functions, without timing, so that a busy machine changes nothing.
 
-The bounds lie a third above what was counted. One that is broken by a good reason is to be raised
-by whoever has that reason; docs/performance.md says where the time goes.
+The bounds are a third above the counts. Raise a bound for a good reason, with the change that
+needs it; docs/performance.md says where the time goes.
 """
 
 import sys
@@ -41,7 +41,7 @@ FIELDS = {"/name": "Ada", "/email": "ada@example.com", "/phone": "+41", "/metada
 
 
 def calls(work: Callable[[], Any]) -> int:
-    """Count the calls, of Python and of C, that some work makes once it has warmed up."""
+    """Count the calls, of Python and of C, of a function after its warm-up."""
     work()
     count = 0
 
@@ -59,7 +59,7 @@ def calls(work: Callable[[], Any]) -> int:
 
 @contextmanager
 def counted_statements(runtime: Runtime) -> Iterator[list[str]]:
-    """Yield what is sent to the database, BEGIN and COMMIT too, but for what is copied."""
+    """Yield the statements that are sent to the database, BEGIN and COMMIT too, without COPY."""
     sent: list[str] = []
 
     def note(found: Any) -> None:
@@ -88,7 +88,7 @@ async def runtime(database_url: str) -> Any:
 
 
 def reader(runtime: Runtime) -> WebhookPipeline:
-    """Return what reads webhooks."""
+    """Return the pipeline of webhooks."""
     return WebhookPipeline(runtime.context, runtime.schemas["event"])
 
 
@@ -139,7 +139,7 @@ async def test_validating_a_message(runtime: Runtime) -> None:
 
 
 async def test_a_call_to_stripe() -> None:
-    """What the official SDK and the plugin do around the network."""
+    """The work of the official SDK and the plugin around the network."""
     made = Series(1, 1).event(0)
 
     class Network(stripe.HTTPClient):

@@ -1,4 +1,4 @@
-"""The server of the lane, and an integration that is connected with it."""
+"""The server of the lane, and an integration that calls it."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,14 +11,14 @@ from zenskar_stripe import StripeIntegration
 
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
-    """One server for the whole run: it keeps nothing."""
+    """A server for the whole run: it stores nothing."""
     with server.running() as found:
         yield found
 
 
 @pytest.fixture
 async def stripe(address: str) -> AsyncIterator[StripeIntegration]:
-    """An integration that speaks to the server."""
+    """An integration that calls the server."""
     settings = {
         "api_key": "sk_test_123",
         "webhook_secret": "whsec_test",

@@ -1,6 +1,6 @@
-"""stripe-mock, Stripe's own server for tests: it judges requests by Stripe's OpenAPI document.
+"""stripe-mock, Stripe's own server for tests: it validates requests by Stripe's OpenAPI document.
 
-https://github.com/stripe/stripe-mock. It is fetched and built with Go on first use.
+https://github.com/stripe/stripe-mock. The first use fetches and builds it with Go.
 """
 
 import json
@@ -22,7 +22,7 @@ NO_GO = "This lane builds stripe-mock with Go: apt-get install golang-go"
 
 
 class LaneUnavailable(Exception):
-    """What the lane needs is missing; the message says what to install."""
+    """A requirement of the lane is missing; the message names it."""
 
 
 def program() -> Path:
@@ -34,7 +34,7 @@ def program() -> Path:
 
 
 def openapi() -> dict[str, Any]:
-    """Return the OpenAPI document that this version of stripe-mock holds."""
+    """Return the OpenAPI document of this version of stripe-mock."""
     answer = json.loads(_go("mod", "download", "-json", f"{MODULE}@{VERSION}"))
     document = Path(answer["Dir"]) / "embedded" / "openapi" / "spec3.json"
     found: dict[str, Any] = json.loads(document.read_text(encoding="utf-8"))

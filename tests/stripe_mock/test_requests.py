@@ -1,4 +1,4 @@
-"""Every request that the integration can make is one that Stripe's OpenAPI document describes."""
+"""Stripe's OpenAPI document describes every request of the integration."""
 
 import inspect
 from collections.abc import Mapping
@@ -36,14 +36,14 @@ DOCUMENTS = st.fixed_dictionaries(
 
 
 def limits() -> Schema:
-    """What the integration declares that Stripe takes."""
+    """The declared limits of Stripe."""
     from importlib.resources import files
 
     return load_folder(files("zenskar_stripe") / "schemas")["customer.limits"]
 
 
 def push(kind: IntentKind, old: Mapping[str, Any], new: Mapping[str, Any]) -> Push:
-    """The push that makes one document into another."""
+    """The push that changes one document into another."""
     before, after = flatten(CUSTOMER, old), flatten(CUSTOMER, new)
     patch = merge_patch(CUSTOMER, difference(before, after))
     change = Change(kind, "customer", RECORD, patch, unflatten(CUSTOMER, after))
@@ -128,7 +128,7 @@ def test_the_lengths_are_those_of_the_document(path: str) -> None:
 
 
 def _lengths(schema: Mapping[str, Any], path: str) -> Any:
-    """The length of every text that may hold something, by its path."""
+    """The length of every text with a limit, by its path."""
     if "maxLength" in schema and schema.get("enum") != [""]:
         yield path, schema["maxLength"]
     for name, member in schema.get("properties", {}).items():
