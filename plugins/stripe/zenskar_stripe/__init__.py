@@ -9,7 +9,7 @@ __all__ = ["StripeIntegration"]
 
 
 def __getattr__(name: str) -> Any:
-    # The sandbox lives in this package too and has no use for the Stripe SDK.
+    # The sandbox is part of this package and must not load the Stripe SDK.
     if name == "StripeIntegration":
         from zenskar_stripe.integration import StripeIntegration
 

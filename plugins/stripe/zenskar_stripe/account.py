@@ -1,4 +1,4 @@
-"""Which account a key opens, and in which mode."""
+"""The account and the mode of an API key."""
 
 import re
 
@@ -11,15 +11,15 @@ _ID = re.compile(r"\bacct_[A-Za-z0-9]{1,64}\b")
 
 
 async def name(api: StripeApi, config: Config) -> str | None:
-    """Return `acct_… (live)` or `acct_… (test)`, None when Stripe does not tell.
+    """Return `acct_… (live)` or `acct_… (test)`, None when the answer names no account.
 
-    Each mode has customers of its own, and only the key tells the mode: the account object does
-    not. A restricted key may not read the account, but the refusal names it.
+    Each mode has its own customers, and only the key shows the mode: the account object does not.
+    A restricted key may not read the account, but the refusal names it.
     """
     try:
-        told = (await api.retrieve_account()).data.get("id")
+        text = (await api.retrieve_account()).data.get("id")
     except stripe.PermissionError as error:
-        told = str(error.user_message or "")
+        text = str(error.user_message or "")
     except stripe.APIError as error:
         if error.http_status != 404:
             raise
@@ -27,7 +27,7 @@ async def name(api: StripeApi, config: Config) -> str | None:
         return None
     except stripe.InvalidRequestError:
         return None
-    found = _ID.search(told) if isinstance(told, str) else None
+    found = _ID.search(text) if isinstance(text, str) else None
     if found is None:
         return None
     mode = {True: " (live)", False: " (test)", None: ""}[config.live]

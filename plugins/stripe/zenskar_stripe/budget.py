@@ -1,18 +1,18 @@
-"""How many calls a second the connection may make."""
+"""The rate limit of a connection's calls."""
 
 import asyncio
 from collections import deque
 
 _MARGIN = 0.025
-"""A call may take so much longer to Stripe than the next ones, in windows, and still be in time."""
+"""The part of a window by which the network may delay one call more than the next calls."""
 _CATCH_UP_SECONDS = 0.1
-"""What a busy process has missed of its turns it makes up for, as far as the window allows."""
+"""How long a busy process may make up for missed turns, within the window."""
 _LONGEST_SECONDS = 10.0
-"""Who would wait longer is sent away, before the wait passes for a call without an answer."""
+"""The longest wait for a turn; a longer wait would look like a call without an answer."""
 
 
 class NoTurn(Exception):
-    """There are so many calls before this one that it was not made."""
+    """The queue of calls is too long, so the call was not made."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"{seconds:.0f} s of calls are waiting already")
@@ -20,7 +20,7 @@ class NoTurn(Exception):
 
 
 class Budget:
-    """Spaces calls out, in all and for each endpoint, each endpoint waiting on its own."""
+    """Limits the rate of all calls and of the calls to each endpoint."""
 
     def __init__(self, rate: float, endpoint_rate: float) -> None:
         self._endpoint_rate = endpoint_rate
@@ -28,7 +28,7 @@ class Budget:
         self._endpoints: dict[str, _Pace] = {}
 
     async def spend(self, endpoint: str) -> None:
-        """Wait until a call to this endpoint fits in; `NoTurn` when that would take too long."""
+        """Wait for a call's turn at an endpoint. Raises `NoTurn` when the wait is too long."""
         own = self._endpoints.setdefault(endpoint, _Pace(self._endpoint_rate))
         seconds = max(own.ahead(), self._all.ahead())
         if seconds > _LONGEST_SECONDS:
@@ -51,11 +51,10 @@ class Budget:
 
 
 class _Pace:
-    """Gives turns that lie evenly apart; a rate of 0 is no limit.
+    """Gives evenly spaced turns; a rate of 0 is no limit.
 
-    Turns that nobody took in time are made up for. What is kept to is that a second, or the time
-    of one call where that is longer, never holds more of them than the rate says, by the moments
-    at which they were really taken.
+    Missed turns are made up for. No second, and no duration of a call if that is longer, holds more
+    turns than the rate allows, by the times at which the turns were taken.
     """
 
     def __init__(self, rate: float) -> None:
@@ -68,7 +67,7 @@ class _Pace:
         self._next = 0.0
 
     def ahead(self) -> float:
-        """Return for how long those that wait take up all turns."""
+        """Return how many seconds the waiting calls use up all turns."""
         return self.waiting * self._apart
 
     async def due(self) -> None:

@@ -1,4 +1,4 @@
-"""Calls to Stripe through its official SDK."""
+"""Call Stripe through its official SDK."""
 
 import logging
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ _CUSTOMERS = "/v1/customers"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Stripe answered, and in which second of its clock.
+    """An answer of Stripe, and the second of Stripe's clock.
 
-    `replayed`: it was served from the idempotency cache.
+    `replayed`: Stripe served the answer from its idempotency cache.
     """
 
     data: dict[str, Any] = field(repr=False)
@@ -30,7 +30,7 @@ class Answer:
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        """The objects of a list or of a search result."""
+        """Return the objects of a list or of a search result."""
         found = self.data.get("data")
         if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
             raise UnreadableAnswer("the answer is no list of objects")
@@ -38,14 +38,15 @@ class Answer:
 
     @property
     def has_more(self) -> bool:
-        """Whether the list goes on."""
+        """Return whether the list has another page."""
         return bool(self.data.get("has_more"))
 
 
 class StripeApi:
-    """The endpoints that the integration uses; must be built inside a running loop.
+    """The endpoints of Stripe that the integration uses; must be built inside a running loop.
 
-    Every call is made once: repeating it is decided by the core, not by the SDK.
+    The SDK makes every call once: the core decides about retries. Each method raises the errors of
+    the SDK, `UnreadableAnswer` or `NoTurn`.
     """
 
     def __init__(self, config: Config) -> None:
@@ -66,44 +67,47 @@ class StripeApi:
         await self._session.close()
 
     async def retrieve_account(self) -> Answer:
-        """https://docs.stripe.com/api/accounts/retrieve: the account of the key."""
+        """Return the account of the key: https://docs.stripe.com/api/accounts/retrieve."""
         return await self._answer("account", "get", "/v1/account")
 
     async def create_customer(self, params: Any, idempotency_key: str) -> Answer:
-        """https://docs.stripe.com/api/customers/create."""
+        """Create a customer: https://docs.stripe.com/api/customers/create."""
         return await self._answer("create", "post", _CUSTOMERS, params, idempotency_key)
 
     async def update_customer(self, external_id: str, params: Any, key: str) -> Answer:
-        """https://docs.stripe.com/api/customers/update."""
+        """Update a customer: https://docs.stripe.com/api/customers/update."""
         return await self._answer("update", "post", _customer(external_id), params, key)
 
     async def delete_customer(self, external_id: str) -> Answer:
-        """https://docs.stripe.com/api/customers/delete; DELETE takes no idempotency key."""
+        """Delete a customer, without a key: https://docs.stripe.com/api/customers/delete."""
         return await self._answer("delete", "delete", _customer(external_id))
 
     async def retrieve_customer(self, external_id: str) -> Answer:
-        """https://docs.stripe.com/api/customers/retrieve; a deleted one is a stub."""
+        """Return a customer, or a deleted one's stub: https://docs.stripe.com/api/customers/retrieve."""
         return await self._answer("retrieve", "get", _customer(external_id))
 
     async def list_customers(self, params: Any) -> Answer:
-        """https://docs.stripe.com/api/customers/list: newest first, without the deleted ones."""
+        """Return living customers, newest first: https://docs.stripe.com/api/customers/list."""
         return await self._answer("list", "get", _CUSTOMERS, params)
 
     async def search_customers(self, query: str) -> Answer:
-        """https://docs.stripe.com/api/customers/search: late, and not in every region."""
+        """Search customers, with a lag: https://docs.stripe.com/api/customers/search.
+
+        Some regions have no search.
+        """
         return await self._answer("search", "get", f"{_CUSTOMERS}/search", {"query": query})
 
     async def list_events(self, params: Any) -> Answer:
-        """https://docs.stripe.com/api/events/list: newest first, of the last 30 days."""
+        """Return the last 30 days' events, newest first: https://docs.stripe.com/api/events/list."""
         return await self._answer("events", "get", "/v1/events", params)
 
     async def _answer(
         self, endpoint: str, method: str, path: str, params: Any = None, key: str | None = None
     ) -> Answer:
-        """Make a call whose answer stays the JSON that it is.
+        """Make a call and return its answer as JSON.
 
-        The SDK's objects of it would be turned into dictionaries again at once, and cost more
-        than all the rest of a call.
+        The SDK's objects would have to be converted back to dictionaries, which costs more than the
+        rest of a call.
         """
         options = {} if key is None else {"idempotency_key": key}
         await self._budget.spend(endpoint)
@@ -114,7 +118,7 @@ class StripeApi:
         except (stripe.StripeError, aiohttp.ClientError, OSError, UnreadableAnswer):
             raise
         except Exception as error:
-            # The SDK stumbles over JSON of another shape in ways of its own.
+            # The SDK raises errors of many kinds for JSON of another shape.
             raise UnreadableAnswer(f"{type(error).__name__} in the SDK") from error
 
 
@@ -131,8 +135,8 @@ def _read(answered: stripe.StripeResponse) -> Answer:
 
 
 def _quieten_sdk() -> None:
-    # The SDK logs the text of errors, which repeats what a customer was given, and for its
-    # telemetry it writes a file into the home directory.
+    # The SDK logs the texts of errors, which repeat customer data. Its telemetry writes a file into
+    # the home directory.
     logging.getLogger("stripe").setLevel(logging.WARNING)
     stripe.enable_telemetry = False
 
@@ -140,7 +144,7 @@ def _quieten_sdk() -> None:
 async def _refuse_redirects(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    # Stripe never redirects a call; following would take the request to an address nobody set.
+    # Stripe never redirects a call; a redirect would send the request to an unconfigured address.
     response = await handler(request)
     if 300 <= response.status < 400:
         response.close()

@@ -19,14 +19,14 @@ SETTINGS = (
         "webhook_secret",
         required=True,
         secret=True,
-        help="Signing secret of the webhook endpoint; several, comma-separated, while rotating.",
+        help="Signing secret of the webhook endpoint; comma-separated while rotating.",
     ),
     Setting("api_base", default=API_BASE, help="Address of the API."),
     Setting(
         "allow_http",
         kind=bool,
         default=False,
-        help="Take an api_base without TLS that is not on this machine.",
+        help="Accept an api_base without TLS on another machine.",
     ),
     Setting(
         "rate_limit",
@@ -42,8 +42,8 @@ SETTINGS = (
 class Config:
     """The settings of one connection, with every default filled in.
 
-    `rate` is the number of calls per second in all, `endpoint_rate` that of one endpoint; 0 means
-    no limit. `live` is None when the key does not tell its mode.
+    `rate` is the number of calls per second to all endpoints, `endpoint_rate` to one endpoint; 0
+    means no limit. `live` is None when the key does not show its mode.
     """
 
     api_key: str = field(repr=False)
@@ -57,7 +57,7 @@ class Config:
 
     @classmethod
     def of(cls, connection: Connection) -> "Config":
-        """Read the settings of a connection; `InvalidInput` names one that cannot be used."""
+        """Return the configuration of a connection. Raises `InvalidInput` for a wrong setting."""
         given = connection.settings
         _check(connection)
         key = str(given.get("api_key") or "").strip()
@@ -80,7 +80,7 @@ def _check(connection: Connection) -> None:
     if not str(given.get("api_key") or "").strip():
         raise InvalidInput(f"{name}_API_KEY holds no key")
     secrets = _split(given.get("webhook_secret"))
-    # Whoever knows the empty secret could sign; without any, every webhook is refused.
+    # Everybody knows the empty secret and could sign; without a secret, no webhook is accepted.
     if not secrets or not all(secret.removeprefix("whsec_") for secret in secrets):
         raise InvalidInput(f"{name}_WEBHOOK_SECRET holds no secret, or an empty one")
     try:
@@ -120,8 +120,9 @@ def _live(key: str) -> bool | None:
 def _rates(given: Mapping[str, Any], *, live: bool | None) -> tuple[float, float]:
     """Return the budgets: https://docs.stripe.com/rate-limits.
 
-    100 calls per second in live mode, of which some are left to the account's other uses, 25 in
-    test mode, and 25 to any one endpoint. Who sets a limit knows what the account was granted.
+    Stripe allows 100 calls per second in live mode, 25 in test mode, and 25 to one endpoint. The
+    default leaves some live calls to other users of the account. A configured limit replaces both
+    defaults, because an account may have another limit.
     """
     limit = given.get("rate_limit")
     if limit is not None:

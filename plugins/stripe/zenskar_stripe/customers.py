@@ -1,8 +1,8 @@
-"""Customers in Stripe's form and in the canonical one.
+"""Translate customers between Stripe's form and the canonical form.
 
-Stripe unsets a field when it is given an empty string, and shows an unset one as null:
-https://docs.stripe.com/api/customers/update. Here null and an empty string are the same. A field
-that an answer or an event leaves out was not seen, and so it is left out here too.
+An empty string unsets a field at Stripe, which shows an unset field as null:
+https://docs.stripe.com/api/customers/update. Here null and an empty string are equal. A field that
+is missing in an answer or an event was not seen, so it is missing in the canonical form too.
 """
 
 import re
@@ -17,7 +17,7 @@ OWN_PREFIX = "zenskar_"
 RECORD_KEY = "zenskar_id"
 """The metadata key that carries the id of our record."""
 METADATA_KEYS = 50
-"""As many as Stripe takes: https://docs.stripe.com/api/metadata."""
+"""The maximum of metadata keys: https://docs.stripe.com/api/metadata."""
 
 _DESCRIBED = re.compile(rf"{RECORD_KEY}: ([0-9a-f-]{{36}})")
 _TEXTS = ("name", "email", "phone")
@@ -25,7 +25,7 @@ _ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 
 def seen(data: Mapping[str, Any], answered_at: int | None = None) -> ExternalObject:
-    """Wrap a customer, or the stub of a deleted one, as Stripe showed it."""
+    """Return a customer, or the stub of a deleted customer, as an external object."""
     external_id = data.get("id")
     if not isinstance(external_id, str) or not external_id:
         raise UnreadableAnswer("the answer is no customer")
@@ -34,20 +34,20 @@ def seen(data: Mapping[str, Any], answered_at: int | None = None) -> ExternalObj
 
 
 def record_id(data: Mapping[str, Any]) -> str | None:
-    """Return the id of our record that a customer carries, if any.
+    """Return the id of our record that a customer carries, None without one.
 
-    A customer that was created with all metadata keys taken carries it in its description.
+    A customer that was created with all metadata keys in use carries the id in its description.
     """
     metadata, description = data.get("metadata"), data.get("description")
     stored = metadata.get(RECORD_KEY) if isinstance(metadata, dict) else None
     if isinstance(stored, str) and stored:
         return stored
-    told = _DESCRIBED.fullmatch(description) if isinstance(description, str) else None
-    return told[1] if told else None
+    match = _DESCRIBED.fullmatch(description) if isinstance(description, str) else None
+    return match[1] if match else None
 
 
 def to_canonical(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the canonical document of a customer, without the fields that were not seen."""
+    """Return the canonical document of a customer, without the missing fields."""
     document: dict[str, Any] = {name: data[name] or None for name in _TEXTS if name in data}
     if "address" in data:
         document["address"] = _canonical_address(data["address"])
@@ -94,11 +94,11 @@ def _create(own_id: str, patch: Mapping[str, Any]) -> dict[str, Any]:
 def _update(patch: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = {name: patch[name] or "" for name in _TEXTS if name in patch}
     if "address" in patch:
-        # Given in part, the rest of the old address might stay behind: so it is given whole.
+        # A partial address might keep parts of the old one, so send the whole address.
         body["address"] = _address(patch["address"]) if patch["address"] else ""
     metadata = _metadata(patch)
     if any(metadata.values()) and len(document.get("metadata") or {}) >= METADATA_KEYS:
-        # No key is left for our id. The mapping knows the customer by now.
+        # No key is left for our id. By now the mapping holds the customer's id.
         metadata[RECORD_KEY] = ""
     if metadata:
         body["metadata"] = metadata

@@ -1,4 +1,4 @@
-"""What must be done about a failed call: https://docs.stripe.com/error-low-level."""
+"""Classify the errors of failed calls: https://docs.stripe.com/error-low-level."""
 
 import math
 import re
@@ -14,11 +14,11 @@ _MAX_RETRY_AFTER = 3600.0
 
 
 class UnreadableAnswer(Exception):
-    """Stripe, or something in between, answered with what is no object of the API."""
+    """The answer of Stripe or of a proxy is not an object of the API."""
 
 
 def classify(error: Exception) -> Failure | None:
-    """Sort an error of a call, None when it is none of Stripe's or the network's."""
+    """Return the failure of an error; None for errors that are not Stripe's or the network's."""
     if isinstance(error, stripe.StripeError):
         return _of_stripe(error)
     if isinstance(error, NoTurn):
@@ -29,12 +29,12 @@ def classify(error: Exception) -> Failure | None:
 
 
 def is_not_visible(error: stripe.StripeError) -> bool:
-    """Tell whether the key's account and mode have no such object."""
+    """Return whether the key's account and mode have no such object."""
     return _kind(error) is FailureKind.NOT_VISIBLE
 
 
 def is_lost_cursor(error: stripe.StripeError) -> bool:
-    """Tell whether a list was to go on after an object that does not exist any more."""
+    """Return whether the cursor of a list names an object that no longer exists."""
     return getattr(error, "param", None) == "starting_after"
 
 
@@ -53,7 +53,7 @@ def _kind(error: stripe.StripeError) -> FailureKind:
     if code == "idempotency_key_in_use":
         return FailureKind.TRANSIENT
     if status == 404 and code == "resource_missing":
-        # A deleted customer is still shown, as a stub; this one is not this account's.
+        # Stripe shows a deleted customer as a stub, so this customer belongs to another account.
         return FailureKind.NOT_VISIBLE
     return FailureKind.REJECTED if _refused(error) else FailureKind.UNKNOWN_OUTCOME
 
@@ -61,13 +61,13 @@ def _kind(error: stripe.StripeError) -> FailureKind:
 def _refused_credentials(error: stripe.StripeError) -> bool:
     if isinstance(error, (stripe.AuthenticationError, stripe.PermissionError)):
         return True
-    # With a key of the other mode every object looks deleted; only the text tells the difference.
+    # With a key of the other mode every object looks deleted; only the text shows the difference.
     other_mode = "similar object exists in" in str(error.user_message or "")
     return other_mode or error.http_status in (401, 403)
 
 
 def _refused(error: stripe.StripeError) -> bool:
-    # A refusal that is not in Stripe's form was written by a proxy on the way.
+    # A refusal in another form than Stripe's comes from a proxy.
     own_form = type(error) is not stripe.APIError or bool(_details(error))
     status = error.http_status or 0
     return own_form and 400 <= status < 500 and status != 408
@@ -87,7 +87,7 @@ def _code(error: stripe.StripeError) -> str | None:
 
 
 def _message(error: stripe.StripeError) -> str:
-    """Describe the error without Stripe's own text, which repeats values that it was given."""
+    """Describe the error without Stripe's own text, which repeats values of the request."""
     if error.http_status is None:
         return f"{type(error).__name__} during the call"
     param = getattr(error, "param", None) or _details(error).get("param")
@@ -97,8 +97,8 @@ def _message(error: stripe.StripeError) -> str:
         "reason": _clean(_header(error, "Stripe-Rate-Limited-Reason")),
         "request": _clean(error.request_id),
     }
-    told = ", ".join(f"{name} {value}" for name, value in parts.items() if value)
-    return f"Stripe answered {error.http_status}" + (f" ({told})" if told else "")
+    details = ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+    return f"Stripe answered {error.http_status}" + (f" ({details})" if details else "")
 
 
 def _clean(text: Any) -> str | None:

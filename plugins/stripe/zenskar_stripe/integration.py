@@ -1,4 +1,4 @@
-"""The integration: what the core calls."""
+"""The integration with Stripe: the hooks that the core calls."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -32,7 +32,7 @@ from zenskar_stripe.failures import classify, is_not_visible
 
 
 class StripeIntegration(BaseIntegration):
-    """Speaks for one Stripe account."""
+    """An integration with one Stripe account."""
 
     entities: ClassVar[tuple[str, ...]] = (customers.ENTITY,)
     settings: ClassVar[tuple[Setting, ...]] = SETTINGS
@@ -62,7 +62,7 @@ class StripeIntegration(BaseIntegration):
             await api.close()
 
     async def health(self) -> Health:
-        """Read one customer: Stripe answers, and the key may read customers."""
+        """Return ok when Stripe answers and the key may read customers."""
         try:
             answer = await self._api.list_customers({"limit": 1})
         except Exception as error:
@@ -73,7 +73,7 @@ class StripeIntegration(BaseIntegration):
         return Health(ok=True, detail="Stripe answers", answered_at=answer.at)
 
     async def account(self) -> str | None:
-        """Name the account and mode of the key."""
+        """Return the account and the mode of the key."""
         return await account.name(self._api, self._config)
 
     def verify_webhook(self, request: WebhookRequest) -> None:
@@ -81,7 +81,7 @@ class StripeIntegration(BaseIntegration):
         webhooks.verify(request, self._config.webhook_secrets)
 
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
-        """Return the one event that a webhook of Stripe holds."""
+        """Return the event of a webhook."""
         return [webhooks.event(body, self._config, sent_at=webhooks.sent_at(request))]
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
@@ -98,12 +98,12 @@ class StripeIntegration(BaseIntegration):
         return PushResult(customers.seen(answer.data, answer.at), answer.replayed)
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # noqa: ARG002
-        """Read a customer; Stripe shows a stub of a deleted one, and 404 proves nothing."""
+        """Return a customer; a stub proves the delete, a 404 proves nothing."""
         answer = await self._api.retrieve_customer(external_id)
         return customers.seen(answer.data, answer.at)
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002
-        """Find the customer whose metadata holds this record's id."""
+        """Return the customer whose metadata holds this record's id."""
         return await lookup.find(self._api, record_id)
 
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:  # noqa: ARG002
@@ -128,14 +128,14 @@ class StripeIntegration(BaseIntegration):
         return Page(await self._present(events), events[-1].id if more else None, answer.at)
 
     def classify_error(self, error: Exception) -> Failure | None:
-        """Sort the errors of Stripe, of its SDK and of the network."""
+        """Classify the errors of Stripe, of its SDK and of the network."""
         return classify(error) or super().classify_error(error)
 
     @classmethod
     def sandbox(
         cls, data_dir: Path, webhook_url: str
     ) -> AbstractAsyncContextManager[SandboxInfo] | None:
-        """Run a local Stripe, of which `data_dir` keeps the customers and the credentials."""
+        """Return a local Stripe that keeps its customers and its credentials in `data_dir`."""
         from zenskar_stripe.local import run_sandbox
 
         return run_sandbox(data_dir, webhook_url)
@@ -151,19 +151,19 @@ class StripeIntegration(BaseIntegration):
         return await self._api.delete_customer(push.external_id)
 
     async def _present(self, events: Sequence[WebhookEvent]) -> tuple[ExternalObject, ...]:
-        """Read each customer of these events once."""
-        told = {event.seen.external_id: event.seen for event in events if event.seen}
-        read = [await self._read(seen) for seen in told.values()]
+        """Fetch each customer of these events once."""
+        latest = {event.seen.external_id: event.seen for event in events if event.seen}
+        read = [await self._fetch_present(seen) for seen in latest.values()]
         return tuple(present for present in read if present is not None)
 
-    async def _read(self, told: ExternalObject) -> ExternalObject | None:
-        """Read a customer; of one that is not visible only the event of its delete counts."""
+    async def _fetch_present(self, seen: ExternalObject) -> ExternalObject | None:
+        """Fetch a customer; for an invisible customer, return only the event of its delete."""
         try:
-            present = await self.fetch(told.entity_type, told.external_id)
+            present = await self.fetch(seen.entity_type, seen.external_id)
         except stripe.InvalidRequestError as error:
             if not is_not_visible(error):
                 raise
-            return told if told.data is None else None
+            return seen if seen.data is None else None
         if present.data is not None:
             return present
-        return replace(present, record_id=told.record_id)
+        return replace(present, record_id=seen.record_id)

@@ -1,4 +1,4 @@
-"""The sandbox, as `zenskar dev` runs it."""
+"""Run the sandbox for `zenskar dev`."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ async def run_sandbox(data_dir: Path, webhook_url: str) -> AsyncIterator[Sandbox
 
 @asynccontextmanager
 async def _started(api_key: str, store: Path) -> AsyncIterator[StripeSandbox]:
-    """Keep to one port, so that a restart changes nothing, unless somebody else has it."""
+    """Start on the port of the last run, or on a free port when another process uses that port."""
     seed = secrets.randbits(32)
     sandbox = StripeSandbox(api_key=api_key, store_path=store, port=_PORT, seed=seed)
     try:
@@ -52,7 +52,7 @@ async def _started(api_key: str, store: Path) -> AsyncIterator[StripeSandbox]:
 
 
 def credentials(data_dir: Path) -> dict[str, str]:
-    """Return the sandbox's API key and webhook secret, made once and kept for the owner only."""
+    """Return the sandbox's API key and webhook secret, stored in a file of the owner only."""
     path = data_dir / _CREDENTIALS
     if path.exists():
         kept: dict[str, str] = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Lists of customers, and the search for the one that carries a record's id."""
+"""List customers, and find the customer that carries a record's id."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,16 +12,16 @@ from zenskar_stripe.failures import is_lost_cursor
 
 PAGE = 100
 SEARCH_LAG_SECONDS = 3600
-"""How late Stripe's search may be in an outage: https://docs.stripe.com/search."""
+"""The lag of Stripe's search in an outage: https://docs.stripe.com/search."""
 MAX_PAGES = 50
-"""How far the list of the last hour is read before search is asked."""
+"""The number of pages of the list to read before the search."""
 
 
 async def list_page(api: StripeApi, cursor: str | None) -> Page:
-    """Return a page of customers, newest first: what is created meanwhile shifts nothing.
+    """Return a page of customers, newest first, so that new customers shift no page.
 
-    The cursor holds the second in which its customer was created too, for the case that this
-    customer is deleted before the next page is read: then that second is read again.
+    The cursor also holds the second of its customer's creation. When that customer is deleted
+    before the next page is read, the page starts with that second again.
     """
     if cursor is None:
         return await _page(api, {})
@@ -35,11 +35,11 @@ async def list_page(api: StripeApi, cursor: str | None) -> Page:
 
 
 async def find(api: StripeApi, record_id: str) -> ExternalObject | None:
-    """Return the customer that carries this record's id.
+    """Return the customer that carries this record's id, None without one.
 
-    Only the list shows one's own writes at once, and only search is quick in a large account: so
-    the list is read as far back as search may lag, then search is asked. Where there is no
-    search (India, other implementations) the list is read to its end.
+    Only the list shows our own writes at once, and only the search is fast in a large account. So
+    the list is read as far back as the search may lag, then the search is used. Without a search
+    (India, other implementations) the list is read to its end.
     """
     cursor, newest, number, ask = None, 0, 0, True
     while True:
@@ -64,7 +64,7 @@ async def _page(api: StripeApi, params: dict[str, Any]) -> Page:
 
 
 async def _search(api: StripeApi, record_id: str) -> ExternalObject | None:
-    """Search, and read what is found: the index may show an old state."""
+    """Search a customer and fetch each result, because the index may show an old state."""
     quoted = record_id.replace("\\", "\\\\").replace("'", "\\'")
     answer = await api.search_customers(f"metadata['{customers.RECORD_KEY}']:'{quoted}'")
     for hit in map(customers.seen, answer.objects):

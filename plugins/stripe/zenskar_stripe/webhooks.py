@@ -1,4 +1,4 @@
-"""Webhooks: https://docs.stripe.com/webhooks."""
+"""Verify and parse webhooks: https://docs.stripe.com/webhooks."""
 
 import hmac
 import re
@@ -14,7 +14,7 @@ from zenskar_stripe.config import Config
 HEADER = "stripe-signature"
 TOLERANCE_SECONDS = 300
 TYPES = ("customer.created", "customer.updated", "customer.deleted")
-"""Whole types: `customer.` also starts those of subscriptions, sources, tax ids and more."""
+"""Whole types, because types of subscriptions, sources and tax ids also start with `customer.`."""
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
@@ -23,8 +23,8 @@ def verify(request: Request, secrets: Iterable[str]) -> None:
 
     The rules: https://docs.stripe.com/webhooks#verify-manually.
     """
-    # Not the SDK's: it takes timestamps of the future, and raises errors of many other kinds
-    # when header or body is not what it expects, for one when the body is not UTF-8.
+    # The SDK's check accepts timestamps of the future, and raises errors of many other kinds for an
+    # unexpected header or body, for example when the body is not UTF-8.
     timestamp, signatures = _parse(request.headers.get(HEADER, ""))
     signed = timestamp.encode() + b"." + request.body
     expected = [hmac.digest(key.encode(), signed, "sha256").hex().encode() for key in secrets]
@@ -38,7 +38,7 @@ def verify(request: Request, secrets: Iterable[str]) -> None:
 
 
 def sent_at(request: Request) -> int | None:
-    """Return when a verified webhook was sent: Stripe signs every attempt anew."""
+    """Return the second in which a verified webhook was sent: Stripe signs every attempt."""
     try:
         return int(_parse(request.headers.get(HEADER, ""))[0])
     except BadSignature:
@@ -46,7 +46,7 @@ def sent_at(request: Request) -> int | None:
 
 
 def event(body: Mapping[str, Any], config: Config, *, sent_at: int | None = None) -> WebhookEvent:
-    """Turn an event object into an event, also when it is of no concern to us."""
+    """Return the event of an event object, also when the integration ignores the event."""
     ignored = _ignored(body, config)
     return WebhookEvent(
         id=body["id"],
@@ -76,7 +76,7 @@ def _parse(header: str) -> tuple[str, list[bytes]]:
 
 
 def _ignored(body: Mapping[str, Any], config: Config) -> str | None:
-    """Say in a word why an event is of no concern, None when it is."""
+    """Return the reason to ignore an event in one word, None when the event is synced."""
     if body.get("object") == "v2.core.event":
         return "thin_event"
     if config.live is not None and body.get("livemode") not in (None, config.live):
@@ -104,12 +104,12 @@ def _occurred(created: Any) -> Interval:
 
 
 def _changed(body: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return what the request behind an event changed, None when the event does not tell.
+    """Return the fields that the request behind an event changed, None when they are unknown.
 
-    What changed since the event before stands in `previous_attributes`, of hashes member by
-    member: https://docs.stripe.com/api/events/object#event_object-data-previous_attributes.
+    `previous_attributes` holds the changes since the event before, of hashes member by member:
+    https://docs.stripe.com/api/events/object#event_object-data-previous_attributes.
     """
-    if not _tells_origin(body):
+    if not _has_known_origin(body):
         return None
     if body["type"] != "customer.updated":
         return ("",)
@@ -117,8 +117,8 @@ def _changed(body: Mapping[str, Any]) -> tuple[str, ...] | None:
     return customers.pointers(previous) if isinstance(previous, dict) else None
 
 
-def _tells_origin(body: Mapping[str, Any]) -> bool:
-    """Whether an event without a key was caused by no call with one."""
+def _has_known_origin(body: Mapping[str, Any]) -> bool:
+    """Return whether a missing key proves that no call with a key caused the event."""
     request = body.get("request", "")
     if isinstance(request, dict):
         return "idempotency_key" in request or request.get("id", "") is None
@@ -126,6 +126,6 @@ def _tells_origin(body: Mapping[str, Any]) -> bool:
 
 
 def _origin_key(request: Any) -> str | None:
-    # An object since API version 2017-05-25, before that the request's id alone.
+    # An object since API version 2017-05-25, before that only the request's id.
     key = request.get("idempotency_key") if isinstance(request, dict) else None
     return key if isinstance(key, str) and key else None

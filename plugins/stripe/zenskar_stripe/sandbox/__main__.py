@@ -1,4 +1,4 @@
-"""Runs the sandbox alone: `python -m zenskar_stripe.sandbox --help`."""
+"""Run the sandbox as a process: `python -m zenskar_stripe.sandbox --help`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     result = argparse.ArgumentParser(
         prog="python -m zenskar_stripe.sandbox",
         description="Serve a local Stripe: customers, events, signed webhooks, injected faults.",
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add("--store", type=Path, metavar="PATH", help="file to persist in (default: memory only)")
     add("--webhook", metavar="URL", help="endpoint to send events to; needs --secret")
     add("--secret", metavar="WHSEC", help="signing secret of the endpoint")
-    add("--remote-webhooks", action="store_true", help="let webhooks be sent to other machines")
+    add("--remote-webhooks", action="store_true", help="allow webhooks to other machines")
     add("--seed", type=int, help="makes ids repeatable (default: another one each time)")
     add("--search-lag", type=float, default=0.0, metavar="SECONDS", help="lag of search (0)")
     add("--retry-base", type=float, default=1.0, metavar="SECONDS", help="first retry wait (1)")
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGINT or SIGTERM and returns the exit status."""
+    """Serve until SIGINT or SIGTERM and return the exit status."""
     command = parser()
     options = command.parse_args(arguments)
     if (options.webhook is None) != (options.secret is None):

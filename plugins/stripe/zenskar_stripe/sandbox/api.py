@@ -32,7 +32,7 @@ _SILENT = frozenset({FaultKind.DROP_ANSWER, FaultKind.DROP_REQUEST, FaultKind.ZO
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An API request; GET and DELETE have no key, since Stripe ignores theirs."""
+    """An API request; GET and DELETE have no key, because Stripe ignores keys of these methods."""
 
     request_id: str
     method: str
@@ -41,7 +41,7 @@ class Call:
     version: str
 
     def headers(self) -> dict[str, str]:
-        """The headers that every answer carries."""
+        """Return the headers that every answer carries."""
         headers = {"Request-Id": self.request_id, "Stripe-Version": self.version}
         if self.key is not None:
             headers |= {"Idempotency-Key": self.key, "Original-Request": self.request_id}
@@ -50,7 +50,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the API works with."""
+    """The parts that the API uses."""
 
     store: Store
     ids: Ids
@@ -70,7 +70,7 @@ class Api:
         self._parts = parts
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answers one request and logs it."""
+        """Answer a request and log it."""
         call, fault = self._call(request), None
         try:
             authorize(request.headers, self._parts.api_key)
@@ -113,7 +113,7 @@ class Api:
     async def _perform(
         self, call: Call, pairs: Pairs, fault: Fault | None, before: float = 0, after: float = 0
     ) -> Answer:
-        """Runs the request; the key stays in use during both waits."""
+        """Execute a request; its key stays in use during both waits."""
         keys = self._parts.keys
         with keys.claim(call.key, call.path, pairs, call.request_id) as claim:
             await self._parts.background.pause(before)

@@ -17,7 +17,7 @@ _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(?:\.[a-z]+)?(?:; ?[a-z0-9_=; ]+)?")
 
 
 def authorize(headers: Mapping[str, str], api_key: str) -> None:
-    """Accepts the key as Bearer token or as Basic user name; raises 401 otherwise."""
+    """Accept the key as Bearer token or as Basic user name. Raises `ApiError` (401) otherwise."""
     given = _given_key(headers.get("Authorization", ""))
     if not given:
         raise unauthorized(
@@ -30,13 +30,13 @@ def authorize(headers: Mapping[str, str], api_key: str) -> None:
 
 
 def check_version(version: str) -> None:
-    """Refuses a `Stripe-Version` that is no version."""
+    """Raise `ApiError` for a `Stripe-Version` that is not a version."""
     if not _VERSION.fullmatch(version):
         raise invalid(f"Invalid Stripe API version: {version[:40]}")
 
 
 def plain(header: str) -> str:
-    """A header's value with other than ASCII characters escaped, fit for answers and logs."""
+    """Return a header's value with non-ASCII characters escaped, for answers and logs."""
     return header.encode("ascii", "backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Work that goes on after an answer, and waits that end when the sandbox stops."""
+"""Tasks that continue after an answer, and waits that end when the sandbox stops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Interrupted(Exception):
 
 
 class Background:
-    """Tasks in flight, with a signal for when there are none."""
+    """The running tasks, with an event that is set while there are none."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -26,7 +26,7 @@ class Background:
         return len(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Starts a task that `settle` waits for."""
+        """Start a task that `settle` waits for."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         self._idle.clear()
@@ -34,12 +34,12 @@ class Background:
         return task
 
     async def settle(self, timeout: float) -> None:  # noqa: ASYNC109 - part of the public API
-        """Returns once nothing is in flight, or raises TimeoutError."""
+        """Wait until no task runs. Raises `TimeoutError` after the timeout."""
         async with asyncio.timeout(timeout):
             await self._idle.wait()
 
     async def pause(self, seconds: float) -> None:
-        """Waits; raises Interrupted when the sandbox stops meanwhile."""
+        """Wait some seconds. Raises `Interrupted` when the sandbox stops during the wait."""
         if seconds <= 0:
             return
         try:
@@ -50,14 +50,14 @@ class Background:
         raise Interrupted
 
     async def cancel(self) -> None:
-        """Abandons what is in flight."""
+        """Cancel the running tasks."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def interrupt(self) -> None:
-        """Ends every pause, present and to come."""
+        """End every present and future pause."""
         self._stopping.set()
 
     def _done(self, task: asyncio.Task[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The sandbox's customers: what the API and the dashboard do to them."""
+"""The sandbox's customers, which the API and the dashboard change."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Catalog:
         self._load()
 
     def create(self, params: Mapping[str, Any], origin: Origin) -> Record:
-        """Creates a customer."""
+        """Create a customer."""
         created = int(self._clock())
         prefix = params.get("invoice_prefix") or self._ids.invoice_prefix()
         given = {**params, "invoice_prefix": prefix}
@@ -53,7 +53,7 @@ class Catalog:
         return customer
 
     def update(self, identifier: str, params: Mapping[str, Any], origin: Origin) -> Record:
-        """Changes what is given; nothing is emitted when nothing changed."""
+        """Update the given fields; emit no event when nothing changes."""
         before = self._live(identifier)
         after = patched(before, params)
         previous = previous_attributes(before, after)
@@ -65,7 +65,7 @@ class Catalog:
         return after
 
     def delete(self, identifier: str, origin: Origin) -> Record:
-        """Deletes a customer for good; a stub stays retrievable."""
+        """Delete a customer permanently; a stub stays retrievable."""
         customer, gone = self._live(identifier), stub(identifier)
         self._unindex(customer)
         self._customers[identifier] = gone
@@ -76,17 +76,17 @@ class Catalog:
         return gone
 
     def retrieve(self, identifier: str) -> Record:
-        """The customer, the stub of a deleted one, or 404."""
+        """Return a customer or the stub of a deleted customer. Raises `ApiError` (404) without."""
         if identifier not in self._customers:
             raise no_such("customer", identifier)
         return self._customers[identifier]
 
     def living(self) -> tuple[Record, ...]:
-        """Every customer that is not deleted."""
+        """Return every customer that is not deleted."""
         return tuple(c for c in self._customers.values() if not c.get("deleted"))
 
     def list(self, params: Mapping[str, Any]) -> Record:
-        """One page of customers, newest first."""
+        """Return a page of customers, newest first."""
         if clock := params.get("test_clock"):
             raise no_such("test clock", clock, param="test_clock", status=400)
         email = params.get("email")
@@ -94,11 +94,11 @@ class Catalog:
         return self._listing.page(params, among=among)
 
     def search(self, params: Mapping[str, Any]) -> Record:
-        """One page of search results."""
+        """Return a page of search results."""
         return self._search.page(params)
 
     def clear(self) -> None:
-        """Forgets every customer."""
+        """Remove every customer."""
         self._customers.clear()
         self._by_email.clear()
         self._listing.timeline.clear()

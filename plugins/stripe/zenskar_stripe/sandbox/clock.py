@@ -1,4 +1,4 @@
-"""The sandbox's own clock, which may go wrong like any other."""
+"""The sandbox's own clock, which may be set to a wrong time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 
 class ShiftedClock:
-    """Shows Unix seconds, so far from another clock as it was set."""
+    """Returns Unix seconds with an offset to another clock."""
 
     def __init__(self, base: Callable[[], float]) -> None:
         self._base = base
         self.shift = 0.0
 
     def __call__(self) -> float:
-        """The present time."""
+        """Return the present time."""
         return self._base() + self.shift
 
     def header(self) -> str:
-        """The present second as a `Date` header: RFC 9110, section 6.6.1."""
+        """Return the present second as a `Date` header: RFC 9110, section 6.6.1."""
         return formatdate(int(self()), usegmt=True)

@@ -24,14 +24,14 @@ _MOST_SHIFTED = 10 * 365 * 86_400
 
 
 class Control:
-    """Handlers for whoever drives the sandbox."""
+    """Handlers of requests that control the sandbox."""
 
     def __init__(self, core: Core, *, remote_webhooks: bool = False) -> None:
         self._core = core
         self._remote_webhooks = remote_webhooks
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, each behind the guard."""
+        """Return the routes, each protected by the guard."""
         table: list[tuple[str, str, Handler]] = [
             ("POST", "customers", self.create_customer),
             ("POST", "customers/{id}", self.update_customer),
@@ -57,20 +57,20 @@ class Control:
         ]
 
     async def create_customer(self, request: web.Request) -> web.Response:
-        """A dashboard edit."""
+        """Create a customer as on the dashboard."""
         return _json(self._core.dashboard.create(await _body(request)), 201)
 
     async def update_customer(self, request: web.Request) -> web.Response:
-        """A dashboard edit; null unsets."""
+        """Update a customer as on the dashboard; null unsets a field."""
         values = await _body(request)
         return _json(self._core.dashboard.update(request.match_info["id"], values))
 
     async def delete_customer(self, request: web.Request) -> web.Response:
-        """A dashboard edit."""
+        """Delete a customer as on the dashboard."""
         return _json(self._core.dashboard.delete(request.match_info["id"]))
 
     async def add_endpoint(self, request: web.Request) -> web.Response:
-        """Adds a webhook endpoint, or renews the one with this URL."""
+        """Add a webhook endpoint, or update the endpoint with this URL."""
         body = await _body(request)
         if unknown := sorted(body.keys() - _ENDPOINT):
             raise BadInput(f"unknown members: {', '.join(unknown)}")
@@ -83,47 +83,47 @@ class Control:
         return _json(endpoint.shown(), 201)
 
     async def endpoints(self, _: web.Request) -> web.Response:
-        """The endpoints without their secrets."""
+        """Return the endpoints without their secrets."""
         return _data(endpoint.shown() for endpoint in self._core.endpoints)
 
     async def remove_endpoints(self, _: web.Request) -> web.Response:
-        """Removes every endpoint and its pending deliveries."""
+        """Remove every endpoint and its pending deliveries."""
         for endpoint in list(self._core.endpoints):
             self._core.remove_endpoint(endpoint.id)
         return _json({"deleted": True})
 
     async def remove_endpoint(self, request: web.Request) -> web.Response:
-        """Removes one endpoint and its pending deliveries."""
+        """Remove an endpoint and its pending deliveries."""
         return _deleted(self._core.remove_endpoint(request.match_info["id"]))
 
     async def add_fault(self, request: web.Request) -> web.Response:
-        """Injects a fault."""
+        """Inject a fault."""
         fault = read_fault(await _body(request))
         return _json({"id": self._core.faults.add(fault), **fault.shown()}, 201)
 
     async def faults(self, _: web.Request) -> web.Response:
-        """The injected faults and how often they struck."""
+        """Return the injected faults with the number of their hits."""
         return _data(self._core.faults.shown())
 
     async def clear_faults(self, _: web.Request) -> web.Response:
-        """Ends every injection."""
+        """End every injection."""
         self._core.faults.clear()
         return _json({"deleted": True})
 
     async def remove_fault(self, request: web.Request) -> web.Response:
-        """Ends one injection."""
+        """End an injection."""
         return _deleted(self._core.faults.remove(request.match_info["id"]))
 
     async def requests(self, _: web.Request) -> web.Response:
-        """The log of API calls, oldest first."""
+        """Return the log of API calls, oldest first."""
         return _data(map(_entry, self._core.requests))
 
     async def deliveries(self, _: web.Request) -> web.Response:
-        """The log of webhook attempts, oldest first."""
+        """Return the log of webhook attempts, oldest first."""
         return _data(map(_entry, self._core.deliveries.log))
 
     async def shift_clock(self, request: web.Request) -> web.Response:
-        """Sets the clock; 0 puts it right again."""
+        """Set the clock's offset; 0 corrects the clock."""
         seconds = (await _body(request)).get("shift_seconds")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise BadInput("shift_seconds must be a number")
@@ -133,7 +133,7 @@ class Control:
         return _json({"shift_seconds": seconds})
 
     async def settle(self, request: web.Request) -> web.Response:
-        """Waits until nothing is pending; 504 when that takes too long."""
+        """Wait until nothing is pending; answer 504 after the timeout."""
         timeout = (await _body(request)).get("timeout_seconds", 10.0)
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
             raise BadInput("timeout_seconds must be a number that is not negative")
@@ -144,17 +144,17 @@ class Control:
         return _json({"settled": True})
 
     async def clear_data(self, _: web.Request) -> web.Response:
-        """Forgets customers, events, keys, deliveries and logs."""
+        """Remove customers, events, keys, deliveries and logs."""
         await self._core.clear()
         return _json({"deleted": True})
 
     async def unknown(self, request: web.Request) -> web.Response:
-        """A route that the control surface does not have."""
+        """Answer 404 for an unknown route."""
         return _problem(404, f"no such control: {request.method} {request.path}")
 
 
 def guarded(handler: Handler) -> Handler:
-    """Refuses what is not from here and turns bad input into a JSON answer."""
+    """Return a handler that refuses remote requests and answers bad input as JSON."""
 
     async def guard(request: web.Request) -> web.StreamResponse:
         if refused := refusal(request):

@@ -1,4 +1,4 @@
-"""Everything that lives between the start and the stop of a sandbox, wired together."""
+"""Wire the parts that exist between the start and the stop of a sandbox."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a sandbox behaves."""
+    """The options of a sandbox."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -70,7 +70,7 @@ class Core:
         self.api = self._api(ids, options)
 
     async def settle(self, timeout: float) -> None:  # noqa: ASYNC109 - part of the public API
-        """Returns once no delivery or delayed effect is pending."""
+        """Wait until no delivery or delayed effect is pending. Raises `TimeoutError`."""
         self.deliveries.flush()
         try:
             await self.background.settle(timeout)
@@ -80,7 +80,7 @@ class Core:
             raise TimeoutError(message) from None
 
     async def clear(self) -> None:
-        """Forgets customers, events, keys, deliveries and logs."""
+        """Remove customers, events, keys, deliveries and logs."""
         await self.background.cancel()
         with self.store.transaction():
             self.catalog.clear()
@@ -95,7 +95,7 @@ class Core:
         return self.endpoints.remove(identifier)
 
     async def close(self) -> None:
-        """Abandons work in flight; what is pending stays in the store."""
+        """Cancel the running tasks; pending deliveries stay in the store."""
         await self.background.cancel()
         await self.deliveries.close()
         self.store.close()
@@ -128,17 +128,17 @@ class Core:
 
 
 def _account(store: Store) -> str:
-    """The id of the account that this sandbox is, as lasting as its customers."""
+    """Return the id of the sandbox's account, which is stored with the customers."""
     known = next((record["id"] for _, record in store.load("account")), None)
     if known is None:
-        # Not of the seed: what two sandboxes with one seed hold is not the same.
+        # Independent of the seed: two sandboxes with one seed are still two accounts.
         known = Ids(random.SystemRandom()).account()
         store.put("account", known, {"id": known})
     return str(known)
 
 
 def _generator(store: Store, seed: int) -> random.Random:
-    # A restart continues with other ids, else they would repeat those that are stored.
+    # A restart must draw other ids, else they would repeat the stored ids.
     boots = next((record["count"] for _, record in store.load("boots")), 0)
     store.put("boots", "boots", {"count": boots + 1})
     return random.Random(f"{seed}/{boots}")  # noqa: S311 - ids of a test double

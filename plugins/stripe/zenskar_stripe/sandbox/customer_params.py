@@ -82,10 +82,10 @@ _BOUNDS = Hash(dict.fromkeys(("gt", "gte", "lt", "lte"), Integer()))
 
 
 class _Created:
-    """A moment in seconds, or a hash of bounds."""
+    """A time in seconds, or a hash of bounds."""
 
     def read(self, node: Node, name: str) -> dict[str, int]:
-        """The bounds by their operator; a bare moment is the operator `eq`."""
+        """Return the bounds by their operator; a plain time has the operator `eq`."""
         if isinstance(node, str):
             return {"eq": Integer().read(node, name)}
         return _BOUNDS.read(node, name) or {}

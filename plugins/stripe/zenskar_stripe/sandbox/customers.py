@@ -1,4 +1,4 @@
-"""The customer object: its full shape, partial updates and what an update changed."""
+"""The customer object: its full shape, partial updates and their changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INVISIBLE: Final = frozenset(
 
 
 def new_customer(identifier: str, created: int, prefix: str, params: Mapping[str, Any]) -> Record:
-    """A customer with every attribute that Stripe shows."""
+    """Return a customer with every attribute that Stripe shows."""
     blank: Record = {
         "id": identifier,
         "object": "customer",
@@ -52,7 +52,7 @@ def new_customer(identifier: str, created: int, prefix: str, params: Mapping[str
 
 
 def patched(customer: Record, params: Mapping[str, Any]) -> Record:
-    """A copy with what is given; what is not given is left alone."""
+    """Return a copy with the given fields replaced."""
     result = dict(customer)
     for name, value in params.items():
         if name == "metadata":
@@ -65,12 +65,12 @@ def patched(customer: Record, params: Mapping[str, Any]) -> Record:
 
 
 def stub(identifier: str) -> Record:
-    """What is left of a deleted customer."""
+    """Return the stub of a deleted customer."""
     return {"id": identifier, "object": "customer", "deleted": True}
 
 
 def previous_attributes(before: Record, after: Record) -> Record:
-    """The former values of what changed; keys that were added are null.
+    """Return the former values of changed members; added keys are null.
 
     Hashes are compared member by member and arrays as a whole:
     https://docs.stripe.com/api/events/object#event_object-data-previous_attributes

@@ -1,4 +1,4 @@
-"""Edits as a person makes them in Stripe's dashboard: events without a request."""
+"""Edits of a person in Stripe's dashboard: events without a request."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ class Dashboard:
         self._store = store
 
     def create(self, values: Mapping[str, Any]) -> Record:
-        """Creates a customer and returns it."""
+        """Create a customer and return it."""
         params = read_params(CREATE, _tree(values))
         with self._store.transaction():
             return self._catalog.create(params, DASHBOARD)
 
     def update(self, customer: str, values: Mapping[str, Any]) -> Record:
-        """Changes what is given and returns the customer."""
+        """Update the given fields and return the customer."""
         params = read_params(UPDATE, _tree(values))
         with self._store.transaction():
             return self._catalog.update(customer, params, DASHBOARD)
 
     def delete(self, customer: str) -> Record:
-        """Deletes a customer and returns the stub."""
+        """Delete a customer and return the stub."""
         with self._store.transaction():
             return self._catalog.delete(customer, DASHBOARD)
 
     def retrieve(self, customer: str) -> Record:
-        """The customer as it is now, or the stub of a deleted one."""
+        """Return the present customer, or the stub of a deleted customer."""
         return self._catalog.retrieve(customer)
 
     def living(self) -> tuple[Record, ...]:
-        """Every customer that is not deleted."""
+        """Return every customer that is not deleted."""
         return self._catalog.living()
 
 

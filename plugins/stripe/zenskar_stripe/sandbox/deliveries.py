@@ -1,4 +1,4 @@
-"""Webhook deliveries in the background: https://docs.stripe.com/webhooks#behaviors."""
+"""Deliver webhooks in the background: https://docs.stripe.com/webhooks#behaviors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _USER_AGENT = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long: the wait doubles after every attempt."""
+    """The number of attempts and the waits between them; each wait is twice the last."""
 
     base: float = 1.0
     attempts: int = 10
@@ -36,7 +36,7 @@ class RetryPolicy:
     longest: float = 3600.0
 
     def wait(self, attempt: int) -> float:
-        """Seconds to wait after an attempt, counted from 1."""
+        """Return the seconds to wait after an attempt; attempts count from 1."""
         return min(self.base * 2.0 ** (attempt - 1), self.longest)
 
 
@@ -49,7 +49,7 @@ class _Delivery:
 
 
 class Deliveries:
-    """One task per event and endpoint, so that none waits for another."""
+    """The deliveries; each event and endpoint has its own task, so no delivery blocks another."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Deliveries:
         self._tasks: dict[str, set[asyncio.Task[None]]] = {}
 
     def start(self) -> None:
-        """Opens the client and takes up what an earlier run left pending."""
+        """Open the client and resume the pending deliveries of an earlier run."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=256),
             timeout=aiohttp.ClientTimeout(total=self._policy.timeout),
@@ -82,12 +82,12 @@ class Deliveries:
             self._begin(_delivery(self._events.get(event), endpoint, Plan()))
 
     async def close(self) -> None:
-        """Closes the client."""
+        """Close the client."""
         if self._session is not None:
             await self._session.close()
 
     def publish(self, event: Record) -> None:
-        """Starts the deliveries of a new event."""
+        """Start the deliveries of a new event."""
         endpoints = self._endpoints.wanting(event["type"])
         if endpoints:
             planned = plan(self._faults.for_event(event["type"]))
@@ -95,17 +95,17 @@ class Deliveries:
                 self._begin(_delivery(event, endpoint.id, planned))
 
     def forget(self, endpoint: str) -> None:
-        """Ends the deliveries to an endpoint that was removed."""
+        """End the deliveries to a removed endpoint."""
         for task in self._tasks.pop(endpoint, ()):
             task.cancel()
         self._events.outstanding.forget_endpoint(endpoint)
 
     def flush(self) -> None:
-        """Releases what is held for reordering."""
+        """Release the deliveries that are held for reordering."""
         self._reordering.flush()
 
     def clear(self) -> None:
-        """Forgets the log and what is held for reordering."""
+        """Clear the log and the deliveries that are held for reordering."""
         self.log.clear()
         self._reordering.clear()
 
@@ -115,7 +115,7 @@ class Deliveries:
         tasks = self._tasks.setdefault(delivery.endpoint, set())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-        # Also when the task was cancelled before it began: nobody may wait for it then.
+        # Also when the task was cancelled before it began: no other delivery may wait for the task.
         task.add_done_callback(lambda _: turn.tried.set())
 
     def _turn(self, delivery: _Delivery) -> Turn:
@@ -143,7 +143,7 @@ class Deliveries:
         self._events.outstanding.mark(event, endpoint, DeliveryState.FAILED)
 
     async def _attempt(self, delivery: _Delivery, attempt: int) -> bool:
-        # Read anew each time: its secret may have been rotated between attempts.
+        # Read before each attempt: the secret may be rotated between attempts.
         endpoint = self._endpoints.get(delivery.endpoint)
         if endpoint is None:
             return True
@@ -167,7 +167,7 @@ class Deliveries:
         if self._session is None:
             raise ValueError("the sandbox is not running")
         signed = {"Stripe-Signature": signature(endpoint.secret, int(self._clock()), body)}
-        # Stripe takes a redirect for a failure.
+        # Stripe treats a redirect as a failure.
         request = self._session.post(endpoint.url, data=body, headers=signed, allow_redirects=False)
         async with request as response:
             return response.status

@@ -1,4 +1,4 @@
-"""Webhook endpoints and the signatures of what is sent to them."""
+"""Webhook endpoints and the signatures of their webhooks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KIND = "endpoint"
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpoint:
-    """Where events go; `events` None stands for all types."""
+    """A destination of events; `events` None means all types."""
 
     id: str
     url: str
@@ -30,16 +30,16 @@ class WebhookEndpoint:
     events: frozenset[str] | None = None
 
     def wants(self, kind: str) -> bool:
-        """Whether events of this type are sent here."""
+        """Return whether this endpoint receives events of a type."""
         return self.events is None or kind in self.events
 
     def shown(self) -> Record:
-        """What the control surface tells: everything but the secret."""
+        """Return the endpoint for the control surface, without the secret."""
         return {"id": self.id, "url": self.url, "events": sorted(self.events or {"*"})}
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """The `Stripe-Signature` header: https://docs.stripe.com/webhooks#verify-manually."""
+    """Return the `Stripe-Signature` header: https://docs.stripe.com/webhooks#verify-manually."""
     signed = str(timestamp).encode() + b"." + body
     digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
@@ -57,7 +57,10 @@ class Endpoints:
         return iter(list(self._endpoints.values()))
 
     def add(self, url: str, secret: str, events: Iterable[str] | None = None) -> WebhookEndpoint:
-        """Adds an endpoint; a URL that is already there gets the new secret and types."""
+        """Add an endpoint; an endpoint with a known URL gets the new secret and types.
+
+        Raises `BadInput` for a wrong URL, secret or type.
+        """
         types = _checked(url, secret, events)
         known = next((each.id for each in self._endpoints.values() if each.url == url), None)
         endpoint = WebhookEndpoint(known or self._ids.endpoint(), url, secret, types)
@@ -66,16 +69,16 @@ class Endpoints:
         return endpoint
 
     def get(self, identifier: str) -> WebhookEndpoint | None:
-        """The endpoint, unless it was removed."""
+        """Return an endpoint, None when it was removed."""
         return self._endpoints.get(identifier)
 
     def remove(self, identifier: str) -> bool:
-        """Removes an endpoint; says whether it was there."""
+        """Remove an endpoint; return whether it existed."""
         self._store.delete(KIND, identifier)
         return self._endpoints.pop(identifier, None) is not None
 
     def wanting(self, kind: str) -> list[WebhookEndpoint]:
-        """The endpoints that want events of this type."""
+        """Return the endpoints that receive events of a type."""
         return [each for each in self._endpoints.values() if each.wants(kind)]
 
 
@@ -94,7 +97,7 @@ def _checked(url: str, secret: str, events: Iterable[str] | None) -> frozenset[s
 
 
 def is_web(url: str) -> bool:
-    """Whether this is an absolute URL of the web."""
+    """Return whether a text is an absolute HTTP URL."""
     try:
         parts = urlsplit(url)
     except ValueError:

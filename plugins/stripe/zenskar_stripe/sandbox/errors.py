@@ -1,4 +1,4 @@
-"""Errors in the shape in which Stripe answers them."""
+"""Errors in the shape of Stripe's answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DOCS = "https://stripe.com/docs/error-codes/"
 
 
 class BadInput(ValueError):
-    """Input to the sandbox's own controls that makes no sense."""
+    """The input of a control request is wrong."""
 
 
 class ApiError(Exception):
@@ -36,7 +36,7 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
-        """The JSON body; absent members are left out, as Stripe does."""
+        """Return the JSON body, without absent members, as at Stripe."""
         error: dict[str, Any] = {"message": self.message, "type": self.kind}
         if self.code is not None:
             error |= {"code": self.code, "doc_url": _DOCS + self.code.replace("_", "-")}
@@ -46,41 +46,41 @@ class ApiError(Exception):
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> ApiError:
-    """A parameter that failed validation."""
+    """Return the error for a parameter that failed validation."""
     return ApiError(400, message, param=param, code=code)
 
 
 def unknown_parameters(names: Sequence[str]) -> ApiError:
-    """Parameters that the endpoint does not know."""
+    """Return the error for parameters that the endpoint does not know."""
     plural = "s" if len(names) > 1 else ""
     message = f"Received unknown parameter{plural}: {', '.join(names)}"
     return invalid(message, names[0], "parameter_unknown")
 
 
 def missing_parameter(name: str) -> ApiError:
-    """A required parameter that was not given."""
+    """Return the error for a missing required parameter."""
     return invalid(f"Missing required param: {name}.", name, "parameter_missing")
 
 
 def no_such(noun: str, identifier: str, *, param: str = "id", status: int = 404) -> ApiError:
-    """A resource that does not exist: 404 from the path, 400 from a parameter."""
+    """Return the error for a missing resource: 404 from the path, 400 from a parameter."""
     message = f"No such {noun}: '{identifier}'"
     return ApiError(status, message, code="resource_missing", param=param)
 
 
 def unrecognized_url(method: str, path: str) -> ApiError:
-    """A route that the API does not have."""
+    """Return the error for an unknown route."""
     help_text = "Please see https://stripe.com/docs or we can help at https://support.stripe.com/."
     return ApiError(404, f"Unrecognized request URL ({method}: {path}). {help_text}")
 
 
 def unauthorized(message: str) -> ApiError:
-    """An API key that is absent or wrong."""
+    """Return the error for an absent or wrong API key."""
     return ApiError(401, message, headers={"WWW-Authenticate": 'Basic realm="Stripe"'})
 
 
 def key_in_use(key: str) -> ApiError:
-    """The first request with this idempotency key is still being worked on."""
+    """Return the error for an idempotency key whose first request is still in progress."""
     message = (
         "There is currently another in-progress request using this Idempotent Key (that probably "
         "means you submitted twice, and the other request is still going through): "
@@ -90,7 +90,7 @@ def key_in_use(key: str) -> ApiError:
 
 
 def key_reused(key: str) -> ApiError:
-    """The idempotency key belongs to a request with other parameters."""
+    """Return the error for an idempotency key of a request with other parameters."""
     message = (
         "Keys for idempotent requests can only be used with the same parameters they were first "
         f"used with. Try using a key other than '{key}' if you meant to execute a different "
@@ -100,13 +100,13 @@ def key_reused(key: str) -> ApiError:
 
 
 def server_error() -> ApiError:
-    """Something went wrong on Stripe's end."""
+    """Return the error for a failure of Stripe."""
     message = "An unknown error occurred. If this persists, contact support@stripe.com."
     return ApiError(500, message, kind="api_error")
 
 
 def rate_limited(reason: str, retry_after: int | None) -> ApiError:
-    """Too many requests hit the API too quickly."""
+    """Return the error for too many requests."""
     headers = {"Stripe-Rate-Limited-Reason": reason}
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)

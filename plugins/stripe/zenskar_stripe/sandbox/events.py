@@ -35,7 +35,7 @@ DASHBOARD = Origin()
 
 
 class EventLog:
-    """Writes events, hands them to the endpoints' deliveries and lists them."""
+    """Stores events, starts their deliveries and lists events."""
 
     def __init__(
         self, store: Store, ids: Ids, clock: Callable[[], float], endpoints: Endpoints
@@ -52,7 +52,7 @@ class EventLog:
         self.published: Callable[[Record], None] = lambda _: None
 
     def emit(self, kind: str, origin: Origin, data: Record) -> None:
-        """Appends an event and starts its deliveries."""
+        """Append an event and start its deliveries."""
         event = self._build(kind, origin, data)
         self._events[event["id"]] = event
         self._listing.timeline.add(event["id"], event["created"])
@@ -62,18 +62,18 @@ class EventLog:
         self.published(event)
 
     def get(self, identifier: str) -> Record:
-        """The event as it was sent."""
+        """Return an event as it was sent."""
         return self._events[identifier]
 
     def retrieve(self, identifier: str) -> Record:
-        """The event as the API shows it, or 404."""
+        """Return an event as the API shows it. Raises `ApiError` (404) without one."""
         event = self._events.get(identifier)
         if event is None or event["created"] < self._oldest():
             raise no_such("event", identifier)
         return self._shown(event)
 
     def list(self, params: Mapping[str, Any]) -> Record:
-        """One page of events, newest first."""
+        """Return a page of events, newest first."""
         wanted = _type_filter(params.get("type"), params.get("types"))
         outstanding, success = self.outstanding.events(), params.get("delivery_success")
         among, oldest = outstanding if success is False else None, self._oldest()
@@ -90,7 +90,7 @@ class EventLog:
         return {**page, "data": [self._shown(event) for event in page["data"]]}
 
     def clear(self) -> None:
-        """Forgets every event and delivery."""
+        """Remove every event and delivery."""
         self._events.clear()
         self._listing.timeline.clear()
         self._store.clear(KIND)

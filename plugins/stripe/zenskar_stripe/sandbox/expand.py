@@ -24,7 +24,7 @@ _SUBLISTS = frozenset({"sources", "subscriptions", "tax_ids"})
 
 
 def expanded(customer: Record, paths: Iterable[str]) -> Record:
-    """A customer with the paths expanded; none of them has anything to show in the sandbox."""
+    """Return a customer with the paths expanded; in the sandbox every expansion is empty."""
     result = dict(customer)
     for path in paths:
         head = path.split(".", 1)[0]
@@ -38,7 +38,7 @@ def expanded(customer: Record, paths: Iterable[str]) -> Record:
 
 
 def expanded_page(page: Record, paths: Iterable[str]) -> Record:
-    """A page whose objects have the paths below `data.` expanded."""
+    """Return a page with the paths below `data.` expanded in every object."""
     inner = []
     for path in paths:
         if not path.startswith("data."):
@@ -48,7 +48,7 @@ def expanded_page(page: Record, paths: Iterable[str]) -> Record:
 
 
 def unexpandable(path: str) -> ApiError:
-    """A path that leads to nothing that can be expanded."""
+    """Return the error for a path that cannot be expanded."""
     return invalid(f"This property cannot be expanded ({path}).", "expand")
 
 

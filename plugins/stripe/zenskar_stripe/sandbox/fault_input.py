@@ -1,4 +1,4 @@
-"""Faults as JSON: every member is checked before it becomes a `Fault`."""
+"""Parse faults from JSON and check every member."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NULLABLE: Final = frozenset({"count", "probability", "method", "event_type", "r
 
 
 def read_fault(body: Mapping[str, Any]) -> Fault:
-    """The fault that a JSON object describes, or BadInput."""
+    """Return the fault of a JSON object. Raises `BadInput` for a wrong member."""
     known = {item.name for item in fields(Fault)}
     if unknown := sorted(body.keys() - known):
         raise BadInput(f"unknown members: {', '.join(unknown)}")
@@ -49,7 +49,7 @@ def _value(name: str, value: object) -> Any:
     if value is None and name in _NULLABLE:
         return None
     wanted = _TYPES[name]
-    # bool is an int to Python, but `true` is no number to JSON.
+    # In Python bool is an int, but in JSON `true` is not a number.
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
         raise BadInput(f"{name} must be of type {' or '.join(each.__name__ for each in wanted)}")
     return value.upper() if name == "method" and isinstance(value, str) else value

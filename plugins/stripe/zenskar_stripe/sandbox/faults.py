@@ -1,4 +1,4 @@
-"""Injected faults: what can go wrong, how often and for which calls or events."""
+"""Injected faults: their kinds, their number, and the calls or events that they hit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .errors import BadInput
 
 
 class FaultKind(StrEnum):
-    """What goes wrong."""
+    """The kind of a fault."""
 
     RATE_LIMITED = "rate_limited"
     SERVER_ERROR = "server_error"
@@ -27,12 +27,12 @@ class FaultKind(StrEnum):
 
     @property
     def for_webhooks(self) -> bool:
-        """Whether it befalls deliveries; the others befall API calls."""
+        """Return whether the fault hits deliveries instead of API calls."""
         return self.value.startswith("webhook_")
 
 
 class Mode(StrEnum):
-    """How a truncated answer looks."""
+    """The form of a truncated answer."""
 
     CUT = "cut"
     BROKEN_JSON = "broken_json"
@@ -59,10 +59,10 @@ _ALLOWED: Final[dict[FaultKind, frozenset[str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault; without `count` and `probability` it strikes once.
+    """A fault; without `count` and `probability` it hits once.
 
-    `count` bounds how often it strikes, `probability` how likely each match is struck,
-    drawn from a generator of its own that starts at `seed`.
+    `count` limits the number of hits. `probability` is the chance that a match is hit, drawn from
+    the fault's own random number generator, which starts at `seed`.
     """
 
     kind: FaultKind
@@ -87,18 +87,18 @@ class Fault:
 
     @property
     def limit(self) -> int | None:
-        """How often it strikes at most; None for ever."""
+        """Return the maximum number of hits, None for no limit."""
         if self.count is not None or self.probability is not None:
             return self.count
         return self.size if self.kind is FaultKind.WEBHOOK_REORDER else 1
 
     def shown(self) -> dict[str, Any]:
-        """The options that its kind has."""
+        """Return the options of the fault's kind."""
         return {key: value for key, value in asdict(self).items() if key in _ALLOWED[self.kind]}
 
 
 class Hit(NamedTuple):
-    """A fault that strikes, with the id of its injection."""
+    """A fault that hits, with the id of its injection."""
 
     id: str
     fault: Fault
@@ -112,29 +112,29 @@ class Faults:
         self._added = 0
 
     def add(self, fault: Fault) -> str:
-        """Injects a fault and returns the id of the injection."""
+        """Inject a fault and return the id of the injection."""
         self._added += 1
         identifier = f"fault_{self._added}"
         self._active[identifier] = _Active(fault, random.Random(fault.seed))  # noqa: S311
         return identifier
 
     def remove(self, identifier: str) -> bool:
-        """Ends an injection; says whether it was there."""
+        """End an injection; return whether it existed."""
         return self._active.pop(identifier, None) is not None
 
     def clear(self) -> None:
-        """Ends every injection."""
+        """End every injection."""
         self._active.clear()
 
     def shown(self) -> list[dict[str, Any]]:
-        """Every injection with the number of times it struck."""
+        """Return every injection with the number of its hits."""
         return [
             {"id": key, **active.fault.shown(), "hits": active.hits}
             for key, active in self._active.items()
         ]
 
     def for_call(self, method: str, path: str) -> Fault | None:
-        """The first fault that strikes this API call."""
+        """Return the first fault that hits an API call, None without one."""
         for active in self._active.values():
             fault = active.fault
             meant = fault.method in (None, method) and path.startswith(fault.path_prefix)
@@ -143,7 +143,7 @@ class Faults:
         return None
 
     def for_event(self, kind: str) -> list[Hit]:
-        """Every fault that strikes the deliveries of this event."""
+        """Return every fault that hits the deliveries of an event."""
         return [
             Hit(key, active.fault)
             for key, active in self._active.items()

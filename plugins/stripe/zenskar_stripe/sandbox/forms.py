@@ -1,4 +1,4 @@
-"""Form encoding with nested keys, as Stripe reads request bodies and query strings."""
+"""Parse forms with nested keys, which Stripe's request bodies and query strings are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_PAIRS = 1000
 
 
 def parse(text: str) -> Pairs:
-    """Splits a form into its pairs; bad UTF-8 and endless forms are refused."""
+    """Split a form into its pairs. Raises `ApiError` for bad UTF-8 and for too many pairs."""
     try:
         return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PAIRS)
     except UnicodeDecodeError:
@@ -32,7 +32,7 @@ def parse(text: str) -> Pairs:
 
 
 def nest(pairs: Iterable[tuple[str, str]]) -> Tree:
-    """Turns `address[line1]=x` and `expand[]=y` into a tree."""
+    """Return the tree of pairs such as `address[line1]=x` and `expand[]=y`."""
     tree: Tree = {}
     for key, value in pairs:
         if "[" in key or "]" in key:
@@ -43,7 +43,7 @@ def nest(pairs: Iterable[tuple[str, str]]) -> Tree:
 
 
 def from_json(value: object) -> Node:
-    """The same tree from JSON, where null stands for the empty string that unsets."""
+    """Return the same tree from JSON, in which null means the empty string that unsets."""
     if isinstance(value, dict):
         return {str(key): from_json(item) for key, item in value.items()}
     if isinstance(value, list):

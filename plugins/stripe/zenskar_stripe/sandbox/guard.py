@@ -1,4 +1,4 @@
-"""Who may drive the sandbox: this machine, and no page that a browser here has open."""
+"""Allow control requests from this machine only, and from no web page in a local browser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOREIGN = frozenset({"cross-site", "same-site"})
 
 
 def refusal(request: web.Request) -> tuple[int, str] | None:
-    """The status and the reason for which a control request is refused."""
+    """Return the status and the reason of a refused control request, None for an allowed one."""
     if not is_loopback(request.remote):
         return 403, "the control surface answers to this machine only"
     if not is_for_this_machine(request):
@@ -26,9 +26,10 @@ def refusal(request: web.Request) -> tuple[int, str] | None:
 
 
 def is_for_this_machine(request: web.Request) -> bool:
-    """Whether the `Host` is this machine and this port.
+    """Return whether the `Host` header names this machine and this port.
 
-    A page of another site can have its own name lead here; its browser still tells that name.
+    Another site's domain name may resolve to this machine (DNS rebinding); its `Host` header still
+    holds that name.
     """
     hosts = request.headers.getall("Host", [])
     bound = request.transport.get_extra_info("sockname") if request.transport else None
@@ -48,13 +49,13 @@ def is_for_this_machine(request: web.Request) -> bool:
 
 
 def leads_here(url: str) -> bool:
-    """Whether a URL names this machine's loopback interface."""
+    """Return whether a URL names this machine's loopback interface."""
     host = urlsplit(url).hostname
     return host == "localhost" or is_loopback(host)
 
 
 def is_loopback(address: str | None) -> bool:
-    """Whether an address is one that only this machine can reach."""
+    """Return whether only this machine can reach an address."""
     try:
         return address is not None and ipaddress.ip_address(address).is_loopback
     except ValueError:

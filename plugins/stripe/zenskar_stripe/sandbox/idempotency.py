@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 KIND = "answer"
 LONGEST_KEY = 255
-# Validation failures, conflicts, limits and refused credentials did not begin to execute.
+# A request with one of these statuses was refused before its execution: no answer is stored.
 _NOT_KEPT = frozenset({400, 401, 403, 409, 429})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, a body and the headers that belong to them."""
+    """A status, a body and their headers."""
 
     status: int
     body: bytes
@@ -34,14 +34,14 @@ class Answer:
 
 @dataclass(slots=True)
 class Claim:
-    """The right to execute a request, or the answer that was kept for its key."""
+    """The right to execute a request, or the stored answer of its key."""
 
     kept: Answer | None = None
     keep: Callable[[Answer], None] = lambda _: None
 
 
 class IdempotencyKeys:
-    """Kept answers by key, and the keys whose request is still running."""
+    """The stored answers by key, and the keys of running requests."""
 
     def __init__(self, store: Store, clock: Callable[[], float], lifetime: float) -> None:
         self._store = store
@@ -52,7 +52,10 @@ class IdempotencyKeys:
 
     @contextmanager
     def claim(self, key: str | None, path: str, pairs: Pairs, request_id: str) -> Iterator[Claim]:
-        """Holds the key while its request runs; a used key brings its answer or is refused."""
+        """Hold a key while its request runs; a used key yields its answer.
+
+        Raises `ApiError` when the key is in use, or belongs to a request with other parameters.
+        """
         if key is None:
             yield Claim()
             return
@@ -64,7 +67,7 @@ class IdempotencyKeys:
             self._running.discard(key)
 
     def clear(self) -> None:
-        """Forgets every key."""
+        """Remove every key."""
         self._answers.clear()
         self._store.clear(KIND)
 
@@ -95,7 +98,7 @@ class IdempotencyKeys:
         self._store.put(KIND, key, self._answers[key])
 
     def _expire(self) -> None:
-        # Keys are in the order of their use, so that the first fresh one ends the search.
+        # Keys are in the order of their use, so the first fresh key ends the search.
         dead = self._clock() - self._lifetime
         for key, kept in list(_until_fresh(self._answers, dead)):
             if kept["at"] <= dead:

@@ -1,4 +1,4 @@
-"""Identifiers that look like Stripe's and repeat with the seed."""
+"""Identifiers in Stripe's form, which repeat with the seed."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class Ids:
         self._rng = rng
 
     def customer(self) -> str:
-        """An id such as `cus_NffrFeUfNV2Hib`."""
+        """Return an id such as `cus_NffrFeUfNV2Hib`."""
         return "cus_" + self._draw(14)
 
     def account(self) -> str:
-        """An id such as `acct_1Nv0FGQ9RKHgCVdK`."""
+        """Return an id such as `acct_1Nv0FGQ9RKHgCVdK`."""
         return "acct_1" + self._draw(15)
 
     def event(self) -> str:
-        """An id such as `evt_1NG8Du2eZvKYlo2CUI79vXWy`."""
+        """Return an id such as `evt_1NG8Du2eZvKYlo2CUI79vXWy`."""
         return "evt_1" + self._draw(23)
 
     def request(self) -> str:
-        """An id such as `req_uAjgJqfTGDpXMl`."""
+        """Return an id such as `req_uAjgJqfTGDpXMl`."""
         return "req_" + self._draw(14)
 
     def endpoint(self) -> str:
-        """An id such as `we_1Mr5jULkdIwHu7ix1ibLTM0x`."""
+        """Return an id such as `we_1Mr5jULkdIwHu7ix1ibLTM0x`."""
         return "we_1" + self._draw(23)
 
     def invoice_prefix(self) -> str:
-        """Eight capital letters or digits, as on a customer's invoices."""
+        """Return eight capital letters or digits, as on a customer's invoices."""
         return "".join(self._rng.choices(_UPPERCASE, k=8))
 
     def _draw(self, length: int) -> str:

@@ -1,4 +1,4 @@
-"""How long Stripe's texts may be, as its OpenAPI document says (API version 2026-08-26.dahlia).
+"""The longest texts of Stripe by its OpenAPI document (API version 2026-08-26.dahlia).
 
 https://github.com/stripe/openapi. `make test-stripe-mock` compares this with the document.
 """
@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 USUAL: Final = 5000
-"""What Stripe allows where nothing else is said."""
+"""The limit of texts without their own limit."""
 
 CUSTOMER: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -22,4 +22,4 @@ CUSTOMER: Final[Mapping[str, int]] = MappingProxyType(
         "phone": 20,
     }
 )
-"""The parameters of a customer that may not be as long as `USUAL`, by their path."""
+"""The parameters of a customer with another limit than `USUAL`, by their path."""

@@ -39,7 +39,7 @@ class Listing:
         keep: Callable[[Record], bool] = lambda _: True,
         among: Collection[str] | None = None,
     ) -> Record:
-        """One page, newest first, of the objects that pass the filters."""
+        """Return a page of the objects that match the filters, newest first."""
         limit = params.get("limit", 10)
         bounds = params.get("created") or {}
 

@@ -1,4 +1,4 @@
-"""What happened, without bodies: API calls and webhook attempts."""
+"""The logs of API calls and webhook attempts, without bodies."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Log(Generic[_Entry]):
         return len(self._entries)
 
     def add(self, entry: _Entry) -> None:
-        """Appends an entry; the oldest one gives way."""
+        """Append an entry, which replaces the oldest entry of a full log."""
         self._entries.append(entry)
 
     def clear(self) -> None:
-        """Forgets every entry."""
+        """Remove every entry."""
         self._entries.clear()

@@ -1,4 +1,4 @@
-"""Metadata: its limits, and how an update merges into what is there."""
+"""Metadata: its limits, and the merge of updates."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LONGEST_VALUE = 500
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Pairs of strings; an empty value unsets a key, an empty string unsets them all."""
+    """Pairs of strings; an empty value unsets a key, an empty string unsets all keys."""
 
     def read(self, node: Node, name: str) -> dict[str, str] | None:
-        """The pairs given, or None to unset them all."""
+        """Return the given pairs, None to unset all keys."""
         if node == "":
             return None
         if isinstance(node, str):
@@ -30,7 +30,7 @@ class Metadata:
 
 
 def merged(current: dict[str, str], given: dict[str, str] | None) -> dict[str, str]:
-    """The metadata after an update."""
+    """Return the metadata after an update."""
     if given is None:
         return {}
     result = {key: value for key, value in {**current, **given}.items() if value != ""}

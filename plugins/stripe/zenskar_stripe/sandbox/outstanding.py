@@ -1,4 +1,4 @@
-"""Deliveries that did not succeed: still pending, or given up after their last attempt."""
+"""Deliveries without success: still pending, or failed after their last attempt."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ KIND = "delivery"
 
 
 class DeliveryState(StrEnum):
-    """Why a delivery is outstanding."""
+    """The state of an outstanding delivery."""
 
     PENDING = "pending"
     FAILED = "failed"
 
 
 class Outstanding:
-    """By event and endpoint; what succeeded is not kept."""
+    """The outstanding deliveries by event and endpoint; successful deliveries are not stored."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -31,13 +31,13 @@ class Outstanding:
             states[record["endpoint"]] = DeliveryState(record["state"])
 
     def mark(self, event: str, endpoint: str, state: DeliveryState) -> None:
-        """The delivery is pending or has failed."""
+        """Mark a delivery as pending or failed."""
         self._states.setdefault(event, {})[endpoint] = state
         record = {"event": event, "endpoint": endpoint, "state": state.value}
         self._store.put(KIND, f"{event}/{endpoint}", record)
 
     def done(self, event: str, endpoint: str) -> None:
-        """The delivery succeeded or is no longer wanted."""
+        """Remove a delivery that succeeded or is no longer required."""
         states = self._states.get(event, {})
         if states.pop(endpoint, None) is not None:
             self._store.delete(KIND, f"{event}/{endpoint}")
@@ -45,26 +45,26 @@ class Outstanding:
             self._states.pop(event, None)
 
     def forget_endpoint(self, endpoint: str) -> None:
-        """The endpoint was removed."""
+        """Remove the deliveries to a removed endpoint."""
         for event in list(self._states):
             self.done(event, endpoint)
 
     def count(self, event: str) -> int:
-        """How many endpoints have not yet acknowledged the event."""
+        """Return the number of endpoints that have not acknowledged an event."""
         return len(self._states.get(event, ()))
 
     def events(self) -> Collection[str]:
-        """The events that some endpoint has not acknowledged."""
+        """Return the events that an endpoint has not acknowledged."""
         return self._states.keys()
 
     def pending(self) -> Iterator[tuple[str, str]]:
-        """Event and endpoint of every delivery that is still to be tried."""
+        """Return event and endpoint of every pending delivery."""
         for event, states in list(self._states.items()):
             for endpoint, state in list(states.items()):
                 if state is DeliveryState.PENDING:
                     yield event, endpoint
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Remove every delivery."""
         self._states.clear()
         self._store.clear(KIND)

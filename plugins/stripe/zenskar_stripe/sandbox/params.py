@@ -1,4 +1,4 @@
-"""Types of request parameters: each reads one node of the form or refuses it as Stripe does."""
+"""Types of request parameters: each parses a node of the form or refuses it as Stripe does."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 _INTEGER = re.compile(r"-?\d{1,15}")
 _EMAIL = re.compile(r"[^@\s<>]+@[^@\s<>.]+(\.[^@\s<>.]+)+")
-"""Stripe refuses `ada@com`, and any space: its `Invalid email address` in public reports."""
+"""Stripe refuses `ada@com` and any space, as public reports of `Invalid email address` show."""
 
 
 class Param(Protocol):
-    """What a parameter type does."""
+    """A type of a request parameter."""
 
     def read(self, node: Node, name: str) -> Any:
-        """Returns the parameter's value; `name` is for the error."""
+        """Return the value of a node. Raises `ApiError` with `name` for a wrong value."""
 
 
 def read_params(fields: Mapping[str, Param], tree: Tree, prefix: str = "") -> dict[str, Any]:
-    """Reads a hash of parameters; those that are not known are refused."""
+    """Return the values of a hash of parameters. Raises `ApiError` for an unknown parameter."""
     if unknown := [_named(prefix, key) for key in tree if key not in fields]:
         raise unknown_parameters(unknown)
     return {key: fields[key].read(node, _named(prefix, key)) for key, node in tree.items()}
@@ -50,7 +50,7 @@ class Text:
     longest: int = lengths.USUAL
 
     def read(self, node: Node, name: str) -> str | None:
-        """The string, or None to unset."""
+        """Return the string, or None to unset."""
         text = _text(node, name)
         if len(text) > self.longest:
             raise invalid(f"Invalid string; must be at most {self.longest} characters", name)
@@ -62,7 +62,7 @@ class Email:
     """An e-mail address; an empty one unsets."""
 
     def read(self, node: Node, name: str) -> str | None:
-        """The address, or None to unset."""
+        """Return the address, or None to unset."""
         text = Text(lengths.CUSTOMER["email"]).read(node, name)
         if text is not None and not _EMAIL.fullmatch(text):
             raise invalid(f"Invalid email address: {text}", name, "email_invalid")
@@ -77,7 +77,7 @@ class Integer:
     most: int = 10**14
 
     def read(self, node: Node, name: str) -> int:
-        """The number."""
+        """Return the number."""
         text = _text(node, name)
         if not _INTEGER.fullmatch(text):
             raise invalid(f"Invalid integer: {text}", name, "parameter_invalid_integer")
@@ -96,7 +96,7 @@ class Boolean:
     """`true` or `false`."""
 
     def read(self, node: Node, name: str) -> bool:
-        """The truth value."""
+        """Return the truth value."""
         text = _text(node, name)
         if text not in ("true", "false"):
             raise invalid(f"Invalid boolean: {text}", name)
@@ -105,13 +105,13 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of several words; an empty string means the default."""
+    """A word of a list; an empty string means the default."""
 
     words: tuple[str, ...]
     default: str | None = None
 
     def read(self, node: Node, name: str) -> str | None:
-        """The word chosen."""
+        """Return the word chosen."""
         text = _text(node, name)
         if not text:
             return self.default
@@ -122,13 +122,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Hash:
-    """A nested hash; an empty string unsets the whole of it."""
+    """A nested hash; an empty string unsets the whole hash."""
 
     fields: Mapping[str, Param]
     required: tuple[str, ...] = ()
 
     def read(self, node: Node, name: str) -> dict[str, Any] | None:
-        """The members that were given, or None to unset."""
+        """Return the given members, None to unset."""
         if node == "":
             return None
         if isinstance(node, str):
@@ -141,12 +141,12 @@ class Hash:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A hash that is replaced as a whole: members that are not given become null."""
+    """A hash that is replaced as a whole: missing members become null."""
 
     hash: Hash
 
     def read(self, node: Node, name: str) -> dict[str, Any] | None:
-        """Every member of the hash, or None to unset."""
+        """Return every member of the hash, or None to unset."""
         given = self.hash.read(node, name)
         return None if given is None else {**dict.fromkeys(self.hash.fields), **given}
 
@@ -159,7 +159,7 @@ class Many:
     most: int = 100
 
     def read(self, node: Node, name: str) -> list[Any]:
-        """The items in the order given."""
+        """Return the items in the order given."""
         if node == "":
             return []
         if isinstance(node, str):
@@ -171,11 +171,11 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The id of an object of a kind that the sandbox has none of."""
+    """The id of an object of a kind that the sandbox does not have."""
 
     noun: str
 
     def read(self, node: Node, name: str) -> None:
-        """None to unset; every id is missing."""
+        """Return None to unset. Raises `ApiError` for every id."""
         if text := _text(node, name):
             raise no_such(self.noun, text, param=name, status=400)

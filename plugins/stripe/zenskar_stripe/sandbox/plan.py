@@ -1,4 +1,4 @@
-"""What the injected faults do to the deliveries of one event."""
+"""The effect of the injected faults on the deliveries of an event."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long to hold, how many copies to send, how many attempts to lose, whom to pass."""
+    """The delay, the number of copies and of lost attempts, and the reordering of deliveries."""
 
     delay: float = 0.0
     copies: int = 1
@@ -23,7 +23,7 @@ class Plan:
 
 
 def plan(hits: Iterable[Hit]) -> Plan:
-    """Combines the faults that strike an event."""
+    """Combine the faults that hit an event."""
     struck = list(hits)
     delay, copies, drops, reorder = 0.0, 1, 0, None
     for hit in struck:

@@ -33,7 +33,7 @@ _NUMBERS: Final[Mapping[str, Callable[[int, int], bool]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One comparison; `value` is None for null, and `term` names what is compared."""
+    """A comparison; `value` is None for null, and `term` names the compared field."""
 
     term: str
     operator: str
@@ -41,7 +41,7 @@ class Clause:
     negated: bool
 
     def matches(self, customer: Record) -> bool:
-        """Whether the customer passes."""
+        """Return whether a customer matches the clause."""
         return self._holds(customer) is not self.negated
 
     def _holds(self, customer: Record) -> bool:
@@ -55,18 +55,18 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Clauses that all have to hold, or any of them."""
+    """Clauses of which all or any must match."""
 
     clauses: tuple[Clause, ...]
     any_of: bool
 
     def matches(self, customer: Record) -> bool:
-        """Whether the customer is wanted."""
+        """Return whether a customer matches the query."""
         results = (clause.matches(customer) for clause in self.clauses)
         return any(results) if self.any_of else all(results)
 
     def needed_term(self) -> tuple[str, str] | None:
-        """A term that every match has, for a look-up in the index."""
+        """Return a term that every match has, for a look-up in the index."""
         for clause in () if self.any_of else self.clauses:
             exact = clause.operator == ":" and clause.term != "created"
             if exact and not clause.negated and clause.value is not None:
@@ -75,7 +75,7 @@ class Query:
 
 
 def terms(customer: Record) -> dict[str, str]:
-    """What can be searched; strings compare in a case-insensitive manner."""
+    """Return the searchable terms of a customer; strings compare without case."""
     found = {name: customer[name].lower() for name in _TEXTS if customer[name] is not None}
     for key, value in customer["metadata"].items():
         found[f"metadata:{key}"] = value.lower()
@@ -83,7 +83,7 @@ def terms(customer: Record) -> dict[str, str]:
 
 
 def parse_query(text: str) -> Query:
-    """Reads a query or refuses it."""
+    """Parse a query. Raises `ApiError` for a wrong query."""
     clauses, joints, position = [], set(), 0
     while match := _CLAUSE.match(text, position):
         clauses.append(_clause(match))

@@ -1,4 +1,4 @@
-"""Deliveries held back and released in another order."""
+"""Hold deliveries back and release them in another order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Item = TypeVar("_Item")
 
 
 class Turn:
-    """One delivery's place: `begun` lets it go, `tried` lets the next one go."""
+    """The place of a delivery: `begun` releases the delivery, `tried` releases the next one."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -24,14 +24,14 @@ class Turn:
 
 
 class Reordering:
-    """Batches by fault and endpoint; a batch goes when it is full, late or flushed."""
+    """Batches by fault and endpoint; a batch is released when it is full, late or flushed."""
 
     def __init__(self, background: Background) -> None:
         self._background = background
         self._batches: dict[tuple[str, str], _Batch] = {}
 
     def turn(self, hit: Hit, endpoint: str) -> Turn:
-        """A place in the batch that is being collected."""
+        """Return a place in the open batch."""
         key = (hit.id, endpoint)
         batch = self._batches.get(key)
         if batch is None:
@@ -43,16 +43,16 @@ class Reordering:
         return turn
 
     def flush(self) -> None:
-        """Releases what is held, full or not."""
+        """Release every batch, full or not."""
         for key in list(self._batches):
             self._complete(key)
 
     def clear(self) -> None:
-        """Forgets what is held; its deliveries were abandoned."""
+        """Drop every batch; the deliveries were cancelled."""
         self._batches.clear()
 
     def _complete(self, key: tuple[str, str]) -> None:
-        # Removed at once, so that whatever comes next begins a batch of its own.
+        # Removed at once, so that the next delivery opens a new batch.
         self._batches.pop(key).complete.set()
 
     async def _release(self, key: tuple[str, str], batch: _Batch) -> None:
@@ -91,7 +91,7 @@ class _Batch:
 
 
 def shuffled(items: Sequence[_Item], rng: random.Random) -> list[_Item]:
-    """The items in an order that is not the present one."""
+    """Return the items in another order than the present one."""
     order = list(range(len(items)))
     rng.shuffle(order)
     if order == sorted(order):

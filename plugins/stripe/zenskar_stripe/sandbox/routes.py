@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Routes:
-    """Executes requests whose key and faults have been dealt with."""
+    """Executes requests after the checks of keys and faults."""
 
     def __init__(self, account: str, catalog: Catalog, events: EventLog) -> None:
         self._account = account
@@ -25,7 +25,7 @@ class Routes:
         self._events = events
 
     def execute(self, method: str, path: str, form: Tree, origin: Origin) -> Record:
-        """The object to answer with, or an ApiError."""
+        """Return the object of the answer. Raises `ApiError` for a refused request."""
         match method, path.split("/")[1:]:
             case "POST" | "GET", ["v1", "customers"]:
                 return self._customers(method, form, origin)
@@ -76,7 +76,7 @@ class Routes:
 
 
 def _check_expansions(params: Record) -> None:
-    # Before the effect: a request that is refused must not have changed anything.
+    # Before the effect: a refused request must not change anything.
     expanded({"id": ""}, params.get("expand", ()))
 
 

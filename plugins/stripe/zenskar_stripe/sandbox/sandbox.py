@@ -1,4 +1,4 @@
-"""The sandbox: one object that serves Stripe's API and is driven from within a test."""
+"""The sandbox: an object that serves Stripe's API under the control of a test."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class StripeSandbox:
 
     @property
     def api_key(self) -> str:
-        """The only key that the API accepts."""
+        """Return the only key that the API accepts."""
         return self._options.api_key
 
     @property
     def base_url(self) -> str:
-        """Where the API is served, without a trailing slash."""
+        """Return the URL of the API, without a trailing slash."""
         if self._runner is None:
             raise _not_running()
         host, port = self._runner.addresses[0][:2]
@@ -88,52 +88,52 @@ class StripeSandbox:
 
     @property
     def dashboard(self) -> Dashboard:
-        """Edits that no API request made."""
+        """Return the dashboard, whose edits belong to no API request."""
         return self._running().dashboard
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong on purpose."""
+        """Return the injected faults."""
         return self._running().faults
 
     @property
     def requests(self) -> Log[LoggedCall]:
-        """The API calls, oldest first."""
+        """Return the API calls, oldest first."""
         return self._running().requests
 
     @property
     def deliveries(self) -> Log[LoggedDelivery]:
-        """The webhook attempts, oldest first."""
+        """Return the webhook attempts, oldest first."""
         return self._running().deliveries.log
 
     def add_webhook_endpoint(
         self, url: str, secret: str, events: Iterable[str] | None = None
     ) -> WebhookEndpoint:
-        """Sends events there from now on; a known URL gets the new secret and types."""
+        """Add a webhook endpoint; an endpoint with a known URL gets the new secret and types."""
         return self._running().endpoints.add(url, secret, events)
 
     def remove_webhook_endpoint(self, identifier: str) -> bool:
-        """Stops sending events there; says whether the endpoint existed."""
+        """Remove a webhook endpoint; return whether it existed."""
         return self._running().remove_endpoint(identifier)
 
     def webhook_endpoints(self) -> list[WebhookEndpoint]:
-        """The configured endpoints."""
+        """Return the configured endpoints."""
         return list(self._running().endpoints)
 
     def shift_clock(self, seconds: float) -> None:
-        """Sets the clock so far from the right time, for events, signatures and `Date` headers."""
+        """Set the clock's offset, which events, signatures and `Date` headers show."""
         self._running().clock.shift = seconds
 
     async def settle(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - reads as asyncio's
-        """Returns once no delivery or delayed effect is pending, else raises TimeoutError."""
+        """Wait until no delivery or delayed effect is pending. Raises `TimeoutError`."""
         await self._running().settle(timeout)
 
     async def clear(self) -> None:
-        """Forgets customers, events, keys, deliveries and logs; keeps endpoints and faults."""
+        """Remove customers, events, keys, deliveries and logs; keep endpoints and faults."""
         await self._running().clear()
 
     async def start(self) -> None:
-        """Opens the store, listens and takes up pending deliveries."""
+        """Open the store, listen and resume pending deliveries. Raises `OSError` when it cannot."""
         core = Core(self._options)
         app = web.Application()
         app.add_routes(Control(core, remote_webhooks=self._remote_webhooks).routes())
@@ -150,13 +150,13 @@ class StripeSandbox:
         core.deliveries.start()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        """Answers an API request; where only this machine can send it, only if it is meant."""
+        """Answer an API request; on a loopback address, refuse a foreign `Host` header."""
         if is_loopback(self._options.host) and not is_for_this_machine(request):
             raise web.HTTPForbidden(text="the sandbox answers to localhost with its own port only")
         return await self._running().api.handle(request)
 
     async def stop(self) -> None:
-        """Stops at once; pending deliveries stay in the store, if there is one."""
+        """Stop at once; pending deliveries stay in the store, if the sandbox has a store."""
         core, runner, self._core, self._runner = self._core, self._runner, None, None
         if core is None or runner is None:
             return
@@ -172,7 +172,7 @@ class StripeSandbox:
     def _cannot_listen(self, error: OSError) -> OSError:
         address = f"{self._options.host}:{self._options.port}"
         number = error.errno or 0
-        # Failed name look-ups have negative numbers, which are not the system's own.
+        # Failed name look-ups have negative numbers, which are no error numbers of the system.
         reason = os.strerror(number).lower() if number > 0 else str(error)
         return OSError(number, f"cannot listen on {address}: {reason}")
 

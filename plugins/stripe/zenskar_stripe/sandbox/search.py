@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SearchView:
-    """Customers as search sees them; a write shows once the lag has passed."""
+    """The customers of the search index, which shows a write after the lag."""
 
     def __init__(self, clock: Callable[[], float], lag: float) -> None:
         self._clock = clock
@@ -28,22 +28,22 @@ class SearchView:
         self._index: dict[tuple[str, str], set[str]] = {}
 
     def put(self, customer: Record, at: float | None = None) -> None:
-        """A customer was created or updated."""
+        """Index a created or updated customer."""
         self._write(customer["id"], customer, at)
 
     def remove(self, identifier: str) -> None:
-        """A customer was deleted."""
+        """Remove a deleted customer from the index."""
         self._write(identifier, None, None)
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Clear the index."""
         self._coming.clear()
         self._seen.clear()
         self._order.clear()
         self._index.clear()
 
     def page(self, params: Mapping[str, Any]) -> Record:
-        """One page of matches, newest first."""
+        """Return a page of matches, newest first."""
         if not params.get("query"):
             raise missing_parameter("query")
         query, start = parse_query(params["query"]), _offset(params.get("page"))

@@ -1,4 +1,4 @@
-"""Where the sandbox keeps its records: nowhere, or in one SQLite file."""
+"""The stores of the sandbox: none, or an SQLite file."""
 
 from __future__ import annotations
 
@@ -35,53 +35,53 @@ class StoreError(Exception):
 
 
 class Store(Protocol):
-    """Records by kind and id, loaded once at start and written through."""
+    """A store of records by kind and id, loaded once at start and written through."""
 
     def load(self, kind: str, /) -> Iterator[tuple[str, Record]]:
-        """Every record of a kind, in the order in which they were first put."""
+        """Return every record of a kind, in the order of their first `put`."""
 
     def put(self, kind: str, identifier: str, record: Record, /) -> None:
-        """Keeps a record."""
+        """Store a record."""
 
     def delete(self, kind: str, identifier: str, /) -> None:
-        """Forgets a record."""
+        """Remove a record."""
 
     def clear(self, *kinds: str) -> None:
-        """Forgets every record of these kinds."""
+        """Remove every record of these kinds."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing of what is put within."""
+        """Commit all changes of the body, or none."""
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
 
 
 class MemoryStore:
-    """Keeps nothing: the sandbox's own memory is all there is."""
+    """A store that keeps nothing: the records are in the sandbox's memory only."""
 
     def load(self, *_: object) -> Iterator[tuple[str, Record]]:
-        """Nothing."""
+        """Return no record."""
         return iter(())
 
     def put(self, *_: object) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def delete(self, *_: object) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def clear(self, *_: object) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Does nothing."""
+        """Do nothing."""
         return nullcontext()
 
     def close(self) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
 
 class SqliteStore:
-    """One file that survives a kill of the process."""
+    """A store in a file that survives a kill of the process."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -90,26 +90,26 @@ class SqliteStore:
             raise StoreError(f"cannot use the store {path}: {error}") from error
 
     def load(self, kind: str) -> Iterator[tuple[str, Record]]:
-        """Every record of a kind, in the order in which they were first put."""
+        """Return every record of a kind, in the order of their first `put`."""
         query = "SELECT id, body FROM records WHERE kind = ? ORDER BY position"
         for identifier, body in self._db.execute(query, (kind,)):
             yield identifier, orjson.loads(body)
 
     def put(self, kind: str, identifier: str, record: Record) -> None:
-        """Keeps a record; a new body leaves its place in the order."""
+        """Store a record; a replaced record keeps its place in the order."""
         self._db.execute(_PUT, (kind, identifier, orjson.dumps(record)))
 
     def delete(self, kind: str, identifier: str) -> None:
-        """Forgets a record."""
+        """Remove a record."""
         self._db.execute("DELETE FROM records WHERE kind = ? AND id = ?", (kind, identifier))
 
     def clear(self, *kinds: str) -> None:
-        """Forgets every record of these kinds."""
+        """Remove every record of these kinds."""
         self._db.executemany("DELETE FROM records WHERE kind = ?", [(kind,) for kind in kinds])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing of what is put within."""
+        """Commit all changes of the body, or none."""
         self._db.execute("BEGIN")
         try:
             yield
@@ -119,7 +119,7 @@ class SqliteStore:
         self._db.execute("COMMIT")
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
         self._db.close()
 
 
@@ -135,7 +135,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _keep_private(path: Path) -> None:
-    """Lets the owner alone read what customers are given; SQLite's other files follow this one."""
+    """Allow only the owner to read the file; SQLite's other files get the same mode."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     for file in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):

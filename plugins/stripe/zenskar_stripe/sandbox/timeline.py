@@ -1,4 +1,4 @@
-"""The order of creation of one kind of object, walked from a cursor without sorting."""
+"""The creation order of one kind of object, read from a cursor without sorting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Timeline:
-    """Ids by position; removed ones keep theirs, so that they still serve as cursors."""
+    """Ids by position; removed ids keep their position, so that they still serve as cursors."""
 
     def __init__(self) -> None:
         self._ids: list[str] = []
@@ -19,22 +19,22 @@ class Timeline:
         self._gone: set[str] = set()
 
     def __contains__(self, identifier: str) -> bool:
-        """Whether the id was ever added."""
+        """Return whether the id was ever added."""
         return identifier in self._position
 
     def add(self, identifier: str, created: int) -> None:
-        """Appends an id."""
+        """Append an id."""
         self._position[identifier] = len(self._ids)
         self._ids.append(identifier)
-        # The running maximum stays sorted even when the clock is set back.
+        # The running maximum stays sorted even when the clock is set to an earlier time.
         self._latest.append(max(created, self._latest[-1]) if self._latest else created)
 
     def remove(self, identifier: str) -> None:
-        """Hides an id from walks."""
+        """Hide an id from the results."""
         self._gone.add(identifier)
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Remove every id."""
         self._ids.clear()
         self._latest.clear()
         self._position.clear()
@@ -43,13 +43,13 @@ class Timeline:
     def older(
         self, cursor: str | None, among: Collection[str] | None = None, since: int | None = None
     ) -> Iterator[str]:
-        """Newest first, from just before the cursor or from the end."""
+        """Return ids newest first, from just before the cursor or from the end."""
         end = len(self._ids) if cursor is None else self._position[cursor]
         start = 0 if since is None else bisect_left(self._latest, since)
         return self._walk(reversed(self._positions(start, end, among)))
 
     def newer(self, cursor: str, among: Collection[str] | None = None) -> Iterator[str]:
-        """Oldest first, from just after the cursor."""
+        """Return ids oldest first, from just after the cursor."""
         return self._walk(self._positions(self._position[cursor] + 1, len(self._ids), among))
 
     def _positions(self, start: int, end: int, among: Collection[str] | None) -> range | list[int]:

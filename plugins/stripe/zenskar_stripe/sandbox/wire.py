@@ -1,4 +1,4 @@
-"""Requests and answers on the wire, whole or broken on purpose."""
+"""Read requests and write answers, whole or broken by a fault."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HTML = b"<html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</bo
 
 
 async def read_pairs(request: web.Request) -> Pairs:
-    """The parameters of the query string and, for POST, of the body."""
+    """Return the parameters of the query string and, for POST, of the body."""
     pairs = parse(request.rel_url.raw_query_string)
     if request.method != "POST" or not request.can_read_body:
         return pairs
@@ -38,7 +38,7 @@ async def read_pairs(request: web.Request) -> Pairs:
 
 
 def whole(answer: Answer, headers: Mapping[str, str]) -> web.Response:
-    """The answer as it should be."""
+    """Return the complete answer."""
     return web.Response(
         body=answer.body,
         status=answer.status,
@@ -48,7 +48,7 @@ def whole(answer: Answer, headers: Mapping[str, str]) -> web.Response:
 
 
 def dropped(request: web.Request) -> web.Response:
-    """Closes the connection without an answer."""
+    """Close the connection without an answer."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
@@ -57,7 +57,7 @@ def dropped(request: web.Request) -> web.Response:
 async def truncated(
     request: web.Request, answer: Answer, headers: Mapping[str, str], mode: Mode
 ) -> web.StreamResponse:
-    """A success whose body is not the object."""
+    """Send a success whose body is not the object."""
     headers = {**headers, **answer.headers}
     if mode is Mode.HTML:
         return web.Response(body=_HTML, headers=headers, content_type="text/html")
