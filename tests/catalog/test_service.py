@@ -1,4 +1,4 @@
-"""The customer service on a real database: one transaction for a change and the news of it."""
+"""The customer service on a real database: one transaction for a change and its messages."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,7 +28,7 @@ BASE = {"/name": "Ada", "/email": "ada@example.com"}
 
 
 class Wakes(list[str]):
-    """Remembers who was woken."""
+    """Records the woken topics."""
 
     def __call__(self, topic: str) -> None:
         self.append(topic)

@@ -1,4 +1,4 @@
-"""Short ways to write down what is known and what is seen."""
+"""Short forms for situations and observations."""
 
 from typing import Any
 
@@ -46,16 +46,16 @@ def intent(name: str | None, state: IntentState = SENT, **more: Any) -> Intent:
 def seen(
     name: str | None, at: int = 10, kind: ObservationKind = WEBHOOK, **more: Any
 ) -> Observation:
-    """Return a look at the object, in which it has this name; None when it is deleted."""
+    """Return an observation of the object with this name; None when it is deleted."""
     fields = None if name is None else {"/name": name}
     return Observation(kind, more.pop("external_id", "x1"), second(at), fields, **more)
 
 
 def take(situation: Situation, news: Observation, policy: MergePolicy = INTERNAL_WINS) -> Outcome:
-    """Take news in."""
+    """Observe an external object."""
     return kernel.observe(situation, news, policy, new_record_id="r2")
 
 
 def step(situation: Situation, *, propagate_deletes: bool = True) -> StepKind:
-    """Return what is to be done next."""
+    """Return the next step."""
     return kernel.plan(situation, propagate_deletes=propagate_deletes).kind

@@ -13,7 +13,7 @@ from tests.kernel.world import Bounds
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what was asked for; the exit status says whether a rule was broken."""
+    """Run the search; the exit status says whether a rule was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.kernel.check", description=__doc__)
     parser.add_argument("--large", action="store_true", help="the bounds that take minutes, too")
     parser.add_argument("--states", type=int, default=1_000_000, help="at most, for each of them")
@@ -46,7 +46,7 @@ def _bounds(asked: argparse.Namespace) -> list[Bounds]:
 
 
 def _one(asked: argparse.Namespace, name: str) -> Result:
-    """Search one of the bounds, which are told apart by name: they do not travel well."""
+    """Search the bounds of this name. Processes receive names, which are easy to pickle."""
     (bounds,) = (bound for bound in _bounds(asked) if bound.name == name)
     if asked.walks:
         return walk(bounds, asked.walks, asked.seed)
@@ -65,7 +65,7 @@ def _mutations(asked: argparse.Namespace) -> int:
 
 
 def _without(number: int, most: int) -> Result:
-    """Search with one of the rules taken out of this process."""
+    """Search with a rule removed from the kernel of this process."""
     mutation = MUTATIONS[number]
     with mutation.applied():
         return explore(mutation.bounds, most)

@@ -1,4 +1,4 @@
-"""The external system: what it does with a request, and the webhooks that this causes."""
+"""The external system: its answers to requests, and the webhooks that they cause."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ class External:
         return world, Answer(call.eid, fields)
 
     def _kept(self, held: Any, sent: Any) -> Any:
-        """Return what the external system makes of the fields that it is sent."""
+        """Return the fields that the external system stores for the sent ones."""
         sent = tuple(s if place in self._bounds.holds else 0 for place, s in enumerate(sent))
         if self._bounds.refuses:
             return tuple(h or s for h, s in zip(held, sent, strict=True))
@@ -93,7 +93,7 @@ class External:
         return world._replace(objects=objects, hooks=(*world.hooks, hook))
 
     def _told(self, before: Any, after: Any, origin: int) -> tuple[int, int]:
-        """Return what a webhook says of its origin, and which fields this changed."""
+        """Return the origin that a webhook reports, and the changed fields."""
         if self._bounds.origins is Origins.HIDDEN:
             return 0, 0
         if self._bounds.origins is Origins.NAMED or GONE in {before, after}:
@@ -107,7 +107,7 @@ def _intent(world: World, kid: int) -> Sent:
 
 
 def _overwritten(world: World, eid: int, fields: Any) -> World:
-    """Let an external edit that a push overwrites unseen count no longer as the later one."""
+    """Mark an external edit that a push overwrote unseen as no longer the later edit."""
     base = next((m.base for m in world.maps if m.eid == eid), (0, 0))
     unseen = any(
         old not in {new, known} and old >= FIRST_EXTERNAL

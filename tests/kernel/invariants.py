@@ -1,4 +1,4 @@
-"""What must hold in every world, and what must hold in one at rest."""
+"""Invariants of every world, and of a world at rest."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from zenskar.model.record import IntentState
 
 
 def always(world: World) -> str:
-    """Return what is wrong with a world, whatever goes on in it."""
+    """Return the broken invariants of a world."""
     if world.broken:
         return world.broken
     if world.slack < 0:
@@ -25,7 +25,7 @@ def always(world: World) -> str:
 
 
 def at_rest(bounds: Bounds, shell: Shell, world: World) -> str:
-    """Return what is wrong with a world in which nothing goes on any more."""
+    """Return the broken invariants of a world at rest."""
     for rid, record in enumerate(world.records):
         if world.refused >> rid & 1 and active_map(world, rid) is None:
             continue
@@ -98,7 +98,7 @@ def _pushing(world: World, rid: int) -> str:
 
 
 def _strays(world: World) -> str:
-    """Every live external object is somebody's, or claims a record that has another one."""
+    """Every live external object has a record, or names a record with another object."""
     known = {m.eid: m for m in world.maps}
     for eid, held in enumerate(world.objects):
         mapping: Map | None = known.get(eid)
@@ -111,7 +111,7 @@ def _strays(world: World) -> str:
 
 
 def survivors(world: World) -> Iterator[int]:
-    """Yield the objects that live on after the record which they claim."""
+    """Yield the objects that outlive the record whose id they carry."""
     known = {m.eid for m in world.maps}
     for eid, held in enumerate(world.objects):
         if eid in known or held.ours or held.fields == GONE or held.tag < 0:

@@ -1,7 +1,7 @@
-"""Everything that can happen next in a world, the moves that cost nothing first.
+"""All possible next moves of a world, the moves that cost nothing first.
 
-`Moves.free` are what goes on by itself, so a world without any is at rest; `Moves.costly` are
-edits, faults and the clock, bounded by the budget.
+`Moves.free` happen without a cause from outside, so a world without them is at rest.
+`Moves.costly` are edits, faults and the clock, bounded by the budget.
 """
 
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ class Moves:
         self._outside = Outside(bounds, self.shell, self._external)
 
     def free(self, world: World) -> Iterator[Move]:
-        """Yield what goes on by itself."""
+        """Yield the moves without a cause from outside."""
         for call in world.calls:
             if call.answer != NOT_ANSWERED:
                 yield f"answer of {call_name(call)}", self._receive(world, call)
@@ -68,7 +68,7 @@ class Moves:
         yield from self._looks_after(world)
 
     def costly(self, world: World) -> Iterator[Move]:
-        """Yield what comes from outside."""
+        """Yield the moves from outside."""
         yield from self._outside.edits(world)
         yield from self._outside.deletes(world)
         yield from self._outside.clones(world)
@@ -88,7 +88,7 @@ class Moves:
             yield "their clock is set back", spent._replace(clock=back, lag=world.lag + STEP)
 
     def zombies(self, world: World) -> Iterator[Move]:
-        """Yield the end of requests that nobody waits for and that never arrive."""
+        """Yield the ends of requests without a waiting worker that never arrive."""
         for call in world.calls:
             if not call.live:
                 yield f"{call_name(call)} is lost for ever", without(world, call)
@@ -144,7 +144,7 @@ class Moves:
         return world._replace(calls=(*world.calls, call))
 
     def _reach(self, world: World, call: Call) -> World:
-        """Let the external system act on a request."""
+        """Process a request in the external system."""
         rest = without(world, call)
         changed, answer = self._external.act(rest, call)
         if not call.live:
@@ -154,7 +154,7 @@ class Moves:
         return changed._replace(calls=(*changed.calls, call._replace(answer=answer)))
 
     def _receive(self, world: World, call: Call) -> World:
-        """Take an answer in and go on, as `OutboundSync._answered` and `_look` do."""
+        """Apply an answer and continue, as `OutboundSync._answered` and `_look` do."""
         world, rid, answer = without(world, call), call.rid, call.answer
         if answer == NOT_FOUND:
             return self._next(settle(world, (call.kid,), IntentState.FAILED), rid)
@@ -183,18 +183,18 @@ class Moves:
         return self._next(world, rid)
 
     def _anothers(self, world: World, call: Call) -> World:
-        """The object is another record's, so for this one there is nothing more to be done."""
+        """Stop for this record, since the object belongs to another one."""
         if active_map(world, call.rid) is not None:
             return self._next(world, call.rid)
         mine = 1 << call.rid
         return world._replace(refused=world.refused | mine, waiting=world.waiting & ~mine)
 
     def _busy(self, world: World, rid: int) -> bool:
-        """Whether something is done for the record, or waits to be done."""
+        """Whether a worker works for the record, or a message of it waits."""
         return bool(world.waiting >> rid & 1) or any(c.rid == rid and c.live for c in world.calls)
 
     def _looks_after(self, world: World) -> Iterator[Move]:
-        """Have objects looked at to which a push is too old to arrive, as `LostPushes` does."""
+        """Request fetches of objects whose pushes are too old to arrive, as `LostPushes` does."""
         for intent in world.intents:
             known = active_map(world, intent.rid)
             old = intent.state is IntentState.UNKNOWN and not intent.arrives
@@ -204,7 +204,7 @@ class Moves:
                 yield f"a look for k{intent.kid}", wanted._replace(waiting=world.waiting | mine)
 
     def _deliver(self, world: World, hook: Hook, *, again: bool) -> World:
-        """Take a webhook in and tell the outbound side, as `InboundSync` does."""
+        """Apply a webhook and queue pushes, as `InboundSync` does."""
         if not again:
             hooks = list(world.hooks)
             hooks.remove(hook)
@@ -223,13 +223,13 @@ class Moves:
         return self._take_in(world, seen)
 
     def _look(self, world: World, eid: int) -> World:
-        """Look at a duplicate whose record has ended, as `survivors.looks` asks for."""
+        """Fetch a duplicate whose record has ended, as `survivors.looks` requests."""
         held, now = world.objects[eid], world.clock
         seen = Seen(ObservationKind.FETCH, eid, now, now, held.fields, held.tag, sent=(now, now))
         return self._take_in(world, seen)
 
     def _second(self, at: int) -> tuple[int, int]:
-        """Return the second of a time, as the external system tells it."""
+        """Return the second of a time, as the external system reports it."""
         per = self._bounds.per_second
         return at // per * per, at // per * per + per - 1
 
@@ -247,7 +247,7 @@ class Moves:
 
 
 def _unheard(world: World, rid: int, rev: int) -> bool:
-    """Whether a push got no answer, and nothing was learnt since."""
+    """Whether a push has no answer, and no observation was made since."""
     unknown = IntentState.UNKNOWN
     return any(i.rid == rid and i.rev == rev and i.state is unknown for i in world.intents)
 

@@ -1,4 +1,4 @@
-"""Every rule of the kernel taken out, one at a time, with bounds in which that is noticed."""
+"""Removals of single rules from the kernel, each with bounds that detect it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ _unanswered = import_module("zenskar.kernel.unanswered")
 
 @dataclass(frozen=True)
 class Mutation:
-    """One rule taken out."""
+    """The removal of a rule."""
 
     rule: int
     name: str
@@ -37,7 +37,7 @@ class Mutation:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Have the kernel work without the rule."""
+        """Remove the rule from the kernel."""
         patches = [patch.object(*one) for one in self.patches()]
         for one in patches:
             one.start()

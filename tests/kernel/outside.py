@@ -1,4 +1,4 @@
-"""What comes from outside: edits and deletes on both sides, lost answers, the clock."""
+"""Moves from outside: edits and deletes on both sides, lost answers, the clock."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -53,14 +53,14 @@ class Outside:
                         yield name, self._edit_outside(spent, eid, field, new)
 
     def _values(self, fields: Any, field: int, value: int) -> tuple[int, ...]:
-        """Return what an edit may write: a new value, or also what was there at first."""
+        """Return the values that an edit may write: a new one, or also the first one."""
         first = field + 1
         return (value, first) if self._bounds.again and fields[field] != first else (value,)
 
     def _ours(self, world: World, eid: int, field: int) -> list[int]:
         """Return the values that were ours once.
 
-        Where origins are not told, nobody can see a change back to the base between two looks.
+        Without reported origins, a change back to the base between two observations is invisible.
         """
         if not self._bounds.returns:
             return []
@@ -122,7 +122,7 @@ class Outside:
                     yield f"object {eid} is deleted", gone._replace(slack=world.slack + 1)
 
     def clones(self, world: World) -> Iterator[Move]:
-        """Yield what a person does who makes a copy of an object, with our id on it."""
+        """Yield the copies of an object that a person makes, with our id."""
         if not world.budget.clones:
             return
         spent = world._replace(budget=world.budget._replace(clones=world.budget.clones - 1))
@@ -136,7 +136,7 @@ class Outside:
                 )
 
     def releases(self, world: World) -> Iterator[Move]:
-        """Yield what an operator does who has another object made for a record."""
+        """Yield the release of a record's object by an operator, so that a new one is created."""
         if not world.budget.releases:
             return
         spent = world._replace(budget=world.budget._replace(releases=world.budget.releases - 1))
@@ -204,7 +204,7 @@ def _quiet(world: World, eid: int) -> bool:
 
 
 def _aged(world: World) -> World:
-    """Let so much time pass that what was lost is too old to arrive."""
+    """Advance the time until lost requests are too old to arrive."""
     return world._replace(intents=tuple(i._replace(arrives=False) for i in world.intents))
 
 

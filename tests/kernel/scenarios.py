@@ -1,4 +1,4 @@
-"""The bounded worlds that are searched: what they start from and what may happen in them."""
+"""The bounded worlds for searches: their start and their possible moves."""
 
 from dataclasses import replace
 
@@ -10,19 +10,19 @@ _LATEST = ConflictPolicy.LATEST_WINS
 
 
 def synced(**budget: int) -> World:
-    """One record, equal to its external object."""
+    """A record that is equal to its external object."""
     return _world(
         (Rec((1, 2)),), (Map(0, 0, (1, 2), 0, 0),), (Obj((1, 2), 0, ours=True),), budget=budget
     )
 
 
 def fresh(**budget: int) -> World:
-    """One new record that no external system has seen."""
+    """A new record without an external object."""
     return _world((Rec((1, 2)),), (), (), waiting=1, budget=budget)
 
 
 def native(**budget: int) -> World:
-    """One new external object that the catalog has not seen."""
+    """A new external object without a record."""
     news = Hook(0, 0, 0, (1, 2), -1, 0)
     return _world((), (), (Obj((1, 2), -1),), budget=budget)._replace(hooks=(news,))
 
@@ -46,7 +46,7 @@ def two_new(**budget: int) -> World:
 
 
 def retagged(**budget: int) -> World:
-    """A new record, whose id somebody has put on another record's external object."""
+    """A new record, whose id another record's external object carries."""
     records = (Rec((1, 2)), Rec((8, 9)))
     known = (Map(0, 0, (1, 2), 0, 0),)
     return _world(records, known, (Obj((1, 2), 1),), waiting=2, budget=budget)
@@ -152,7 +152,7 @@ def small() -> list[Bounds]:
 
 
 def _origins() -> list[Bounds]:
-    """Edits there back to what we wrote, with and without word of who wrote it."""
+    """External edits back to our values, with and without a reported origin."""
     edits = {"internal": 2, "external": 1, "faults": 1}
     return [
         *_both(
@@ -222,7 +222,7 @@ def _partial() -> list[Bounds]:
 
 
 def _rivals() -> list[Bounds]:
-    """Two that want one external object."""
+    """Two records that compete for an external object."""
     return [
         Bounds(
             "two objects claim a record",

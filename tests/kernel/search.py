@@ -18,7 +18,7 @@ _OPEN, _DONE = 1, 2
 
 @dataclass(slots=True)
 class Result:
-    """What a search found."""
+    """The result of a search."""
 
     name: str
     states: int = 0
@@ -42,7 +42,7 @@ class Result:
 
 
 class Search:
-    """One search. States are kept as hashes; a trace is found again by replaying its moves."""
+    """A search. States are kept as hashes; replaying its moves finds a trace again."""
 
     def __init__(self, bounds: Bounds, most: int) -> None:
         self._moves = Moves(bounds)
@@ -56,7 +56,7 @@ class Search:
         self._frontier: deque[tuple[int, World]] = deque()
 
     def run(self) -> Result:
-        """Explore until everything is seen, a rule is broken or there are too many states."""
+        """Explore until every state is seen, a rule is broken or there are too many states."""
         result, started = Result(self._bounds.name), process_time()
         with _no_collector():
             self._explore(result)
@@ -106,7 +106,7 @@ class Search:
         return index
 
     def _check_rest(self, result: Result) -> None:
-        """No livelock: no order in which what goes on by itself goes on for ever."""
+        """No livelock: no endless order of free moves."""
         expanded, mark = len(self._starts) - 1, bytearray(len(self._known))
         for start in range(expanded):
             path, edges = [start], [self._free_edges(start)]
@@ -147,7 +147,7 @@ def _show(world: World) -> str:
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """States refer to no state, so looking for cycles among millions of them is in vain."""
+    """States refer to no state, so a search for cycles among millions of them finds none."""
     collecting = gc.isenabled()
     gc.disable()
     try:

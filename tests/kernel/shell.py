@@ -1,7 +1,7 @@
-"""What `zenskar.sync` does around the kernel, in the small: load, decide, store.
+"""A small copy of the shell that `zenskar.sync` puts around the kernel: load, decide, store.
 
-`Workset.observe`, `lose`, `detach` and `plan` are mirrored on tuples; what they decide comes from
-the real kernel, each question asked once.
+`UnitOfWork.observe`, `lose`, `detach` and `plan` are mirrored on tuples. Their decisions come from
+the real kernel, which is asked each question once.
 """
 
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ class Seen(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What of a kernel's outcome the world needs."""
+    """The parts of a kernel's outcome that the world needs."""
 
     verdict: Verdict
     map: Map | None
@@ -71,7 +71,7 @@ class Shell:
         self._lost: dict[Any, tuple[Map | None, tuple[int, ...]]] = {}
 
     def observe(self, world: World, seen: Seen) -> tuple[World, int, Told]:
-        """Take news in; return the record that it is about, too (-1 for none)."""
+        """Observe an object; return its record, too (-1 for none)."""
         known = next((m for m in world.maps if m.eid == seen.eid), None)
         rid = known.rid if known is not None and known.rid >= 0 else seen.tag
         rid = rid if rid < len(world.records) else -1
@@ -103,7 +103,7 @@ class Shell:
         return step
 
     def lose(self, world: World, rid: int, kid: int, state: IntentState) -> World:
-        """Note that a push got no answer, or one that is hard to believe."""
+        """Mark a push that has no answer, or an answer that cannot be trusted."""
         world = settle(world, (kid,), state)
         question = (rid, world.records[rid], active_map(world, rid), _open_of(world, rid))
         if (question, kid) not in self._lost:
@@ -161,7 +161,7 @@ class Shell:
 
 
 def settle(world: World, kids: tuple[int, ...], state: IntentState) -> World:
-    """Note what became of pushes; one that was answered stays so, as `intents.set_state` holds."""
+    """Set the states of pushes; an answered push stays answered, as in `intents.set_state`."""
     if not kids:
         return world
     intents = tuple(
@@ -177,7 +177,7 @@ def want_fetch(world: World, known: Map) -> World:
 
 
 def detach(world: World, known: Map) -> World:
-    """Let go of the object of a deleted record."""
+    """Release the object of a deleted record."""
     return _with_map(world, known._replace(active=False, detached=True, rev=known.rev + 1, fetch=0))
 
 
@@ -198,7 +198,7 @@ def _stored(world: World, rid: int, told: Told) -> tuple[World, int]:
         )
         records = (*records[:rid], changed, *records[rid + 1 :])
     if told.creates:
-        # What a new record begins with was overwritten in no history of its own.
+        # A new record's first values were overwritten in no history of its own.
         world = world._replace(old=world.old & ~told.shown)
     world = world._replace(
         records=records,

@@ -1,4 +1,4 @@
-"""Rule 1 where the external clock is set, or news comes late."""
+"""Rule 1 after a change of the external clock, and for late observations."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an edit really changes."""
+"""The effective changes of an edit."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where intervals lie relative to each other."""
+"""The order of intervals."""
 
 import pytest
 

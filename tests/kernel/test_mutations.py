@@ -1,6 +1,6 @@
-"""A kernel without one of its rules breaks an invariant, and the search notices.
+"""The search detects a kernel without one of its rules by a broken invariant.
 
-`python -m tests.kernel.check --mutations` prints what is found, and after how many moves.
+`python -m tests.kernel.check --mutations` prints the findings and their numbers of moves.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""What is to be done next."""
+"""The next step of a record."""
 
 import pytest
 

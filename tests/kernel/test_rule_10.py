@@ -1,4 +1,4 @@
-"""Rule 10: what was not seen is not empty. Each case is the smallest; docs/kernel.md explains."""
+"""Rule 10: an unseen field is not empty. Each case is the smallest; docs/kernel.md explains."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ IN_SYNC = Situation(HERE, replace(mapping(), base=FULL))
 
 
 def partial(name: str = "Ada", at: int = 12, **more) -> Observation:
-    """Return a look that shows the name only."""
+    """Return an observation that shows the name only."""
     return seen(name, at, unseen=UNSEEN, **more)
 
 
@@ -49,7 +49,7 @@ def test_rule_10_what_was_not_seen_stays_as_it_was(kind) -> None:
 
 
 def test_rule_10_null_is_empty() -> None:
-    """Of a keyed field, too, only the whole can be unseen."""
+    """A keyed field, too, can be unseen as a whole only."""
     outcome = take(IN_SYNC, replace(partial(), unseen=frozenset({"phone"})))
     assert outcome.record_changes == {"/metadata/plan": None}
     assert base(outcome) == {"/name": "Ada", "/phone": "1"}
@@ -69,7 +69,7 @@ def test_rule_10_a_push_that_has_landed_left_what_it_sent(kind, name) -> None:
 
 
 def test_rule_10_a_late_webhook_does_not_say_that_what_was_sent_is_kept_otherwise() -> None:
-    """Found by the search: what a later push wrote was taken for the external system's own."""
+    """Found by the search: a later push's value was taken for an external edit."""
     old = replace(intent("Bob", ANSWERED), changes={"/phone": "0"})
     known = Situation(Record("r1", {"/name": "Ada", "/phone": "0"}), IN_SYNC.mapping, (old,))
     outcome = take(known, partial(origin_key="k1"))
@@ -83,7 +83,7 @@ def test_rule_10_a_push_that_was_answered_before_tells_nothing_new() -> None:
 
 
 def test_rule_10_what_a_push_wrote_and_is_not_seen_was_not_rewritten() -> None:
-    """Found by the search: late news of an answered push, of which the base had moved on."""
+    """Found by the search: a late webhook of an answered push, after the base had moved on."""
     old = replace(intent("Ada", ANSWERED), changes={"/phone": "2"})
     known = replace(IN_SYNC, record=Record("r1", FULL | {"/phone": "2"}), intents=(old,))
     outcome = take(known, partial(origin_key="k1"))
@@ -91,7 +91,7 @@ def test_rule_10_what_a_push_wrote_and_is_not_seen_was_not_rewritten() -> None:
 
 
 def test_rule_10_in_doubt_a_look_decides_and_the_push_is_not_repeated() -> None:
-    """Found by the search: two workers pushed the same for ever, since no fetch showed it."""
+    """Found by the search: two workers pushed the same value forever, since no fetch showed it."""
     push = replace(intent("Ada"), changes={"/phone": "2"}, revision=4)
     known = replace(IN_SYNC, record=Record("r1", FULL | {"/phone": "2"}), intents=(push,))
     outcome = take(known, partial(at=10, kind=ANSWER, seen_revision=4, intent_id="k1"))

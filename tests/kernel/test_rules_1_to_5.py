@@ -107,7 +107,7 @@ def test_rule_3_a_fetch_that_comes_too_late_leaves_the_request_as_it_is() -> Non
 
     1. The lease of an update runs out, a second worker fetches. 2. The update's answer is
     ambiguous, so the first worker fetches as well. 3. Either answer raised the request again,
-    so the other one came too late, and so on for ever.
+    so the other one came too late, and so on without end.
     """
     outcome = take(WANTED, seen("Eve", 10, FETCH, seen_revision=3))
     assert (outcome.verdict, outcome.mapping) == (Verdict.AMBIGUOUS, None)

@@ -122,7 +122,7 @@ def test_rule_7_an_object_outlives_the_record_that_it_names(kind, detached: bool
     assert (outcome.verdict, outcome.create_record) == (Verdict.CREATED, True)
     assert outcome.mapping is not None
     assert (outcome.mapping.external_id, outcome.mapping.entity_id) == ("x2", "r2")
-    # Its later news may have come while it was a duplicate, so a webhook is not the last word.
+    # A later event may have come while it was a duplicate, so a webhook is not the last word.
     assert (outcome.mapping.fetch_revision is not None) == (kind is WEBHOOK)
 
 
@@ -179,9 +179,9 @@ def test_rule_6_the_create_of_another_object_is_resolved_though_its_record_is_de
 def test_rule_7_a_call_for_one_record_never_tells_of_anothers_object(kind) -> None:
     """Found by the search.
 
-    1. A create for record 1 gets no answer. 2. The look-up by its id finds record 0's object,
-    on which somebody has put that id. 3. Record 0 took it for news and waited for a fetch that
-    nobody made, and the look-up was repeated for ever.
+    1. A create for record 1 gets no answer. 2. The find by its id returns record 0's object,
+    on which somebody has put that id. 3. Record 0 took it for an observation of its own and waited
+    for a fetch without a caller, and the find was repeated forever.
     """
     intent_id = "k1" if kind is ANSWER else None
     news = seen("Eve", 11, kind, record_id="r9", seen_revision=0, intent_id=intent_id)
@@ -318,7 +318,7 @@ def test_rule_9_a_value_that_the_external_system_refuses_is_not_sent_for_ever(sh
     """Found by the search, in a world whose external system stores other values than it is sent.
 
     An update was answered with another value, which lost to the record's by policy, so the
-    record's was sent again, and so on for ever.
+    record's was sent again, and so on without end.
     """
     known = Situation(record("ADA"), mapping(), (intent("ADA"),))
     outcome = take(known, seen(shown, 10, ANSWER, seen_revision=5, intent_id="k1"))

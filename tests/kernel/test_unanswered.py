@@ -1,4 +1,4 @@
-"""How pushes without an answer end, each in its smallest case; docs/kernel.md explains it."""
+"""The end of pushes without an answer, each in its smallest case; docs/kernel.md explains it."""
 
 from dataclasses import replace
 
@@ -43,21 +43,21 @@ def test_rule_6_a_look_that_shows_nothing_of_it_does_not() -> None:
 
 
 def test_rule_6_what_the_base_has_since_long_shows_nothing_of_it() -> None:
-    """It was pushed again since, and the first request may still be on its way."""
+    """The value was pushed again since, and the first request may still arrive."""
     known = Situation(record("Bob"), mapping("Bob"), (intent("Bob", UNKNOWN),))
     assert take(known, seen("Bob", kind=FETCH, seen_revision=5)).ended == ()
 
 
 @pytest.mark.parametrize("state", [SENT, UNKNOWN])
 def test_rule_6_one_sight_of_a_value_ends_none_of_two_pushes(state) -> None:
-    """Found by the search: the other one arrived late, and was taken for an external edit."""
+    """Found by the search: the other push arrived late, and was taken for an external edit."""
     pushes = (intent("Bob", UNKNOWN), intent("Bob", state, id="k2"))
     known = Situation(record("Bob"), mapping(), pushes)
     assert take(known, seen("Bob", kind=FETCH, seen_revision=5)).ended == ()
 
 
 def test_rule_5_somebody_elses_edit_that_was_overwritten_unseen_leaves_a_trace() -> None:
-    """Found by the search: it had changed the field back to the base, as a fetch then showed."""
+    """Found by the search: the push had changed the field back to the base, as a fetch showed."""
     outcome = take(Situation(record("Cyd"), mapping()), seen("Ada", at=9, changed=NAME))
     assert (outcome.verdict, outcome.seen_changes) == (Verdict.STALE, {"/name": "Ada"})
 
@@ -92,7 +92,7 @@ def test_rule_5_an_edit_of_another_key_is_one_too() -> None:
 
 
 def test_rule_5_an_edit_of_another_field_says_nothing_of_this_one() -> None:
-    """What it shows of this field may as well be our own write, whose news come later."""
+    """The shown value may also be our own write, whose webhook comes later."""
     outcome = take(lost_bob(), seen("Bob", at=11, changed=("/phone",)), EXTERNAL_WINS)
     assert outcome.record_changes == {}
     assert [conflict.policy for conflict in outcome.conflicts] == [Ground.OWN_PUSH]
@@ -108,7 +108,7 @@ def test_rule_5_somebody_elses_edit_of_the_same_second_is_told_from_ours_before_
 
 
 def test_rule_5_it_is_not_where_that_value_is_on_its_way_from_here() -> None:
-    """Found by the search: what we took over and pushed again came back as an external edit."""
+    """Found by the search: a value that we applied and pushed came back as an external edit."""
     known = Situation(record("Bob"), mapping("Cyd"), (intent("Bob", UNKNOWN),))
     assert take(known, seen("Bob", at=10, changed=NAME)).ended == ()
 
@@ -146,12 +146,12 @@ def test_rule_6_a_fetch_after_its_lifetime_ends_it(may_arrive, over) -> None:
 
 
 def test_rule_6_a_webhook_may_be_older_than_that() -> None:
-    """Found by the search: it showed what was so before the push arrived."""
+    """Found by the search: the answer showed the state before the push arrived."""
     assert take(lost_bob(may_arrive=False), seen("Cyd", at=11)).ended == ()
 
 
 def test_rule_6_that_fetch_may_still_show_it() -> None:
-    """Found by the search: it had arrived in time, but nobody had looked."""
+    """Found by the search: the push had arrived in time, but no fetch had shown it."""
     known = lost_bob(may_arrive=False)
     outcome = take(known, seen("Bob", kind=FETCH, seen_revision=5), EXTERNAL_WINS)
     assert (outcome.record_changes, outcome.ended) == ({}, ("k1",))

@@ -1,4 +1,4 @@
-"""Random runs through bounds that are too large to be searched to their end."""
+"""Random runs through bounds that are too large for a full search."""
 
 from random import Random
 from time import process_time
@@ -12,7 +12,7 @@ _LONGEST = 500
 
 
 def walk(bounds: Bounds, walks: int, seed: int) -> Result:
-    """Take random moves until nothing is left to happen, many times."""
+    """Make random moves until none is left, many times."""
     result, started = Result(f"{bounds.name}, at random", complete=False), process_time()
     moves, rng = Moves(bounds), Random(seed)
     for _ in range(walks):
@@ -24,7 +24,7 @@ def walk(bounds: Bounds, walks: int, seed: int) -> Result:
 
 
 def _one(bounds: Bounds, moves: Moves, rng: Random, result: Result) -> None:
-    """Let outside events come early in one run and late in the next."""
+    """Prefer outside events early in one run and late in the next."""
     world, eager = canonical(bounds.start), rng.random()
     trace: list[str] = []
     for _ in range(_LONGEST):

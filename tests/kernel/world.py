@@ -1,6 +1,6 @@
-"""A small world around the real kernel: what there is in it, and one name for equal states.
+"""A small world around the real kernel: its parts, and one name for equal states.
 
-Values are small integers, 0 is "nothing here". Everything is a tuple, so that states are cheap to
+Values are small integers, 0 is "no value". Everything is a tuple, so that states are cheap to
 compare and to hash. Time is an integer; `Bounds.per_second` of its units make one second.
 """
 
@@ -61,7 +61,7 @@ class Obj(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the external system answers and when, on its clock: an object, or a problem."""
+    """The answer of the external system and its time, on its clock: an object, or a problem."""
 
     eid: int
     fields: Any
@@ -90,7 +90,7 @@ class Call(NamedTuple):
 
 
 class Hook(NamedTuple):
-    """A webhook that has not been delivered; `changed`: fields as bits, if it tells the origin."""
+    """A webhook before its delivery; `changed`: fields as bits, if it reports the origin."""
 
     low: int
     high: int
@@ -102,7 +102,7 @@ class Hook(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """What may still happen from outside."""
+    """The moves from outside that are still allowed."""
 
     internal: int = 0
     external: int = 0
@@ -119,14 +119,14 @@ class Budget(NamedTuple):
 
 
 class World(NamedTuple):
-    """One state. `slack` is how many more pushes are allowed for.
+    """A state. `slack` is the number of further pushes that are allowed.
 
-    `owed`, `old` and `back` are sets of values as bits: those written and not accounted for yet,
-    those that somebody of the same side has overwritten, and those of ours that somebody outside
-    has restored. `due` is the value of such an edit that nothing competes with, so that it must be
-    taken over, or stand in the history as a conflict where nobody can tell whose it is. `buried`
-    are the objects, as bits, of whose end the catalog was told. `clock` is the external system's,
-    and `lag` how much it was set back in all, so that `now` is a time that only goes on.
+    `owed`, `old` and `back` are sets of values as bits: values written and not accounted for yet,
+    values that the same side has overwritten, and values of ours that an external edit has
+    restored. `due` is the value of such an edit without a competing one, so that the record must
+    take it, or the history must hold it as a conflict where its origin is unknown. `buried` are
+    the objects, as bits, whose end was reported to the catalog. `clock` is the external system's,
+    and `lag` is the sum of its moves back, so that `now` only rises.
     """
 
     clock: int
@@ -151,12 +151,12 @@ class World(NamedTuple):
 
     @property
     def now(self) -> int:
-        """The time that nobody sets."""
+        """The time on a clock that is never set."""
         return self.clock + self.lag
 
 
 class Origins(Enum):
-    """What webhooks say of who caused them."""
+    """The origins that webhooks report."""
 
     NAMED = "named"
     TOLD = "told"
@@ -165,16 +165,16 @@ class Origins(Enum):
 
 @dataclass(frozen=True)
 class Bounds:
-    """A scenario: where it starts, what may happen, and under which settings.
+    """A scenario: its start, its possible moves, and its settings.
 
     `crash`: a worker may die without noting that it got no answer. `overlap`: a worker may be
-    taken for dead and go on. `stubs`: a delete's webhook does not say whose object it was.
+    taken for dead and continue. `stubs`: a delete's webhook does not say whose object it was.
     `upserts`: a create may answer with an object that is there already. `again`: an edit may
-    restore the first value; then no value tells who wrote it, and only equality is checked.
+    restore the first value; then no value shows its writer, and only equality is checked.
     `rewrites`, `refuses`: the external system stores other values than it was sent, or none.
-    `holds`: the fields that it has at all; the others it drops, and leaves out of what it shows.
+    `holds`: the fields that it stores; it drops the others, and does not show them.
     `tells`: the fields that its webhooks show.
-    `origins`: webhooks name our keys, or tell of every change whether it was ours, or nothing.
+    `origins`: webhooks name our keys, or say for every change whether it was ours, or nothing.
     `returns`: an external edit may restore a value that was ours once.
     """
 
@@ -199,17 +199,17 @@ class Bounds:
 
     @property
     def traceable(self) -> bool:
-        """Whether every value tells who wrote it, so that a lost one is noticed."""
+        """Whether every value shows its writer, so that a lost one is detected."""
         return not (self.again or self.rewrites or self.refuses)
 
 
 Move = tuple[str, World]
 STEP = 10
-"""How far the external clock is set back: further than the time goes on within any bounds."""
+"""The time by which the external clock is moved back: more than passes within any bounds."""
 FIRST_INTERNAL, FIRST_EXTERNAL = 3, 10
 """Every edit writes a value of its own; 1 and 2 are what the fields hold at first."""
 REWRITTEN = 20
-"""What an external system that rewrites values adds to them."""
+"""The number that an external system which rewrites values adds to them."""
 
 
 def bit(value: int) -> int:

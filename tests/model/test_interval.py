@@ -1,4 +1,4 @@
-"""The times that external systems tell."""
+"""The times that external systems report."""
 
 import pytest
 

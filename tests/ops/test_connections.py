@@ -33,7 +33,7 @@ async def held(flow: Flow) -> int:
 
 
 async def flooded(flow: Flow, count: int) -> FakeSystem:
-    """Have so many records deleted there, which the guard holds back."""
+    """Delete this many external objects, which the guard holds back."""
     system = flow.systems["fake"]
     for number in range(count):
         system.create(name=f"Customer {number}")
@@ -134,7 +134,7 @@ async def test_what_comes_after_a_resume_is_held_again(database_url: str) -> Non
         await flooded(flow, 6)
         await resume(flow, await held(flow))
         await flow.settle()
-        # What was let go does not count against what comes.
+        # Released deletes do not count against later ones.
         system = flow.systems["fake"]
         for number in range(5):
             system.create(name=f"More {number}")

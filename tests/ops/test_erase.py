@@ -1,4 +1,4 @@
-"""What is left of a customer that was erased."""
+"""The rows of an erased customer."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ WORDS = ("quux", "zarathustra", "301234567", "edited-there", "edited-here")
 
 
 async def traces(flow: Flow) -> dict[str, str]:
-    """Return every row of every table that says a word of what is personal."""
+    """Return every row of every table that holds personal data."""
     tables = await flow.rows(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
     )

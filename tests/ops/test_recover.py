@@ -1,4 +1,4 @@
-"""Records that a restored backup does not know come back from their external objects."""
+"""Records that a restored backup does not contain come back from their external objects."""
 
 import asyncio
 from uuid import UUID
@@ -22,7 +22,7 @@ _WAITS_FOR_A_NAME = """
 
 
 async def forget(flow: Flow) -> None:
-    """Leave nothing, as a backup that was taken before everything."""
+    """Empty the database, as a backup from before every change."""
     async with flow.runtime.engine.begin() as db:
         for table in ("push_intents", "external_mappings", "sync_event_history", "sync_events"):
             await db.exec_driver_sql(f"DELETE FROM {table}")

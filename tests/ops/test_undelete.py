@@ -19,7 +19,7 @@ async def undelete(flow: Flow, record_id: str) -> list[RestoredLink]:
 
 
 async def deleted_wrongly(flow: Flow) -> tuple[str, str]:
-    """Have a record deleted by a webhook although its object lives."""
+    """Delete a record by a webhook although its object lives."""
     record_id = await flow.create(name="Ada")
     await flow.deliver()
     system = flow.systems["fake"]
@@ -44,7 +44,7 @@ async def test_a_record_and_its_link_come_back(database_url: str) -> None:
         assert (record["deleted_at"], record["name"], record["phone"]) == (None, "Ada", "+91 1")
         assert (await flow.mapping(record_id))["state"] == "active"
         assert len(system.calls) == pushes
-        # From now on both ways as ever.
+        # Sync both ways again.
         await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
         await flow.settle()
         await flow.deliver()

@@ -1,4 +1,4 @@
-"""One story of a customer, told again from what was stored."""
+"""The history of a customer, explained from the stored events."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def lose_one_answer(system: FakeSystem) -> None:
 
 
 async def take_in(flow: Flow, correlation_id: str, source: str = "fake") -> None:
-    """Deliver what waits, and have it applied while nothing is pushed."""
+    """Deliver waiting webhooks, and apply them without pushes."""
     waiting = flow.systems[source].webhooks
     async with running_worker(flow.runtime, "inbound"):
         while waiting:
@@ -52,7 +52,7 @@ async def push_out(flow: Flow) -> None:
 
 
 async def tell_story(flow: Flow) -> str:
-    """Create with a lost answer, echo, edits there, here and on both sides, stale news, delete."""
+    """Create with a lost answer, echo, edits of either and both sides, stale webhook, delete."""
     system = flow.systems["fake"]
     lose_one_answer(system)
     created = await flow.runtime.customers.create(
@@ -104,7 +104,7 @@ def of(found: Explanation, correlation_id: str) -> list[HistoryStep]:
 
 
 def causes(found: Explanation, step: HistoryStep) -> list[str]:
-    """The step and what led to it, back to the first."""
+    """Return the step and its causes, back to the first."""
     chain = [brief(step)]
     while step.cause is not None:
         step = found.steps[step.cause - 1]
@@ -153,7 +153,7 @@ def test_each_step_names_its_cause(story: Explanation) -> None:
     (queued,) = [s for s in story.steps if s.kind is HistoryStepKind.QUEUED]
     assert causes(story, queued) == ["queued", "verdict:merged", "news"]
     update = next(s for s in story.steps if s.call == IntentKind.UPDATE)
-    # Whichever of the two messages comes first makes the push.
+    # The first of the two messages makes the push.
     assert causes(story, update)[1:] in (["change"], ["queued", "verdict:merged", "news"])
 
 

@@ -1,4 +1,4 @@
-"""What an external system holds is a fact: no value of it stops the pushes of its customer."""
+"""Values of an external system are facts: no value stops the pushes of its customer."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Whatever an external system may hold: each webhook is taken, and at rest all is equal or told."""
+"""Hostile objects: each webhook is accepted, and at rest both sides are equal or it is reported."""
 
 import asyncio
 import itertools
@@ -39,14 +39,14 @@ ENDS = st.sampled_from([""] * 9 + ["\0", "\udc00", "i" * 600]) | st.just("")
 
 
 def readable(held: dict[str, Any]) -> bool:
-    """Tell whether all that is read of an object has the types that it must have."""
+    """Return whether the read fields of an object have valid types."""
     texts = all(isinstance(held[name], str | None) for name in ("name", "email", "phone"))
     parts = [held.get("address"), held.get("metadata")]
     return texts and all(isinstance(part, dict | None) for part in parts)
 
 
 async def bring(api: Api, external_id: str, values: dict[str, Any]) -> None:
-    """Let the external system make an object, and tell of it."""
+    """Create an external object, and send its webhook."""
     system = api.flow.systems["fake"]
     system.objects[external_id] = values
     system.announce("created", external_id)

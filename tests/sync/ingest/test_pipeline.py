@@ -1,4 +1,4 @@
-"""Webhooks that are read together."""
+"""Webhooks that are read in one batch."""
 
 from dataclasses import replace
 

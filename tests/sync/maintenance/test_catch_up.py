@@ -1,4 +1,4 @@
-"""Records that were made while a connection was not configured are queued once it is."""
+"""Records created while a connection was not configured are queued later."""
 
 import pytest
 

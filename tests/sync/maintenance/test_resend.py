@@ -1,4 +1,4 @@
-"""An event whose message is gone is worked off all the same, and one that waits is left alone."""
+"""An event whose message is lost is sent again, and a waiting one is left alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ AGE = 300.0
 
 
 async def age(flow: Flow, seconds: float = AGE + 1) -> None:
-    """Let time pass for all unfinished events."""
+    """Age all unfinished events."""
     await execute(
         flow,
         "UPDATE sync_events SET updated_at = updated_at - make_interval(secs => :s),"
@@ -28,7 +28,7 @@ async def age(flow: Flow, seconds: float = AGE + 1) -> None:
 
 
 async def run(flow: Flow, behind: int = 0) -> None:
-    """Look through the events once, going on where the last run stopped."""
+    """Check the events once, from the end of the last run on."""
 
     async def waiting() -> Mapping[str, int]:
         return {OUTBOUND: behind}
@@ -127,7 +127,7 @@ async def test_a_slow_backlog_is_not_flooded(database_url: str) -> None:
 async def test_runs_go_on_behind_what_they_have_seen(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many wait as they should, the one behind them that is lost is found."""
+    """The lost event behind many waiting ones is found."""
     monkeypatch.setattr(resend, "_SCANNED", 2)
     async with open_flow(database_url, working=False) as flow:
         for number in range(5):
@@ -159,7 +159,7 @@ async def test_what_cannot_be_made_again_ends(database_url: str) -> None:
 
 
 async def test_what_does_not_move_is_a_difference_and_is_mended(database_url: str) -> None:
-    """It was said to be under way for ever, and passed over by every repair."""
+    """The event counted as in progress forever, and every repair skipped it."""
     async with synced(database_url, 1) as (flow, system):
         record_id = await flow.create(name="Lost on the way")
         await execute(flow, "DELETE FROM outbox")
@@ -176,7 +176,7 @@ async def test_what_does_not_move_is_a_difference_and_is_mended(database_url: st
 
 
 async def test_a_look_that_was_lost_is_taken(database_url: str) -> None:
-    """Old news of an unknown object is looked at first, and that is a message of its own."""
+    """A late event of an unknown object causes a fetch first, which is a message of its own."""
     async with open_flow(database_url, working=False) as flow:
         external_id = flow.systems["fake"].create(name="Grace")
         flow.systems["fake"].shift(-86_400)

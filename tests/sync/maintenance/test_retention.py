@@ -1,4 +1,4 @@
-"""What is let go of, and what is not."""
+"""The rows that retention deletes, and the rows that it keeps."""
 
 import uuid
 from datetime import UTC, datetime, timedelta

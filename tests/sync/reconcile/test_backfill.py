@@ -1,4 +1,4 @@
-"""A backfill takes in what is news, all of it, and goes on where it was stopped."""
+"""A backfill imports every object that changes a record, and resumes where it was stopped."""
 
 import asyncio
 import time

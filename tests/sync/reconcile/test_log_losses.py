@@ -1,4 +1,4 @@
-"""What the log tells of its losses, and what is done about them."""
+"""Losses of the log are detected and repaired."""
 
 from collections.abc import Mapping
 from typing import Any

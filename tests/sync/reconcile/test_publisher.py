@@ -1,4 +1,4 @@
-"""Reading calls are patient with what passes, and what was read becomes valid news."""
+"""Reading calls retry transient failures, and snapshots become valid events."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ def reader_of(
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
         now[0] += seconds
-        # The clock of the database goes on by as much.
+        # The clock of the database advances by as much.
         await execute(
             flow,
             "UPDATE connections SET held_until = held_until - make_interval(secs => :s)",

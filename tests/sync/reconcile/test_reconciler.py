@@ -1,4 +1,4 @@
-"""Each kind of drift is found and mended, and nothing that only looks like it is touched."""
+"""Each kind of drift is found and repaired, and nothing that only looks like drift is touched."""
 
 import asyncio
 import time
@@ -462,7 +462,7 @@ async def test_a_repair_mends_what_a_stopped_run_only_counted(database_url: str)
 
 
 async def test_a_repair_that_goes_on_counts_what_the_stopped_one_mended(database_url: str) -> None:
-    """It said that nothing had been found."""
+    """The report said that no drift had been found."""
     async with synced(database_url, 3) as (flow, system):
         system.edit("obj_0", name="Changed")
         looked = []
