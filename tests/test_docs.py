@@ -111,7 +111,7 @@ def public(names: Any) -> set[str]:
 
 
 def core_modules() -> None:
-    """Import all of the core, so that every class of it is known."""
+    """Import all modules of the core, so that every subclass is known."""
     for module in pkgutil.walk_packages([str(CORE)], "zenskar."):
         importlib.import_module(module.name)
 
@@ -129,7 +129,7 @@ def routes() -> list[Route]:
 
 
 def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The commands that do something, by their whole name."""
+    """The commands without subcommands, by their full name."""
     children = getattr(command, "commands", None)
     if children is None:
         yield path, command
@@ -150,7 +150,7 @@ def shown(default: Any) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-# --- what the code has, the pages have ------------------------------------------------------
+# --- the pages have all that the code has ---------------------------------------------------
 
 
 def test_hooks() -> None:
@@ -378,7 +378,7 @@ def defined_names() -> set[str]:
     return found
 
 
-# --- what the pages say is true -------------------------------------------------------------
+# --- the statements of the pages are true ---------------------------------------------------
 
 
 def test_the_examples_of_the_kernel_hold() -> None:
@@ -511,7 +511,7 @@ def test_every_page_is_in_the_index(page: Path) -> None:
 
 
 def test_settings_can_be_read_as_documented() -> None:
-    """What the example of a `.env` file says is accepted."""
+    """The settings accept the example of a `.env` file."""
     (example,) = [f for f in fences(DOCS / "configuration.md") if f.language == "ini"]
     environment: Mapping[str, str] = dict(
         line.split("=", 1) for line in example.text.splitlines() if line and line[0] != "#"

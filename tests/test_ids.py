@@ -1,4 +1,4 @@
-"""Ids sort by the time of their making."""
+"""Ids sort by the time of their creation."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""How much a JSON document may hold."""
+"""The limits of a JSON document."""
 
 import orjson
 import pytest

@@ -1,4 +1,4 @@
-"""Docstrings, comments and documentation are plain technical English; STYLE in CONTRIBUTING.md."""
+"""Docstrings, comments and pages are plain technical English; CONTRIBUTING.md has the style."""
 
 import ast
 import io
@@ -93,7 +93,7 @@ def texts_of(path: Path) -> Iterator[Text]:
 
 
 def problems_of(text: Text) -> Iterator[str]:
-    """Yield what a writer has to change."""
+    """Yield the words and sentences to change."""
     plain = _CODE.sub("x", text.text)
     for pattern, better in _BANNED.items():
         for found in pattern.finditer(plain):
@@ -141,10 +141,10 @@ def test_documents_are_plain_english(path: Path) -> None:
         (" ".join(["Word"] * 21), "more than"),
     ],
 )
-def test_what_it_finds(text: str, problem: str) -> None:
+def test_a_problem_is_found(text: str, problem: str) -> None:
     assert any(problem in found for found in problems_of(Text("here", text, first_line=True)))
 
 
-def test_it_leaves_plain_english_and_code_alone() -> None:
+def test_plain_english_and_code_have_no_problem() -> None:
     text = "Return the `news` of a batch.\n\nRaises `Unavailable`. What is a batch?"
     assert list(problems_of(Text("here", text, first_line=True))) == []

@@ -10,7 +10,7 @@ pytest.importorskip("resource", reason="there are no such limits here")
 
 
 def run(code: str) -> list[int]:
-    """Run code in a process of its own, whose limits it may change."""
+    """Run code in a separate process, whose limits it may change."""
     found = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
     )
