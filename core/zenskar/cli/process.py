@@ -16,14 +16,14 @@ _COLLECT_AFTER = 10_000
 """The surplus of new objects that starts a collection; one batch exceeds Python's default, 700."""
 
 
-def run_server(work: Coroutine[Any, Any, T]) -> T:
+def run_server(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a server on uvloop, the faster event loop, unless the platform lacks it (Windows)."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(work)
+        return asyncio.run(coroutine)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        return runner.run(coroutine)
 
 
 def freeze_startup_objects() -> None:
@@ -66,10 +66,10 @@ async def stop_signals() -> AsyncIterator[asyncio.Event]:
 
 @asynccontextmanager
 async def in_background(
-    work: Coroutine[Any, Any, None], stopping: asyncio.Event
+    coroutine: Coroutine[Any, Any, None], stopping: asyncio.Event
 ) -> AsyncIterator[None]:
     """Run a coroutine beside the body; when the coroutine ends or fails, set `stopping`."""
-    task = asyncio.create_task(work)
+    task = asyncio.create_task(coroutine)
     task.add_done_callback(lambda _: stopping.set())
     try:
         yield

@@ -45,14 +45,14 @@ def configure_logs(settings: "Settings", environment: Mapping[str, str], *, serv
     )
 
 
-def run_with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
+def run_with_engine(operation: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
     """Run an operation on an engine and return its result."""
     settings, environment = read_settings()
     configure_logs(settings, environment, serving=False)
 
     async def with_engine() -> T:
         async with open_current(settings) as engine:
-            return await work(engine)
+            return await operation(engine)
 
     return asyncio.run(with_engine())
 

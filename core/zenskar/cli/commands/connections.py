@@ -157,7 +157,7 @@ def held(
     print_lines(f"{found.total} deletes are held at {name}.")
 
 
-def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> T:
+def _run(operation: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> T:
     from zenskar.cli.data_folder import DataFolder
     from zenskar.plugins.discovery import configure, discover
 
@@ -171,7 +171,7 @@ def _run(work: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> 
         from zenskar.db.driver.engine import in_transaction
 
         async with session.open_current(settings) as engine:
-            return await in_transaction(engine, lambda c: work(c, configured))
+            return await in_transaction(engine, lambda c: operation(c, configured))
 
     return asyncio.run(run())
 

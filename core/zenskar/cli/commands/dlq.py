@@ -75,14 +75,14 @@ def show_one(
     wanted = session.parse_id(event_id)
     reveal_to = replay_session.current_actor() if reveal else None
 
-    async def work(engine: "AsyncEngine") -> dict[str, Any]:
+    async def read(engine: "AsyncEngine") -> dict[str, Any]:
         letter = await in_transaction(
             engine, lambda c: dead_letters.find(c, wanted, reveal_to=reveal_to)
         )
         history = [asdict(entry) for entry in letter.history]
         return {**asdict(letter.event), "payload": letter.payload, "history": history}
 
-    found = session.run_with_engine(work)
+    found = session.run_with_engine(read)
     if output is Output.JSON:
         print_json(found)
     else:

@@ -102,7 +102,7 @@ def _time(text: str) -> datetime:
     return moment
 
 
-def _run(work: Callable[["AsyncConnection"], Awaitable[T]]) -> T:
+def _run(operation: Callable[["AsyncConnection"], Awaitable[T]]) -> T:
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
 
@@ -110,6 +110,6 @@ def _run(work: Callable[["AsyncConnection"], Awaitable[T]]) -> T:
         from zenskar.db.driver.engine import in_transaction
 
         async with session.open_current(settings) as engine:
-            return await in_transaction(engine, work)
+            return await in_transaction(engine, operation)
 
     return asyncio.run(run())

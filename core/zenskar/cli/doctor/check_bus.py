@@ -28,10 +28,10 @@ async def check(settings: Settings) -> list[Finding]:
 def _retention(short: Mapping[str, float], wanted: float) -> Finding:
     if not short:
         return ok("kafka retention", f"at least {wanted:g} days")
-    told = ", ".join(f"{topic} {days:.3g} days" for topic, days in sorted(short.items()))
+    detail = ", ".join(f"{topic} {days:.3g} days" for topic, days in sorted(short.items()))
     return note(
         "kafka retention",
-        f"shorter than ZENSKAR_KAFKA_RETENTION_DAYS ({wanted:g}): {told}",
+        f"shorter than ZENSKAR_KAFKA_RETENTION_DAYS ({wanted:g}): {detail}",
         f"kafka-configs --alter --entity-type topics --entity-name {min(short)} "
         f"--add-config retention.ms={wanted * 86_400_000:.0f}",
     )

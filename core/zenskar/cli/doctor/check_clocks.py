@@ -14,5 +14,5 @@ def check_offset(part: str, offset: Interval) -> Finding:
     if certain <= _AGREE_SECONDS:
         return ok(part, "is that of this side")
     seconds = (offset.low + offset.high) / 2 / MICROSECONDS
-    told = f"is {abs(seconds):.1f} seconds {'ahead of' if seconds > 0 else 'behind'} ours"
-    return failed(part, told, _FIX) if certain > _FAR_SECONDS else note(part, told, _FIX)
+    detail = f"is {abs(seconds):.1f} seconds {'ahead of' if seconds > 0 else 'behind'} ours"
+    return failed(part, detail, _FIX) if certain > _FAR_SECONDS else note(part, detail, _FIX)

@@ -64,14 +64,14 @@ async def _paused(db: AsyncConnection) -> Finding:
     paused = [state for state in states if state.paused]
     held = [state for state in states if state.held_seconds and not state.paused]
     if held and not paused:
-        told = "; ".join(f"{s.name}: held back for {s.held_seconds:.0f} s" for s in held)
+        detail = "; ".join(f"{s.name}: held back for {s.held_seconds:.0f} s" for s in held)
         fix = f"calls resume automatically; at once with: zenskar connections resume {held[0].name}"
-        return note("paused", f"{told}, as its system requested", fix)
+        return note("paused", f"{detail}, as its system requested", fix)
     if not paused:
         return ok("paused", "no connection is paused")
-    told = "; ".join(f"{s.name}: {s.error_message or s.reason}" for s in paused)
+    detail = "; ".join(f"{s.name}: {s.error_message or s.reason}" for s in paused)
     fix = f"fix the cause, then: zenskar connections resume {paused[0].name}"
-    return failed("paused", told, fix)
+    return failed("paused", detail, fix)
 
 
 async def _dead(db: AsyncConnection) -> Finding:
@@ -79,12 +79,12 @@ async def _dead(db: AsyncConnection) -> Finding:
     if not dead:
         return ok("dead letters", "there are none")
     unreadable = dead.pop(NO_SOURCE, 0)
-    told = ", ".join(
+    detail = ", ".join(
         [f"{count} of {name}" for name, count in dead.items()]
         + [f"{unreadable} that cannot be read"] * bool(unreadable)
     )
     return note(
-        "dead letters", told, "zenskar events list --status dead, then zenskar events retry"
+        "dead letters", detail, "zenskar events list --status dead, then zenskar events retry"
     )
 
 
