@@ -16,6 +16,8 @@ CODE = (
     *("benchmarks", "migrations"),
     *(f"tests/{name}" for name in ("crash", "deploy", "e2e", "kafka", "packaging")),
     *(f"tests/{name}" for name in ("performance", "simulation", "stripe_mock", "support")),
+    *(f"tests/{name}" for name in ("catalog", "kernel", "model", "ops")),
+    *(f"tests/sync/{name}" for name in ("ingest", "maintenance", "reconcile")),
 )
 INSTALLED = ROOT / "benchmarks" / "peers"
 """The folder of the installed contenders."""
