@@ -23,7 +23,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
         from zenskar import open_files
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 700))
         open_files.raise_limit()
-        print(*resource.getrlimit(resource.RLIMIT_NOFILE), open_files.left())
+        print(*resource.getrlimit(resource.RLIMIT_NOFILE), open_files.remaining())
     """)
     assert (soft, hard) == (700, 700)
     assert 600 < left < 700
@@ -44,8 +44,8 @@ def test_a_high_limit_stays() -> None:
 def test_files_that_are_open_are_counted() -> None:
     before, after = run("""
         from zenskar import open_files
-        before = open_files.left()
+        before = open_files.remaining()
         kept = [open("/dev/null") for _ in range(20)]
-        print(before, open_files.left())
+        print(before, open_files.remaining())
     """)
     assert before - after == 20

@@ -46,8 +46,8 @@ async def run(bench: Bench) -> Comparison:
         None,
         ours,
         targets=(
-            Target("API in MB", 90, round(after["api"], 1), at_most=True),
-            Target("worker in MB", 80, round(after["worker"], 1), at_most=True),
+            Target("API in MB", 128, round(after["api"], 1), at_most=True),
+            Target("worker in MB", 128, round(after["worker"], 1), at_most=True),
             Target("growth of the API", 0.1, round(growth["api"], 3), at_most=True),
             Target("growth of the worker", 0.1, round(growth["worker"], 3), at_most=True),
         ),
