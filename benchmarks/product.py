@@ -122,6 +122,7 @@ def _environment(product: Product, port: int, settings: Mapping[str, str]) -> di
         "ZENSKAR_PORT": str(port),
         "ZENSKAR_WORKER_HEALTH_PORT": str(port),
         "ZENSKAR_AUTH": "off",
+        "ZENSKAR_ALLOWED_HOSTS": "localhost",
         "ZENSKAR_LOG_LEVEL": "warning",
         "ZENSKAR_CONNECTIONS": "stripe=stripe",
         "STRIPE_API_KEY": events.API_KEY,

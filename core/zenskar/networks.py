@@ -71,9 +71,10 @@ def is_local(host: str, port: int) -> bool:
     match = _HOST.fullmatch(host)
     if match is None or int(match["port"] or 80) != port:
         return False
-    name = match["name"].strip("[]").lower()
+    if match["name"].strip("[]").lower() == "localhost":
+        return True
     address = address_of(match["name"])
-    return name == "localhost" or (address is not None and address.is_loopback)
+    return address is not None and address.is_loopback
 
 
 def is_loopback(host: str) -> bool:

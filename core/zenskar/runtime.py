@@ -6,10 +6,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from functools import partial
 
+from aiohttp import web
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.api.app import App, create_app, create_probes
+from zenskar.api.app import create_app, create_probes
 from zenskar.api.health import SystemHealth
 from zenskar.api.services import ApiServices
 from zenskar.bus.port import Bus
@@ -75,11 +76,11 @@ class Runtime:
     replay: Replay
     progress: Progress
 
-    def api(self) -> App:
+    def api(self) -> web.Application:
         """Build the HTTP API."""
         return create_app(self.services())
 
-    def probes(self) -> App:
+    def probes(self) -> web.Application:
         """Build the HTTP server of a worker: its probes and its metrics."""
         problems = self.progress.problems
         health = SystemHealth(self.engine, self.bus, self.router.off, problems)

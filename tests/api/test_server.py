@@ -30,7 +30,7 @@ async def talk(address: str, data: bytes) -> bytes:
         writer.close()
 
 
-async def never(_request: web.BaseRequest) -> web.Response:
+async def never(_request: web.Request) -> web.Response:
     raise AssertionError
 
 
@@ -68,7 +68,7 @@ async def test_a_slow_webhook_is_408(database_url: str) -> None:
 
 
 async def test_work_that_takes_too_long_is_503() -> None:
-    async def stuck(_request: web.BaseRequest) -> web.Response:
+    async def stuck(_request: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -111,7 +111,7 @@ async def test_bytes_that_are_no_text_are_refused(api: Api, target: bytes) -> No
 async def test_requests_that_run_are_finished_before_the_end() -> None:
     started, release = asyncio.Event(), asyncio.Event()
 
-    async def slow(_request: web.BaseRequest) -> web.Response:
+    async def slow(_request: web.Request) -> web.Response:
         started.set()
         await release.wait()
         return web.Response(text="done")
@@ -127,7 +127,7 @@ async def test_requests_that_run_are_finished_before_the_end() -> None:
 async def test_the_end_does_not_wait_for_ever() -> None:
     started = asyncio.Event()
 
-    async def stuck(_request: web.BaseRequest) -> web.Response:
+    async def stuck(_request: web.Request) -> web.Response:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError

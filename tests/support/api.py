@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import ClientResponse, ClientSession
+from aiohttp import ClientResponse, ClientSession, web
+from aiohttp.typedefs import Handler
 
 from tests.support.flow import Flow, open_flow
-from zenskar.api.app import App, create_app
-from zenskar.api.http.pipeline import RequestPipeline
-from zenskar.api.http.routes import Handler, Route
+from zenskar.api.app import application, create_app
+from zenskar.api.http.middlewares import Guards, middlewares
+from zenskar.api.http.routes import Route
 from zenskar.api.server import serve
 from zenskar.api.services import ApiServices
 from zenskar.telemetry.metrics import Metrics
@@ -56,10 +57,11 @@ async def open_api(
             yield Api(client, services, flow)
 
 
-def app_of(path: str, handler: Handler, *, timeout_seconds: float = 60) -> App:
+def app_of(path: str, handler: Handler, *, timeout_seconds: float = 60) -> web.Application:
     """Return an application of one route."""
-    route = Route("GET", path, handler, "", {}, public=True)
-    return App([route], RequestPipeline(Metrics(), timeout_seconds=timeout_seconds), 1024)
+    routes = [Route("GET", path, handler, "", {}, public=True)]
+    chain = middlewares(routes, Metrics(), timeout_seconds, Guards())
+    return application(routes, chain, 1024)
 
 
 async def body_of(response: ClientResponse, status: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from zenskar import open_files
-from zenskar.api.app import App
+from zenskar.api.http.protocol import Runner
 from zenskar.errors import ConfigurationError
 from zenskar.settings import Settings
 from zenskar.telemetry.logs import get_logger
@@ -23,10 +23,14 @@ _LINGER_SECONDS = 2.0
 
 
 @asynccontextmanager
-async def serve(app: App, host: str, port: int, settings: Settings) -> AsyncIterator[str]:
+async def serve(
+    app: web.Application, host: str, port: int, settings: Settings
+) -> AsyncIterator[str]:
     """Serve on host and port (0: any free one) and yield the address. Signals are the caller's."""
-    server = app.server(
+    runner = Runner(
+        app,
         most_connections=_room(settings),
+        shutdown_timeout=settings.shutdown_grace_seconds,
         read_bufsize=_READ_BYTES,
         access_log=None,
         # Also what bounds the headers of a request: aiohttp closes a connection on which no
@@ -36,11 +40,8 @@ async def serve(app: App, host: str, port: int, settings: Settings) -> AsyncIter
         auto_decompress=False,
         logger=_protocol_log(),
     )
-    runner = web.ServerRunner(
-        server, handle_signals=False, shutdown_timeout=settings.shutdown_grace_seconds
-    )
-    await runner.setup()
     try:
+        await runner.setup()
         await _listen(web.TCPSite(runner, host, port), host, port)
         bound = runner.addresses[0]
         yield f"http://{_bracketed(host)}:{bound[1]}"

@@ -25,7 +25,7 @@ from zenskar.settings import load
 
 
 async def answer_to(error: Exception, status: int) -> dict[str, object]:
-    async def fail(_request: web.BaseRequest) -> web.Response:
+    async def fail(_request: web.Request) -> web.Response:
         raise error
 
     served = serve(app_of("/", fail), "127.0.0.1", 0, load({}))

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.api.http.clients import client_address
+from zenskar.api.http.routes import scope_of
 from zenskar.bus.batcher import Batcher
 from zenskar.db import api_keys
 from zenskar.db.api_keys import LivingKey
@@ -95,12 +97,16 @@ class KeyRing:
         self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
         self._asked: Batcher[_Sent, Caller | None] = Batcher(self._look_up, most=_MOST_AT_ONCE)
 
-    async def admit(self, request: web.BaseRequest, needed: Scope) -> None:
-        """Let a request pass whose key may do what it asks for, and remember whose it is."""
-        caller = await self.identify(_authorization(request), client_address(request))
-        request[_CALLER] = caller
-        structlog.contextvars.bind_contextvars(api_key=caller.prefix)
-        require(request, needed)
+    @web.middleware
+    async def authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Raise 401, 403 or 429 unless the request's key has the scope of its route."""
+        needed = scope_of(request)
+        if needed is not None:
+            caller = await self.identify(_authorization(request), client_address(request))
+            request[_CALLER] = caller
+            structlog.contextvars.bind_contextvars(api_key=caller.prefix)
+            require(request, needed)
+        return await handler(request)
 
     async def identify(self, authorization: str | None, address: str) -> Caller:
         """Return whose the key is; raise 401 for a wrong one, 429 for too many of them."""
@@ -144,7 +150,7 @@ class KeyRing:
             self._known.popitem(last=False)
 
 
-def require(request: web.BaseRequest, needed: Scope) -> None:
+def require(request: web.Request, needed: Scope) -> None:
     """Raise 403 unless the key that the request came with, if keys are on, may do this."""
     caller = request.get(_CALLER)
     if caller is not None and not caller.scope.covers(needed):
@@ -153,20 +159,20 @@ def require(request: web.BaseRequest, needed: Scope) -> None:
         )
 
 
-def client(request: web.BaseRequest) -> str:
+def client(request: web.Request) -> str:
     """Return the id of the API key that the request came with."""
     caller = request.get(_CALLER)
     return ANONYMOUS if caller is None else caller.id
 
 
-def operator(request: web.BaseRequest) -> Actor:
+def operator(request: web.Request) -> Actor:
     """Return who asks, and from where, for the history."""
     key = client(request)
     name = key if key == ANONYMOUS else f"API key {key}"
     return Actor(name, client_address(request))
 
 
-def _authorization(request: web.BaseRequest) -> str | None:
+def _authorization(request: web.Request) -> str | None:
     lines = request.headers.getall(hdrs.AUTHORIZATION, ())
     if len(lines) > 1:
         raise InvalidInput("Authorization: is given twice")

@@ -7,16 +7,15 @@ from typing import Any
 
 import orjson
 from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.typedefs import Handler
 
-from zenskar.api.http.pending import PendingBodies
+from zenskar.api.http.pending import PENDING
 from zenskar.errors import InvalidInput
 from zenskar.json_bounds import Bounds
 from zenskar.schema_catalog import Schema
 
 JSON_TYPES = ("application/json",)
 PATCH_TYPES = ("application/merge-patch+json", "application/json")
-PENDING = web.RequestKey("pending_bodies", PendingBodies)
-"""What counts the bytes of a request that has a body."""
 _BOUNDS = Bounds(members=2000, depth=32)
 """No body of this API needs nearly as much; those who retry may name 1,000 ids."""
 _PLAIN = frozenset({"", "identity"})
@@ -29,7 +28,7 @@ _CHARSETS = frozenset({"utf8", "usascii"})
 
 
 async def read_json(
-    request: web.BaseRequest, schema: Schema, media_types: tuple[str, ...] = JSON_TYPES
+    request: web.Request, schema: Schema, media_types: tuple[str, ...] = JSON_TYPES
 ) -> dict[str, Any]:
     """Return a body that is valid against the schema of a JSON object."""
     if request.content_type not in media_types or not _is_utf_8(request.charset):
@@ -45,23 +44,26 @@ async def read_json(
     return valid
 
 
-async def read_signed(request: web.BaseRequest) -> bytes:
+async def read_signed(request: web.Request) -> bytes:
     """Return a body exactly as it was sent: what was compressed is not what was signed."""
     _encoding(request, _PLAIN)
     return await _read(request)
 
 
-async def invite(request: web.BaseRequest) -> None:
-    """Have a sender go on that waits to be told so (RFC 9110, section 10.1.1)."""
-    if request.headers["Expect"].lower() != "100-continue":
-        raise web.HTTPExpectationFailed(text="of expectations, only 100-continue is known")
-    if request.version >= HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # It is no part of the answer.
-        request.writer.output_size = 0
+@web.middleware
+async def invite_body(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Send `100 Continue` to a sender that waits for it (RFC 9110, section 10.1.1)."""
+    if hdrs.EXPECT in request.headers:
+        if request.headers[hdrs.EXPECT].lower() != "100-continue":
+            raise web.HTTPExpectationFailed(text="of expectations, only 100-continue is known")
+        if request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # aiohttp would take these bytes for a response that has begun.
+            request.writer.output_size = 0
+    return await handler(request)
 
 
-async def _read(request: web.BaseRequest) -> bytes:
+async def _read(request: web.Request) -> bytes:
     """Return the body as it arrives, the server leaves it packed; most come in one piece."""
     limit, content, pending = request.client_max_size, request.content, request.get(PENDING)
     if not content.is_eof() and (request.content_length or 0) > limit:
@@ -102,7 +104,7 @@ def _is_utf_8(charset: str | None) -> bool:
     return named.replace("-", "").replace("_", "") in _CHARSETS
 
 
-def _encoding(request: web.BaseRequest, known: Collection[str]) -> str:
+def _encoding(request: web.Request, known: Collection[str]) -> str:
     named = request.headers.getall(hdrs.CONTENT_ENCODING, ("",))
     encoding = named[0].strip().lower()
     # Several say that it was packed several times, in one line or in many.

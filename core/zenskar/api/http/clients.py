@@ -3,6 +3,7 @@
 from typing import Any
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from zenskar.networks import Hosts, Networks, address_of, is_local
 
@@ -20,12 +21,14 @@ class Clients:
     def __init__(self, proxies: Networks | None) -> None:
         self._proxies = proxies
 
-    def note(self, request: web.BaseRequest) -> None:
+    @web.middleware
+    async def find_address(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Find the address of the client and keep it for `client_address`."""
         peer = request.remote or _UNKNOWN
         request[_ADDRESS] = peer if self._proxies is None else self._origin(request, peer)
+        return await handler(request)
 
-    def _origin(self, request: web.BaseRequest, peer: str) -> str:
+    def _origin(self, request: web.Request, peer: str) -> str:
         lines = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
         hops = [hop for line in lines for hop in line.split(",")]
         found = peer
@@ -51,7 +54,8 @@ class LocalHosts:
     def __init__(self, others: Hosts | None) -> None:
         self._others = others
 
-    def check(self, request: web.BaseRequest) -> None:
+    @web.middleware
+    async def check_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Raise 403 unless the request is for this machine and port, or a host that is allowed."""
         hosts = request.headers.getall(hdrs.HOST, ())
         if len(hosts) != 1 or not self._is_known(hosts[0], request):
@@ -59,8 +63,9 @@ class LocalHosts:
                 text="without API keys only requests for this machine are served: see "
                 "ZENSKAR_ALLOWED_HOSTS"
             )
+        return await handler(request)
 
-    def _is_known(self, host: str, request: web.BaseRequest) -> bool:
+    def _is_known(self, host: str, request: web.Request) -> bool:
         if self._others is not None and host in self._others:
             return True
         transport = request.transport
@@ -68,7 +73,7 @@ class LocalHosts:
         return bound is not None and is_local(host, bound[1])
 
 
-def client_address(request: web.BaseRequest) -> str:
+def client_address(request: web.Request) -> str:
     """Return the address of the client."""
     address: str = request.get(_ADDRESS, _UNKNOWN)
     return address

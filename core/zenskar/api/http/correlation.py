@@ -1,9 +1,10 @@
-"""The correlation id of a request: taken or made, logged, returned."""
+"""The correlation id of a request: chosen, bound to its log lines, returned."""
 
 import re
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from zenskar.ids import new_id
 
@@ -12,15 +13,17 @@ _KEY = web.RequestKey("correlation_id", str)
 _SAFE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
-def begin(request: web.BaseRequest) -> str:
-    """Choose the correlation id and bind it to all logs of the request, which is its own task."""
+@web.middleware
+async def bind_correlation_id(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Choose the correlation id and bind it to all log lines of the request's task."""
     given = request.headers.get(HEADER)
     chosen = given if given and _SAFE.fullmatch(given) else new_id()
     request[_KEY] = chosen
     structlog.contextvars.bind_contextvars(correlation_id=chosen)
-    return chosen
+    return await handler(request)
 
 
-def correlation_id(request: web.BaseRequest) -> str:
-    """Return the id that was chosen."""
-    return request[_KEY]
+def correlation_id(request: web.Request) -> str:
+    """Return the correlation id; a new one for a request that no middleware has seen."""
+    chosen: str | None = request.get(_KEY)
+    return new_id() if chosen is None else chosen

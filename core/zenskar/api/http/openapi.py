@@ -40,7 +40,7 @@ class Description:
     def __init__(self, version: str, others: Sequence[Resource]) -> None:
         self._document = document(version, [*others, self])
 
-    async def show(self, _request: web.BaseRequest) -> web.Response:
+    async def show(self, _request: web.Request) -> web.Response:
         """Return the description."""
         return bodies.answer(self._document)
 

@@ -1,6 +1,7 @@
 """How many bytes of bodies a process holds for requests that are not answered yet."""
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from zenskar.errors import Unavailable
 
@@ -21,7 +22,18 @@ class PendingBodies:
         self._most = most
         self._charged = 0
 
-    def take(self, request: web.BaseRequest, size: int) -> None:
+    @web.middleware
+    async def count_body(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count the bytes of a body from when they arrive until the request is answered."""
+        if not request.body_exists:
+            return await handler(request)
+        request[PENDING] = self
+        try:
+            return await handler(request)
+        finally:
+            self.give_back(request)
+
+    def take(self, request: web.Request, size: int) -> None:
         """Count bytes that have arrived; `Unavailable` when there are too many already."""
         before = request.get(_HELD, 0)
         charge = max(before + size, _FREE) - max(before, _FREE)
@@ -30,6 +42,10 @@ class PendingBodies:
         self._charged += charge
         request[_HELD] = before + size
 
-    def give_back(self, request: web.BaseRequest) -> None:
+    def give_back(self, request: web.Request) -> None:
         """Forget the bytes of a request that is answered."""
         self._charged -= max(request.get(_HELD, 0), _FREE) - _FREE
+
+
+PENDING = web.RequestKey("pending_bodies", PendingBodies)
+"""What counts the bytes of a request that has a body."""

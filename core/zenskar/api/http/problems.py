@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from zenskar.api.http import statuses
 from zenskar.catalog.service import IdempotencyKeyReused, StaleVersion
@@ -106,11 +107,22 @@ def of_http(error: web.HTTPException) -> Problem:
     return Problem(error.status, statuses.kind(error.status), detail or title, headers=headers)
 
 
-def answer_to(error: Exception) -> web.Response:
-    """Answer any error as a problem; what was not expected tells the sender nothing."""
-    if isinstance(error, web.HTTPException):
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every error of a request as a problem."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
         if error.status < 400:
-            raise error
+            raise
+        return answer_to(error)
+    except Exception as error:  # noqa: BLE001 - the last resort of every request
+        return answer_to(error)
+
+
+def answer_to(error: Exception) -> web.Response:
+    """Return any error as a problem; an unexpected one tells the sender nothing."""
+    if isinstance(error, web.HTTPException):
         response = of_http(error).response()
         if error.keep_alive is False:
             response.force_close()

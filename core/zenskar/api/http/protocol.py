@@ -39,7 +39,7 @@ class Protocol(web.RequestHandler):
         self.log_exception("refused", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun, so no other can be given")
-        response = Problem(status, statuses.kind(status), _DETAIL).response()
+        response = _refusal(status)
         response.headers["Server"] = SERVER
         response.force_close()
         return response
@@ -122,6 +122,40 @@ class Server(web.Server):
             self._busy[handler] = request
         try:
             return await self._answer(request)
+        except web.HTTPException as error:
+            # An unknown `Expect` for an unknown path never gets as far as the middlewares.
+            if error.status < 400:
+                raise
+            return _refusal(error.status)
         finally:
             if self._busy.pop(handler, None) is not None:
                 self._idle[handler] = None
+
+
+class Runner(web.AppRunner):
+    """Runs an application on a `Server`; `options` are those of the protocol."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        most_connections: int,
+        shutdown_timeout: float,
+        **options: Any,
+    ) -> None:
+        super().__init__(app, shutdown_timeout=shutdown_timeout)
+        self._most = most_connections
+        self._options = options
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return Server(
+            made.request_handler,
+            request_factory=made.request_factory,
+            most_connections=self._most,
+            **self._options,
+        )
+
+
+def _refusal(status: int) -> web.Response:
+    return Problem(status, statuses.kind(status), _DETAIL).response()

@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from zenskar.api.http import cursors
-from zenskar.api.http.routes import JsonSchema, Parameter
+from zenskar.api.http.routes import JsonSchema, Parameter, Route, route_of
 from zenskar.errors import InvalidInput, SchemaViolation
 from zenskar.ids import is_id
 from zenskar.schema_catalog import Schema
@@ -89,11 +90,11 @@ class QueryReader:
             if parameter.place == "query"
         }
 
-    def read(self, request: web.BaseRequest) -> None:
+    def read(self, request: web.Request) -> None:
         """Read the query and keep it for `query_of`; `InvalidInput` names what is wrong."""
         request[_QUERY] = Query(self._values(request) if request.rel_url.raw_query_string else {})
 
-    def _values(self, request: web.BaseRequest) -> dict[str, Any]:
+    def _values(self, request: web.Request) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, value in request.query.items():
             if name not in self._readers:
@@ -105,7 +106,26 @@ class QueryReader:
         return values
 
 
-def query_of(request: web.BaseRequest) -> Query:
+class QueryReaders:
+    """Reads queries by the route of a request; a query of a public route is not read."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._readers = {
+            (route.method, route.path): QueryReader(route.parameters)
+            for route in routes
+            if not route.public
+        }
+
+    @web.middleware
+    async def read_query(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Read the query and keep it for `query_of`. Raises `InvalidInput` when it is not valid."""
+        route = route_of(request)
+        if route is not None and not route.public:
+            self._readers[route.method, route.path].read(request)
+        return await handler(request)
+
+
+def query_of(request: web.Request) -> Query:
     """Return the query that was read."""
     return request[_QUERY]
 

@@ -5,9 +5,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from zenskar.api.http.problems import RETRY_AFTER_SECONDS
-from zenskar.api.http.router import match_of
+from zenskar.api.http.routes import template_of
 from zenskar.telemetry.logs import get_logger
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -25,6 +26,19 @@ class Deadlines:
         self._due: dict[asyncio.Task[Any], float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    @web.middleware
+    async def cut_off(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Raise 408 for a body that is too slow, 503 for a handler that is."""
+        task = self.begin()
+        try:
+            return await handler(request)
+        except asyncio.CancelledError:
+            if not self.was_late(task):
+                raise
+            raise too_late(request) from None
+        finally:
+            self.end(task)
+
     def begin(self) -> "asyncio.Task[Any]":
         """Give the task that runs its time, and return it; it is cancelled when that is up."""
         loop = asyncio.get_running_loop()
@@ -33,7 +47,7 @@ class Deadlines:
             raise RuntimeError("a request is handled in a task")
         self._due[task] = due = loop.time() + self._seconds
         if self._timer is None:
-            self._timer = loop.call_at(due, self._cut_off)
+            self._timer = loop.call_at(due, self._cancel_due)
         return task
 
     def end(self, task: "asyncio.Task[Any]") -> bool:
@@ -45,37 +59,39 @@ class Deadlines:
         # Somebody else may want it to end too.
         return not self.end(task) and task.uncancel() == 0
 
-    def _cut_off(self) -> None:
+    def _cancel_due(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
         while self._due:
             task, due = next(iter(self._due.items()))
             if due > loop.time():
-                self._timer = loop.call_at(due, self._cut_off)
+                self._timer = loop.call_at(due, self._cancel_due)
                 return
             del self._due[task]
             task.cancel()
 
 
-def too_late(request: web.BaseRequest) -> web.HTTPException:
+def too_late(request: web.Request) -> web.HTTPException:
     """Return the answer to a request whose time was up."""
     if request.body_exists and not request.content.at_eof():
         slow = web.HTTPRequestTimeout()
         slow.force_close()
         return slow
-    _log.warning("request_took_too_long", route=match_of(request).template)
+    _log.warning("request_took_too_long", route=template_of(request))
     return web.HTTPServiceUnavailable(
         text="the request took too long", headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
     )
 
 
-def refuse_foreign(request: web.BaseRequest) -> None:
-    """Refuse changes that a page of another site has its visitor's browser make."""
+@web.middleware
+async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Raise 403 for a change that a page of another site makes its visitor's browser send."""
     if request.method not in _SAFE_METHODS and _foreign(request):
         raise web.HTTPForbidden(text="requests from pages of other sites are refused")
+    return await handler(request)
 
 
-def _foreign(request: web.BaseRequest) -> bool:
+def _foreign(request: web.Request) -> bool:
     if request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}:
         return True
     # Not `request.host`, which asks the name service when there is no such header.

@@ -1,15 +1,17 @@
-"""A route together with its description, so that neither exists without the other."""
+"""A route together with its description, registered from one value."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NoReturn, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from zenskar.model.scope import Scope
 
 JsonSchema = Mapping[str, Any]
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +63,61 @@ class Resource(Protocol):
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
+
+
+ROUTES: web.AppKey[Mapping[web.AbstractRoute, Route | None]] = web.AppKey("routes")
+"""The entries that `register` has made in the router; None for those that refuse a method."""
+
+
+def register(app: web.Application, routes: Iterable[Route]) -> None:
+    """Add routes to the router of an application; GET answers HEAD too (RFC 9110, 9.3.2)."""
+    entries: dict[web.AbstractRoute, Route | None] = {}
+    for path, group in groupby(sorted(routes, key=_path), key=_path):
+        by_method = {route.method: route for route in group}
+        if "GET" in by_method:
+            by_method["HEAD"] = by_method["GET"]
+        resource = app.router.add_resource(path)
+        for method, route in by_method.items():
+            entry = resource.add_route(method, route.handler, expect_handler=_expect_nothing)
+            entries[entry] = route
+        # Else GET of `/sync-events/retry` would be GET of `/sync-events/{id}`.
+        refuse = _refuser(by_method)
+        entries[resource.add_route("*", refuse, expect_handler=_expect_nothing)] = None
+    app[ROUTES] = entries
+
+
+def route_of(request: web.Request) -> Route | None:
+    """Return the route that a request matched; None if it matched none of `ROUTES`."""
+    return request.app[ROUTES].get(request.match_info.route)
+
+
+def template_of(request: web.Request) -> str:
+    """Return the path of the route with its placeholders."""
+    route = route_of(request)
+    return "unmatched" if route is None else route.path
+
+
+def scope_of(request: web.Request) -> Scope | None:
+    """Return the scope that a key needs for this request; None if it needs no key."""
+    entry, entries = request.match_info.route, request.app[ROUTES]
+    if request.match_info.http_exception is not None:
+        return None
+    # Nobody has said that a route from elsewhere is public.
+    if entry not in entries:
+        return Scope.ADMIN
+    route = entries[entry]
+    return None if route is None or route.public else route.scope
+
+
+_path = attrgetter("path")
+
+
+async def _expect_nothing(_request: web.Request) -> None:
+    """Leave the header `Expect` to a middleware: a body is invited after all checks."""
+
+
+def _refuser(allowed: Iterable[str]) -> Handler:
+    async def refuse(request: web.Request) -> NoReturn:
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+
+    return refuse

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import operator
 from zenskar.api.http.queries import DEFAULT_LIMIT, PAGE_PARAMETERS, query_of
-from zenskar.api.http.router import match_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
@@ -32,11 +31,11 @@ class Connections:
         self._router = services.router
         self._wake = services.wake
 
-    async def show(self, _request: web.BaseRequest) -> web.Response:
+    async def show(self, _request: web.Request) -> web.Response:
         """Return all connections."""
         return bodies.answer({"data": await in_transaction(self._engine, self._views)})
 
-    async def pause(self, request: web.BaseRequest) -> web.Response:
+    async def pause(self, request: web.Request) -> web.Response:
         """Make no more calls to an external system."""
         name, by = self._name(request), operator(request)
 
@@ -46,7 +45,7 @@ class Connections:
 
         return bodies.answer(await in_transaction(self._engine, pause))
 
-    async def resume(self, request: web.BaseRequest) -> web.Response:
+    async def resume(self, request: web.Request) -> web.Response:
         """Go on where it was paused, with what the operator says of what is held."""
         name, by, query = self._name(request), operator(request), query_of(request)
         count = query.number("apply_deletes")
@@ -61,7 +60,7 @@ class Connections:
             self._wake(topic)
         return bodies.answer(view)
 
-    async def held_deletes(self, request: web.BaseRequest) -> web.Response:
+    async def held_deletes(self, request: web.Request) -> web.Response:
         """Return the deletes that the delete guard holds back."""
         name, limit = self._name(request), query_of(request).number("limit") or DEFAULT_LIMIT
 
@@ -131,8 +130,8 @@ class Connections:
             },
         }
 
-    def _name(self, request: web.BaseRequest) -> str:
-        name = match_of(request).values["name"]
+    def _name(self, request: web.Request) -> str:
+        name = request.match_info["name"]
         self._router.owner(name)
         return name
 

@@ -44,12 +44,12 @@ class DeadLetterRoutes:
         self._replay = services.replay
         self._choice = Schema("filter", dict(_CHOICE))
 
-    async def list(self, request: web.BaseRequest) -> web.Response:
+    async def list(self, request: web.Request) -> web.Response:
         """Return a page of dead letters."""
         query = query_of(request)
         return await event_page(self._engine, query, _asked(query))
 
-    async def get(self, request: web.BaseRequest) -> web.Response:
+    async def get(self, request: web.Request) -> web.Response:
         """Return one dead letter with its message and history."""
         event_id = event_id_of(request)
         reveal_to = None
@@ -63,24 +63,24 @@ class DeadLetterRoutes:
         view = {**event_view(letter.event), "payload": letter.payload, "history": history}
         return bodies.answer(view)
 
-    async def retry_one(self, request: web.BaseRequest) -> web.Response:
+    async def retry_one(self, request: web.Request) -> web.Response:
         """Put one dead letter back to work."""
         return await self._one(request, Replay.retry, "retried", 202)
 
-    async def discard_one(self, request: web.BaseRequest) -> web.Response:
+    async def discard_one(self, request: web.Request) -> web.Response:
         """End one dead letter; its history stays."""
         return await self._one(request, Replay.discard, "discarded", 200)
 
-    async def retry_many(self, request: web.BaseRequest) -> web.Response:
+    async def retry_many(self, request: web.Request) -> web.Response:
         """Put all dead letters that a filter means back to work."""
         return await self._many(request, Replay.retry, "retried", 202)
 
-    async def discard_many(self, request: web.BaseRequest) -> web.Response:
+    async def discard_many(self, request: web.Request) -> web.Response:
         """End all dead letters that a filter means."""
         return await self._many(request, Replay.discard, "discarded", 200)
 
     async def _one(
-        self, request: web.BaseRequest, action: Action, done: str, status: int
+        self, request: web.Request, action: Action, done: str, status: int
     ) -> web.Response:
         event_id = event_id_of(request)
         wanted = dead_letters.only_dead(EventFilter(ids=(event_id,)))
@@ -98,7 +98,7 @@ class DeadLetterRoutes:
         raise StateConflict(f"a sync event that is {event.status} is no dead letter")
 
     async def _many(
-        self, request: web.BaseRequest, action: Action, done: str, status: int
+        self, request: web.Request, action: Action, done: str, status: int
     ) -> web.Response:
         body = await bodies.read_json(request, self._choice)
         every, dry_run = body.pop("all", False), body.pop("dry_run", False)

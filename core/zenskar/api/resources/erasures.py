@@ -22,7 +22,7 @@ class Erasures:
         owners = services.router.owners_of(CUSTOMER.entity_type)
         self._eraser = Eraser(services.engine, owners, services.wake)
 
-    async def erase(self, request: web.BaseRequest) -> web.Response:
+    async def erase(self, request: web.Request) -> web.Response:
         """Erase a customer for good."""
         found = await self._eraser.erase(id_of(request), operator(request))
         erased_at = timestamp(found.erased_at) if found.erased_at else None

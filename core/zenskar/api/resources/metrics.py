@@ -26,7 +26,7 @@ class MetricsPage:
         self._lag = services.lag
         self._registry = services.metrics.registry
 
-    async def show(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def show(self, request: web.Request) -> web.StreamResponse:
         """Serve the registry, with what waits at this moment."""
         depth: Mapping[str, int] = {}
         with suppress(Unavailable):
@@ -39,7 +39,7 @@ class MetricsPage:
             self._lagging.labels(topic).set(left)
         return self._page(request)
 
-    def _page(self, request: web.BaseRequest) -> web.Response:
+    def _page(self, request: web.Request) -> web.Response:
         chosen = request.query.getall("name[]", None)
         registry = self._registry.restricted_registry(chosen) if chosen else self._registry
         encode, media_type = _encoder(request.headers.get("Accept", ""))

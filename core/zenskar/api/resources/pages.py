@@ -22,7 +22,7 @@ class StaticPage:
         self._html = source.read_text(encoding="utf-8")
         self._headers = {"Content-Security-Policy": content_security_policy(self._html)}
 
-    async def show(self, _request: web.BaseRequest) -> web.Response:
+    async def show(self, _request: web.Request) -> web.Response:
         """Return the page."""
         return web.Response(text=self._html, content_type="text/html", headers=self._headers)
 

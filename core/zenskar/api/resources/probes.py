@@ -20,11 +20,11 @@ class Probes:
         self._health = services.health
         self._ready = SharedAnswer(services.health.ready, seconds=_KEPT_SECONDS)
 
-    async def live(self, _request: web.BaseRequest) -> web.Response:
+    async def live(self, _request: web.Request) -> web.Response:
         """Tell whether this process should be left running."""
         return _answer(await self._health.live())
 
-    async def ready(self, _request: web.BaseRequest) -> web.Response:
+    async def ready(self, _request: web.Request) -> web.Response:
         """Tell whether this process should be sent requests."""
         return _answer(await self._ready.get())
 

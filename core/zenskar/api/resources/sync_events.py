@@ -12,7 +12,6 @@ from zenskar.api.http import bodies, cursors
 from zenskar.api.http.auth import operator, require
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
 from zenskar.api.http.queries import PAGE_PARAMETERS, Query, query_of
-from zenskar.api.http.router import match_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
@@ -39,13 +38,13 @@ class SyncEvents:
         self._replay = services.replay
         self._filter = Schema("filter", dict(_RETRY_FILTER))
 
-    async def list(self, request: web.BaseRequest) -> web.Response:
+    async def list(self, request: web.Request) -> web.Response:
         """Return a page of sync events."""
         query = query_of(request)
         status = query.one_of("status", SyncStatus)
         return await event_page(self._engine, query, replace(filter_of(query), status=status))
 
-    async def get(self, request: web.BaseRequest) -> web.Response:
+    async def get(self, request: web.Request) -> web.Response:
         """Return one sync event with its history."""
         event_id = event_id_of(request)
         reveal_to = None
@@ -61,7 +60,7 @@ class SyncEvents:
         view["history"] = history_view(found.history)
         return bodies.answer(view)
 
-    async def retry_one(self, request: web.BaseRequest) -> web.Response:
+    async def retry_one(self, request: web.Request) -> web.Response:
         """Retry one sync event."""
         event_id = event_id_of(request)
         retried = await self._replay.retry(EventFilter(ids=(event_id,)), operator(request))
@@ -70,7 +69,7 @@ class SyncEvents:
             raise StateConflict(f"a sync event that is {found.event.status} cannot be retried")
         return bodies.answer({"retried": retried}, 202)
 
-    async def retry_many(self, request: web.BaseRequest) -> web.Response:
+    async def retry_many(self, request: web.Request) -> web.Response:
         """Retry all failed sync events that a filter means."""
         body = await bodies.read_json(request, self._filter)
         wanted = EventFilter(
@@ -198,9 +197,9 @@ def parameters_of(filters: Filters) -> tuple[Parameter, ...]:
     return tuple(Parameter(name, text, schema=kind) for name, (text, kind) in filters.items())
 
 
-def event_id_of(request: web.BaseRequest) -> str:
+def event_id_of(request: web.Request) -> str:
     """Return the id in the address; `NotFound` if it cannot be one."""
-    event_id = match_of(request).values["id"]
+    event_id = request.match_info["id"]
     if not is_id(event_id):
         raise NotFound("there is no sync event with this id")
     return event_id.lower()

@@ -7,7 +7,6 @@ from aiohttp import web
 
 from zenskar.api.http import bodies
 from zenskar.api.http.correlation import correlation_id
-from zenskar.api.http.router import match_of
 from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.model.integration import WebhookRequest
@@ -19,9 +18,9 @@ class Webhooks:
     def __init__(self, services: ApiServices) -> None:
         self._ingress = services.ingress
 
-    async def accept(self, request: web.BaseRequest) -> web.Response:
+    async def accept(self, request: web.Request) -> web.Response:
         """Hand a webhook to the source system's integration."""
-        source = match_of(request).values["source"]
+        source = request.match_info["source"]
         self._ingress.expect(source, request.headers)
         webhook = WebhookRequest(
             headers=request.headers,

@@ -6,13 +6,12 @@ from aiohttp.test_utils import make_mocked_request
 
 from tests.api.test_server import address_of, talk
 from tests.support.api import Api, app_of
-from zenskar.api.http.router import HttpRouter, match_of
-from zenskar.api.http.routes import Route
+from zenskar.api.http.routes import Route, register, template_of
 from zenskar.api.server import serve
 from zenskar.settings import load
 
 
-async def answer(_request: web.BaseRequest) -> web.Response:
+async def answer(_request: web.Request) -> web.Response:
     return web.Response()
 
 
@@ -50,16 +49,19 @@ ROUTES = [
         ("GET", "//things", "unmatched", {}),
         ("GET", "/", "unmatched", {}),
         ("OPTIONS", "*", "unmatched", {}),
-        ("HEAD", "/things/1/parts/2", "unmatched", {}),
+        ("HEAD", "/things/1/parts/2", "unmatched", {"id": "1", "part": "2"}),
     ],
 )
-def test_the_whole_path_decides(
+async def test_the_whole_path_decides(
     method: str, path: str, template: str, values: dict[str, str]
 ) -> None:
-    request = make_mocked_request(method, path)
-    match = HttpRouter(ROUTES).find(request)
-    assert (match.template, dict(match.values)) == (template, values)
-    assert match_of(request) is match
+    app = web.Application()
+    register(app, ROUTES)
+    request = make_mocked_request(method, path, app=app)
+    match = await app.router.resolve(request)
+    match.add_app(app)
+    request._match_info = match
+    assert (template_of(request), dict(request.match_info)) == (template, values)
 
 
 async def test_another_method_is_told_which_there_are(api: Api) -> None:
@@ -88,7 +90,7 @@ async def test_other_expectations_are_refused(api: Api) -> None:
 
 
 async def test_head_has_the_headers_of_get_and_no_body() -> None:
-    async def text(_request: web.BaseRequest) -> web.Response:
+    async def text(_request: web.Request) -> web.Response:
         return web.Response(text="four")
 
     async with (

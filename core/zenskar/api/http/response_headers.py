@@ -1,0 +1,20 @@
+"""Headers of every response."""
+
+from aiohttp import web
+
+from zenskar.api.http.correlation import HEADER, correlation_id
+from zenskar.api.http.protocol import SERVER
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Server": SERVER,
+}
+"""Responses hold personal data: no cache keeps them and no browser guesses their type. `Server`
+names no version."""
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers of every response; a handler for the signal `on_response_prepare`."""
+    response.headers.update(_HEADERS)
+    response.headers[HEADER] = correlation_id(request)
