@@ -1,4 +1,4 @@
-"""The application: aiohttp's, with our routes, middlewares and response headers."""
+"""Build the application: aiohttp's, with the routes, middlewares and response headers."""
 
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -26,19 +26,19 @@ from zenskar.api.services import ApiServices
 
 
 def create_app(services: ApiServices) -> web.Application:
-    """Return the API, ready to be served."""
+    """Return the application of the API."""
     locked = services.settings.auth == "required"
     keys = KeyRing(services.engine, LoginThrottle()) if locked else None
     return _app(services, resources(services), keys)
 
 
 def create_probes(services: ApiServices) -> web.Application:
-    """Return what a worker serves: whether it is well, and its metrics."""
+    """Return the application of a worker: its probes and its metrics."""
     return _app(services, [Probes(services), MetricsPage(services)], keys=None)
 
 
 def resources(services: ApiServices) -> Sequence[Resource]:
-    """Return everything that has routes."""
+    """Return the resources of the API."""
     described: list[Resource] = [
         Customers(services),
         Erasures(services),
@@ -48,7 +48,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         Connections(services),
         Probes(services),
         MetricsPage(services),
-        StaticPage("/docs", "docs.html", "The description of the API, to be read"),
+        StaticPage("/docs", "docs.html", "The description of the API as a page"),
         StaticPage("/console", "console.html", "The operations console"),
     ]
     return [*described, Description(version("zenskar"), described)]
@@ -57,9 +57,9 @@ def resources(services: ApiServices) -> Sequence[Resource]:
 def application(
     routes: Iterable[Route], chain: Iterable[Middleware], max_body_bytes: int
 ) -> web.Application:
-    """Return an application of these routes behind these middlewares, to which more can be added.
+    """Return an application of routes behind middlewares, outermost first.
 
-    Bodies that are read by `zenskar.api.http.bodies` have the limit `max_body_bytes`.
+    More routes, middlewares and signals can be added to the application until it is served.
     """
     app = web.Application(middlewares=chain, client_max_size=max_body_bytes)
     register(app, routes)

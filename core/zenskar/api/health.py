@@ -1,4 +1,4 @@
-"""Whether the parts that the API needs are there."""
+"""Check the parts that a process depends on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from zenskar.db.writable import check_writable
 from zenskar.errors import Unavailable, ZenskarError
 
 REQUIRED = frozenset({"database", "bus", "consumers"})
-"""Without these no request can be served; without the others work waits."""
+"""Parts without which no request can be served; without the others, messages wait."""
 
 _CHECK_SECONDS = 3.0
 _WORKER_SECONDS = 15.0
@@ -23,7 +23,7 @@ _WRITABLE_SECONDS = 5.0
 
 
 class HealthStatus(StrEnum):
-    """How well a part, or the whole, is."""
+    """The health of a part or of the process."""
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -32,7 +32,7 @@ class HealthStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part."""
+    """The health of one part."""
 
     status: HealthStatus
     detail: str = ""
@@ -40,34 +40,34 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The whole, and each part by name."""
+    """The health of the process, and of each part by name."""
 
     status: HealthStatus
     checks: dict[str, Check] = field(default_factory=dict)
 
     @property
     def http_status(self) -> int:
-        """200, or 503 when requests should go elsewhere."""
+        """200, or 503 when a load balancer should send requests elsewhere."""
         return 503 if self.status is HealthStatus.UNAVAILABLE else 200
 
     def to_json(self) -> dict[str, Any]:
-        """Return the body of the answer."""
+        """Return the body of the response."""
         checks = {n: {"status": c.status, "detail": c.detail} for n, c in self.checks.items()}
         return {"status": self.status, "checks": checks}
 
 
 class Checkable(Protocol):
-    """Something that knows whether it works."""
+    """A part that can check itself."""
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless it works."""
+        """Raise `Unavailable` unless the part works."""
 
 
 class SystemHealth:
     """Checks the database, the bus, the workers and the connections.
 
-    `off` are the connections whose integration does not work in this process. `consumers` says
-    what is wrong with those of a worker, which then is not ready.
+    `off` are the connections whose integration does not work in this process. `consumers` returns
+    the problems of a worker's consumers. A worker with such problems is not ready.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class SystemHealth:
         self._writable = SharedAnswer(lambda: check_writable(engine), seconds=_WRITABLE_SECONDS)
 
     async def live(self) -> HealthReport:
-        """A process that answers is alive; what it depends on is no reason to restart it."""
+        """Report that the process is alive; a restart would not repair its dependencies."""
         return HealthReport(HealthStatus.OK)
 
     async def ready(self) -> HealthReport:
-        """Check every part at once, each within a bounded time."""
+        """Check all parts concurrently, each within a time limit."""
         parts: dict[str, Callable[[], Awaitable[Check | None]]] = {
             "database": self._database,
             "bus": self._bus.check,
@@ -109,12 +109,12 @@ class SystemHealth:
             self._engine, lambda c: workers.alive(c, within_seconds=_WORKER_SECONDS)
         )
         if alive == 0:
-            return Check(HealthStatus.DEGRADED, "no worker has given a sign of life lately")
-        troubled = await in_transaction(
+            return Check(HealthStatus.DEGRADED, "no worker has sent a heartbeat lately")
+        problems = await in_transaction(
             self._engine, lambda c: workers.problems(c, within_seconds=_WORKER_SECONDS)
         )
-        if troubled:
-            return Check(HealthStatus.DEGRADED, "; ".join(troubled))
+        if problems:
+            return Check(HealthStatus.DEGRADED, "; ".join(problems))
         return Check(HealthStatus.OK, f"{alive} alive")
 
     async def _consumers(self) -> Check:
@@ -132,8 +132,10 @@ class SystemHealth:
             if state.held_seconds and not state.paused
         )
         found = {"paused": paused, "held back": held, "off": sorted(self._off)}
-        told = [f"{what}: {', '.join(names)}" for what, names in found.items() if names]
-        return Check(HealthStatus.DEGRADED, "; ".join(told)) if told else Check(HealthStatus.OK)
+        details = [f"{state}: {', '.join(names)}" for state, names in found.items() if names]
+        return (
+            Check(HealthStatus.DEGRADED, "; ".join(details)) if details else Check(HealthStatus.OK)
+        )
 
 
 async def _bounded(check: Callable[[], Awaitable[Check | None]]) -> Check:
@@ -146,13 +148,13 @@ async def _bounded(check: Callable[[], Awaitable[Check | None]]) -> Check:
         return Check(HealthStatus.UNAVAILABLE, str(error))
     except ZenskarError as error:
         return Check(HealthStatus.DEGRADED, str(error))
-    except Exception as error:  # noqa: BLE001 - a check that fails is an answer, not a crash
+    except Exception as error:  # noqa: BLE001 - a failed check is a result, not a crash
         return Check(HealthStatus.UNAVAILABLE, type(error).__name__)
 
 
 def _summary(checks: dict[str, Check]) -> HealthReport:
     bad = {name for name, check in checks.items() if check.status is not HealthStatus.OK}
-    away = {name for name in bad if checks[name].status is HealthStatus.UNAVAILABLE}
-    if away & REQUIRED:
+    unavailable = {name for name in bad if checks[name].status is HealthStatus.UNAVAILABLE}
+    if unavailable & REQUIRED:
         return HealthReport(HealthStatus.UNAVAILABLE, checks)
     return HealthReport(HealthStatus.DEGRADED if bad else HealthStatus.OK, checks)

@@ -1,4 +1,4 @@
-"""Serve an application until told to stop."""
+"""Serve an application over HTTP."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -13,28 +13,30 @@ from zenskar.settings import Settings
 from zenskar.telemetry.logs import get_logger
 
 _RESERVED_FILES = 128
-"""For the bus, calls to external systems, and what else a process opens while it runs."""
+"""For the bus, calls to external systems, and all other files of a running process."""
 _FEWEST = 16
 _READ_BYTES = 64 * 1024
-"""What one connection may have sent ahead of what is read, twice as much at most."""
+"""A connection pauses when twice as many bytes are received and not read."""
 _log = get_logger(__name__)
 _LINGER_SECONDS = 2.0
-"""How long a refused sender may go on sending before it is cut off instead of answered."""
+"""The time in which a refused sender may finish its body, before the connection is closed."""
 
 
 @asynccontextmanager
 async def serve(
     app: web.Application, host: str, port: int, settings: Settings
 ) -> AsyncIterator[str]:
-    """Serve on host and port (0: any free one) and yield the address. Signals are the caller's."""
+    """Serve on a host and port (0: any free port), and yield the address.
+
+    The caller handles signals. Raises `ConfigurationError` when the port cannot be opened.
+    """
     runner = Runner(
         app,
-        most_connections=_room(settings),
+        most_connections=_connection_limit(settings),
         shutdown_timeout=settings.shutdown_grace_seconds,
         read_bufsize=_READ_BYTES,
         access_log=None,
-        # Also what bounds the headers of a request: aiohttp closes a connection on which no
-        # whole head has arrived in this time.
+        # Bounds the time of the headers too: aiohttp closes a connection without a complete head.
         keepalive_timeout=settings.request_timeout_seconds,
         lingering_time=_LINGER_SECONDS,
         auto_decompress=False,
@@ -49,8 +51,8 @@ async def serve(
         await runner.cleanup()
 
 
-def _room(settings: Settings) -> int:
-    """Return how many connections there may be, so that files for the database are left."""
+def _connection_limit(settings: Settings) -> int:
+    """Return the bound of connections that leaves open files for the database and the bus."""
     room = open_files.remaining() - settings.database_pool_size - _RESERVED_FILES
     if room < settings.max_connections:
         _log.warning("few_open_files", connections=max(room, _FEWEST))
@@ -58,7 +60,7 @@ def _room(settings: Settings) -> int:
 
 
 def _protocol_log() -> logging.Logger:
-    """What aiohttp itself refuses is no HTTP; its text repeats what was sent, keys and all."""
+    """Return a logger without the texts of aiohttp's errors: they repeat keys of the sender."""
     logger = logging.getLogger("zenskar.api.http")
     logger.addFilter(_drop_details)
     return logger

@@ -1,4 +1,4 @@
-"""What the API is built from."""
+"""The services that the API is built from."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from zenskar.telemetry.metrics import Metrics
 
 
 class HealthChecks(Protocol):
-    """Says whether this process is well and whether what it needs is there."""
+    """Reports the health of the process and of its dependencies."""
 
     async def live(self) -> HealthReport:
         """Report on the process alone."""
 
     async def ready(self) -> HealthReport:
-        """Report on everything that a request needs."""
+        """Report on all parts that a request needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiServices:
-    """Everything the handlers use; `schemas` are those of the core, by name.
+    """The services that handlers use. `schemas` are the core's, by name.
 
-    `depth` tells how many messages wait in the outbox, `lag` how many on Kafka, by topic.
+    `depth` returns the number of messages in the outbox, `lag` those on Kafka, both by topic.
     """
 
     settings: Settings

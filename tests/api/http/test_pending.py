@@ -135,13 +135,13 @@ def test_bytes_are_given_back() -> None:
         requests = [make_mocked_request("POST", "/") for _ in range(2)]
         for request in requests:
             for _ in range(3):
-                pending.take(request, 20 * KILO)
+                pending.charge(request, 20 * KILO)
         with pytest.raises(Unavailable):
-            pending.take(requests[0], 20 * KILO)
+            pending.charge(requests[0], 20 * KILO)
         small = make_mocked_request("POST", "/")
-        pending.take(small, 16 * KILO)
+        pending.charge(small, 16 * KILO)
         for request in (*requests, small):
-            pending.give_back(request)
+            pending.release(request)
 
 
 async def test_idle_connections_give_way_and_that_is_logged(database_url: str) -> None:

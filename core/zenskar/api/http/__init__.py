@@ -1,1 +1,1 @@
-"""HTTP without resources: routes, bodies, queries, problems, authentication, limits."""
+"""HTTP without resources: routes, bodies, queries, problems, authentication and limits."""

@@ -1,4 +1,4 @@
-"""API keys: who asks, and how often one may guess."""
+"""Authenticate requests by API key, and throttle addresses that send wrong keys."""
 
 import hmac
 import re
@@ -26,12 +26,12 @@ from zenskar.model.scope import Scope
 ANONYMOUS = "anonymous"
 _KEY = re.compile(r"zsk_([A-Za-z0-9]{8})_[A-Za-z0-9]{43}")
 _NO_HASH = bytes(32)
-_MOST_AT_ONCE = 500
+_MAX_BATCH = 500
 Clock = Callable[[], float]
 
 
 class LoginThrottle:
-    """Counts failures by address; too many in one window and the address has to wait."""
+    """Counts wrong keys by address, and makes an address wait after too many in one window."""
 
     def __init__(
         self, *, failures: int = 10, window_seconds: float = 60.0, clock: Clock = time.monotonic
@@ -42,12 +42,12 @@ class LoginThrottle:
         self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def wait(self, address: str) -> float:
-        """Return for how many seconds this address is told to wait."""
+        """Return for how many seconds an address has to wait."""
         count, until = self._counts.get(address, (0, 0.0))
         return max(0.0, until - self._clock()) if count >= self._failures else 0.0
 
     def fail(self, address: str) -> None:
-        """Count a failure."""
+        """Count a wrong key of an address."""
         now = self._clock()
         count, until = self._counts.pop(address, (0, 0.0))
         self._counts[address] = (count + 1, until) if until > now else (1, now + self._window)
@@ -57,7 +57,7 @@ class LoginThrottle:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The API key that a request came with."""
+    """The API key of a request."""
 
     id: str
     prefix: str
@@ -65,7 +65,7 @@ class Caller:
 
 
 class _Sent(NamedTuple):
-    """A key as it was sent."""
+    """A key as the sender presented it."""
 
     prefix: str
     digest: bytes
@@ -75,11 +75,10 @@ _CALLER = web.RequestKey("caller", Caller)
 
 
 class KeyRing:
-    """Checks API keys, and remembers for a few seconds those that were right.
+    """Checks API keys, and remembers valid keys for a few seconds.
 
-    A right key is always let in, however many wrong ones come from its address: only they are
-    throttled. They are looked up together, in one query at a time, so guessing keeps no more than
-    one connection of the database busy.
+    A valid key is always accepted, even from a throttled address. Keys are looked up in batches,
+    one query at a time, so guesses use one connection to the database at most.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class KeyRing:
         self._remember_seconds = remember_seconds
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
-        self._asked: Batcher[_Sent, Caller | None] = Batcher(self._look_up, most=_MOST_AT_ONCE)
+        self._lookups: Batcher[_Sent, Caller | None] = Batcher(self._look_up, most=_MAX_BATCH)
 
     @web.middleware
     async def authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -109,7 +108,10 @@ class KeyRing:
         return await handler(request)
 
     async def identify(self, authorization: str | None, address: str) -> Caller:
-        """Return whose the key is; raise 401 for a wrong one, 429 for too many of them."""
+        """Return the caller of a key.
+
+        Raises 401 for a missing or wrong key, 429 for a wrong key from a throttled address.
+        """
         if not authorization:
             raise _unauthorized("an API key is needed: Authorization: Bearer KEY")
         scheme, _, key = authorization.partition(" ")
@@ -120,7 +122,7 @@ class KeyRing:
         caller, fresh_until = self._known.get(sent.digest, (None, 0.0))
         if caller is not None and fresh_until > self._clock():
             return caller
-        found = await self._asked.add(sent)
+        found = await self._lookups.add(sent)
         if found is None:
             self._known.pop(sent.digest, None)
             raise self._wrong(address)
@@ -128,14 +130,14 @@ class KeyRing:
         return found
 
     async def _look_up(self, sent: Sequence[_Sent]) -> Sequence[Caller | None]:
-        async def work(db: AsyncConnection) -> list[Caller | None]:
+        async def find_callers(db: AsyncConnection) -> list[Caller | None]:
             living = await api_keys.living(db, [each.prefix for each in sent])
             found = [_caller(living.get(each.prefix), each.digest) for each in sent]
             if right := {caller.id for caller in found if caller}:
                 await api_keys.used(db, sorted(right))
             return found
 
-        return await in_transaction(self._engine, work)
+        return await in_transaction(self._engine, find_callers)
 
     def _wrong(self, address: str) -> web.HTTPException:
         if seconds := self._throttle.wait(address):
@@ -151,7 +153,7 @@ class KeyRing:
 
 
 def require(request: web.Request, needed: Scope) -> None:
-    """Raise 403 unless the key that the request came with, if keys are on, may do this."""
+    """Raise 403 if the key of a request lacks a scope; a request without a key passes."""
     caller = request.get(_CALLER)
     if caller is not None and not caller.scope.covers(needed):
         raise web.HTTPForbidden(
@@ -160,13 +162,13 @@ def require(request: web.Request, needed: Scope) -> None:
 
 
 def client(request: web.Request) -> str:
-    """Return the id of the API key that the request came with."""
+    """Return the id of the request's API key, `ANONYMOUS` without authentication."""
     caller = request.get(_CALLER)
     return ANONYMOUS if caller is None else caller.id
 
 
 def operator(request: web.Request) -> Actor:
-    """Return who asks, and from where, for the history."""
+    """Return the actor of a request for the history: its API key and its address."""
     key = client(request)
     name = key if key == ANONYMOUS else f"API key {key}"
     return Actor(name, client_address(request))

@@ -17,26 +17,29 @@ from zenskar.schema_catalog import Schema
 JSON_TYPES = ("application/json",)
 PATCH_TYPES = ("application/merge-patch+json", "application/json")
 _BOUNDS = Bounds(members=2000, depth=32)
-"""No body of this API needs nearly as much; those who retry may name 1,000 ids."""
+"""The largest valid body names 1,000 ids to retry."""
 _PLAIN = frozenset({"", "identity"})
 _GZIP = zlib.MAX_WBITS | 16
-_PACKINGS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
+_CODINGS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
 """Content-Encoding to the window of zlib; x-gzip is gzip (RFC 9110, section 8.4.1)."""
-_MOST_PARTS = 16
+_MAX_MEMBERS = 16
 _CHARSETS = frozenset({"utf8", "usascii"})
-"""Names of UTF-8 and of what it includes, without hyphens and underscores."""
+"""Names of UTF-8 and of its subset ASCII, without hyphens and underscores."""
 
 
 async def read_json(
     request: web.Request, schema: Schema, media_types: tuple[str, ...] = JSON_TYPES
 ) -> dict[str, Any]:
-    """Return a body that is valid against the schema of a JSON object."""
+    """Return a JSON object that is valid against a schema.
+
+    Raises 413, 415, `SchemaViolation`, or `InvalidInput` when the body is not JSON.
+    """
     if request.content_type not in media_types or not _is_utf_8(request.charset):
         raise web.HTTPUnsupportedMediaType(
             text=f"the Content-Type must be {' or '.join(media_types)} in UTF-8"
         )
-    packing = _encoding(request, _PLAIN | _PACKINGS.keys())
-    text = _unpacked(await _read(request), packing, request.client_max_size)
+    coding = _encoding(request, _PLAIN | _CODINGS.keys())
+    text = _decompressed(await _read(request), coding, request.client_max_size)
     body = parse(text)
     _BOUNDS.check(body, text)
     schema.check(body)
@@ -45,7 +48,7 @@ async def read_json(
 
 
 async def read_signed(request: web.Request) -> bytes:
-    """Return a body exactly as it was sent: what was compressed is not what was signed."""
+    """Return a body exactly as the sender signed it. Raises 413, or 415 for a compressed body."""
     _encoding(request, _PLAIN)
     return await _read(request)
 
@@ -64,7 +67,7 @@ async def invite_body(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 async def _read(request: web.Request) -> bytes:
-    """Return the body as it arrives, the server leaves it packed; most come in one piece."""
+    """Return the body, still compressed. Raises 413 above `client_max_size`."""
     limit, content, pending = request.client_max_size, request.content, request.get(PENDING)
     if not content.is_eof() and (request.content_length or 0) > limit:
         raise web.HTTPRequestEntityTooLarge(limit)
@@ -77,29 +80,31 @@ async def _read(request: web.Request) -> bytes:
             if size > limit:
                 raise web.HTTPRequestEntityTooLarge(limit)
             if pending is not None:
-                pending.take(request, len(pieces[-1]))
+                pending.charge(request, len(pieces[-1]))
     except (web.RequestPayloadError, ConnectionError):
         raise InvalidInput("the body could not be read to its end") from None
     return b"".join(pieces)
 
 
 def parse(body: bytes) -> Any:
-    """Return what JSON text says, after a byte order mark or without one."""
+    """Parse JSON text, with or without a byte order mark. Raises `InvalidInput`."""
     try:
         return orjson.loads(body.removeprefix(codecs.BOM_UTF8))
     except (orjson.JSONDecodeError, RecursionError):
         raise InvalidInput("the body is not JSON in UTF-8") from None
 
 
-def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return a JSON answer."""
+def json_response(
+    body: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return a response with a JSON body."""
     return web.Response(
         body=orjson.dumps(body), status=status, content_type="application/json", headers=headers
     )
 
 
 def _is_utf_8(charset: str | None) -> bool:
-    """Tell whether a charset, which JSON need not name, is UTF-8 by any of its usual names."""
+    """Return whether a charset is UTF-8 by any of its usual names; without one it is."""
     named = (charset or "utf-8").lower()
     return named.replace("-", "").replace("_", "") in _CHARSETS
 
@@ -107,31 +112,31 @@ def _is_utf_8(charset: str | None) -> bool:
 def _encoding(request: web.Request, known: Collection[str]) -> str:
     named = request.headers.getall(hdrs.CONTENT_ENCODING, ("",))
     encoding = named[0].strip().lower()
-    # Several say that it was packed several times, in one line or in many.
+    # Several values, in one line or in many, mean that the body was compressed several times.
     if len(named) > 1 or encoding not in known:
         raise web.HTTPUnsupportedMediaType(text="this Content-Encoding is not accepted here")
     return encoding
 
 
-def _unpacked(body: bytes, packing: str, limit: int) -> bytes:
-    """Unpack no more than the limit, however much there is."""
-    if packing not in _PACKINGS:
+def _decompressed(body: bytes, coding: str, limit: int) -> bytes:
+    """Decompress a body. Raises 413 as soon as the result exceeds the limit."""
+    if coding not in _CODINGS:
         return body
-    unpacked = b""
-    for _ in range(_MOST_PARTS):
-        unpacker = zlib.decompressobj(_PACKINGS[packing])
+    plain = b""
+    for _ in range(_MAX_MEMBERS):
+        decompressor = zlib.decompressobj(_CODINGS[coding])
         try:
-            unpacked += unpacker.decompress(body, limit + 1 - len(unpacked))
+            plain += decompressor.decompress(body, limit + 1 - len(plain))
         except zlib.error:
-            raise InvalidInput(f"the body is not {packing}") from None
-        if len(unpacked) > limit:
+            raise InvalidInput(f"the body is not {coding}") from None
+        if len(plain) > limit:
             raise web.HTTPRequestEntityTooLarge(limit)
-        if not unpacker.eof:
+        if not decompressor.eof:
             raise InvalidInput("the body could not be read to its end")
-        body = unpacker.unused_data
+        body = decompressor.unused_data
         if not body:
-            return unpacked
-        # What follows the end of a part is another part only with gzip (RFC 1952, section 2.2).
-        if _PACKINGS[packing] != _GZIP:
+            return plain
+        # Only gzip may have several members (RFC 1952, section 2.2).
+        if _CODINGS[coding] != _GZIP:
             break
-    raise InvalidInput(f"the body is more than {packing} of one document")
+    raise InvalidInput(f"the body is more than {coding} of one document")

@@ -1,4 +1,4 @@
-"""Where a request comes from, and whom it is for."""
+"""Find the client address of a request, and check the host that the request is for."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ _UNKNOWN = "an unknown address"
 
 
 class Clients:
-    """Tells clients apart by address, behind proxies too.
+    """Finds the address of a client, also behind proxies.
 
-    `X-Forwarded-For` counts only when a trusted proxy has sent it, and in it only what trusted
-    proxies have appended: the rest is the sender's own.
+    `X-Forwarded-For` counts only when a trusted proxy has sent it. Only the entries that trusted
+    proxies have appended count: the sender can forge the rest.
     """
 
     def __init__(self, proxies: Networks | None) -> None:
@@ -23,7 +23,7 @@ class Clients:
 
     @web.middleware
     async def find_address(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Find the address of the client and keep it for `client_address`."""
+        """Store the address of the client for `client_address`."""
         peer = request.remote or _UNKNOWN
         request[_ADDRESS] = peer if self._proxies is None else self._origin(request, peer)
         return await handler(request)
@@ -45,10 +45,10 @@ class Clients:
 
 
 class LocalHosts:
-    """Refuses requests for other hosts where no key is asked for.
+    """Refuses requests for other hosts while authentication is off.
 
-    A page of another site can have its own name lead to this machine, and would then read and
-    write all there is. Its visitor's browser still says whom it believes to talk to.
+    DNS rebinding: the page of another site can resolve its own name to this machine, and could
+    then read and write everything. The browser still sends that name in `Host`.
     """
 
     def __init__(self, others: Hosts | None) -> None:
@@ -56,7 +56,7 @@ class LocalHosts:
 
     @web.middleware
     async def check_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Raise 403 unless the request is for this machine and port, or a host that is allowed."""
+        """Raise 403 unless the request is for this machine and port, or for an allowed host."""
         hosts = request.headers.getall(hdrs.HOST, ())
         if len(hosts) != 1 or not self._is_known(hosts[0], request):
             raise web.HTTPForbidden(
@@ -74,6 +74,6 @@ class LocalHosts:
 
 
 def client_address(request: web.Request) -> str:
-    """Return the address of the client."""
+    """Return the address that `Clients` has found."""
     address: str = request.get(_ADDRESS, _UNKNOWN)
     return address

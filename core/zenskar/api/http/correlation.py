@@ -1,4 +1,4 @@
-"""The correlation id of a request: chosen, bound to its log lines, returned."""
+"""The correlation id of a request: choose it, log it, return it."""
 
 import re
 
@@ -15,7 +15,7 @@ _SAFE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 @web.middleware
 async def bind_correlation_id(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Choose the correlation id and bind it to all log lines of the request's task."""
+    """Choose the correlation id, and bind it to all log lines of the request."""
     given = request.headers.get(HEADER)
     chosen = given if given and _SAFE.fullmatch(given) else new_id()
     request[_KEY] = chosen
@@ -24,6 +24,6 @@ async def bind_correlation_id(request: web.Request, handler: Handler) -> web.Str
 
 
 def correlation_id(request: web.Request) -> str:
-    """Return the correlation id; a new one for a request that no middleware has seen."""
+    """Return the correlation id; a new one if the request reached no middleware."""
     chosen: str | None = request.get(_KEY)
     return new_id() if chosen is None else chosen

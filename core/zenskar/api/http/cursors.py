@@ -7,19 +7,19 @@ import uuid
 from zenskar.errors import InvalidInput
 
 PATTERN = "^[A-Za-z0-9_-]{22}$"
-"""What a cursor looks like."""
+"""The form of a cursor."""
 _NONE = "cursor: this is not a cursor of this list"
 
 
 def encode(last_id: str | None) -> str | None:
-    """Return the cursor that goes on after this id; None when nothing follows."""
+    """Return the cursor of the page after this id; None if there is no further page."""
     if last_id is None:
         return None
     return base64.urlsafe_b64encode(uuid.UUID(last_id).bytes).rstrip(b"=").decode()
 
 
 def decode(cursor: str | None) -> str | None:
-    """Return the id that a cursor stands for."""
+    """Return the id in a cursor. Raises `InvalidInput` for text that `encode` never returns."""
     if cursor is None:
         return None
     try:
@@ -27,7 +27,7 @@ def decode(cursor: str | None) -> str | None:
         last_id = str(uuid.UUID(bytes=raw))
     except (ValueError, binascii.Error):
         raise InvalidInput(_NONE) from None
-    # The last character has bits to spare, so several texts mean one id.
+    # The last character has unused bits, so several texts decode to the same id.
     if encode(last_id) != cursor:
         raise InvalidInput(_NONE)
     return last_id

@@ -1,4 +1,4 @@
-"""`/openapi.json`: built from the routes and their JSON Schemas.
+"""Serve `/openapi.json`, built from the routes and their JSON Schemas.
 
 https://spec.openapis.org/oas/v3.1.1.html
 """
@@ -35,14 +35,14 @@ _PROBLEM: JsonSchema = {
 
 
 class Description:
-    """Serves the description of all routes, its own included."""
+    """Serves the OpenAPI document of all routes, its own included."""
 
     def __init__(self, version: str, others: Sequence[Resource]) -> None:
         self._document = document(version, [*others, self])
 
     async def show(self, _request: web.Request) -> web.Response:
-        """Return the description."""
-        return bodies.answer(self._document)
+        """Return the OpenAPI document."""
+        return bodies.json_response(self._document)
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -51,7 +51,7 @@ class Description:
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """The schemas."""
+        """The schemas of the routes."""
         return {"OpenApi": {"type": "object"}, "Problem": _PROBLEM}
 
 
@@ -131,7 +131,7 @@ def _ref(name: str) -> dict[str, str]:
 
 
 def _relocated(schema: Any) -> Any:
-    """Point references at where OpenAPI keeps schemas."""
+    """Rewrite references from JSON Schema's `$defs` to OpenAPI's `components`."""
     if isinstance(schema, Mapping):
         return {
             key: value.replace("#/$defs/", "#/components/schemas/")

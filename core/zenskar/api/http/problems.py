@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457)."""
+"""Return errors as `application/problem+json` (RFC 9457)."""
 
 import traceback
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ _DETAILS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem, ready to be answered."""
+    """The error of one request, as its sender sees it."""
 
     status: int
     kind: str
@@ -59,7 +59,7 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> web.Response:
-        """Return the answer."""
+        """Return the response."""
         body: dict[str, Any] = {
             "type": _TYPE + self.kind,
             "title": statuses.title(self.status),
@@ -80,12 +80,12 @@ class Problem:
 
 
 def _clipped(text: str) -> str:
-    """Names that the sender chose are repeated, but not by the megabyte."""
+    """Shorten text that may repeat a name of the sender's."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def of_error(error: ZenskarError, status: int | None = None) -> Problem | None:
-    """Return the problem of an error that the sender should know of, None for any other."""
+    """Return the problem of an error that is meant for the sender; None for any other error."""
     for kind, usual, name in _KINDS:
         if isinstance(error, kind):
             violations = error.violations if isinstance(error, SchemaViolation) else ()
@@ -95,7 +95,7 @@ def of_error(error: ZenskarError, status: int | None = None) -> Problem | None:
 
 
 def of_http(error: web.HTTPException) -> Problem:
-    """Return the problem of an error that aiohttp, or a handler in its terms, has raised."""
+    """Return the problem of an error that aiohttp or a handler has raised as an HTTP status."""
     title = statuses.title(error.status)
     generic = error.text is None or error.text.startswith(f"{error.status}: ")
     detail = _DETAILS.get(error.status, title) if generic else error.text
@@ -115,13 +115,13 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return answer_to(error)
+        return response_to(error)
     except Exception as error:  # noqa: BLE001 - the last resort of every request
-        return answer_to(error)
+        return response_to(error)
 
 
-def answer_to(error: Exception) -> web.Response:
-    """Return any error as a problem; an unexpected one tells the sender nothing."""
+def response_to(error: Exception) -> web.Response:
+    """Return the response to any error; an unexpected error says nothing about itself."""
     if isinstance(error, web.HTTPException):
         response = of_http(error).response()
         if error.keep_alive is False:
@@ -136,7 +136,7 @@ def answer_to(error: Exception) -> web.Response:
 
 
 def _unexpected(error: Exception) -> web.Response:
-    """Log types and places only: the text of an error may hold what the sender has sent."""
+    """Log the types and the traceback only: the text of an error may hold personal data."""
     _log.error(
         "request_failed",
         error_types=[type(e).__name__ for e in _chain(error)],

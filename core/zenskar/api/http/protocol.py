@@ -1,4 +1,4 @@
-"""The HTTP protocol of the server, as far as it is not aiohttp's."""
+"""Bound the connections of the server, and answer invalid HTTP without details."""
 
 import asyncio
 import time
@@ -14,17 +14,17 @@ from zenskar.telemetry.logs import get_logger
 ProtocolAnswer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = get_logger(__name__)
 SERVER = "zenskar"
-"""What the server calls itself; no version of what runs here is told."""
+"""The value of the header `Server`: no version."""
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nServer: zenskar\r\nConnection: close\r\n"
     b"Retry-After: 5\r\nContent-Length: 0\r\n\r\n"
 )
-_TELL_SECONDS = 10.0
+_LOG_SECONDS = 10.0
 _DETAIL = "this is not HTTP as it is spoken here"
 
 
 class Protocol(web.RequestHandler):
-    """Answers what is no HTTP; aiohttp's own answer repeats it, and names Python's version."""
+    """Answers invalid HTTP as a problem; aiohttp's response repeats it and names its version."""
 
     __slots__ = ()
 
@@ -33,9 +33,9 @@ class Protocol(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - it repeats what was sent
+        message: str | None = None,  # noqa: ARG002 - repeats what was sent
     ) -> web.StreamResponse:
-        """Return the answer to what could not be read, or failed outside of every route."""
+        """Return the response to invalid HTTP, or to an error outside of all middlewares."""
         self.log_exception("refused", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun, so no other can be given")
@@ -46,10 +46,10 @@ class Protocol(web.RequestHandler):
 
 
 class Server(web.Server):
-    """Makes a protocol for each connection, of which there are at most so many at a time.
+    """Makes a protocol for each connection, and bounds their number.
 
-    For a new one that is too many, the one gives way that has waited longest for a request, or
-    else for the rest of a body. Only when all are being answered the new one is refused.
+    At the bound, a new connection replaces the one that has waited longest for a request, else
+    for the rest of a body. While all others are being answered, the new connection is refused.
     """
 
     def __init__(
@@ -60,26 +60,26 @@ class Server(web.Server):
         most_connections: int,
         **options: Any,
     ) -> None:
-        super().__init__(self._answered, request_factory=request_factory, **options)
+        super().__init__(self._serve, request_factory=request_factory, **options)
         self._answer = answer
         self._most = most_connections
         self._options = options
-        # Each in the order of the last change.
+        # Ordered by the last change.
         self._idle: dict[web.RequestHandler, None] = {}
         self._busy: dict[web.RequestHandler, web.BaseRequest] = {}
         self._closed = self._refused = 0
-        self._told = -_TELL_SECONDS
+        self._logged_at = -_LOG_SECONDS
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
         return Protocol(self, loop=asyncio.get_running_loop(), **self._options)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Count a connection, and make room for it."""
+        """Count a connection, and close or refuse one at the bound."""
         super().connection_made(handler, transport)
-        if len(self._idle) + len(self._busy) >= self._most and not self._give_way():
+        if len(self._idle) + len(self._busy) >= self._most and not self._evict():
             self._refused += 1
-            self._tell()
+            self._log_full()
             transport.write(_BUSY)
             transport.close()
             return
@@ -93,7 +93,7 @@ class Server(web.Server):
         self._idle.pop(handler, None)
         self._busy.pop(handler, None)
 
-    def _give_way(self) -> bool:
+    def _evict(self) -> bool:
         waiting = (h for h, request in self._busy.items() if not request.content.is_eof())
         oldest = next(iter(self._idle), None) or next(waiting, None)
         if oldest is None:
@@ -101,21 +101,21 @@ class Server(web.Server):
         self._idle.pop(oldest, None)
         self._busy.pop(oldest, None)
         self._closed += 1
-        self._tell()
+        self._log_full()
         oldest.force_close()
         return True
 
-    def _tell(self) -> None:
-        """A flood of connections must not become one of log lines."""
+    def _log_full(self) -> None:
+        """Log at most every ten seconds, however many connections are made."""
         now = time.monotonic()
-        if now - self._told < _TELL_SECONDS:
+        if now - self._logged_at < _LOG_SECONDS:
             return
         _log.warning(
             "connections_full", most=self._most, closed=self._closed, refused=self._refused
         )
-        self._told, self._closed, self._refused = now, 0, 0
+        self._logged_at, self._closed, self._refused = now, 0, 0
 
-    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         handler = request.protocol
         if handler in self._idle:
             del self._idle[handler]

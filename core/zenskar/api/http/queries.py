@@ -1,4 +1,4 @@
-"""Query parameters, read strictly: a mistyped filter must not become no filter."""
+"""Read query parameters strictly: a mistyped filter must not return everything."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +35,7 @@ FILTER_TEXT: JsonSchema = {
     "maxLength": 512,
     "pattern": "^[^\\u0000-\\u001f\\u007f]*$",
 }
-"""What a list is filtered by: no control characters, which no name of ours has."""
+"""The text of a filter, without control characters: no name has them."""
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,6})?")
 _SWITCHES = {"true": True, "false": False}
@@ -48,32 +48,32 @@ class Query:
         self._values = values
 
     def text(self, name: str) -> str | None:
-        """Return a parameter as it is."""
+        """Return a text, None without the parameter."""
         value: str | None = self._values.get(name)
         return value
 
     def one_of(self, name: str, choices: type[E]) -> E | None:
-        """Return a member of an enumeration."""
+        """Return a member of an enumeration, None without the parameter."""
         value = self._values.get(name)
         return None if value is None else choices(value)
 
     def number(self, name: str) -> float | None:
-        """Return a number."""
+        """Return a number, None without the parameter."""
         value: float | None = self._values.get(name)
         return value
 
     def flag(self, name: str) -> bool:
-        """Return a switch, off unless it is given."""
+        """Return a boolean, False without the parameter."""
         return bool(self._values.get(name, False))
 
     @property
     def limit(self) -> int:
-        """How many entries a page may have."""
+        """The number of entries that a page may have."""
         return int(self._values.get("limit", DEFAULT_LIMIT))
 
     @property
     def before(self) -> str | None:
-        """The id after which the page starts."""
+        """The id after which the page starts. Raises `InvalidInput` for an invalid cursor."""
         return cursors.decode(self._values.get("cursor"))
 
 
@@ -91,7 +91,7 @@ class QueryReader:
         }
 
     def read(self, request: web.Request) -> None:
-        """Read the query and keep it for `query_of`; `InvalidInput` names what is wrong."""
+        """Store the query for `query_of`. Raises `InvalidInput` that names the parameter."""
         request[_QUERY] = Query(self._values(request) if request.rel_url.raw_query_string else {})
 
     def _values(self, request: web.Request) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class QueryReaders:
 
     @web.middleware
     async def read_query(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Read the query and keep it for `query_of`. Raises `InvalidInput` when it is not valid."""
+        """Store the query for `query_of`. Raises `InvalidInput` when a parameter is not valid."""
         route = route_of(request)
         if route is not None and not route.public:
             self._readers[route.method, route.path].read(request)
@@ -126,12 +126,12 @@ class QueryReaders:
 
 
 def query_of(request: web.Request) -> Query:
-    """Return the query that was read."""
+    """Return the query that `QueryReaders` has read."""
     return request[_QUERY]
 
 
 def _reader(name: str, document: JsonSchema) -> Callable[[str], Any]:
-    """Return what turns the text of a parameter into a value that its schema allows."""
+    """Return a function that converts and validates the text of a parameter."""
     schema = Schema(name, dict(document))
     convert = _CONVERTERS[document.get("type", "string")]
     by_id = document.get("format") == "uuid"

@@ -1,4 +1,4 @@
-"""How long and how large a request may be, and who may send it."""
+"""Bound the time of a request, and refuse requests from pages of other sites."""
 
 import asyncio
 from typing import Any
@@ -16,9 +16,9 @@ _log = get_logger(__name__)
 
 
 class Deadlines:
-    """Cuts off senders that are too slow, and work that takes too long.
+    """Cancels requests that take too long.
 
-    All have the same time, so whoever came first is due first, and one timer is enough.
+    All requests have the same time, so the first to begin is the first due: one timer is enough.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -40,7 +40,7 @@ class Deadlines:
             self.end(task)
 
     def begin(self) -> "asyncio.Task[Any]":
-        """Give the task that runs its time, and return it; it is cancelled when that is up."""
+        """Start the time of the current task, and return the task; a late task is cancelled."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
@@ -51,12 +51,12 @@ class Deadlines:
         return task
 
     def end(self, task: "asyncio.Task[Any]") -> bool:
-        """Tell whether a task has ended before its time was up."""
+        """Stop the time of a task; return whether the task was in time."""
         return self._due.pop(task, None) is not None
 
     def was_late(self, task: "asyncio.Task[Any]") -> bool:
-        """Tell whether a task that is cancelled is so because its time was up, and go on then."""
-        # Somebody else may want it to end too.
+        """Return whether only the deadline has cancelled a task, and clear the cancellation."""
+        # Another caller may have cancelled the task too.
         return not self.end(task) and task.uncancel() == 0
 
     def _cancel_due(self) -> None:
@@ -72,7 +72,7 @@ class Deadlines:
 
 
 def too_late(request: web.Request) -> web.HTTPException:
-    """Return the answer to a request whose time was up."""
+    """Return 408 if the body is incomplete, else 503."""
     if request.body_exists and not request.content.at_eof():
         slow = web.HTTPRequestTimeout()
         slow.force_close()

@@ -1,4 +1,4 @@
-"""A route together with its description, registered from one value."""
+"""Describe a route and register it, both from one value."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class ResponseDoc:
-    """An answer: what it means, the component that its body is, its headers."""
+    """The description of a response: its meaning, the component of its body, its headers."""
 
     description: str
     body: str | None = None
@@ -36,9 +36,10 @@ class ResponseDoc:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `body` names the component that is sent; `public`: no API key is asked for.
+    """An operation of the API.
 
-    `scope` is what a key needs. Answers that are problems are given by status alone.
+    `body` names the component of the request body. A `public` route needs no API key, any other
+    a key of `scope`. `problems` are the statuses of responses that are problems.
     """
 
     method: str
@@ -59,7 +60,7 @@ class Resource(Protocol):
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """The JSON Schemas that the routes name."""
+        """The JSON Schemas of the routes, by name."""
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -70,7 +71,7 @@ ROUTES: web.AppKey[Mapping[web.AbstractRoute, Route | None]] = web.AppKey("route
 
 
 def register(app: web.Application, routes: Iterable[Route]) -> None:
-    """Add routes to the router of an application; GET answers HEAD too (RFC 9110, 9.3.2)."""
+    """Add routes to the router of an application; GET serves HEAD too (RFC 9110, 9.3.2)."""
     entries: dict[web.AbstractRoute, Route | None] = {}
     for path, group in groupby(sorted(routes, key=_path), key=_path):
         by_method = {route.method: route for route in group}
@@ -80,14 +81,14 @@ def register(app: web.Application, routes: Iterable[Route]) -> None:
         for method, route in by_method.items():
             entry = resource.add_route(method, route.handler, expect_handler=_expect_nothing)
             entries[entry] = route
-        # Else GET of `/sync-events/retry` would be GET of `/sync-events/{id}`.
+        # Otherwise `GET /sync-events/retry` would match `/sync-events/{id}`.
         refuse = _refuser(by_method)
         entries[resource.add_route("*", refuse, expect_handler=_expect_nothing)] = None
     app[ROUTES] = entries
 
 
 def route_of(request: web.Request) -> Route | None:
-    """Return the route that a request matched; None if it matched none of `ROUTES`."""
+    """Return the route of a request; None if no route of `ROUTES` matched."""
     return request.app[ROUTES].get(request.match_info.route)
 
 
@@ -102,7 +103,7 @@ def scope_of(request: web.Request) -> Scope | None:
     entry, entries = request.match_info.route, request.app[ROUTES]
     if request.match_info.http_exception is not None:
         return None
-    # Nobody has said that a route from elsewhere is public.
+    # A route that others have added is not known to be public.
     if entry not in entries:
         return Scope.ADMIN
     route = entries[entry]
@@ -113,7 +114,7 @@ _path = attrgetter("path")
 
 
 async def _expect_nothing(_request: web.Request) -> None:
-    """Leave the header `Expect` to a middleware: a body is invited after all checks."""
+    """Leave the header `Expect` to a middleware, which invites the body after all checks."""
 
 
 def _refuser(allowed: Iterable[str]) -> Handler:

@@ -1,7 +1,7 @@
-"""Names of the HTTP statuses that the API answers with.
+"""Name the HTTP statuses of the API.
 
-They are part of the API: a client compares problem types. The phrases of the standard library
-differ between Python versions (3.13 took over those of RFC 9110), so none of them is used.
+The names are part of the API, because clients compare problem types. The phrases of the standard
+library are not used: they differ between Python versions (3.13 adopted those of RFC 9110).
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ TITLES: Mapping[int, str] = MappingProxyType(
 
 
 def title(status: int) -> str:
-    """Return the title of a status; one without a title is named by its number."""
+    """Return the title of a status, `HTTP` and its number if it has none."""
     return TITLES.get(status, f"HTTP {status}")
 
 

@@ -1,4 +1,4 @@
-"""`/connections`: what works, what is paused, and what waits."""
+"""Serve `/connections`: list, pause and resume connections."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,32 +33,32 @@ class Connections:
 
     async def show(self, _request: web.Request) -> web.Response:
         """Return all connections."""
-        return bodies.answer({"data": await in_transaction(self._engine, self._views)})
+        return bodies.json_response({"data": await in_transaction(self._engine, self._views)})
 
     async def pause(self, request: web.Request) -> web.Response:
-        """Make no more calls to an external system."""
+        """Pause the calls to an external system."""
         name, by = self._name(request), operator(request)
 
         async def pause(db: AsyncConnection) -> dict[str, Any]:
             await connections.pause(db, name, by)
             return await self._view(db, name)
 
-        return bodies.answer(await in_transaction(self._engine, pause))
+        return bodies.json_response(await in_transaction(self._engine, pause))
 
     async def resume(self, request: web.Request) -> web.Response:
-        """Go on where it was paused, with what the operator says of what is held."""
+        """Resume a connection, with the operator's decisions on held deletes and a new account."""
         name, by, query = self._name(request), operator(request), query_of(request)
         count = query.number("apply_deletes")
-        wish = ResumeRequest(None if count is None else int(count), query.flag("accept_account"))
+        wanted = ResumeRequest(None if count is None else int(count), query.flag("accept_account"))
 
         async def resume(db: AsyncConnection) -> dict[str, Any]:
-            await connections.resume(db, name, by, wish)
+            await connections.resume(db, name, by, wanted)
             return await self._view(db, name)
 
         view = await in_transaction(self._engine, resume)
         for topic in (OUTBOUND, INBOUND):
             self._wake(topic)
-        return bodies.answer(view)
+        return bodies.json_response(view)
 
     async def held_deletes(self, request: web.Request) -> web.Response:
         """Return the deletes that the delete guard holds back."""
@@ -66,7 +66,7 @@ class Connections:
 
         held = await in_transaction(self._engine, lambda c: connections.held(c, name, int(limit)))
         data = [_held_view(each) for each in held.oldest]
-        return bodies.answer({"data": data, "total": held.total})
+        return bodies.json_response({"data": data, "total": held.total})
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -108,7 +108,7 @@ class Connections:
                 "List held deletes",
                 {
                     200: ResponseDoc(
-                        "The oldest deletes that are held, and how many.", "HeldDeletes"
+                        "The oldest held deletes, and the number of all.", "HeldDeletes"
                     )
                 },
                 (400, 404, *_COMMON),
@@ -119,7 +119,7 @@ class Connections:
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """The schemas."""
+        """The schemas of the routes."""
         return {
             "Connection": _CONNECTION,
             "HeldDeletes": _HELD_DELETES,
@@ -184,12 +184,12 @@ def _held_view(one: HeldDelete) -> dict[str, Any]:
 _RESUME = (
     Parameter(
         "apply_deletes",
-        "How many held deletes are meant; refused when it is another number by now.",
+        "The number of held deletes to apply; refused when the number has changed.",
         schema={"type": "integer", "minimum": 0},
     ),
     Parameter(
         "accept_account",
-        "Whether the other account is meant that the connection was stopped for.",
+        "Whether to accept the other account for which the connection was paused.",
         schema={"type": "boolean"},
     ),
 )
@@ -237,7 +237,7 @@ _CONNECTION: JsonSchema = {
         "paused_at": _TIME,
         "held_until": {
             **_TIME,
-            "description": "No call is made before then, because its system asked for fewer.",
+            "description": "No call before this time, because the external system asked for fewer.",
         },
         "last_error": {
             "type": ["object", "null"],

@@ -1,4 +1,4 @@
-"""`/customers`."""
+"""Serve `/customers`."""
 
 import hashlib
 import re
@@ -22,8 +22,8 @@ from zenskar.model.scope import Scope
 from zenskar.schema_catalog import Schema
 
 _OBJECT = Schema("customer", {"type": "object"})
-"""What a change is made of; the rest depends on the customer as it is."""
-_IF_MATCH = Parameter("If-Match", "The `ETag` that the record must still have.", "header")
+"""The schema of a change; full validation needs the stored customer."""
+_IF_MATCH = Parameter("If-Match", "The `ETag` that the customer must still have.", "header")
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 _TAGS = re.compile(rf"[ \t]*{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*[ \t]*")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -42,7 +42,7 @@ class Customers:
         self._patch = self._schema.part("patch")
 
     async def create(self, request: web.Request) -> web.Response:
-        """Make a customer."""
+        """Create a customer."""
         document = await bodies.read_json(request, self._input)
         created = await self._customers.create(
             document,
@@ -53,7 +53,7 @@ class Customers:
         headers = {"Location": f"/customers/{created.view['id']}", "ETag": _etag(created.view)}
         if created.replayed:
             headers["Idempotent-Replayed"] = "true"
-        return bodies.answer(created.view, 201, headers)
+        return bodies.json_response(created.view, 201, headers)
 
     async def list(self, request: web.Request) -> web.Response:
         """Return a page of customers."""
@@ -61,15 +61,17 @@ class Customers:
         page = await self._customers.list(
             most=query.limit, before=query.before, email=query.text("email")
         )
-        return bodies.answer({"data": page.views, "next_cursor": cursors.encode(page.last_id)})
+        return bodies.json_response(
+            {"data": page.views, "next_cursor": cursors.encode(page.last_id)}
+        )
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one customer."""
         view = await self._customers.get(id_of(request))
-        return bodies.answer(view, headers={"ETag": _etag(view)})
+        return bodies.json_response(view, headers={"ETag": _etag(view)})
 
     async def replace(self, request: web.Request) -> web.Response:
-        """Make a customer be what is sent."""
+        """Replace a customer by a document."""
         customer_id = id_of(request)
         document = await bodies.read_json(request, _OBJECT)
         with _valid_at_least(self._input, document):
@@ -80,7 +82,7 @@ class Customers:
                 by=operator(request),
                 expected=_expected(request),
             )
-        return bodies.answer(view, headers={"ETag": _etag(view)})
+        return bodies.json_response(view, headers={"ETag": _etag(view)})
 
     async def patch(self, request: web.Request) -> web.Response:
         """Change some fields of a customer."""
@@ -94,7 +96,7 @@ class Customers:
                 by=operator(request),
                 expected=_expected(request),
             )
-        return bodies.answer(view, headers={"ETag": _etag(view)})
+        return bodies.json_response(view, headers={"ETag": _etag(view)})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a customer."""
@@ -115,11 +117,11 @@ class Customers:
             headers={
                 "Location": "Its address.",
                 "ETag": "Its version.",
-                "Idempotent-Replayed": "`true` when this answer was given before.",
+                "Idempotent-Replayed": "`true` when this response repeats an earlier one.",
             },
         )
         once = Parameter(
-            "Idempotency-Key", "A repeat with the same key makes no second customer.", "header"
+            "Idempotency-Key", "A repeat with the same key creates no second customer.", "header"
         )
         email = Parameter(
             "email", "Only customers with exactly this e-mail address.", schema=FILTER_TEXT
@@ -184,7 +186,7 @@ class Customers:
                 one,
                 self.delete,
                 "Delete a customer",
-                {204: ResponseDoc("It is deleted.")},
+                {204: ResponseDoc("The customer is deleted.")},
                 (400, 404, 412, *_COMMON),
                 parameters=(_IF_MATCH,),
                 scope=Scope.WRITE,
@@ -193,7 +195,7 @@ class Customers:
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """The schemas of the input, as they are checked, and those of the answers."""
+        """The schemas of the input, as they are checked, and of the responses."""
         definitions: dict[str, Any] = self._schema.document["$defs"]
         inputs = {d.get("title", name): d for name, d in definitions.items()}
         return {**inputs, **_VIEWS}
@@ -201,7 +203,7 @@ class Customers:
 
 @contextmanager
 def _valid_at_least(schema: Schema, body: Mapping[str, Any]) -> Iterator[None]:
-    """Of a customer that is not there, say first what is wrong with the request anyway."""
+    """Report an invalid body before a missing customer. Raises `SchemaViolation`."""
     try:
         yield
     except NotFound:
@@ -210,7 +212,7 @@ def _valid_at_least(schema: Schema, body: Mapping[str, Any]) -> Iterator[None]:
 
 
 def id_of(request: web.Request) -> str:
-    """Return the id of the customer that a request's path names; `NotFound` if it cannot be one."""
+    """Return the id of the customer in a path. Raises `NotFound` for text that is no id."""
     customer_id = request.match_info["id"]
     if not is_id(customer_id):
         raise NotFound("there is no customer with this id")
@@ -224,7 +226,7 @@ def _etag(view: Mapping[str, Any]) -> str:
 def _expected(request: web.Request) -> Collection[int] | None:
     """Return the versions that If-Match allows, None for any (RFC 9110, section 13.1.1).
 
-    Who sends the header wants a condition, so one that cannot be read is no condition met.
+    Raises `InvalidInput` for a header that cannot be parsed: its sender expects a condition.
     """
     lines = request.headers.getall(hdrs.IF_MATCH, None)
     if lines is None or lines == ["*"]:
@@ -272,7 +274,7 @@ _VIEWS: dict[str, JsonSchema] = {
             "created_at": {"type": "string", "format": "date-time"},
             "updated_at": {"type": "string", "format": "date-time"},
             "external": {
-                "description": "Where the customer stands at each external system; on reads.",
+                "description": "The state of the customer at each external system; on reads only.",
                 "type": "array",
                 "items": {"$ref": "#/$defs/External"},
             },

@@ -1,4 +1,4 @@
-"""`/dead-letters`: what was given up, once more or never again."""
+"""Serve `/dead-letters`: list, read, retry and discard dead letters."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -47,7 +47,7 @@ class DeadLetterRoutes:
     async def list(self, request: web.Request) -> web.Response:
         """Return a page of dead letters."""
         query = query_of(request)
-        return await event_page(self._engine, query, _asked(query))
+        return await event_page(self._engine, query, _filter_of(query))
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one dead letter with its message and history."""
@@ -61,22 +61,22 @@ class DeadLetterRoutes:
         )
         history = history_view(letter.history)
         view = {**event_view(letter.event), "payload": letter.payload, "history": history}
-        return bodies.answer(view)
+        return bodies.json_response(view)
 
     async def retry_one(self, request: web.Request) -> web.Response:
-        """Put one dead letter back to work."""
+        """Retry one dead letter."""
         return await self._one(request, Replay.retry, "retried", 202)
 
     async def discard_one(self, request: web.Request) -> web.Response:
-        """End one dead letter; its history stays."""
+        """Discard one dead letter; its history stays."""
         return await self._one(request, Replay.discard, "discarded", 200)
 
     async def retry_many(self, request: web.Request) -> web.Response:
-        """Put all dead letters that a filter means back to work."""
+        """Retry all dead letters that match a filter."""
         return await self._many(request, Replay.retry, "retried", 202)
 
     async def discard_many(self, request: web.Request) -> web.Response:
-        """End all dead letters that a filter means."""
+        """Discard all dead letters that match a filter."""
         return await self._many(request, Replay.discard, "discarded", 200)
 
     async def _one(
@@ -86,15 +86,15 @@ class DeadLetterRoutes:
         wanted = dead_letters.only_dead(EventFilter(ids=(event_id,)))
         count = await action(self._replay, wanted, operator(request))
         if not count:
-            await self._explain(event_id)
-        return bodies.answer({"matched": 1, done: count}, status)
+            await self._raise_reason(event_id)
+        return bodies.json_response({"matched": 1, done: count}, status)
 
-    async def _explain(self, event_id: str) -> None:
+    async def _raise_reason(self, event_id: str) -> None:
         event = await in_transaction(self._engine, lambda c: event_log.read(c, event_id))
         if event is None:
             raise NotFound("there is no dead letter with this id")
         if event.status == SyncStatus.DEAD:
-            raise StateConflict("this release cannot work on what is kept of this dead letter")
+            raise StateConflict("this release cannot process the message of this dead letter")
         raise StateConflict(f"a sync event that is {event.status} is no dead letter")
 
     async def _many(
@@ -111,13 +111,13 @@ class DeadLetterRoutes:
             self._replay, wanted, action, operator(request), dry_run=dry_run
         )
         answer = {"matched": count.matched, done: count.done}
-        return bodies.answer(answer, 200 if dry_run else status)
+        return bodies.json_response(answer, 200 if dry_run else status)
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
         page = {200: ResponseDoc("A page.", "SyncEventPage")}
         one = {200: ResponseDoc("The dead letter.", "DeadLetter")}
-        retried = {202: ResponseDoc("To be worked on again.", "DeadLettersRetried")}
+        retried = {202: ResponseDoc("To be processed again.", "DeadLettersRetried")}
         would = {200: ResponseDoc("A dry run.", "DeadLettersRetried")}
         ended = {200: ResponseDoc("Ended as ignored.", "DeadLettersDiscarded")}
         sent = (400, 408, 413, 415, 422, *_COMMON)
@@ -139,7 +139,7 @@ class DeadLetterRoutes:
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """The schemas."""
+        """The schemas of the routes."""
         return {
             "DeadLetter": {"$ref": "#/$defs/SyncEventWithHistory"},
             "DeadLetterChoice": _CHOICE,
@@ -148,7 +148,7 @@ class DeadLetterRoutes:
         }
 
 
-def _asked(query: Query) -> EventFilter:
+def _filter_of(query: Query) -> EventFilter:
     return dead_letters.only_dead(
         replace(
             filter_of(query),
@@ -174,8 +174,8 @@ _FILTERS: Filters = {
     **FILTERS,
     "error_kind": ("Only with this kind of failure.", TEXT),
     "event_type": ("Only of this type.", TEXT),
-    "older_than": ("Only what was given up more seconds ago.", _SECONDS),
-    "newer_than": ("Only what was given up fewer seconds ago.", _SECONDS),
+    "older_than": ("Only older than this number of seconds.", _SECONDS),
+    "newer_than": ("Only newer than this number of seconds.", _SECONDS),
 }
 _REVEAL = Parameter(
     "reveal",

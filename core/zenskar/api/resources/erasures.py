@@ -1,4 +1,4 @@
-"""`/customers/{id}/erase`."""
+"""Serve `/customers/{id}/erase`."""
 
 from collections.abc import Mapping
 
@@ -16,17 +16,17 @@ from zenskar.ops.erase import Eraser
 
 
 class Erasures:
-    """Leave nothing of a customer but its id."""
+    """Erase the personal data of customers."""
 
     def __init__(self, services: ApiServices) -> None:
         owners = services.router.owners_of(CUSTOMER.entity_type)
         self._eraser = Eraser(services.engine, owners, services.wake)
 
     async def erase(self, request: web.Request) -> web.Response:
-        """Erase a customer for good."""
+        """Erase a customer permanently."""
         found = await self._eraser.erase(id_of(request), operator(request))
         erased_at = timestamp(found.erased_at) if found.erased_at else None
-        return bodies.answer(
+        return bodies.json_response(
             {
                 "id": found.id,
                 "erased_at": erased_at,
@@ -43,7 +43,12 @@ class Erasures:
                 "/customers/{id}/erase",
                 self.erase,
                 "Erase a customer",
-                {200: ResponseDoc("What was erased.", "Erased")},
+                {
+                    200: ResponseDoc(
+                        "The numbers of erased rows, and the external objects that remain.",
+                        "Erased",
+                    )
+                },
                 (400, 401, 403, 404, 409, 429, 503),
                 scope=Scope.ADMIN,
             ),
@@ -51,7 +56,7 @@ class Erasures:
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """The schemas."""
+        """The schemas of the routes."""
         external = {
             "type": "object",
             "properties": {

@@ -1,4 +1,4 @@
-"""`/metrics`."""
+"""Serve `/metrics`."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -27,11 +27,11 @@ class MetricsPage:
         self._registry = services.metrics.registry
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        """Serve the registry, with what waits at this moment."""
+        """Return the registry, with the current numbers of waiting messages."""
         depth: Mapping[str, int] = {}
         with suppress(Unavailable):
             depth = await self._depth.get()
-        # No other request may look at it between this and the page.
+        # No await between this and the page: another request would see the gauge empty.
         self._waiting.clear()
         for topic, waiting in depth.items():
             self._waiting.labels(topic).set(waiting)
@@ -59,8 +59,8 @@ class MetricsPage:
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """Return the encoder of one of two formats; the rest of the header is not passed on.
+    """Return the encoder of one of two formats, chosen by the type alone.
 
-    The client library raises errors of many kinds for it, and repeats it in its own header.
+    The client library raises various errors for other parts of `Accept`, and repeats them.
     """
     return choose_encoder(_OPENMETRICS if _OPENMETRICS in accept.lower() else "")

@@ -1,4 +1,4 @@
-"""`/docs` and `/console`: pages that need nothing from other hosts."""
+"""Serve `/docs` and `/console`, pages that load nothing from other hosts."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 class StaticPage:
-    """One HTML file whose scripts and styles are inside it."""
+    """Serves one HTML file with inline scripts and styles."""
 
     def __init__(self, path: str, file: str, summary: str) -> None:
         self._path, self._summary = path, summary
@@ -38,7 +38,7 @@ class StaticPage:
 
 
 def content_security_policy(html: str) -> str:
-    """Allow what is inside the page and the API, nothing else."""
+    """Return a policy that allows the inline scripts and styles, and calls to the API."""
     hashes: dict[str, str] = {"script": "", "style": ""}
     for kind, text in _INLINE.findall(html):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

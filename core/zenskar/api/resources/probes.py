@@ -1,4 +1,4 @@
-"""`/health/live` and `/health/ready`."""
+"""Serve `/health/live` and `/health/ready`."""
 
 from collections.abc import Mapping
 
@@ -14,18 +14,18 @@ _KEPT_SECONDS = 1.0
 
 
 class Probes:
-    """Answers probes, without an API key."""
+    """Serves probes, without an API key."""
 
     def __init__(self, services: ApiServices) -> None:
         self._health = services.health
         self._ready = SharedAnswer(services.health.ready, seconds=_KEPT_SECONDS)
 
     async def live(self, _request: web.Request) -> web.Response:
-        """Tell whether this process should be left running."""
+        """Return whether the process should keep running."""
         return _answer(await self._health.live())
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """Tell whether this process should be sent requests."""
+        """Return whether the process should receive requests."""
         return _answer(await self._ready.get())
 
     def routes(self) -> tuple[Route, ...]:
@@ -40,7 +40,7 @@ class Probes:
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """The schemas."""
+        """The schemas of the routes."""
         status = {"type": "string", "enum": [status.value for status in HealthStatus]}
         check = {
             "type": "object",
@@ -60,4 +60,4 @@ class Probes:
 
 
 def _answer(report: HealthReport) -> web.Response:
-    return bodies.answer(report.to_json(), report.http_status)
+    return bodies.json_response(report.to_json(), report.http_status)

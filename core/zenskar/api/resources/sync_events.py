@@ -1,4 +1,4 @@
-"""`/sync-events`: what was synced, what failed, and once more."""
+"""Serve `/sync-events`: list, read and retry sync events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -27,7 +27,7 @@ from zenskar.schema_catalog import Schema
 
 _COMMON = (401, 403, 429, 503)
 Filters = Mapping[str, tuple[str, JsonSchema]]
-"""By name: what a filter means, and its schema."""
+"""The description and the schema of each filter, by name."""
 
 
 class SyncEvents:
@@ -58,7 +58,7 @@ class SyncEvents:
         if reveal_to is not None:
             view["payload"] = found.payload
         view["history"] = history_view(found.history)
-        return bodies.answer(view)
+        return bodies.json_response(view)
 
     async def retry_one(self, request: web.Request) -> web.Response:
         """Retry one sync event."""
@@ -67,10 +67,10 @@ class SyncEvents:
         if not retried:
             found = await in_transaction(self._engine, lambda c: events.read(c, event_id))
             raise StateConflict(f"a sync event that is {found.event.status} cannot be retried")
-        return bodies.answer({"retried": retried}, 202)
+        return bodies.json_response({"retried": retried}, 202)
 
     async def retry_many(self, request: web.Request) -> web.Response:
-        """Retry all failed sync events that a filter means."""
+        """Retry all failed sync events that match a filter."""
         body = await bodies.read_json(request, self._filter)
         wanted = EventFilter(
             status=SyncStatus(body["status"]) if "status" in body else None,
@@ -80,7 +80,9 @@ class SyncEvents:
             reason=body.get("reason"),
             ids=body.get("ids"),
         )
-        return bodies.answer({"retried": await self._replay.retry(wanted, operator(request))}, 202)
+        return bodies.json_response(
+            {"retried": await self._replay.retry(wanted, operator(request))}, 202
+        )
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -90,7 +92,9 @@ class SyncEvents:
             "`payload` adds the message of an inbound event; it holds personal data.",
             schema={"type": "string", "enum": ["payload"]},
         )
-        retried = {202: ResponseDoc("So many are to be worked on again.", "Retried")}
+        retried = {
+            202: ResponseDoc("The number of sync events that will be processed again.", "Retried")
+        }
         return (
             Route(
                 "GET",
@@ -135,7 +139,7 @@ class SyncEvents:
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """The schemas."""
+        """The schemas of the routes."""
         return {
             "SyncEvent": {"type": "object", "properties": _properties()},
             "SyncEventPage": {
@@ -150,7 +154,7 @@ class SyncEvents:
                 "type": "object",
                 "properties": {
                     **_properties(),
-                    "payload": {"description": "The message; text if it is not JSON."},
+                    "payload": {"description": "The message; text unless it is JSON."},
                     "history": {"type": "array", "items": {"$ref": "#/$defs/HistoryEntry"}},
                 },
             },
@@ -173,17 +177,17 @@ class SyncEvents:
 
 
 async def event_page(engine: AsyncEngine, query: Query, wanted: EventFilter) -> web.Response:
-    """Return the page of sync events that a query asks for."""
+    """Return the page of sync events that a query selects."""
     limit, before = query.limit, query.before
     page = await in_transaction(
         engine, lambda c: events.page(c, wanted, limit=limit, before=before)
     )
     views = [event_view(event) for event in page.events]
-    return bodies.answer({"data": views, "next_cursor": cursors.encode(page.last_id)})
+    return bodies.json_response({"data": views, "next_cursor": cursors.encode(page.last_id)})
 
 
 def filter_of(query: Query) -> EventFilter:
-    """Return what `FILTERS` mean."""
+    """Return the filter of a query with the parameters `FILTERS`."""
     return EventFilter(
         direction=query.one_of("direction", Direction),
         source=query.text("source"),
@@ -193,12 +197,12 @@ def filter_of(query: Query) -> EventFilter:
 
 
 def parameters_of(filters: Filters) -> tuple[Parameter, ...]:
-    """Describe filters as parameters of a query."""
+    """Return filters as query parameters."""
     return tuple(Parameter(name, text, schema=kind) for name, (text, kind) in filters.items())
 
 
 def event_id_of(request: web.Request) -> str:
-    """Return the id in the address; `NotFound` if it cannot be one."""
+    """Return the id of the sync event in a path. Raises `NotFound` for text that is no id."""
     event_id = request.match_info["id"]
     if not is_id(event_id):
         raise NotFound("there is no sync event with this id")
@@ -206,7 +210,7 @@ def event_id_of(request: web.Request) -> str:
 
 
 def event_view(event: LoggedEvent) -> dict[str, Any]:
-    """Return a sync event as the API shows it."""
+    """Return a sync event in the form of the API."""
     return {
         name: timestamp(value) if isinstance(value, datetime) else value
         for name, value in asdict(event).items()
@@ -214,12 +218,12 @@ def event_view(event: LoggedEvent) -> dict[str, Any]:
 
 
 def history_view(entries: Sequence[HistoryEntry]) -> list[dict[str, Any]]:
-    """Return a history as the API shows it."""
+    """Return a history in the form of the API."""
     return [{"at": timestamp(e.at), "status": e.status, "detail": e.detail} for e in entries]
 
 
 def _properties() -> dict[str, JsonSchema]:
-    """Describe the columns by the types that the code gives them."""
+    """Return the schemas of the fields of a sync event, by their Python types."""
     types: dict[Any, JsonSchema] = {
         str: {"type": "string"},
         int: {"type": "integer"},
@@ -242,7 +246,7 @@ FILTERS: Filters = {
     "customer_id": ("Only of this customer.", UUID),
     "reason": ("Only with this reason.", TEXT),
 }
-"""What every list of sync events is filtered by."""
+"""The filters of every list of sync events."""
 _RETRY_FILTER: JsonSchema = {
     "description": "Which failed sync events; an empty object means all of them.",
     "type": "object",

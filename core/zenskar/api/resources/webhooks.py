@@ -1,4 +1,4 @@
-"""`/webhooks/{source}`: one route for every source system."""
+"""Serve `/webhooks/{source}`, one route for all connections."""
 
 import time
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from zenskar.model.integration import WebhookRequest
 
 
 class Webhooks:
-    """Takes webhooks in; an answer of 200 means that every event is durable."""
+    """Receives webhooks. Status 200 means that every event is durable."""
 
     def __init__(self, services: ApiServices) -> None:
         self._ingress = services.ingress
 
     async def accept(self, request: web.Request) -> web.Response:
-        """Hand a webhook to the source system's integration."""
+        """Receive a webhook and store its events."""
         source = request.match_info["source"]
         self._ingress.expect(source, request.headers)
         webhook = WebhookRequest(
@@ -27,9 +27,9 @@ class Webhooks:
             body=await bodies.read_signed(request),
             received_at=time.time(),
         )
-        taken = await self._ingress.accept(source, webhook, correlation_id(request))
-        told = {"accepted": taken.accepted, "dead": taken.dead}
-        return bodies.answer(told if taken.dead else {"accepted": taken.accepted})
+        stored = await self._ingress.accept(source, webhook, correlation_id(request))
+        counts = {"accepted": stored.accepted}
+        return bodies.json_response(counts | {"dead": stored.dead} if stored.dead else counts)
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -39,7 +39,7 @@ class Webhooks:
                 "/webhooks/{source}",
                 self.accept,
                 "Receive a webhook",
-                {200: ResponseDoc("Every event of it is durable.", "Accepted")},
+                {200: ResponseDoc("Every event of the webhook is durable.", "Accepted")},
                 (400, 403, 404, 408, 413, 415, 503),
                 "Webhook",
                 public=True,
@@ -48,10 +48,10 @@ class Webhooks:
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """The schemas."""
+        """The schemas of the routes."""
         return {
             "Webhook": {
-                "description": "Whatever the external system sends, signed by it.",
+                "description": "The body as the external system has signed it.",
                 "type": ["object", "array"],
             },
             "Accepted": {
@@ -60,7 +60,7 @@ class Webhooks:
                 "properties": {
                     "accepted": {"type": "integer", "minimum": 0},
                     "dead": {
-                        "description": "How many events are kept as dead letters; if there are.",
+                        "description": "The number of dead letters, if there are any.",
                         "type": "integer",
                         "minimum": 1,
                     },
