@@ -91,7 +91,7 @@ class Runtime:
         settings, event_schema = self.settings, self.schemas["event"]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
-        circuit_breaker = CircuitBreaker(self.router, self.connections)
+        circuit_breaker = CircuitBreaker(self.context.invoker, self.connections)
         factory = self.operations()
         accounts = AccountCheck(self.context)
         outbound = OutboundSync(

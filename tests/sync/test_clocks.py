@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 from zenskar.db import connections
 from zenskar.db.driver.engine import in_transaction
 from zenskar.model.interval import MICROSECONDS, Interval
-from zenskar.sync.clocks import Clocks, Timing
+from zenskar.plugins.invoker import Timing
+from zenskar.sync.clocks import Clocks
 from zenskar.telemetry.metrics import Metrics
 
 TOLERANCE = 2 * MICROSECONDS

@@ -25,8 +25,8 @@ from zenskar.worker.scheduler import Scheduler
 async def idle(database_url: str) -> AsyncIterator[tuple[Flow, FakeSystem, Scheduler]]:
     """A scheduler whose jobs run when the test says so."""
     async with open_flow(database_url, working=False, sweep_seconds=600) as flow:
-        circuit_breaker = CircuitBreaker(flow.runtime.router, flow.runtime.connections)
         runtime = flow.runtime
+        circuit_breaker = CircuitBreaker(runtime.context.invoker, runtime.connections)
         jobs = upkeep(runtime.context, runtime.bus, factory(flow), runtime.settings)
         scheduler = Scheduler(
             runtime.context,

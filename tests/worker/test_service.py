@@ -9,6 +9,7 @@ from tests.support.wait import until
 from zenskar import Push
 from zenskar.db import workers
 from zenskar.errors import Unavailable
+from zenskar.plugins.invoker import Timing
 
 
 async def start(flow: Flow, stopping: asyncio.Event) -> "asyncio.Task[None]":
@@ -99,7 +100,8 @@ async def created(flow: Flow) -> bool:
 async def test_a_worker_tells_how_far_external_clocks_are_from_ours(database_url: str) -> None:
     async with open_flow(database_url, working=False) as flow:
         context = flow.runtime.context
-        timing = context.stopwatch()()
+        now = context.clock()
+        timing = Timing(now, now, 0.0, context.monotonic())
         context.clocks.date("fake", timing, int(timing.received) - 60)
         stopping = asyncio.Event()
         worker = await start(flow, stopping)

@@ -1,6 +1,5 @@
 """Stop a connection whose credentials open another account than the one it is linked with."""
 
-import asyncio
 from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.db import connection_accounts, connections
 from zenskar.db.connections import OTHER_ACCOUNT, SAME_ACCOUNT
 from zenskar.db.driver.engine import in_transaction
-from zenskar.errors import CallFailed, Failure, FailureKind
+from zenskar.errors import CallFailed, FailureKind
 from zenskar.sync.context import SyncContext
 from zenskar.telemetry.logs import get_logger
 
@@ -75,16 +74,13 @@ class AccountCheck:
         if (held := self._context.backoff.held(source)) is not None:
             raise CallFailed(held)
         try:
-            async with asyncio.timeout(_SECONDS):
-                account = await self._context.router.call_async(source, "account")
-        except TimeoutError:
-            text = f"no answer within {_SECONDS:g} s"
-            raise CallFailed(Failure(FailureKind.UNKNOWN_OUTCOME, text)) from None
+            answer = await self._context.invoker.call(source, "account", object, seconds=_SECONDS)
         except CallFailed as error:
             if error.failure.kind in _AWAY:
                 raise
             _log.warning("account_not_read", source=source, kind=error.failure.kind.value)
             return None
+        account = answer.value
         return account if isinstance(account, str) and account else None
 
     async def _compare(self, db: AsyncConnection, source: str, account: str) -> str | None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.db import connections
 from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.invoker import Timing
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 
@@ -18,26 +19,6 @@ _SAVE_SECONDS = 60.0
 _YEAR_10000 = 253_402_300_800
 _NONE = Interval(0, 0)
 _log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long a call was under way: between which times of our clock, in Unix seconds.
-
-    `seconds` and `ended` are those of a clock that nobody sets; ours may be set meanwhile, so
-    `sent` and `received` are as far apart at least.
-    """
-
-    sent: float
-    received: float
-    seconds: float
-    ended: float
-
-    @classmethod
-    def of(cls, sent: float, received: float, began: float, ended: float) -> "Timing":
-        """Put together what both clocks showed when a call was sent and when it was answered."""
-        seconds = max(0.0, ended - began)
-        return cls(min(sent, received - seconds), max(received, sent + seconds), seconds, ended)
 
 
 @dataclass(slots=True)

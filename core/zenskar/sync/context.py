@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.invoker import PluginInvoker
 from zenskar.plugins.router import PluginRouter
-from zenskar.sync.clocks import Clocks, Timing
+from zenskar.sync.clocks import Clocks
 from zenskar.sync.dead_letters import DeadLetterWriter
 from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.resilience.retry import RetryPolicy
@@ -46,7 +47,7 @@ class SyncContext:
         """Return when failed calls of a connection are tried again."""
         return RetryPolicy.of(self.connections[source].settings)
 
-    def stopwatch(self) -> Callable[[], Timing]:
-        """Begin to time a call; what is returned ends it."""
-        sent, began = self.clock(), self.monotonic()
-        return lambda: Timing.of(sent, self.clock(), began, self.monotonic())
+    @property
+    def invoker(self) -> PluginInvoker:
+        """The calls to external systems."""
+        return PluginInvoker(self.router, self.metrics, self.clock, self.monotonic)

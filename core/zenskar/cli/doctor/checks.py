@@ -1,7 +1,5 @@
 """The checks of `zenskar doctor`."""
 
-import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +9,7 @@ from zenskar.cli.data_folder import DataFolder, DevState
 from zenskar.cli.doctor import check_bus, check_clocks, check_database
 from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.errors import ConfigurationError, ZenskarError
+from zenskar.model.integration import Health
 from zenskar.plugins.discovery import (
     ConfiguredConnection,
     Plugin,
@@ -19,10 +18,12 @@ from zenskar.plugins.discovery import (
     missing_settings,
     unusable_connections,
 )
+from zenskar.plugins.invoker import PluginInvoker
 from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
 from zenskar.plugins.router import PluginRouter
 from zenskar.settings import Settings
-from zenskar.sync.clocks import Timing, offset_of
+from zenskar.sync.clocks import offset_of
+from zenskar.telemetry.metrics import Metrics
 
 _CALL_SECONDS = 5.0
 
@@ -114,22 +115,19 @@ async def _connection(name: str, connection: ConfiguredConnection) -> list[Findi
     part, fix = f"connection {name}", "check its settings, and that its system is reachable"
     if problem := await start(connection, OPEN_SECONDS):
         return [failed(part, problem, fix)]
-    sent, began = time.time(), time.monotonic()
     try:
-        async with asyncio.timeout(_CALL_SECONDS):
-            router = PluginRouter({name: connection.integration})
-            health = await router.call_async(name, "health")
-            account = await router.call_async(name, "account") if health.ok else None
-    except TimeoutError:
-        return [failed(part, f"no answer within {_CALL_SECONDS:g} seconds", fix)]
+        invoker = PluginInvoker(PluginRouter({name: connection.integration}), Metrics())
+        answer = await invoker.call(name, "health", Health, seconds=_CALL_SECONDS)
+        health, account = answer.value, None
+        if health.ok:
+            account = (await invoker.call(name, "account", object, seconds=_CALL_SECONDS)).value
     except ZenskarError as error:
         return [failed(part, str(error), fix)]
     finally:
-        timing = Timing.of(sent, time.time(), began, time.monotonic())
         await stop(connection)
     detail = f"{health.detail}, account {account}" if account else health.detail
     found = ok(part, detail) if health.ok else failed(part, health.detail, fix)
     if health.answered_at is None:
         return [found]
-    offset = offset_of(timing, health.answered_at)
+    offset = offset_of(answer.timing, health.answered_at)
     return [found, check_clocks.check_offset(f"clock of {name}", offset)]

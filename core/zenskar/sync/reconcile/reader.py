@@ -14,8 +14,7 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.integration import ExternalObject, Page
 from zenskar.model.interval import Interval
-from zenskar.sync.calls import deleted_object
-from zenskar.sync.clocks import Timing
+from zenskar.plugins.invoker import Timing, expected
 from zenskar.sync.context import SyncContext
 from zenskar.sync.resilience.rate_limit import hold_back
 from zenskar.sync.resilience.retry import RetryPolicy
@@ -66,6 +65,7 @@ class ExternalReader:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._context = context
+        self._invoker = context.invoker
         self._limits = limits
         self._timeout = timeout_seconds
         self._sleep = sleep
@@ -84,41 +84,47 @@ class ExternalReader:
 
     async def fetch(self, source: str, entity_type: str, external_id: str) -> Snapshot:
         """Return one object, as deleted only when the external system proves that."""
-        arguments = {"entity_type": entity_type, "external_id": external_id}
-        ended = self._context.stopwatch()
-        try:
-            seen, timing = await self._call(source, "fetch", arguments)
-        except CallFailed as error:
-            gone = deleted_object(error, entity_type, external_id)
-            return self._snapshot(source, gone, ended())
-        return self._snapshot(source, seen, timing)
+        seconds = self._seconds("fetch")
+        answer = await self._retried(
+            source,
+            lambda: self._invoker.fetch(source, entity_type, external_id, seconds=seconds),
+        )
+        return self._snapshot(source, answer.value, answer.timing)
 
     async def find(self, source: str, entity_type: str, record_id: str) -> Snapshot | None:
         """Return the object that carries a record's id, None when there is none."""
-        arguments = {"entity_type": entity_type, "record_id": record_id}
-        seen, timing = await self._call(source, "find", arguments)
-        return None if seen is None else self._snapshot(source, seen, timing)
+        seconds = self._seconds("find")
+        answer = await self._retried(
+            source, lambda: self._invoker.find(source, entity_type, record_id, seconds=seconds)
+        )
+        return None if answer is None else self._snapshot(source, answer.value, answer.timing)
 
     async def _page(self, source: str, hook: str, arguments: dict[str, Any]) -> SnapshotPage:
-        answer, timing = await self._call(source, hook, arguments)
-        page: Page = _expect(Page, answer)
+        seconds = self._seconds(hook)
+        answer = await self._retried(
+            source, lambda: self._invoker.call(source, hook, Page, seconds=seconds, **arguments)
+        )
+        page = answer.value
         if page.next_cursor is not None and page.next_cursor == arguments["cursor"]:
-            raise _bug(f"{hook} of the integration returned the same cursor again")
-        self._context.clocks.note(source, timing, page.answered_at)
-        snapshots = tuple(self._snapshot(source, seen, timing) for seen in page.objects)
+            text = f"{hook} of the integration returned the same cursor again"
+            raise CallFailed(Failure(FailureKind.BUG, text))
+        self._context.clocks.note(source, answer.timing, page.answered_at)
+        snapshots = tuple(self._snapshot(source, seen, answer.timing) for seen in page.objects)
         return SnapshotPage(snapshots, page.next_cursor)
 
     def _snapshot(self, source: str, seen: Any, timing: Timing) -> Snapshot:
-        shown: ExternalObject = _expect(ExternalObject, seen)
+        shown = expected(seen, ExternalObject)
         return Snapshot(shown, self._context.clocks.date(source, timing, shown.answered_at))
 
-    async def _call(self, source: str, hook: str, arguments: dict[str, Any]) -> tuple[Any, Timing]:
+    def _seconds(self, hook: str) -> float:
+        return self._timeout * (_LARGE_FACTOR if hook in _LARGE_HOOKS else 1)
+
+    async def _retried(self, source: str, call: Callable[[], Awaitable[T]]) -> T:
         attempts = waits = 0
         while True:
             await self._wait_for_backoff(source)
-            ended = self._context.stopwatch()
             try:
-                return await self._call_once(source, hook, arguments), ended()
+                return await call()
             except CallFailed as error:
                 limited = error.failure.kind is FailureKind.RATE_LIMITED
                 waits, attempts = waits + limited, attempts + (not limited)
@@ -154,23 +160,6 @@ class ExternalReader:
             lambda c: hold_back(self._context.backoff, c, source, failure.retry_after),
         )
 
-    async def _call_once(self, source: str, hook: str, arguments: dict[str, Any]) -> Any:
-        metrics, began, result = self._context.metrics, self._context.monotonic(), "ok"
-        seconds = self._timeout * (_LARGE_FACTOR if hook in _LARGE_HOOKS else 1)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._context.router.call_async(source, hook, **arguments)
-        except TimeoutError:
-            result = FailureKind.UNKNOWN_OUTCOME.value
-            text = f"no answer within {seconds:g} s"
-            raise CallFailed(Failure(FailureKind.UNKNOWN_OUTCOME, text)) from None
-        except CallFailed as error:
-            result = error.failure.kind.value
-            raise
-        finally:
-            metrics.calls.labels(source, hook, result).inc()
-            metrics.call_seconds.labels(source, hook).observe(self._context.monotonic() - began)
-
     def _delay(self, source: str, failure: Failure, attempts: int, waits: int) -> float | None:
         """Return the seconds before the next attempt, None when there is no further attempt."""
         retry = self._limits.retry(source)
@@ -195,13 +184,3 @@ async def together(calls: Iterable[Awaitable[T]]) -> list[T | CallFailed]:
                 return error
 
     return await asyncio.gather(*(one(call) for call in calls))
-
-
-def _expect(kind: type[Any], value: Any) -> Any:
-    if not isinstance(value, kind):
-        raise _bug(f"the integration returned {type(value).__name__} instead of {kind.__name__}")
-    return value
-
-
-def _bug(text: str) -> CallFailed:
-    return CallFailed(Failure(FailureKind.BUG, text))

@@ -5,15 +5,13 @@ connection is paused and no attempt is used up; otherwise the record alone is in
 count outlives the pause: the first failed call after it pauses again, until one is answered.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 
 from zenskar.errors import CallFailed
 from zenskar.model.integration import Health
 from zenskar.plugins.discovery import ConfiguredConnection
-from zenskar.plugins.router import PluginRouter
+from zenskar.plugins.invoker import PluginInvoker
 
 OUTAGE = "outage"
 _HEALTH_SECONDS = 10.0
@@ -25,9 +23,9 @@ class CircuitBreaker:
     """Counts failed calls in a row, by source system, in this process."""
 
     def __init__(
-        self, router: PluginRouter, connections: Mapping[str, ConfiguredConnection]
+        self, invoker: PluginInvoker, connections: Mapping[str, ConfiguredConnection]
     ) -> None:
-        self._router = router
+        self._invoker = invoker
         self._connections = connections
         self._in_a_row: dict[str, Counter[str]] = {}
 
@@ -50,8 +48,8 @@ class CircuitBreaker:
 
     async def healthy(self, source: str) -> bool:
         """Ask an integration whether its external system answers."""
-        with suppress(CallFailed, TimeoutError):
-            async with asyncio.timeout(_HEALTH_SECONDS):
-                health = await self._router.call_async(source, "health")
-            return isinstance(health, Health) and health.ok
-        return False
+        try:
+            answer = await self._invoker.call(source, "health", Health, seconds=_HEALTH_SECONDS)
+        except CallFailed:
+            return False
+        return answer.value.ok

@@ -1,0 +1,145 @@
+"""Call the asynchronous hooks of integrations: every call to an external system is made here.
+
+A call is bounded in time, measured and checked; each way it can fail is a `CallFailed`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from zenskar.errors import CallFailed, Failure, FailureKind
+from zenskar.model.integration import ExternalObject
+from zenskar.plugins.router import PluginRouter
+from zenskar.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The times of our clock, in Unix seconds, between which a call was made and answered.
+
+    `seconds` and `ended` are those of the monotonic clock. Our clock may be set during a call, so
+    `sent` and `received` are at least as far apart as `seconds`.
+    """
+
+    sent: float
+    received: float
+    seconds: float
+    ended: float
+
+    @classmethod
+    def of(cls, sent: float, received: float, began: float, ended: float) -> "Timing":
+        """Combine the readings of both clocks when a call was sent and when it was answered."""
+        seconds = max(0.0, ended - began)
+        return cls(min(sent, received - seconds), max(received, sent + seconds), seconds, ended)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """The answer to a call. The external system had the state shown within `timing`."""
+
+    value: T
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInvoker:
+    """Calls the hooks of the integration that owns a source system.
+
+    `clock` shows Unix seconds and may be set; `monotonic` never is. Every call is counted and
+    timed in the metrics, by source system, hook and result.
+    """
+
+    router: PluginRouter
+    metrics: Metrics
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+    async def call(
+        self, source: str, hook: str, expect: type[T], *, seconds: float, **arguments: Any
+    ) -> Answer[T]:
+        """Call a hook whose answer has to be an `expect`.
+
+        Raises `CallFailed`: of kind `UNKNOWN_OUTCOME` after `seconds` without an answer, of kind
+        `BUG` for an answer of another type.
+        """
+        with self._measured(source, hook):
+            return _checked(await self._answer(source, hook, seconds, arguments), expect)
+
+    async def find(
+        self, source: str, entity_type: str, record_id: str, *, seconds: float
+    ) -> Answer[ExternalObject] | None:
+        """Find the object that carries a record's id, None when there is none.
+
+        Raises `CallFailed`.
+        """
+        arguments = {"entity_type": entity_type, "record_id": record_id}
+        with self._measured(source, "find"):
+            answer = await self._answer(source, "find", seconds, arguments)
+            return None if answer.value is None else _checked(answer, ExternalObject)
+
+    async def fetch(
+        self, source: str, entity_type: str, external_id: str, *, seconds: float
+    ) -> Answer[ExternalObject]:
+        """Read an object; a failure that proves its deletion is an answer.
+
+        Raises `CallFailed`.
+        """
+        arguments = {"entity_type": entity_type, "external_id": external_id}
+        ended = self._stopwatch()
+        with self._measured(source, "fetch"):
+            try:
+                answer = await self._answer(source, "fetch", seconds, arguments)
+            except CallFailed as error:
+                if error.failure.kind is not FailureKind.GONE:
+                    raise
+                return Answer(ExternalObject(entity_type, external_id, None), ended())
+            return _checked(answer, ExternalObject)
+
+    async def _answer(
+        self, source: str, hook: str, seconds: float, arguments: Mapping[str, Any]
+    ) -> Answer[Any]:
+        ended = self._stopwatch()
+        try:
+            async with asyncio.timeout(seconds):
+                value = await self.router.call_async(source, hook, **arguments)
+        except TimeoutError:
+            failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"no answer within {seconds:g} s")
+            raise CallFailed(failure) from None
+        return Answer(value, ended())
+
+    def _stopwatch(self) -> Callable[[], Timing]:
+        """Start to time a call; call the result to end that."""
+        sent, began = self.clock(), self.monotonic()
+        return lambda: Timing.of(sent, self.clock(), began, self.monotonic())
+
+    @contextmanager
+    def _measured(self, source: str, hook: str) -> Iterator[None]:
+        began = self.monotonic()
+        try:
+            yield
+        except CallFailed as error:
+            self._count(source, hook, error.failure.kind.value, began)
+            raise
+        self._count(source, hook, "ok", began)
+
+    def _count(self, source: str, hook: str, result: str, began: float) -> None:
+        self.metrics.calls.labels(source, hook, result).inc()
+        self.metrics.call_seconds.labels(source, hook).observe(self.monotonic() - began)
+
+
+def expected(value: Any, kind: type[T]) -> T:
+    """Return a value of an integration; raise `CallFailed` unless it is of this type."""
+    if not isinstance(value, kind):
+        text = f"the integration returned {type(value).__name__} instead of {kind.__name__}"
+        raise CallFailed(Failure(FailureKind.BUG, text))
+    return value
+
+
+def _checked(answer: Answer[Any], kind: type[T]) -> Answer[T]:
+    expected(answer.value, kind)
+    return answer
