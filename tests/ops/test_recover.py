@@ -12,8 +12,8 @@ from zenskar.model.fields import CUSTOMER
 from zenskar.sync import unit_of_work
 from zenskar.sync.event_reader import ReceivedWebhook
 from zenskar.sync.inbound.apply import InboundSync
-from zenskar.sync.inbound_events import observation
 from zenskar.sync.ingest.pipeline import WebhookPipeline
+from zenskar.sync.messages import observation
 
 _WAITS_FOR_A_NAME = """
     SELECT count(*) > 0 FROM pg_locks JOIN pg_database AS d ON d.oid = database

@@ -21,7 +21,8 @@ from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
-from zenskar.sync.quarantine import UNREADABLE, UnreadableMessage, read_envelope
+from zenskar.sync.messages import UnreadableMessage, read_envelope
+from zenskar.sync.quarantine import UNREADABLE
 from zenskar.sync.republish import DISCARDED, REPUBLISHED, REQUESTED, messages_of
 
 _BATCH = 500

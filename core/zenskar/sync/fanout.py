@@ -1,23 +1,20 @@
 """Tell connections that a record changed: one sync event and one message for each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import outbox
 from zenskar.db.events import sync_events
-from zenskar.db.events.failed_events import FailedEvent
 from zenskar.db.events.sync_events import NewSyncEvent
-from zenskar.db.outbox import OutboxMessage
 from zenskar.ids import new_id
 from zenskar.kernel import Outcome
-from zenskar.model.envelope import OUTBOUND, WRITTEN_VERSION, Envelope, EnvelopeData
 from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction
-from zenskar.sync.messages import utc_now
+from zenskar.sync.messages import look_message, record_message
 from zenskar.sync.unit_of_work import UnitOfWork
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
@@ -64,7 +61,7 @@ async def enqueue(db: AsyncConnection, targets: Iterable[tuple[RecordChange, str
     pairs = [(_event(change, source), change) for change, source in targets]
     await sync_events.insert(db, [event for event, _ in pairs])
     await outbox.insert(
-        db, [message(event, change.version, change.document) for event, change in pairs]
+        db, [record_message(event, change.version, change.document) for event, change in pairs]
     )
     return [event.id for event, _ in pairs]
 
@@ -88,12 +85,6 @@ async def enqueue_looks(db: AsyncConnection, looks: Iterable[LookRequest]) -> No
     await outbox.insert(db, [look_message(event) for event in events])
 
 
-def look_message(event: NewSyncEvent | FailedEvent) -> OutboxMessage:
-    """Return the message of an outbound event that asks for a look at an external object."""
-    about = {"entity_type": event.entity_type, "external_id": event.external_id}
-    return _message(event, f"{event.source_system}:{event.external_id}", about)
-
-
 def _event(change: RecordChange, source: str) -> NewSyncEvent:
     detail: HistoryDetail = {"record_version": change.version}
     if change.changes:
@@ -113,41 +104,6 @@ def _event(change: RecordChange, source: str) -> NewSyncEvent:
         causation_id=change.causation_id,
         detail=detail,
     )
-
-
-def message(
-    event: NewSyncEvent | FailedEvent, version: int, document: Mapping[str, Any] | None
-) -> OutboxMessage:
-    """Return the message of an outbound event; the record is shown for readers of the topic."""
-    about = {
-        "entity_type": event.entity_type,
-        "entity_id": event.entity_id,
-        "record_version": version,
-        "document": document,
-    }
-    return _message(event, f"{event.entity_type}:{event.entity_id}", about)
-
-
-def _message(
-    event: NewSyncEvent | FailedEvent, key: str, about: Mapping[str, Any]
-) -> OutboxMessage:
-    data = {
-        "schema_version": WRITTEN_VERSION,
-        "direction": Direction.OUTBOUND.value,
-        "source_system": event.source_system,
-        **about,
-    }
-    envelope = Envelope(
-        id=event.id,
-        source="zenskar",
-        type=event.event_type,
-        subject=key,
-        time=utc_now(),
-        data=cast("EnvelopeData", data),
-        correlation_id=event.correlation_id,
-        causation_id=event.causation_id,
-    )
-    return OutboxMessage(OUTBOUND, key, event.source_system, envelope)
 
 
 def follow_ups(

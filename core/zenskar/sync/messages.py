@@ -1,19 +1,55 @@
-"""The inbound message: how news of an external object travels on the bus, however it was got."""
+"""The wire format: encode and decode the messages on the bus, inbound and outbound."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
+
+import orjson
 
 from zenskar.db.driver.packing import document as document_of
+from zenskar.db.driver.storable import indexable
+from zenskar.db.events.failed_events import FailedEvent
+from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.db.outbox import OutboxMessage
+from zenskar.errors import InvalidInput, SchemaViolation
 from zenskar.ids import new_id
-from zenskar.model.envelope import INBOUND, WRITTEN_VERSION, Envelope, ObservedObject
+from zenskar.model.envelope import (
+    INBOUND,
+    OUTBOUND,
+    SCHEMA_VERSION,
+    UNREAD_VERSION,
+    WRITTEN_VERSION,
+    Envelope,
+    EnvelopeData,
+    ObservedObject,
+)
+from zenskar.model.fields import EntityShape, show
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.interval import Interval
-from zenskar.model.observation import ObservationKind
+from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction
+from zenskar.schema_catalog import Schema
 
-_DIRECTION = Direction.INBOUND.value
+_INBOUND, _OUTBOUND = Direction.INBOUND.value, Direction.OUTBOUND.value
+_MOST_TYPE_CHARACTERS = 256
+_KINDS = MappingProxyType({kind.value: kind for kind in ObservationKind})
+
+
+class UnreadableMessage(InvalidInput):
+    """A message that is no envelope, belongs on another topic, or has a newer layout."""
+
+
+class MessageOrigin(NamedTuple):
+    """How an event arrived: its kind, and when it was sent on the external clock.
+
+    `made_at` is the time of its message in RFC 3339, on our clock.
+    """
+
+    made_at: str
+    sent: Interval
+    kind: ObservationKind = ObservationKind.WEBHOOK
 
 
 def utc_now() -> str:
@@ -27,17 +63,6 @@ def waited(made_at: str, now: str) -> int:
     return max(0, since // timedelta(microseconds=1))
 
 
-class MessageOrigin(NamedTuple):
-    """How news got here: in which way, and when it was sent on the external clock.
-
-    `made_at` is the time of its message in RFC 3339, on ours.
-    """
-
-    made_at: str
-    sent: Interval
-    kind: ObservationKind = ObservationKind.WEBHOOK
-
-
 def inbound_message(
     source: str,
     event: WebhookEvent,
@@ -47,8 +72,8 @@ def inbound_message(
 ) -> OutboxMessage:
     """Return the message of an event whose object has this canonical document.
 
-    The message is valid against the schema of the bus only if what the integration made is. Its
-    external event id is the external system's, or one that we gave.
+    The message is valid against the schema of the bus only if the integration's answers are. Its
+    external event id is the external system's, or one that we assigned.
     """
     seen = event.seen
     subject = f"{source}:{seen.external_id if seen else event.id}"
@@ -68,7 +93,7 @@ def inbound_message(
         time=told.made_at,
         data={
             "schema_version": WRITTEN_VERSION,
-            "direction": _DIRECTION,
+            "direction": _INBOUND,
             "source_system": source,
             "external_event_id": event.id,
             "event_type": event.type,
@@ -83,3 +108,167 @@ def inbound_message(
         correlation_id=correlation_id,
     )
     return OutboxMessage(INBOUND, subject, source, envelope, document_of(envelope.to_json()))
+
+
+def unread_envelope(
+    source: str,
+    correlation_id: str,
+    made_at: str,
+    about: tuple[Any, Any],
+    form: str,
+    unread: str,
+) -> Envelope:
+    """Return the envelope of an event or a webhook that cannot be read, `about` its id and type.
+
+    `unread` is a text, because that holds values which an envelope must not hold.
+    """
+    name, event_type = indexable(about[0]), indexable(about[1], _MOST_TYPE_CHARACTERS)
+    return Envelope(
+        id=new_id(),
+        source=source,
+        type=event_type,
+        subject=f"{source}:{name}",
+        time=made_at,
+        data={
+            "schema_version": UNREAD_VERSION,
+            "direction": _INBOUND,
+            "source_system": source,
+            "external_event_id": name,
+            "event_type": event_type,
+            "occurred": [0, 0],
+            "unread": {form: unread},
+        },
+        correlation_id=correlation_id,
+    )
+
+
+def record_message(
+    event: NewSyncEvent | FailedEvent, version: int, document: Mapping[str, Any] | None
+) -> OutboxMessage:
+    """Return the message of an outbound event; it shows the record to readers of the topic."""
+    about = {
+        "entity_type": event.entity_type,
+        "entity_id": event.entity_id,
+        "record_version": version,
+        "document": document,
+    }
+    return _outbound_message(event, f"{event.entity_type}:{event.entity_id}", about)
+
+
+def look_message(event: NewSyncEvent | FailedEvent) -> OutboxMessage:
+    """Return the message of an outbound event that requests a fetch of an external object."""
+    about = {"entity_type": event.entity_type, "external_id": event.external_id}
+    return _outbound_message(event, f"{event.source_system}:{event.external_id}", about)
+
+
+def _outbound_message(
+    event: NewSyncEvent | FailedEvent, key: str, about: Mapping[str, Any]
+) -> OutboxMessage:
+    data = {
+        "schema_version": WRITTEN_VERSION,
+        "direction": _OUTBOUND,
+        "source_system": event.source_system,
+        **about,
+    }
+    envelope = Envelope(
+        id=event.id,
+        source="zenskar",
+        type=event.event_type,
+        subject=key,
+        time=utc_now(),
+        data=cast("EnvelopeData", data),
+        correlation_id=event.correlation_id,
+        causation_id=event.causation_id,
+    )
+    return OutboxMessage(OUTBOUND, key, event.source_system, envelope)
+
+
+def read_envelope(value: bytes, schema: Schema, direction: Direction | None = None) -> Envelope:
+    """Return the envelope of a message.
+
+    Raises `UnreadableMessage`, whose text names the problem; with a `direction` also for a message
+    of the other one, because a topic carries one direction.
+    """
+    try:
+        body = orjson.loads(value)
+        schema.check(body)
+    except (orjson.JSONDecodeError, RecursionError):
+        raise UnreadableMessage("the message is not JSON") from None
+    except SchemaViolation as error:
+        raise UnreadableMessage(str(error)) from None
+    data = body["data"]
+    if data["schema_version"] > SCHEMA_VERSION:
+        raise UnreadableMessage(
+            f"the message has layout {data['schema_version']}, "
+            f"this program reads up to {SCHEMA_VERSION}"
+        )
+    if direction is not None and data["direction"] != direction:
+        raise UnreadableMessage(f"the message is {data['direction']}, its topic {direction.value}")
+    try:
+        # RFC 3339 knows times that Python does not: a leap second, the year 0.
+        datetime.fromisoformat(body["time"])
+    except ValueError:
+        raise UnreadableMessage("the time of the message is out of range") from None
+    return Envelope.from_json(body, value)
+
+
+def event_of(envelope: Envelope) -> NewSyncEvent:
+    """Return the sync event of an envelope, which may not be written yet."""
+    data = envelope.data
+    seen = data.get("object")
+    return NewSyncEvent(
+        id=envelope.id,
+        direction=Direction(data["direction"]),
+        source_system=data["source_system"],
+        event_type=envelope.type,
+        correlation_id=envelope.correlation_id,
+        entity_type=data.get("entity_type") or (seen["entity_type"] if seen else None),
+        entity_id=data.get("entity_id") if data["direction"] == Direction.OUTBOUND else None,
+        external_id=data.get("external_id") or (seen["external_id"] if seen else None),
+        external_event_id=data.get("external_event_id"),
+        causation_id=envelope.causation_id,
+    )
+
+
+def received_event(envelope: Envelope) -> NewSyncEvent:
+    """Return the sync event of an inbound envelope as it is written first, with its message."""
+    data = envelope.data
+    seen = data.get("object")
+    return NewSyncEvent(
+        id=envelope.id,
+        direction=Direction.INBOUND,
+        source_system=data["source_system"],
+        event_type=data["event_type"],
+        correlation_id=envelope.correlation_id,
+        entity_type=seen["entity_type"] if seen else None,
+        external_id=seen["external_id"] if seen else None,
+        external_event_id=data["external_event_id"],
+        causation_id=envelope.causation_id,
+        payload=envelope.text or orjson.dumps(envelope.to_json()),
+        detail={"received_at": envelope.time},
+    )
+
+
+def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
+    """Return the observation of an external object of this shape in an envelope's data."""
+    seen = data["object"]
+    shown, sent = show(shape, seen["document"]), data.get("sent")
+    changed = data.get("changed")
+    return Observation(
+        kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
+        external_id=seen["external_id"],
+        asof=Interval(*data["occurred"]),
+        fields=shown.fields,
+        unseen=shown.unseen,
+        record_id=seen.get("record_id"),
+        origin_key=data.get("origin_key"),
+        sent=None if sent is None else Interval(*sent),
+        changed=None if changed is None else tuple(changed),
+    )
+
+
+def delayed_observation(shape: EntityShape, envelope: Envelope) -> Observation:
+    """Return the observation in an envelope that has waited for a retry or a resumption."""
+    seen = observation(shape, envelope.data)
+    since = waited(envelope.time, utc_now())
+    return seen if seen.sent is None else replace(seen, sent=seen.sent.after(since))

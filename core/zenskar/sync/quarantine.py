@@ -1,7 +1,6 @@
 """Read what comes off the bus; what cannot be read is kept and named, never dropped."""
 
 import re
-from datetime import datetime
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,69 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import NewSyncEvent, Transition
-from zenskar.errors import FailureKind, InvalidInput, SchemaViolation
+from zenskar.errors import FailureKind
 from zenskar.ids import new_id
-from zenskar.model.envelope import SCHEMA_VERSION, Envelope
+from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import NO_SOURCE, Direction, SyncStatus
-from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.messages import event_of
 from zenskar.telemetry.logs import get_logger
 
 UNREADABLE, TOO_LARGE = "unreadable", "too_large"
 _ID = re.compile(r"[\w.-]{1,100}(:[\w.-]{1,200})?")
 """What our keys look like. Any other may hold anything, such as an e-mail address."""
 _log = get_logger(__name__)
-
-
-class UnreadableMessage(InvalidInput):
-    """A message that is no envelope, is meant for another topic, or is newer than this program."""
-
-
-def read_envelope(value: bytes, schema: Schema, direction: Direction | None = None) -> Envelope:
-    """Return the envelope of a message; `UnreadableMessage` says what is wrong with it.
-
-    With a `direction` only that one is taken: a topic carries one.
-    """
-    try:
-        body = orjson.loads(value)
-        schema.check(body)
-    except (orjson.JSONDecodeError, RecursionError):
-        raise UnreadableMessage("the message is not JSON") from None
-    except SchemaViolation as error:
-        raise UnreadableMessage(str(error)) from None
-    data = body["data"]
-    if data["schema_version"] > SCHEMA_VERSION:
-        raise UnreadableMessage(
-            f"the message has layout {data['schema_version']}, "
-            f"this program reads up to {SCHEMA_VERSION}"
-        )
-    if direction is not None and data["direction"] != direction:
-        raise UnreadableMessage(f"the message is {data['direction']}, its topic {direction.value}")
-    try:
-        # RFC 3339 knows times that Python does not: a leap second, the year 0.
-        datetime.fromisoformat(body["time"])
-    except ValueError:
-        raise UnreadableMessage("the time of the message is out of range") from None
-    return Envelope.from_json(body, value)
-
-
-def event_of(envelope: Envelope) -> NewSyncEvent:
-    """Return the sync event that an envelope stands for, which may not be written yet."""
-    data = envelope.data
-    seen = data.get("object")
-    return NewSyncEvent(
-        id=envelope.id,
-        direction=Direction(data["direction"]),
-        source_system=data["source_system"],
-        event_type=envelope.type,
-        correlation_id=envelope.correlation_id,
-        entity_type=data.get("entity_type") or (seen["entity_type"] if seen else None),
-        entity_id=data.get("entity_id") if data["direction"] == Direction.OUTBOUND else None,
-        external_id=data.get("external_id") or (seen["external_id"] if seen else None),
-        external_event_id=data.get("external_event_id"),
-        causation_id=envelope.causation_id,
-    )
 
 
 async def bury(

@@ -12,7 +12,8 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.model.envelope import INBOUND, Envelope
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.sync_event import Direction
-from zenskar.sync import fanout
+from zenskar.sync.fanout import LOOK
+from zenskar.sync.messages import look_message, record_message
 
 REQUESTED = "retry_requested"
 DISCARDED = "discarded"
@@ -41,13 +42,13 @@ def _outbound(event: FailedEvent, known: Mapping[str, Customer]) -> OutboxMessag
     """Show the record as it is now; the worker decides from the present row anyway."""
     if event.entity_type is None:
         return None
-    if event.event_type == f"{event.entity_type}.{fanout.LOOK}":
-        return fanout.look_message(event)
+    if event.event_type == f"{event.entity_type}.{LOOK}":
+        return look_message(event)
     if event.entity_id is None:
         return None
     customer = known.get(event.entity_id)
     if customer is None:
-        return fanout.message(event, 1, None)
-    return fanout.message(
+        return record_message(event, 1, None)
+    return record_message(
         event, customer.version, None if customer.deleted_at else customer.document
     )

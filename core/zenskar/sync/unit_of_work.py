@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar import kernel
 from zenskar.db import intents, mappings, records
+from zenskar.db.events.sync_events import Transition
 from zenskar.db.intents import Lifetimes
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Outcome, Situation, Step
@@ -18,6 +19,7 @@ from zenskar.model.fields import SHAPES, apply, keep
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
 from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
+from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.carried import carried
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.sync.clocks import stored_offset
@@ -335,6 +337,25 @@ def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> Histo
         if outcome.mapping.fetch_revision is not None:
             detail["fetch_wanted"] = True
     return detail
+
+
+def transition(
+    event_id: str,
+    record_id: str | None,
+    seen: Observation,
+    outcome: Outcome,
+    detail: HistoryDetail,
+) -> Transition:
+    """Return the end of an event that was observed."""
+    reason = "conflict" if outcome.conflicts else outcome.verdict
+    return Transition(
+        event_id,
+        SyncStatus.SUCCEEDED if outcome.verdict.news else SyncStatus.IGNORED,
+        reason,
+        detail=detail,
+        entity_id=record_id,
+        external_id=seen.external_id,
+    )
 
 
 def _lifetimes(source: ConfiguredConnection) -> Lifetimes:

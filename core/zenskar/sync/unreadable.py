@@ -14,20 +14,17 @@ from zenskar.db.driver.packing import document as document_of
 from zenskar.db.driver.storable import indexable
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.errors import CallFailed, FailureKind, InvalidInput, SchemaViolation
-from zenskar.ids import new_id
-from zenskar.model.envelope import UNREAD_VERSION, Envelope
+from zenskar.model.envelope import Envelope
 from zenskar.model.integration import ExternalObject, WebhookEvent, WebhookRequest
 from zenskar.model.interval import Interval
 from zenskar.model.observation import ObservationKind
-from zenskar.model.sync_event import Direction
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.event_reader import EventItem, ReceivedWebhook
-from zenskar.sync.messages import MessageOrigin, waited
+from zenskar.sync.messages import MessageOrigin, event_of, unread_envelope, waited
 from zenskar.sync.quarantine import end_as_dead
 
 INVALID_OBJECT, INVALID_WEBHOOK = "invalid_object", "invalid_webhook"
-_MOST_TYPE_CHARACTERS = 256
 _SECRETS = ("auth", "cookie", "hmac", "key", "password", "secret", "sign", "token")
 """What is in the names of headers that may hold a secret: those are not kept."""
 
@@ -55,8 +52,13 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
         "origin_key": event.origin_key,
         "seen": seen and [seen.entity_type, seen.external_id, seen.data, seen.record_id],
     }
-    envelope = _envelope(
-        item.source, item.correlation_id, item.told.made_at, (event.id, event.type), {"event": kept}
+    envelope = unread_envelope(
+        item.source,
+        item.correlation_id,
+        item.told.made_at,
+        (event.id, event.type),
+        "event",
+        _text(kept),
     )
     written = _sync_event(envelope)
     if seen is not None:
@@ -75,7 +77,7 @@ def of_webhook(arrival: ReceivedWebhook, made_at: str, error: Exception) -> Unre
         "received_at": request.received_at,
     }
     about = (f"webhook:{hashlib.sha256(request.body).hexdigest()}", "webhook")
-    envelope = _envelope(source, correlation_id, made_at, about, {"webhook": kept})
+    envelope = unread_envelope(source, correlation_id, made_at, about, "webhook", _text(kept))
     return Unreadable(envelope, _sync_event(envelope), INVALID_WEBHOOK, error)
 
 
@@ -123,50 +125,18 @@ def why(source: str, error: Exception) -> tuple[FailureKind, str]:
     return kind, f"{type(error).__name__} in the integration of {source}"
 
 
-def _envelope(
-    source: str,
-    correlation_id: str,
-    made_at: str,
-    about: tuple[Any, Any],
-    kept: Mapping[str, Any],
-) -> Envelope:
-    name, event_type = indexable(about[0]), indexable(about[1], _MOST_TYPE_CHARACTERS)
-    return Envelope(
-        id=new_id(),
-        source=source,
-        type=event_type,
-        subject=f"{source}:{name}",
-        time=made_at,
-        data={
-            "schema_version": UNREAD_VERSION,
-            "direction": Direction.INBOUND.value,
-            "source_system": source,
-            "external_event_id": name,
-            "event_type": event_type,
-            "occurred": [0, 0],
-            # As a text, which holds what the envelope itself must not hold.
-            "unread": {form: json.dumps(value, default=_plain) for form, value in kept.items()},
-        },
-        correlation_id=correlation_id,
-    )
-
-
-def _sync_event(envelope: Envelope) -> NewSyncEvent:
-    return NewSyncEvent(
-        id=envelope.id,
-        direction=Direction.INBOUND,
-        source_system=envelope.source,
-        event_type=envelope.type,
-        correlation_id=envelope.correlation_id,
-        external_event_id=envelope.data["external_event_id"],
-        detail={"received_at": envelope.time},
-    )
-
-
 def digest_of(seen: ExternalObject) -> str:
     """Return what tells states of an object apart."""
     content = json.dumps(seen.data, default=_plain, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _sync_event(envelope: Envelope) -> NewSyncEvent:
+    return event_of(envelope)._replace(detail={"received_at": envelope.time})
+
+
+def _text(kept: Mapping[str, Any]) -> str:
+    return json.dumps(kept, default=_plain)
 
 
 def _plain(value: Any) -> Any:

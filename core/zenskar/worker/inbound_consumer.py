@@ -16,7 +16,7 @@ from zenskar.ops.reread import UnreadableRetry
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.inbound.apply import InboundSync
-from zenskar.sync.quarantine import UnreadableMessage, read_envelope
+from zenskar.sync.messages import UnreadableMessage, read_envelope
 from zenskar.sync.resilience.delete_guard import TooManyDeletes
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace

@@ -19,12 +19,12 @@ from zenskar.sync import fanout, survivors, unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.fanout import LookRequest, RecordChange, change_of, follow_ups
-from zenskar.sync.inbound_events import new_event, observation, overdue, transition
+from zenskar.sync.messages import delayed_observation, observation, received_event
 from zenskar.sync.quarantine import bury
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.survivors import Cause
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.unit_of_work import UnitOfWork, transition
 
 
 class Applied(NamedTuple):
@@ -94,7 +94,7 @@ class InboundSync:
 
     async def park(self, envelopes: Sequence[Envelope]) -> frozenset[str]:
         """Record events that wait for their connection; return those that have ended meanwhile."""
-        events = [new_event(envelope) for envelope in envelopes]
+        events = [received_event(envelope) for envelope in envelopes]
 
         async def work(db: AsyncConnection) -> frozenset[str]:
             await sync_events.insert(db, events)
@@ -160,7 +160,7 @@ class InboundSync:
 
     async def event_of(self, db: AsyncConnection, envelope: Envelope) -> str:
         """Return the id of the envelope's sync event, writing it when it is not there yet."""
-        event = new_event(envelope)
+        event = received_event(envelope)
         await sync_events.insert(db, [event])
         if event.external_event_id is None:
             return event.id
@@ -225,7 +225,7 @@ class InboundSync:
         """
         first = {e.data["external_event_id"]: e for e in reversed(envelopes)}
         known = await sync_events.by_external_id(db, source, list(first))
-        fresh = {name: new_event(e) for name, e in first.items() if name not in known}
+        fresh = {name: received_event(e) for name, e in first.items() if name not in known}
         batch.fresh |= {event.id: event for event in fresh.values()}
         waiting = {
             name: s.id
@@ -244,7 +244,7 @@ class InboundSync:
     ) -> None:
         shape = self._context.translator.shape(source, entity_type)
         observations = [
-            observation(shape, e.data) if name in batch.fresh else overdue(shape, e)
+            observation(shape, e.data) if name in batch.fresh else delayed_observation(shape, e)
             for name, e in events
         ]
         work = await unit_of_work.load(

@@ -14,11 +14,10 @@ from zenskar.plugins.router import PluginRouter
 from zenskar.sync import fanout, unit_of_work
 from zenskar.sync.calls import Call
 from zenskar.sync.fanout import RecordChange, change_of, follow_ups
-from zenskar.sync.inbound_events import transition
 from zenskar.sync.outbound.intent_log import IntentLog, intent_id
 from zenskar.sync.outbound.job import Ack, JobResult, Nack, PushJob
 from zenskar.sync.outbound.writes import StepWrites
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.unit_of_work import UnitOfWork, transition
 
 _HELD_SECONDS = 1.0
 

@@ -23,13 +23,14 @@ from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.calls import Call, Caller
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.messages import event_of, read_envelope
 from zenskar.sync.outbound.failures import FailureHandler, NextAction, postponed, recover
 from zenskar.sync.outbound.intent_log import IntentLog, intent_id
 from zenskar.sync.outbound.job import Ack, JobResult, Nack, Park, PushJob
 from zenskar.sync.outbound.orphaned import wait_or_end
 from zenskar.sync.outbound.planner import CallAnswer, PlannedStep, StepPlanner, note, over
 from zenskar.sync.outbound.writes import StepWrites
-from zenskar.sync.quarantine import bury, end_as_dead, event_of, read_envelope
+from zenskar.sync.quarantine import bury, end_as_dead
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes

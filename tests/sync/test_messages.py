@@ -1,4 +1,4 @@
-"""What comes off the bus is read, or named as what it is."""
+"""Messages from the bus are decoded, or refused with the reason."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 
 from zenskar.model.envelope import SCHEMA_VERSION
 from zenskar.schema_catalog import core_schemas
-from zenskar.sync.quarantine import UnreadableMessage, read_envelope
+from zenskar.sync.messages import UnreadableMessage, read_envelope
 
 
 def outbound(version: int) -> dict[str, Any]:
