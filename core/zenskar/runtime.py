@@ -34,14 +34,13 @@ from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.settings import Settings
 from zenskar.sync.account_check import AccountCheck
-from zenskar.sync.calls import Caller
 from zenskar.sync.clocks import Clocks
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import DeadLetterWriter
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.ingest.receiver import WebhookReceiver
+from zenskar.sync.outbound.calls import Caller
 from zenskar.sync.outbound.failures import FailureHandler
-from zenskar.sync.outbound.intent_log import IntentLog
 from zenskar.sync.outbound.push import OutboundSync
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.translator import Translator
@@ -99,7 +98,6 @@ class Runtime:
             caller,
             FailureHandler(self.context, rng),
             circuit_breaker,
-            IntentLog(self.context.translator, settings.intent_lease_seconds),
             accounts=accounts,
         )
         consumers: dict[str, Consumer] = {

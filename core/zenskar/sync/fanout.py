@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,15 +10,19 @@ from zenskar.db import outbox
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.ids import new_id
-from zenskar.kernel import Outcome
-from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction
 from zenskar.sync.messages import look_message, record_message
-from zenskar.sync.unit_of_work import UnitOfWork
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
 LOOK, UNDELETED = "look", "undeleted"
+
+
+class Cause(NamedTuple):
+    """The sync event that led to a change, and the id of the request that both go back to."""
+
+    correlation_id: str
+    event_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,45 +108,3 @@ def _event(change: RecordChange, source: str) -> NewSyncEvent:
         causation_id=change.causation_id,
         detail=detail,
     )
-
-
-def follow_ups(
-    work: UnitOfWork,
-    record_id: str,
-    outcome: Outcome,
-    owners: Iterable[str],
-    *,
-    correlation_id: str,
-    causation_id: str,
-) -> list[tuple[RecordChange, str]]:
-    """Return the changes for the other connections of a record that has just been changed."""
-    others = [source for source in owners if source != work.name]
-    if not outcome.changes_record or not others:
-        return []
-    change = change_of(
-        work, record_id, _action(outcome), correlation_id=correlation_id, causation_id=causation_id
-    )
-    return [(change, source) for source in others]
-
-
-def change_of(
-    work: UnitOfWork, record_id: str, action: str, *, correlation_id: str, causation_id: str
-) -> RecordChange:
-    """Describe a record as it is now."""
-    record = work.records[record_id]
-    shape = SHAPES[work.entity_type]
-    return RecordChange(
-        entity_type=work.entity_type,
-        record_id=record_id,
-        version=record.version,
-        action=action,
-        document=None if record.deleted else unflatten(shape, record.fields),
-        correlation_id=correlation_id,
-        causation_id=causation_id,
-    )
-
-
-def _action(outcome: Outcome) -> str:
-    if outcome.delete_record:
-        return DELETED
-    return CREATED if outcome.create_record else UPDATED

@@ -1,28 +1,33 @@
 """The records, mappings and pushes that one transaction decides on.
 
-Loaded under locks, decided on in memory by the kernel one observation after the other, written
-back in sets. Both directions use it, inbound with a batch, outbound with one record.
+Loaded under locks, decided on in memory by the kernel one observation after another, written in
+sets. Both directions use it for a batch. `flush` writes records, mappings and pushes before the
+next unit of the transaction is loaded, because two units may share a record. `store` writes the
+rest of all units once, at the end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar import kernel
-from zenskar.db import intents, mappings, records
-from zenskar.db.events.sync_events import Transition
-from zenskar.db.intents import Lifetimes
+from zenskar.db import duplicates, intents, mappings, records
+from zenskar.db.events import sync_events
+from zenskar.db.events.sync_events import EventState, Transition
+from zenskar.db.intents import Lifetimes, NewIntent
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Outcome, Situation, Step
-from zenskar.model.fields import SHAPES, apply, keep
+from zenskar.model.fields import SHAPES, apply, keep, unflatten
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
 from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.carried import carried
 from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.sync import fanout
 from zenskar.sync.clocks import stored_offset
+from zenskar.sync.fanout import Cause, LookRequest, RecordChange
 
 
 @dataclass(slots=True)
@@ -43,6 +48,18 @@ class UnitOfWork:
     _mapped: set[str] = field(default_factory=set)
     _settled: dict[str, IntentState] = field(default_factory=dict)
     _unread: set[str] = field(default_factory=set)
+    new_intents: list[NewIntent] = field(default_factory=list)
+    """Pushes that are about to be sent."""
+    resent: list[str] = field(default_factory=list)
+    """Stored pushes that are about to be sent again, by id."""
+    marks: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, SyncStatus, HistoryDetail]] = field(default_factory=list)
+    moves: list[Transition] = field(default_factory=list)
+    followers: list[tuple[RecordChange, str]] = field(default_factory=list)
+    """Changes of records, and the source systems that follow them."""
+    looks: list[LookRequest] = field(default_factory=list)
+    causes: dict[str, Cause] = field(default_factory=dict)
+    """The sync events that may end a record, by record."""
     ahead: int = 0
     """By how many microseconds, at most, the external clock is ahead of ours."""
     carried: frozenset[str] | None = field(init=False)
@@ -56,6 +73,11 @@ class UnitOfWork:
     def name(self) -> str:
         """The source system."""
         return self.source.connection.name
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a push belongs to the worker that sends it."""
+        return self.source.settings.intent_lease_seconds
 
     def shared(self, record: Record) -> Record:
         """Return what of a record the connection carries: all else is none of its business."""
@@ -174,8 +196,25 @@ class UnitOfWork:
                     replace(i, state=state) if i.id == intent_id else i for i in known
                 )
 
+    def follow(self, record_id: str, outcome: Outcome, owners: Iterable[str], cause: Cause) -> None:
+        """Enqueue the change of a record for every other source system that syncs it."""
+        others = [source for source in owners if source != self.name]
+        if outcome.changes_record and others:
+            change = self._change_of(record_id, _action(outcome), cause)
+            self.followers += [(change, source) for source in others]
+
+    def resync(self, record_id: str, cause: Cause) -> None:
+        """Enqueue an event of its own for the steps that a record still needs."""
+        self.followers.append((self._change_of(record_id, fanout.RESYNC, cause), self.name))
+
+    def note(self, event: EventState | None, detail: HistoryDetail) -> None:
+        """Add a detail to the history of an event without changing its status."""
+        if event is not None:
+            status = event.status if event.status.final else SyncStatus.PROCESSING
+            self.notes.append((event.id, status, detail))
+
     async def flush(self, db: AsyncConnection) -> None:
-        """Write what has been decided."""
+        """Write the records, mappings and pushes."""
         entity_type = self.entity_type
         created = [self.records[i] for i in sorted(self._created)]
         changed = [self.records[i] for i in sorted(self._changed - self._created)]
@@ -189,6 +228,29 @@ class UnitOfWork:
             await intents.set_state(db, ids, state)
         for pending in (self._created, self._changed, self._mapped, self._settled):
             pending.clear()
+
+    async def look_at_duplicates(self, db: AsyncConnection) -> None:
+        """Request a fetch of every duplicate of an ended record: it becomes its own record."""
+        ended = self.ended & self.causes.keys()
+        if not ended:
+            return
+        found = await duplicates.of_records(db, self.name, self.entity_type, ended)
+        for record_id, external_id in found:
+            cause = self.causes[record_id]
+            self.looks.append(LookRequest(self.name, self.entity_type, external_id, *cause))
+
+    def _change_of(self, record_id: str, action: str, cause: Cause) -> RecordChange:
+        record = self.records[record_id]
+        shape = SHAPES[self.entity_type]
+        return RecordChange(
+            entity_type=self.entity_type,
+            record_id=record_id,
+            version=record.version,
+            action=action,
+            document=None if record.deleted else unflatten(shape, record.fields),
+            correlation_id=cause.correlation_id,
+            causation_id=cause.event_id,
+        )
 
     def _situation(self, seen: Observation) -> Situation:
         mapping = self.mappings.get(seen.external_id)
@@ -287,6 +349,34 @@ async def load(
     return work
 
 
+async def store(
+    db: AsyncConnection, works: Sequence[UnitOfWork], moves: Sequence[Transition] = ()
+) -> bool:
+    """Write the pushes, history, events and messages of units of work, each kind at once.
+
+    `moves` are transitions of events without a unit. Returns whether messages were enqueued:
+    wake the workers then, after the commit.
+    """
+    await intents.insert(db, [new for work in works for new in work.new_intents])
+    for seconds in {work.lease_seconds for work in works if work.resent}:
+        same = (work for work in works if work.lease_seconds == seconds)
+        await intents.take(db, [each for work in same for each in work.resent], seconds)
+    for event_id, reason in (mark for work in works for mark in work.marks):
+        await sync_events.mark(db, event_id, reason)
+    await sync_events.note(db, [note for work in works for note in work.notes])
+    await sync_events.move(db, [*moves, *(move for work in works for move in work.moves)])
+    for work in works:
+        # Duplicates of this batch are found by their events, so those are written first.
+        await work.look_at_duplicates(db)
+    followers = [follower for work in works for follower in work.followers]
+    looks = [look for work in works for look in work.looks]
+    if followers:
+        await fanout.enqueue(db, followers)
+    if looks:
+        await fanout.enqueue_looks(db, looks)
+    return bool(followers or looks)
+
+
 async def _owners(
     db: AsyncConnection, name: str, entity_type: str, external_ids: set[str]
 ) -> dict[str, str | None]:
@@ -356,6 +446,12 @@ def transition(
         entity_id=record_id,
         external_id=seen.external_id,
     )
+
+
+def _action(outcome: Outcome) -> str:
+    if outcome.delete_record:
+        return fanout.DELETED
+    return fanout.CREATED if outcome.create_record else fanout.UPDATED
 
 
 def _lifetimes(source: ConfiguredConnection) -> Lifetimes:

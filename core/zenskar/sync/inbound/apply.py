@@ -1,7 +1,7 @@
 """Apply events of external systems, a batch in one transaction."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,15 +15,14 @@ from zenskar.kernel import Outcome, StepKind, Verdict
 from zenskar.model.envelope import Envelope
 from zenskar.model.record import Record
 from zenskar.model.sync_event import Direction, SyncStatus
-from zenskar.sync import fanout, survivors, unit_of_work
+from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage
-from zenskar.sync.fanout import LookRequest, RecordChange, change_of, follow_ups
+from zenskar.sync.fanout import Cause, LookRequest
 from zenskar.sync.messages import delayed_observation, observation, received_event
 from zenskar.sync.quarantine import bury
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
-from zenskar.sync.survivors import Cause
 from zenskar.sync.unit_of_work import UnitOfWork, transition
 
 
@@ -43,13 +42,13 @@ class _Batch:
     applied: list[Applied] = field(default_factory=list)
     fresh: dict[str, NewSyncEvent] = field(default_factory=dict)
     moves: list[Transition] = field(default_factory=list)
-    follow_ups: list[tuple[RecordChange, str]] = field(default_factory=list)
     deletes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The sync events that delete a record, by source system."""
     erased: list[str] = field(default_factory=list)
     """The sync events whose messages, stored before, tell of an erased record."""
-    looks: list[LookRequest] = field(default_factory=list)
-    ends: list[tuple[UnitOfWork, Mapping[str, Cause]]] = field(default_factory=list)
+    works: list[UnitOfWork] = field(default_factory=list)
+    followed: bool = False
+    """Whether messages were enqueued."""
 
 
 class InboundSync:
@@ -77,7 +76,7 @@ class InboundSync:
 
         batch = await by_keys(self._context.engine, work)
         self._count(batch.applied)
-        return batch.applied, bool(batch.follow_ups or batch.looks)
+        return batch.applied, batch.followed
 
     async def bury(self, message: RawMessage, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
@@ -181,11 +180,7 @@ class InboundSync:
         await sync_events.move(db, [m for m in batch.moves if m.event_id not in fresh])
         if batch.erased:
             await sync_events.drop_payloads(db, batch.erased)
-        await fanout.enqueue(db, batch.follow_ups)
-        for ended, causes in batch.ends:
-            # Duplicates of this very batch are written by now.
-            batch.looks += await survivors.looks(db, ended, causes)
-        await fanout.enqueue_looks(db, batch.looks)
+        batch.followed = await unit_of_work.store(db, batch.works)
         return batch
 
     async def _apply_source(
@@ -256,7 +251,6 @@ class InboundSync:
             origins=[o.origin_key for o in observations if o.origin_key],
         )
         owners = self._context.router.owners_of(entity_type)
-        ends: dict[str, Cause] = {}
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
             detail = unit_of_work.describe(work, record_id, outcome)
@@ -266,18 +260,17 @@ class InboundSync:
                 batch.deletes[source].append(event_id)
             if record_id is not None and (record := work.records.get(record_id)) is not None:
                 _keep_no_payload(batch, event_id, record)
+            cause = Cause(envelope.correlation_id, event_id)
             if record_id is not None:
-                ends[record_id] = Cause(envelope.correlation_id, event_id)
-            causes = {"correlation_id": envelope.correlation_id, "causation_id": event_id}
+                work.causes[record_id] = cause
             if outcome.verdict is Verdict.LATE:
-                look = LookRequest(source, entity_type, seen.external_id, **causes)
-                batch.looks.append(look)
+                work.looks.append(LookRequest(source, entity_type, seen.external_id, *cause))
             elif record_id is not None and outcome.verdict.news:
-                batch.follow_ups += _follow_ups(work, record_id, outcome, owners, causes)
+                _follow(work, record_id, outcome, owners, cause)
         allowed = DeleteGuard.of(self._context.connections[source].settings)
         await allowed.check(db, source, batch.deletes[source])
         await work.flush(db)
-        batch.ends.append((work, ends))
+        batch.works.append(work)
 
     def _count(self, applied: Sequence[Applied]) -> None:
         metrics = self._context.metrics
@@ -299,15 +292,10 @@ def _keep_no_payload(batch: _Batch, event_id: str, record: Record) -> None:
         batch.fresh[event_id] = fresh._replace(payload=None)
 
 
-def _follow_ups(
-    work: UnitOfWork,
-    record_id: str,
-    outcome: Outcome,
-    owners: Sequence[str],
-    causes: Mapping[str, str],
-) -> list[tuple[RecordChange, str]]:
-    """Other connections follow a changed record; this one if both sides are not equal yet."""
-    targets = follow_ups(work, record_id, outcome, owners, **causes)
+def _follow(
+    work: UnitOfWork, record_id: str, outcome: Outcome, owners: Sequence[str], cause: Cause
+) -> None:
+    """Enqueue a changed record for other connections, and for its own if they differ still."""
+    work.follow(record_id, outcome, owners, cause)
     if work.plan(record_id).kind not in {StepKind.NOTHING, StepKind.WAIT}:
-        targets.append((change_of(work, record_id, fanout.RESYNC, **causes), work.name))
-    return targets
+        work.resync(record_id, cause)

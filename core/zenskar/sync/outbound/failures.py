@@ -13,8 +13,8 @@ from zenskar.errors import Failure, FailureKind
 from zenskar.kernel import StepKind
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import SyncStatus
-from zenskar.sync.calls import Call
 from zenskar.sync.context import SyncContext
+from zenskar.sync.outbound.calls import Call
 from zenskar.sync.outbound.job import Ack, JobResult, Nack, Park, PushJob
 from zenskar.sync.resilience.circuit_breaker import OUTAGE
 from zenskar.sync.resilience.rate_limit import HELD, hold_back

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from zenskar.model.envelope import Envelope
 from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.fanout import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,11 @@ class PushJob:
     def subject(self) -> str:
         """What it is about: a record, or an external object without one."""
         return self.external_id or self.record_id
+
+    @property
+    def cause(self) -> Cause:
+        """Its sync event, as the cause of other changes."""
+        return Cause(self.correlation_id, self.event_id)
 
     @classmethod
     def of(cls, envelope: Envelope, message: RawMessage) -> "PushJob":

@@ -12,9 +12,9 @@ from zenskar.db.intents import LostPush
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.record import IntentState
-from zenskar.sync import fanout, unit_of_work
+from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
-from zenskar.sync.fanout import RecordChange, change_of
+from zenskar.sync.fanout import Cause
 from zenskar.sync.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 
@@ -83,9 +83,11 @@ class LostPushes:
                 record_ids=[push.record_id for push in kinds[entity_type]],
             )
             lost = {push.record_id: push for push in kinds[entity_type] if _lose(work, push)}
+            for push in lost.values():
+                cause = Cause(push.correlation_id or new_id(), push.sync_event_id)
+                work.resync(push.record_id, cause)
             await work.flush(db)
-            changes = [_resync(work, push) for push in lost.values()]
-            await fanout.enqueue(db, [(change, source) for change in changes])
+            await unit_of_work.store(db, [work])
         return len(pushes)
 
 
@@ -99,13 +101,3 @@ def _lose(work: UnitOfWork, push: LostPush) -> bool:
         return False
     work.lose(push.record_id, push.id, IntentState.UNKNOWN)
     return True
-
-
-def _resync(work: UnitOfWork, push: LostPush) -> RecordChange:
-    return change_of(
-        work,
-        push.record_id,
-        fanout.RESYNC,
-        correlation_id=push.correlation_id or new_id(),
-        causation_id=push.sync_event_id,
-    )

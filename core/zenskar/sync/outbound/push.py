@@ -3,38 +3,35 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.batcher import Batcher
 from zenskar.db import connections as connection_states
+from zenskar.db import intents
 from zenskar.db.driver.engine import by_keys, in_transaction
 from zenskar.db.events import sync_events
-from zenskar.db.events.sync_events import Transition
+from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.errors import CallFailed, Failure, FailureKind, Unavailable
 from zenskar.model.envelope import OUTBOUND, Envelope
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
-from zenskar.sync import fanout, survivors, unit_of_work
+from zenskar.sync import unit_of_work
 from zenskar.sync.account_check import AccountCheck
-from zenskar.sync.calls import Call, Caller
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.messages import event_of, read_envelope
+from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.failures import FailureHandler, NextAction, postponed, recover
-from zenskar.sync.outbound.intent_log import IntentLog, intent_id
 from zenskar.sync.outbound.job import Ack, JobResult, Nack, Park, PushJob
 from zenskar.sync.outbound.orphaned import wait_or_end
-from zenskar.sync.outbound.planner import CallAnswer, PlannedStep, StepPlanner, note, over
-from zenskar.sync.outbound.writes import StepWrites
+from zenskar.sync.outbound.planner import CallAnswer, PlannedStep, StepPlanner, ended
 from zenskar.sync.quarantine import bury, end_as_dead
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
-from zenskar.sync.survivors import Cause
 from zenskar.sync.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
@@ -43,7 +40,7 @@ _log = get_logger(__name__)
 T = TypeVar("T")
 
 _TOGETHER = 64
-"""How many tasks are decided on in one transaction, at most."""
+"""How many jobs are decided on in one transaction, at most."""
 _OFF_SECONDS = 5.0
 """How long a message waits for an integration that does not work in this process."""
 _MOST_CALLS = 12
@@ -59,7 +56,6 @@ class OutboundSync:
         caller: Caller,
         failure_handler: FailureHandler,
         circuit_breaker: CircuitBreaker,
-        intent_log: IntentLog,
         *,
         accounts: AccountCheck,
     ) -> None:
@@ -67,30 +63,29 @@ class OutboundSync:
         self._caller = caller
         self._failure_handler = failure_handler
         self._circuit_breaker = circuit_breaker
-        self._intent_log = intent_log
         self._accounts = accounts
-        self._planner = StepPlanner(context.router, intent_log)
-        self._beginning = Batcher(self._begin, most=_TOGETHER, key=lambda task: task.subject)
+        self._planner = StepPlanner(context.router, context.translator)
+        self._beginning = Batcher(self._begin, most=_TOGETHER, key=lambda job: job.subject)
         self._answering = Batcher(
-            self._take_in, most=_TOGETHER, key=lambda answer: answer.task.subject
+            self._apply, most=_TOGETHER, key=lambda answer: answer.job.subject
         )
 
     async def process(self, envelope: Envelope, message: RawMessage) -> JobResult:
         """Work off one message; the record's present state counts, not the message's."""
-        task = PushJob.of(envelope, message)
-        if task.source not in self._context.connections:
-            return await wait_or_end(self._context, task.event_id)
-        if task.source in self._context.router.off:
+        job = PushJob.of(envelope, message)
+        if job.source not in self._context.connections:
+            return await wait_or_end(self._context, job.event_id)
+        if job.source in self._context.router.off:
             return Nack(_OFF_SECONDS)
-        step: Call | JobResult = await self._start(task)
+        step: Call | JobResult = await self._start(job)
         for _ in range(_MOST_CALLS):
             if not isinstance(step, Call):
                 return step
-            step = await self._take_step(task, step)
+            step = await self._take_step(job, step)
         if not isinstance(step, Call):
             return step
         endless = Failure(FailureKind.TRANSIENT, f"not equal after {_MOST_CALLS} calls")
-        return await self._setback(task, step, endless, NextAction.RETRY)
+        return await self._setback(job, step, endless, NextAction.RETRY)
 
     async def bury(self, message: RawMessage, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
@@ -108,19 +103,19 @@ class OutboundSync:
             _log.error("outbound_failed", trace=trace(error))
             await self.bury(message, problem)
 
-    async def _start(self, task: PushJob) -> Call | JobResult:
+    async def _start(self, job: PushJob) -> Call | JobResult:
         try:
-            if not await self._accounts.confirm(task.source):
+            if not await self._accounts.confirm(job.source):
                 return Park()
-            decided = await self._beginning.add(task)
+            decided = await self._beginning.add(job)
         except CallFailed as error:
-            return await self._failed(task, None, error.failure)
-        return self._count(task, decided)
+            return await self._failed(job, None, error.failure)
+        return self._count(job, decided)
 
-    async def _take_step(self, task: PushJob, call: Call) -> Call | JobResult:
+    async def _take_step(self, job: PushJob, call: Call) -> Call | JobResult:
         if call.pushes:
-            waited = max(0.0, self._context.clock() - task.changed_at)
-            self._context.metrics.outbound_seconds.labels(task.source).observe(waited)
+            waited = max(0.0, self._context.clock() - job.changed_at)
+            self._context.metrics.outbound_seconds.labels(job.source).observe(waited)
         await self._context.failpoint("outbound.stored_intent")
         began = time.monotonic()
         try:
@@ -128,194 +123,201 @@ class OutboundSync:
             self._circuit_breaker.succeeded(call.source)
             self._context.backoff.succeeded(call.source)
             await self._context.failpoint("outbound.called")
-            decided = await self._answering.add(CallAnswer(task, call, seen))
+            decided = await self._answering.add(CallAnswer(job, call, seen))
         except CallFailed as error:
-            mine = time.monotonic() - began < self._intent_log.lease_seconds / 2
-            return await self._failed(task, call, error.failure, mine=mine)
+            mine = time.monotonic() - began < self._lease_seconds(job.source) / 2
+            return await self._failed(job, call, error.failure, mine=mine)
         except TooManyDeletes as error:
             await delete_guard.trip(self._context.engine, error)
             return Park()
         await self._context.failpoint("outbound.stored_answer")
-        return self._count(task, decided)
+        return self._count(job, decided)
 
-    def _count(self, task: PushJob, decided: PlannedStep) -> Call | JobResult:
+    def _count(self, job: PushJob, decided: PlannedStep) -> Call | JobResult:
         metrics = self._context.metrics
         for conflict in decided.conflicts:
-            metrics.conflicts.labels(task.source, conflict.winner.value).inc()
+            metrics.conflicts.labels(job.source, conflict.winner.value).inc()
         if decided.succeeded:
-            metrics.outbound_events.labels(task.source, "succeeded").inc()
-        if decided.followed:
-            self._context.wake(OUTBOUND)
+            metrics.outbound_events.labels(job.source, "succeeded").inc()
         return decided.step
 
-    async def _begin(self, tasks: Sequence[PushJob]) -> Sequence[PlannedStep]:
-        """Plan the first step of each task, in one transaction."""
+    async def _begin(self, jobs: Sequence[PushJob]) -> Sequence[PlannedStep]:
+        """Plan the first step of each job, in one transaction."""
 
-        async def work(db: AsyncConnection) -> list[PlannedStep]:
-            events = await sync_events.lock(db, [task.event_id for task in tasks])
-            states = await connection_states.states(db)
-            paused = {name for name, state in states.items() if state.paused}
-            backoff = self._context.backoff
-            backoff.learn(states)
-            writes, decided = self._intent_log.writes(), {}
-            for task in tasks:
-                if over(events.get(task.event_id)):
-                    decided[task.event_id] = PlannedStep(Ack())
-                elif task.source in paused:
-                    decided[task.event_id] = PlannedStep(Park())
-                elif (held := backoff.held(task.source)) is not None:
-                    seconds = backoff.wait(task.source)
-                    writes.moves.append(postponed(task, held, seconds))
-                    decided[task.event_id] = PlannedStep(Nack(seconds))
-            ready = [task for task in tasks if task.event_id not in decided]
-            for group in _by_kind(ready, lambda task: task):
-                looks = [task.external_id for task in group if task.external_id is not None]
-                known = await self._load(db, group, looks)
-                for task in group:
-                    decided[task.event_id] = self._planner.begin(writes, task, known)
-                await known.flush(db)
-                await _look_for_survivors(db, writes, known, group, decided)
-            await writes.store(db)
-            return [decided[task.event_id] for task in tasks]
+        async def begin_batch(db: AsyncConnection) -> tuple[list[PlannedStep], bool]:
+            planned, moves = await self._held_up(db, jobs)
+            works = []
+            for group in _by_kind([j for j in jobs if j.event_id not in planned], lambda job: job):
+                looks = [job.external_id for job in group if job.external_id is not None]
+                work = await self._load(db, group, looks)
+                for job in group:
+                    planned[job.event_id] = self._planner.begin(work, job)
+                await work.flush(db)
+                works.append(work)
+            followed = await unit_of_work.store(db, works, moves)
+            return [planned[job.event_id] for job in jobs], followed
 
-        return await by_keys(self._context.engine, work)
+        return self._wake(*await by_keys(self._context.engine, begin_batch))
 
-    async def _take_in(self, answers: Sequence[CallAnswer]) -> Sequence[PlannedStep]:
-        """Take answers in and plan the next step of each task, in one transaction."""
+    async def _held_up(
+        self, db: AsyncConnection, jobs: Sequence[PushJob]
+    ) -> tuple[dict[str, PlannedStep], list[Transition]]:
+        """Return the steps of jobs that have ended or wait, and the transitions of those."""
+        events = await sync_events.lock(db, [job.event_id for job in jobs])
+        states = await connection_states.states(db)
+        backoff = self._context.backoff
+        backoff.learn(states)
+        planned: dict[str, PlannedStep] = {}
+        moves: list[Transition] = []
+        for job in jobs:
+            if ended(events.get(job.event_id)):
+                planned[job.event_id] = PlannedStep(Ack())
+            elif job.source in states and states[job.source].paused:
+                planned[job.event_id] = PlannedStep(Park())
+            elif (held := backoff.held(job.source)) is not None:
+                seconds = backoff.wait(job.source)
+                moves.append(postponed(job, held, seconds))
+                planned[job.event_id] = PlannedStep(Nack(seconds))
+        return planned, moves
 
-        async def work(db: AsyncConnection) -> list[PlannedStep]:
-            events = await sync_events.lock(db, [a.task.event_id for a in answers])
-            writes, decided = self._intent_log.writes(), {}
-            for group in _by_kind(answers, lambda answer: answer.task):
+    async def _apply(self, answers: Sequence[CallAnswer]) -> Sequence[PlannedStep]:
+        """Apply answers and plan the next step of each job, in one transaction."""
+
+        async def apply_batch(db: AsyncConnection) -> tuple[list[PlannedStep], bool]:
+            events = await sync_events.lock(db, [answer.job.event_id for answer in answers])
+            planned, works = {}, []
+            for group in _by_kind(answers, lambda answer: answer.job):
                 seen = [answer.seen for answer in group if answer.seen is not None]
-                known = await self._load(
+                work = await self._load(
                     db,
-                    [answer.task for answer in group],
+                    [answer.job for answer in group],
                     [each.external_id for each in seen],
                     [each.record_id for each in seen if each.record_id is not None],
                 )
                 for answer in group:
-                    event = events.get(answer.task.event_id)
-                    decided[answer.task.event_id] = self._planner.judge(
-                        writes, known, event, answer
-                    )
-                names = [answer.task.event_id for answer in group]
-                deletes = [name for name in names if decided[name].deletes]
-                allowed = DeleteGuard.of(known.source.settings)
-                await allowed.check(db, known.name, deletes)
-                await known.flush(db)
-                tasks = [answer.task for answer in group]
-                await _look_for_survivors(db, writes, known, tasks, decided)
-            await writes.store(db)
-            return [decided[answer.task.event_id] for answer in answers]
+                    name = answer.job.event_id
+                    planned[name] = self._planner.apply(work, events.get(name), answer)
+                names = [answer.job.event_id for answer in group]
+                deletes = [name for name in names if planned[name].deletes]
+                if deletes:
+                    allowed = DeleteGuard.of(work.source.settings)
+                    await allowed.check(db, work.name, deletes)
+                await work.flush(db)
+                works.append(work)
+            followed = await unit_of_work.store(db, works)
+            return [planned[answer.job.event_id] for answer in answers], followed
 
-        return await by_keys(self._context.engine, work)
+        return self._wake(*await by_keys(self._context.engine, apply_batch))
+
+    def _wake(self, planned: list[PlannedStep], followed: bool) -> list[PlannedStep]:
+        """Wake the workers if messages were enqueued."""
+        if followed:
+            self._context.wake(OUTBOUND)
+        return planned
 
     async def _failed(
-        self, task: PushJob, call: Call | None, failure: Failure, *, mine: bool = True
+        self, job: PushJob, call: Call | None, failure: Failure, *, mine: bool = True
     ) -> Call | JobResult:
         """`mine`: the push was held all the while, so nobody else can have sent it again."""
         await self._context.failpoint("outbound.failed")
-        if failure.kind is FailureKind.NOT_VISIBLE and not await self._is_own_account(task):
+        if failure.kind is FailureKind.NOT_VISIBLE and not await self._is_own_account(job):
             return Park()
-        if task.external_id is not None and failure.kind is FailureKind.NOT_VISIBLE:
-            return await in_transaction(self._context.engine, lambda c: self._unseen(c, task))
+        if job.external_id is not None and failure.kind is FailureKind.NOT_VISIBLE:
+            return await in_transaction(self._context.engine, lambda c: self._unseen(c, job))
         recovery = recover(call, failure, mine=mine)
         if recovery.next is NextAction.LOOK and call is not None:
-            looked = await in_transaction(self._context.engine, lambda c: self._look(c, task, call))
-            return self._count(task, looked)
+            looked = await in_transaction(self._context.engine, lambda c: self._look(c, job, call))
+            return self._count(job, looked)
         what = recovery.next
-        if what is NextAction.RETRY and await self._circuit_breaker.outage(
-            task.source, task.subject
-        ):
+        if what is NextAction.RETRY and await self._circuit_breaker.outage(job.source, job.subject):
             what = NextAction.OUTAGE
-        return await self._setback(task, call, failure, what, recovery.push)
+        return await self._setback(job, call, failure, what, recovery.push)
 
-    async def _is_own_account(self, task: PushJob) -> bool:
+    async def _is_own_account(self, job: PushJob) -> bool:
         """Ask again which account it is, since an object is not there that should be."""
         try:
-            return await self._accounts.check_again(task.source)
+            return await self._accounts.check_again(job.source)
         except CallFailed:
             return True
 
     async def _setback(
         self,
-        task: PushJob,
+        job: PushJob,
         call: Call | None,
         failure: Failure,
         what: NextAction,
         push: IntentState | None = IntentState.UNKNOWN,
     ) -> JobResult:
         async def store(db: AsyncConnection) -> JobResult:
-            event = (await sync_events.lock(db, [task.event_id])).get(task.event_id)
+            event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
             if call is not None and call.pushes and push is not None:
-                work = await self._load(db, [task])
-                await self._intent_log.fail(db, work, call, failure, push)
-                if over(event):
-                    await fanout.enqueue(db, self._planner.leave(work, task))
-                await work.flush(db)
-            return await self._failure_handler.store(db, task, event, failure, what)
+                await self._fail_push(db, job, event, call, failure, push)
+            return await self._failure_handler.store(db, job, event, failure, what)
 
         return await in_transaction(self._context.engine, store)
 
-    async def _unseen(self, db: AsyncConnection, task: PushJob) -> JobResult:
+    async def _unseen(self, db: AsyncConnection, job: PushJob) -> JobResult:
         """An object of which late news came cannot be seen: there is nothing to take in."""
-        event = (await sync_events.lock(db, [task.event_id])).get(task.event_id)
-        if not over(event):
-            ended = Transition(task.event_id, SyncStatus.IGNORED, FailureKind.NOT_VISIBLE)
-            await sync_events.move(db, [ended])
+        event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
+        if not ended(event):
+            ignored = Transition(job.event_id, SyncStatus.IGNORED, FailureKind.NOT_VISIBLE)
+            await sync_events.move(db, [ignored])
         return Ack()
 
-    async def _look(self, db: AsyncConnection, task: PushJob, call: Call) -> PlannedStep:
-        """The object seems gone: look before believing it, then plan again."""
-        event = (await sync_events.lock(db, [task.event_id])).get(task.event_id)
-        work, writes = await self._load(db, [task]), self._intent_log.writes()
-        work.lose(task.record_id, intent_id(call), IntentState.FAILED)
-        note(writes, event, {"answer_to": call.step.value, "verdict": "gone"})
-        if over(event):
-            writes.followers += self._planner.leave(work, task)
-        decided = self._planner.go_on(writes, task, event, work, "in_sync")
+    async def _fail_push(
+        self,
+        db: AsyncConnection,
+        job: PushJob,
+        event: EventState | None,
+        call: Call,
+        failure: Failure,
+        state: IntentState,
+    ) -> None:
+        """Write the state of a push whose call failed."""
+        work = await self._load(db, [job])
+        if failure.replayed:
+            await intents.spend_key(db, call.intent_id)
+        if state is IntentState.UNKNOWN:
+            work.lose(call.record_id, call.intent_id, state)
+        else:
+            work.settle(call.intent_id, state)
+        if ended(event):
+            self._planner.hand_over(work, job)
         await work.flush(db)
-        await writes.store(db)
-        return decided
+        await unit_of_work.store(db, [work])
+
+    async def _look(self, db: AsyncConnection, job: PushJob, call: Call) -> PlannedStep:
+        """Look at an object that seems to be gone, then plan again."""
+        event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
+        work = await self._load(db, [job])
+        planned = self._planner.lose(work, job, event, call)
+        await work.flush(db)
+        await unit_of_work.store(db, [work])
+        return planned
+
+    def _lease_seconds(self, source: str) -> float:
+        return self._context.connections[source].settings.intent_lease_seconds
 
     async def _load(
         self,
         db: AsyncConnection,
-        tasks: Sequence[PushJob],
+        jobs: Sequence[PushJob],
         external_ids: Sequence[str] = (),
         record_ids: Sequence[str] = (),
     ) -> UnitOfWork:
         return await unit_of_work.load(
             db,
-            self._context.connections[tasks[0].source],
-            tasks[0].entity_type,
-            record_ids=[*record_ids, *(task.record_id for task in tasks)],
+            self._context.connections[jobs[0].source],
+            jobs[0].entity_type,
+            record_ids=[*record_ids, *(job.record_id for job in jobs)],
             external_ids=external_ids,
         )
 
 
-async def _look_for_survivors(
-    db: AsyncConnection,
-    writes: StepWrites,
-    work: UnitOfWork,
-    tasks: Sequence[PushJob],
-    decided: dict[str, PlannedStep],
-) -> None:
-    """Have what outlives a record looked at, and the workers woken for that."""
-    if not work.ended:
-        return
-    causes = {task.record_id: Cause(task.correlation_id, task.event_id) for task in tasks}
-    found = await survivors.looks(db, work, causes)
-    writes.looks += found
-    for look in found:
-        decided[look.causation_id] = replace(decided[look.causation_id], followed=True)
-
-
-def _by_kind(items: Sequence[T], task_of: Callable[[T], PushJob]) -> Iterable[list[T]]:
-    """Group items whose tasks are about one source system and one kind of entity."""
+def _by_kind(items: Sequence[T], job_of: Callable[[T], PushJob]) -> Iterable[list[T]]:
+    """Group items whose jobs are about one source system and one kind of entity."""
     groups: dict[tuple[str, str], list[T]] = defaultdict(list)
     for item in items:
-        task = task_of(item)
-        groups[task.source, task.entity_type].append(item)
+        job = job_of(item)
+        groups[job.source, job.entity_type].append(item)
     return (groups[kind] for kind in sorted(groups))

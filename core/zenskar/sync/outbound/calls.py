@@ -27,6 +27,11 @@ class Call:
     intent: Intent | None = None
 
     @property
+    def intent_id(self) -> str:
+        """The id of the push that the call makes or resolves."""
+        return self.intent.id if self.intent is not None else ""
+
+    @property
     def pushes(self) -> bool:
         """Whether it may change the external system."""
         return self.step not in {StepKind.FETCH, StepKind.FIND}
