@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.bus.port import Bus
+from zenskar.bus.port import Bus, Delivery
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
@@ -13,7 +13,6 @@ from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.event_reader import EventReader
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.ingest.pipeline import WebhookPipeline
@@ -35,7 +34,7 @@ class UnreadableRetry:
         self._pipeline = WebhookPipeline(context, event_schema)
         self._store = WebhookStore(context, bus)
 
-    async def read(self, envelope: Envelope, message: RawMessage, attempts: int) -> Envelope | None:
+    async def read(self, envelope: Envelope, delivery: Delivery) -> Envelope | None:
         """Return an envelope that can be applied, None when the event of this envelope has ended.
 
         The event ends when it is dead again, or when a webhook's own events have replaced it.
@@ -53,9 +52,7 @@ class UnreadableRetry:
         except Exception as error:  # noqa: BLE001 - the event stays dead, with the reason
             kind, problem = why(envelope.source, error)
             reason = INVALID_WEBHOOK if whole else INVALID_OBJECT
-            await self._sync.give_up(
-                envelope, message, kind.value, problem, attempts, reason=reason
-            )
+            await self._sync.give_up(envelope, delivery, kind.value, problem, reason=reason)
         return readable
 
     def _read_event(self, envelope: Envelope) -> Envelope:

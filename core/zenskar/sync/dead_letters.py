@@ -6,6 +6,7 @@ Both are one transaction: whoever holds the message lets go of it only after tha
 import base64
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,9 +22,28 @@ from zenskar.telemetry.metrics import Metrics
 _MESSAGE_LENGTH = 1000
 
 
+class RawMessage(Protocol):
+    """A message as a dead letter keeps it, such as a `Delivery`.
+
+    `origin` is the place where it was read: topic, partition and offset.
+    """
+
+    @property
+    def key(self) -> str:
+        """The key that keeps order."""
+
+    @property
+    def value(self) -> bytes:
+        """The message itself."""
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """The place where it was read, empty for a message from no bus."""
+
+
 @dataclass(frozen=True, slots=True)
-class RawMessage:
-    """A message as it was received. `origin` says where: topic, partition, offset."""
+class UnsentMessage:
+    """A message that no bus has delivered."""
 
     key: str
     value: bytes

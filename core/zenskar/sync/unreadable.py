@@ -19,7 +19,7 @@ from zenskar.model.integration import ExternalObject, WebhookEvent, WebhookReque
 from zenskar.model.interval import Interval
 from zenskar.model.observation import ObservationKind
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.event_reader import EventItem, ReceivedWebhook
 from zenskar.sync.messages import MessageOrigin, event_of, unread_envelope, waited
 from zenskar.sync.quarantine import end_as_dead
@@ -107,7 +107,7 @@ def arrival_of(envelope: Envelope) -> ReceivedWebhook:
 
 async def bury_unread(context: SyncContext, unread: Unreadable) -> None:
     """Keep it as a dead letter that tells why, once for each event however often it comes."""
-    message = RawMessage(unread.envelope.subject, document_of(unread.envelope.to_json()))
+    message = UnsentMessage(unread.envelope.subject, document_of(unread.envelope.to_json()))
     kind, problem = why(unread.event.source_system, unread.error)
     await end_as_dead(context, unread.event, message, unread.reason, problem, kind)
 

@@ -22,7 +22,7 @@ from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.key_gate import KeyGate
 from zenskar.worker.progress import Progress
-from zenskar.worker.receive_loop import message_of, run_until
+from zenskar.worker.receive_loop import run_until
 from zenskar.worker.strikes import Strikes
 
 _NAME = "inbound"
@@ -116,8 +116,7 @@ class InboundSyncWorker:
         """Read again what could not be read when it came, and apply what can be now."""
         rereader = UnreadableRetry(self._context, self._bus, self._sync, self._event_schema)
         for one in batch:
-            message = message_of(one.delivery)
-            envelope = await rereader.read(one.envelope, message, one.delivery.attempts)
+            envelope = await rereader.read(one.envelope, one.delivery)
             if envelope is None:
                 await self._bus.ack([one.delivery])
             else:
@@ -141,7 +140,7 @@ class InboundSyncWorker:
         return readable
 
     async def _bury(self, delivery: Delivery, problem: str) -> None:
-        await self._sync.bury(message_of(delivery), problem)
+        await self._sync.bury(delivery, problem)
         await self._bus.ack([delivery])
 
     async def _try(
@@ -208,6 +207,5 @@ class InboundSyncWorker:
             await self._bus.nack([one.delivery], delay)
             return
         problem = f"{kind} while it was applied"
-        message = message_of(one.delivery)
-        await self._sync.give_up(one.envelope, message, "bug", problem, attempts)
+        await self._sync.give_up(one.envelope, one.delivery, "bug", problem)
         await self._bus.ack([one.delivery])

@@ -19,7 +19,7 @@ from zenskar.sync.outbound.push import OutboundSync
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
-from zenskar.worker.receive_loop import message_of, run_until
+from zenskar.worker.receive_loop import run_until
 from zenskar.worker.strikes import Strikes
 
 _NAME = "outbound"
@@ -116,19 +116,19 @@ class OutboundSyncWorker:
                 await self._bus.nack([delivery], _FAILED_SECONDS)
                 return
             problem = f"{type(error).__name__} while it was worked on"
-            await self._sync.give_up(message_of(delivery), self._event_schema, problem)
+            await self._sync.give_up(delivery, self._event_schema, problem)
             await self._bus.ack([delivery])
 
     async def _process(self, delivery: Delivery) -> None:
         try:
             envelope = read_envelope(delivery.value, self._event_schema, Direction.OUTBOUND)
         except UnreadableMessage as error:
-            await self._sync.bury(message_of(delivery), str(error))
+            await self._sync.bury(delivery, str(error))
             await self._bus.ack([delivery])
             return
         structlog.contextvars.bind_contextvars(correlation_id=envelope.correlation_id)
         await self._context.failpoint("outbound.claimed")
-        result = await self._sync.process(envelope, message_of(delivery))
+        result = await self._sync.process(envelope, delivery)
         await self._context.failpoint("outbound.decided")
         match result:
             case Nack(seconds):

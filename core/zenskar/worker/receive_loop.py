@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from zenskar.bus.port import Delivery
 from zenskar.errors import ConfigurationError, Unavailable
-from zenskar.sync.dead_letters import RawMessage
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
@@ -45,8 +43,3 @@ async def _sleep(stopping: asyncio.Event, seconds: float) -> None:
             await stopping.wait()
     except TimeoutError:
         return
-
-
-def message_of(delivery: Delivery) -> RawMessage:
-    """Return what a dead letter keeps of a delivery."""
-    return RawMessage(delivery.key, delivery.value, delivery.origin)

@@ -14,7 +14,7 @@ from zenskar.sync.quarantine import bury, bury_oversize
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
-from zenskar.worker.receive_loop import message_of, run_until
+from zenskar.worker.receive_loop import run_until
 from zenskar.worker.strikes import Strikes
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Relay:
 
     async def _bury_oversize(self, delivery: Delivery, problem: str) -> None:
         try:
-            await bury_oversize(self._context, message_of(delivery), problem)
+            await bury_oversize(self._context, delivery, problem)
         except Unavailable:
             raise
         except Exception as error:
@@ -96,4 +96,4 @@ class Relay:
         """Keep a row that cannot travel; of a dead letter the sync event keeps all there is."""
         if delivery.topic != DEAD_LETTER:
             direction = Direction.INBOUND if delivery.topic == INBOUND else Direction.OUTBOUND
-            await bury(self._context, message_of(delivery), problem, direction)
+            await bury(self._context, delivery, problem, direction)

@@ -10,7 +10,7 @@ from tests.support.fake import FakeError
 from tests.support.flow import running_worker
 from zenskar import FailureKind
 from zenskar.model.sync_event import Direction
-from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.quarantine import bury
 
 ADA = "ada@example.com"
@@ -165,7 +165,7 @@ async def test_everything_is_never_meant_by_accident(api: Api, action: str) -> N
 
 async def test_a_message_that_cannot_be_read_is_shown_only_on_demand(api: Api) -> None:
     for value in (orjson.dumps({"type": "canary@x.example"}), b"canary@x.example"):
-        letter = RawMessage("fake:x", value)
+        letter = UnsentMessage("fake:x", value)
         await bury(api.flow.runtime.context, letter, "no envelope", Direction.INBOUND)
     page = await body_of(await api.client.get("/dead-letters?reason=unreadable"), 200)
     for letter in page["data"]:

@@ -5,7 +5,7 @@ import pytest
 from tests.cli.conftest import Cli, with_flow
 from tests.support.flow import Flow
 from zenskar.model.sync_event import Direction
-from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.quarantine import bury
 
 
@@ -40,7 +40,7 @@ def test_without_any_the_way_to_one_is_named(cli: Cli, database: str) -> None:
 def test_what_cannot_be_read_is_no_connection(cli: Cli, stripe: None, database: str) -> None:
     async def bury_some(flow: Flow) -> None:
         for key in ("poison", "cus_null", "k3:x", "stripe:cus_1"):
-            message = RawMessage(key, b"no JSON")
+            message = UnsentMessage(key, b"no JSON")
             await bury(flow.runtime.context, message, "no JSON", Direction.INBOUND)
 
     with_flow(database, bury_some)

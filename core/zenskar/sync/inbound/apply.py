@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.bus.port import Delivery
 from zenskar.db import connections
 from zenskar.db.driver.engine import by_keys, each_alone, in_transaction
 from zenskar.db.events import sync_events
@@ -17,7 +18,6 @@ from zenskar.model.record import Record
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.fanout import Cause, LookRequest
 from zenskar.sync.messages import delayed_observation, observation, received_event
 from zenskar.sync.quarantine import bury
@@ -78,9 +78,9 @@ class InboundSync:
         self._count(batch.applied)
         return batch.applied, batch.followed
 
-    async def bury(self, message: RawMessage, problem: str) -> None:
+    async def bury(self, delivery: Delivery, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
-        await bury(self._context, message, problem, Direction.INBOUND)
+        await bury(self._context, delivery, problem, Direction.INBOUND)
 
     async def parked(self) -> frozenset[str]:
         """Return the source systems whose events are not applied at this moment."""
@@ -105,10 +105,9 @@ class InboundSync:
     async def give_up(
         self,
         envelope: Envelope,
-        message: RawMessage,
+        delivery: Delivery,
         kind: str,
         problem: str,
-        attempts: int,
         *,
         reason: str | None = None,
     ) -> None:
@@ -128,7 +127,9 @@ class InboundSync:
                 error_message=problem,
                 count_attempt=True,
             )
-            await self._context.dead_letters.write(db, source, message, dead, attempts=attempts)
+            await self._context.dead_letters.write(
+                db, source, delivery, dead, attempts=delivery.attempts
+            )
             return True
 
         if await in_transaction(self._context.engine, work):

@@ -7,7 +7,7 @@ from zenskar.bus.port import Bus
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import TooLarge
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.ingest.pipeline import PipelineItem
 from zenskar.sync.quarantine import bury_oversize
 from zenskar.sync.unreadable import Unreadable, bury_unread, of_item, of_webhook
@@ -52,7 +52,7 @@ class WebhookStore:
         try:
             await self._bus.publish([message])
         except TooLarge as error:
-            letter = RawMessage(message.key, message.encode(), {"topic": message.topic})
+            letter = UnsentMessage(message.key, message.encode(), {"topic": message.topic})
             await bury_oversize(self._context, letter, str(error))
             return False
         return True

@@ -174,7 +174,7 @@ class FailureHandler:
         )
         if status is SyncStatus.DEAD:
             await self._context.dead_letters.write(
-                db, task.source, task.message, transition, attempts=attempts
+                db, task.source, task.delivery, transition, attempts=attempts
             )
         else:
             await sync_events.move(db, [transition])

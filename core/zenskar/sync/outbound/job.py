@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from zenskar.bus.port import Delivery
 from zenskar.model.envelope import Envelope
-from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.fanout import Cause
 
 
@@ -13,7 +13,7 @@ class PushJob:
     """Make one connection equal to one record. `changed_at` is in Unix seconds.
 
     With an `external_id`, look at that external object, for which no record is known yet.
-    `message` is what asked for it.
+    `delivery` is the message that asked for it.
     """
 
     event_id: str
@@ -22,7 +22,7 @@ class PushJob:
     record_id: str
     correlation_id: str
     changed_at: float
-    message: RawMessage
+    delivery: Delivery
     external_id: str | None = None
 
     @property
@@ -36,7 +36,7 @@ class PushJob:
         return Cause(self.correlation_id, self.event_id)
 
     @classmethod
-    def of(cls, envelope: Envelope, message: RawMessage) -> "PushJob":
+    def of(cls, envelope: Envelope, delivery: Delivery) -> "PushJob":
         """Read a valid outbound envelope."""
         data = envelope.data
         return cls(
@@ -46,7 +46,7 @@ class PushJob:
             record_id=data.get("entity_id", ""),
             correlation_id=envelope.correlation_id,
             changed_at=datetime.fromisoformat(envelope.time).timestamp(),
-            message=message,
+            delivery=delivery,
             external_id=data.get("external_id"),
         )
 

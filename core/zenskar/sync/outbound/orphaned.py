@@ -13,7 +13,7 @@ from zenskar.db.events.sync_events import Transition
 from zenskar.errors import FailureKind
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import RawMessage
+from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.outbound.job import Ack, Park
 from zenskar.sync.republish import messages_of
 from zenskar.telemetry.logs import get_logger
@@ -68,6 +68,6 @@ class Unowned:
             if message is None:
                 await sync_events.move(db, [why])
                 continue
-            letter = RawMessage(message.key, message.encode(), {"topic": message.topic})
+            letter = UnsentMessage(message.key, message.encode(), {"topic": message.topic})
             await self._context.dead_letters.write(db, event.source_system, letter, why, attempts=0)
         return events

@@ -8,6 +8,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.batcher import Batcher
+from zenskar.bus.port import Delivery
 from zenskar.db import connections as connection_states
 from zenskar.db import intents
 from zenskar.db.driver.engine import by_keys, in_transaction
@@ -21,7 +22,6 @@ from zenskar.schema_catalog import Schema
 from zenskar.sync import unit_of_work
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import RawMessage
 from zenskar.sync.messages import event_of, read_envelope
 from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.failures import FailureHandler, NextAction, postponed, recover
@@ -70,9 +70,9 @@ class OutboundSync:
             self._apply, most=_TOGETHER, key=lambda answer: answer.job.subject
         )
 
-    async def process(self, envelope: Envelope, message: RawMessage) -> JobResult:
+    async def process(self, envelope: Envelope, delivery: Delivery) -> JobResult:
         """Work off one message; the record's present state counts, not the message's."""
-        job = PushJob.of(envelope, message)
+        job = PushJob.of(envelope, delivery)
         if job.source not in self._context.connections:
             return await wait_or_end(self._context, job.event_id)
         if job.source in self._context.router.off:
@@ -87,21 +87,21 @@ class OutboundSync:
         endless = Failure(FailureKind.TRANSIENT, f"not equal after {_MOST_CALLS} calls")
         return await self._setback(job, step, endless, NextAction.RETRY)
 
-    async def bury(self, message: RawMessage, problem: str) -> None:
+    async def bury(self, delivery: Delivery, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
-        await bury(self._context, message, problem, Direction.OUTBOUND)
+        await bury(self._context, delivery, problem, Direction.OUTBOUND)
 
-    async def give_up(self, message: RawMessage, schema: Schema, problem: str) -> None:
+    async def give_up(self, delivery: Delivery, schema: Schema, problem: str) -> None:
         """End what a message asks for as dead; when not even that can be done, bury the message."""
         try:
-            envelope = read_envelope(message.value, schema, Direction.OUTBOUND)
+            envelope = read_envelope(delivery.value, schema, Direction.OUTBOUND)
             event = event_of(envelope)
-            await end_as_dead(self._context, event, message, "bug", problem, FailureKind.BUG)
+            await end_as_dead(self._context, event, delivery, "bug", problem, FailureKind.BUG)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the message itself can always be kept
             _log.error("outbound_failed", trace=trace(error))
-            await self.bury(message, problem)
+            await self.bury(delivery, problem)
 
     async def _start(self, job: PushJob) -> Call | JobResult:
         try:
