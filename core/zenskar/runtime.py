@@ -40,7 +40,7 @@ from zenskar.sync.dead_letters import DeadLetterWriter
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.ingest.receiver import WebhookReceiver
 from zenskar.sync.outbound.calls import Caller
-from zenskar.sync.outbound.failures import FailureHandler
+from zenskar.sync.outbound.failure_handler import FailureHandler
 from zenskar.sync.outbound.push import OutboundSync
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.translator import Translator
@@ -96,7 +96,7 @@ class Runtime:
         outbound = OutboundSync(
             self.context,
             caller,
-            FailureHandler(self.context, rng),
+            FailureHandler(self.context, circuit_breaker, rng),
             circuit_breaker,
             accounts=accounts,
         )

@@ -223,7 +223,7 @@ class Moves:
         return self._take_in(world, seen)
 
     def _look(self, world: World, eid: int) -> World:
-        """Fetch a duplicate whose record has ended, as `survivors.looks` requests."""
+        """Fetch a duplicate whose record has ended, as a unit of work requests."""
         held, now = world.objects[eid], world.clock
         seen = Seen(ObservationKind.FETCH, eid, now, now, held.fields, held.tag, sent=(now, now))
         return self._take_in(world, seen)

@@ -9,7 +9,7 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
 from zenskar.sync.dead_letters import DeadLetterWriter, UnsentMessage
-from zenskar.sync.quarantine import bury_oversize
+from zenskar.sync.quarantine import quarantine_oversize
 
 
 def webhook() -> Envelope:
@@ -30,7 +30,7 @@ async def send(flow: Flow, envelope: Envelope) -> None:
     context = flow.runtime.context
     context = replace(context, dead_letters=DeadLetterWriter(context.metrics, publishing=True))
     value = OutboxMessage(INBOUND, "fake:cus_1", "fake", envelope).encode()
-    await bury_oversize(context, UnsentMessage("fake:cus_1", value), "too large")
+    await quarantine_oversize(context, UnsentMessage("fake:cus_1", value), "too large")
 
 
 def counted(flow: Flow) -> float:
@@ -63,6 +63,6 @@ async def test_a_change_that_is_too_large_ends_the_event_that_is_there(database_
         await flow.create()
         (row,) = await flow.rows("SELECT envelope, key FROM outbox WHERE topic = :t", t=OUTBOUND)
         message = UnsentMessage(row["key"], row["envelope"].encode())
-        await bury_oversize(flow.runtime.context, message, "too large")
+        await quarantine_oversize(flow.runtime.context, message, "too large")
         (event,) = await flow.events("outbound")
         assert (event["status"], event["reason"]) == ("dead", "too_large")

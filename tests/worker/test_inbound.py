@@ -38,9 +38,9 @@ class Bus:
 
 
 class Sync:
-    """Buries."""
+    """Quarantines."""
 
-    async def bury(self, *_: Any) -> None: ...
+    async def quarantine(self, *_: Any) -> None: ...
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ async def test_a_handler_that_fails_itself_ends_in_a_raw_dead_letter(
     async with open_flow(database_url) as flow:
         body = envelope(topic)
         with monkeypatch.context() as patch:
-            for name in ("apply", "give_up", "retry_later"):
+            for name in ("apply", "fail"):
                 patch.setattr(InboundSync, name, fail)
             patch.setattr(OutboundSync, "process", fail)
             patch.setattr("zenskar.sync.outbound.push.end_as_dead", fail)

@@ -8,7 +8,7 @@ from zenskar.bus.port import Bus, Delivery
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
-from zenskar.errors import Unavailable
+from zenskar.errors import Failure, Unavailable
 from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import SyncStatus
 from zenskar.schema_catalog import Schema
@@ -52,7 +52,7 @@ class UnreadableRetry:
         except Exception as error:  # noqa: BLE001 - the event stays dead, with the reason
             kind, problem = why(envelope.source, error)
             reason = INVALID_WEBHOOK if whole else INVALID_OBJECT
-            await self._sync.give_up(envelope, delivery, kind.value, problem, reason=reason)
+            await self._sync.dead_letter(envelope, delivery, Failure(kind, problem), reason=reason)
         return readable
 
     def _read_event(self, envelope: Envelope) -> Envelope:

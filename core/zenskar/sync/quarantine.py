@@ -23,7 +23,7 @@ _ID = re.compile(r"[\w.-]{1,100}(:[\w.-]{1,200})?")
 _log = get_logger(__name__)
 
 
-async def bury(
+async def quarantine(
     context: SyncContext, message: RawMessage, problem: str, direction: Direction
 ) -> None:
     """Keep a message that cannot be worked on, whatever it holds, so that a person can look at it.
@@ -66,7 +66,7 @@ async def end_as_dead(
     )
     source = event.source_system
 
-    async def work(db: AsyncConnection) -> bool:
+    async def end(db: AsyncConnection) -> bool:
         await sync_events.insert(db, [event])
         kept = (await sync_events.lock(db, [event.id])).get(event.id)
         if kept is None or kept.status.final:
@@ -74,11 +74,11 @@ async def end_as_dead(
         await context.dead_letters.write(db, source, message, dead, attempts=1)
         return True
 
-    if await in_transaction(context.engine, work):
+    if await in_transaction(context.engine, end):
         context.dead_letters.count(source, kind.value)
 
 
-async def bury_oversize(context: SyncContext, message: RawMessage, problem: str) -> None:
+async def quarantine_oversize(context: SyncContext, message: RawMessage, problem: str) -> None:
     """End the sync event of an envelope, which may not be written yet, as dead."""
     envelope = Envelope.from_json(orjson.loads(message.value))
     await end_as_dead(context, event_of(envelope), message, TOO_LARGE, problem)

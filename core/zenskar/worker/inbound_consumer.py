@@ -1,14 +1,12 @@
 """Takes inbound events off the bus, a batch in one transaction where that is possible."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from zenskar.bus.port import Bus, Delivery
-from zenskar.db.driver.engine import is_transient
 from zenskar.errors import ConfigurationError, Unavailable
 from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
 from zenskar.model.sync_event import Direction
@@ -22,7 +20,7 @@ from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.key_gate import KeyGate
 from zenskar.worker.progress import Progress
-from zenskar.worker.receive_loop import run_until
+from zenskar.worker.receive_loop import run_until, settle
 from zenskar.worker.strikes import Strikes
 
 _NAME = "inbound"
@@ -61,7 +59,6 @@ class InboundSyncWorker:
         self._key_gate = KeyGate(bus, crowd=_CROWD)
         self._stopping: asyncio.Event | None = None
         self._not_before = 0.0
-        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until told to stop; what has been taken is finished.
@@ -136,11 +133,11 @@ class InboundSyncWorker:
                 envelope = read_envelope(delivery.value, self._event_schema, Direction.INBOUND)
                 readable.append(_Read(delivery, envelope, envelope.data["source_system"]))
             except UnreadableMessage as error:
-                await self._bury(delivery, str(error))
+                await self._quarantine(delivery, str(error))
         return readable
 
-    async def _bury(self, delivery: Delivery, problem: str) -> None:
-        await self._sync.bury(delivery, problem)
+    async def _quarantine(self, delivery: Delivery, problem: str) -> None:
+        await self._sync.quarantine(delivery, problem)
         await self._bus.ack([delivery])
 
     async def _try(
@@ -157,7 +154,7 @@ class InboundSyncWorker:
             await self._bus.nack([one.delivery for one in batch], 0)
         except Exception as error:
             if len(batch) == 1:
-                await self._set_back_or_bury(batch[0], error)
+                await self._fail_or_quarantine(batch[0], error)
                 return
             # One bad event must not hold up the others: halve the batch until it is alone.
             middle = len(batch) // 2
@@ -184,28 +181,19 @@ class InboundSyncWorker:
             waited = (now - datetime.fromisoformat(one.envelope.time)).total_seconds()
             clocks[one.source].observe(max(0.0, waited))
 
-    async def _set_back_or_bury(self, one: _Read, error: Exception) -> None:
+    async def _fail_or_quarantine(self, one: _Read, error: Exception) -> None:
         """A message whose failure cannot even be written down must not stop those behind it."""
         try:
-            await self._set_back(one, error)
+            await self._fail(one, error)
         except (Unavailable, ConfigurationError):
             raise
         except Exception as second:
             _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(second))
             if not self._strikes.out(one.delivery):
                 raise
-            await self._bury(one.delivery, f"{type(error).__name__} while it was worked on")
+            await self._quarantine(one.delivery, f"{type(error).__name__} while it was worked on")
 
-    async def _set_back(self, one: _Read, error: Exception) -> None:
-        """What the database may take later is tried again; the rest is a bug, and dead."""
-        kind = type(error).__name__
+    async def _fail(self, one: _Read, error: Exception) -> None:
         _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(error))
-        attempts, retry = one.delivery.attempts, self._context.retry(one.source)
-        if is_transient(error) and not retry.used_up(attempts):
-            delay = retry.delay(attempts, self._rng)
-            await self._sync.retry_later(one.envelope, "transient", kind, delay)
-            await self._bus.nack([one.delivery], delay)
-            return
-        problem = f"{kind} while it was applied"
-        await self._sync.give_up(one.envelope, one.delivery, "bug", problem)
-        await self._bus.ack([one.delivery])
+        result = await self._sync.fail(one.envelope, one.delivery, error)
+        await settle(self._bus, one.delivery, result)

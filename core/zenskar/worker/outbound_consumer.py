@@ -13,13 +13,12 @@ from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.messages import UnreadableMessage, read_envelope
-from zenskar.sync.outbound.job import Ack, Nack, Park
 from zenskar.sync.outbound.lost_pushes import LostPushes
 from zenskar.sync.outbound.push import OutboundSync
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
-from zenskar.worker.receive_loop import run_until
+from zenskar.worker.receive_loop import run_until, settle
 from zenskar.worker.strikes import Strikes
 
 _NAME = "outbound"
@@ -116,24 +115,18 @@ class OutboundSyncWorker:
                 await self._bus.nack([delivery], _FAILED_SECONDS)
                 return
             problem = f"{type(error).__name__} while it was worked on"
-            await self._sync.give_up(delivery, self._event_schema, problem)
+            await self._sync.dead_letter(delivery, self._event_schema, problem)
             await self._bus.ack([delivery])
 
     async def _process(self, delivery: Delivery) -> None:
         try:
             envelope = read_envelope(delivery.value, self._event_schema, Direction.OUTBOUND)
         except UnreadableMessage as error:
-            await self._sync.bury(delivery, str(error))
+            await self._sync.quarantine(delivery, str(error))
             await self._bus.ack([delivery])
             return
         structlog.contextvars.bind_contextvars(correlation_id=envelope.correlation_id)
         await self._context.failpoint("outbound.claimed")
         result = await self._sync.process(envelope, delivery)
         await self._context.failpoint("outbound.decided")
-        match result:
-            case Nack(seconds):
-                await self._bus.nack([delivery], seconds)
-            case Park():
-                await self._bus.park([delivery])
-            case Ack():
-                await self._bus.ack([delivery])
+        await settle(self._bus, delivery, result)

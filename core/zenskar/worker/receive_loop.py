@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from zenskar.bus.port import Bus, Delivery
 from zenskar.errors import ConfigurationError, Unavailable
+from zenskar.sync.job_result import Ack, JobResult, Nack, Park
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
@@ -35,6 +37,17 @@ async def run_until(
                 _log.error("consumer_failed", consumer=name, trace=trace(error))
             await _sleep(stopping, pause)
             pause = min(_MOST_SECONDS, pause * 2)
+
+
+async def settle(bus: Bus, delivery: Delivery, result: JobResult) -> None:
+    """Acknowledge, park or negatively acknowledge a delivery, as its processing asks."""
+    match result:
+        case Nack(seconds):
+            await bus.nack([delivery], seconds)
+        case Park():
+            await bus.park([delivery])
+        case Ack():
+            await bus.ack([delivery])
 
 
 async def _sleep(stopping: asyncio.Event, seconds: float) -> None:

@@ -10,7 +10,7 @@ from zenskar.errors import ConfigurationError, TooLarge, Unavailable
 from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
 from zenskar.model.sync_event import Direction
 from zenskar.sync.context import SyncContext
-from zenskar.sync.quarantine import bury, bury_oversize
+from zenskar.sync.quarantine import quarantine, quarantine_oversize
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
@@ -74,26 +74,26 @@ class Relay:
             if delivery.topic == DEAD_LETTER:
                 await self._bus.forward_headers(delivery)
             else:
-                await self._bury_oversize(delivery, str(error))
+                await self._quarantine_oversize(delivery, str(error))
         except (Unavailable, ConfigurationError):
             raise
         except Exception as error:
             _log.error("relay_failed", topic=delivery.topic, trace=trace(error))
             if not self._strikes.out(delivery):
                 raise
-            await self._bury(delivery, f"{type(error).__name__} while it was sent to Kafka")
+            await self._quarantine(delivery, f"{type(error).__name__} while it was sent to Kafka")
 
-    async def _bury_oversize(self, delivery: Delivery, problem: str) -> None:
+    async def _quarantine_oversize(self, delivery: Delivery, problem: str) -> None:
         try:
-            await bury_oversize(self._context, delivery, problem)
+            await quarantine_oversize(self._context, delivery, problem)
         except Unavailable:
             raise
         except Exception as error:
             _log.error("relay_failed", topic=delivery.topic, trace=trace(error))
-            await self._bury(delivery, problem)
+            await self._quarantine(delivery, problem)
 
-    async def _bury(self, delivery: Delivery, problem: str) -> None:
+    async def _quarantine(self, delivery: Delivery, problem: str) -> None:
         """Keep a row that cannot travel; of a dead letter the sync event keeps all there is."""
         if delivery.topic != DEAD_LETTER:
             direction = Direction.INBOUND if delivery.topic == INBOUND else Direction.OUTBOUND
-            await bury(self._context, delivery, problem, direction)
+            await quarantine(self._context, delivery, problem, direction)

@@ -11,7 +11,7 @@ from tests.support.flow import running_worker
 from zenskar import FailureKind
 from zenskar.model.sync_event import Direction
 from zenskar.sync.dead_letters import UnsentMessage
-from zenskar.sync.quarantine import bury
+from zenskar.sync.quarantine import quarantine
 
 ADA = "ada@example.com"
 
@@ -166,7 +166,7 @@ async def test_everything_is_never_meant_by_accident(api: Api, action: str) -> N
 async def test_a_message_that_cannot_be_read_is_shown_only_on_demand(api: Api) -> None:
     for value in (orjson.dumps({"type": "canary@x.example"}), b"canary@x.example"):
         letter = UnsentMessage("fake:x", value)
-        await bury(api.flow.runtime.context, letter, "no envelope", Direction.INBOUND)
+        await quarantine(api.flow.runtime.context, letter, "no envelope", Direction.INBOUND)
     page = await body_of(await api.client.get("/dead-letters?reason=unreadable"), 200)
     for letter in page["data"]:
         path = f"/dead-letters/{letter['id']}"

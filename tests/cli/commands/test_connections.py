@@ -6,7 +6,7 @@ from tests.cli.conftest import Cli, with_flow
 from tests.support.flow import Flow
 from zenskar.model.sync_event import Direction
 from zenskar.sync.dead_letters import UnsentMessage
-from zenskar.sync.quarantine import bury
+from zenskar.sync.quarantine import quarantine
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_what_cannot_be_read_is_no_connection(cli: Cli, stripe: None, database: 
     async def bury_some(flow: Flow) -> None:
         for key in ("poison", "cus_null", "k3:x", "stripe:cus_1"):
             message = UnsentMessage(key, b"no JSON")
-            await bury(flow.runtime.context, message, "no JSON", Direction.INBOUND)
+            await quarantine(flow.runtime.context, message, "no JSON", Direction.INBOUND)
 
     with_flow(database, bury_some)
     (row,) = cli.json("connections", "list")["data"]

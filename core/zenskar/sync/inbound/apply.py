@@ -1,5 +1,6 @@
 """Apply events of external systems, a batch in one transaction."""
 
+import random
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from zenskar.db import connections
 from zenskar.db.driver.engine import by_keys, each_alone, in_transaction
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import NewSyncEvent, Transition
+from zenskar.errors import Failure
 from zenskar.kernel import Outcome, StepKind, Verdict
 from zenskar.model.envelope import Envelope
 from zenskar.model.record import Record
@@ -19,10 +21,12 @@ from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import Cause, LookRequest
+from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.messages import delayed_observation, observation, received_event
-from zenskar.sync.quarantine import bury
+from zenskar.sync.quarantine import quarantine
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
+from zenskar.sync.resilience.failures import bug, failure_of, retry_delay
 from zenskar.sync.unit_of_work import UnitOfWork, transition
 
 
@@ -56,6 +60,7 @@ class InboundSync:
 
     def __init__(self, context: SyncContext) -> None:
         self._context = context
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
 
     async def apply(
         self,
@@ -68,19 +73,19 @@ class InboundSync:
         Returns what became of each, and whether messages were written to the outbox.
         """
 
-        async def work(db: AsyncConnection) -> _Batch:
+        async def apply_batch(db: AsyncConnection) -> _Batch:
             batch = await self._apply(db, envelopes)
             if within is not None:
                 await within(db)
             return batch
 
-        batch = await by_keys(self._context.engine, work)
+        batch = await by_keys(self._context.engine, apply_batch)
         self._count(batch.applied)
         return batch.applied, batch.followed
 
-    async def bury(self, delivery: Delivery, problem: str) -> None:
+    async def quarantine(self, delivery: Delivery, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
-        await bury(self._context, delivery, problem, Direction.INBOUND)
+        await quarantine(self._context, delivery, problem, Direction.INBOUND)
 
     async def parked(self) -> frozenset[str]:
         """Return the source systems whose events are not applied at this moment."""
@@ -95,26 +100,39 @@ class InboundSync:
         """Record events that wait for their connection; return those that have ended meanwhile."""
         events = [received_event(envelope) for envelope in envelopes]
 
-        async def work(db: AsyncConnection) -> frozenset[str]:
+        async def write(db: AsyncConnection) -> frozenset[str]:
             await sync_events.insert(db, events)
             known = await sync_events.lock(db, [event.id for event in events])
             return frozenset(name for name, state in known.items() if state.status.final)
 
-        return await in_transaction(self._context.engine, work)
+        return await in_transaction(self._context.engine, write)
 
-    async def give_up(
+    async def fail(self, envelope: Envelope, delivery: Delivery, error: Exception) -> JobResult:
+        """Store that an event could not be applied; return whether it is delivered again.
+
+        The event is retried if the database may accept it later; else it is a dead letter.
+        """
+        failure, source = failure_of(error), envelope.data["source_system"]
+        retry = self._context.retry(source)
+        delay = retry_delay(failure, delivery.attempts, retry, self._rng)
+        if delay is not None:
+            await self._retry(envelope, failure, delay)
+            return Nack(delay)
+        await self.dead_letter(envelope, delivery, bug(error))
+        return Ack()
+
+    async def dead_letter(
         self,
         envelope: Envelope,
         delivery: Delivery,
-        kind: str,
-        problem: str,
+        failure: Failure,
         *,
         reason: str | None = None,
     ) -> None:
-        """Record an event that cannot be applied as dead, with all that is needed to retry it."""
-        source = envelope.data["source_system"]
+        """Store an event that cannot be applied as dead, with its message for a later retry."""
+        source, kind = envelope.data["source_system"], failure.kind.value
 
-        async def work(db: AsyncConnection) -> bool:
+        async def end(db: AsyncConnection) -> bool:
             event_id = await self.event_of(db, envelope)
             kept = (await sync_events.lock(db, [event_id])).get(event_id)
             if kept is None or kept.status.final:
@@ -124,39 +142,29 @@ class InboundSync:
                 SyncStatus.DEAD,
                 reason=reason,
                 error_kind=kind,
-                error_message=problem,
+                error_message=failure.message,
                 count_attempt=True,
             )
-            await self._context.dead_letters.write(
-                db, source, delivery, dead, attempts=delivery.attempts
-            )
+            attempts = delivery.attempts
+            await self._context.dead_letters.write(db, source, delivery, dead, attempts=attempts)
             return True
 
-        if await in_transaction(self._context.engine, work):
+        if await in_transaction(self._context.engine, end):
             self._context.dead_letters.count(source, kind)
 
-    async def retry_later(
-        self, envelope: Envelope, kind: str, message: str, delay_seconds: float
-    ) -> None:
-        """Record that an event will be tried again."""
-
-        async def work(db: AsyncConnection) -> None:
-            event_id = await self.event_of(db, envelope)
-            await sync_events.move(
-                db,
-                [
-                    Transition(
-                        event_id,
-                        SyncStatus.RETRYING,
-                        error_kind=kind,
-                        error_message=message,
-                        count_attempt=True,
-                        retry_in=delay_seconds,
-                    )
-                ],
+    async def _retry(self, envelope: Envelope, failure: Failure, delay_seconds: float) -> None:
+        async def retry(db: AsyncConnection) -> None:
+            retrying = Transition(
+                await self.event_of(db, envelope),
+                SyncStatus.RETRYING,
+                error_kind=failure.kind.value,
+                error_message=failure.message,
+                count_attempt=True,
+                retry_in=delay_seconds,
             )
+            await sync_events.move(db, [retrying])
 
-        await in_transaction(self._context.engine, work)
+        await in_transaction(self._context.engine, retry)
 
     async def event_of(self, db: AsyncConnection, envelope: Envelope) -> str:
         """Return the id of the envelope's sync event, writing it when it is not there yet."""

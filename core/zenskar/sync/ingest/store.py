@@ -9,7 +9,7 @@ from zenskar.errors import TooLarge
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.ingest.pipeline import PipelineItem
-from zenskar.sync.quarantine import bury_oversize
+from zenskar.sync.quarantine import quarantine_oversize
 from zenskar.sync.unreadable import Unreadable, bury_unread, of_item, of_webhook
 
 
@@ -53,7 +53,7 @@ class WebhookStore:
             await self._bus.publish([message])
         except TooLarge as error:
             letter = UnsentMessage(message.key, message.encode(), {"topic": message.topic})
-            await bury_oversize(self._context, letter, str(error))
+            await quarantine_oversize(self._context, letter, str(error))
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""What an outbound message asks for, and what its processing says back."""
+"""The job that an outbound message requests."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,24 +49,3 @@ class PushJob:
             delivery=delivery,
             external_id=data.get("external_id"),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """The message is worked off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Park:
-    """The message is to be delivered again when its connection works."""
-
-
-@dataclass(frozen=True, slots=True)
-class Nack:
-    """The message is to be delivered again after a while."""
-
-    seconds: float
-
-
-JobResult = Ack | Nack | Park
-"""What the processing of a message says."""

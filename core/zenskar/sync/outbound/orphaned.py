@@ -14,7 +14,7 @@ from zenskar.errors import FailureKind
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import UnsentMessage
-from zenskar.sync.outbound.job import Ack, Park
+from zenskar.sync.job_result import Ack, Park
 from zenskar.sync.republish import messages_of
 from zenskar.telemetry.logs import get_logger
 

@@ -17,8 +17,9 @@ from zenskar.model.record import Intent, IntentKind, IntentState
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync import unit_of_work
+from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.outbound.calls import Call
-from zenskar.sync.outbound.job import Ack, JobResult, Nack, PushJob
+from zenskar.sync.outbound.job import PushJob
 from zenskar.sync.translator import Translator
 from zenskar.sync.unit_of_work import UnitOfWork, transition
 

@@ -22,16 +22,18 @@ from zenskar.schema_catalog import Schema
 from zenskar.sync import unit_of_work
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
+from zenskar.sync.job_result import Ack, JobResult, Nack, Park
 from zenskar.sync.messages import event_of, read_envelope
 from zenskar.sync.outbound.calls import Call, Caller
-from zenskar.sync.outbound.failures import FailureHandler, NextAction, postponed, recover
-from zenskar.sync.outbound.job import Ack, JobResult, Nack, Park, PushJob
+from zenskar.sync.outbound.failure_handler import FailureHandler, postponed
+from zenskar.sync.outbound.job import PushJob
 from zenskar.sync.outbound.orphaned import wait_or_end
 from zenskar.sync.outbound.planner import CallAnswer, PlannedStep, StepPlanner, ended
-from zenskar.sync.quarantine import bury, end_as_dead
+from zenskar.sync.quarantine import end_as_dead, quarantine
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
+from zenskar.sync.resilience.failures import FailureAction, NextAction
 from zenskar.sync.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
@@ -85,23 +87,26 @@ class OutboundSync:
         if not isinstance(step, Call):
             return step
         endless = Failure(FailureKind.TRANSIENT, f"not equal after {_MOST_CALLS} calls")
-        return await self._setback(job, step, endless, NextAction.RETRY)
+        action = FailureAction(NextAction.RETRY, IntentState.UNKNOWN)
+        return await self._store_failure(job, step, endless, action)
 
-    async def bury(self, delivery: Delivery, problem: str) -> None:
+    async def quarantine(self, delivery: Delivery, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
-        await bury(self._context, delivery, problem, Direction.OUTBOUND)
+        await quarantine(self._context, delivery, problem, Direction.OUTBOUND)
 
-    async def give_up(self, delivery: Delivery, schema: Schema, problem: str) -> None:
+    async def dead_letter(self, delivery: Delivery, schema: Schema, problem: str) -> None:
         """End what a message asks for as dead; when not even that can be done, bury the message."""
         try:
             envelope = read_envelope(delivery.value, schema, Direction.OUTBOUND)
             event = event_of(envelope)
-            await end_as_dead(self._context, event, delivery, "bug", problem, FailureKind.BUG)
+            await end_as_dead(
+                self._context, event, delivery, FailureKind.BUG.value, problem, FailureKind.BUG
+            )
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the message itself can always be kept
             _log.error("outbound_failed", trace=trace(error))
-            await self.bury(delivery, problem)
+            await self.quarantine(delivery, problem)
 
     async def _start(self, job: PushJob) -> Call | JobResult:
         try:
@@ -125,8 +130,8 @@ class OutboundSync:
             await self._context.failpoint("outbound.called")
             decided = await self._answering.add(CallAnswer(job, call, seen))
         except CallFailed as error:
-            mine = time.monotonic() - began < self._lease_seconds(job.source) / 2
-            return await self._failed(job, call, error.failure, mine=mine)
+            held = time.monotonic() - began < self._lease_seconds(job.source) / 2
+            return await self._failed(job, call, error.failure, held=held)
         except TooManyDeletes as error:
             await delete_guard.trip(self._context.engine, error)
             return Park()
@@ -216,22 +221,19 @@ class OutboundSync:
         return planned
 
     async def _failed(
-        self, job: PushJob, call: Call | None, failure: Failure, *, mine: bool = True
+        self, job: PushJob, call: Call | None, failure: Failure, *, held: bool = True
     ) -> Call | JobResult:
-        """`mine`: the push was held all the while, so nobody else can have sent it again."""
+        """Store a failure; `held`: no other worker can have sent the push again meanwhile."""
         await self._context.failpoint("outbound.failed")
         if failure.kind is FailureKind.NOT_VISIBLE and not await self._is_own_account(job):
             return Park()
         if job.external_id is not None and failure.kind is FailureKind.NOT_VISIBLE:
             return await in_transaction(self._context.engine, lambda c: self._unseen(c, job))
-        recovery = recover(call, failure, mine=mine)
-        if recovery.next is NextAction.LOOK and call is not None:
+        action = await self._failure_handler.decide(job, call, failure, held=held)
+        if action.next is NextAction.LOOK and call is not None:
             looked = await in_transaction(self._context.engine, lambda c: self._look(c, job, call))
             return self._count(job, looked)
-        what = recovery.next
-        if what is NextAction.RETRY and await self._circuit_breaker.outage(job.source, job.subject):
-            what = NextAction.OUTAGE
-        return await self._setback(job, call, failure, what, recovery.push)
+        return await self._store_failure(job, call, failure, action)
 
     async def _is_own_account(self, job: PushJob) -> bool:
         """Ask again which account it is, since an object is not there that should be."""
@@ -240,19 +242,14 @@ class OutboundSync:
         except CallFailed:
             return True
 
-    async def _setback(
-        self,
-        job: PushJob,
-        call: Call | None,
-        failure: Failure,
-        what: NextAction,
-        push: IntentState | None = IntentState.UNKNOWN,
+    async def _store_failure(
+        self, job: PushJob, call: Call | None, failure: Failure, action: FailureAction
     ) -> JobResult:
         async def store(db: AsyncConnection) -> JobResult:
             event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
-            if call is not None and call.pushes and push is not None:
-                await self._fail_push(db, job, event, call, failure, push)
-            return await self._failure_handler.store(db, job, event, failure, what)
+            if call is not None and call.pushes and action.push is not None:
+                await self._fail_push(db, job, event, call, failure, action.push)
+            return await self._failure_handler.store(db, job, event, failure, action.next)
 
         return await in_transaction(self._context.engine, store)
 

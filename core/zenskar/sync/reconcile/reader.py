@@ -16,6 +16,7 @@ from zenskar.model.integration import ExternalObject, Page
 from zenskar.model.interval import Interval
 from zenskar.plugins.invoker import Timing, expected
 from zenskar.sync.context import SyncContext
+from zenskar.sync.resilience.failures import retry_delay
 from zenskar.sync.resilience.rate_limit import hold_back
 from zenskar.sync.resilience.retry import RetryPolicy
 
@@ -162,14 +163,9 @@ class ExternalReader:
 
     def _delay(self, source: str, failure: Failure, attempts: int, waits: int) -> float | None:
         """Return the seconds before the next attempt, None when there is no further attempt."""
-        retry = self._limits.retry(source)
-        match failure.kind:
-            case FailureKind.RATE_LIMITED if waits <= self._limits.rate_limit_waits:
-                return 0.0
-            case FailureKind.TRANSIENT | FailureKind.UNKNOWN_OUTCOME:
-                if not retry.used_up(attempts):
-                    return max(failure.retry_after or 0.0, retry.delay(attempts, self._rng))
-        return None
+        if failure.kind is FailureKind.RATE_LIMITED:
+            return 0.0 if waits <= self._limits.rate_limit_waits else None
+        return retry_delay(failure, attempts, self._limits.retry(source), self._rng)
 
 
 async def together(calls: Iterable[Awaitable[T]]) -> list[T | CallFailed]:
