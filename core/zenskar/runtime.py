@@ -47,9 +47,9 @@ from zenskar.sync.translator import Translator
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.loop_watchdog import Blockage, watched_loop
 from zenskar.telemetry.metrics import Metrics
-from zenskar.worker.inbound_consumer import InboundSyncWorker
+from zenskar.worker.inbound_consumer import InboundConsumer
 from zenskar.worker.jobs import upkeep
-from zenskar.worker.outbound_consumer import OutboundSyncWorker
+from zenskar.worker.outbound_consumer import OutboundConsumer
 from zenskar.worker.progress import Progress
 from zenskar.worker.scheduler import Scheduler
 from zenskar.worker.service import ROLES, Consumer, WorkerService
@@ -101,7 +101,7 @@ class Runtime:
             accounts=accounts,
         )
         consumers: dict[str, Consumer] = {
-            "inbound": InboundSyncWorker(
+            "inbound": InboundConsumer(
                 self.context,
                 self.bus,
                 InboundSync(self.context),
@@ -109,7 +109,7 @@ class Runtime:
                 self.progress,
                 batch=settings.inbound_batch or self.bus.batch,
             ),
-            "outbound": OutboundSyncWorker(
+            "outbound": OutboundConsumer(
                 self.context,
                 self.bus,
                 outbound,

@@ -26,6 +26,6 @@ def test_no_point_is_left_out() -> None:
     named = {
         point
         for path in (ROOT / "core").rglob("*.py")
-        for point in re.findall(r'passing\("([\w.]+)"\)', path.read_text())
+        for point in re.findall(r'failpoint\("([\w.]+)"\)', path.read_text())
     }
     assert named == set().union(*map(points_of, KILLERS))

@@ -10,7 +10,7 @@ from zenskar.bus.port import Delivery
 from zenskar.model.envelope import INBOUND
 from zenskar.schema_catalog import core_schemas
 from zenskar.telemetry.metrics import Metrics
-from zenskar.worker.inbound_consumer import _CROWD, InboundSyncWorker
+from zenskar.worker.inbound_consumer import _BURST, InboundConsumer
 from zenskar.worker.progress import Progress
 
 BATCH = 100
@@ -46,18 +46,18 @@ class Sync:
 @pytest.mark.parametrize(
     ("messages", "waiting", "waits"),
     [
-        (_CROWD, 0, True),
-        (_CROWD, BATCH - 1, True),
-        (_CROWD, BATCH, False),
-        (_CROWD - 1, 0, False),
+        (_BURST, 0, True),
+        (_BURST, BATCH - 1, True),
+        (_BURST, BATCH, False),
+        (_BURST - 1, 0, False),
         (BATCH, 0, False),
     ],
 )
-async def test_after_a_crowd_it_waits_unless_a_whole_batch_does(
+async def test_after_a_burst_it_waits_unless_a_whole_batch_does(
     monkeypatch: pytest.MonkeyPatch, messages: int, waiting: int, waits: bool
 ) -> None:
     monkeypatch.setattr("zenskar.worker.inbound_consumer._LINGER_SECONDS", 3600.0)
-    worker = InboundSyncWorker(
+    worker = InboundConsumer(
         None,  # type: ignore[arg-type]
         Bus(messages, waiting),  # type: ignore[arg-type]
         Sync(),  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Several batches under way in one process."""
+"""Several batches in progress in one process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ Take = Callable[[], Awaitable[list[Delivery]]]
 
 
 class Bus:
-    """Remembers what it is given back."""
+    """Remembers the keys of requeued messages."""
 
     def __init__(self, *, exclusive_batches: bool) -> None:
         self.exclusive_batches = exclusive_batches
@@ -31,23 +31,23 @@ def batch(*keys: str) -> Take:
 
 def key_gate(*, exclusive_batches: bool = True) -> tuple[KeyGate, Bus]:
     bus = Bus(exclusive_batches=exclusive_batches)
-    return KeyGate(bus, crowd=3), bus  # type: ignore[arg-type]
+    return KeyGate(bus, burst=3), bus  # type: ignore[arg-type]
 
 
 async def blocked(task: "asyncio.Task[list[Delivery]]") -> bool:
-    """Tell whether a task waits for somebody, after all that can go on has gone on."""
+    """Return whether a task still waits once every other task has run."""
     for _ in range(10):
         await asyncio.sleep(0)
     return not task.done()
 
 
-async def test_batches_without_a_common_key_are_under_way_together() -> None:
+async def test_batches_without_a_common_key_are_in_progress_together() -> None:
     door, _ = key_gate()
     await door.enter(batch("a", "b"))
     assert len(await door.enter(batch("c"))) == 1
 
 
-async def test_a_batch_waits_for_a_key_that_is_under_way() -> None:
+async def test_a_batch_waits_for_a_key_that_is_in_progress() -> None:
     door, _ = key_gate()
     first = await door.enter(batch("a", "b"))
     second = asyncio.create_task(door.enter(batch("b", "c")))
@@ -56,7 +56,7 @@ async def test_a_batch_waits_for_a_key_that_is_under_way() -> None:
     assert [delivery.key for delivery in await second] == ["b", "c"]
 
 
-async def test_who_waits_for_a_key_lets_nobody_overtake() -> None:
+async def test_a_batch_that_waits_for_a_key_is_not_overtaken() -> None:
     door, _ = key_gate()
     first = await door.enter(batch("a"))
     second = asyncio.create_task(door.enter(batch("a")))
@@ -68,18 +68,18 @@ async def test_who_waits_for_a_key_lets_nobody_overtake() -> None:
 
 
 @pytest.mark.parametrize("exclusive_batches", [True, False])
-async def test_a_crowd_is_alone_where_others_take_what_it_leaves(
+async def test_a_burst_is_alone_where_other_workers_take_the_rest(
     *, exclusive_batches: bool
 ) -> None:
     door, _ = key_gate(exclusive_batches=exclusive_batches)
-    crowd = await door.enter(batch("a", "b", "c"))
+    burst = await door.enter(batch("a", "b", "c"))
     next_one = asyncio.create_task(door.enter(batch("z")))
     assert await blocked(next_one) is exclusive_batches
-    door.leave(crowd)
+    door.leave(burst)
     await next_one
 
 
-async def test_what_is_cut_off_while_it_waits_is_given_back() -> None:
+async def test_a_batch_cancelled_while_it_waits_is_requeued() -> None:
     door, bus = key_gate()
     first = await door.enter(batch("a"))
     second = asyncio.create_task(door.enter(batch("a", "b")))

@@ -23,7 +23,7 @@ _HOOKS = frozenset(name for name in vars(IntegrationSpec) if not name.startswith
 
 
 class _Manager(pluggy.PluginManager):
-    """Takes the overridden methods of a `BaseIntegration` as hooks, without a decorator."""
+    """Registers the overridden methods of a `BaseIntegration` as hooks, without a decorator."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
         if isinstance(plugin, BaseIntegration) and name in _HOOKS:
@@ -35,14 +35,14 @@ class _Manager(pluggy.PluginManager):
 
 
 _PASSED_ON = (Exception, asyncio.CancelledError, KeyboardInterrupt)
-"""What may leave a hook; no plugin may end the process or the loop, as `sys.exit` would."""
+"""The errors that may leave a hook; a plugin must not end the process, as `sys.exit` would."""
 
 
 class PluginRouter:
     """The integrations by source system, and calls of their hooks.
 
-    pluggy would call every implementation of a hook, and takes a coroutine for a result: so
-    it registers and checks them, and each call goes to the one of the owner, which is looked up
+    pluggy would call every implementation of a hook, and treats a coroutine as a result. So pluggy
+    registers and checks the hooks, and each call goes to the hook of the owner, which is looked up
     once; coroutines are awaited here.
     """
 
@@ -58,7 +58,7 @@ class PluginRouter:
 
     @property
     def off(self) -> Mapping[str, str]:
-        """The source systems whose integration does not work in this process, and why."""
+        """The source systems whose integration does not work in this process, with the reasons."""
         return MappingProxyType(self._off)
 
     def turn_off(self, source: str, problem: str) -> None:
@@ -90,7 +90,7 @@ class PluginRouter:
         return tuple(self._integrations)
 
     def owner(self, source: str) -> BaseIntegration:
-        """Return the integration that owns a source system; `NotFound` if none does."""
+        """Return the integration that owns a source system; raise `NotFound` if there is none."""
         try:
             return self._integrations[source]
         except KeyError:
@@ -101,9 +101,10 @@ class PluginRouter:
         return tuple(s for s, i in self._integrations.items() if entity_type in i.entities)
 
     def call(self, source: str, hook: str, **arguments: Any) -> Any:
-        """Call a hook of the owner and return its one result.
+        """Call a hook of the owner and return its result.
 
-        Raises `Unavailable` while the integration does not work in this process.
+        Raises `NotFound` for an unknown source system, `Unavailable` while the integration does not
+        work in this process, and any `Exception` of the hook.
         """
         implementation = self._hooks.get((source, hook)) or self._find(source, hook)
         try:
@@ -114,7 +115,7 @@ class PluginRouter:
             raise _ended(source, error) from error
 
     async def call_async(self, source: str, hook: str, **arguments: Any) -> Any:
-        """Make a call to the external system; every error becomes a `CallFailed`."""
+        """Call an asynchronous hook of the owner; raise every error as a `CallFailed`."""
         if source in self._off:
             raise CallFailed(Failure(FailureKind.TRANSIENT, self._refusal(source)))
         try:
@@ -130,7 +131,7 @@ class PluginRouter:
             raise _ended(source, error) from error
 
     def classify(self, source: str, error: Exception) -> Failure:
-        """Return what the owner makes of an error; an unknown one is a bug of the plugin."""
+        """Return the owner's classification of an error; an unknown error is a bug."""
         verdict = self.call(source, "classify_error", error=error)
         if isinstance(verdict, Failure):
             return verdict
@@ -153,7 +154,7 @@ class PluginRouter:
 
 
 def _taking(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
-    """Return a function that may be given more than it asks for."""
+    """Return a function that ignores the arguments that it does not name."""
     return lambda **given: function(*[given[name] for name in names])
 
 

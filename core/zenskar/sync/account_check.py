@@ -1,4 +1,4 @@
-"""Stop a connection whose credentials open another account than the one it is linked with."""
+"""Pause a connection whose credentials belong to another account than its records."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from zenskar.sync.context import SyncContext
 from zenskar.telemetry.logs import get_logger
 
 _SECONDS = 10.0
-_AWAY = frozenset(
+_INCONCLUSIVE = frozenset(
     {
         FailureKind.TRANSIENT,
         FailureKind.RATE_LIMITED,
@@ -20,14 +20,14 @@ _AWAY = frozenset(
         FailureKind.CREDENTIALS,
     }
 )
-"""Failures that say nothing of whether the account can be read."""
+"""Failures that do not show whether the account can be read."""
 _log = get_logger(__name__)
 
 
 class AccountCheck:
-    """Asks integrations which account they speak to, each once while all is well.
+    """Asks each integration for its account, once unless a call fails.
 
-    The first answer is remembered in the database. A connection without an answer is not compared.
+    The database keeps the first answer. A connection without an answer is not compared.
     """
 
     def __init__(self, context: SyncContext) -> None:
@@ -35,7 +35,7 @@ class AccountCheck:
         self._confirmed: dict[str, str | None] = {}
 
     async def confirm_all(self) -> None:
-        """Compare the account of each connection; one that does not answer is asked again later."""
+        """Compare the account of each connection; a failed call is repeated by a later run."""
         for source in self._context.connections:
             try:
                 await self.confirm(source)
@@ -44,7 +44,7 @@ class AccountCheck:
                 _log.warning("account_not_read", source=source, kind=kind)
 
     async def confirm(self, source: str) -> bool:
-        """Return whether the connection speaks to its own account; else it is paused.
+        """Return whether the connection uses its own account; pause it if not.
 
         Raises `CallFailed` when the external system does not answer.
         """
@@ -62,11 +62,14 @@ class AccountCheck:
         return problem is None
 
     def of(self, source: str) -> str | None:
-        """Return the account of a confirmed connection, None where it cannot be read."""
+        """Return the account of a confirmed connection, None if it cannot be read."""
         return self._confirmed.get(source)
 
     async def check_again(self, source: str) -> bool:
-        """Compare once more, since an object is not there that should be."""
+        """Compare the account again, because an expected object is missing.
+
+        Raises `CallFailed` when the external system does not answer.
+        """
         self._confirmed.pop(source, None)
         return await self.confirm(source)
 
@@ -76,7 +79,7 @@ class AccountCheck:
         try:
             answer = await self._context.invoker.call(source, "account", object, seconds=_SECONDS)
         except CallFailed as error:
-            if error.failure.kind in _AWAY:
+            if error.failure.kind in _INCONCLUSIVE:
                 raise
             _log.warning("account_not_read", source=source, kind=error.failure.kind.value)
             return None
@@ -84,7 +87,7 @@ class AccountCheck:
         return account if isinstance(account, str) and account else None
 
     async def _compare(self, db: AsyncConnection, source: str, account: str) -> str | None:
-        """Remember or compare an account; pause the connection and return why if it differs."""
+        """Store or compare an account; return the reason if the connection is paused."""
         await connection_accounts.lock(db)
         own = await connection_accounts.account_of(db, source)
         if own not in {None, account}:
@@ -93,30 +96,30 @@ class AccountCheck:
                 f"{own}: use those of {own}, or, if it is meant, "
                 f"zenskar connections resume {source} --accept-account"
             )
-            await self._stop(db, source, OTHER_ACCOUNT, text)
+            await self._pause(db, source, OTHER_ACCOUNT, text)
             await connection_accounts.note_other(db, source, account)
             return text
         holder = await connection_accounts.holder(db, source, account, self._siblings(source))
         if holder is not None:
             text = f"the account {account} is the connection {holder}'s: one of them is too many"
-            await self._stop(db, source, SAME_ACCOUNT, text)
+            await self._pause(db, source, SAME_ACCOUNT, text)
             return text
         if own is None:
             await connection_accounts.remember(db, source, account)
-        await self._go_on(db, source)
+        await self._resume(db, source)
         return None
 
     def _siblings(self, source: str) -> Sequence[str]:
-        """Return the connections of the same plugin, whose accounts can be compared."""
+        """Return the connections of the same plugin: their accounts are comparable."""
         known = self._context.connections
         return [name for name, c in known.items() if c.plugin.name == known[source].plugin.name]
 
-    async def _stop(self, db: AsyncConnection, source: str, reason: str, text: str) -> None:
+    async def _pause(self, db: AsyncConnection, source: str, reason: str, text: str) -> None:
         if await connections.pause(db, source, reason, reason, text):
             _log.error("connection_paused", source=source, reason=reason, problem=text)
 
-    async def _go_on(self, db: AsyncConnection, source: str) -> None:
-        """End a pause for a wrong account now that it is the right one."""
+    async def _resume(self, db: AsyncConnection, source: str) -> None:
+        """Resume a connection that was paused for a wrong account and has the right one now."""
         state = (await connections.states(db)).get(source)
         if state is not None and state.paused and state.reason in {OTHER_ACCOUNT, SAME_ACCOUNT}:
             await connections.resume(db, source)

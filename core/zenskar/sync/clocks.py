@@ -1,4 +1,4 @@
-"""The clocks of external systems against ours, as the answers to calls tell them."""
+"""Measure the clocks of external systems against ours by the times in their answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 
 _DRIFT = 100
-"""Microseconds that two clocks may drift apart in a second, at most; quartz does half of it."""
+"""At most so many microseconds do two clocks drift apart in a second; quartz drifts half."""
 _SAVE_SECONDS = 60.0
 _YEAR_10000 = 253_402_300_800
 _NONE = Interval(0, 0)
@@ -23,7 +23,7 @@ _log = get_logger(__name__)
 
 @dataclass(slots=True)
 class _Measured:
-    """An offset, when it was measured and saved on the clock that nobody sets."""
+    """An offset, and when it was measured and saved on the monotonic clock."""
 
     offset: Interval
     at: float
@@ -34,9 +34,9 @@ class _Measured:
 
 
 class Clocks:
-    """Dates answers on the clock of their external system, and measures how far it is from ours.
+    """Dates answers on the clock of their external system, and measures its offset from ours.
 
-    `tolerances` are how far clocks may be apart that are taken for the same, by source system.
+    `tolerances` are by source system: clocks within one count as equal.
     """
 
     def __init__(self, tolerances: Mapping[str, timedelta], metrics: Metrics) -> None:
@@ -48,17 +48,17 @@ class Clocks:
         self._measured: dict[str, _Measured] = {}
 
     def date(self, source: str, timing: Timing, answered_at: int | None) -> Interval:
-        """Return when the state in an answer was so, on the external clock.
+        """Return when the external system had the state in an answer, on its clock.
 
-        Where the answer does not tell its time, that clock is taken for ours.
+        An answer without a time is dated on our clock.
         """
         tolerance = self._tolerances[source]
         if answered_at is None or not 0 <= answered_at < _YEAR_10000:
             return _microseconds(timing.sent, timing.received).widened(tolerance)
         self._note(source, timing, answered_at)
-        told = Interval.of_second(answered_at)
+        shown = Interval.of_second(answered_at)
         under_way = int(timing.seconds * MICROSECONDS)
-        return Interval(told.low - under_way, told.high).widened(tolerance)
+        return Interval(shown.low - under_way, shown.high).widened(tolerance)
 
     def sent(self, source: str, sent_at: int | None, received_at: float) -> Interval:
         """Return when a webhook was sent, on the external clock."""
@@ -67,19 +67,19 @@ class Clocks:
         return _microseconds(received_at, received_at).widened(self._tolerances[source])
 
     def offset(self, source: str, now: float) -> Interval | None:
-        """Return by how many microseconds the external clock is ahead, None when never told."""
+        """Return by how many microseconds the external clock is ahead, None when not measured."""
         known = self._measured.get(source)
         return None if known is None else known.aged(now)
 
     async def save(self, db: AsyncConnection, now: float) -> None:
-        """Write offsets down for other processes, where that was not done lately."""
+        """Store the offsets for other processes, each at most once a minute."""
         for source, known in sorted(self._measured.items()):
             if known.saved_at is None or now - known.saved_at > _SAVE_SECONDS:
                 await connections.note_clock(db, source, known.aged(now))
                 known.saved_at = now
 
     def note(self, source: str, timing: Timing, answered_at: int | None) -> None:
-        """Take in what an answer tells of the external clock."""
+        """Measure the external clock by the time in an answer."""
         if answered_at is not None and 0 <= answered_at < _YEAR_10000:
             self._note(source, timing, answered_at)
 
@@ -99,16 +99,16 @@ class Clocks:
 
 
 async def stored_offset(db: AsyncConnection, source: ConfiguredConnection) -> Interval:
-    """Return the offset that a worker has told last, or that of clocks taken for the same."""
+    """Return the offset that a worker stored last, or that of equal clocks."""
     known = (await connections.clocks(db)).get(source.connection.name)
     tolerance = int(source.integration.clock_tolerance.total_seconds() * MICROSECONDS)
     return known or _NONE.widened(tolerance)
 
 
 def offset_of(timing: Timing, answered_at: int) -> Interval:
-    """Return by how many microseconds a clock is ahead that showed this second in an answer.
+    """Return by how many microseconds a clock is ahead, by the second it showed in an answer.
 
-    The answer was given between sending and receipt, so it bounds the offset.
+    The external system answered between sending and receipt, which bounds the offset.
     """
     second = Interval.of_second(answered_at)
     return Interval(
@@ -127,5 +127,5 @@ def _both(first: Interval, second: Interval) -> Interval | None:
 
 
 def _gap(first: Interval, second: Interval) -> int:
-    """Return how far two intervals are apart, 0 when they touch."""
+    """Return the distance between two intervals, 0 when they touch."""
     return max(0, second.low - first.high, first.low - second.high)

@@ -1,4 +1,4 @@
-"""What both directions work with."""
+"""The dependencies that both directions share."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,16 +18,15 @@ from zenskar.telemetry.metrics import Metrics
 
 
 async def no_failpoint(_point: str) -> None:
-    """Go on."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncContext:
-    """The database, the integrations and the way to wake a worker: `wake(topic)`.
+    """The database, the integrations, and `wake(topic)`, which wakes the workers of a topic.
 
-    `passing` is told of every point between two steps that a crash may come between, by name;
-    tests stop a worker there. `clock` shows Unix seconds and may be set; `monotonic` never is.
-    `brake` holds calls back, of whatever kind.
+    `failpoint(name)` is called between steps; crash tests stop a worker there. `clock` shows Unix
+    seconds and may be set; `monotonic` never is. `backoff` delays calls after a rate limit.
     """
 
     engine: AsyncEngine
@@ -44,10 +43,10 @@ class SyncContext:
     backoff: RateLimitBackoff = field(default_factory=RateLimitBackoff)
 
     def retry(self, source: str) -> RetryPolicy:
-        """Return when failed calls of a connection are tried again."""
+        """Return the retry policy of a connection."""
         return RetryPolicy.of(self.connections[source].settings)
 
     @property
     def invoker(self) -> PluginInvoker:
-        """The calls to external systems."""
+        """The invoker of calls to external systems."""
         return PluginInvoker(self.router, self.metrics, self.clock, self.monotonic)

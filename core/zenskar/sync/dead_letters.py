@@ -1,6 +1,6 @@
-"""Dead letters: a sync event that ends as dead and, with Kafka, its message on `sync.dlq`.
+"""Write dead letters: a sync event that ends as dead and, with Kafka, a message on `sync.dlq`.
 
-Both are one transaction: whoever holds the message lets go of it only after that.
+Both are written in one transaction; the original message is acknowledged after that.
 """
 
 import base64
@@ -43,7 +43,7 @@ class RawMessage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UnsentMessage:
-    """A message that no bus has delivered."""
+    """A message that was not received from a bus."""
 
     key: str
     value: bytes
@@ -51,7 +51,7 @@ class UnsentMessage:
 
 
 class DeadLetterWriter:
-    """Writes dead letters. Without `publishing` the sync event is all there is of them."""
+    """Writes dead letters; without `publishing` as sync events only."""
 
     def __init__(
         self, metrics: Metrics, *, publishing: bool, sources: Collection[str] | None = None
@@ -69,7 +69,10 @@ class DeadLetterWriter:
         *,
         attempts: int,
     ) -> None:
-        """End a sync event as dead, with its message kept."""
+        """End a sync event as dead, and keep its message.
+
+        Raises `ValueError` unless `why` ends the event as dead.
+        """
         if why.status is not SyncStatus.DEAD:
             raise ValueError("a dead letter belongs to a dead sync event")
         await sync_events.move(db, [why])
@@ -79,15 +82,15 @@ class DeadLetterWriter:
             await outbox.insert_rows(db, [row])
 
     def count(self, source: str, kind: str) -> None:
-        """Count a dead letter, once it is committed."""
-        # A message may name any source; a label has to be one of few.
+        """Count a dead letter; call this after the commit."""
+        # A message may name any source, but the values of a label have to be few.
         if self._sources is not None and source not in self._sources:
             source = NO_SOURCE
         self._metrics.dead.labels(source, kind).inc()
 
 
 def as_text(value: bytes) -> str:
-    """Return a message as text that the database takes, whatever it is."""
+    """Return a message as text that the database accepts, whatever its bytes are."""
     return value.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
 
 

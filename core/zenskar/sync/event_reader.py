@@ -1,4 +1,4 @@
-"""Make messages of events, however they were got: check, translate, check again."""
+"""Turn events into messages: check, translate, check again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ _log = get_logger(__name__)
 
 
 class ReceivedWebhook(NamedTuple):
-    """A webhook of a source system that we know."""
+    """A webhook of a configured source system."""
 
     source: str
     request: WebhookRequest
@@ -27,16 +27,16 @@ class ReceivedWebhook(NamedTuple):
 
 @dataclass(slots=True)
 class EventItem:
-    """An event on its way through the steps: its message, or what stopped it.
+    """An event between two steps, with its message or its error at the end.
 
-    `text` is the JSON that its object was read from, with what can be stored, if it is one;
-    `exact` unless a part of it was replaced.
+    `text` is the JSON that its object was parsed from, if any. `exact` is False when a part of it
+    was replaced because it cannot be stored.
     """
 
     source: str
     event: WebhookEvent
     correlation_id: str
-    told: MessageOrigin
+    origin: MessageOrigin
     text: bytes | None = None
     exact: bool = True
     document: dict[str, Any] | None = None
@@ -45,17 +45,17 @@ class EventItem:
 
     @property
     def made(self) -> OutboxMessage:
-        """The message, once there is one."""
+        """The message. Raises `LookupError` before it is made."""
         if self.message is None:
             raise LookupError("the event has no message")
         return self.message
 
 
 class EventReader:
-    """Takes events through each step together; what cannot be read stops no other.
+    """Runs each step for all events; an event that cannot be read stops no other.
 
-    The same step for many in a row costs about half of what it costs between other steps: the
-    processor still has it at hand.
+    The same step for many events in a row costs about half as much as alternating steps, because
+    the code stays in the processor's cache.
     """
 
     def __init__(self, translator: Translator, event_schema: Schema) -> None:
@@ -69,7 +69,7 @@ class EventReader:
         )
 
     def read(self, items: Sequence[EventItem]) -> None:
-        """Give each item its message, or the error that stopped it."""
+        """Set the message of each item, or its error."""
         for step in self._steps:
             for item in items:
                 if item.error is not None:
@@ -83,7 +83,7 @@ class EventReader:
     def _check_object(self, item: EventItem) -> None:
         seen = item.event.seen
         if seen is not None and (item.text is None or not item.exact):
-            # Of other ids the schema of the message says the same.
+            # The schema of the message makes the same check for other ids.
             check_id(seen.external_id, exact=item.exact)
         if seen is not None and item.text is None:
             seen = replace(seen, data=storable(seen.data))
@@ -101,25 +101,26 @@ class EventReader:
 
 def _make_message(item: EventItem) -> None:
     item.message = inbound_message(
-        item.source, item.event, item.document, item.correlation_id, item.told
+        item.source, item.event, item.document, item.correlation_id, item.origin
     )
 
 
-def apart(events: Sequence[WebhookEvent], source: str, correlation_id: str) -> list[WebhookEvent]:
-    """Tell events that came together apart when they share an id and show different things.
+def with_unique_ids(
+    events: Sequence[WebhookEvent], source: str, correlation_id: str
+) -> list[WebhookEvent]:
+    """Give different events of one webhook that share an id ids of their own.
 
-    The second gets an id of its own, the same one whenever they come again. Events that are equal
-    are one.
+    A repeated webhook gets the same ids again. Equal events become one.
     """
     known: dict[str, list[WebhookEvent]] = {}
-    told = []
+    unique = []
     for event in events:
         twins = known.setdefault(event.id, [])
         if event in twins:
             continue
         twins.append(event)
         number = len(twins)
-        told.append(event if number == 1 else replace(event, id=f"{event.id}#{number}"))
+        unique.append(event if number == 1 else replace(event, id=f"{event.id}#{number}"))
     for name, twins in known.items():
         if len(twins) > 1:
             _log.warning(
@@ -129,11 +130,11 @@ def apart(events: Sequence[WebhookEvent], source: str, correlation_id: str) -> l
                 events=len(twins),
                 correlation_id=correlation_id,
             )
-    return told
+    return unique
 
 
 def report(hook: str, source: str, correlation_id: str, error: Exception) -> None:
-    """Log an error that is a bug of the plugin; input that it refuses is none."""
+    """Log a bug of the plugin; input that the plugin refuses is no bug."""
     if not isinstance(error, InvalidInput):
         _log.error(
             "plugin_failed",

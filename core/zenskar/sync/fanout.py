@@ -1,4 +1,4 @@
-"""Tell connections that a record changed: one sync event and one message for each."""
+"""Enqueue the change of a record: one sync event and one message for each connection."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,9 +29,8 @@ class Cause(NamedTuple):
 class RecordChange:
     """A record as it is after a change. `action` is created, updated, deleted, undeleted or resync.
 
-    `changes` (leaf pointer to new value), the values `before` and whoever it was changed `by` go
-    into the history.
-    `causation_id` is the sync event that led to this one.
+    The history gets `changes` (leaf pointer to new value), the values `before`, and the actor that
+    the change was made `by`. `causation_id` is the sync event that led to this one.
     """
 
     entity_type: str
@@ -48,7 +47,7 @@ class RecordChange:
 
 @dataclass(frozen=True, slots=True)
 class LookRequest:
-    """An external object of a source system that no record is known for, and that is to be read."""
+    """A request to fetch an external object that has no record yet."""
 
     source: str
     entity_type: str
@@ -71,7 +70,7 @@ async def enqueue(db: AsyncConnection, targets: Iterable[tuple[RecordChange, str
 
 
 async def enqueue_looks(db: AsyncConnection, looks: Iterable[LookRequest]) -> None:
-    """Write sync events and outbox rows that have external objects read by outbound workers."""
+    """Write sync events and outbox rows for outbound workers to fetch external objects."""
     events = [
         NewSyncEvent(
             id=new_id(),

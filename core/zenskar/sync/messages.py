@@ -68,7 +68,7 @@ def inbound_message(
     event: WebhookEvent,
     document: Mapping[str, Any] | None,
     correlation_id: str,
-    told: MessageOrigin,
+    origin: MessageOrigin,
 ) -> OutboxMessage:
     """Return the message of an event whose object has this canonical document.
 
@@ -90,7 +90,7 @@ def inbound_message(
         source=source,
         type=event.type,
         subject=subject,
-        time=told.made_at,
+        time=origin.made_at,
         data={
             "schema_version": WRITTEN_VERSION,
             "direction": _INBOUND,
@@ -98,8 +98,8 @@ def inbound_message(
             "external_event_id": event.id,
             "event_type": event.type,
             "occurred": [event.occurred.low, event.occurred.high],
-            "sent": [told.sent.low, told.sent.high],
-            "kind": told.kind.value,
+            "sent": [origin.sent.low, origin.sent.high],
+            "kind": origin.kind.value,
             "ignored": event.ignored,
             "origin_key": event.origin_key,
             "changed": event.changed,

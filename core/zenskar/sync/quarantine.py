@@ -1,4 +1,4 @@
-"""Read what comes off the bus; what cannot be read is kept and named, never dropped."""
+"""Keep messages that cannot be processed as dead letters; none is dropped."""
 
 import re
 
@@ -19,16 +19,16 @@ from zenskar.telemetry.logs import get_logger
 
 UNREADABLE, TOO_LARGE = "unreadable", "too_large"
 _ID = re.compile(r"[\w.-]{1,100}(:[\w.-]{1,200})?")
-"""What our keys look like. Any other may hold anything, such as an e-mail address."""
+"""The form of our keys. Any other key may hold personal data, such as an e-mail address."""
 _log = get_logger(__name__)
 
 
 async def quarantine(
     context: SyncContext, message: RawMessage, problem: str, direction: Direction
 ) -> None:
-    """Keep a message that cannot be worked on, whatever it holds, so that a person can look at it.
+    """Keep a message that cannot be processed as a dead letter, for an operator to inspect.
 
-    It names no connection: whoever wrote it could name any.
+    The dead letter names no connection, because the message may name any.
     """
     event = NewSyncEvent(
         id=new_id(),
@@ -38,7 +38,7 @@ async def quarantine(
         correlation_id=new_id(),
     )
     _log.error(
-        "message_buried",
+        "message_quarantined",
         sync_event_id=event.id,
         problem=problem,
         topic=message.origin.get("topic"),
@@ -57,9 +57,9 @@ async def end_as_dead(
     problem: str,
     kind: FailureKind = FailureKind.REJECTED,
 ) -> None:
-    """End a sync event that can never be worked on, written already or not, as dead.
+    """End a sync event that can never be processed as dead; write it if necessary.
 
-    What has come to its end before, under this id or as another delivery of it, stays as it is.
+    An event that has ended before, under this id or by another delivery, stays as it is.
     """
     dead = Transition(
         event.id, SyncStatus.DEAD, reason=reason, error_kind=kind.value, error_message=problem
@@ -79,6 +79,6 @@ async def end_as_dead(
 
 
 async def quarantine_oversize(context: SyncContext, message: RawMessage, problem: str) -> None:
-    """End the sync event of an envelope, which may not be written yet, as dead."""
+    """End the sync event of a message that is too large for the bus as dead."""
     envelope = Envelope.from_json(orjson.loads(message.value))
     await end_as_dead(context, event_of(envelope), message, TOO_LARGE, problem)

@@ -1,4 +1,4 @@
-"""Make the messages of stored sync events again."""
+"""Recreate the messages of stored sync events."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,7 @@ REPUBLISHED = "republished"
 
 
 async def messages_of(db: AsyncConnection, events: Sequence[FailedEvent]) -> list[OutboxMessage]:
-    """Make the messages of events again, as far as what is kept of them allows."""
+    """Recreate the messages of events; an event without enough stored data gets none."""
     owned = [e.entity_id for e in events if e.entity_id and e.entity_type == CUSTOMER.entity_type]
     known = await customers.read_many(db, owned)
     found = (
@@ -39,7 +39,7 @@ def _inbound(event: FailedEvent) -> OutboxMessage | None:
 
 
 def _outbound(event: FailedEvent, known: Mapping[str, Customer]) -> OutboxMessage | None:
-    """Show the record as it is now; the worker decides from the present row anyway."""
+    """Show the present record: the worker decides from the present row anyway."""
     if event.entity_type is None:
         return None
     if event.event_type == f"{event.entity_type}.{LOOK}":

@@ -1,4 +1,4 @@
-"""Between an integration's own terms and the canonical form, checked on both sides."""
+"""Translate between an integration's terms and the canonical form, checked on both sides."""
 
 import copy
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from zenskar.schema_catalog import Schema
 
 
 class Translator:
-    """Calls the transforming hooks of the owner and checks what goes in and comes out."""
+    """Calls the transforming hooks of the owner, and checks their input and output."""
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class Translator:
     def document(self, source: str, seen: ExternalObject) -> dict[str, Any] | None:
         """Return the canonical document of an external object, None when it is deleted.
 
-        Raises `InvalidInput`, mostly as `SchemaViolation`, when the object or what the integration
-        made of it is not valid, `CallFailed` when the integration fails.
+        Raises `InvalidInput`, mostly as `SchemaViolation`, when the object or its translation is
+        not valid, `CallFailed` when the integration fails.
         """
         check_id(seen.external_id)
         seen = replace(seen, data=storable(seen.data))
@@ -52,9 +52,9 @@ class Translator:
     def check_object(
         self, source: str, seen: ExternalObject | None, text: bytes | None = None
     ) -> None:
-        """Raise `SchemaViolation` unless an object, if there is one, is valid in its own terms.
+        """Raise `SchemaViolation` if an object is not valid in its integration's terms.
 
-        `text` is the JSON that it was read from.
+        `text` is the JSON that it was parsed from.
         """
         if seen is None or seen.data is None:
             return
@@ -63,7 +63,10 @@ class Translator:
             own.check(seen.data, text)
 
     def translate(self, source: str, seen: ExternalObject | None) -> dict[str, Any] | None:
-        """Return what the integration makes of a valid object, as it can be stored."""
+        """Return the integration's translation of a valid object, in a form that can be stored.
+
+        Raises `InvalidInput` when the integration refuses the object, `CallFailed` when it fails.
+        """
         if seen is None or seen.data is None:
             return None
         try:
@@ -78,16 +81,19 @@ class Translator:
     def check_document(
         self, seen: ExternalObject | None, document: Fields | None, text: bytes | None = None
     ) -> None:
-        """Raise `SchemaViolation` unless what was made of an object is valid; `text` holds it."""
+        """Raise `SchemaViolation` if the translation of an object is not valid; `text` holds it."""
         if seen is not None and document is not None:
             self._schemas[seen.entity_type].check(document, text)
 
     def shown(self, source: str, seen: ExternalObject) -> Shown:
-        """Return what an answer shows; one that cannot be read is an unknown outcome."""
+        """Return the fields that an answer shows.
+
+        Raises `CallFailed` of kind `UNKNOWN_OUTCOME` for an answer that cannot be read.
+        """
         try:
             document = self.document(source, seen)
         except InvalidInput as error:
-            # The text of another error is the integration's, and may hold what was read.
+            # The text of any other error is the integration's and may hold values.
             why = f": {error}" if isinstance(error, SchemaViolation) else ""
             failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read{why}")
             raise CallFailed(failure) from error
@@ -100,13 +106,16 @@ class Translator:
     def body(
         self, source: str, kind: IntentKind, entity_type: str, record: Record, changes: Fields
     ) -> dict[str, Any]:
-        """Return the body of a push, in the integration's own terms."""
+        """Return the body of a push, in the integration's own terms.
+
+        Raises `CallFailed` when the integration cannot make the body.
+        """
         shape = self.shape(source, entity_type)
         change = Change(
             kind=kind,
             entity_type=entity_type,
             record_id=record.id,
-            # Copies: what an integration does to them must change nothing of the record.
+            # Copies, so that an integration which changes them does not change the record.
             patch=copy.deepcopy(merge_patch(shape, changes)),
             document=copy.deepcopy(unflatten(shape, record.fields)),
         )
@@ -117,9 +126,9 @@ class Translator:
 
 
 def check_id(external_id: Any, *, exact: bool = True) -> None:
-    """Refuse an id that cannot be kept exactly: no call could be made with another one.
+    """Raise `SchemaViolation` for an id that cannot be stored exactly: calls need the exact id.
 
-    Unless it is `exact`, what could not be stored was replaced before.
+    Unless it is `exact`, characters that cannot be stored were replaced before.
     """
     if is_indexable(external_id) and (exact or REPLACEMENT not in external_id):
         return
@@ -133,7 +142,7 @@ def check_id(external_id: Any, *, exact: bool = True) -> None:
 
 
 def _mapping(made: Any) -> dict[str, Any]:
-    """Return what an integration made; something else could be taken for an empty document."""
+    """Return a translation as a dict; raise `TypeError` for anything but a mapping."""
     if not isinstance(made, Mapping):
         raise TypeError("an integration has to return a mapping")
     return dict(made)

@@ -32,7 +32,7 @@ from zenskar.sync.fanout import Cause, LookRequest, RecordChange
 
 @dataclass(slots=True)
 class UnitOfWork:
-    """What is known of some records at one connection, and what has been decided so far."""
+    """The known state of some records at one connection, and the decisions about them so far."""
 
     source: ConfiguredConnection
     entity_type: str
@@ -41,7 +41,7 @@ class UnitOfWork:
     by_record: dict[str, ExternalMapping] = field(default_factory=dict)
     intents: dict[str, tuple[Intent, ...]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
-    """Records whose objects were deleted or let go of just now."""
+    """Records whose objects were deleted or detached in this transaction."""
     lapsed: frozenset[str] = frozenset()
     _created: set[str] = field(default_factory=set)
     _changed: set[str] = field(default_factory=set)
@@ -49,17 +49,17 @@ class UnitOfWork:
     _settled: dict[str, IntentState] = field(default_factory=dict)
     _unread: set[str] = field(default_factory=set)
     new_intents: list[NewIntent] = field(default_factory=list)
-    """Pushes that are about to be sent."""
+    """Pushes to be sent after the commit."""
     resent: list[str] = field(default_factory=list)
-    """Stored pushes that are about to be sent again, by id."""
+    """Ids of stored pushes to be sent again after the commit."""
     marks: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, SyncStatus, HistoryDetail]] = field(default_factory=list)
     moves: list[Transition] = field(default_factory=list)
     followers: list[tuple[RecordChange, str]] = field(default_factory=list)
-    """Changes of records, and the source systems that follow them."""
+    """Changes of records, each with a source system to push it to."""
     looks: list[LookRequest] = field(default_factory=list)
     causes: dict[str, Cause] = field(default_factory=dict)
-    """The sync events that may end a record, by record."""
+    """The sync events that may end a record, by record id."""
     ahead: int = 0
     """By how many microseconds, at most, the external clock is ahead of ours."""
     carried: frozenset[str] | None = field(init=False)
@@ -76,19 +76,19 @@ class UnitOfWork:
 
     @property
     def lease_seconds(self) -> float:
-        """How long a push belongs to the worker that sends it."""
+        """The time for which a push belongs to the worker that sends it."""
         return self.source.settings.intent_lease_seconds
 
     def shared(self, record: Record) -> Record:
-        """Return what of a record the connection carries: all else is none of its business."""
+        """Return a record with the fields that the connection carries."""
         if self.carried is None:
             return record
         return replace(record, fields=keep(self.carried, record.fields))
 
-    def take_up(self, mapping: ExternalMapping, about: frozenset[str] | None) -> None:
-        """Take a stored mapping in, whose base may be about other fields than are carried now.
+    def add_mapping(self, mapping: ExternalMapping, about: frozenset[str] | None) -> None:
+        """Add a stored mapping, whose base is about the fields that were carried then.
 
-        Nobody has looked at a field that was not carried then: so that comes first.
+        A field that is carried now and was not then needs a fetch before a push.
         """
         if about != self.carried:
             if about is not None and not (self.carried and self.carried <= about):
@@ -100,14 +100,14 @@ class UnitOfWork:
             # The live one comes first, else the newest tombstone.
             self.by_record.setdefault(mapping.entity_id, mapping)
 
-    def agree(self, record_id: str) -> None:
-        """Note that a record changed in nothing that the connection carries."""
+    def mark_in_sync(self, record_id: str) -> None:
+        """Mark a record as in sync: no change of it was in a field that the connection carries."""
         mapping = self.by_record.get(record_id)
         if self.carried is not None and mapping is not None and mapping.active:
             self._mapped.add(mapping.external_id)
 
     def observe(self, seen: Observation) -> tuple[str | None, Outcome]:
-        """Let the kernel decide on news; return the record's id and the outcome."""
+        """Apply an observation with the kernel; return the record's id and the outcome."""
         situation = self._situation(seen)
         outcome = kernel.observe(
             situation, seen, self.source.merge_policy, new_record_id=_new_record_id(situation, seen)
@@ -126,13 +126,13 @@ class UnitOfWork:
         return record_id, outcome
 
     def plan(self, record_id: str) -> Step:
-        """Let the kernel say what to do next for a record."""
+        """Plan the next step for a record with the kernel."""
         return kernel.plan(
             self.planned_situation(record_id), propagate_deletes=self.source.propagate_deletes
         )
 
     def planned_situation(self, record_id: str) -> Situation:
-        """Return what is known of a record, for planning."""
+        """Return the situation of a record, for planning."""
         record, mapping = self.records.get(record_id), self.by_record.get(record_id)
         if mapping is not None and mapping.external_id in self._unread:
             mapping = replace(mapping, fetch_revision=mapping.revision)
@@ -143,7 +143,10 @@ class UnitOfWork:
         )
 
     def lose(self, record_id: str, intent_id: str, state: IntentState) -> None:
-        """Note that a push got no answer, or one that is hard to believe: look (rule 6)."""
+        """Mark a push as lost, so that its object is fetched next (rule 6).
+
+        A push is lost without an answer, or with one that needs a second look.
+        """
         self.settle(intent_id, state)
         outcome = kernel.lost(self.planned_situation(record_id), intent_id)
         if outcome.mapping is not None:
@@ -152,18 +155,18 @@ class UnitOfWork:
             self.settle(over, IntentState.ENDED)
 
     def take_over(self, record_id: str) -> None:
-        """Lose the pushes of a record whose workers are gone."""
+        """Mark the pushes of a record as lost whose workers let the lease expire."""
         for intent in self.intents.get(record_id, ()):
             if intent.id in self.lapsed and intent.state is IntentState.UNKNOWN:
                 self.lose(record_id, intent.id, IntentState.UNKNOWN)
         self.lapsed -= {intent.id for intent in self.intents.get(record_id, ())}
 
     def detach(self, record_id: str) -> None:
-        """Let go of a record's external object, and never take it up again by itself."""
+        """Detach a record's external object; only an operator can link it again."""
         self.release(self.by_record[record_id].external_id)
 
     def release(self, external_id: str) -> None:
-        """Let go of an external object, live or not, so that a living record gets another one."""
+        """Detach an external object, live or not, so that a living record gets another one."""
         mapping = self.mappings[external_id]
         self._map(
             replace(
@@ -176,7 +179,7 @@ class UnitOfWork:
         )
 
     def revive(self, external_id: str) -> ExternalMapping:
-        """Link an object again that is proven to live; only an operator has that done."""
+        """Link an object again that is proven to live, at an operator's request."""
         mapping = self.mappings[external_id]
         if not mapping.active:
             mapping = replace(
@@ -186,7 +189,7 @@ class UnitOfWork:
         return mapping
 
     def settle(self, intent_id: str, state: IntentState) -> None:
-        """Note what became of a push. One that was answered stays so."""
+        """Set the state of a push. An answered push stays answered."""
         if self._settled.get(intent_id) is IntentState.ANSWERED:
             return
         self._settled[intent_id] = state
@@ -267,7 +270,7 @@ class UnitOfWork:
         )
 
     def _dated(self, record: Record) -> Record:
-        """Return a record with the time of its last change on the external clock, at the latest."""
+        """Return a record with its last change dated on the external clock, as late as possible."""
         return replace(record, updated_at=record.updated_at + self.ahead) if self.ahead else record
 
     def _map(self, mapping: ExternalMapping) -> None:
@@ -314,10 +317,10 @@ async def load(
     record_ids: Iterable[str] = (),
     origins: Iterable[str] = (),
 ) -> UnitOfWork:
-    """Lock and load all that is known of these external objects and records.
+    """Lock and load the state of these external objects and records.
 
-    Always in one order, so that no two transactions wait for each other: first the names of
-    unknown external objects, then the records.
+    The locks are always acquired in one order, so that no two transactions deadlock: first the
+    names of unknown external objects, then the records.
     """
     name = source.connection.name
     work = UnitOfWork(source, entity_type)
@@ -330,12 +333,12 @@ async def load(
         wanted |= {owner for owner in owners.values() if owner is not None}
     work.records = await records.lock(db, entity_type, wanted)
     if absent := wanted - work.records.keys():
-        # Two objects may name one record that is not here: the first makes it.
+        # Two objects may name one record that does not exist yet: the first creates it.
         await mappings.lock_names(db, "", entity_type, absent)
         work.records |= await records.lock(db, entity_type, absent)
     found = await mappings.around(db, name, entity_type, external, work.records)
     for mapping, about in found:
-        work.take_up(mapping, about)
+        work.add_mapping(mapping, about)
     if work.records:
         found_intents = await intents.open_intents(
             db,
@@ -384,16 +387,16 @@ async def _owners(
     unknown = external_ids - known.keys()
     if unknown:
         await mappings.lock_names(db, name, entity_type, unknown)
-        # Somebody may have made them while this transaction waited for the names.
+        # Another transaction may have created them while this one waited for the names.
         known |= await mappings.owners(db, name, entity_type, unknown)
     return known
 
 
 def _new_record_id(situation: Situation, seen: Observation) -> str:
-    """Return the id for a record that an object may become.
+    """Return the id of the record that may be created from an object.
 
-    An object that names a record which is not here was made by zenskar before the database was
-    restored from a backup: its record comes back under its id, which others may have stored.
+    An object that names an absent record was created by zenskar before the database was restored
+    from a backup. Its record is created under the same id, which other systems may have stored.
     """
     if situation.mapping is not None:
         return ""
@@ -402,7 +405,7 @@ def _new_record_id(situation: Situation, seen: Observation) -> str:
 
 
 def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> HistoryDetail:
-    """Return an outcome as it goes into the history, just after it was decided."""
+    """Return an outcome as a detail of the history; call this before the next decision."""
     detail: HistoryDetail = {"verdict": outcome.verdict}
     if outcome.changes_record and record_id is not None:
         detail["record_version"] = work.records[record_id].version
@@ -436,7 +439,7 @@ def transition(
     outcome: Outcome,
     detail: HistoryDetail,
 ) -> Transition:
-    """Return the end of an event that was observed."""
+    """Return the transition that ends the event of an observation."""
     reason = "conflict" if outcome.conflicts else outcome.verdict
     return Transition(
         event_id,

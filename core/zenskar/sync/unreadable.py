@@ -1,7 +1,7 @@
-"""News that came and cannot be read, kept so that it can be read again once that is mended.
+"""Keep events and webhooks that cannot be read, so that a fixed integration can read them.
 
-It travels as an envelope too, of a newer layout: `unread` holds the webhook, or the event, exactly
-as it came.
+Each travels in an envelope of a newer layout: `unread` holds the webhook or the event exactly as
+it was received.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ from zenskar.sync.quarantine import end_as_dead
 
 INVALID_OBJECT, INVALID_WEBHOOK = "invalid_object", "invalid_webhook"
 _SECRETS = ("auth", "cookie", "hmac", "key", "password", "secret", "sign", "token")
-"""What is in the names of headers that may hold a secret: those are not kept."""
+"""Parts of the names of headers that may hold a secret: such headers are not kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The envelope of what came, its sync event, and why it cannot be read."""
+    """The envelope of an unreadable event or webhook, its sync event, and the reason."""
 
     envelope: Envelope
     event: NewSyncEvent
@@ -40,11 +40,11 @@ class Unreadable:
 
 
 def of_item(item: EventItem, error: Exception) -> Unreadable:
-    """Return an event that cannot be read."""
+    """Keep an event that cannot be read."""
     event, seen = item.event, item.event.seen
     kept = {
-        "kind": item.told.kind.value,
-        "sent": item.told.sent,
+        "kind": item.origin.kind.value,
+        "sent": item.origin.sent,
         "exact": item.exact,
         "type": event.type,
         "occurred": event.occurred,
@@ -55,7 +55,7 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
     envelope = unread_envelope(
         item.source,
         item.correlation_id,
-        item.told.made_at,
+        item.origin.made_at,
         (event.id, event.type),
         "event",
         _text(kept),
@@ -68,7 +68,7 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
 
 
 def of_webhook(arrival: ReceivedWebhook, made_at: str, error: Exception) -> Unreadable:
-    """Return a webhook that cannot be taken apart. The same bytes are the same webhook."""
+    """Keep a webhook that cannot be parsed. The same bytes are the same webhook."""
     source, request, correlation_id = arrival
     headers = {name.lower(): value for name, value in request.headers.items()}
     kept = {
@@ -82,7 +82,7 @@ def of_webhook(arrival: ReceivedWebhook, made_at: str, error: Exception) -> Unre
 
 
 def item_of(envelope: Envelope, made_at: str) -> EventItem:
-    """Return the event that an envelope keeps, as it came, and as old as it is by now."""
+    """Return the event that an envelope keeps, dated by the time that it has waited."""
     kept = json.loads(envelope.data["unread"]["event"])
     seen = kept["seen"] and ExternalObject(*kept["seen"])
     event = WebhookEvent(
@@ -94,28 +94,28 @@ def item_of(envelope: Envelope, made_at: str) -> EventItem:
         origin_key=kept["origin_key"],
     )
     sent = Interval(*kept.get("sent", kept["occurred"])).after(waited(envelope.time, made_at))
-    told = MessageOrigin(made_at, sent, ObservationKind(kept["kind"]))
-    return EventItem(envelope.source, event, envelope.correlation_id, told, exact=kept["exact"])
+    origin = MessageOrigin(made_at, sent, ObservationKind(kept["kind"]))
+    return EventItem(envelope.source, event, envelope.correlation_id, origin, exact=kept["exact"])
 
 
 def arrival_of(envelope: Envelope) -> ReceivedWebhook:
-    """Return the webhook that an envelope keeps, as it came but for what may be secret."""
+    """Return the webhook that an envelope keeps, without the headers that may be secret."""
     kept = json.loads(envelope.data["unread"]["webhook"])
     request = WebhookRequest(kept["headers"], kept["body"].encode(), kept["received_at"])
     return ReceivedWebhook(envelope.source, request, envelope.correlation_id)
 
 
-async def bury_unread(context: SyncContext, unread: Unreadable) -> None:
-    """Keep it as a dead letter that tells why, once for each event however often it comes."""
+async def dead_letter_unread(context: SyncContext, unread: Unreadable) -> None:
+    """Write a dead letter with the reason, once for each event however often it arrives."""
     message = UnsentMessage(unread.envelope.subject, document_of(unread.envelope.to_json()))
     kind, problem = why(unread.event.source_system, unread.error)
     await end_as_dead(context, unread.event, message, unread.reason, problem, kind)
 
 
 def why(source: str, error: Exception) -> tuple[FailureKind, str]:
-    """Return the kind of a failure and what may be told of it.
+    """Return the kind of a failure and a text that is safe to show.
 
-    The text of other errors is the integration's, and may hold what was read.
+    The integration wrote the text of other errors, which may hold values of the object.
     """
     if isinstance(error, CallFailed):
         return error.failure.kind, error.failure.message
@@ -126,7 +126,7 @@ def why(source: str, error: Exception) -> tuple[FailureKind, str]:
 
 
 def digest_of(seen: ExternalObject) -> str:
-    """Return what tells states of an object apart."""
+    """Return a digest that differs between two states of an object."""
     content = json.dumps(seen.data, default=_plain, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Takes inbound events off the bus, a batch in one transaction where that is possible."""
+"""Receive inbound events from the bus, and apply a batch in one transaction if possible."""
 
 import asyncio
 import time
@@ -24,19 +24,19 @@ from zenskar.worker.receive_loop import run_until, settle
 from zenskar.worker.strikes import Strikes
 
 _NAME = "inbound"
-_CROWD, _LINGER_SECONDS = 40, 0.05
+_BURST, _LINGER_SECONDS = 40, 0.05
 _log = get_logger(__name__)
 
 
 class _Read(NamedTuple):
-    """A delivery, its envelope, and the source system that this names."""
+    """A delivery, its envelope, and the source system that the envelope names."""
 
     delivery: Delivery
     envelope: Envelope
     source: str
 
 
-class InboundSyncWorker:
+class InboundConsumer:
     """Consumes `sync.inbound`."""
 
     def __init__(
@@ -56,14 +56,14 @@ class InboundSyncWorker:
         self._progress = progress
         self._strikes = Strikes()
         self._batch = batch
-        self._key_gate = KeyGate(bus, crowd=_CROWD)
+        self._key_gate = KeyGate(bus, burst=_BURST)
         self._stopping: asyncio.Event | None = None
         self._not_before = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Consume until told to stop; what has been taken is finished.
+        """Consume until `stopping` is set, then finish the received batches.
 
-        While one batch waits for the database, another one is decided on.
+        While one batch waits for the database, another one is decided.
         """
         self._stopping = stopping
         self._progress.consumes(_NAME, INBOUND)
@@ -75,52 +75,52 @@ class InboundSyncWorker:
             raise errors.exceptions[0] from None
 
     async def turn(self) -> None:
-        """Take one batch and work it off."""
-        deliveries = await self._key_gate.enter(self._take)
+        """Receive and process one batch."""
+        deliveries = await self._key_gate.enter(self._receive)
         try:
             with self._progress.working(_NAME):
-                await self._work_off(deliveries)
+                await self._process(deliveries)
         except BaseException:
             await self._bus.requeue(deliveries)
             raise
         finally:
             self._key_gate.leave(deliveries)
-        if _CROWD <= len(deliveries) < self._batch and not self._another_waits():
-            # A transaction costs the same for one event and for fifty.
+        if _BURST <= len(deliveries) < self._batch and not self._another_waits():
+            # A transaction costs the same for one event as for fifty.
             self._not_before = time.monotonic() + _LINGER_SECONDS
 
     def _another_waits(self) -> bool:
-        """Tell whether the bus knows of a whole batch more."""
+        """Return whether a whole batch more waits on the bus."""
         return self._bus.lag().get(INBOUND, 0) >= self._batch
 
-    async def _take(self) -> list[Delivery]:
+    async def _receive(self) -> list[Delivery]:
         if self._stopping is not None and self._stopping.is_set():
             return []
         await asyncio.sleep(self._not_before - time.monotonic())
         return await self._bus.receive(INBOUND, self._batch, exclusive_keys=False)
 
-    async def _work_off(self, deliveries: Sequence[Delivery]) -> None:
+    async def _process(self, deliveries: Sequence[Delivery]) -> None:
         readable = await self._read(deliveries)
         if not readable:
             return
         open_sources = set(self._context.router.sources) - await self._sync.parked()
         ready = [r for r in readable if r.source in open_sources]
-        await self._try([r for r in readable if r.source not in open_sources], self._park_together)
+        await self._try([r for r in readable if r.source not in open_sources], self._park)
         await self._try([r for r in ready if "unread" in r.envelope.data], self._reread)
-        await self._try([r for r in ready if "unread" not in r.envelope.data], self._apply_together)
+        await self._try([r for r in ready if "unread" not in r.envelope.data], self._apply)
 
     async def _reread(self, batch: Sequence[_Read]) -> None:
-        """Read again what could not be read when it came, and apply what can be now."""
+        """Read events again that could not be read before, and apply the readable ones."""
         rereader = UnreadableRetry(self._context, self._bus, self._sync, self._event_schema)
         for one in batch:
             envelope = await rereader.read(one.envelope, one.delivery)
             if envelope is None:
                 await self._bus.ack([one.delivery])
             else:
-                await self._apply_together([one._replace(envelope=envelope)])
+                await self._apply([one._replace(envelope=envelope)])
 
-    async def _park_together(self, waiting: Sequence[_Read]) -> None:
-        """Keep what nobody owns, or what a guard holds back, until that has changed."""
+    async def _park(self, waiting: Sequence[_Read]) -> None:
+        """Park events whose connection is absent or held, until that changes."""
         over = await self._sync.park([one.envelope for one in waiting])
         ended = [one.delivery for one in waiting if one.envelope.id in over]
         await self._bus.park([one.delivery for one in waiting if one.envelope.id not in over])
@@ -141,12 +141,12 @@ class InboundSyncWorker:
         await self._bus.ack([delivery])
 
     async def _try(
-        self, batch: Sequence[_Read], work: Callable[[Sequence[_Read]], Awaitable[None]]
+        self, batch: Sequence[_Read], process: Callable[[Sequence[_Read]], Awaitable[None]]
     ) -> None:
         if not batch:
             return
         try:
-            await work(batch)
+            await process(batch)
         except (Unavailable, ConfigurationError):
             raise
         except TooManyDeletes as error:
@@ -156,12 +156,12 @@ class InboundSyncWorker:
             if len(batch) == 1:
                 await self._fail_or_quarantine(batch[0], error)
                 return
-            # One bad event must not hold up the others: halve the batch until it is alone.
+            # A bad event must not hold up the others: halve the batch until that event is alone.
             middle = len(batch) // 2
-            await self._try(batch[:middle], work)
-            await self._try(batch[middle:], work)
+            await self._try(batch[:middle], process)
+            await self._try(batch[middle:], process)
 
-    async def _apply_together(self, batch: Sequence[_Read]) -> None:
+    async def _apply(self, batch: Sequence[_Read]) -> None:
         await self._context.failpoint("inbound.claimed")
         deliveries = [one.delivery for one in batch]
         _, followed = await self._sync.apply(
@@ -182,7 +182,7 @@ class InboundSyncWorker:
             clocks[one.source].observe(max(0.0, waited))
 
     async def _fail_or_quarantine(self, one: _Read, error: Exception) -> None:
-        """A message whose failure cannot even be written down must not stop those behind it."""
+        """Store the failure of an event; quarantine its message when even that fails repeatedly."""
         try:
             await self._fail(one, error)
         except (Unavailable, ConfigurationError):
@@ -191,7 +191,7 @@ class InboundSyncWorker:
             _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(second))
             if not self._strikes.out(one.delivery):
                 raise
-            await self._quarantine(one.delivery, f"{type(error).__name__} while it was worked on")
+            await self._quarantine(one.delivery, f"{type(error).__name__} while it was processed")
 
     async def _fail(self, one: _Read, error: Exception) -> None:
         _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(error))

@@ -1,4 +1,4 @@
-"""The periodic jobs that ask external systems, and those that make up for lost messages."""
+"""The periodic jobs: those that call external systems, and those that repair lost messages."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,7 +26,7 @@ _HOUR, _DAY = 3600.0, 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do every so often, with the state that the last run left."""
+    """A periodic job; `run` receives the state that the last run stored."""
 
     name: str
     every_seconds: float
@@ -36,7 +36,7 @@ class Job:
 def upkeep(
     context: SyncContext, bus: Bus, factory: OperationFactory, settings: Settings
 ) -> tuple[Job, ...]:
-    """Return the jobs of every connection, and those that look after messages."""
+    """Return the jobs of every connection and the jobs about messages."""
 
     async def behind() -> Mapping[str, int]:
         waiting: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Takes outbound messages off the bus, many records at once, each record's one after another."""
+"""Receive outbound messages from the bus: many records at once, each in order."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -23,11 +23,11 @@ from zenskar.worker.strikes import Strikes
 
 _NAME = "outbound"
 _FAILED_SECONDS = 5.0
-_AWAY_SECONDS = 1.0
+_UNAVAILABLE_SECONDS = 1.0
 _log = get_logger(__name__)
 
 
-class OutboundSyncWorker:
+class OutboundConsumer:
     """Consumes `sync.outbound`."""
 
     def __init__(
@@ -50,33 +50,33 @@ class OutboundSyncWorker:
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Consume until told to stop, then finish the calls that are under way."""
+        """Consume until `stopping` is set, then finish the calls in progress."""
         self._progress.consumes(_NAME, OUTBOUND)
         try:
-            await self._take_over()
+            await self._resolve_lost_pushes()
             await run_until(stopping, _NAME, self.turn, self._progress)
             if self._running:
                 await asyncio.wait(self._running)
         finally:
             await self._cut_off()
 
-    async def _take_over(self) -> None:
-        """Take up at once what a process before this one has left, also without a scheduler."""
+    async def _resolve_lost_pushes(self) -> None:
+        """Resolve the pushes that an earlier process left open, even without a scheduler."""
         try:
             await LostPushes(self._context).run()
         except Unavailable as error:
             _log.warning("outbound_interrupted", reason=str(error))
 
     async def turn(self) -> None:
-        """Take as many messages as there are free lanes, and start on them."""
+        """Receive as many messages as there are free lanes, and start to process them."""
         while len(self._running) >= self._concurrency:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         free = self._concurrency - len(self._running)
         for delivery in await self._bus.receive(OUTBOUND, free, exclusive_keys=True):
-            self._start(self._work_off(delivery))
+            self._start(self._handle(delivery))
 
     async def _cut_off(self) -> None:
-        """What is under way when the grace period ends is resolved by whoever takes it next."""
+        """Cancel the calls in progress after the grace period; the next receiver resolves them."""
         running = list(self._running)
         for task in running:
             task.cancel()
@@ -87,23 +87,23 @@ class OutboundSyncWorker:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _work_off(self, delivery: Delivery) -> None:
-        """Whoever takes what was interrupted resolves the push that it left open."""
+    async def _handle(self, delivery: Delivery) -> None:
+        """Process a delivery; the next receiver of an interrupted one resolves its push."""
         try:
             with self._progress.working(_NAME):
-                await self._process_or_set_back(delivery)
+                await self._process_or_nack(delivery)
         except (Unavailable, ConfigurationError) as error:
             self._progress.failed(_NAME, error)
             _log.warning("outbound_interrupted", reason=str(error))
-            await asyncio.sleep(_AWAY_SECONDS)
+            await asyncio.sleep(_UNAVAILABLE_SECONDS)
         except Exception as error:
             self._progress.failed(_NAME, error)
             _log.error("outbound_failed", trace=trace(error))
-            await asyncio.sleep(_AWAY_SECONDS)
+            await asyncio.sleep(_UNAVAILABLE_SECONDS)
         finally:
             await self._bus.requeue([delivery])
 
-    async def _process_or_set_back(self, delivery: Delivery) -> None:
+    async def _process_or_nack(self, delivery: Delivery) -> None:
         try:
             await self._process(delivery)
         except (Unavailable, ConfigurationError):
@@ -114,7 +114,7 @@ class OutboundSyncWorker:
             if not self._strikes.out(delivery):
                 await self._bus.nack([delivery], _FAILED_SECONDS)
                 return
-            problem = f"{type(error).__name__} while it was worked on"
+            problem = f"{type(error).__name__} while it was processed"
             await self._sync.dead_letter(delivery, self._event_schema, problem)
             await self._bus.ack([delivery])
 

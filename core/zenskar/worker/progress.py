@@ -1,4 +1,4 @@
-"""How the consumers of this process get on: what fails again and again, what does not move."""
+"""Track the consumers of this process: repeated failures and lack of progress."""
 
 import time
 from collections import deque
@@ -12,15 +12,15 @@ from zenskar.telemetry.metrics import Metrics
 UNAVAILABLE, FAILED = "unavailable", "failed"
 _MANY, _WITHIN_SECONDS = 3, 60.0
 _SLOW_SECONDS = 120.0
-"""So long, and nothing is done of what waits."""
+"""The time without progress after which a consumer with waiting messages is in trouble."""
 _HUNG_SECONDS = 900.0
-"""No batch and no chain of calls takes that long."""
+"""Longer than any batch or chain of calls takes."""
 
 
 class Progress:
-    """Notes failures and finished work by consumer, and says which consumer is in trouble.
+    """Tracks failures and finished work by consumer, and reports the consumers in trouble.
 
-    `lag` tells how many messages wait on the log for this process, by topic.
+    `lag` returns the number of messages that wait on the log for this process, by topic.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class Progress:
         self._moved: dict[str, float] = {}
 
     def consumes(self, name: str, topic: str) -> None:
-        """Note that a consumer takes the messages of a topic from now on."""
+        """Note that a consumer receives the messages of a topic from now on."""
         self._topics[name] = topic
         self._moved[name] = self._clock()
 
     def failed(self, name: str, error: Exception) -> None:
-        """Count a failure. A database or a bus that is away is no fault of the consumer."""
+        """Count a failure. An unavailable database or bus is no failure of the consumer."""
         kind = UNAVAILABLE if isinstance(error, Unavailable) else FAILED
         self._metrics.consumer_failures.labels(name, kind).inc()
         if kind == FAILED:
@@ -53,7 +53,7 @@ class Progress:
 
     @contextmanager
     def working(self, name: str) -> Iterator[None]:
-        """Note that a consumer is at work on what it has taken, until it has done it."""
+        """Note that a consumer is processing its messages, for the duration of the block."""
         ticket = next(self._tickets)
         self._at_work.setdefault(name, {})[ticket] = self._clock()
         try:
@@ -63,14 +63,14 @@ class Progress:
             del self._at_work[name][ticket]
 
     def problems(self) -> list[str]:
-        """Return in words which consumers do not get on, none when all do."""
+        """Return a text for each consumer in trouble."""
         now, lag = self._clock(), self._lag()
-        told = (
+        texts = (
             *(self._failing(name, now) for name in self._failures),
             *(self._hung(name, now) for name in self._at_work),
             *(self._standing(name, lag.get(topic, 0), now) for name, topic in self._topics.items()),
         )
-        return [problem for problem in told if problem]
+        return [problem for problem in texts if problem]
 
     def _failing(self, name: str, now: float) -> str | None:
         latest = self._failures[name]

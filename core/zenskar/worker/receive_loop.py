@@ -1,4 +1,4 @@
-"""What every consumer does when a part that it needs is away."""
+"""Repeat the turns of a consumer, and back off while the database or the bus is unavailable."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,10 +17,10 @@ _FIRST_SECONDS, _MOST_SECONDS = 0.2, 5.0
 async def run_until(
     stopping: asyncio.Event, name: str, turn: Callable[[], Awaitable[None]], progress: Progress
 ) -> None:
-    """Take turns until told to stop; back off while the database or the bus is away.
+    """Take turns until `stopping` is set; back off while the database or the bus is unavailable.
 
-    A turn that fails in a way nobody foresaw is logged, counted and tried again: a consumer that
-    dies silently would be found months later. Raises `ConfigurationError`, which no waiting mends.
+    A turn with an unforeseen error is logged, counted and repeated: a consumer that died silently
+    would be noticed months later. Raises `ConfigurationError`, which no waiting fixes.
     """
     pause = _FIRST_SECONDS
     while not stopping.is_set():

@@ -1,4 +1,4 @@
-"""Moves due messages of the outbox to Kafka."""
+"""Move due messages from the outbox to Kafka."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _log = get_logger(__name__)
 
 
 class Relay:
-    """Any number may run: a key is moved by one of them at a time, so its order stays."""
+    """Moves messages; any number may run, because each key belongs to one of them at a time."""
 
     def __init__(self, context: SyncContext, bus: "KafkaBus", progress: Progress) -> None:
         self._context = context
@@ -34,7 +34,7 @@ class Relay:
         self._strikes = Strikes()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Move messages until told to stop."""
+        """Move messages until `stopping` is set."""
         topics = (OUTBOUND, INBOUND, DEAD_LETTER)
         turns = ((topic, partial(self.turn, topic)) for topic in topics)
         await asyncio.gather(
@@ -62,7 +62,7 @@ class Relay:
         except (Unavailable, ConfigurationError):
             raise
         except Exception:
-            # One that Kafka never takes must not hold up the others.
+            # A message that Kafka never accepts must not hold up the others.
             for delivery in deliveries:
                 await self._move_alone(delivery)
 
@@ -93,7 +93,7 @@ class Relay:
             await self._quarantine(delivery, problem)
 
     async def _quarantine(self, delivery: Delivery, problem: str) -> None:
-        """Keep a row that cannot travel; of a dead letter the sync event keeps all there is."""
+        """Quarantine a row that cannot be sent; a dead letter is complete in its sync event."""
         if delivery.topic != DEAD_LETTER:
             direction = Direction.INBOUND if delivery.topic == INBOUND else Direction.OUTBOUND
             await quarantine(self._context, delivery, problem, direction)

@@ -1,4 +1,4 @@
-"""Periodic work, done by one worker of all that have this role."""
+"""Run periodic jobs, each in one of the workers with this role at a time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _log = get_logger(__name__)
 
 
 class Scheduler:
-    """Runs the jobs that are due."""
+    """Runs the due jobs."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Scheduler:
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until told to stop; a job that takes long holds up no other."""
+        """Run jobs until `stopping` is set; a long job holds up no other."""
         await asyncio.gather(*(self._repeat(job, stopping) for job in self._jobs))
 
     async def _repeat(self, job: Job, stopping: asyncio.Event) -> None:
@@ -57,7 +57,7 @@ class Scheduler:
         await run_until(stopping, job.name, turn, self._progress)
 
     async def run_due(self) -> None:
-        """Run every job whose time has come and that nobody else runs."""
+        """Run every due job that no other worker runs."""
         for job in self._jobs:
             await self._run_if_due(job)
 
@@ -69,18 +69,18 @@ class Scheduler:
             await job.run(state)
 
     async def _confirm_accounts(self, _state: Any) -> None:
-        """Ask the external systems that did not say before which account it is."""
+        """Confirm the accounts of connections that have not answered before."""
         await self._accounts.confirm_all()
 
     async def _unpark(self, _state: Any) -> None:
-        """Take up what was parked while its connection was being resumed."""
+        """Release messages that were parked while their connection was being resumed."""
         sources = list(self._context.connections)
         topics = await in_transaction(self._context.engine, lambda c: outbox.unpark(c, sources))
         for topic in topics:
             self._context.wake(topic)
 
     async def _probe_outages(self, _state: Any) -> None:
-        """Resume a connection that an outage paused, once its external system answers again."""
+        """Resume a connection after an outage, once its external system answers again."""
         states = await in_transaction(self._context.engine, connections.states)
         self._context.backoff.learn(states)
         for name, state in states.items():

@@ -1,4 +1,4 @@
-"""One worker process: its consumers and its sign of life."""
+"""Run a worker process: its consumers and its heartbeat."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -20,16 +20,16 @@ _log = get_logger(__name__)
 
 
 class Consumer(Protocol):
-    """What a role does."""
+    """The work of one role."""
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until told to stop."""
+        """Work until `stopping` is set."""
 
 
 class WorkerService:
     """Runs the consumers of its roles until it is stopped."""
 
-    def __init__(  # noqa: PLR0913 - its parts, each built by the composition root
+    def __init__(  # noqa: PLR0913 - the composition root builds each part
         self,
         engine: AsyncEngine,
         consumers: Mapping[str, Consumer],
@@ -50,9 +50,9 @@ class WorkerService:
         self._id = new_id()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Work until told to stop; what outlasts the grace period is cut off and redelivered.
+        """Work until `stopping` is set; work past the grace period is cancelled and redelivered.
 
-        Raises `ConfigurationError` when a part can never work as it is set up.
+        Raises `ConfigurationError` when a part can never work with its settings.
         """
         await self._beat_once()
         beat = asyncio.create_task(self._beat(), name="heartbeat")
@@ -63,13 +63,13 @@ class WorkerService:
             if role in self._roles
         ]
         _log.info("worker_started", roles=list(self._roles))
-        told = asyncio.create_task(stopping.wait())
+        stop = asyncio.create_task(stopping.wait())
         try:
-            await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
             stopping.set()
             await self._drain(tasks)
         finally:
-            told.cancel()
+            stop.cancel()
             for task in (beat, *tasks):
                 task.cancel()
             await asyncio.gather(beat, *tasks, return_exceptions=True)
@@ -81,12 +81,12 @@ class WorkerService:
                 raise error
 
     async def _make_ready(self, stopping: asyncio.Event) -> None:
-        """Do what must be done before the first message is taken, unless told to stop meanwhile."""
+        """Prepare for the first message, unless `stopping` is set meanwhile."""
         if self._prepare is None:
             return
-        ready, told = asyncio.ensure_future(self._prepare()), asyncio.create_task(stopping.wait())
-        await asyncio.wait([ready, told], return_when=asyncio.FIRST_COMPLETED)
-        for task in (ready, told):
+        ready, stop = asyncio.ensure_future(self._prepare()), asyncio.create_task(stopping.wait())
+        await asyncio.wait([ready, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in (ready, stop):
             task.cancel()
         with suppress(asyncio.CancelledError, Unavailable):
             await ready

@@ -1,4 +1,4 @@
-"""Which messages could not be handled, however often that was tried."""
+"""Count repeated failures of a message."""
 
 from collections import OrderedDict
 
@@ -9,14 +9,14 @@ _REMEMBERED = 1000
 
 
 class Strikes:
-    """Counts failures by message, in this process, wherever the bus delivers it again."""
+    """Counts failures by message in this process, on whichever partition it is redelivered."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
         self._failures: OrderedDict[int, int] = OrderedDict()
 
     def out(self, delivery: Delivery) -> bool:
-        """Count a failure; return whether it was the last one that is waited for."""
+        """Count a failure; return whether the message has used up its deliveries."""
         name = hash((delivery.topic, delivery.key, delivery.value))
         failures = self._failures.pop(name, 0) + 1
         if failures >= self._most:

@@ -52,7 +52,7 @@ async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[
 async def _workers(db: AsyncConnection) -> Finding:
     alive = await workers.alive(db, _ALIVE_SECONDS)
     if troubled := await workers.problems(db, _ALIVE_SECONDS):
-        fix = "look for `consumer_failed` and `message_buried` in the logs of the workers"
+        fix = "look for `consumer_failed` and `message_quarantined` in the logs of the workers"
         return failed("workers", "; ".join(troubled), fix)
     if alive:
         return ok("workers", f"{alive} alive")

@@ -31,7 +31,7 @@ from zenskar.sync.unit_of_work import UnitOfWork, transition
 
 
 class Applied(NamedTuple):
-    """What became of one envelope. `verdict` is the kernel's, or `duplicate_event`, `ignored`."""
+    """The result of one envelope. `verdict` is the kernel's, or `duplicate_event`, `ignored`."""
 
     envelope: Envelope
     source: str
@@ -41,7 +41,7 @@ class Applied(NamedTuple):
 
 @dataclass(slots=True)
 class _Batch:
-    """What one transaction gathers."""
+    """The decisions of one transaction."""
 
     applied: list[Applied] = field(default_factory=list)
     fresh: dict[str, NewSyncEvent] = field(default_factory=dict)
@@ -49,14 +49,14 @@ class _Batch:
     deletes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The sync events that delete a record, by source system."""
     erased: list[str] = field(default_factory=list)
-    """The sync events whose messages, stored before, tell of an erased record."""
+    """The sync events whose stored messages are about an erased record."""
     works: list[UnitOfWork] = field(default_factory=list)
     followed: bool = False
     """Whether messages were enqueued."""
 
 
 class InboundSync:
-    """Takes observations of webhooks in, and has other connections follow."""
+    """Applies inbound events to records, and enqueues the changes for other connections."""
 
     def __init__(self, context: SyncContext) -> None:
         self._context = context
@@ -68,9 +68,10 @@ class InboundSync:
         *,
         within: Callable[[AsyncConnection], Awaitable[None]] | None = None,
     ) -> tuple[list[Applied], bool]:
-        """Apply envelopes in their order, all or none, and what else belongs `within`.
+        """Apply envelopes in their order, all or none; `within` runs in the same transaction.
 
-        Returns what became of each, and whether messages were written to the outbox.
+        Returns the result of each, and whether messages were written to the outbox. Raises
+        `TooManyDeletes` when the delete guard refuses the batch.
         """
 
         async def apply_batch(db: AsyncConnection) -> _Batch:
@@ -88,16 +89,16 @@ class InboundSync:
         await quarantine(self._context, delivery, problem, Direction.INBOUND)
 
     async def parked(self) -> frozenset[str]:
-        """Return the source systems whose events are not applied at this moment."""
+        """Return the source systems whose events must wait."""
         states = await each_alone(self._context.engine, connections.states)
         return frozenset(name for name, state in states.items() if state.holds_inbound)
 
     async def trip(self, error: TooManyDeletes) -> None:
-        """Pause a connection that deletes too much."""
+        """Pause a connection with too many deletes."""
         await delete_guard.trip(self._context.engine, error)
 
     async def park(self, envelopes: Sequence[Envelope]) -> frozenset[str]:
-        """Record events that wait for their connection; return those that have ended meanwhile."""
+        """Write events that wait for their connection; return the ids of those that have ended."""
         events = [received_event(envelope) for envelope in envelopes]
 
         async def write(db: AsyncConnection) -> frozenset[str]:
@@ -167,7 +168,7 @@ class InboundSync:
         await in_transaction(self._context.engine, retry)
 
     async def event_of(self, db: AsyncConnection, envelope: Envelope) -> str:
-        """Return the id of the envelope's sync event, writing it when it is not there yet."""
+        """Return the id of the envelope's sync event; write the event if it is new."""
         event = received_event(envelope)
         await sync_events.insert(db, [event])
         if event.external_event_id is None:
@@ -222,10 +223,10 @@ class InboundSync:
         envelopes: Sequence[Envelope],
         batch: _Batch,
     ) -> dict[str, str]:
-        """Return the sync event ids of what has not been applied yet, by external event id.
+        """Return the ids of sync events that are not applied yet, by external event id.
 
-        Those that are not written yet are written once it is known what becomes of them. What is
-        dead is applied after all when it comes again: the state that it tells of still counts.
+        New events are written later, together with their end. A dead event is applied when it is
+        delivered again, because the state that it shows still counts.
         """
         first = {e.data["external_event_id"]: e for e in reversed(envelopes)}
         known = await sync_events.by_external_id(db, source, list(first))
@@ -291,7 +292,7 @@ class InboundSync:
 
 
 def _keep_no_payload(batch: _Batch, event_id: str, record: Record) -> None:
-    """Store no message that tells of an erased record."""
+    """Drop the message of an event about an erased record."""
     if not record.erased:
         return
     fresh = batch.fresh.get(event_id)

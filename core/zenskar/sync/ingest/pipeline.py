@@ -11,7 +11,13 @@ from zenskar.json_bounds import Bounds
 from zenskar.model.integration import WebhookEvent
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.event_reader import EventItem, EventReader, ReceivedWebhook, apart, report
+from zenskar.sync.event_reader import (
+    EventItem,
+    EventReader,
+    ReceivedWebhook,
+    report,
+    with_unique_ids,
+)
 from zenskar.sync.messages import MessageOrigin, utc_now
 
 _BOUNDS = Bounds(members=100_000, depth=64)
@@ -108,7 +114,7 @@ class WebhookPipeline:
         known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
         if not known:
             raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
-        events = parsed if len(parsed) < 2 else apart(parsed, source, correlation_id)
+        events = parsed if len(parsed) < 2 else with_unique_ids(parsed, source, correlation_id)
         sent = self._context.clocks.sent
         item.events = [
             EventItem(

@@ -10,7 +10,7 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.ingest.pipeline import PipelineItem
 from zenskar.sync.quarantine import quarantine_oversize
-from zenskar.sync.unreadable import Unreadable, bury_unread, of_item, of_webhook
+from zenskar.sync.unreadable import Unreadable, dead_letter_unread, of_item, of_webhook
 
 
 class StoredWebhook(NamedTuple):
@@ -36,7 +36,7 @@ class WebhookStore:
             await self._context.failpoint("webhook.published")
         for item in items:
             for unread in _unread(item):
-                await bury_unread(self._context, unread)
+                await dead_letter_unread(self._context, unread)
         return [_count(item, too_large) for item in items]
 
     async def _publish(self, messages: Sequence[OutboxMessage]) -> set[str]:

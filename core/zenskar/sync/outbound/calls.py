@@ -1,4 +1,4 @@
-"""Make the calls that a plan asks for, and turn the answers into observations."""
+"""Make the calls of planned steps, and turn their answers into observations."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from zenskar.sync.context import SyncContext
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call to make for a record. `revision` is its mapping's at this moment, 0 without one.
+    """A call for a record. `revision` is that of its mapping when planned, 0 without one.
 
-    `record_id` is empty when it is still to be seen whose object it is.
+    `record_id` is empty when the call is to find out the record of an object.
     """
 
     source: str
@@ -77,7 +77,7 @@ class Caller:
             asof=asof,
             fields=shown.fields,
             unseen=shown.unseen,
-            # What we asked for by the record's id belongs to the record.
+            # An object that was requested by a record's id belongs to the record.
             record_id=call.record_id or seen.record_id,
             seen_revision=call.revision if call.record_id else None,
             intent_id=call.intent.id if call.intent and call.pushes else None,

@@ -1,4 +1,4 @@
-"""Decide what a failed call means for its event, its push and its connection, and store it."""
+"""Store what a failed call means for its event, its push and its connection."""
 
 import random
 from dataclasses import replace
@@ -29,7 +29,7 @@ _log = get_logger(__name__)
 
 
 def postponed(job: PushJob, failure: Failure, delay: float | None) -> Transition:
-    """Return the step of an event that comes back later, and has used up no attempt."""
+    """Return the transition of an event that waits without using up an attempt."""
     return Transition(
         job.event_id,
         SyncStatus.PENDING,
@@ -76,9 +76,9 @@ class FailureHandler:
         failure: Failure,
         what: NextAction,
     ) -> JobResult:
-        """Write the failure down and say when to come back, if at all."""
+        """Store the failure; return whether and when the job is delivered again."""
         if event is None or event.status.final:
-            # Another worker took over and has ended it; this failure is no news any more.
+            # Another worker took over and has ended the event; this failure no longer matters.
             return Ack()
         if what is NextAction.WAIT and failure.code == HELD:
             return await self._wait(db, job, failure)
@@ -147,7 +147,7 @@ class FailureHandler:
         failure: Failure,
         delay: float | None = None,
     ) -> None:
-        """Come back later without using up an attempt."""
+        """Make the event wait without using up an attempt."""
         await sync_events.move(db, [postponed(job, failure, delay)])
 
     async def _pause(

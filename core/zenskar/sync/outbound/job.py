@@ -10,10 +10,10 @@ from zenskar.sync.fanout import Cause
 
 @dataclass(frozen=True, slots=True)
 class PushJob:
-    """Make one connection equal to one record. `changed_at` is in Unix seconds.
+    """A job to make one connection equal to one record. `changed_at` is in Unix seconds.
 
-    With an `external_id`, look at that external object, for which no record is known yet.
-    `delivery` is the message that asked for it.
+    With an `external_id`, the job is to fetch that external object, which has no record yet.
+    `delivery` is the message that requested the job.
     """
 
     event_id: str
@@ -27,12 +27,12 @@ class PushJob:
 
     @property
     def subject(self) -> str:
-        """What it is about: a record, or an external object without one."""
+        """The id of the record, or of an external object without a record."""
         return self.external_id or self.record_id
 
     @property
     def cause(self) -> Cause:
-        """Its sync event, as the cause of other changes."""
+        """The sync event of the job, as the cause of other changes."""
         return Cause(self.correlation_id, self.event_id)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Look after pushes that nobody waits for any more."""
+"""Resolve pushes whose worker no longer waits for the answer."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,15 +18,15 @@ from zenskar.sync.fanout import Cause
 from zenskar.sync.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 
-_TOGETHER = 100
+_BATCH = 100
 _log = get_logger(__name__)
 
 
 class LostPushes:
-    """Has the objects of lost pushes looked at, some in each transaction.
+    """Requests a fetch of the objects of lost pushes, one batch in each transaction.
 
-    A push is lost when its worker let the lease run out, and once more when it is too old to
-    arrive: the fetch after that ends it.
+    A push is lost when its worker let the lease expire, and again when it is too old to arrive:
+    the fetch after that ends it.
     """
 
     NAME = "lost_pushes"
@@ -35,7 +35,7 @@ class LostPushes:
         self._context = context
 
     async def run(self, _state: Any = None) -> None:
-        """Look after every push that is lost by now."""
+        """Resolve every push that is lost by now."""
         for source in self._context.connections:
             lost = await self._all(source, self._lapsed)
             lost += await self._all(source, self._unseen)
@@ -47,31 +47,31 @@ class LostPushes:
     async def _all(
         self, source: str, part: Callable[[AsyncConnection, str], Awaitable[int]]
     ) -> int:
-        done, found = 0, _TOGETHER
-        while found == _TOGETHER:
+        done, found = 0, _BATCH
+        while found == _BATCH:
             found = await in_transaction(self._context.engine, lambda c: part(c, source))
             done += found
         return done
 
     async def _lapsed(self, db: AsyncConnection, source: str) -> int:
-        pushes = await intents.lapsed(db, source, most=_TOGETHER)
+        pushes = await intents.lapsed(db, source, most=_BATCH)
         return await self._lose(db, source, pushes)
 
     async def _unseen(self, db: AsyncConnection, source: str) -> int:
         seconds = self._request_seconds(source)
-        pushes = await intents.unseen(db, source, seconds, most=_TOGETHER)
+        pushes = await intents.unseen(db, source, seconds, most=_BATCH)
         return await self._lose(db, source, pushes)
 
     async def _end_old(self, db: AsyncConnection, source: str) -> int:
         seconds = self._request_seconds(source)
-        return await intents.end_old(db, source, seconds, most=_TOGETHER)
+        return await intents.end_old(db, source, seconds, most=_BATCH)
 
     def _request_seconds(self, source: str) -> float:
         integration = self._context.connections[source].integration
         return integration.request_lifetime.total_seconds()
 
     async def _lose(self, db: AsyncConnection, source: str, pushes: Sequence[LostPush]) -> int:
-        """Ask for a look at the objects of these pushes, and for a new plan of their records."""
+        """Mark these pushes as lost, and enqueue a new plan of their records."""
         kinds: dict[str, list[LostPush]] = defaultdict(list)
         for push in pushes:
             kinds[push.entity_type].append(push)
@@ -92,7 +92,7 @@ class LostPushes:
 
 
 def _lose(work: UnitOfWork, push: LostPush) -> bool:
-    """Lose a push, unless somebody has taken its answer in meanwhile."""
+    """Mark a push as lost, unless its answer was applied meanwhile."""
     if push.record_id not in work.records:
         work.settle(push.id, IntentState.ENDED)
         return False

@@ -1,4 +1,4 @@
-"""Give work an end whose connection is not there any more."""
+"""End events whose connection is no longer configured."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,14 +24,14 @@ _log = get_logger(__name__)
 
 
 async def wait_or_end(context: SyncContext, event_id: str) -> Ack | Park:
-    """Say what becomes of a message of a connection that is not there."""
+    """Return the result for a message of a connection that is not configured."""
     known = await in_transaction(context.engine, lambda c: sync_events.lock(c, [event_id]))
     event = known.get(event_id)
     return Ack() if event is not None and event.status.final else Park()
 
 
 class Unowned:
-    """Ends events of connections that have not been there for so long; a retry takes them up."""
+    """Ends events of connections that have been absent for a while; a retry restarts them."""
 
     NAME = "end_unowned"
 
@@ -40,7 +40,7 @@ class Unowned:
         self._age = age_seconds
 
     async def run(self, _state: Any) -> None:
-        """End all that has waited for long enough, some at a time."""
+        """End every event that has waited for too long, one batch at a time."""
         while True:
             ended = await in_transaction(self._context.engine, self._end)
             for event in ended:

@@ -1,6 +1,6 @@
 """Plan the next step of a job, in memory: every push is stored before it is sent.
 
-What a step stores is gathered in the unit of work.
+The unit of work gathers the writes of each step.
 """
 
 from dataclasses import dataclass, replace
@@ -169,7 +169,7 @@ class StepPlanner:
             work.detach(job.record_id)
             step, reason = work.plan(job.record_id), "detached"
         if step.kind is StepKind.NOTHING:
-            work.agree(job.record_id)
+            work.mark_in_sync(job.record_id)
             mapping = work.by_record.get(job.record_id)
             external_id = mapping.external_id if mapping is not None else None
             work.moves.append(

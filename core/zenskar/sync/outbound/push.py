@@ -1,4 +1,4 @@
-"""Make the external side equal to one record: plan, call, observe, until nothing is left."""
+"""Make the external side equal to one record: plan, call and observe until both are equal."""
 
 import time
 from collections import defaultdict
@@ -41,16 +41,16 @@ from zenskar.telemetry.stack_traces import trace
 _log = get_logger(__name__)
 T = TypeVar("T")
 
-_TOGETHER = 64
-"""How many jobs are decided on in one transaction, at most."""
+_BATCH = 64
+"""The most jobs that one transaction plans."""
 _OFF_SECONDS = 5.0
-"""How long a message waits for an integration that does not work in this process."""
+"""The delay of a message whose integration does not work in this process."""
 _MOST_CALLS = 12
-"""More than any chain of single faults needs; beyond it the external system is playing up."""
+"""More than any chain of single faults needs; more calls mean a faulty external system."""
 
 
 class OutboundSync:
-    """Works off outbound messages. Every step is decided and stored before it is taken."""
+    """Processes outbound messages. Every step is planned and stored before it is made."""
 
     def __init__(
         self,
@@ -67,13 +67,14 @@ class OutboundSync:
         self._circuit_breaker = circuit_breaker
         self._accounts = accounts
         self._planner = StepPlanner(context.router, context.translator)
-        self._beginning = Batcher(self._begin, most=_TOGETHER, key=lambda job: job.subject)
-        self._answering = Batcher(
-            self._apply, most=_TOGETHER, key=lambda answer: answer.job.subject
-        )
+        self._first_steps = Batcher(self._begin, most=_BATCH, key=lambda job: job.subject)
+        self._answers = Batcher(self._apply, most=_BATCH, key=lambda answer: answer.job.subject)
 
     async def process(self, envelope: Envelope, delivery: Delivery) -> JobResult:
-        """Work off one message; the record's present state counts, not the message's."""
+        """Process one message by the present state of its record, not the message's.
+
+        Raises `Unavailable` when the database is unavailable.
+        """
         job = PushJob.of(envelope, delivery)
         if job.source not in self._context.connections:
             return await wait_or_end(self._context, job.event_id)
@@ -83,7 +84,7 @@ class OutboundSync:
         for _ in range(_MOST_CALLS):
             if not isinstance(step, Call):
                 return step
-            step = await self._take_step(job, step)
+            step = await self._make_call(job, step)
         if not isinstance(step, Call):
             return step
         endless = Failure(FailureKind.TRANSIENT, f"not equal after {_MOST_CALLS} calls")
@@ -95,7 +96,10 @@ class OutboundSync:
         await quarantine(self._context, delivery, problem, Direction.OUTBOUND)
 
     async def dead_letter(self, delivery: Delivery, schema: Schema, problem: str) -> None:
-        """End what a message asks for as dead; when not even that can be done, bury the message."""
+        """End the event of a message as dead; if that fails too, quarantine the message.
+
+        Raises `Unavailable` when the database is unavailable.
+        """
         try:
             envelope = read_envelope(delivery.value, schema, Direction.OUTBOUND)
             event = event_of(envelope)
@@ -112,12 +116,12 @@ class OutboundSync:
         try:
             if not await self._accounts.confirm(job.source):
                 return Park()
-            decided = await self._beginning.add(job)
+            planned = await self._first_steps.add(job)
         except CallFailed as error:
             return await self._failed(job, None, error.failure)
-        return self._count(job, decided)
+        return self._count(job, planned)
 
-    async def _take_step(self, job: PushJob, call: Call) -> Call | JobResult:
+    async def _make_call(self, job: PushJob, call: Call) -> Call | JobResult:
         if call.pushes:
             waited = max(0.0, self._context.clock() - job.changed_at)
             self._context.metrics.outbound_seconds.labels(job.source).observe(waited)
@@ -128,7 +132,7 @@ class OutboundSync:
             self._circuit_breaker.succeeded(call.source)
             self._context.backoff.succeeded(call.source)
             await self._context.failpoint("outbound.called")
-            decided = await self._answering.add(CallAnswer(job, call, seen))
+            planned = await self._answers.add(CallAnswer(job, call, seen))
         except CallFailed as error:
             held = time.monotonic() - began < self._lease_seconds(job.source) / 2
             return await self._failed(job, call, error.failure, held=held)
@@ -136,15 +140,15 @@ class OutboundSync:
             await delete_guard.trip(self._context.engine, error)
             return Park()
         await self._context.failpoint("outbound.stored_answer")
-        return self._count(job, decided)
+        return self._count(job, planned)
 
-    def _count(self, job: PushJob, decided: PlannedStep) -> Call | JobResult:
+    def _count(self, job: PushJob, planned: PlannedStep) -> Call | JobResult:
         metrics = self._context.metrics
-        for conflict in decided.conflicts:
+        for conflict in planned.conflicts:
             metrics.conflicts.labels(job.source, conflict.winner.value).inc()
-        if decided.succeeded:
+        if planned.succeeded:
             metrics.outbound_events.labels(job.source, "succeeded").inc()
-        return decided.step
+        return planned.step
 
     async def _begin(self, jobs: Sequence[PushJob]) -> Sequence[PlannedStep]:
         """Plan the first step of each job, in one transaction."""
@@ -236,7 +240,7 @@ class OutboundSync:
         return await self._store_failure(job, call, failure, action)
 
     async def _is_own_account(self, job: PushJob) -> bool:
-        """Ask again which account it is, since an object is not there that should be."""
+        """Check the account again, because an expected object is missing."""
         try:
             return await self._accounts.check_again(job.source)
         except CallFailed:
@@ -254,7 +258,7 @@ class OutboundSync:
         return await in_transaction(self._context.engine, store)
 
     async def _unseen(self, db: AsyncConnection, job: PushJob) -> JobResult:
-        """An object of which late news came cannot be seen: there is nothing to take in."""
+        """End the event of a late webhook whose object is not visible: nothing can be applied."""
         event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
         if not ended(event):
             ignored = Transition(job.event_id, SyncStatus.IGNORED, FailureKind.NOT_VISIBLE)
@@ -284,7 +288,7 @@ class OutboundSync:
         await unit_of_work.store(db, [work])
 
     async def _look(self, db: AsyncConnection, job: PushJob, call: Call) -> PlannedStep:
-        """Look at an object that seems to be gone, then plan again."""
+        """Plan the fetch of an object that seems to be gone."""
         event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
         work = await self._load(db, [job])
         planned = self._planner.lose(work, job, event, call)

@@ -10,10 +10,10 @@ from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.event_reader import EventItem, EventReader, apart
+from zenskar.sync.event_reader import EventItem, EventReader, with_unique_ids
 from zenskar.sync.messages import MessageOrigin, utc_now
 from zenskar.sync.reconcile.reader import Snapshot
-from zenskar.sync.unreadable import bury_unread, digest_of, of_item, why
+from zenskar.sync.unreadable import dead_letter_unread, digest_of, of_item, why
 from zenskar.telemetry.logs import get_logger
 
 _ACTIONS = {ObservationKind.LIST: "listed", ObservationKind.FETCH: "fetched"}
@@ -79,7 +79,7 @@ class SnapshotPublisher:
         letter, since it may never be read again. Raises `Unavailable` when the bus is.
         """
         now = utc_now()
-        events = apart([_event(each, kind, run_id) for each in snapshots], source, run_id)
+        events = with_unique_ids([_event(each, kind, run_id) for each in snapshots], source, run_id)
         items = [EventItem(source, e, run_id, MessageOrigin(now, e.occurred, kind)) for e in events]
         self._reader.read(items)
         readable = [item for item in items if item.error is None]
@@ -96,7 +96,7 @@ class SnapshotPublisher:
         if seen is not None:
             name = f"unread:{seen.external_id}:{digest_of(seen)}"
             item.event = replace(item.event, id=name)
-        await bury_unread(self._context, of_item(item, error))
+        await dead_letter_unread(self._context, of_item(item, error))
 
 
 def _event(snapshot: Snapshot, kind: ObservationKind, run_id: str) -> WebhookEvent:

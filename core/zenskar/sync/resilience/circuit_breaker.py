@@ -1,8 +1,8 @@
-"""Tell an outage of an external system from trouble with one record.
+"""Distinguish an outage of an external system from a failure of one record.
 
 After some failed calls in a row the integration is asked for its health. If that is bad too, the
-connection is paused and no attempt is used up; otherwise the record alone is in trouble. The
-count outlives the pause: the first failed call after it pauses again, until one is answered.
+connection is paused without using up an attempt. Otherwise only the record fails. The count is
+kept during the pause: the first failed call after it pauses again, until a call is answered.
 """
 
 from collections import Counter
@@ -16,11 +16,11 @@ from zenskar.plugins.invoker import PluginInvoker
 OUTAGE = "outage"
 _HEALTH_SECONDS = 10.0
 _MANY = 2
-"""So many times the limit of different records in a row are no trouble with one record."""
+"""So many times the limit of different records in a row is an outage, whatever the health."""
 
 
 class CircuitBreaker:
-    """Counts failed calls in a row, by source system, in this process."""
+    """Counts failed calls in a row by source system, in this process."""
 
     def __init__(
         self, invoker: PluginInvoker, connections: Mapping[str, ConfiguredConnection]
@@ -30,13 +30,13 @@ class CircuitBreaker:
         self._in_a_row: dict[str, Counter[str]] = {}
 
     def succeeded(self, source: str) -> None:
-        """Note an answer."""
+        """Count an answered call."""
         self._in_a_row.pop(source, None)
 
     async def outage(self, source: str, record_id: str) -> bool:
-        """Note a call without an answer; return whether the whole system is away.
+        """Count a failed call; return whether the whole external system is unavailable.
 
-        An answer for none of many records is an outage, whatever its health says.
+        Failures of many different records are an outage, whatever the health check returns.
         """
         failures = self._connections[source].settings.breaker_failures
         failed = self._in_a_row.setdefault(source, Counter())
@@ -47,7 +47,7 @@ class CircuitBreaker:
         return len(failed) >= _MANY * failures or not await self.healthy(source)
 
     async def healthy(self, source: str) -> bool:
-        """Ask an integration whether its external system answers."""
+        """Return whether an external system answers, as its integration reports."""
         try:
             answer = await self._invoker.call(source, "health", Health, seconds=_HEALTH_SECONDS)
         except CallFailed:

@@ -1,4 +1,4 @@
-"""Stop a flood of deletes before it wipes the catalog."""
+"""Stop a burst of deletes before it empties the catalog."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _log = get_logger(__name__)
 
 
 class TooManyDeletes(ZenskarError):
-    """A connection deletes more than it may in a while; nothing of the batch was applied."""
+    """A connection exceeds its limit of deletes; nothing of the batch was applied."""
 
     def __init__(self, source: str, deletes: int, window_seconds: float) -> None:
         self.source = source
@@ -35,13 +35,13 @@ class DeleteGuard:
 
     @classmethod
     def of(cls, settings: Settings) -> "DeleteGuard":
-        """Take the guard from the settings of a connection."""
+        """Return the guard that the settings of a connection describe."""
         return cls(settings.delete_guard_limit, settings.delete_guard_window_seconds)
 
     async def check(self, db: AsyncConnection, source: str, event_ids: Collection[str]) -> None:
-        """Raise `TooManyDeletes` when these events delete too much, with those before.
+        """Raise `TooManyDeletes` when these deletes and the recent ones exceed the limit.
 
-        What was held when an operator let the deletes go does not count.
+        Deletes that were held when an operator released them do not count.
         """
         if not self.limit or not event_ids:
             return
@@ -54,7 +54,7 @@ class DeleteGuard:
 
 
 async def trip(engine: AsyncEngine, error: TooManyDeletes) -> None:
-    """Pause the connection that deletes too much."""
+    """Pause the connection with too many deletes."""
 
     async def pause(db: AsyncConnection) -> bool:
         return await connections.pause(db, error.source, DELETE_GUARD, DELETE_GUARD, str(error))

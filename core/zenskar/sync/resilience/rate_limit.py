@@ -1,4 +1,4 @@
-"""Hold back the calls of a connection whose external system has told it to be slower."""
+"""Delay the calls of a connection after a rate limit of its external system."""
 
 import math
 import random
@@ -15,12 +15,12 @@ from zenskar.sync.resilience.retry import RetryPolicy
 from zenskar.telemetry.logs import get_logger
 
 HELD = "held_back"
-"""Code of the failure of a call that was not made."""
+"""The code of the failure of a call that was not made."""
 _BACKOFF = RetryPolicy(1, 1.0, 300.0)
-"""For systems that do not say how long; longer each time in a row."""
+"""For rate limits without a duration; longer after each refusal in a row."""
 _MOST_SECONDS = 86_400.0
 _SPREAD, _MOST_SPREAD_SECONDS = 0.05, 15.0
-"""What was held back comes spread out a little, so that it is not refused together again."""
+"""Delayed calls are spread out, so that a burst of them is not refused again."""
 
 
 _log = get_logger(__name__)
@@ -34,10 +34,10 @@ class _Hold:
 
 
 class RateLimitBackoff:
-    """The one place that holds back every kind of call of a connection.
+    """Delays every kind of call of a connection, in this process.
 
-    The row of the connection says so to all processes; this is what the present one knows of it.
-    Whoever reads the states of the connections lets it `learn`, so a hold that was ended is over.
+    The row of the connection holds the delay for all processes. Code that reads the states of the
+    connections calls `learn`, so that this process knows the delays that others began or ended.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class RateLimitBackoff:
         self._holds: dict[str, _Hold] = {}
 
     def refused(self, source: str, retry_after: float | None) -> float:
-        """Note that a call came too soon; return for how long all calls wait.
+        """Begin or extend a delay after a refused call; return the seconds that it has left.
 
-        It is to be stored with the connection, and then to be told by `stored`.
+        Store them with the connection, then call `stored`.
         """
         hold, now = self._holds.setdefault(source, _Hold()), self._clock()
         if hold.until <= now:
-            # Calls that were under way together are refused together: that counts once.
+            # Concurrent calls are refused together: that counts once.
             hold.in_a_row += 1
         asked = retry_after if retry_after is not None and not math.isnan(retry_after) else 0.0
         seconds = asked if asked > 0 else _BACKOFF.delay(hold.in_a_row, self._rng)
@@ -63,11 +63,11 @@ class RateLimitBackoff:
         return hold.until - now
 
     def stored(self, source: str) -> None:
-        """Note that the connection's row tells of the hold."""
+        """Note that the connection's row holds the delay."""
         self._holds[source].stored = True
 
     def learn(self, states: Mapping[str, ConnectionState]) -> None:
-        """Take over what the rows of the connections say, holds that were ended too."""
+        """Apply the delays in the rows of the connections, including ended ones."""
         now = self._clock()
         for source in {*self._holds, *states}:
             seconds = states[source].held_seconds if source in states else 0.0
@@ -78,22 +78,22 @@ class RateLimitBackoff:
                 hold.until = min(hold.until, now)
 
     def left(self, source: str) -> float:
-        """Return how long no call may be made, 0 when one may."""
+        """Return the seconds until a call may be made, 0 when it may be made now."""
         hold = self._holds.get(source)
         return max(0.0, hold.until - self._clock()) if hold is not None else 0.0
 
     def any_held(self) -> bool:
-        """Tell whether any connection is held back."""
+        """Return whether the calls of any connection are delayed."""
         return any(self.left(source) for source in self._holds)
 
     def wait(self, source: str) -> float:
-        """Return after how long a call may be made, spread out a little; 0 when at once."""
+        """Return the seconds until a call should be made, with jitter; 0 when at once."""
         left = self.left(source)
         spread = min(max(1.0, left * _SPREAD), _MOST_SPREAD_SECONDS, left)
         return left + self._rng.uniform(0, spread) if left > 0 else 0.0
 
     def held(self, source: str) -> Failure | None:
-        """Return the failure of a call that is not to be made now."""
+        """Return the failure of a call that must not be made now, None when it may be made."""
         left = self.left(source)
         if left <= 0:
             return None
@@ -101,7 +101,7 @@ class RateLimitBackoff:
         return Failure(FailureKind.RATE_LIMITED, text, HELD, left)
 
     def succeeded(self, source: str) -> None:
-        """Note an answer; a hold that is on stays on."""
+        """Forget an expired delay after an answered call."""
         hold = self._holds.get(source)
         if hold is not None and hold.until <= self._clock():
             del self._holds[source]
@@ -110,7 +110,7 @@ class RateLimitBackoff:
 async def hold_back(
     backoff: RateLimitBackoff, db: AsyncConnection, source: str, retry_after: float | None
 ) -> float:
-    """Hold all calls of a connection back, as a refusal asks; return for how long."""
+    """Delay all calls of a connection after a refusal; return the seconds."""
     before = backoff.left(source)
     seconds = backoff.refused(source, retry_after)
     await connections.hold(db, source, seconds)

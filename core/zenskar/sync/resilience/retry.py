@@ -30,16 +30,16 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, settings: Settings) -> "RetryPolicy":
-        """Take the policy from the settings."""
+        """Return the policy that the settings of a connection describe."""
         return cls(
             settings.retry_max_attempts, settings.retry_base_seconds, settings.retry_max_seconds
         )
 
     def delay(self, attempts: int, rng: random.Random) -> float:
-        """Return how long to wait after this many failed attempts."""
+        """Return the seconds to wait after this many failed attempts."""
         ceiling = min(self.max_seconds, self.base_seconds * 2 ** min(attempts - 1, 30))
         return rng.uniform(0, ceiling)
 
     def used_up(self, attempts: int) -> bool:
-        """Tell whether there is no further attempt."""
+        """Return whether this many attempts leave no further one."""
         return attempts >= self.max_attempts
