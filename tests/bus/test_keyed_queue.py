@@ -1,4 +1,4 @@
-"""Waiting messages keep the order of their key, and no key holds up another."""
+"""Waiting messages keep the order of their key, and no key blocks another."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +32,7 @@ def test_a_key_is_taken_once_until_it_is_finished() -> None:
     assert [each.value for each in queue.take(10)] == [b"2"]
 
 
-def test_without_exclusive_keys_a_key_is_taken_together_but_never_by_two() -> None:
+def test_without_exclusive_keys_one_receiver_gets_all_of_a_key() -> None:
     queue = queue_of(*(delivery("a", n) for n in range(4)), delivery("b", 4), exclusive=False)
     first = queue.take(2)
     assert [each.value for each in first] == [b"0", b"1"]
@@ -44,7 +44,7 @@ def test_without_exclusive_keys_a_key_is_taken_together_but_never_by_two() -> No
     assert [each.value for each in queue.take(9)] == [b"2", b"3", b"5"]
 
 
-def test_what_is_put_back_is_taken_before_the_others_of_its_key() -> None:
+def test_a_returned_message_comes_before_the_others_of_its_key() -> None:
     queue = queue_of(delivery("a", 1), delivery("a", 2))
     (first,) = queue.take(1)
     queue.put_back(first)
@@ -52,7 +52,7 @@ def test_what_is_put_back_is_taken_before_the_others_of_its_key() -> None:
     assert len(queue) == 1
 
 
-def test_dropping_forgets_what_waits_but_not_what_is_worked_on() -> None:
+def test_clear_removes_waiting_messages_and_keeps_held_keys() -> None:
     queue = queue_of(delivery("a", 1), delivery("a", 2), delivery("b", 3), delivery("b", 4))
     (worked_on,) = queue.take(1)
     queue.clear()

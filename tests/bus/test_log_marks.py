@@ -1,4 +1,4 @@
-"""Where messages came to lie, and that a log went back."""
+"""The offsets of confirmed messages, and a log that went back."""
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -23,7 +23,7 @@ async def test_the_ends_of_all_processes_are_kept(engine: AsyncEngine) -> None:
     assert await kept(engine) == {IN: LogPosition(6), OUT: LogPosition(1)}
 
 
-async def test_a_message_that_lies_before_older_ones_tells_of_a_loss(engine: AsyncEngine) -> None:
+async def test_a_message_before_older_ones_is_a_loss(engine: AsyncEngine) -> None:
     marks = LogMarks()
     marks.note(marks.begin(), [("in", 0, 40)])
     await marks.save(engine)

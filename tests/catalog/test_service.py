@@ -166,7 +166,7 @@ async def test_metadata_that_an_external_system_filled_can_be_patched(
     async with engine.begin() as db:
         await db.execute(
             text("UPDATE customers SET metadata = CAST(:m AS jsonb)"),
-            {"m": orjson.dumps(full).decode()},
+            {"m": full},
         )
     await service.patch(created["id"], {"metadata": {"k0": "y"}}, correlation_id="c")
     with pytest.raises(SchemaViolation):

@@ -129,7 +129,7 @@ def test_a_database_that_is_away_is_said_in_one_line(
 ) -> None:
     monkeypatch.setenv("ZENSKAR_DATABASE_URL", url)
     text = cli(*command.split(), code=1)
-    assert text.startswith("error: the database is away")
+    assert text.startswith("error: the database is unavailable")
     assert "s3cret" not in text
 
 

@@ -26,7 +26,7 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(engine: AsyncEngine) -> 
     assert scrub(f"got {key}!") == "got [secret]!"
 
 
-async def test_a_revoked_key_is_dead(engine: AsyncEngine) -> None:
+async def test_a_revoked_key_is_invalid(engine: AsyncEngine) -> None:
     async with engine.begin() as db:
         first, _ = await api_keys.create(db, "first")
         second, _ = await api_keys.create(db, "second")
@@ -54,7 +54,7 @@ async def test_a_key_ends_when_it_expires(engine: AsyncEngine) -> None:
     ]
 
 
-async def test_a_key_of_the_release_before_keeps_every_right(engine: AsyncEngine) -> None:
+async def test_a_key_of_an_older_release_keeps_all_rights(engine: AsyncEngine) -> None:
     async with engine.begin() as db:
         await db.execute(
             text("INSERT INTO api_keys (id, name, prefix, hash) VALUES (:id, 'x', 'oldoldol', '')"),
@@ -64,7 +64,7 @@ async def test_a_key_of_the_release_before_keeps_every_right(engine: AsyncEngine
     assert (old.scope, old.expires_at) == (Scope.ADMIN, None)
 
 
-async def test_use_is_noted_once_a_minute(engine: AsyncEngine) -> None:
+async def test_the_last_use_is_stored_once_a_minute(engine: AsyncEngine) -> None:
     async with engine.begin() as db:
         key, _ = await api_keys.create(db, "ci")
         await api_keys.used(db, [key.id])

@@ -24,7 +24,7 @@ async def test_round_trip(engine: AsyncEngine) -> None:
     }
 
 
-async def test_only_the_present_version_is_written(engine: AsyncEngine) -> None:
+async def test_only_the_current_version_is_updated(engine: AsyncEngine) -> None:
     created = await in_transaction(engine, lambda c: customers.create(c, new_id(), FIELDS))
     changed = {"/name": "Ada L"}
     async with engine.begin() as db:
@@ -39,7 +39,7 @@ async def test_only_the_present_version_is_written(engine: AsyncEngine) -> None:
         assert await customers.write(db, created.id, changed, version=3) is None
 
 
-async def test_pages_leave_out_the_deleted(engine: AsyncEngine) -> None:
+async def test_pages_omit_deleted_customers(engine: AsyncEngine) -> None:
     made = [
         await in_transaction(engine, lambda c: customers.create(c, new_id(), {"/email": "e@x.org"}))
         for _ in range(3)
@@ -56,7 +56,7 @@ async def test_pages_leave_out_the_deleted(engine: AsyncEngine) -> None:
     assert every.keys() == {c.id for c in made}
 
 
-async def test_an_email_longer_than_an_index_takes_is_stored_and_found(engine: AsyncEngine) -> None:
+async def test_an_email_longer_than_an_index_row_is_stored_and_found(engine: AsyncEngine) -> None:
     long = "".join(chr(0x1F300 + n % 700) for n in range(4000)) + "@example.com"
     for email in (long, long + ".uk"):
         fields = {"/email": email}

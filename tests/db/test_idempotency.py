@@ -5,12 +5,11 @@ import asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import idempotency
-from zenskar.db.driver.engine import connected, in_transaction
-from zenskar.db.driver.statements import driver
+from zenskar.db.driver.engine import connected, driver, in_transaction
 from zenskar.ids import new_id
 
 
-async def test_a_key_is_taken_once_and_answers(engine: AsyncEngine) -> None:
+async def test_a_key_is_reserved_once_and_returns_its_answer(engine: AsyncEngine) -> None:
     entity_id = new_id()
     async with engine.begin() as db:
         assert await idempotency.reserve(db, "s", "k", b"h", entity_id)
@@ -22,7 +21,7 @@ async def test_a_key_is_taken_once_and_answers(engine: AsyncEngine) -> None:
     assert found == idempotency.StoredAnswer(b"h", entity_id, "{}")
 
 
-async def test_a_second_one_waits_for_the_first_to_end(engine: AsyncEngine) -> None:
+async def test_a_second_reservation_waits_for_the_first(engine: AsyncEngine) -> None:
     async with connected(engine) as db:
         first = driver(db).transaction()
         await first.start()

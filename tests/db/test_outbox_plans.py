@@ -1,4 +1,4 @@
-"""What the queue asks PostgreSQL is as cheap when it was empty the last time it was analyzed."""
+"""The statements of the queue stay cheap when the queue was empty at its last analysis."""
 
 from typing import Any
 
@@ -6,9 +6,7 @@ from asyncpg import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import outbox
-from zenskar.db.driver.engine import by_keys, connected, in_transaction
-from zenskar.db.driver.packing import packed
-from zenskar.db.driver.statements import Statement, driver
+from zenskar.db.driver.engine import by_keys, connected, driver, in_transaction
 from zenskar.db.outbox import OutboxMessage
 from zenskar.model.envelope import INBOUND, Envelope
 
@@ -31,47 +29,39 @@ async def fill(engine: AsyncEngine) -> None:
         )
 
 
-async def work(connection: Connection, statement: Statement, **values: Any) -> tuple[int, int]:
-    """Return how many pages a statement read and how many rows it threw away."""
-    arguments = [values[name] for name in statement.names]
-    text = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
-    plan = (await connection.fetchval(text, *arguments))[0]["Plan"]
-    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], thrown_away(plan)
+async def effort(connection: Connection, statement: str, *values: Any) -> tuple[int, int]:
+    """Return the number of pages that a statement read, and of rows that it discarded."""
+    text = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+    plan = (await connection.fetchval(text, *values))[0]["Plan"]
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], discarded(plan)
 
 
-def thrown_away(plan: dict[str, Any]) -> int:
+def discarded(plan: dict[str, Any]) -> int:
     own = sum(
         plan.get(f"Rows Removed by {why}", 0) * plan["Actual Loops"]
         for why in ("Filter", "Join Filter", "Index Recheck")
     )
-    return own + sum(thrown_away(part) for part in plan.get("Plans", ()))
+    return own + sum(discarded(part) for part in plan.get("Plans", ()))
 
 
-async def test_a_claim_looks_at_what_it_claims(engine: AsyncEngine) -> None:
+async def test_a_claim_reads_only_claimed_rows(engine: AsyncEngine) -> None:
     await fill(engine)
     async with connected(engine) as db:
-        pages, rows = await work(
-            driver(db),
-            outbox._CLAIM,
-            topic=INBOUND,
-            claimer="me",
-            most=BATCH,
-            lease=60.0,
-            by_key=False,
-        )
+        values = (INBOUND, "me", BATCH, 60.0, False)
+        pages, rows = await effort(driver(db), outbox._CLAIM, *values)
     assert pages < MOST_PAGES
     assert rows == 0
 
 
-async def test_what_is_done_is_found_by_its_id(engine: AsyncEngine) -> None:
+async def test_an_acknowledged_message_is_found_by_its_id(engine: AsyncEngine) -> None:
     await fill(engine)
 
     async def finish(connection: Any) -> None:
         claimed = await outbox.claim(
             connection, INBOUND, claimer="me", most=BATCH, lease_seconds=60, by_key=False
         )
-        ids = packed({"ids": [str(one.id) for one in claimed]})
-        pages, rows = await work(driver(connection), outbox._DONE, **ids, claimer="me")
+        ids = [message.id for message in claimed]
+        pages, rows = await effort(driver(connection), outbox._DONE, ids, "me")
         assert pages < MOST_PAGES
         assert rows == 0
 
@@ -80,7 +70,7 @@ async def test_what_is_done_is_found_by_its_id(engine: AsyncEngine) -> None:
 
 
 async def test_only_its_own_index_holds_the_id(engine: AsyncEngine) -> None:
-    """With another one to choose from, PostgreSQL read all of it for each id."""
+    """With another index to choose, PostgreSQL read the whole index for each id."""
     async with connected(engine) as db:
         found = await driver(db).fetch(
             "SELECT i.indexrelid::regclass::text AS name FROM pg_index AS i"

@@ -1,4 +1,4 @@
-"""A database that answers, and takes no writes."""
+"""A database that answers, and accepts no writes."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-async def test_a_full_disk_is_told_and_room_too(small_disk: Path) -> None:
+async def test_a_full_disk_is_reported_until_space_is_free(small_disk: Path) -> None:
     async with open_server(small_disk) as server:
         engine = create_engine(server.url, pool_size=2)
         await check_writable(engine)
@@ -52,7 +52,7 @@ async def test_a_full_disk_is_told_and_room_too(small_disk: Path) -> None:
         await engine.dispose()
 
 
-async def test_a_database_that_is_read_only_is_told(database_url: str) -> None:
+async def test_a_read_only_database_is_reported(database_url: str) -> None:
     read_only = f"{database_url}&options=-c%20default_transaction_read_only%3Don"
     engine = create_engine(read_only, pool_size=2)
     await ping(engine)
@@ -69,7 +69,7 @@ async def test_a_limit_of_temporary_files_is_no_full_disk(
     await limited.dispose()
 
 
-async def test_it_leaves_nothing_behind(engine: AsyncEngine, database_url: str) -> None:
+async def test_the_check_leaves_no_file(engine: AsyncEngine, database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     size = "SELECT pg_database_size(current_database())"
     before = await connection.fetchval(size)

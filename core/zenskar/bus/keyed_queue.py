@@ -1,4 +1,4 @@
-"""Received messages that wait for a worker: a key's are taken in order and never by two."""
+"""Received messages that wait for a worker, in order and exclusive by key."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ from zenskar.bus.port import Delivery
 
 
 class KeyedQueue:
-    """A lane for each key. What is taken holds its lane until it is let go.
+    """A queue in which a taken message holds its key until `finish` or `put_back`.
 
-    With `exclusive` a lane gives one message at a time, else as many as are taken together.
+    With `exclusive` it returns one message of a key at a time, else all that fit into a batch.
     """
 
     def __init__(self, *, exclusive: bool) -> None:
@@ -20,17 +20,17 @@ class KeyedQueue:
         self._size = 0
 
     def __len__(self) -> int:
-        """How many messages wait."""
+        """Return the number of waiting messages."""
         return self._size
 
     def put(self, deliveries: Iterable[Delivery]) -> None:
-        """Add messages, each behind those of its key."""
+        """Add messages, each after the earlier ones of its key."""
         before = len(self._ready)
         self._ready.extend(deliveries)
         self._size += len(self._ready) - before
 
     def take(self, most: int) -> list[Delivery]:
-        """Return messages to work on now."""
+        """Return at most `most` messages and hold their keys."""
         taken: list[Delivery] = []
         mine: set[str] = set()
         while self._ready and len(taken) < most:
@@ -46,7 +46,7 @@ class KeyedQueue:
         return taken
 
     def finish(self, delivery: Delivery) -> None:
-        """Let the next messages of this key go, unless others of it are still worked on."""
+        """Release the key of a processed message, unless other messages hold the key."""
         key = delivery.key
         self._held[key] -= 1
         if self._held[key]:
@@ -62,13 +62,13 @@ class KeyedQueue:
             self._ready.extendleft(reversed(behind))
 
     def put_back(self, delivery: Delivery) -> None:
-        """Have a message taken again, before the others of its key."""
+        """Return a message to the queue, before the others of its key."""
         self._behind.setdefault(delivery.key, deque()).appendleft(delivery)
         self._size += 1
         self.finish(delivery)
 
     def clear(self) -> None:
-        """Forget messages that wait; what is being worked on holds its lane."""
+        """Remove the waiting messages; taken messages still hold their keys."""
         self._ready.clear()
         self._behind.clear()
         self._size = 0

@@ -1,4 +1,4 @@
-"""What every bus offers."""
+"""The interface of a bus."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -9,17 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.db.outbox import OutboxMessage
 
 ENCODING = "zenskar-encoding"
-"""Header of a message that is no text, and so waits in base64."""
+"""Header of a message that is no text and waits in base64."""
 
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-# One is made for each message: a frozen dataclass takes twice as long to fill.
+# Created for each message: a frozen dataclass takes twice as long to fill.
 class Delivery(NamedTuple):
-    """A received message, held until it is let go in one of the ways that the bus offers.
+    """A received message, held until the bus acknowledges, releases or parks it.
 
-    `attempts` counts this one. `partition` and `offset` are Kafka's; `handle` is the bus's own.
+    `attempts` includes this attempt. `partition` and `offset` are those of Kafka; only the bus
+    reads `handle`.
     """
 
     topic: str
@@ -33,7 +34,7 @@ class Delivery(NamedTuple):
 
     @property
     def origin(self) -> dict[str, str]:
-        """Where exactly it was read."""
+        """The place that the message was read from."""
         if self.offset is None:
             return {"topic": self.topic, "key": self.key}
         return {
@@ -44,9 +45,9 @@ class Delivery(NamedTuple):
 
 
 class LogRange(NamedTuple):
-    """What a partition holds: its first offset, the one behind its last, and what is read.
+    """The first offset of a partition, the offset after its last message, and the committed one.
 
-    `committed` is where its group goes on, None when it never came so far.
+    `committed` is where the group continues, None without a commit.
     """
 
     begin: int
@@ -55,17 +56,17 @@ class LogRange(NamedTuple):
 
     @property
     def behind(self) -> int:
-        """How many messages its group has still to do."""
+        """The number of messages that the group has not processed."""
         return max(0, self.end - max(self.begin, self.committed or 0))
 
 
 class Bus(Protocol):
     """At-least-once messages by topic, with a key that keeps order.
 
-    `hands` is how many may receive a topic in one process at once: what one has taken is written
-    while another is decided on. With `crowds_alone` only one of them is at work while there is a
-    crowd, because other workers take what it leaves. `batch` is how many inbound messages are best
-    worked off together: more are hardly cheaper, and are in memory all at once.
+    `receivers` is the number of receivers of a topic in one process: one writes its batch while
+    another decides on the next. With `exclusive_batches` only one of them processes large batches,
+    because other workers receive the rest. `batch` is the best number of inbound messages in a
+    batch: larger batches are hardly cheaper and need more memory.
     """
 
     receivers: int
@@ -76,53 +77,54 @@ class Bus(Protocol):
         """Connect."""
 
     async def stop(self) -> None:
-        """Give back what is held and disconnect."""
+        """Release the held messages and disconnect."""
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
-        """Return once the messages are durable; raise `Unavailable` when they are not.
+        """Publish messages and return when they are durable.
 
-        Raises `TooLarge` before anything is published when the bus can never take one of them.
+        Raises `Unavailable` when they are not durable, and `TooLarge`, before it publishes any,
+        when the bus can never accept one of them.
         """
 
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
-        """Wait for messages and return them, none when the wait was long.
+        """Wait for messages and return them, none after a while.
 
-        With `exclusive_keys` no message is returned whose key is held by somebody, and one of
-        each key.
+        With `exclusive_keys` it returns one message of each key, and none of a held key.
+        Raises `Unavailable` when the bus is unavailable.
         """
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Let go of messages whose work is done."""
+        """Acknowledge processed messages."""
 
     async def ack_in(self, db: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
-        """Make it part of a transaction that these messages' work is done; then `release` them."""
+        """Acknowledge messages in a transaction; the caller calls `forget` after the commit."""
 
     def forget(self, deliveries: Sequence[Delivery]) -> None:
-        """Let go of messages whose transaction is committed."""
+        """Release messages whose transaction is committed."""
 
     async def nack(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
-        """Have messages delivered again after a while."""
+        """Deliver messages again after a delay."""
 
     async def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """Have those still held delivered again soon, whatever is away; count no attempt."""
+        """Deliver the messages still held again soon, without counting an attempt; never raises."""
 
     def wake(self, topic: str) -> None:
-        """Say that there may be messages in the outbox. Returns at once."""
+        """Signal that the outbox may hold messages. Returns at once."""
 
     async def park(self, deliveries: Sequence[Delivery]) -> None:
-        """Have messages delivered again when their connection works, and count no attempt."""
+        """Deliver messages again when their connection works, without counting an attempt."""
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless the bus takes messages, `Degraded` when they only wait."""
+        """Raise `Unavailable` unless the bus accepts messages, `Degraded` when they only wait."""
 
     async def depth(self) -> dict[str, int]:
-        """Return how many messages wait, by topic."""
+        """Return the number of waiting messages by topic."""
 
     async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
-        """Return what each partition of each topic holds; None: this bus has no log.
+        """Return the range of each partition of each topic, None for a bus without a log.
 
-        Raises `Unavailable`.
+        Raises `Unavailable` when the bus is unavailable.
         """
 
     def lag(self) -> dict[str, int]:
-        """Return how many messages this process has still to do, by topic, as far as it knows."""
+        """Return the number of messages left for this process by topic, as far as it knows."""

@@ -6,9 +6,9 @@ from typing import Any, TypedDict
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import links
+from zenskar.db import mappings
 from zenskar.db.customers import Customer
-from zenskar.db.links import Link
+from zenskar.db.mappings import Link
 from zenskar.model.fields import CUSTOMER, Fields
 from zenskar.model.record import MappingState
 
@@ -43,7 +43,7 @@ async def with_external(
     db: AsyncConnection, found: Sequence[Customer], owners: Sequence[str]
 ) -> list[View]:
     """Return customers with `external`, a list of `LinkView`."""
-    known = await links.of_records(db, CUSTOMER.entity_type, [c.id for c in found])
+    known = await mappings.of_records(db, CUSTOMER.entity_type, [c.id for c in found])
     return [
         {**view(c), "external": external(c.record.fields, known.get(c.id, {}), owners)}
         for c in found

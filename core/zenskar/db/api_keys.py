@@ -1,6 +1,6 @@
-"""API keys: `zsk_<prefix>_<secret>`, of which the prefix and a hash are stored.
+"""API keys: `zsk_<prefix>_<secret>`. The database stores the prefix and a hash.
 
-The secret holds 256 bits, so that one round of SHA-256 is as good as a slow hash.
+The secret holds 256 bits, so one round of SHA-256 is as safe as a slow hash.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from zenskar.ids import new_id
 from zenskar.model.scope import Scope
 
 _ALPHABET = string.ascii_letters + string.digits
-"""Without - and _, so that a key is one word to whoever searches logs for it."""
+"""Without - and _, so that a key is one word in a search of logs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A stored key; it cannot be made into the key that was shown once."""
+    """A stored key, from which the text of the key cannot be computed."""
 
     id: str
     name: str
@@ -37,14 +37,14 @@ class ApiKey:
 
     @property
     def in_force(self) -> bool:
-        """Whether it is neither revoked nor expired."""
+        """Whether the key is neither revoked nor expired."""
         expired = self.expires_at is not None and self.expires_at <= datetime.now(UTC)
         return self.revoked_at is None and not expired
 
 
 @dataclass(frozen=True, slots=True)
 class LivingKey:
-    """A key that is in force, as it is compared with one that was sent."""
+    """A key in force, for the comparison with the key of a request."""
 
     id: str
     prefix: str
@@ -70,7 +70,7 @@ async def create(
     scope: Scope = Scope.ADMIN,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key; return it with its full text, which nobody can read again."""
+    """Create a key; return the key with its full text, which is not stored."""
     prefix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     key = f"zsk_{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(43))}"
     statement = insert(api_keys).values(
@@ -92,7 +92,7 @@ async def read_all(db: AsyncConnection) -> list[ApiKey]:
 
 
 async def revoke(db: AsyncConnection, prefix: str) -> bool:
-    """Revoke the living key of this prefix; False when there is none."""
+    """Revoke the key in force with this prefix; return False when there is none."""
     living = (api_keys.c.prefix == prefix, api_keys.c.revoked_at.is_(None))
     statement = update(api_keys).where(*living).values(revoked_at=text("now()"))
     return (await db.execute(statement)).rowcount > 0
@@ -107,12 +107,12 @@ async def living(db: AsyncConnection, prefixes: Sequence[str]) -> dict[str, Livi
 
 
 async def used(db: AsyncConnection, key_ids: Sequence[str]) -> None:
-    """Note that keys were used, to the minute."""
+    """Store the time at which keys were used, to the minute."""
     await db.execute(_USED, {"ids": list(key_ids)})
 
 
 def digest(key: str) -> bytes:
-    """Return what is stored of a key's text."""
+    """Return the stored hash of a key."""
     return hashlib.sha256(key.encode()).digest()
 
 

@@ -1,8 +1,7 @@
-"""How far long work has come, so that it goes on after a crash."""
+"""The progress of long jobs, so that they continue after a crash."""
 
 from typing import Any
 
-import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,22 +27,22 @@ _DELETE = text("DELETE FROM checkpoints WHERE name = :name AND state ->> 'owner'
 async def read(
     db: AsyncConnection, name: str, age_seconds: float
 ) -> tuple[dict[str, Any], bool] | None:
-    """Return the state, locked, and whether it is younger than this; None without a state."""
+    """Return the locked state, and whether it is younger than `age_seconds`; else None."""
     row = (await db.execute(_READ, {"name": name, "age": age_seconds})).one_or_none()
     return None if row is None else (dict(row.state), bool(row.fresh))
 
 
 async def write(db: AsyncConnection, name: str, state: dict[str, Any]) -> None:
-    """Write a state over whatever is there; its `owner` may update it from now on."""
-    await db.execute(_WRITE, {"name": name, "state": orjson.dumps(state).decode()})
+    """Replace the state; its `owner` may update it from now on."""
+    await db.execute(_WRITE, {"name": name, "state": state})
 
 
 async def update(db: AsyncConnection, name: str, state: dict[str, Any]) -> bool:
-    """Update the state; return whether its owner still owns it."""
-    values = {"name": name, "owner": state["owner"], "state": orjson.dumps(state).decode()}
+    """Update the state; return whether its `owner` still owns it."""
+    values = {"name": name, "owner": state["owner"], "state": state}
     return (await db.execute(_UPDATE, values)).first() is not None
 
 
 async def delete(db: AsyncConnection, name: str, owner: str) -> None:
-    """Forget the state, unless somebody else owns it by now."""
+    """Delete the state, unless another process owns it."""
     await db.execute(_DELETE, {"name": name, "owner": owner})

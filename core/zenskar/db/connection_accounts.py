@@ -1,4 +1,4 @@
-"""Which account of its external system each connection speaks to."""
+"""The account at the external system that each connection belongs to."""
 
 from collections.abc import Collection
 
@@ -31,7 +31,7 @@ _ACCEPT = text("""
 
 
 async def lock(db: AsyncConnection) -> None:
-    """Let nobody else compare or remember accounts until the transaction ends."""
+    """Lock the accounts of all connections until the transaction ends."""
     await db.execute(_ONE_AT_A_TIME)
 
 
@@ -44,23 +44,23 @@ async def account_of(db: AsyncConnection, name: str) -> str | None:
 async def holder(
     db: AsyncConnection, name: str, account: str, among: Collection[str]
 ) -> str | None:
-    """Return another of these connections that belongs to the account, if there is one."""
+    """Return another of these connections that belongs to the account, else None."""
     values = {"name": name, "account": account, "names": list(among)}
     found: str | None = await db.scalar(_HOLDER, values)
     return found
 
 
 async def remember(db: AsyncConnection, name: str, account: str) -> None:
-    """Remember the account that a connection belongs to from now on."""
+    """Store the account that a connection belongs to from now on."""
     await db.execute(_REMEMBER, {"name": name, "account": account})
 
 
 async def note_other(db: AsyncConnection, name: str, account: str) -> None:
-    """Note the account that a connection was stopped for, for an operator to accept."""
+    """Store the account that a connection was paused for, until an operator accepts it."""
     await db.execute(_NOTE_OTHER, {"name": name, "account": account})
 
 
 async def accept(db: AsyncConnection, name: str) -> str | None:
-    """Let a connection belong to the account that it was stopped for; return that one."""
+    """Move a connection to the account that it was paused for; return the account."""
     account: str | None = await db.scalar(_ACCEPT, {"name": name})
     return account

@@ -1,4 +1,4 @@
-"""Whether a connection works or is paused, and why."""
+"""The state of each connection, active or paused, and the reason."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,23 +7,22 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.statements import statement
 from zenskar.model.interval import Interval
 
 ACTIVE, PAUSED = "active", "paused"
 DELETE_GUARD = "delete_guard"
-"""The reason of a pause after a flood of deletes."""
+"""The reason of a pause after too many deletes."""
 OTHER_ACCOUNT, SAME_ACCOUNT = "other_account", "same_account"
-"""The reasons of pauses for credentials that open another account, or one that is another's."""
+"""The reasons of pauses for credentials of another account, or of another connection's account."""
 HOLDS_INBOUND = frozenset({DELETE_GUARD, OTHER_ACCOUNT, SAME_ACCOUNT})
-"""Reasons of pauses during which events of the external system wait, too."""
+"""Reasons of pauses during which events of the external system wait as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionState:
-    """A connection's state; a connection without a row is active.
+    """The state of a connection; a connection without a row is active.
 
-    Its calls are held back for `held_seconds`, because its system asked for that.
+    Its calls wait for `held_seconds`, because the external system requested that.
     """
 
     name: str
@@ -39,7 +38,7 @@ class ConnectionState:
 
     @property
     def paused(self) -> bool:
-        """Whether no call is to be made."""
+        """Whether calls to the external system are stopped."""
         return self.state == PAUSED
 
     @property
@@ -50,9 +49,9 @@ class ConnectionState:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChange:
-    """A pause, or the end of one and what had been its reason. `by`: who did that, if anybody.
+    """A pause, or the end of a pause with its reason. `by` names the operator, if any.
 
-    The message of an end says what became of what had been held.
+    The error message of an end describes the result for the held events.
     """
 
     name: str
@@ -64,7 +63,7 @@ class ConnectionChange:
     by: str | None
 
 
-_STATES = statement("""
+_STATES = text("""
     SELECT name, state, reason, error_kind, error_message, error_at, paused_at, account,
            CASE WHEN held_until > now() THEN held_until END,
            CASE WHEN held_until > now()
@@ -122,12 +121,12 @@ _DELETES = text("""
           (SELECT deletes_allowed_through FROM connections WHERE name = :name), '-infinity')
 """)
 
-_LET_GO = text("""
+_COUNT_RELEASED = text("""
     SELECT count(*) FROM sync_events AS e JOIN connections AS c ON c.name = e.source_system
     WHERE e.id = ANY(CAST(:ids AS uuid[])) AND e.created_at <= c.deletes_allowed_through
 """)
 
-_LET_DELETES_GO = text("UPDATE connections SET deletes_allowed_through = now() WHERE name = :name")
+_RELEASE_DELETES = text("UPDATE connections SET deletes_allowed_through = now() WHERE name = :name")
 
 _HOLD = text("""
     INSERT INTO connections AS c (name, held_until)
@@ -162,9 +161,9 @@ _NOTE_CLOCK = text("""
 
 
 async def states(db: AsyncConnection) -> dict[str, ConnectionState]:
-    """Return the states of the connections that ever were paused or failed, by name."""
-    rows = await _STATES.rows(db)
-    return {row["name"]: ConnectionState(*row) for row in rows}
+    """Return the states of the connections that were ever paused or failed, by name."""
+    rows = await db.execute(_STATES)
+    return {row.name: ConnectionState(*row) for row in rows}
 
 
 async def pause(
@@ -175,7 +174,7 @@ async def pause(
     error_message: str | None = None,
     by: str | None = None,
 ) -> bool:
-    """Pause a connection; return whether it was active until now, so that one alert is made."""
+    """Pause a connection; return whether it was active before, so that one alert is raised."""
     values = {
         "name": name,
         "reason": reason,
@@ -189,59 +188,59 @@ async def pause(
 async def resume(
     db: AsyncConnection, name: str, by: str | None = None, note: str | None = None
 ) -> None:
-    """Let a connection work again, at once on all that waits for it. Wake the workers after."""
+    """Resume a connection and make its waiting messages due. The caller wakes the workers."""
     await db.execute(_RESUMED, {"name": name, "by": by, "note": note})
     await db.execute(_RESUME, {"name": name})
     await db.execute(_END_HOLD, {"name": name})
     await db.execute(_RELEASE, {"name": name})
 
 
-async def let_deletes_go(db: AsyncConnection, name: str) -> None:
-    """Let the deletes that are held at this moment pass the guard, and none that comes later."""
-    await db.execute(_LET_DELETES_GO, {"name": name})
+async def release_deletes(db: AsyncConnection, name: str) -> None:
+    """Release the deletes that wait at this moment from the guard, and no later ones."""
+    await db.execute(_RELEASE_DELETES, {"name": name})
 
 
 async def history(
     db: AsyncConnection, names: Collection[str], since: datetime, most: int
 ) -> tuple[ConnectionChange, ...]:
-    """Return the latest pauses and resumptions of connections since then, oldest first."""
+    """Return the latest pauses and resumptions of connections since a time, oldest first."""
     values = {"names": list(names), "since": since, "most": most}
     rows = (await db.execute(_HISTORY, values)).all()
     return tuple(ConnectionChange(*row) for row in reversed(rows))
 
 
 async def recent_deletes(db: AsyncConnection, name: str, window_seconds: float) -> int:
-    """Return how many deletes came from a connection lately, but for those that were let go.
+    """Return the number of recent deletes of a connection, without released ones.
 
-    Whoever asks deletes next, so nobody else is told before that is done.
+    Locks out other callers until the transaction ends, because the caller deletes next.
     """
     await db.execute(_ONE_AT_A_TIME, {"name": name})
     values = {"name": name, "window": window_seconds}
     return int(await db.scalar(_DELETES, values) or 0)
 
 
-async def count_let_go(db: AsyncConnection, event_ids: Collection[str]) -> int:
-    """Return how many of these sync events were held when somebody let all deletes go."""
-    return int(await db.scalar(_LET_GO, {"ids": list(event_ids)}) or 0)
+async def count_released(db: AsyncConnection, event_ids: Collection[str]) -> int:
+    """Return how many of these sync events were held when an operator released the deletes."""
+    return int(await db.scalar(_COUNT_RELEASED, {"ids": list(event_ids)}) or 0)
 
 
 async def hold(db: AsyncConnection, name: str, seconds: float) -> None:
-    """Hold all calls of a connection back, in every process, until then or until it is resumed."""
+    """Stop all calls of a connection, in every process, for `seconds` or until its resumption."""
     await db.execute(_HOLD, {"name": name, "seconds": seconds})
 
 
 async def note_error(db: AsyncConnection, name: str, kind: str, message: str) -> None:
-    """Remember the last error of a connection."""
+    """Store the last error of a connection."""
     await db.execute(_ERROR, {"name": name, "error_kind": kind, "error_message": message})
 
 
 async def note_clock(db: AsyncConnection, name: str, offset: Interval) -> None:
-    """Remember by how many microseconds an external clock is ahead of ours."""
+    """Store the number of microseconds that an external clock is ahead of this system's."""
     values = {"name": name, "low": offset.low, "high": offset.high}
     await db.execute(_NOTE_CLOCK, values)
 
 
 async def clocks(db: AsyncConnection) -> dict[str, Interval]:
-    """Return by how many microseconds external clocks were ahead when that was measured last."""
+    """Return the last measured offsets of external clocks in microseconds, by connection."""
     rows = await db.execute(_CLOCKS)
     return {name: Interval(low, high) for name, low, high in rows}

@@ -1,4 +1,4 @@
-"""Customers as the API sees them: whole rows, newest first."""
+"""Customers of the API: whole rows, newest first."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from zenskar.model.fields import CUSTOMER, Fields, flatten, unflatten
 from zenskar.model.record import Record
 
 EMAIL_START = 255
-"""How many characters of an e-mail address are in the index, see `tables.py`."""
+"""The number of characters of an e-mail address in the index, see `tables.py`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One row; `document` is the canonical document, every field present."""
+    """A row of `customers`; `document` is the canonical document, every field present."""
 
     id: str
     document: dict[str, Any]
@@ -30,7 +30,7 @@ class Customer:
 
     @property
     def record(self) -> Record:
-        """The customer in the kernel's terms."""
+        """The customer as a record of the kernel."""
         return Record(
             id=self.id,
             fields=flatten(CUSTOMER, self.document),
@@ -41,13 +41,13 @@ class Customer:
 
 
 async def create(db: AsyncConnection, customer_id: str, fields: Fields) -> Customer:
-    """Write a new customer."""
+    """Insert a new customer."""
     statement = insert(customers).values(id=customer_id, **_columns(fields)).returning(customers)
     return _customer((await db.execute(statement)).one())
 
 
 async def read(db: AsyncConnection, customer_id: str, *, lock: bool = False) -> Customer | None:
-    """Return a customer, a deleted one too; with `lock`, held until the transaction ends."""
+    """Return a customer, even a deleted one; `lock` locks the row until the transaction ends."""
     statement = select(customers).where(customers.c.id == customer_id)
     if lock:
         statement = statement.with_for_update()
@@ -56,7 +56,7 @@ async def read(db: AsyncConnection, customer_id: str, *, lock: bool = False) -> 
 
 
 async def read_many(db: AsyncConnection, ids: Iterable[str]) -> dict[str, Customer]:
-    """Return customers by id, deleted ones too."""
+    """Return customers by id, including deleted ones."""
     rows = await db.execute(select(customers).where(customers.c.id.in_(set(ids))))
     return {row.id: _customer(row) for row in rows}
 
@@ -64,12 +64,12 @@ async def read_many(db: AsyncConnection, ids: Iterable[str]) -> dict[str, Custom
 async def page(
     db: AsyncConnection, *, most: int, before: str | None, email: str | None
 ) -> list[Customer]:
-    """Return living customers, newest first, those older than `before`."""
+    """Return customers that are not deleted, newest first, with ids below `before`."""
     statement: Select[Any] = select(customers).where(customers.c.deleted_at.is_(None))
     if before is not None:
         statement = statement.where(customers.c.id < before)
     if email is not None:
-        # The start alone is in the index.
+        # The index holds the start of the address only.
         start = func.left(customers.c.email, EMAIL_START) == email[:EMAIL_START]
         statement = statement.where(start, customers.c.email == email)
     statement = statement.order_by(customers.c.id.desc()).limit(most)
@@ -79,12 +79,12 @@ async def page(
 async def write(
     db: AsyncConnection, customer_id: str, fields: Fields, *, version: int
 ) -> Customer | None:
-    """Store new fields as the next version; None when `version` is not the present one."""
+    """Store new fields as the next version; return None when `version` is not the current one."""
     return await _change(db, customer_id, version, _columns(fields))
 
 
 async def delete(db: AsyncConnection, customer_id: str, *, version: int) -> Customer | None:
-    """Mark a customer as deleted; None when `version` is not the present one."""
+    """Mark a customer as deleted; return None when `version` is not the current one."""
     return await _change(db, customer_id, version, {"deleted_at": func.now()})
 
 

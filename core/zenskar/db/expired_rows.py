@@ -1,6 +1,6 @@
-"""Let go of what is old, a small piece in each statement, found by the primary key.
+"""Delete old rows, a small batch in each statement, found by the primary key.
 
-An id is a UUIDv7: everything before a moment lies below one id.
+An id is a UUIDv7: the ids of all rows before a moment are below one id.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 BATCH = 1000
 _FINAL = "status IN ('succeeded', 'ignored')"
-"""A dead letter waits for a person, however old it is."""
+"""A dead letter of any age waits for a person."""
 
 
 class Piece(NamedTuple):
-    """How many rows a statement changed, and the last id that it came to."""
+    """The number of rows that a statement changed, and the last id."""
 
     rows: int
     last: str | None
 
 
-# Locked rows are being worked on, and left for the next time: nobody waits for this.
+# Another transaction processes locked rows: they are skipped until the next run.
 _HISTORY = text(f"""
     WITH old AS MATERIALIZED (
         SELECT id FROM sync_events
@@ -78,13 +78,13 @@ FIRST = "00000000-0000-0000-0000-000000000000"
 
 
 def bound(before: datetime) -> str:
-    """Return the id below which everything was made before a moment."""
+    """Return the id above all ids that were created before a moment."""
     digits = f"{int(before.timestamp() * 1000):012x}"
     return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"
 
 
 async def forget(db: AsyncConnection, kind: str, before: datetime, after: str) -> Piece:
-    """Let go of one piece of what is older than a moment, from an id on."""
+    """Delete one batch of rows older than a moment, with ids above `after`."""
     given: dict[str, object] = {"most": BATCH}
     if kind == "idempotency_keys":
         given["before"] = before.timestamp()

@@ -1,4 +1,4 @@
-"""Deletes of external systems that the delete guard holds back."""
+"""Deletes of external systems that wait because of the delete guard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-# The first condition is that of a partial index. A payload may hold what jsonb refuses.
+# The first condition is that of a partial index. A payload may hold a NUL, which jsonb refuses.
 _OF = """
     FROM sync_events AS e
     WHERE e.status NOT IN ('succeeded', 'ignored') AND e.status = 'pending'
@@ -31,7 +31,7 @@ FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class HeldDelete:
-    """A delete that waits: its sync event, the object, and the record that would be deleted."""
+    """A waiting delete: its sync event, the external object, and the record to delete."""
 
     id: str
     entity_type: str
@@ -43,11 +43,11 @@ class HeldDelete:
 async def deletes(
     db: AsyncConnection, name: str, most: int, after: str = FIRST_ID
 ) -> Sequence[HeldDelete]:
-    """Return the next deletes that a paused connection holds, in the order of their arrival."""
+    """Return the next waiting deletes of a paused connection, in the order of arrival."""
     values = {"name": name, "after": after, "most": most}
     return [HeldDelete(*row) for row in (await db.execute(_LIST, values)).all()]
 
 
 async def count(db: AsyncConnection, name: str) -> int:
-    """Return how many deletes a paused connection holds."""
+    """Return the number of waiting deletes of a paused connection."""
     return int(await db.scalar(_COUNT, {"name": name}) or 0)

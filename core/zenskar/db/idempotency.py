@@ -1,4 +1,4 @@
-"""Answers to requests that carried an Idempotency-Key."""
+"""Responses to requests with an Idempotency-Key."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """What a request with this key asked (its hash) and was answered (JSON)."""
+    """The hash of the request with a key, and its response as JSON."""
 
     request_hash: bytes
     entity_id: str
@@ -33,17 +33,20 @@ _ANSWER = text("""
 async def reserve(
     db: AsyncConnection, scope: str, key: str, request_hash: bytes, entity_id: str
 ) -> bool:
-    """Take a key; False when it is taken. Waits for a transaction that is taking it just now."""
+    """Reserve a key; return False when it is reserved.
+
+    Waits for a transaction that reserves the same key.
+    """
     values = {"scope": scope, "key": key, "request_hash": request_hash, "entity_id": entity_id}
     return (await db.execute(_RESERVE, values)).first() is not None
 
 
 async def read(db: AsyncConnection, scope: str, key: str) -> StoredAnswer | None:
-    """Return what is stored under a key."""
+    """Return the stored answer of a key."""
     row = (await db.execute(_READ, {"scope": scope, "key": key})).one_or_none()
     return None if row is None else StoredAnswer(bytes(row.request_hash), *row[1:])
 
 
 async def answer(db: AsyncConnection, scope: str, key: str, response: str) -> None:
-    """Store the answer beside the key."""
+    """Store the response to the request with a key."""
     await db.execute(_ANSWER, {"scope": scope, "key": key, "response": response})

@@ -1,20 +1,21 @@
-"""Push intents: the ledger of what was sent, or was about to be."""
+"""Push intents: the log of pushes, written before they are sent."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from asyncpg import Record
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.packing import Texts, document, listed, packed, unpacked
-from zenskar.db.driver.statements import statement
+from zenskar.db.driver.engine import driver
 from zenskar.model.record import Intent, IntentKind, IntentState
 
 
 @dataclass(frozen=True, slots=True)
 class NewIntent:
-    """An intent to store before it is sent. The lease says how long its worker may hold it."""
+    """An intent to store before its push. The lease limits how long its worker may hold it."""
 
     intent: Intent
     source_system: str
@@ -25,23 +26,22 @@ class NewIntent:
     lease_seconds: float
 
 
-_OPEN = statement(f"""
+_OPEN = """
     SELECT id, CAST(entity_id AS text) AS entity_id, kind, changes, body, revision,
            CASE WHEN state = 'sent' AND lease_until < now() THEN 'unknown' ELSE state END AS state,
            state = 'sent' AND lease_until < now() AS lapsed,
-           NOT key_spent AND created_at > now() - make_interval(secs => :key_seconds) AS key_alive,
-           created_at > now() - make_interval(secs => :request_seconds) AS may_arrive
+           NOT key_spent AND created_at > now() - make_interval(secs => $5) AS key_alive,
+           created_at > now() - make_interval(secs => $6) AS may_arrive
     FROM push_intents
-    WHERE source_system = :source AND entity_type = :entity_type
-      AND ((entity_id = ANY({listed("entity_ids", "uuid")}) AND state IN ('sent', 'unknown'))
-           OR id = ANY({listed("origins")}))
+    WHERE source_system = $1 AND entity_type = $2
+      AND ((entity_id = ANY($3::uuid[]) AND state IN ('sent', 'unknown')) OR id = ANY($4::text[]))
     ORDER BY created_at, id
-""")  # noqa: S608 - no value is put into the text
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenIntents:
-    """Pushes by record; `lapsed` are those whose worker let the lease run out."""
+    """Pushes by record; the lease of the `lapsed` ones has expired."""
 
     by_record: dict[str, tuple[Intent, ...]]
     lapsed: frozenset[str]
@@ -49,7 +49,7 @@ class OpenIntents:
 
 @dataclass(frozen=True, slots=True)
 class LostPush:
-    """A push without an answer that somebody has to look after, and what it was made for."""
+    """An unanswered push without a worker, and its record and sync event."""
 
     id: str
     entity_type: str
@@ -60,26 +60,14 @@ class LostPush:
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long an external system remembers a key, and a request may be on its way to it."""
+    """How long an external system remembers a key, and how long a request may take to arrive."""
 
     key_seconds: float
     request_seconds: float
 
 
-_TEXTS = (
-    "id",
-    "source_system",
-    "entity_type",
-    "entity_id",
-    "external_id",
-    "sync_event_id",
-    "kind",
-    "revision",
-    "lease",
-)
-_DOCUMENTS = ("changes", "body")
 # The repeated condition on the state is that of a partial index.
-_LAPSED = statement("""
+_LAPSED = text("""
     SELECT i.id, i.entity_type, CAST(i.entity_id AS text), CAST(i.sync_event_id AS text),
            e.correlation_id
     FROM push_intents AS i LEFT JOIN sync_events AS e ON e.id = i.sync_event_id
@@ -93,26 +81,26 @@ _TOO_OLD = """i.state IN ('sent', 'unknown') AND i.state = 'unknown' AND i.sourc
 _LIVE = """SELECT FROM external_mappings AS m
         WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
           AND m.entity_type = i.entity_type AND m.state = 'active'"""
-_GIVEN_UP = """SELECT FROM sync_events AS e
+_FINAL = """SELECT FROM sync_events AS e
         WHERE e.id = i.sync_event_id AND e.status IN ('dead', 'ignored')"""
 
-_UNSEEN = statement(f"""
+_UNSEEN = text(f"""
     SELECT i.id, i.entity_type, CAST(i.entity_id AS text), CAST(i.sync_event_id AS text),
            e.correlation_id
     FROM push_intents AS i LEFT JOIN sync_events AS e ON e.id = i.sync_event_id
-    WHERE {_TOO_OLD} AND NOT EXISTS ({_GIVEN_UP})
+    WHERE {_TOO_OLD} AND NOT EXISTS ({_FINAL})
       AND EXISTS ({_LIVE} AND m.fetch_revision IS NULL)
     ORDER BY i.created_at LIMIT :most
 """)  # noqa: S608 - no value is put into the text
 
-# A create is remembered until its object is known: forgotten, it would be repeated blindly. An
-# object that was let go of is that of a create which was sent before.
-_END_OLD = statement(f"""
+# A create stays until its object is known: otherwise it would be repeated without a check. A
+# detached object belongs to a create that was sent before.
+_END_OLD = text(f"""
     UPDATE push_intents SET state = 'ended', lease_until = NULL, resolved_at = now()
     WHERE id = ANY(ARRAY(
         SELECT i.id FROM push_intents AS i
         WHERE {_TOO_OLD}
-          AND CASE WHEN EXISTS ({_LIVE}) THEN EXISTS ({_GIVEN_UP})
+          AND CASE WHEN EXISTS ({_LIVE}) THEN EXISTS ({_FINAL})
               ELSE i.kind <> 'create' OR EXISTS (
                   SELECT FROM external_mappings AS m
                   WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
@@ -123,29 +111,30 @@ _END_OLD = statement(f"""
     RETURNING id
 """)  # noqa: S608 - no value is put into the text
 
-_INSERT = statement(f"""
+_INSERT = """
     INSERT INTO push_intents (id, source_system, entity_type, entity_id, external_id,
         sync_event_id, kind, changes, body, revision, state, lease_until)
-    SELECT t.id, t.source_system, t.entity_type, CAST(t.entity_id AS uuid), t.external_id,
-        CAST(t.sync_event_id AS uuid), t.kind, t.changes, t.body, CAST(t.revision AS integer),
-        'sent', now() + make_interval(secs => CAST(t.lease AS double precision))
-    FROM {unpacked(*_TEXTS, documents=_DOCUMENTS)} AS t({", ".join(_TEXTS + _DOCUMENTS)})
-""")  # noqa: S608 - no value is put into the text
+    SELECT id, source_system, entity_type, entity_id, external_id, sync_event_id, kind, changes,
+        body, revision, 'sent', now() + make_interval(secs => lease)
+    FROM jsonb_to_recordset($1) AS t(id text, source_system text, entity_type text,
+        entity_id uuid, external_id text, sync_event_id uuid, kind text, changes text, body text,
+        revision integer, lease double precision)
+"""
 
-_TAKE = statement("""
-    UPDATE push_intents SET state = 'sent', lease_until = now() + make_interval(secs => :lease)
-    WHERE id = ANY(CAST(:ids AS text[])) AND (state = 'unknown' OR lease_until < now())
-""")
+_TAKE = """
+    UPDATE push_intents SET state = 'sent', lease_until = now() + make_interval(secs => $2)
+    WHERE id = ANY($1::text[]) AND (state = 'unknown' OR lease_until < now())
+"""
 
-_SPEND_KEY = statement("UPDATE push_intents SET key_spent = true WHERE id = :id")
+_SPEND_KEY = "UPDATE push_intents SET key_spent = true WHERE id = $1"
 
-# A push that was answered stays so: it may have been sent twice, and only once got no answer.
-_SET = statement("""
+# An answered push stays answered: it may have been sent twice, with one answer.
+_SET = """
     UPDATE push_intents
-    SET state = :state, lease_until = NULL,
-        resolved_at = CASE WHEN :state IN ('answered', 'failed', 'ended') THEN now() END
-    WHERE id = ANY(CAST(:ids AS text[])) AND state <> 'answered'
-""")
+    SET state = $2, lease_until = NULL,
+        resolved_at = CASE WHEN $2 IN ('answered', 'failed', 'ended') THEN now() END
+    WHERE id = ANY($1::text[]) AND state <> 'answered'
+"""
 
 
 async def open_intents(
@@ -157,14 +146,15 @@ async def open_intents(
     origins: Iterable[str] = (),
     lifetimes: Lifetimes,
 ) -> OpenIntents:
-    """Return the pushes without an answer, and those that `origins` name."""
-    rows = await _OPEN.rows(
-        db,
-        source=source,
-        entity_type=entity_type,
-        key_seconds=lifetimes.key_seconds,
-        request_seconds=lifetimes.request_seconds,
-        **packed({"entity_ids": sorted(set(entity_ids)), "origins": sorted(set(origins))}),
+    """Return the pushes without an answer, and the pushes that `origins` name."""
+    rows = await driver(db).fetch(
+        _OPEN,
+        source,
+        entity_type,
+        sorted(set(entity_ids)),
+        sorted(set(origins)),
+        lifetimes.key_seconds,
+        lifetimes.request_seconds,
     )
     found: dict[str, tuple[Intent, ...]] = {}
     for row in rows:
@@ -173,64 +163,69 @@ async def open_intents(
 
 
 async def lapsed(db: AsyncConnection, source: str, *, most: int) -> list[LostPush]:
-    """Return pushes that were left by their workers, those that were left first."""
-    rows = await _LAPSED.rows(db, source=source, most=most)
+    """Return pushes with an expired lease, the oldest first."""
+    rows = await db.execute(_LAPSED, {"source": source, "most": most})
     return [LostPush(*row) for row in rows]
 
 
 async def unseen(
     db: AsyncConnection, source: str, request_seconds: float, *, most: int
 ) -> list[LostPush]:
-    """Return pushes too old to arrive, to objects that nobody has looked at since."""
-    rows = await _UNSEEN.rows(db, source=source, request_seconds=request_seconds, most=most)
+    """Return pushes too old to arrive, to active objects without a pending fetch."""
+    values = {"source": source, "request_seconds": request_seconds, "most": most}
+    rows = await db.execute(_UNSEEN, values)
     return [LostPush(*row) for row in rows]
 
 
 async def end_old(db: AsyncConnection, source: str, request_seconds: float, *, most: int) -> int:
-    """End pushes too old to arrive that need no look, and return how many.
+    """End pushes too old to arrive that need no fetch, and return how many.
 
-    Their object is gone, or they were given up, so that a look comes before what is done next.
+    Their object is gone, or their event is final, so a fetch precedes the next push.
     """
-    rows = await _END_OLD.rows(db, source=source, request_seconds=request_seconds, most=most)
-    return len(rows)
+    values = {"source": source, "request_seconds": request_seconds, "most": most}
+    rows = await db.execute(_END_OLD, values)
+    return len(rows.all())
 
 
 async def insert(db: AsyncConnection, intents: Sequence[NewIntent]) -> None:
-    """Store intents, sent from now on."""
-    if not intents:
-        return
-    texts: Texts = {
-        "id": [new.intent.id for new in intents],
-        "source_system": [new.source_system for new in intents],
-        "entity_type": [new.entity_type for new in intents],
-        "entity_id": [new.entity_id for new in intents],
-        "external_id": [new.external_id for new in intents],
-        "sync_event_id": [new.sync_event_id for new in intents],
-        "kind": [new.intent.kind for new in intents],
-        "revision": [str(new.intent.revision) for new in intents],
-        "lease": [str(new.lease_seconds) for new in intents],
-    }
-    changes = [document(new.intent.changes) for new in intents]
-    bodies = [document(new.intent.body) for new in intents]
-    await _INSERT.run(db, **packed(texts, {"changes": changes, "body": bodies}))
+    """Store intents as sent."""
+    if intents:
+        await driver(db).execute(_INSERT, [_row(new) for new in intents])
 
 
 async def take(db: AsyncConnection, intent_ids: Sequence[str], lease_seconds: float) -> None:
-    """Hold intents without an answer, to resolve them."""
+    """Lease intents without an answer, to resolve them."""
     if intent_ids:
-        await _TAKE.run(db, ids=list(intent_ids), lease=lease_seconds)
+        await driver(db).execute(_TAKE, list(intent_ids), lease_seconds)
 
 
 async def spend_key(db: AsyncConnection, intent_id: str) -> None:
-    """Never repeat this push: its key brings the same failure for ever, so look it up."""
-    await _SPEND_KEY.run(db, id=intent_id)
+    """Mark the key of a push as spent: a repeat would return the same failure forever."""
+    await driver(db).execute(_SPEND_KEY, intent_id)
 
 
 async def set_state(db: AsyncConnection, intent_ids: Iterable[str], state: IntentState) -> None:
-    """Write what became of intents."""
+    """Store the state of intents; an answered intent stays answered."""
     ids = list(intent_ids)
     if ids:
-        await _SET.run(db, ids=ids, state=state.value)
+        await driver(db).execute(_SET, ids, state.value)
+
+
+def _row(new: NewIntent) -> dict[str, Any]:
+    intent = new.intent
+    return {
+        "id": intent.id,
+        "source_system": new.source_system,
+        "entity_type": new.entity_type,
+        "entity_id": new.entity_id,
+        "external_id": new.external_id,
+        "sync_event_id": new.sync_event_id,
+        "kind": intent.kind,
+        "changes": orjson.dumps(intent.changes).decode(),
+        "body": orjson.dumps(intent.body).decode(),
+        "revision": intent.revision,
+        "lease": new.lease_seconds,
+    }
 
 
 def _intent(row: Record) -> Intent:

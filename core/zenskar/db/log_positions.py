@@ -1,19 +1,18 @@
-"""How far the log of the bus had come, as this installation last knew."""
+"""The last known end of each partition of the bus log."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
-
-from zenskar.db.driver.statements import statement
 
 Place = tuple[str, int]
 """A topic and one of its partitions."""
 
-_READ = statement("SELECT topic, partition, end_offset, went_back FROM log_positions")
+_READ = text("SELECT topic, partition, end_offset, went_back FROM log_positions")
 
-# In one order, so that no two processes wait for each other.
-_SAVE = statement("""
+# In one order, so that two processes cannot deadlock.
+_SAVE = text("""
     INSERT INTO log_positions AS p (topic, partition, end_offset, went_back)
     SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS integer[]),
                          CAST(:ends AS bigint[]), CAST(:back AS boolean[])) AS t(a, b, c, d)
@@ -25,7 +24,7 @@ _SAVE = statement("""
     WHERE excluded.went_back OR excluded.end_offset > p.end_offset
 """)
 
-_FORGET = statement("""
+_FORGET = text("""
     DELETE FROM log_positions
     WHERE (topic, partition) IN (
         SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS integer[])))
@@ -34,7 +33,7 @@ _FORGET = statement("""
 
 @dataclass(frozen=True, slots=True)
 class LogPosition:
-    """The offset behind the last message, and whether one came at a lower offset than another."""
+    """The offset after the last message, and whether a message came at a lower offset later."""
 
     end: int
     went_back: bool = False
@@ -42,30 +41,30 @@ class LogPosition:
 
 async def read(db: AsyncConnection) -> dict[Place, LogPosition]:
     """Return all positions."""
-    rows = await _READ.rows(db)
+    rows = await db.execute(_READ)
     return {(topic, partition): LogPosition(end, back) for topic, partition, end, back in rows}
 
 
 async def save(db: AsyncConnection, positions: Mapping[Place, LogPosition]) -> None:
-    """Move positions on, or back where that was seen."""
+    """Store positions; only `went_back` lowers a stored offset."""
     if not positions:
         return
     places = sorted(positions)
-    await _SAVE.run(
-        db,
-        topics=[topic for topic, _ in places],
-        partitions=[partition for _, partition in places],
-        ends=[positions[place].end for place in places],
-        back=[positions[place].went_back for place in places],
-    )
+    values = {
+        "topics": [topic for topic, _ in places],
+        "partitions": [partition for _, partition in places],
+        "ends": [positions[place].end for place in places],
+        "back": [positions[place].went_back for place in places],
+    }
+    await db.execute(_SAVE, values)
 
 
 async def forget(db: AsyncConnection, places: Iterable[Place]) -> None:
-    """Forget positions, since what comes now begins anew."""
+    """Delete the positions of partitions whose log starts anew."""
     chosen = sorted(set(places))
     if chosen:
-        await _FORGET.run(
-            db,
-            topics=[topic for topic, _ in chosen],
-            partitions=[partition for _, partition in chosen],
-        )
+        values = {
+            "topics": [topic for topic, _ in chosen],
+            "partitions": [partition for _, partition in chosen],
+        }
+        await db.execute(_FORGET, values)

@@ -1,14 +1,17 @@
 """External mappings."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asyncpg import Record
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.packing import Texts, document, listed, number, packed, unpacked
-from zenskar.db.driver.statements import statement
+from zenskar.db.driver.engine import driver
+from zenskar.model.fields import Fields, keep
 from zenskar.model.interval import Interval
 from zenskar.model.record import ExternalMapping, MappingState
 
@@ -17,63 +20,46 @@ _STATES = MappingProxyType({state.value: state for state in MappingState})
 _COLUMNS = """external_id, CAST(entity_id AS text) AS entity_id, base, asof_low, asof_high,
     revision, fetch_revision, state, detached, carried"""
 
-_BY_EXTERNAL = statement(f"""
+_BY_EXTERNAL = f"""
     SELECT {_COLUMNS} FROM external_mappings
-    WHERE source_system = :source AND entity_type = :entity_type
-      AND external_id = ANY({listed("ids")})
-""")  # noqa: S608 - no value is put into the text
+    WHERE source_system = $1 AND entity_type = $2 AND external_id = ANY($3::text[])
+"""  # noqa: S608 - no value is put into the text
 
-# One lookup for each index: with OR a database without statistics reads the whole table, and it
-# would read all of a source system's with the wrong one, which is why that is no plain column.
-# NOT IN makes a hash table of the ids, where <> ALL compares each row with all of them.
-_AROUND = statement(f"""
+# A lookup for each index: with OR, a database without statistics reads the whole table. With the
+# wrong index it would read all rows of a source system, so those columns are expressions here.
+# NOT IN builds a hash table of the ids, while <> ALL compares each row with all of them.
+_AROUND = f"""
     SELECT {_COLUMNS} FROM (
         SELECT * FROM external_mappings
-        WHERE source_system = :source AND entity_type = :entity_type
-          AND external_id = ANY({listed("external_ids")})
+        WHERE source_system = $1 AND entity_type = $2 AND external_id = ANY($3::text[])
         UNION ALL
         SELECT * FROM external_mappings
-        WHERE entity_id = ANY({listed("entity_ids", "uuid")})
-          AND source_system || '' = :source AND entity_type || '' = :entity_type
-          AND external_id NOT IN (SELECT unnest({listed("external_ids")}))
+        WHERE entity_id = ANY($4::uuid[])
+          AND source_system || '' = $1 AND entity_type || '' = $2
+          AND external_id NOT IN (SELECT unnest($3::text[]))
     ) AS around
     ORDER BY state, updated_at DESC
-""")  # noqa: S608 - no value is put into the text
+"""  # noqa: S608 - no value is put into the text
 
-_OWNERS = statement(f"""
+_OWNERS = """
     SELECT external_id, CAST(entity_id AS text) AS entity_id FROM external_mappings
-    WHERE source_system = :source AND entity_type = :entity_type
-      AND external_id = ANY({listed("ids")})
-""")  # noqa: S608 - no value is put into the text
+    WHERE source_system = $1 AND entity_type = $2 AND external_id = ANY($3::text[])
+"""
 
-_LOCK_NAMES = statement(f"""
+_LOCK_NAMES = """
     SELECT pg_advisory_xact_lock(h)
-    FROM (SELECT DISTINCT hashtextextended(:source || ':' || :entity_type || ':' || n, 0) AS h
-          FROM unnest({listed("ids")}) AS n ORDER BY h) AS ordered
-""")  # noqa: S608 - no value is put into the text
+    FROM (SELECT DISTINCT hashtextextended($1 || ':' || $2 || ':' || n, 0) AS h
+          FROM unnest($3::text[]) AS n ORDER BY h) AS ordered
+"""
 
-_TEXTS = (
-    "external_id",
-    "entity_id",
-    "asof_low",
-    "asof_high",
-    "revision",
-    "fetch_revision",
-    "state",
-    "detached",
-    "synced_version",
-)
-_ROWS, _ROW = unpacked(*_TEXTS, documents=["base"]), ", ".join((*_TEXTS, "base"))
-
-_SAVE = statement(f"""
-    INSERT INTO external_mappings AS m (source_system, entity_type, external_id, entity_id, base,
-        asof_low, asof_high, revision, fetch_revision, state, detached, synced_version, carried)
-    SELECT :source, :entity_type, t.external_id, CAST(t.entity_id AS uuid),
-           CAST(t.base AS jsonb), CAST(t.asof_low AS bigint), CAST(t.asof_high AS bigint),
-           CAST(t.revision AS integer), CAST(t.fetch_revision AS integer), t.state,
-           CAST(t.detached AS boolean), CAST(t.synced_version AS integer),
-           string_to_array(nullif(:carried, ''), ',')
-    FROM {_ROWS} AS t({_ROW})
+_SAVE = """
+    INSERT INTO external_mappings AS m (source_system, entity_type, carried, external_id,
+        entity_id, base, asof_low, asof_high, revision, fetch_revision, state, detached,
+        synced_version)
+    SELECT $1, $2, $3::text[], t.*
+    FROM jsonb_to_recordset($4) AS t(external_id text, entity_id uuid, base jsonb,
+        asof_low bigint, asof_high bigint, revision integer, fetch_revision integer, state text,
+        detached boolean, synced_version integer)
     ON CONFLICT (source_system, entity_type, external_id) DO UPDATE
     SET entity_id = excluded.entity_id, base = excluded.base, asof_low = excluded.asof_low,
         asof_high = excluded.asof_high, revision = excluded.revision,
@@ -81,39 +67,65 @@ _SAVE = statement(f"""
         detached = excluded.detached, updated_at = now(),
         synced_version = coalesce(excluded.synced_version, m.synced_version),
         carried = excluded.carried
-""")  # noqa: S608 - no value is put into the text
+"""
+
+# A push of unknown outcome does not count, but its fetch does: after the fetch, the push may stay
+# unanswered forever.
+_LINKS = text("""
+    SELECT CAST(m.entity_id AS text) AS entity_id, m.source_system, m.external_id, m.state,
+           m.synced_version, m.base, m.carried,
+           m.fetch_revision IS NULL AND NOT EXISTS (
+               SELECT 1 FROM push_intents AS i
+               WHERE i.entity_id = m.entity_id AND i.source_system = m.source_system
+                 AND i.entity_type = m.entity_type AND i.state = 'sent') AS settled
+    FROM external_mappings AS m
+    WHERE m.entity_type = :entity_type AND m.entity_id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY m.source_system, m.state = 'active' DESC, m.updated_at DESC
+""")
 
 
 class StoredMapping(NamedTuple):
-    """A mapping, and the fields that its base is about; None for all."""
+    """A mapping, and the fields that its base covers; None for all."""
 
     mapping: ExternalMapping
     carried: frozenset[str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The mapping of a record at a source system. `settled`: no fetch or push is pending.
+
+    `carried` names the fields that the base covers, None for all.
+    """
+
+    source_system: str
+    external_id: str
+    state: MappingState
+    synced_version: int | None
+    base: Fields
+    settled: bool
+    carried: frozenset[str] | None = None
+
+    def shows(self, fields: Fields) -> bool:
+        """Return whether the base equals these fields, as far as the connection carries them."""
+        return self.base == (fields if self.carried is None else keep(self.carried, fields))
+
+
 async def by_external_id(
     db: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
 ) -> dict[str, ExternalMapping]:
-    """Return mappings by external id, tombstones too."""
-    rows = await _BY_EXTERNAL.rows(
-        db,
-        source=source,
-        entity_type=entity_type,
-        **packed({"ids": sorted(set(external_ids))}),
-    )
+    """Return mappings by external id, including tombstones."""
+    wanted = sorted(set(external_ids))
+    rows = await driver(db).fetch(_BY_EXTERNAL, source, entity_type, wanted)
     return {row["external_id"]: _mapping(row) for row in rows}
 
 
 async def owners(
     db: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
 ) -> dict[str, str | None]:
-    """Return the ids of the records that external objects belong to, tombstones too."""
-    rows = await _OWNERS.rows(
-        db,
-        source=source,
-        entity_type=entity_type,
-        **packed({"ids": sorted(set(external_ids))}),
-    )
+    """Return record ids by external id, including those of tombstones."""
+    wanted = sorted(set(external_ids))
+    rows = await driver(db).fetch(_OWNERS, source, entity_type, wanted)
     return {row[0]: row[1] for row in rows}
 
 
@@ -124,28 +136,38 @@ async def around(
     external_ids: Iterable[str],
     entity_ids: Iterable[str],
 ) -> list[StoredMapping]:
-    """Return the mappings of objects and of records, the live ones first, then newest first."""
-    rows = await _AROUND.rows(
-        db,
-        source=source,
-        entity_type=entity_type,
-        **packed(
-            {"external_ids": sorted(set(external_ids)), "entity_ids": sorted(set(entity_ids))}
-        ),
-    )
+    """Return the mappings of objects and of records, active ones first, then newest first."""
+    objects, records = sorted(set(external_ids)), sorted(set(entity_ids))
+    rows = await driver(db).fetch(_AROUND, source, entity_type, objects, records)
     return [StoredMapping(_mapping(row), names_of(row["carried"])) for row in rows]
+
+
+async def of_records(
+    db: AsyncConnection, entity_type: str, entity_ids: Sequence[str]
+) -> dict[str, dict[str, Link]]:
+    """Return by record and source system the active mapping, else the newest tombstone."""
+    found: dict[str, dict[str, Link]] = defaultdict(dict)
+    rows = await db.execute(_LINKS, {"entity_type": entity_type, "ids": list(entity_ids)})
+    for row in rows:
+        link = Link(
+            row.source_system,
+            row.external_id,
+            MappingState(row.state),
+            row.synced_version,
+            row.base,
+            row.settled,
+            names_of(row.carried),
+        )
+        found[row.entity_id].setdefault(link.source_system, link)
+    return found
 
 
 async def lock_names(
     db: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
 ) -> None:
-    """Let nobody else make a mapping for these external ids until the transaction ends."""
-    await _LOCK_NAMES.run(
-        db,
-        source=source,
-        entity_type=entity_type,
-        **packed({"ids": sorted(set(external_ids))}),
-    )
+    """Lock these names, also unmapped ones, until the transaction ends."""
+    names = sorted(set(external_ids))
+    await driver(db).execute(_LOCK_NAMES, source, entity_type, names)
 
 
 async def save(
@@ -155,37 +177,15 @@ async def save(
     mappings: Sequence[tuple[ExternalMapping, int | None]],
     carried: Iterable[str] | None = None,
 ) -> None:
-    """Write mappings, each with the record version that the external object is known to show.
+    """Insert or update mappings, each with the record version that the object is known to hold.
 
-    `carried` names the fields that their bases are about, None when they are about all.
+    `carried` names the fields that their bases cover, None for all.
     """
     if not mappings:
         return
-    rows = [mapping for mapping, _ in mappings]
-    texts: Texts = {
-        "external_id": [m.external_id for m in rows],
-        "entity_id": [m.entity_id for m in rows],
-        "asof_low": [str(m.asof.low) for m in rows],
-        "asof_high": [str(m.asof.high) for m in rows],
-        "revision": [str(m.revision) for m in rows],
-        "fetch_revision": [number(m.fetch_revision) for m in rows],
-        "state": [m.state for m in rows],
-        "detached": [str(m.detached) for m in rows],
-        "synced_version": [number(version) for _, version in mappings],
-    }
-    bases = [document(m.base) for m in rows]
-    await _SAVE.run(
-        db,
-        source=source,
-        entity_type=entity_type,
-        carried=",".join(sorted(carried or ())),
-        **packed(texts, {"base": bases}),
-    )
-
-
-def names_of(carried: Sequence[str] | None) -> frozenset[str] | None:
-    """Return the names of the fields that a base is about, None for all."""
-    return None if carried is None else frozenset(carried)
+    rows = [_row(mapping, version) for mapping, version in mappings]
+    names = None if carried is None else sorted(carried)
+    await driver(db).execute(_SAVE, source, entity_type, names, rows)
 
 
 def _mapping(row: Record) -> ExternalMapping:
@@ -200,3 +200,23 @@ def _mapping(row: Record) -> ExternalMapping:
         fetch_revision=fetch_revision,
         detached=detached,
     )
+
+
+def _row(mapping: ExternalMapping, synced_version: int | None) -> dict[str, Any]:
+    return {
+        "external_id": mapping.external_id,
+        "entity_id": mapping.entity_id,
+        "base": mapping.base,
+        "asof_low": mapping.asof.low,
+        "asof_high": mapping.asof.high,
+        "revision": mapping.revision,
+        "fetch_revision": mapping.fetch_revision,
+        "state": mapping.state,
+        "detached": mapping.detached,
+        "synced_version": synced_version,
+    }
+
+
+def names_of(carried: Sequence[str] | None) -> frozenset[str] | None:
+    """Return the names of the fields that a base covers, None for all."""
+    return None if carried is None else frozenset(carried)

@@ -1,22 +1,23 @@
-"""The outbox: messages written in the transaction of the change that they tell of.
+"""The outbox: messages written in the transaction of their change.
 
-The same table is the spool, the list of delayed retries and, without Kafka, the queue.
+The table is also the spool, the list of delayed retries and, without Kafka, the queue.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.packing import Texts, document, listed, packed, unpacked
-from zenskar.db.driver.statements import statement
+from zenskar.db.driver.engine import driver
+from zenskar.db.driver.json_bytes import json_bytes
 from zenskar.model.envelope import Envelope
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """A new message, due at once. `text` is how it travels, if that was made already."""
+    """A new message, due now. `text` is its encoded form, if it exists already."""
 
     topic: str
     key: str
@@ -25,15 +26,15 @@ class OutboxMessage:
     text: bytes | None = None
 
     def encode(self) -> bytes:
-        """Return the message as it travels."""
-        return self.text or document(self.envelope.to_json())
+        """Return the encoded message."""
+        return self.text or json_bytes(self.envelope.to_json())
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """A message as it waits, whatever it holds. `delay` is in seconds.
+    """A row of the outbox with any content. `delay` is in seconds.
 
-    `attempts` were made before; one that is `parked` is due earlier when its connection works.
+    `attempts` counts earlier attempts; a `parked` message is due earlier when its connection works.
     """
 
     topic: str
@@ -48,7 +49,7 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedMessage:
-    """A message that this claimer alone may work on until its claim runs out."""
+    """A message that belongs to its claimer until the claim expires."""
 
     id: int
     topic: str
@@ -58,77 +59,72 @@ class ClaimedMessage:
     headers: Mapping[str, str]
 
 
-INSERT = statement(f"""
+_INSERT = """
     INSERT INTO outbox (topic, key, source_system, envelope)
     SELECT t.topic, t.key, t.source_system, t.envelope
-    FROM {unpacked("topics", "keys", "sources", documents=["envelopes"])}
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
          WITH ORDINALITY AS t(topic, key, source_system, envelope, ordinal)
     ORDER BY t.ordinal
-""")  # noqa: S608 - no value is put into the text
+"""
 
-_INSERT_ROWS = statement("""
+_INSERT_ROWS = """
     INSERT INTO outbox (topic, key, source_system, envelope, attempts, parked, headers,
         available_at)
     SELECT t.topic, t.key, t.source_system, t.envelope, t.attempts, t.parked, t.headers,
         now() + make_interval(secs => t.delay)
-    FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]),
-                CAST(:envelopes AS text[]), CAST(:attempts AS integer[]),
-                CAST(:parked AS boolean[]), CAST(:headers AS text[]),
-                CAST(:delays AS double precision[]))
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::boolean[],
+                $7::text[], $8::double precision[])
          WITH ORDINALITY AS t(topic, key, source_system, envelope, attempts, parked, headers,
                               delay, ordinal)
     ORDER BY t.ordinal
-""")
+"""
 
-# By their place: PostgreSQL would compare each claimed id with each row of the queue, if that was
-# empty when it was analyzed. Who is locked stays where it is.
-_CLAIM = statement("""
+# By ctid: PostgreSQL would compare each claimed id with each row of the queue, if the queue was
+# empty when it was analyzed. A locked row keeps its ctid.
+_CLAIM = """
     WITH due AS (
         SELECT o.ctid AS place FROM outbox AS o
-        WHERE topic = :topic AND available_at <= now()
+        WHERE topic = $1 AND available_at <= now()
           AND (claimed_until IS NULL OR claimed_until < now())
-          AND NOT (:by_key AND EXISTS (
+          AND NOT ($5 AND EXISTS (
               SELECT 1 FROM outbox AS other
               WHERE other.topic = o.topic AND other.key = o.key AND other.id <> o.id
                 AND (other.claimed_until >= now()
                      OR (other.id < o.id AND other.available_at <= now()))))
         ORDER BY available_at, id
-        LIMIT :most
+        LIMIT $3
         FOR UPDATE SKIP LOCKED
     ), quick AS MATERIALIZED (
-        -- A claim that a crash of the database forgets is made again.
+        -- After a crash of the database, a lost claim is made again.
         SELECT set_config('synchronous_commit', 'off', true)
     )
-    UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease),
-                      claimed_by = :claimer, attempts = attempts + 1, parked = false
+    UPDATE outbox SET claimed_until = now() + make_interval(secs => $4),
+                      claimed_by = $2, attempts = attempts + 1, parked = false
     FROM due, quick WHERE outbox.ctid = due.place
     RETURNING outbox.id, topic, key, convert_to(envelope, 'UTF8'), attempts, headers
-""")
+"""
 
-_DONE = statement(f"""
-    DELETE FROM outbox WHERE id = ANY({listed("ids", "bigint")}) AND claimed_by = :claimer
-""")  # noqa: S608 - no value is put into the text
+_DONE = "DELETE FROM outbox WHERE id = ANY($1::bigint[]) AND claimed_by = $2"
 
-_DEFER = statement("""
+_DEFER = """
     UPDATE outbox
-    SET claimed_until = NULL, claimed_by = NULL, attempts = attempts - :uncounted,
-        parked = :parked,
-        available_at = now() + make_interval(secs => :delay)
-    WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer
-""")
+    SET claimed_until = NULL, claimed_by = NULL, attempts = attempts - $4, parked = $5,
+        available_at = now() + make_interval(secs => $3)
+    WHERE id = ANY($1::bigint[]) AND claimed_by = $2
+"""
 
-_EXTEND = statement("""
-    UPDATE outbox SET claimed_until = now() + make_interval(secs => :lease)
-    WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer
-""")
+_EXTEND = """
+    UPDATE outbox SET claimed_until = now() + make_interval(secs => $3)
+    WHERE id = ANY($1::bigint[]) AND claimed_by = $2
+"""
 
-_NEXT_DUE = statement("""
+_NEXT_DUE = """
     SELECT extract(epoch FROM min(greatest(available_at, coalesce(claimed_until, available_at)))
                    - now())
-    FROM outbox WHERE topic = ANY(CAST(:topics AS text[]))
-""")
+    FROM outbox WHERE topic = ANY($1::text[])
+"""
 
-_UNPARK = statement("""
+_UNPARK = text("""
     UPDATE outbox SET parked = false, available_at = now()
     WHERE parked AND claimed_until IS NULL AND source_system = ANY(CAST(:sources AS text[]))
       AND NOT EXISTS (SELECT FROM connections AS c
@@ -136,40 +132,25 @@ _UNPARK = statement("""
     RETURNING topic
 """)
 
-_DEPTH = statement("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
+_DEPTH = text("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
 
 
 async def insert(db: AsyncConnection, messages: Sequence[OutboxMessage]) -> None:
-    """Write messages, in this order."""
+    """Insert messages, in this order."""
     if messages:
-        await INSERT.run(db, **columns(messages))
-
-
-def columns(messages: Sequence[OutboxMessage]) -> dict[str, str | bytes]:
-    """Return the parameters of `INSERT` for messages, which are written in this order."""
-    texts: Texts = {
-        "topics": [message.topic for message in messages],
-        "keys": [message.key for message in messages],
-        "sources": [message.source_system for message in messages],
-    }
-    return packed(texts, {"envelopes": [message.encode() for message in messages]})
+        rows = [(m.topic, m.key, m.source_system, m.encode().decode()) for m in messages]
+        await driver(db).execute(_INSERT, *zip(*rows, strict=True))
 
 
 async def insert_rows(db: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
-    """Write messages that may be no envelopes, or were tried before, in this order."""
+    """Insert messages with any content, with delays and attempts, in this order."""
     if not rows:
         return
-    await _INSERT_ROWS.run(
-        db,
-        topics=[row.topic for row in rows],
-        keys=[row.key for row in rows],
-        sources=[row.source_system for row in rows],
-        envelopes=[row.text for row in rows],
-        attempts=[row.attempts for row in rows],
-        parked=[row.parked for row in rows],
-        headers=[_dump(row.headers) for row in rows],
-        delays=[row.delay for row in rows],
-    )
+    values = [
+        (r.topic, r.key, r.source_system, r.text, r.attempts, r.parked, _dump(r.headers), r.delay)
+        for r in rows
+    ]
+    await driver(db).execute(_INSERT_ROWS, *zip(*values, strict=True))
 
 
 def _dump(headers: Mapping[str, str]) -> str | None:
@@ -185,15 +166,8 @@ async def claim(
     lease_seconds: float,
     by_key: bool,
 ) -> list[ClaimedMessage]:
-    """Claim due messages. With `by_key`, one of each key, and none that somebody works on."""
-    rows = await _CLAIM.rows(
-        db,
-        topic=topic,
-        claimer=claimer,
-        most=most,
-        lease=lease_seconds,
-        by_key=by_key,
-    )
+    """Claim due messages. With `by_key`, one of each key, and none of a claimed key."""
+    rows = await driver(db).fetch(_CLAIM, topic, claimer, most, lease_seconds, by_key)
     claimed = [
         ClaimedMessage(
             number, topic, key, value, attempts, orjson.loads(headers) if headers else {}
@@ -204,8 +178,8 @@ async def claim(
 
 
 async def ack(db: AsyncConnection, ids: Sequence[int], *, claimer: str) -> None:
-    """Remove messages whose work is done."""
-    await _DONE.run(db, **packed({"ids": [str(i) for i in ids]}), claimer=claimer)
+    """Delete processed messages."""
+    await driver(db).execute(_DONE, ids, claimer)
 
 
 async def nack(
@@ -217,41 +191,34 @@ async def nack(
     attempted: bool = True,
     parked: bool = False,
 ) -> None:
-    """Give messages back, to be taken again after a while.
+    """Release messages, due again after a delay.
 
-    One not `attempted` counts for nothing; one that is `parked` is due earlier when its
+    A message not `attempted` counts no attempt; a `parked` message is due earlier when its
     connection works again.
     """
-    await _DEFER.run(
-        db,
-        ids=list(ids),
-        claimer=claimer,
-        delay=delay_seconds,
-        uncounted=int(not attempted),
-        parked=parked,
-    )
+    uncounted = int(not attempted)
+    await driver(db).execute(_DEFER, ids, claimer, delay_seconds, uncounted, parked)
 
 
 async def extend(
     db: AsyncConnection, ids: Sequence[int], *, claimer: str, lease_seconds: float
 ) -> None:
-    """Hold on to messages whose work takes longer than the claim."""
-    await _EXTEND.run(db, ids=list(ids), claimer=claimer, lease=lease_seconds)
+    """Extend the claim of messages that are still processed."""
+    await driver(db).execute(_EXTEND, ids, claimer, lease_seconds)
 
 
 async def seconds_to_next(db: AsyncConnection, topics: Sequence[str]) -> float | None:
-    """Return how long until a message is due, None when there is none."""
-    seconds = await _NEXT_DUE.value(db, topics=list(topics))
+    """Return the seconds until a message is due, None without a message."""
+    seconds = await driver(db).fetchval(_NEXT_DUE, topics)
     return None if seconds is None else max(0.0, float(seconds))
 
 
 async def unpark(db: AsyncConnection, sources: Sequence[str]) -> set[str]:
-    """Make due what was parked for connections that work; return the topics to wake."""
-    rows = await _UNPARK.rows(db, sources=list(sources))
-    return {row["topic"] for row in rows}
+    """Make the parked messages of active connections due; return the topics to wake."""
+    return set(await db.scalars(_UNPARK, {"sources": list(sources)}))
 
 
 async def depth(db: AsyncConnection) -> dict[str, int]:
-    """Return how many messages wait on each topic."""
-    rows = await _DEPTH.rows(db)
-    return {row["topic"]: row["depth"] for row in rows}
+    """Return the number of waiting messages by topic."""
+    rows = await db.execute(_DEPTH)
+    return {row.topic: row.depth for row in rows}

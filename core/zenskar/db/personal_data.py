@@ -1,4 +1,4 @@
-"""Erase what is personal of one customer, table by table; ids and the course of events stay."""
+"""Erases the personal data of a customer in each table; ids and events stay."""
 
 from collections.abc import Sequence
 from typing import Any, TypedDict
@@ -7,8 +7,6 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.packing import listed, packed
-from zenskar.db.driver.statements import statement
 from zenskar.model.envelope import DEAD_LETTER
 from zenskar.model.fields import CUSTOMER
 
@@ -20,9 +18,9 @@ _KEPT = frozenset(
         *("by", "from", ERASED),
     }
 )
-"""What an entry of the history may say of an erased customer: none of it is a value."""
+"""Members of a history entry that stay after an erasure: none of them holds a field value."""
 _SHORTEST = 4
-"""Shorter values would be found in texts that have nothing to do with the customer."""
+"""Shorter values would match texts without any relation to the customer."""
 
 _UNDER_WAY = text("""
     SELECT count(*) FROM push_intents
@@ -48,10 +46,10 @@ _UNREADABLE = text("""
     WHERE status = 'dead' AND entity_id IS NULL AND payload IS NOT NULL
       AND EXISTS (SELECT FROM unnest(CAST(:values AS text[])) AS v WHERE position(v IN payload) > 0)
 """)
-_HISTORY = statement(f"""
+_HISTORY = text("""
     SELECT CAST(event_id AS text) AS event_id, id, detail FROM sync_event_history
-    WHERE event_id = ANY({listed("ids", "uuid")}) AND detail IS NOT NULL
-""")  # noqa: S608 - no value is put into the text
+    WHERE event_id = ANY(CAST(:ids AS uuid[])) AND detail IS NOT NULL
+""")
 _OUTBOX = text("""
     SELECT id, topic, envelope FROM outbox
     WHERE key = ANY(CAST(:keys AS text[])) FOR UPDATE
@@ -81,14 +79,14 @@ _REST = {
         UPDATE push_intents SET changes = '{}', body = '{}'
         WHERE entity_id = CAST(:id AS uuid) AND (changes <> '{}' OR body <> '{}')
     """,
-    # The key stays taken: a late repeat of the request must not make the customer again.
+    # The key stays reserved: a late repeat of the request must not create the customer again.
     "idempotency_keys": """
         UPDATE idempotency_keys SET request_hash = '', response = '{}'
         WHERE entity_id = CAST(:id AS uuid) AND response <> '{}'
     """,
 }
-_TOLD = ("connections", "connection_history")
-"""Tables with words of external systems, which may repeat a value."""
+_ERROR_TABLES = ("connections", "connection_history")
+"""Tables with texts of external systems, which may repeat a value."""
 
 _ERASED_AT = text("SELECT erased_at FROM customers WHERE id = CAST(:id AS uuid)")
 _LATE = text("""
@@ -102,7 +100,7 @@ _LATE = text("""
 
 
 async def erase(db: AsyncConnection, customer_id: str) -> dict[str, int]:
-    """Erase a customer whose row is locked; return how many rows of each table were changed."""
+    """Erase a customer whose row is locked; return the number of changed rows by table."""
     known = await _values(db, customer_id)
     done = {
         **await _events(db, customer_id, known),
@@ -110,13 +108,13 @@ async def erase(db: AsyncConnection, customer_id: str) -> dict[str, int]:
     }
     for table, change in _REST.items():
         done[table] = (await db.execute(text(change), {"id": customer_id})).rowcount
-    for table in _TOLD:
-        done[table] = (await db.execute(_told(table), {"values": known})).rowcount
+    for table in _ERROR_TABLES:
+        done[table] = (await db.execute(_erase_errors(table), {"values": known})).rowcount
     return done
 
 
 async def under_way(db: AsyncConnection, customer_id: str) -> bool:
-    """Tell whether a worker holds a push of this customer at this moment."""
+    """Return whether a worker holds a push of this customer at this moment."""
     return bool(await db.scalar(_UNDER_WAY, {"id": customer_id}))
 
 
@@ -138,17 +136,17 @@ async def objects(db: AsyncConnection, customer_id: str) -> list[LinkedObject]:
 
 
 async def erased_at(db: AsyncConnection, customer_id: str) -> Any:
-    """Return when a customer was erased, None if never."""
+    """Return the time of a customer's erasure, None without one."""
     return await db.scalar(_ERASED_AT, {"id": customer_id})
 
 
 async def late(db: AsyncConnection) -> list[str]:
-    """Return the erased customers of which messages that wait tell something again."""
+    """Return the erased customers with unfinished events that carry a payload again."""
     return list((await db.execute(_LATE)).scalars())
 
 
 async def _values(db: AsyncConnection, customer_id: str) -> list[str]:
-    """Return what names the customer, to be looked for where no id leads."""
+    """Return the identifying values of the customer, to search in texts without an id."""
     row = (await db.execute(_ROW, {"id": customer_id})).one()
     found = await db.execute(_OBJECTS, {"id": customer_id, "type": CUSTOMER.entity_type})
     bases = [each.base or {} for each in found]
@@ -165,12 +163,12 @@ async def _events(db: AsyncConnection, customer_id: str, known: Sequence[str]) -
         final = event.status in {"succeeded", "ignored"}
         payload = None if final or event.payload is None else _blank(event.payload)
         await db.execute(_WRITE_EVENT, {"id": event.id, "payload": payload})
-    entries = await _HISTORY.rows(db, **packed({"ids": sorted({e.id for e in events})}))
-    changed = [(e, text) for e in entries if (text := _without_values(e["detail"])) is not None]
+    entries = await db.execute(_HISTORY, {"ids": sorted({e.id for e in events})})
+    changed = [(e, text) for e in entries if (text := _without_values(e.detail)) is not None]
     for entry, detail in changed:
         await db.execute(
             _WRITE_HISTORY,
-            {"event_id": entry["event_id"], "id": entry["id"], "detail": detail},
+            {"event_id": entry.event_id, "id": entry.id, "detail": detail},
         )
     return {"sync_events": len(events), "sync_event_history": len(changed)}
 
@@ -184,7 +182,7 @@ async def _outbox(db: AsyncConnection, customer_id: str) -> int:
     for row in rows:
         blank = None if row.topic == DEAD_LETTER else _blank(row.envelope)
         if blank is None:
-            # The dead sync event stays, which this was a copy of.
+            # The dead sync event stays; this message was its copy.
             await db.execute(_DROP_OUTBOX, {"id": row.id})
         else:
             await db.execute(_WRITE_OUTBOX, {"id": row.id, "envelope": blank})
@@ -209,7 +207,7 @@ def _blank(envelope: str) -> str | None:
 
 
 def _without_values(detail: str) -> str | None:
-    """Return an entry without values, None when there is none in it."""
+    """Return an entry without field values, None when it holds none."""
     try:
         known = orjson.loads(detail)
     except ValueError:
@@ -220,7 +218,7 @@ def _without_values(detail: str) -> str | None:
     return orjson.dumps({**kept, ERASED: True}).decode()
 
 
-def _told(table: str) -> Any:
+def _erase_errors(table: str) -> Any:
     return text(f"""
         UPDATE {table} SET error_message = '{ERASED}'
         WHERE EXISTS (SELECT FROM unnest(CAST(:values AS text[])) AS v

@@ -1,4 +1,4 @@
-"""What a survey has seen of an external system, and what is left to look at."""
+"""The external objects that a reconcile run has seen, and those still to check."""
 
 from collections.abc import Collection, Iterable
 
@@ -49,12 +49,12 @@ _COUNT_LINKED = text("""
 
 _FORGET = text("DELETE FROM survey_seen WHERE run = :run")
 
-# The repeated condition on the status is that of a partial index.
-# What has not moved for long is not under way; while its message waits, it is.
+# An event without a change for long is not in progress, except while its message waits.
 _MOVING = f"""({MOVED_AT} > now() - make_interval(secs => :age)
            OR EXISTS (SELECT FROM outbox AS o WHERE o.topic = :outbound
                       AND o.key = sync_events.entity_type || ':' || sync_events.entity_id))"""
 
+# The repeated condition on the status is that of a partial index.
 _UNFINISHED = """status NOT IN ('succeeded', 'ignored')
       AND status IN ('pending', 'processing', 'retrying')"""
 
@@ -83,25 +83,25 @@ FIRST_ID = "00000000-0000-0000-0000-000000000000"
 async def see(
     db: AsyncConnection, run: str, external_ids: Collection[str], suspects: Iterable[str]
 ) -> None:
-    """Remember what was seen, and what of it must be looked at again."""
+    """Store the seen objects, and mark the suspects that need another look."""
     ids, suspected = sorted(set(external_ids)), set(suspects)
     flags = [each in suspected for each in ids]
     await db.execute(_SEE, {"run": run, "ids": ids, "suspects": flags})
 
 
 async def suspects(db: AsyncConnection, run: str, after: str, most: int) -> list[str]:
-    """Return the next external ids to look at again."""
+    """Return the next external ids of suspects."""
     values = {"run": run, "after": after, "most": most}
     return list(await db.scalars(_SUSPECTS, values))
 
 
 async def count_suspects(db: AsyncConnection, run: str) -> int:
-    """Return how many objects must be looked at again."""
+    """Return the number of suspects."""
     return int(await db.scalar(_COUNT_SUSPECTS, {"run": run}) or 0)
 
 
 async def count_linked(db: AsyncConnection, source: str, entity_type: str) -> int:
-    """Return how many objects are linked with a record."""
+    """Return the number of active mappings."""
     values = {"source": source, "entity_type": entity_type}
     return int(await db.scalar(_COUNT_LINKED, values) or 0)
 
@@ -109,7 +109,7 @@ async def count_linked(db: AsyncConnection, source: str, entity_type: str) -> in
 async def unseen(
     db: AsyncConnection, run: str, source: str, entity_type: str, after: str, most: int
 ) -> list[str]:
-    """Return the next external ids of live mappings that the run has not seen."""
+    """Return the next external ids of active mappings that the run has not seen."""
     values = {
         "run": run,
         "source": source,
@@ -123,7 +123,10 @@ async def unseen(
 async def unmapped(
     db: AsyncConnection, source: str, entity_type: str, after: str, most: int
 ) -> list[str]:
-    """Return the next ids of living records that have no live mapping."""
+    """Return the next ids of records without an active mapping, without deleted records.
+
+    Raises `LookupError` for an entity type without a table.
+    """
     if entity_type != CUSTOMER.entity_type:
         raise LookupError(f"there is no table for entities of type {entity_type}")
     values = {"source": source, "entity_type": entity_type, "after": after, "most": most}
@@ -131,7 +134,7 @@ async def unmapped(
 
 
 async def forget(db: AsyncConnection, run: str) -> None:
-    """Forget what a run has seen."""
+    """Delete the seen objects of a run."""
     await db.execute(_FORGET, {"run": run})
 
 
@@ -143,9 +146,9 @@ async def under_way(
     *,
     age_seconds: float,
 ) -> set[str]:
-    """Return which of these external and record ids somebody works on.
+    """Return those of these external and record ids that are in progress.
 
-    An event that has not moved for `age_seconds` does not count, unless its message waits.
+    An event without a change for `age_seconds` does not count, unless its message waits.
     """
     values = {
         "source": source,
@@ -160,6 +163,6 @@ async def under_way(
 
 
 async def count_open(db: AsyncConnection, source: str, correlation_id: str) -> int:
-    """Return how many sync events of this correlation are not final at a source system."""
+    """Return the number of unfinished sync events of a correlation at a source system."""
     values = {"source": source, "correlation_id": correlation_id}
     return int(await db.scalar(_OPEN, values) or 0)

@@ -1,4 +1,4 @@
-"""When periodic work is due, so that one process of many does it."""
+"""The due times of periodic jobs, so that one process of many runs each."""
 
 from typing import Any
 
@@ -27,24 +27,24 @@ _SAVE = text("UPDATE schedules SET state = CAST(:state AS jsonb) WHERE name = :n
 
 
 async def take(db: AsyncConnection, name: str, every_seconds: float) -> Any:
-    """Return the state that the last run left if a run is due, and let nobody else have it.
+    """Claim a due run for this process and return the state that the last run stored.
 
-    None when it is not due yet. A run that dies is due again after the usual time.
+    Returns None when the run is not due. A crashed run is due again after the usual time.
     """
     await db.execute(_ENSURE, {"name": name})
     return await db.scalar(_TAKE, {"name": name, "every": every_seconds})
 
 
-async def save(db: AsyncConnection, name: str, state: str) -> None:
-    """Leave a state (JSON) for the next run."""
+async def save(db: AsyncConnection, name: str, state: dict[str, Any]) -> None:
+    """Store a state for the next run."""
     await db.execute(_SAVE, {"name": name, "state": state})
 
 
-async def hurry(db: AsyncConnection, name: str, state: str | None = None) -> None:
-    """Make a run due now, with this state (JSON), or with the one that the last run left."""
+async def hurry(db: AsyncConnection, name: str, state: dict[str, Any] | None = None) -> None:
+    """Make a run due now, with this state, or with the state of the last run."""
     await db.execute(_HURRY, {"name": name, "state": state})
 
 
 async def hold(db: AsyncConnection, name: str, seconds: float) -> None:
-    """Let nobody else begin for a while with what this run does."""
+    """Prevent other processes from starting the same run for `seconds`."""
     await db.execute(_HOLD, {"name": name, "held": seconds})

@@ -1,16 +1,16 @@
-"""Records that a connection was never told of, and work whose connection is not there."""
+"""Records without an event for a connection, and events of missing connections."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.statements import statement
 from zenskar.db.events.stale_events import MOVED_AT
 from zenskar.model.fields import CUSTOMER
 
-# A record and its events are one transaction; only ids are not quite in the order of commits.
-_SCAN = statement("""
+# A record and its events are one transaction, but ids are not exactly in the order of commits.
+_SCAN = text("""
     SELECT CAST(c.id AS text) AS id, c.created_at < now() - make_interval(secs => :settle) AS old,
            c.deleted_at IS NULL
            AND NOT EXISTS (SELECT FROM external_mappings AS m
@@ -20,7 +20,7 @@ _SCAN = statement("""
     FROM customers AS c WHERE c.id > CAST(:after AS uuid) ORDER BY c.id LIMIT :most
 """)
 
-_UNOWNED = statement(f"""
+_UNOWNED = text(f"""
     SELECT CAST(id AS text) AS id FROM sync_events
     WHERE status NOT IN ('succeeded', 'ignored') AND status IN ('pending', 'processing', 'retrying')
       AND NOT (source_system = ANY(CAST(:sources AS text[])))
@@ -31,7 +31,10 @@ _UNOWNED = statement(f"""
 
 @dataclass(frozen=True, slots=True)
 class UnqueuedScan:
-    """Records that were never queued; where the next scan begins; whether there are more."""
+    """Records that were never queued, the start of the next run, and the last id of this scan.
+
+    `last` is None when no more records follow.
+    """
 
     unqueued: tuple[str, ...]
     settled: str
@@ -47,22 +50,26 @@ async def scan(
     most: int,
     settle_seconds: float,
 ) -> UnqueuedScan:
-    """Look at the next records, at most so many."""
+    """Scan at most `most` records after an id.
+
+    Raises `LookupError` for an entity type without a table.
+    """
     if entity_type != CUSTOMER.entity_type:
         raise LookupError(f"there is no table for entities of type {entity_type}")
-    rows = await _SCAN.rows(db, source=source, after=after, most=most, settle=settle_seconds)
+    values = {"source": source, "after": after, "most": most, "settle": settle_seconds}
+    rows = (await db.execute(_SCAN, values)).all()
     settled = after
     for row in rows:
-        if not row["old"]:
+        if not row.old:
             break
-        settled = row["id"]
-    last = rows[-1]["id"] if len(rows) == most else None
-    return UnqueuedScan(tuple(row["id"] for row in rows if row["unqueued"]), settled, last)
+        settled = row.id
+    last = rows[-1].id if len(rows) == most else None
+    return UnqueuedScan(tuple(row.id for row in rows if row.unqueued), settled, last)
 
 
 async def unowned(
     db: AsyncConnection, sources: Collection[str], *, age_seconds: float, most: int
 ) -> Sequence[str]:
-    """Return unfinished events of other source systems that have not moved for so long."""
-    rows = await _UNOWNED.rows(db, sources=list(sources), age=age_seconds, most=most)
-    return [row["id"] for row in rows]
+    """Return unfinished events of other source systems without a change for `age_seconds`."""
+    values = {"sources": list(sources), "age": age_seconds, "most": most}
+    return (await db.scalars(_UNOWNED, values)).all()

@@ -1,4 +1,4 @@
-"""Signs of life of the workers."""
+"""Heartbeats of the workers."""
 
 from collections.abc import Iterable
 
@@ -23,22 +23,22 @@ _ALIVE = text("""
 async def beat(
     db: AsyncConnection, worker_id: str, roles: Iterable[str], problem: str | None = None
 ) -> None:
-    """Say that a worker lives, and what troubles it; forget those silent for an hour."""
+    """Store the heartbeat and the problem of a worker; remove workers silent for an hour."""
     values = {"id": worker_id, "roles": ",".join(sorted(roles)), "problem": problem}
     await db.execute(_BEAT, values)
     await db.execute(_FORGET)
 
 
 async def leave(db: AsyncConnection, worker_id: str) -> None:
-    """Say that a worker has stopped."""
+    """Remove a worker that has stopped."""
     await db.execute(_LEAVE, {"id": worker_id})
 
 
 async def alive(db: AsyncConnection, within_seconds: float) -> int:
-    """Return how many workers gave a sign of life lately."""
+    """Return the number of workers with a heartbeat in the last seconds."""
     return int(await db.scalar(_ALIVE, {"within": within_seconds}) or 0)
 
 
 async def problems(db: AsyncConnection, within_seconds: float) -> list[str]:
-    """Return what troubles the workers that gave a sign of life lately."""
+    """Return the problems of the workers with a heartbeat in the last seconds."""
     return list(await db.scalars(_PROBLEMS, {"within": within_seconds}))

@@ -1,4 +1,4 @@
-"""Whether the database would take a write."""
+"""A check that the database accepts writes."""
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from zenskar.db.driver.engine import sqlstate, transaction
 from zenskar.errors import Unavailable
 
-# What does not fit into memory goes to a file beside the tables, half a megabyte of it, and is
-# gone at once: no table grows, and nothing is logged or synced.
+# PostgreSQL writes half a megabyte that does not fit into memory to a temporary file beside the
+# tables, and removes the file at once: no table grows, and nothing is logged or synced.
 _LITTLE_MEMORY = text("SET LOCAL work_mem = '64kB'")
 _PROBE = text("""
     SELECT current_setting('transaction_read_only') = 'on' AS read_only,
@@ -18,7 +18,7 @@ _TEMPORARY_FILES_LIMITED = "53400"
 
 
 async def check_writable(engine: AsyncEngine) -> None:
-    """Raise `Unavailable` when there is no room, when all is read-only, or when nobody answers."""
+    """Raise `Unavailable` when the disk is full, the database read-only or without an answer."""
     async with transaction(engine) as db:
         await db.execute(_LITTLE_MEMORY)
         try:

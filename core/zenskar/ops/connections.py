@@ -88,7 +88,7 @@ async def resume(db: AsyncConnection, name: str, by: Actor, request: ResumeReque
     if reason == DELETE_GUARD:
         waiting = await held_deletes.count(db, name)
         _check_count(name, waiting, request.apply_deletes)
-        await connections.let_deletes_go(db, name)
+        await connections.release_deletes(db, name)
         notes.append(f"{waiting} held deletes were let go")
     elif request.apply_deletes:
         raise StateConflict(f"the connection {name} holds no deletes")

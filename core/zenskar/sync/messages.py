@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from zenskar.db.driver.packing import document as document_of
+from zenskar.db.driver.json_bytes import json_bytes
 from zenskar.db.driver.storable import indexable
 from zenskar.db.events.failed_events import FailedEvent
 from zenskar.db.events.sync_events import NewSyncEvent
@@ -107,7 +107,7 @@ def inbound_message(
         },
         correlation_id=correlation_id,
     )
-    return OutboxMessage(INBOUND, subject, source, envelope, document_of(envelope.to_json()))
+    return OutboxMessage(INBOUND, subject, source, envelope, json_bytes(envelope.to_json()))
 
 
 def unread_envelope(

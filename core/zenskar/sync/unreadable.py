@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zenskar.db.driver.packing import document as document_of
+from zenskar.db.driver.json_bytes import json_bytes
 from zenskar.db.driver.storable import indexable
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.errors import CallFailed, FailureKind, InvalidInput, SchemaViolation
@@ -107,7 +107,7 @@ def arrival_of(envelope: Envelope) -> ReceivedWebhook:
 
 async def dead_letter_unread(context: SyncContext, unread: Unreadable) -> None:
     """Write a dead letter with the reason, once for each event however often it arrives."""
-    message = UnsentMessage(unread.envelope.subject, document_of(unread.envelope.to_json()))
+    message = UnsentMessage(unread.envelope.subject, json_bytes(unread.envelope.to_json()))
     kind, problem = why(unread.event.source_system, unread.error)
     await end_as_dead(context, unread.event, message, unread.reason, problem, kind)
 

@@ -1,4 +1,4 @@
-"""The bus on Kafka while there is no Kafka, which needs none; the rest is tested on a real one."""
+"""The bus on Kafka without a broker; `tests/kafka` tests it with one."""
 
 import asyncio
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Hanging(KafkaBus):
         raise Unavailable("Kafka does not confirm what was sent")
 
 
-async def test_of_many_messages_one_finds_out_whether_kafka_is_back(
+async def test_one_of_many_messages_tries_kafka_after_a_failure(
     engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_bus, "_SPOOL_SECONDS", 0.0)
@@ -59,7 +59,7 @@ async def test_of_many_messages_one_finds_out_whether_kafka_is_back(
     await outbox.stop()
 
 
-async def test_a_wake_up_reaches_whoever_waits_for_the_outbox(
+async def test_a_wake_reaches_the_receivers_of_the_outbox(
     engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox = PostgresBus(engine, Notifier(database_url), poll_seconds=0.2, lease_seconds=60)

@@ -1,4 +1,4 @@
-"""An offset is committed only when everything before it is done."""
+"""An offset is committed only when all offsets before it are acknowledged."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ def received(*offsets: int) -> OffsetTracker:
     return mark
 
 
-def test_nothing_is_committed_before_the_first_record_is_done() -> None:
+def test_nothing_is_committed_before_the_first_record_is_acknowledged() -> None:
     mark = received(5, 6)
     assert mark.to_commit is None
     mark.ack(6)
@@ -22,13 +22,13 @@ def test_nothing_is_committed_before_the_first_record_is_done() -> None:
     assert mark.to_commit == 7
 
 
-def test_a_gap_in_the_offsets_is_no_hindrance() -> None:
+def test_a_gap_in_the_offsets_blocks_nothing() -> None:
     mark = received(5, 9)
     mark.ack(5)
     assert mark.to_commit == 9
 
 
-def test_what_is_committed_is_not_committed_again() -> None:
+def test_a_committed_offset_is_not_committed_again() -> None:
     mark = received(1)
     mark.ack(1)
     mark.committed(2)
@@ -36,7 +36,7 @@ def test_what_is_committed_is_not_committed_again() -> None:
 
 
 @given(st.permutations(range(8)))
-def test_the_commit_is_the_first_that_is_not_done(order: list[int]) -> None:
+def test_the_first_unacknowledged_offset_is_committed(order: list[int]) -> None:
     mark, done = received(*range(8)), set()
     for offset in order:
         mark.ack(offset)

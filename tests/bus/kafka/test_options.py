@@ -1,4 +1,4 @@
-"""Settings of Kafka reach its clients, and what cannot work is named."""
+"""Settings of Kafka reach its clients, and unusable settings are reported."""
 
 import pytest
 from aiokafka.errors import (
@@ -32,7 +32,7 @@ def test_credentials_reach_the_client() -> None:
     assert client["ssl_context"].check_hostname
 
 
-def test_without_security_nothing_of_it_is_sent() -> None:
+def test_without_security_no_credentials_are_sent() -> None:
     assert set(options().client()) == {
         "bootstrap_servers",
         "client_id",
@@ -60,7 +60,7 @@ def test_no_compression_is_none() -> None:
         (ConnectionRefusedError(), Unavailable),
     ],
 )
-def test_an_error_is_a_class_of_recovery(error: Exception, kind: type[Exception]) -> None:
+def test_a_kafka_error_becomes_an_error_of_zenskar(error: Exception, kind: type[Exception]) -> None:
     assert isinstance(translated(error), kind)
 
 
@@ -68,7 +68,7 @@ def test_an_error_is_a_class_of_recovery(error: Exception, kind: type[Exception]
     ("key", "hashed"),
     [("21", -973932308), ("foobar", -790332482), ("a-little-bit-long-string", -985981536)],
 )
-def test_a_key_has_the_partition_that_other_clients_give_it(key: str, hashed: int) -> None:
+def test_a_key_has_the_partition_of_other_clients(key: str, hashed: int) -> None:
     """The hashes are those that Apache Kafka's own tests expect of murmur2."""
     assert partition_of(key, 12) == (hashed & 0x7FFFFFFF) % 12
 
@@ -79,7 +79,7 @@ async def test_a_message_that_is_too_large_is_refused_before_anything_is_sent() 
         await producer.send([KafkaRecord("t", "k", b"x"), KafkaRecord("t", "k", b"x" * 10_000)])
 
 
-async def test_a_broker_that_is_away_is_said_in_time() -> None:
+async def test_an_unavailable_broker_is_reported_in_time() -> None:
     producer = KafkaProducer(
         KafkaOptions(bootstrap_servers="127.0.0.1:1", send_timeout_seconds=0.5)
     )

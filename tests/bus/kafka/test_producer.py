@@ -1,4 +1,4 @@
-"""What the producer does when a broker accepts connections and says nothing."""
+"""The producer with a broker that accepts connections and never answers."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from zenskar.errors import Unavailable
 HEALTH_SECONDS = 3.0
 
 
-async def test_a_broker_that_hangs_is_noticed_before_the_health_check_gives_up() -> None:
+async def test_a_hanging_broker_is_detected_before_the_health_check_ends() -> None:
     server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     producer = KafkaProducer(KafkaOptions(f"127.0.0.1:{port}"))

@@ -43,24 +43,24 @@ async def receive(bus: PostgresBus, most: int = 10, *, exclusive: bool = True) -
     return [delivery.key for delivery in deliveries]
 
 
-async def test_messages_come_in_the_order_they_were_published(bus: PostgresBus) -> None:
+async def test_messages_arrive_in_the_order_of_publishing(bus: PostgresBus) -> None:
     await bus.publish([message(n) for n in range(5)])
     assert await receive(bus) == [f"customer:{n}" for n in range(5)]
 
 
-async def test_a_message_that_is_held_is_not_delivered_again(bus: PostgresBus) -> None:
+async def test_a_held_message_is_not_delivered_again(bus: PostgresBus) -> None:
     await bus.publish([message(1)])
     assert await receive(bus) == ["customer:1"]
     assert await receive(bus) == []
 
 
-async def test_a_message_that_is_done_is_gone(bus: PostgresBus) -> None:
+async def test_an_acknowledged_message_is_deleted(bus: PostgresBus) -> None:
     await bus.publish([message(1)])
     await bus.ack(await bus.receive(OUTBOUND, 1, exclusive_keys=True))
     assert await bus.depth() == {}
 
 
-async def test_a_message_is_gone_once_the_transaction_of_its_work_is_committed(
+async def test_a_message_is_deleted_with_the_commit_of_its_transaction(
     bus: PostgresBus, engine: AsyncEngine
 ) -> None:
     await bus.publish([message(1)])
@@ -92,7 +92,9 @@ async def test_a_parked_message_waits_and_counts_no_attempt(
     assert again.attempts == 1
 
 
-async def test_it_is_well_while_the_database_answers_and_has_no_log(bus: PostgresBus) -> None:
+async def test_the_bus_is_healthy_while_the_database_answers_and_has_no_log(
+    bus: PostgresBus,
+) -> None:
     await bus.check()
     assert (await bus.log(), bus.lag()) == (None, {})
 
@@ -107,7 +109,7 @@ async def test_two_buses_share_the_messages(
         assert sorted(keys) == sorted({f"customer:{n}" for n in range(40)})
 
 
-async def test_a_key_that_is_held_holds_back_its_next_message(bus: PostgresBus) -> None:
+async def test_a_held_key_blocks_its_next_message(bus: PostgresBus) -> None:
     await bus.publish([message(1, "customer:a")])
     first = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
     await bus.publish([message(2, "customer:a"), message(3, "customer:b")])
@@ -116,7 +118,7 @@ async def test_a_key_that_is_held_holds_back_its_next_message(bus: PostgresBus) 
     assert await receive(bus) == ["customer:a"]
 
 
-async def test_messages_of_one_key_are_delivered_one_after_another(bus: PostgresBus) -> None:
+async def test_messages_of_a_key_are_delivered_one_after_another(bus: PostgresBus) -> None:
     await bus.publish([message(n, "customer:a") for n in range(3)])
     for number in range(3):
         (only,) = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
@@ -124,7 +126,7 @@ async def test_messages_of_one_key_are_delivered_one_after_another(bus: Postgres
         await bus.ack([only])
 
 
-async def test_a_deferred_message_comes_back(bus: PostgresBus) -> None:
+async def test_a_delayed_message_is_delivered_again(bus: PostgresBus) -> None:
     await bus.publish([message(1)])
     await bus.nack(await bus.receive(OUTBOUND, 1, exclusive_keys=True), 0.05)
     async with asyncio.timeout(5):
@@ -133,7 +135,7 @@ async def test_a_deferred_message_comes_back(bus: PostgresBus) -> None:
     assert again[0].attempts == 2
 
 
-async def test_what_a_stopped_bus_held_is_delivered_to_another(
+async def test_held_messages_of_a_stopped_bus_go_to_another(
     engine: AsyncEngine, database_url: str
 ) -> None:
     async with open_bus(engine, database_url) as stopped:
@@ -162,7 +164,7 @@ async def test_a_waiting_receiver_is_woken_from_another_process(
         assert await waiting == "customer:7"
 
 
-async def test_what_is_given_back_comes_again_and_counts_no_attempt(bus: PostgresBus) -> None:
+async def test_a_requeued_message_counts_no_attempt(bus: PostgresBus) -> None:
     """Far earlier than its claim runs out."""
     await bus.publish([message(1)])
     taken = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
@@ -171,7 +173,7 @@ async def test_what_is_given_back_comes_again_and_counts_no_attempt(bus: Postgre
     assert (again.handle, again.attempts) == (taken[0].handle, 1)
 
 
-async def test_what_is_given_back_while_others_are_received_is_not_forgotten(
+async def test_messages_requeued_during_a_receive_are_not_lost(
     bus: PostgresBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bus.publish([message(1)])

@@ -1,4 +1,4 @@
-"""Waiting for a wake ends by a wake, by time, or by the end of whoever waits."""
+"""A wait for a wake ends by a wake, by its timeout, or by a cancellation."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.support.wait import until
-from zenskar.bus.postgres.notifier import _CROWD, CHANNEL, Notifier
+from zenskar.bus.postgres.notifier import _BURST, CHANNEL, Notifier
 
 
 async def test_a_wait_ends_by_a_wake() -> None:
@@ -20,7 +20,7 @@ async def test_a_wait_ends_by_a_wake() -> None:
         await waiting
 
 
-async def test_a_waiter_that_is_cancelled_while_it_is_woken_ends() -> None:
+async def test_a_receiver_cancelled_during_a_wake_ends() -> None:
     """Found by the simulation: a worker that was cut off went on for ever."""
     notifier = Notifier("postgresql://nowhere")
     waiting = asyncio.create_task(notifier.wait("topic", 60))
@@ -45,7 +45,7 @@ async def listeners(database_url: str) -> list[int]:
     return [row["pid"] for row in found]
 
 
-async def test_a_wake_reaches_another_process_and_only_who_waits_listens(
+async def test_a_wake_reaches_another_process_and_only_receivers_listen(
     database_url: str,
 ) -> None:
     waker, waiter = Notifier(database_url), Notifier(database_url)
@@ -65,12 +65,12 @@ async def test_a_wake_reaches_another_process_and_only_who_waits_listens(
         await waiter.stop()
 
 
-@pytest.mark.parametrize(("together", "told"), [(1, 3), (_CROWD, 1)])
-async def test_a_crowd_is_told_of_seldom(
+@pytest.mark.parametrize(("together", "told"), [(1, 3), (_BURST, 1)])
+async def test_a_burst_is_notified_rarely(
     database_url: str, monkeypatch: pytest.MonkeyPatch, together: int, told: int
 ) -> None:
     """Each NOTIFY costs a commit; who works off a crowd looks for more without being told."""
-    monkeypatch.setattr("zenskar.bus.postgres.notifier._CROWD_APART_SECONDS", 3600.0)
+    monkeypatch.setattr("zenskar.bus.postgres.notifier._BURST_APART_SECONDS", 3600.0)
     heard = asyncio.Queue[str]()
     connection = await asyncpg.connect(database_url)
     await connection.add_listener(CHANNEL, lambda *notice: heard.put_nowait(notice[3]))
@@ -91,7 +91,7 @@ async def test_a_crowd_is_told_of_seldom(
         await connection.close()
 
 
-async def test_it_stops_while_the_database_hangs(database_url: str) -> None:
+async def test_the_notifier_stops_while_the_database_hangs(database_url: str) -> None:
     """Found by the simulation: the connection was not closed in time, and a new one was opened."""
     notifier = Notifier(database_url)
     notifier.start()

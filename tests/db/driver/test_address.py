@@ -79,7 +79,7 @@ async def told_to_driver(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str,
         ("postgresql://h/db?ssl=true", {"dsn": "postgresql:///?sslmode=require"}),
     ],
 )
-async def test_what_providers_print_is_taken(
+async def test_urls_of_providers_are_accepted(
     url: str, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = await told_to_driver(url, monkeypatch)
@@ -101,7 +101,7 @@ async def test_what_providers_print_is_taken(
         ("%1b%5b31m=1", "a parameter is not known"),
     ],
 )
-def test_what_cannot_be_followed_is_refused_by_its_name(query: str, named: str) -> None:
+def test_an_unsupported_parameter_is_refused_by_name(query: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=named) as raised:
         create_engine(f"postgresql://u:s3cret-password@h/db?{query}", pool_size=2)
     assert "s3cret-password" not in str(raised.value)
@@ -118,18 +118,18 @@ def test_what_cannot_be_followed_is_refused_by_its_name(query: str, named: str) 
         "postgresql://a,,b/db",
     ],
 )
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_a_text_without_a_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError):
         read_address(url)
 
 
-async def test_the_driver_s_own_refusals_are_said(database_url: str) -> None:
+async def test_refusals_of_asyncpg_are_reported(database_url: str) -> None:
     engine = create_engine("postgresql://u@127.0.0.1:1/db?sslmode=strange", pool_size=2)
     with pytest.raises(ConfigurationError, match="sslmode"):
         await ping(engine)
 
 
-async def test_the_server_shows_who_is_connected(database_url: str) -> None:
+async def test_the_server_shows_the_application(database_url: str) -> None:
     engine = create_engine(database_url, pool_size=2, application="zenskar worker")
     async with transaction(engine) as db:
         query = "SELECT current_setting('application_name')"
@@ -185,7 +185,7 @@ async def uses_tls(url: str) -> bool:
         await engine.dispose()
 
 
-async def test_tls_as_a_managed_server_wants_it(encrypted: tuple[Server, Path]) -> None:
+async def test_tls_with_a_managed_server(encrypted: tuple[Server, Path]) -> None:
     server, ca = encrypted
     url = server.url
     named = url.replace("127.0.0.1", "localhost")
@@ -212,7 +212,7 @@ async def _tls_is_on(url: str) -> bool:
         return False
 
 
-async def test_a_server_without_tls_is_not_used_when_tls_is_asked_for(tmp_path: Path) -> None:
+async def test_a_server_without_tls_is_refused_when_tls_is_required(tmp_path: Path) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(8)
         writer.write(b"N")
@@ -227,9 +227,7 @@ async def test_a_server_without_tls_is_not_used_when_tls_is_asked_for(tmp_path: 
     server.close()
 
 
-async def test_of_several_hosts_the_one_that_works_is_used(
-    database_url: str, databases: Databases
-) -> None:
+async def test_the_working_host_of_several_is_used(database_url: str, databases: Databases) -> None:
     async with open_gate(database_url) as first, open_gate(database_url) as second:
         joined = _both(first.url, second.url)
         engine = create_engine(joined, pool_size=1)
@@ -243,7 +241,7 @@ async def test_of_several_hosts_the_one_that_works_is_used(
         await engine.dispose()
 
 
-async def test_a_host_that_never_answers_takes_its_own_time_only(database_url: str) -> None:
+async def test_a_silent_host_uses_only_its_own_time_limit(database_url: str) -> None:
     import socket
 
     with socket.socket() as silent:
@@ -264,7 +262,7 @@ async def test_a_host_that_never_answers_takes_its_own_time_only(database_url: s
                     await opened.close()
 
 
-async def test_a_standby_is_passed_over(database_url: str) -> None:
+async def test_a_standby_is_skipped(database_url: str) -> None:
     async with open_gate(database_url) as gate:
         other = _both(gate.url, database_url.replace("@/", "@/"))
         engine = create_engine(
@@ -289,7 +287,7 @@ def _both(first: str, second: str) -> str:
     return f"{base}?host={host},{second.partition('?host=')[2]}"
 
 
-async def test_a_broken_certificate_file_is_said(tmp_path: Path) -> None:
+async def test_a_broken_certificate_file_is_reported(tmp_path: Path) -> None:
     broken = tmp_path / "ca.crt"
     broken.write_text("no certificate")
     address = read_address(f"postgresql://u@h/d?sslmode=verify-full&sslrootcert={broken}")

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from tests.cli.processes import empty_folder
 from tests.support.wait import until
 from zenskar.db.driver.embedded import embedded_postgres, start_server
-from zenskar.db.driver.embedded_state import PASSWORD, held, made_once, server_process
+from zenskar.db.driver.embedded_state import PASSWORD, locked, made_once, server_process
 from zenskar.errors import ConfigurationError
 
 SOMEBODY = 54_321
@@ -73,7 +73,7 @@ def connect_as(user: int, path: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-async def test_nobody_gets_in_without_the_password(folder: Path) -> None:
+async def test_every_connection_needs_the_password(folder: Path) -> None:
     async with embedded_postgres(folder / "data") as url:
         data = folder / "data" / "postgres"
         assert await ask(url) == 1
@@ -98,7 +98,7 @@ def holds_a_socket(path: Path) -> bool:
     return path.is_socket() or any(path.glob(".s.PGSQL*"))
 
 
-async def test_a_long_path_leads_to_no_folder_elsewhere(folder: Path) -> None:
+async def test_a_long_path_creates_no_other_folder(folder: Path) -> None:
     long = folder / ("x" * 90) / ("y" * 90)
     before = elsewhere()
     async with embedded_postgres(long) as url:
@@ -120,7 +120,9 @@ async def test_another_local_user_cannot_even_connect(folder: Path) -> None:
 
 @as_root
 @pytest.mark.parametrize("above", [0o700, 0o711])
-async def test_as_root_it_changes_nothing_outside_of_its_folder(folder: Path, above: int) -> None:
+async def test_as_root_the_server_changes_nothing_outside_its_folder(
+    folder: Path, above: int
+) -> None:
     permit(folder, above)
     permit(folder / "mine", 0o700)
     watched = [folder, folder / "mine", *folder.parents, *Path(__file__).parents]
@@ -134,7 +136,7 @@ async def test_as_root_it_changes_nothing_outside_of_its_folder(folder: Path, ab
 
 
 @as_root
-async def test_as_root_what_cannot_be_made_safe_is_refused_in_one_line(
+async def test_as_root_an_unsafe_folder_is_refused_in_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
@@ -162,9 +164,7 @@ async def lets_in(url: str) -> bool:
 
 
 @pytest.mark.parametrize("running", [True, False])
-async def test_a_database_of_the_release_before_gets_a_password(
-    folder: Path, running: bool
-) -> None:
+async def test_a_database_of_an_older_release_gets_a_password(folder: Path, running: bool) -> None:
     data = folder / "data" / "postgres"
     async with embedded_postgres(folder / "data") as url:
         await as_the_release_before_left_it(url, data)
@@ -182,7 +182,7 @@ async def shut(url: str) -> bool:
     return not await lets_in(url)
 
 
-async def test_a_server_that_is_killed_is_started_again(folder: Path) -> None:
+async def test_a_killed_server_is_restarted(folder: Path) -> None:
     data = folder / "data" / "postgres"
     with capture_logs() as logs:
         async with embedded_postgres(folder / "data") as url:
@@ -208,7 +208,7 @@ async def restarted(url: str) -> bool:
         return False
 
 
-async def test_two_that_start_at_once_share_it(folder: Path) -> None:
+async def test_two_processes_that_start_together_share_the_server(folder: Path) -> None:
     """As root, the second one took the folder from the account that was making the database."""
     data = folder / "postgres"
     first = asyncio.create_task(asyncio.to_thread(start_server, data))
@@ -220,9 +220,9 @@ async def test_two_that_start_at_once_share_it(folder: Path) -> None:
         second.stop()
 
 
-async def test_a_database_that_was_left_half_made_is_made_anew(folder: Path) -> None:
+async def test_an_incomplete_database_is_created_again(folder: Path) -> None:
     data = folder / "postgres"
-    with held(data), suppress(KeyboardInterrupt), made_once(data):
+    with locked(data), suppress(KeyboardInterrupt), made_once(data):
         (data / "base").mkdir(parents=True)
         (data / "PG_VERSION").write_text("18\n")
         raise KeyboardInterrupt
@@ -234,14 +234,14 @@ async def exists(path: Path) -> bool:
     return await asyncio.to_thread(path.exists)
 
 
-async def test_the_last_user_stops_it(folder: Path) -> None:
+async def test_the_last_process_stops_the_server(folder: Path) -> None:
     async with embedded_postgres(folder / "data") as url:
         other = start_server(folder / "data" / "postgres")
         assert other.get_uri() == url
     assert not other.answers()
 
 
-async def test_a_number_that_another_process_has_now_is_not_taken_for_the_server(
+async def test_a_reused_process_id_is_not_the_server(
     folder: Path,
 ) -> None:
     data = folder / "data" / "postgres"
@@ -251,7 +251,7 @@ async def test_a_number_that_another_process_has_now_is_not_taken_for_the_server
     assert server_process(data) is None
 
 
-async def test_what_fails_is_said_in_one_line(folder: Path) -> None:
+async def test_a_failure_is_reported_in_one_line(folder: Path) -> None:
     async with embedded_postgres(folder / "data"):
         pass
     (folder / "data" / "postgres" / "postgresql.conf").write_text("nonsense = 1\n")

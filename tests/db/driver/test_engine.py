@@ -1,4 +1,4 @@
-"""A transaction ends for the reason that it ended, and leaves no connection that is half used."""
+"""A transaction ends with its own error, and leaves no connection in a transaction."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,8 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from zenskar.db.driver.engine import by_keys, create_engine, in_transaction, transaction
-from zenskar.db.driver.statements import driver
+from zenskar.db.driver.engine import by_keys, create_engine, driver, in_transaction, transaction
 from zenskar.errors import Unavailable
 
 PID, SLEEP = text("SELECT pg_backend_pid()"), text("SELECT pg_sleep(60)")
@@ -43,7 +42,7 @@ async def end(database_url: str, pid: int) -> None:
         await connection.close()
 
 
-async def test_a_cancellation_that_meets_the_end_of_the_connection_is_not_lost(
+async def test_a_cancellation_during_the_end_of_the_connection_is_not_lost(
     alone: AsyncEngine, database_url: str
 ) -> None:
     """It would become an outage, after which a worker that was cut off goes on."""
@@ -55,7 +54,7 @@ async def test_a_cancellation_that_meets_the_end_of_the_connection_is_not_lost(
             await task
 
 
-async def test_a_connection_that_ended_is_an_outage_and_the_next_one_works(
+async def test_an_ended_connection_is_an_outage_and_the_next_one_works(
     alone: AsyncEngine, database_url: str
 ) -> None:
     task, pid = await begin_to_sleep(alone)
@@ -66,7 +65,7 @@ async def test_a_connection_that_ended_is_an_outage_and_the_next_one_works(
         assert (await connection.execute(PID)).scalar_one() != pid
 
 
-async def test_a_connection_is_not_used_again_inside_of_an_old_transaction(
+async def test_a_connection_in_an_old_transaction_is_not_reused(
     alone: AsyncEngine,
 ) -> None:
     async with alone.connect() as db:
@@ -76,7 +75,7 @@ async def test_a_connection_is_not_used_again_inside_of_an_old_transaction(
         assert (await connection.execute(PID)).scalar_one() != pid
 
 
-async def test_what_is_set_to_find_rows_by_keys_ends_with_the_transaction(
+async def test_the_settings_of_by_keys_end_with_the_transaction(
     alone: AsyncEngine,
 ) -> None:
     async def planning(db: AsyncConnection) -> tuple[str, str]:
@@ -90,14 +89,14 @@ async def test_what_is_set_to_find_rows_by_keys_ends_with_the_transaction(
     assert await in_transaction(alone, planning) == ("force_custom_plan", "on")
 
 
-async def test_jsonb_is_read_as_what_it_says(alone: AsyncEngine) -> None:
+async def test_jsonb_is_read_as_python_values(alone: AsyncEngine) -> None:
     document = text("""SELECT CAST('{"city": "Zürich", "n": [1, null]}' AS jsonb)""")
     async with transaction(alone) as connection:
         read = (await connection.execute(document)).scalar_one()
     assert read == {"city": "Zürich", "n": [1, None]}
 
 
-async def test_the_connection_that_was_used_last_is_used_next(engine: AsyncEngine) -> None:
+async def test_the_last_used_connection_is_used_next(engine: AsyncEngine) -> None:
     async with transaction(engine) as first, transaction(engine) as second:
         pids = [(await each.execute(PID)).scalar_one() for each in (first, second)]
     assert len(set(pids)) == 2
@@ -119,7 +118,7 @@ async def raise_by_sqlalchemy(db: AsyncConnection, sql: str) -> None:
 
 @pytest.mark.parametrize("run", [raise_by_driver, raise_by_sqlalchemy])
 @pytest.mark.parametrize("state", ["40001", "40P01", "55P03", "23505"])
-async def test_what_the_database_asks_for_again_is_done_again(
+async def test_a_transient_error_repeats_the_transaction(
     engine: AsyncEngine, state: str, run: Callable[[AsyncConnection, str], Awaitable[None]]
 ) -> None:
     attempts = 0
@@ -136,7 +135,7 @@ async def test_what_the_database_asks_for_again_is_done_again(
     assert attempts == 3
 
 
-async def test_what_is_wrong_is_not_done_again(engine: AsyncEngine) -> None:
+async def test_another_error_does_not_repeat_the_transaction(engine: AsyncEngine) -> None:
     attempts = 0
 
     async def work(db: AsyncConnection) -> None:
@@ -149,7 +148,7 @@ async def test_what_is_wrong_is_not_done_again(engine: AsyncEngine) -> None:
     assert attempts == 1
 
 
-async def test_of_two_that_wait_for_each_other_both_get_done(engine: AsyncEngine) -> None:
+async def test_both_transactions_of_a_deadlock_finish(engine: AsyncEngine) -> None:
     both_hold, attempts = asyncio.Barrier(2), 0
 
     async def lock(db: AsyncConnection, number: int) -> None:
@@ -173,7 +172,7 @@ async def test_of_two_that_wait_for_each_other_both_get_done(engine: AsyncEngine
     assert attempts == 3
 
 
-async def test_a_migration_that_changes_what_was_prepared_stops_nobody(
+async def test_a_migration_that_invalidates_prepared_statements_stops_nothing(
     alone: AsyncEngine, database_url: str
 ) -> None:
     async def change(sql: str) -> None:
@@ -194,9 +193,14 @@ async def test_a_migration_that_changes_what_was_prepared_stops_nobody(
 @pytest.mark.parametrize("run", [raise_by_driver, raise_by_sqlalchemy])
 @pytest.mark.parametrize(
     ("state", "says"),
-    [("53100", "no room"), ("25006", "read-only"), ("53300", "away"), ("57P03", "away")],
+    [
+        ("53100", "no room"),
+        ("25006", "read-only"),
+        ("53300", "unavailable"),
+        ("57P03", "unavailable"),
+    ],
 )
-async def test_a_database_that_can_take_nothing_says_why(
+async def test_a_database_without_writes_gives_the_reason(
     engine: AsyncEngine,
     state: str,
     says: str,

@@ -1,4 +1,4 @@
-"""Texts that PostgreSQL cannot store are made storable, and told apart from those it can."""
+"""Texts that PostgreSQL cannot store become storable, and are recognized."""
 
 import json
 
@@ -26,22 +26,22 @@ ANY = st.recursive(
         ({"a\x00": ["\udfff", 10**30]}, {"a\ufffd": ["\ufffd", 10**30]}),
     ],
 )
-def test_what_cannot_be_stored_is_replaced(given: object, kept: object) -> None:
+def test_unstorable_characters_are_replaced(given: object, kept: object) -> None:
     assert storable(given) == kept
 
 
-def test_what_can_be_stored_is_not_copied() -> None:
+def test_a_storable_value_is_not_copied() -> None:
     value = {"name": "Ada", "metadata": {"a": ["b"]}}
     assert storable(value) is value
 
 
-def test_names_that_would_become_one_stay_apart_in_any_order() -> None:
+def test_names_that_would_become_equal_stay_different_in_any_order() -> None:
     members = [("a\x00", "1"), ("a\ud800", "2"), ("a\ufffd", "3")]
     expected = {"a\ufffd": "3", "a\ufffd\ufffd": "1", "a\ufffd\ufffd\ufffd": "2"}
     assert storable(dict(members)) == storable(dict(reversed(members))) == expected
 
 
-def test_what_is_nested_too_deeply_to_be_replaced_is_refused() -> None:
+def test_a_value_nested_too_deeply_is_refused() -> None:
     deep: object = "\x00"
     for _ in range(5000):
         deep = [deep]
@@ -50,12 +50,12 @@ def test_what_is_nested_too_deeply_to_be_replaced_is_refused() -> None:
 
 
 @pytest.mark.parametrize("body", [b'"\\ud800', b'{"a": NaN, "b": "\\ud800"}', b"\xff\\ud800"])
-def test_what_is_no_json_stays_none(body: bytes) -> None:
+def test_a_text_without_json_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any kind of it
         loads(body)
 
 
-def test_a_body_says_whether_it_was_taken_exactly() -> None:
+def test_loads_returns_whether_the_value_is_exact() -> None:
     assert loads(b'{"a": "\\ud83d\\ude00 \\\\ud800"}') == ({"a": "\U0001f600 \\ud800"}, True)
     assert loads(b'{"a": "\\ud800"}') == ({"a": "\ufffd"}, False)
     assert loads(b'{"a": "\\\\u0000"}') == ({"a": "\\u0000"}, True)
@@ -70,9 +70,9 @@ def test_every_json_value_can_be_stored_afterwards(value: object) -> None:
     assert loads(json.dumps(value).encode())[0] == kept
 
 
-async def test_postgresql_takes_it(engine: AsyncEngine) -> None:
+async def test_postgresql_stores_the_value(engine: AsyncEngine) -> None:
     kept = storable({"a\x00\ud800": "\x00\udfff"})
     async with engine.connect() as db:
         query = text("SELECT CAST(:value AS jsonb)")
-        found = await db.scalar(query, {"value": json.dumps(kept)})
+        found = await db.scalar(query, {"value": kept})
     assert found == kept

@@ -71,7 +71,7 @@ async def test_pages_by_key(engine: AsyncEngine, events: list[NewSyncEvent]) -> 
     assert ids == sorted((e.id for e in events), reverse=True)
 
 
-async def test_one_with_history_and_payload(
+async def test_an_event_with_history_and_payload(
     engine: AsyncEngine, events: list[NewSyncEvent]
 ) -> None:
     await write(engine, events)
@@ -97,7 +97,7 @@ async def test_backlog(engine: AsyncEngine, events: list[NewSyncEvent]) -> None:
     assert found == {"a": Backlog(0, None, 1), "b": Backlog(1, 9.0, 0)}
 
 
-async def test_the_search_for_dead_ones_uses_its_index(engine: AsyncEngine) -> None:
+async def test_the_search_for_dead_letters_uses_its_index(engine: AsyncEngine) -> None:
     async with engine.connect() as db:
         await db.execute(text("SET enable_seqscan = off"))
         plan = await db.execute(

@@ -11,7 +11,7 @@ from zenskar.db.schema import migrate, revision
 from zenskar.db.schema.tables import metadata
 
 
-async def test_the_migrations_make_the_tables_that_the_code_knows(engine: AsyncEngine) -> None:
+async def test_the_migrations_create_the_tables_of_the_code(engine: AsyncEngine) -> None:
     def compare(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
@@ -27,7 +27,7 @@ async def test_down_and_up_again(engine: AsyncEngine, database_url: str) -> None
     assert (await revision.status(engine)).up_to_date
 
 
-async def test_the_pages_of_what_is_updated_have_room(engine: AsyncEngine) -> None:
+async def test_the_pages_of_updated_tables_have_space(engine: AsyncEngine) -> None:
     named = {
         name: table.dialect_options["postgresql"]["with"] for name, table in metadata.tables.items()
     }
@@ -39,7 +39,7 @@ async def test_the_pages_of_what_is_updated_have_room(engine: AsyncEngine) -> No
     assert {row.relname: row.reloptions for row in found if row.relname in named} == wanted
 
 
-async def test_messages_are_compressed_with_lz4_where_the_server_has_it(
+async def test_messages_are_compressed_with_lz4_if_the_server_supports_it(
     engine: AsyncEngine,
 ) -> None:
     async with engine.connect() as db:
@@ -55,7 +55,7 @@ async def test_messages_are_compressed_with_lz4_where_the_server_has_it(
     assert {row.attcompression for row in found} == {b"l" if "lz4" in options else b"\0"}
 
 
-def test_the_names_of_the_files_tell_the_revisions() -> None:
+def test_the_file_names_begin_with_the_revisions() -> None:
     scripts = ScriptDirectory(str(resources.migrations_dir()))
     revisions = [script.revision for script in scripts.walk_revisions()]
     assert revision.known() == list(reversed(revisions))

@@ -35,7 +35,7 @@ async def backup(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 @pytest.mark.parametrize("direction", ["down", "up"])
-async def test_writes_go_on_while_a_backup_keeps_a_migration_waiting(
+async def test_writes_continue_while_a_migration_waits_for_a_backup(
     database_url: str, engine: AsyncEngine, direction: str
 ) -> None:
     if direction == "up":
@@ -59,21 +59,25 @@ async def test_writes_go_on_while_a_backup_keeps_a_migration_waiting(
     assert (await revision.status(engine)).up_to_date is (direction == "up")
 
 
-async def test_a_wait_that_is_too_long_ends_in_one_line(database_url: str) -> None:
+async def test_a_wait_that_is_too_long_is_reported_in_one_line(database_url: str) -> None:
     async with backup(database_url):
         with pytest.raises(Unavailable, match="others held its tables") as raised:
             await migrate.downgrade(database_url, "base", Limits(patience_seconds=1))
     assert "\n" not in str(raised.value)
 
 
-async def test_two_at_once_come_one_after_the_other(database_url: str, engine: AsyncEngine) -> None:
+async def test_two_migrations_run_one_after_the_other(
+    database_url: str, engine: AsyncEngine
+) -> None:
     await migrate.downgrade(database_url, "base")
     await asyncio.gather(*(migrate.upgrade(database_url) for _ in range(3)))
     assert (await revision.status(engine)).up_to_date
 
 
-async def test_who_holds_it_up_is_told(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrate, "_TELL_SECONDS", 0.05)
+async def test_the_blocking_transaction_is_logged(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "_REPORT_SECONDS", 0.05)
     with capture_logs() as logs:
         async with backup(database_url) as holder:
             await holder.execute("SET application_name = 'pg_dump'")
@@ -108,7 +112,7 @@ def add(versions: Path, body: str) -> None:
     )
 
 
-async def test_an_index_of_a_table_that_exists_is_built_beside_writers(
+async def test_an_index_of_an_existing_table_is_built_beside_writers(
     database_url: str, engine: AsyncEngine, migrations: Path
 ) -> None:
     add(migrations, "op.create_index('customers_phone', 'customers', ['phone'])")
@@ -129,7 +133,7 @@ async def test_an_index_of_a_table_that_exists_is_built_beside_writers(
     await other.close()
 
 
-async def test_a_build_that_broke_off_is_made_again(database_url: str, migrations: Path) -> None:
+async def test_a_failed_build_is_repeated(database_url: str, migrations: Path) -> None:
     add(migrations, "op.create_index('customers_phone', 'customers', ['phone'])")
     connection = await asyncpg.connect(database_url)
     await connection.execute("CREATE INDEX customers_phone ON customers (name)")
@@ -153,7 +157,7 @@ async def test_a_build_that_broke_off_is_made_again(database_url: str, migration
         "op.execute('drop  index customers_email')",
     ],
 )
-async def test_what_could_not_be_run_again_is_refused(
+async def test_a_migration_that_could_not_be_repeated_is_refused(
     database_url: str, engine: AsyncEngine, migrations: Path, body: str
 ) -> None:
     add(migrations, body)
@@ -165,7 +169,7 @@ async def test_what_could_not_be_run_again_is_refused(
     await connection.close()
 
 
-async def test_a_statement_that_takes_long_is_given_up_in_one_line(
+async def test_a_slow_statement_is_cancelled_in_one_line(
     database_url: str, engine: AsyncEngine, migrations: Path
 ) -> None:
     add(migrations, "op.execute('SELECT pg_sleep(60)')")
@@ -175,7 +179,7 @@ async def test_a_statement_that_takes_long_is_given_up_in_one_line(
     assert (await revision.status(engine)).current != "9000"
 
 
-async def test_a_migration_that_fails_says_why_in_one_line(
+async def test_a_failed_migration_is_explained_in_one_line(
     database_url: str, engine: AsyncEngine, migrations: Path
 ) -> None:
     add(migrations, "op.execute('ALTER TABLE nowhere ADD COLUMN more text')")

@@ -122,7 +122,7 @@ class KeyRing:
         caller, fresh_until = self._known.get(sent.digest, (None, 0.0))
         if caller is not None and fresh_until > self._clock():
             return caller
-        found = await self._lookups.add(sent)
+        found = await self._lookups.submit(sent)
         if found is None:
             self._known.pop(sent.digest, None)
             raise self._wrong(address)

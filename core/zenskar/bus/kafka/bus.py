@@ -1,6 +1,6 @@
-"""The bus on Apache Kafka, with the outbox for all that Kafka cannot take now.
+"""The bus on Apache Kafka, with the outbox for messages that Kafka cannot accept now.
 
-Kafka carries messages at least once; what they do is done once by the database.
+Kafka delivers messages at least once; the database makes sure that they take effect once.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _log = get_logger(__name__)
 
 
 class KafkaBus:
-    """Publishes to Kafka, or to the outbox while Kafka is away; delays and parks in the outbox."""
+    """Publishes to Kafka, or to the outbox without Kafka; delays and parks in the outbox."""
 
     receivers = 4
     exclusive_batches = False
@@ -59,7 +59,7 @@ class KafkaBus:
         self._topics_known = False
 
     async def start(self) -> None:
-        """Start the outbox and make the topics; when Kafka is away, later.
+        """Start the outbox and create the topics; later when Kafka is unavailable.
 
         Raises `ConfigurationError` when a topic is missing or Kafka refuses this client.
         """
@@ -72,7 +72,7 @@ class KafkaBus:
             self._spool_until = time.monotonic() + _SPOOL_SECONDS
 
     async def stop(self) -> None:
-        """Commit, leave the groups and disconnect, all of it within bounds."""
+        """Commit, leave the groups and disconnect, within time limits."""
         await asyncio.gather(*(consumer.stop() for consumer in self._consumers.values()))
         await self._producer.stop()
         if self._marking is not None:
@@ -82,12 +82,16 @@ class KafkaBus:
         await self.outbox.stop()
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
-        """Write messages to Kafka or, while it is away, to the outbox; durable on return."""
-        if not self._kafka_is_worth_a_try() or not await self._sent(messages):
+        """Write messages to Kafka or, without Kafka, to the outbox; durable on return.
+
+        Raises `TooLarge` for a message that Kafka never accepts, and `Unavailable` when the
+        database is unavailable, too.
+        """
+        if not self._may_try_kafka() or not await self._sent(messages):
             await self.outbox.publish(messages)
 
-    def _kafka_is_worth_a_try(self) -> bool:
-        """After a failure one message tries at a time; to wait for a time-out is enough for one."""
+    def _may_try_kafka(self) -> bool:
+        """Return whether to try Kafka; after a failure, one caller at a time tries."""
         now = time.monotonic()
         if now < self._spool_until:
             return False
@@ -108,17 +112,20 @@ class KafkaBus:
     async def forward(self, deliveries: Sequence[Delivery]) -> None:
         """Move messages of the outbox to Kafka; durable on return.
 
-        Raises `Unavailable`, `TooLarge` and `ConfigurationError`.
+        Raises `Unavailable`, `TooLarge` and `ConfigurationError` as the producer does.
         """
         await self._send([_forwarded(delivery) for delivery in deliveries])
 
     async def forward_headers(self, delivery: Delivery) -> None:
-        """Move a message without its value, because Kafka takes nothing that large."""
+        """Move a message without its value, because the value is too large for Kafka."""
         headers = dict(_forwarded(delivery).headers) | {"zenskar-value": "too large"}
         await self._send([KafkaRecord(delivery.topic, delivery.key, b"", headers)])
 
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
-        """Return messages of this group's partitions, in the order of each key."""
+        """Return messages of this group's partitions, in the order of each key.
+
+        Raises `Unavailable` and `ConfigurationError` as the consumer does.
+        """
         await self._ensure_topics()
         consumer = self._consumers.get(topic)
         if consumer is None:
@@ -128,25 +135,25 @@ class KafkaBus:
         return await consumer.receive(most, self._poll_seconds)
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Let go of messages."""
+        """Acknowledge messages."""
         self.forget(deliveries)
 
     async def ack_in(self, _connection: AsyncConnection, _deliveries: Sequence[Delivery]) -> None:
-        """Do nothing: what is delivered again is known by its event."""
+        """Do nothing: a second delivery is recognized by its sync event."""
 
     def forget(self, deliveries: Sequence[Delivery]) -> None:
-        """Let go of messages; their offsets are committed soon."""
+        """Release messages; their offsets are committed soon."""
         for topic in {delivery.topic for delivery in deliveries}:
             self._consumers[topic].ack([d for d in deliveries if d.topic == topic])
 
     async def nack(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
-        """Write messages to the outbox, from where they come back after a while."""
-        await self._wait([_row(d, attempts=d.attempts, delay=delay_seconds) for d in deliveries])
+        """Write messages to the outbox, which delivers them again after a delay."""
+        await self._store([_row(d, attempts=d.attempts, delay=delay_seconds) for d in deliveries])
         await self.ack(deliveries)
 
     async def park(self, deliveries: Sequence[Delivery]) -> None:
-        """Write messages to the outbox, from where they come back when their connection works."""
-        await self._wait(
+        """Write messages to the outbox, which delivers them again when their connection works."""
+        await self._store(
             [
                 _row(d, attempts=d.attempts - 1, delay=_PARKED_SECONDS, parked=True)
                 for d in deliveries
@@ -155,12 +162,12 @@ class KafkaBus:
         await self.ack(deliveries)
 
     async def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """Have messages received again; nothing is written, so nothing can be away."""
+        """Return messages to their queue, without writing anything that could fail."""
         for topic in {delivery.topic for delivery in deliveries}:
             self._consumers[topic].requeue([d for d in deliveries if d.topic == topic])
 
     def wake(self, topic: str) -> None:
-        """Say that there may be messages in the outbox."""
+        """Signal that the outbox may hold messages."""
         self.outbox.wake(topic)
 
     async def check(self) -> None:
@@ -172,16 +179,16 @@ class KafkaBus:
             raise Degraded(f"{error}; messages wait in the database") from error
 
     async def depth(self) -> dict[str, int]:
-        """Return how many messages wait in the outbox, by topic."""
+        """Return the number of messages in the outbox by topic."""
         return await self.outbox.depth()
 
     async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
-        """Return what each partition holds, and how far it is read."""
+        """Return the range of each partition, and its committed offset."""
         await self._ensure_topics()
         return await read_log(self._options)
 
     def lag(self) -> dict[str, int]:
-        """Return what is left to do in the partitions of this process, by topic."""
+        """Return the number of unprocessed records of this process by topic."""
         return {topic: consumer.lag() for topic, consumer in self._consumers.items()}
 
     async def _send(self, records: Sequence[KafkaRecord]) -> None:
@@ -189,7 +196,7 @@ class KafkaBus:
         try:
             await self._producer.send(records)
         except Unavailable:
-            # A topic may be gone.
+            # A topic may be deleted.
             self._topics_known = False
             raise
 
@@ -198,12 +205,12 @@ class KafkaBus:
             await ensure_topics(self._options, timeout_seconds=_TOPICS_SECONDS)
             self._topics_known = True
 
-    async def _wait(self, rows: Sequence[OutboxRow]) -> None:
+    async def _store(self, rows: Sequence[OutboxRow]) -> None:
         await in_transaction(self._engine, lambda c: outbox.insert_rows(c, rows))
 
 
 def _forwarded(delivery: Delivery) -> KafkaRecord:
-    """A dead letter has its own headers, and may wait in base64."""
+    """Return the record of a message; a dead letter has headers, and may be in base64."""
     headers = dict(delivery.headers)
     value = delivery.value
     if headers.pop(ENCODING, None) is not None:

@@ -1,4 +1,4 @@
-"""Consumes one topic: each key in order, keys beside each other, offsets when work is done."""
+"""A consumer of one topic: keys in order, in parallel, offsets committed after processing."""
 
 import asyncio
 import time
@@ -20,36 +20,36 @@ from zenskar.errors import Unavailable, ZenskarError
 from zenskar.telemetry.logs import get_logger
 
 ATTEMPTS = "zenskar-attempts"
-"""Header of a message that was tried before."""
+"""Header with the attempts of a message that was tried before."""
 
 _FETCH_WAIT_MS = 50
-"""A record may have to wait for a fetch that asks for other partitions only; idle ones cost CPU."""
+"""A record may wait for a fetch of other partitions; shorter waits cost CPU without messages."""
 _FETCH_BYTES = 4_000_000
-"""Of one broker at once; a record that is larger comes alone."""
+"""The limit of one fetch from one broker; a larger record comes alone."""
 _FETCH_RECORDS = 500
 _POLL_MS = 200
 _COMMIT_SECONDS = 0.5
-_BOUND_SECONDS = 5.0
+_LIMIT_SECONDS = 5.0
 _SESSION_MS = 10_000
 _CAREFUL_SECONDS = 60.0
-"""So long records are fetched one by one after one that could not be decoded."""
+"""How long records are fetched one by one after an undecodable record."""
 _ATTEMPTS_DIGITS = 6
-"""Whoever writes a header may write anything into it."""
+"""Another producer may write any value into the header."""
 _log = get_logger(__name__)
 
 
 class _Position(NamedTuple):
-    """Where a delivery was read, and the watermark that it holds down."""
+    """The offset of a delivery, and the tracker of its partition."""
 
     offsets: OffsetTracker
     offset: int
 
 
 class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
-    """One member of the group that consumes a topic.
+    """A member of the group that consumes a topic.
 
-    It goes on polling while everything is busy, with its partitions paused, so that slow work
-    never costs it its membership. At most `most_waiting` messages and one fetch are held.
+    The consumer polls with paused partitions while the workers are busy, so that slow processing
+    never ends its membership. The consumer holds at most `most_waiting` messages and one fetch.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._topic = topic
         self._most_waiting = most_waiting
         self._queue = KeyedQueue(exclusive=exclusive)
-        self._watermarks: dict[TopicPartition, OffsetTracker] = {}
-        self._working: set[int] = set()
+        self._trackers: dict[TopicPartition, OffsetTracker] = {}
+        self._held: set[int] = set()
         self._idle = asyncio.Event()
-        self._room = asyncio.Event()
-        self._news = asyncio.Event()
+        self._space = asyncio.Event()
+        self._changed = asyncio.Event()
         self._committing = asyncio.Lock()
         self._starting = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
@@ -71,62 +71,63 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._careful_until = 0.0
 
     async def receive(self, most: int, wait_seconds: float) -> list[Delivery]:
-        """Wait for messages and return them, none when the wait was long.
+        """Wait for messages and return them, none after `wait_seconds`.
 
-        Raises `Unavailable` when Kafka is away, `ConfigurationError` when it refuses this client.
+        Raises `Unavailable` when Kafka is unavailable, and `ConfigurationError` when it refuses
+        this client.
         """
         async with self._starting:
             await self._ensure_started()
-        self._news.clear()
+        self._changed.clear()
         taken = self._queue.take(most)
         if not taken:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_seconds):
-                    await self._news.wait()
+                    await self._changed.wait()
             taken = self._queue.take(most)
-        self._working.update(id(delivery.handle) for delivery in taken)
+        self._held.update(id(delivery.handle) for delivery in taken)
         if len(self._queue) < self._most_waiting:
-            self._room.set()
+            self._space.set()
         return taken
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Let go of messages whose work is done; their offsets are committed soon."""
+        """Acknowledge processed messages; their offsets are committed soon."""
         for delivery in deliveries:
             place: _Position = delivery.handle
             place.offsets.ack(place.offset)
             self._queue.finish(delivery)
-        self._let_go(deliveries)
+        self._release(deliveries)
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """Have those still held received again, in this process unless another one takes over."""
-        held = [delivery for delivery in deliveries if id(delivery.handle) in self._working]
+        """Return the messages still held to the queue, unless their partition has moved."""
+        held = [delivery for delivery in deliveries if id(delivery.handle) in self._held]
         for delivery in reversed(held):
-            if delivery.handle.offsets in self._watermarks.values():
+            if delivery.handle.offsets in self._trackers.values():
                 self._queue.put_back(delivery)
             else:
                 self._queue.finish(delivery)
-        self._let_go(held)
+        self._release(held)
 
-    def _let_go(self, deliveries: Sequence[Delivery]) -> None:
-        self._working.difference_update(id(delivery.handle) for delivery in deliveries)
-        if not self._working:
+    def _release(self, deliveries: Sequence[Delivery]) -> None:
+        self._held.difference_update(id(delivery.handle) for delivery in deliveries)
+        if not self._held:
             self._idle.set()
-        self._news.set()
+        self._changed.set()
 
     def lag(self) -> int:
-        """Return how many records of the assigned partitions are not done."""
+        """Return the number of unprocessed records of the assigned partitions."""
         if self._consumer is None:
             return 0
-        # While partitions move, some are remembered that are no longer ours.
+        # During a rebalance, some trackers belong to partitions that are no longer assigned.
         assigned = self._consumer.assignment()
         return sum(
-            max(0, (self._consumer.highwater(partition) or 0) - mark.position)
-            for partition, mark in self._watermarks.items()
+            max(0, (self._consumer.highwater(partition) or 0) - tracker.position)
+            for partition, tracker in self._trackers.items()
             if partition in assigned
         )
 
     async def stop(self) -> None:
-        """Commit what is done and leave the group."""
+        """Commit the processed offsets and leave the group."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -138,26 +139,26 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._forget()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Finish what is under way, within bounds, and commit it before others take over."""
+        """Wait for messages in processing, within a limit, and commit before others take over."""
         if not revoked:
             return
         self._queue.clear()
         self._idle.clear()
-        if self._working:
+        if self._held:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), _BOUND_SECONDS)
+                await asyncio.wait_for(self._idle.wait(), _LIMIT_SECONDS)
         if self._consumer is not None:
             await self._commit(self._consumer)
         self._forget()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Begin where the group has committed."""
+        """Start at the committed offsets of the group."""
         self._forget()
         _log.info("partitions_assigned", topic=self._topic, partitions=len(assigned))
 
     def _forget(self) -> None:
         self._queue.clear()
-        self._watermarks.clear()
+        self._trackers.clear()
 
     async def _ensure_started(self) -> None:
         failed = [task for task in self._tasks if task.done()]
@@ -185,11 +186,11 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=_SESSION_MS // 4,
         )
         try:
-            async with asyncio.timeout(_BOUND_SECONDS):
+            async with asyncio.timeout(_LIMIT_SECONDS):
                 await consumer.start()
-            # Subscribed before, the start would wait for partitions. After a member was killed
-            # there are none until its session has ended, and who gives up before that has to
-            # join again, for which all others have to do so too.
+            # With an earlier subscription, the start would wait for partitions. After a member was
+            # killed, there are none until its session ends. A start that stops waiting must join
+            # again, and so must all other members.
             consumer.subscribe([self._topic], listener=self)
         except BaseException as error:
             await _leave(consumer)
@@ -199,11 +200,11 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
         self._tasks = [
             asyncio.create_task(self._pump(consumer), name=f"pump {self._topic}"),
-            asyncio.create_task(self._commit_often(consumer), name=f"commit {self._topic}"),
+            asyncio.create_task(self._commit_periodically(consumer), name=f"commit {self._topic}"),
         ]
 
     async def _pump(self, consumer: AIOKafkaConsumer) -> None:
-        """Fetch; when enough is waiting, poll with every partition paused."""
+        """Fetch records; poll with every partition paused while the queue is full."""
         while True:
             full = self._balance(consumer)
             if time.monotonic() < self._careful_until:
@@ -211,66 +212,66 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             else:
                 batches = await fetch(consumer, 0 if full else _POLL_MS, _FETCH_RECORDS)
             for partition, records in batches.items():
-                self._take_in(partition, records)
+                self._enqueue(partition, records)
             if batches:
-                self._news.set()
+                self._changed.set()
             elif full:
-                # A poll that waits would go on waiting when there is room again.
-                await self._wait_for_room()
+                # A poll with a timeout would still wait when the queue has space again.
+                await self._wait_for_space()
 
     def _balance(self, consumer: AIOKafkaConsumer) -> bool:
-        """Pause every partition when enough is waiting; return whether it is."""
+        """Pause every partition when the queue is full; return whether it is full."""
         paused, assigned = consumer.paused(), consumer.assignment()
         full = len(self._queue) >= self._most_waiting
         if full:
-            self._room.clear()
+            self._space.clear()
             consumer.pause(*(assigned - paused))
         elif paused:
             consumer.resume(*paused)
         return full
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_space(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_POLL_MS / 1000):
-                await self._room.wait()
+                await self._space.wait()
 
-    def _take_in(self, partition: TopicPartition, records: Sequence[Any]) -> None:
-        offsets = self._watermarks.setdefault(partition, OffsetTracker())
+    def _enqueue(self, partition: TopicPartition, records: Sequence[Any]) -> None:
+        offsets = self._trackers.setdefault(partition, OffsetTracker())
         deliveries = []
         for record in records:
             offsets.add(record.offset)
             deliveries.append(_delivery(record, _Position(offsets, record.offset)))
         self._queue.put(deliveries)
 
-    async def _commit_often(self, consumer: AIOKafkaConsumer) -> None:
+    async def _commit_periodically(self, consumer: AIOKafkaConsumer) -> None:
         while True:
             await asyncio.sleep(_COMMIT_SECONDS)
             await self._commit(consumer)
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
-        """Commit what is done. A refusal means that others have taken over: they work it again."""
+        """Commit the processed offsets; after a refusal, other members process them again."""
         async with self._committing:
-            marks = dict(self._watermarks)
+            trackers = dict(self._trackers)
             offsets = {
                 partition: offset
-                for partition, mark in marks.items()
-                if (offset := mark.to_commit) is not None
+                for partition, tracker in trackers.items()
+                if (offset := tracker.to_commit) is not None
             }
             if not offsets:
                 return
             try:
-                async with asyncio.timeout(_BOUND_SECONDS):
+                async with asyncio.timeout(_LIMIT_SECONDS):
                     await consumer.commit(offsets)
             except (TimeoutError, KafkaError, OSError) as error:
                 _log.warning("commit_refused", topic=self._topic, error=type(error).__name__)
                 return
             for partition, offset in offsets.items():
-                marks[partition].committed(offset)
+                trackers[partition].committed(offset)
 
 
 async def _leave(consumer: AIOKafkaConsumer) -> None:
     with suppress(TimeoutError, KafkaError, OSError):
-        await asyncio.wait_for(consumer.stop(), _BOUND_SECONDS)
+        await asyncio.wait_for(consumer.stop(), _LIMIT_SECONDS)
 
 
 def _delivery(record: Any, place: _Position) -> Delivery:

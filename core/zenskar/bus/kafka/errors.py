@@ -1,4 +1,4 @@
-"""What an error of Kafka means for whoever met it."""
+"""Conversion of Kafka errors into error classes of zenskar."""
 
 from aiokafka import errors as kafka
 
@@ -21,7 +21,10 @@ _TOO_LARGE = (
 
 
 def translated(error: BaseException) -> ZenskarError:
-    """Return the error as a class of recovery. Its text holds no message and no secret."""
+    """Return the error as `Unavailable`, `ConfigurationError` or `TooLarge`.
+
+    Its text holds no message and no secret.
+    """
     name = type(error).__name__
     if isinstance(error, _REFUSED):
         return ConfigurationError(
@@ -30,4 +33,4 @@ def translated(error: BaseException) -> ZenskarError:
         )
     if isinstance(error, _TOO_LARGE):
         return TooLarge("a message is larger than Kafka takes; see ZENSKAR_KAFKA_MAX_MESSAGE_BYTES")
-    return Unavailable(f"Kafka is away ({name})")
+    return Unavailable(f"Kafka is unavailable ({name})")

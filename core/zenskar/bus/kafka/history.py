@@ -1,4 +1,4 @@
-"""Read what a topic has held since some time, without a consumer group."""
+"""Read the messages of a topic since a time, without a consumer group."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -15,11 +15,11 @@ _POLL_MS = 1_000
 async def values_since(
     options: KafkaOptions, topic: str, since: datetime
 ) -> AsyncIterator[list[bytes]]:
-    """Yield the values of a topic from a time to its present end, in batches.
+    """Yield the values of a topic from a time to its current end, in batches.
 
-    Raises `Unavailable` when Kafka is away.
+    Raises `Unavailable` when Kafka is unavailable.
     """
-    # Without a group, a consumer is given every partition of its topic.
+    # Without a group, a consumer receives every partition of its topic.
     consumer = AIOKafkaConsumer(topic, **options.client(), enable_auto_commit=False)
     try:
         await consumer.start()

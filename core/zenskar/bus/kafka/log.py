@@ -1,4 +1,4 @@
-"""Look at the log itself: what each partition holds, and how far the groups have read."""
+"""The offsets of the log: the range of each partition, and the position of each group."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,10 @@ _CONSUMED = (OUTBOUND, INBOUND)
 
 
 async def read_log(options: KafkaOptions) -> Mapping[Place, LogRange]:
-    """Return what every partition of the consumed topics holds; raise `Unavailable`."""
+    """Return the range of every partition of the consumed topics.
+
+    Raises `Unavailable` when Kafka does not answer, and `ConfigurationError` when it refuses.
+    """
     admin = AIOKafkaAdminClient(**options.client())
     reader = AIOKafkaConsumer(**options.client(), group_id=None)
     try:
@@ -39,7 +42,7 @@ async def read_log(options: KafkaOptions) -> Mapping[Place, LogRange]:
         raise translated(error) from error
     finally:
         await asyncio.gather(admin.close(), reader.stop(), return_exceptions=True)
-    done = {partition: told.offset for group in committed for partition, told in group.items()}
+    done = {partition: entry.offset for group in committed for partition, entry in group.items()}
     return {
         (p.topic, p.partition): LogRange(begins[p], ends[p], _offset(done.get(p)))
         for p in partitions
@@ -55,5 +58,5 @@ async def _partitions(admin: AIOKafkaAdminClient) -> Sequence[TopicPartition]:
     ]
 
 
-def _offset(told: int | None) -> int | None:
-    return None if told is None or told < 0 else told
+def _offset(committed: int | None) -> int | None:
+    return None if committed is None or committed < 0 else committed

@@ -1,4 +1,4 @@
-"""How Kafka is reached and what is asked of it."""
+"""The options of Kafka's clients."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ GROUP = "zenskar"
 
 @dataclass(frozen=True, slots=True)
 class KafkaOptions:
-    """Options of every client. `replication` of None is as many brokers as there are, at most 3.
+    """Options of every client. A `replication` of None means the number of brokers, at most 3.
 
     A consumer that does not poll within `poll_interval_ms` leaves its group.
     """
@@ -36,7 +36,7 @@ class KafkaOptions:
 
     @classmethod
     def of(cls, settings: Settings) -> "KafkaOptions":
-        """Take the options from the settings, of which the bootstrap servers are set."""
+        """Return the options of the settings, whose bootstrap servers must be set."""
         password = settings.kafka_sasl_password
         compression = settings.kafka_compression
         return cls(
@@ -59,7 +59,10 @@ class KafkaOptions:
         )
 
     def client(self) -> dict[str, Any]:
-        """Return what every client of aiokafka takes; raise `ConfigurationError` for bad files."""
+        """Return the arguments of every client of aiokafka.
+
+        Raises `ConfigurationError` when the TLS files cannot be used.
+        """
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "client_id": "zenskar",

@@ -1,8 +1,8 @@
-"""Produces to Kafka: every wait is bounded, and a producer that hangs is thrown away.
+"""A producer for Kafka: every wait has a limit, and a hanging producer is discarded.
 
-The idempotent producer of aiokafka keeps a batch for ever while its broker is away, and stopping
-it waits for that batch. So a send that takes too long discards the producer with all it holds;
-whoever sent knows that nothing is certain, and sends again.
+The idempotent producer of aiokafka keeps a batch forever while its broker is unavailable, and
+`stop` waits for that batch. So a send that takes too long discards the producer with its batches.
+The caller gets `Unavailable`, and sends again.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ _OVERHEAD_BYTES = 512
 _CLOSE_SECONDS = 2.0
 _STEP_SECONDS = 0.05
 _CHECK_SECONDS = 2.0
-"""Below what a health check may take: a broker that hangs is no reason to refuse requests."""
+"""Shorter than a health check: a hanging broker is no reason to refuse requests."""
 _LINGER_MS = 1
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaRecord:
-    """What is written to a topic."""
+    """A record for a topic."""
 
     topic: str
     key: str
@@ -42,12 +42,12 @@ class KafkaRecord:
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """Return a key's partition, the one that Kafka's own clients choose."""
+    """Return the partition of a key, as Kafka's own clients choose it."""
     return (int(murmur2(key.encode())) & 0x7FFFFFFF) % partitions
 
 
 class KafkaProducer:
-    """Sends with acks of all in-sync replicas; a retry by the client makes no duplicate."""
+    """Sends with acknowledgement of all in-sync replicas, without duplicates by retries."""
 
     def __init__(self, options: KafkaOptions, marks: LogMarks | None = None) -> None:
         self._options = options
@@ -57,10 +57,10 @@ class KafkaProducer:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def send(self, records: Sequence[KafkaRecord]) -> None:
-        """Return once every record is durable.
+        """Send records and return when they are durable.
 
-        Raises `TooLarge` before anything is sent, `Unavailable` when it is not certain that all
-        are durable, `ConfigurationError` when Kafka refuses this client.
+        Raises `TooLarge` before it sends any, `Unavailable` when some records may not be durable,
+        and `ConfigurationError` when Kafka refuses this client.
         """
         for record in records:
             self._check_size(record)
@@ -80,7 +80,7 @@ class KafkaProducer:
             raise translated(error) from error
 
     async def check(self) -> None:
-        """Raise `Unavailable` unless a broker answers."""
+        """Raise `Unavailable` unless a broker answers, `ConfigurationError` when Kafka refuses."""
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
                 producer = await self._started()
@@ -93,7 +93,7 @@ class KafkaProducer:
             raise Unavailable("Kafka does not answer")
 
     async def stop(self) -> None:
-        """Disconnect; what is not confirmed yet is given up."""
+        """Disconnect, without waiting for unconfirmed records."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await _close(producer)
@@ -130,7 +130,7 @@ class KafkaProducer:
             return self._producer
 
     def _discard(self, producer: AIOKafkaProducer | None) -> None:
-        """Throw a producer away, unless somebody has done so already."""
+        """Discard a producer, unless another send has discarded it."""
         if producer is not None and producer is self._producer:
             self._producer = None
             _log.warning("producer_discarded")
@@ -155,14 +155,13 @@ async def _send(producer: AIOKafkaProducer, record: KafkaRecord) -> "asyncio.Fut
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
-    """Stop without waiting for what cannot be delivered.
+    """Stop a producer without waiting for undeliverable records.
 
-    `AIOKafkaProducer.stop` would leave tasks that wait for ever: for the batches of a sender that
-    is gone, and for the metadata of a client that is closed. So its steps are taken here one by
-    one, each for a bounded time.
+    `AIOKafkaProducer.stop` would leave tasks that wait forever: for the batches of a stopped
+    sender, and for the metadata of a closed client. So its steps run here, each with a limit.
     """
-    producer._closed = True  # noqa: SLF001 - else it says that nobody closed it
-    sender = producer._sender.sender_task  # noqa: SLF001 - there is no public way to let go of a batch
+    producer._closed = True  # noqa: SLF001 - else it warns that it was not closed
+    sender = producer._sender.sender_task  # noqa: SLF001 - no public method drops a batch
     if sender is not None:
         with suppress(TimeoutError):
             await asyncio.wait_for(_flush(producer), _CLOSE_SECONDS)
@@ -175,13 +174,13 @@ async def _close(producer: AIOKafkaProducer) -> None:
 
 
 async def _flush(producer: AIOKafkaProducer) -> None:
-    """Refuse new messages, and wait for those that were accepted."""
+    """Refuse new messages, and wait for the accepted ones."""
     with suppress(KafkaError):
         await producer._message_accumulator.close()  # noqa: SLF001 - `flush` would still accept some
 
 
 async def _ended(sender: asyncio.Task[None], client: AIOKafkaClient) -> None:
-    """Wait for a sender and its requests, which may wait for metadata that nobody fetches now."""
+    """Wait for a sender, and end its requests that wait for metadata of the closed client."""
     while not sender.done():
         waited = client._md_update_fut  # noqa: SLF001 - closing the client leaves it pending
         if waited is not None and not waited.done():

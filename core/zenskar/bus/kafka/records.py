@@ -1,7 +1,7 @@
-"""Fetch records, also when the client cannot decode one of them.
+"""Fetch records, including records that the client cannot decode.
 
-Such a record would be met again and again, and nothing behind it be read. So it is stepped over,
-and delivered as what is known of it: its place.
+An undecodable record would block its partition. So the reader skips it, and delivers a
+placeholder with its offset.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ Records = Mapping[TopicPartition, Sequence[Any]]
 
 
 class Undecodable(Exception):
-    """The client met a record that it cannot decode; nothing that it holds can be relied upon."""
+    """Raised when the client cannot decode a record: its buffered records are unreliable."""
 
 
 class Placeholder(NamedTuple):
-    """Stands for a record of which only the place is known."""
+    """Replaces a record of which only topic, partition and offset are known."""
 
     topic: str
     partition: int
@@ -38,8 +38,8 @@ class Placeholder(NamedTuple):
 async def fetch(consumer: AIOKafkaConsumer, timeout_ms: int, most: int) -> Records:
     """Return the next records of all partitions.
 
-    Raises `Undecodable`, after which the client has lost records and has to be replaced, and
-    what other errors of Kafka mean.
+    Raises `Undecodable`, after which the client has lost records and must be replaced.
+    Raises the classes of `translated` for errors of Kafka.
     """
     try:
         found: Records = await consumer.getmany(timeout_ms=timeout_ms, max_records=most)
@@ -53,7 +53,10 @@ async def fetch(consumer: AIOKafkaConsumer, timeout_ms: int, most: int) -> Recor
 
 
 async def fetch_one_by_one(consumer: AIOKafkaConsumer) -> Records:
-    """Return the next record of each partition, a placeholder for one that cannot be decoded."""
+    """Return the next record of each partition, a placeholder for an undecodable one.
+
+    Raises the classes of `translated` for errors of Kafka.
+    """
     found: dict[TopicPartition, Sequence[Any]] = {}
     there = consumer.assignment() - consumer.paused()
     if not there:

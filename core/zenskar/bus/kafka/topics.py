@@ -1,4 +1,4 @@
-"""The topics: made when they are missing, or else named in a clear error."""
+"""The topics: created when they are missing, or named in an error."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,20 +24,20 @@ _log = get_logger(__name__)
 async def ensure_topics(
     options: KafkaOptions, *, timeout_seconds: float, create: bool = True
 ) -> None:
-    """Make the topics that are missing, or check that they are there.
+    """Create the missing topics, or check that all exist.
 
-    Raises `Unavailable` when Kafka does not answer in time, `ConfigurationError` when a topic is
-    missing and may not be made.
+    Raises `Unavailable` when Kafka does not answer in time, and `ConfigurationError` when a topic
+    is missing and cannot be created.
     """
     admin = AIOKafkaAdminClient(**options.client())
     try:
         async with asyncio.timeout(timeout_seconds):
             await admin.start()
-            # One that is just being deleted exists and is not there; so look until all are.
+            # Kafka cannot create a topic that is being deleted; so repeat until all exist.
             while missing := [t for t in TOPICS if t not in await admin.list_topics()]:
                 if not create:
                     raise ConfigurationError(f"Kafka has no topic {', '.join(missing)} yet")
-                await _make(admin, options, missing)
+                await _create(admin, options, missing)
                 await asyncio.sleep(_LOOK_SECONDS)
     except TimeoutError:
         raise Unavailable(f"Kafka does not answer within {timeout_seconds:g} seconds") from None
@@ -47,7 +47,9 @@ async def ensure_topics(
         await asyncio.wait_for(_close(admin), timeout_seconds)
 
 
-async def _make(admin: AIOKafkaAdminClient, options: KafkaOptions, missing: Sequence[str]) -> None:
+async def _create(
+    admin: AIOKafkaAdminClient, options: KafkaOptions, missing: Sequence[str]
+) -> None:
     if not options.create_topics:
         raise ConfigurationError(_advice(options, missing, "ZENSKAR_KAFKA_CREATE_TOPICS is off"))
     replicas = options.replication or await _replicas(admin)
@@ -69,7 +71,7 @@ async def _replicas(admin: AIOKafkaAdminClient) -> int:
 
 
 def _new(topic: str, options: KafkaOptions, replicas: int) -> NewTopic:
-    """With three replicas, a write counts once two have it."""
+    """Return a new topic; with three replicas, a write needs two of them."""
     configs = {_RETENTION: str(_retention_ms(options))}
     if replicas >= _MOST_REPLICAS:
         configs["min.insync.replicas"] = "2"
@@ -81,7 +83,7 @@ def _retention_ms(options: KafkaOptions) -> int:
 
 
 async def short_lived(options: KafkaOptions, *, timeout_seconds: float) -> dict[str, float]:
-    """Return the topics that forget messages earlier than they are to, with their days.
+    """Return the topics with a shorter retention than configured, with their days.
 
     Raises `Unavailable` when Kafka does not answer in time.
     """
@@ -104,7 +106,7 @@ async def short_lived(options: KafkaOptions, *, timeout_seconds: float) -> dict[
         for entry in entries
         if entry[0] == _RETENTION
     }
-    # -1 is for ever.
+    # -1 means no limit.
     return {
         topic: milliseconds / _DAY_MS
         for topic, milliseconds in kept.items()

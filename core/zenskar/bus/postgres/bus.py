@@ -12,7 +12,6 @@ from zenskar.bus.port import Delivery, LogRange
 from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db import outbox
 from zenskar.db.driver.engine import each_alone, in_transaction, ping
-from zenskar.db.driver.prepared import DedicatedStatement
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
@@ -21,12 +20,12 @@ from zenskar.telemetry.logs import get_logger
 _BLOCKED_SECONDS = 0.25
 _MOST_AT_ONCE = 200
 _PARKED_SECONDS = 3600.0
-"""The scheduler ends a parking long before; this is for when there is none."""
+"""The limit of a parking without a scheduler, which ends it much earlier."""
 _log = get_logger(__name__)
 
 
 class PostgresBus:
-    """Claims with SKIP LOCKED, wakes with LISTEN/NOTIFY, polls as a fallback."""
+    """Claims with SKIP LOCKED, wakes with LISTEN/NOTIFY, and polls as a fallback."""
 
     receivers = 2
     exclusive_batches = True
@@ -42,40 +41,44 @@ class PostgresBus:
         self._claimer = new_id()
         self._held: set[int] = set()
         self._returned: set[int] = set()
-        self._keeper: asyncio.Task[None] | None = None
-        self._inserting = DedicatedStatement(engine, outbox.INSERT)
+        self._extender: asyncio.Task[None] | None = None
         self._publishing = Batcher(self._insert, most=_MOST_AT_ONCE)
         self._finishing = Batcher(self._delete, most=_MOST_AT_ONCE)
 
     async def start(self) -> None:
-        """Start to listen, and to keep hold of what takes long."""
+        """Start the notifier, and the task that extends claims."""
         self._notifier.start()
-        self._keeper = asyncio.create_task(self._keep(), name="outbox-keeper")
+        self._extender = asyncio.create_task(self._extend_claims(), name="outbox-keeper")
 
     async def stop(self) -> None:
-        """Give back what is held, so that another process takes it at once."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        """Release the held messages, so that another process receives them at once."""
+        if self._extender is not None:
+            self._extender.cancel()
+            await asyncio.gather(self._extender, return_exceptions=True)
         await self._notifier.stop()
-        await self._inserting.close()
         self._returned |= self._held
         self._held.clear()
-        await self._hand_back()
+        await self._release_returned()
 
     async def publish(self, messages: Sequence[OutboxMessage]) -> None:
-        """Write messages to the outbox; durable on return."""
-        await self._publishing.add(messages)
+        """Write messages to the outbox; durable on return.
 
-    async def _insert(self, asked: Sequence[Sequence[OutboxMessage]]) -> Sequence[None]:
-        messages = [message for together in asked for message in together]
-        await self._inserting.run(outbox.columns(messages))
+        Raises `Unavailable` when the database is unavailable.
+        """
+        await self._publishing.submit(messages)
+
+    async def _insert(self, batches: Sequence[Sequence[OutboxMessage]]) -> Sequence[None]:
+        messages = [message for batch in batches for message in batch]
+        await each_alone(self._engine, lambda db: outbox.insert(db, messages))
         for topic, count in Counter(message.topic for message in messages).items():
             self._notifier.wake(topic, count)
-        return [None] * len(asked)
+        return [None] * len(batches)
 
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
-        """Claim due messages; wait for a wake, the next delayed message or the poll."""
+        """Claim due messages; without one, wait for a wake, a delayed message or the poll.
+
+        Raises `Unavailable` when the database is unavailable.
+        """
         self._notifier.clear(topic)
 
         async def claim(
@@ -92,36 +95,36 @@ class PostgresBus:
             due = None if claimed else await outbox.seconds_to_next(db, [topic])
             return claimed, due
 
-        await self._hand_back()
+        await self._release_returned()
         claimed, due = await each_alone(self._engine, claim)
         if not claimed:
-            await self._notifier.wait(topic, self._patience(due))
+            await self._notifier.wait(topic, self._wait_seconds(due))
         self._held.update(message.id for message in claimed)
         return [_delivery(message) for message in claimed]
 
-    def _patience(self, due: float | None) -> float:
-        """A message that is due but was not claimed waits for its key, whose holder wakes us."""
+    def _wait_seconds(self, due: float | None) -> float:
+        """Return how long to wait: a due message without a claim waits for its key."""
         if due is None:
             return self._poll_seconds
         return min(self._poll_seconds, due if due > 0 else _BLOCKED_SECONDS)
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Delete messages whose work is done."""
-        await self._finishing.add([delivery.handle for delivery in deliveries])
+        """Delete processed messages."""
+        await self._finishing.submit([delivery.handle for delivery in deliveries])
         self.forget(deliveries)
 
     async def ack_in(self, db: AsyncConnection, deliveries: Sequence[Delivery]) -> None:
-        """Delete messages in the transaction of their work, which then happens exactly once."""
+        """Delete messages in the transaction of their changes, which then happen exactly once."""
         ids = [delivery.handle for delivery in deliveries]
         await outbox.ack(db, ids, claimer=self._claimer)
 
-    async def _delete(self, asked: Sequence[Sequence[int]]) -> Sequence[None]:
-        ids = [one for together in asked for one in together]
+    async def _delete(self, batches: Sequence[Sequence[int]]) -> Sequence[None]:
+        ids = [message_id for batch in batches for message_id in batch]
         await each_alone(self._engine, lambda c: outbox.ack(c, ids, claimer=self._claimer))
-        return [None] * len(asked)
+        return [None] * len(batches)
 
     async def nack(self, deliveries: Sequence[Delivery], delay_seconds: float) -> None:
-        """Release messages, due again after a while."""
+        """Release messages, due again after a delay."""
         await self._release_at(deliveries, delay_seconds=delay_seconds)
 
     async def park(self, deliveries: Sequence[Delivery]) -> None:
@@ -131,12 +134,12 @@ class PostgresBus:
         )
 
     async def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """Release messages as soon as the database takes it, at the latest when they run out."""
+        """Release messages with the next statement; otherwise their claims expire."""
         ids = {delivery.handle for delivery in deliveries} & self._held
         self._held -= ids
         self._returned |= ids
 
-    async def _hand_back(self) -> None:
+    async def _release_returned(self) -> None:
         ids, self._returned = self._returned, set()
         if not ids:
             return
@@ -157,13 +160,13 @@ class PostgresBus:
         self.forget(deliveries)
 
     def forget(self, deliveries: Sequence[Delivery]) -> None:
-        """Forget messages that are deleted or due again, and have others of their keys taken."""
+        """Forget deleted or released messages, and wake the receivers of their topics."""
         self._held.difference_update(delivery.handle for delivery in deliveries)
         for topic in {delivery.topic for delivery in deliveries}:
             self._notifier.wake_here(topic)
 
     def wake(self, topic: str) -> None:
-        """Say that there may be messages in the outbox."""
+        """Signal that the outbox may hold messages."""
         self._notifier.wake(topic)
 
     async def check(self) -> None:
@@ -171,19 +174,19 @@ class PostgresBus:
         await ping(self._engine)
 
     async def depth(self) -> dict[str, int]:
-        """Return how many messages wait, by topic."""
+        """Return the number of waiting messages by topic."""
         return await in_transaction(self._engine, outbox.depth)
 
     async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
-        """None: the outbox is all there is."""
+        """Return None: this bus has no log besides the outbox."""
         return None
 
     def lag(self) -> dict[str, int]:
-        """Nothing: with this bus all that is to be done is in the outbox."""
+        """Return no lag: with this bus every message is in the outbox."""
         return {}
 
-    async def _keep(self) -> None:
-        """Extend claims, so that a slow external system does not make work be done twice."""
+    async def _extend_claims(self) -> None:
+        """Extend claims, so that a slow external system causes no second delivery."""
         while True:
             await asyncio.sleep(self._lease_seconds / 3)
             if not self._held:

@@ -1,7 +1,7 @@
-"""Wake whoever waits for a topic, in this process at once and in others by LISTEN/NOTIFY.
+"""Wake the receivers of a topic, in this process at once and in others by LISTEN/NOTIFY.
 
-NOTIFY takes a lock of the whole database at commit, so it is never sent in the transaction of a
-change, and while one is on its way the next ones wait and go out together.
+NOTIFY takes a lock of the whole database at commit. So no transaction of a change sends it, and
+the notifications that arise meanwhile are sent together.
 https://www.postgresql.org/docs/15/sql-notify.html
 """
 
@@ -18,15 +18,15 @@ from zenskar.telemetry.logs import get_logger
 CHANNEL = "zenskar_outbox"
 _RECONNECT_SECONDS = 1.0
 _APART_SECONDS = 0.002
-_CROWD, _CROWD_APART_SECONDS = 8, 0.025
-"""Who works off a crowd looks for more without being told."""
+_BURST, _BURST_APART_SECONDS = 8, 0.025
+"""A worker that processes a burst searches for more messages without a notification."""
 _log = get_logger(__name__)
 
 
 class Notifier:
-    """One connection that notifies; everything works without it, only later.
+    """A connection for notifications; without it, messages are received later.
 
-    It listens from when somebody first waits: a process without a worker never does.
+    The notifier listens after the first `wait`: a process without a worker never listens.
     """
 
     def __init__(self, url: str, application: str = "zenskar") -> None:
@@ -34,16 +34,16 @@ class Notifier:
         self._application = application
         self._signals: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._unsent: Counter[str] = Counter()
-        self._to_do = asyncio.Event()
-        self._waited_for = False
+        self._pending = asyncio.Event()
+        self._has_receivers = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Connect in the background, again and again while the database is away."""
+        """Connect in the background, and reconnect while the database is unavailable."""
         self._task = asyncio.create_task(self._run(), name="wakeup")
 
     async def stop(self) -> None:
-        """Disconnect, and let go of everyone who waits."""
+        """Disconnect, and wake all receivers."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -51,27 +51,27 @@ class Notifier:
             signal.set()
 
     def wake(self, topic: str, messages: int = 1) -> None:
-        """Wake who waits for this topic, in every process."""
+        """Wake the receivers of a topic in every process."""
         self.wake_here(topic)
         self._unsent[topic] += messages
-        self._to_do.set()
+        self._pending.set()
 
     def wake_here(self, topic: str) -> None:
-        """Wake who waits for this topic in this process."""
+        """Wake the receivers of a topic in this process."""
         self._signals[topic].set()
 
     async def wait(self, topic: str, timeout_seconds: float) -> None:
-        """Return when the topic is woken, or after a while."""
+        """Return when the topic is woken, or after the timeout."""
         signal = self._signals[topic]
-        if not self._waited_for:
-            self._waited_for = True
-            self._to_do.set()
+        if not self._has_receivers:
+            self._has_receivers = True
+            self._pending.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await signal.wait()
 
     def clear(self, topic: str) -> None:
-        """Forget earlier wakes; do this before looking for messages, so that none is missed."""
+        """Forget earlier wakes, before a search for messages, so that none is missed."""
         self._signals[topic].clear()
 
     async def _run(self) -> None:
@@ -85,23 +85,23 @@ class Notifier:
     async def _serve(self) -> None:
         connection = await self._address.connect(seconds=5, application=self._application)
         try:
-            # A commit that notifies is written to disk like any other, and nobody would miss it.
+            # A commit with NOTIFY is written to disk, but its loss in a crash changes nothing.
             await connection.execute("SET synchronous_commit = off")
             listening = False
             while not connection.is_closed():
-                if self._waited_for and not listening:
+                if self._has_receivers and not listening:
                     await connection.add_listener(CHANNEL, self._on_notify)
                     self._wake_all()
                     listening = True
-                await self._to_do.wait()
-                self._to_do.clear()
-                told, self._unsent = self._unsent, Counter()
-                for topic in told:
+                await self._pending.wait()
+                self._pending.clear()
+                unsent, self._unsent = self._unsent, Counter()
+                for topic in unsent:
                     await connection.execute(f"NOTIFY {CHANNEL}, {_quoted(topic)}")
-                crowd = told.total() >= _CROWD
-                await asyncio.sleep(_CROWD_APART_SECONDS if crowd else _APART_SECONDS)
+                burst = unsent.total() >= _BURST
+                await asyncio.sleep(_BURST_APART_SECONDS if burst else _APART_SECONDS)
         finally:
-            # An error here would take the place of a cancellation, and this would go on for ever.
+            # An error here would replace a cancellation, and the task would run forever.
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await connection.close(timeout=1)
 
@@ -109,11 +109,11 @@ class Notifier:
         self._signals[str(payload)].set()
 
     def _wake_all(self) -> None:
-        """What was sent while nobody listened is looked for once."""
+        """Wake all receivers for notifications that were sent before this connection listened."""
         for signal in self._signals.values():
             signal.set()
 
 
 def _quoted(text: str) -> str:
-    # NOTIFY takes no parameters, and is half as dear as the function that does.
+    # NOTIFY has no parameters; `pg_notify` has, and costs twice as much.
     return "'" + text.replace("'", "''") + "'"

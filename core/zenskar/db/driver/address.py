@@ -1,4 +1,4 @@
-"""Where the database is: a URL as PostgreSQL's own programs take it.
+"""The address of the database: a URL as PostgreSQL's own programs read it.
 
 https://www.postgresql.org/docs/15/libpq-connect.html
 """
@@ -18,7 +18,7 @@ from zenskar.errors import ConfigurationError
 _EXAMPLE = "postgresql://user:password@host:5432/zenskar"
 _USER_INFO = r"(?:(?P<user>[^:@/?]*)(?::(?P<password>{password}))?@)?"
 _REST = r"(?P<hosts>[^/?@]*)(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
-# A password should have its signs quoted; what can be told apart all the same is taken.
+# A password should have its signs quoted; the second form reads a password without quotes.
 _FORMS = tuple(re.compile(_USER_INFO.format(password=p) + _REST) for p in ("[^/?]*", ".*"))
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>\d*))?")
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
@@ -37,7 +37,7 @@ _TUNING = frozenset(
         *("tcp_user_timeout", "sslcompression"),
     }
 )
-"""They change nothing that could be missed."""
+"""Ignored parameters, without an effect on the meaning of the URL."""
 _HARMLESS = {
     "channel_binding": ("disable", "prefer"),
     "gssencmode": ("disable", "prefer"),
@@ -46,7 +46,7 @@ _HARMLESS = {
     "sslsni": ("1",),
     "sslcertmode": ("allow",),
 }
-"""Taken with values that ask for no more than is done."""
+"""Parameters accepted with the values that describe the present behaviour."""
 _WRITABLE = ("any", "primary", "read-write")
 _NO_VERIFICATION = frozenset({"disable", "allow", "prefer", "require", "verify-ca"})
 
@@ -55,7 +55,7 @@ _Host = tuple[str, int]
 
 
 class CannotConnect(OSError):
-    """No host of the database can be used; the text may be shown."""
+    """Raised when no host of the database can be used; its text may be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class _Hosts:
 
 
 class Address:
-    """Opens connections, to the host first that was good the last time."""
+    """Opens connections, first to the host of the last successful attempt."""
 
     def __init__(self, hosts: _Hosts, arguments: Mapping[str, Any], limit: float | None) -> None:
         named = zip(hosts.names, hosts.ports, strict=True)
@@ -74,7 +74,11 @@ class Address:
         self._limit = limit
 
     async def connect(self, *, seconds: float, application: str, **options: Any) -> Any:
-        """Connect; `seconds` hold for each host. `CannotConnect` says why none can be used."""
+        """Connect to the first host that accepts; `seconds` limit the attempt at each host.
+
+        Raises `CannotConnect` or another `OSError` when no host can be used, and
+        `ConfigurationError` when asyncpg refuses a parameter.
+        """
         settings = {"application_name": application, **self._arguments["server_settings"]}
         given = {**self._arguments, **options, "server_settings": settings}
         failures: list[Exception] = []
@@ -115,7 +119,10 @@ async def _connect(
 
 
 def read_address(url: str) -> Address:
-    """Read a URL; `ConfigurationError` names the parameter that cannot be followed, no value."""
+    """Parse a URL.
+
+    Raises `ConfigurationError`, which names the unsupported parameter but no value.
+    """
     scheme, separator, rest = url.partition("://")
     if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"} or not separator:
         raise ConfigurationError(
@@ -145,7 +152,7 @@ def _address(parts: dict[str, str | None], hosts: _Hosts) -> Address:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """Return the parameters by name; empty ones count as not given."""
+    """Return the parameters by name, without empty ones."""
     pairs = (pair.partition("=") for pair in query.split("&") if pair)
     found = {unquote(name): unquote(value) for name, _, value in pairs if value}
     for name, value in found.items():
@@ -157,7 +164,7 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _hosts(text: str) -> _Hosts | None:
-    """Read `host:port,host:port`; None when it is something else."""
+    """Parse `host:port,host:port`; return None for another text."""
     found = [_HOST.fullmatch(unquote(each)) for each in text.split(",")] if text else []
     if not all(found):
         return None
@@ -173,15 +180,15 @@ def _named_by_parameters(parameters: Mapping[str, str]) -> _Hosts | None:
     if "host" not in parameters:
         return None
     names = parameters["host"].split(",")
-    told = parameters.get("port", "5432").split(",")
-    ports = told * len(names) if len(told) == 1 else told
+    given = parameters.get("port", "5432").split(",")
+    ports = given * len(names) if len(given) == 1 else given
     if len(ports) != len(names) or not all(port.isdigit() for port in ports):
         raise _refused("port", "has to be a number, for each host or for all")
     return _Hosts(tuple(names), tuple(int(port) for port in ports))
 
 
 def _target(parameters: Mapping[str, str], hosts: int) -> str:
-    # Of several hosts one is a standby most of the time, and everything here writes.
+    # Among several hosts there is usually a standby, and every program here writes.
     target = parameters.get("target_session_attrs", "read-write" if hosts > 1 else "any")
     if target not in _WRITABLE:
         raise _refused("target_session_attrs", "has to be one of " + ", ".join(_WRITABLE))
@@ -195,21 +202,21 @@ def _server_settings(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def _limit(parameters: Mapping[str, str]) -> float | None:
-    told = parameters.get("connect_timeout")
-    if told is None:
+    seconds = parameters.get("connect_timeout")
+    if seconds is None:
         return None
-    if not re.fullmatch(r"-?\d{1,6}", told):
+    if not re.fullmatch(r"-?\d{1,6}", seconds):
         raise _refused("connect_timeout", "has to be a number of seconds")
-    # PostgreSQL's own programs take 1 for 2, and 0 for no limit.
-    return max(2.0, float(told)) if int(told) > 0 else None
+    # PostgreSQL's own programs read 1 as 2, and 0 as no limit.
+    return max(2.0, float(seconds)) if int(seconds) > 0 else None
 
 
 def _tls(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the driver reads from a URL of its own, and from nowhere else."""
+    """Return the arguments of asyncpg for TLS: it reads most of them from a URL only."""
     given = {name: parameters[name] for name in _PASSED if name in parameters}
-    if (told := parameters.get("ssl")) is not None:
+    if (ssl_mode := parameters.get("ssl")) is not None:
         known = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
-        given.setdefault("sslmode", known.get(told, told))
+        given.setdefault("sslmode", known.get(ssl_mode, ssl_mode))
     if given.get("sslrootcert") == "system":
         if given.get("sslmode", "verify-full") in _NO_VERIFICATION:
             raise _refused("sslrootcert", "is system, which needs sslmode=verify-full")

@@ -1,6 +1,6 @@
-"""A real PostgreSQL from a wheel, with its data in a folder that nobody else gets into.
+"""A real PostgreSQL from a wheel, with its data in a folder closed to other users.
 
-It listens on a socket file in that folder only, and asks everybody for a password.
+The server listens on a socket file in that folder only, and requires a password.
 """
 
 import asyncio
@@ -22,24 +22,24 @@ from zenskar.db.driver.embedded_state import (
     PASSWORD,
     SocketFolder,
     forget_dead_users,
-    held,
     kept_password,
+    locked,
     made_once,
     running_server,
     server_process,
     socket_folder,
     store,
-    tell_users,
+    write_users,
 )
 from zenskar.errors import ConfigurationError
 from zenskar.telemetry.logs import get_logger
 
-_PATIENCE_SECONDS = 60.0
+_START_SECONDS = 60.0
 _PAUSE_SECONDS, _LOOK_SECONDS = 0.05, 1.0
 _USER = "postgres"
 _NEW = ("--auth=trust", "--encoding=utf8", "-U", _USER)
-_HBA = "# Written by zenskar: nobody gets in without the password.\nlocal all all scram-sha-256\n"
-# Relative: the folder of the data, however long its path is.
+_HBA = "# Written by zenskar: every connection needs the password.\nlocal all all scram-sha-256\n"
+# A relative path: the path of the data folder may be too long for a socket.
 _OPTIONS = {
     "listen_addresses": "",
     "unix_socket_directories": ".",
@@ -50,7 +50,7 @@ _log = get_logger(__name__)
 
 
 class EmbeddedServer:
-    """A running server, and this process as one of its users."""
+    """A running server that this process uses, perhaps with other processes."""
 
     def __init__(self, programs: Programs, where: SocketFolder, folder: Path) -> None:
         self._programs = programs
@@ -59,59 +59,62 @@ class EmbeddedServer:
         self._password = ""
 
     def start(self) -> None:
-        """Start it, or join the one that runs."""
-        with held(self._folder):
+        """Start the server, or use the running server of another process.
+
+        Raises `ProgramFailed` when PostgreSQL does not start.
+        """
+        with locked(self._folder):
             with made_once(self._folder) as missing:
                 if missing:
                     self._programs.initialize(*_NEW, "-D", self._programs.data)
-            if (running := running_server(self._folder, self._where, _PATIENCE_SECONDS)) is None:
+            if (running := running_server(self._folder, self._where, _START_SECONDS)) is None:
                 running = self._launch()
             self._password = kept_password(self._folder) or self._protect(running)
-            tell_users(self._folder, {*forget_dead_users(self._folder), os.getpid()})
+            write_users(self._folder, {*forget_dead_users(self._folder), os.getpid()})
 
     def get_uri(self) -> str:
-        """Return its URL, with the password."""
+        """Return the URL of the server, with the password."""
         where = quote(self._where.path, safe="")
         return f"postgresql://{_USER}:{quote(self._password, safe='')}@/postgres?host={where}"
 
     def answers(self) -> bool:
-        """Tell whether it takes connections."""
+        """Return whether the server accepts connections."""
         return self._where.answers()
 
     def cleanup(self) -> None:
-        """Leave it; its last user stops it."""
-        with held(self._folder):
+        """Stop using the server; the last process that uses the server stops it."""
+        with locked(self._folder):
             others = forget_dead_users(self._folder)
-            tell_users(self._folder, others)
+            write_users(self._folder, others)
             if not others:
                 self._end()
         self._where.close()
 
     def stop(self) -> None:
-        """Stop it, whoever uses it."""
-        with held(self._folder):
+        """Stop the server, even when other processes use it."""
+        with locked(self._folder):
             self._end()
         self._where.close()
 
     def _launch(self) -> int:
         options = " ".join(shlex.quote(f"-c{name}={value}") for name, value in _OPTIONS.items())
         log = f"{self._programs.data}/log"
-        wait = ("-w", "-t", f"{_PATIENCE_SECONDS:.0f}", "-l", log, "-o", options)
+        wait = ("-w", "-t", f"{_START_SECONDS:.0f}", "-l", log, "-o", options)
         self._programs.run("pg_ctl", *wait, "-D", self._programs.data, "start")
-        if (running := running_server(self._folder, self._where, _PATIENCE_SECONDS)) is None:
+        if (running := running_server(self._folder, self._where, _START_SECONDS)) is None:
             raise ProgramFailed("postgres: it ended at once")
         return running
 
     def _protect(self, running: int) -> str:
-        """Set a password where there was none: in a new database, or that of an older release.
+        """Set a password in a new database, or in the database of an older release.
 
-        Until then the folder of the socket is all that keeps others out.
+        Before this, only the permissions of the socket's folder keep other users out.
         """
         password = secrets.token_urlsafe(32)
         asyncio.run(_execute(self.get_uri(), f"ALTER USER {_USER} PASSWORD '{password}'"))
         store(self._folder / "pg_hba.conf", _HBA)
         os.kill(running, signal.SIGHUP)
-        # Last: until it is there, all of this is done again.
+        # Last, because without this file the whole method runs again.
         store(self._folder / PASSWORD, password)
         return password
 
@@ -121,18 +124,21 @@ class EmbeddedServer:
                 return
             with suppress(ProcessLookupError):
                 os.kill(running, number)
-            ends_at = time.monotonic() + _PATIENCE_SECONDS / 2
+            ends_at = time.monotonic() + _START_SECONDS / 2
             while server_process(self._folder) == running and time.monotonic() < ends_at:
                 time.sleep(_PAUSE_SECONDS)
 
 
 def start_server(folder: Path) -> EmbeddedServer:
-    """Start PostgreSQL on a folder, or join the one that runs there."""
+    """Start PostgreSQL on a folder, or use the server that runs there.
+
+    Raises `ConfigurationError` when the server does not start.
+    """
     folder = folder.absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # While another process makes the database, the folder's owner is not yet the last one.
-        with held(folder):
+        # While another process creates the database, the folder's owner still changes.
+        with locked(folder):
             programs = programs_for(folder)
         server = EmbeddedServer(programs, socket_folder(folder), folder)
         server.start()
@@ -145,7 +151,7 @@ def start_server(folder: Path) -> EmbeddedServer:
 
 
 async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url, timeout=_PATIENCE_SECONDS)
+    connection = await asyncpg.connect(url, timeout=_START_SECONDS)
     try:
         await connection.execute(statement)
     finally:
@@ -154,21 +160,21 @@ async def _execute(url: str, statement: str) -> None:
 
 @asynccontextmanager
 async def embedded_postgres(data_dir: Path) -> AsyncIterator[str]:
-    """Run PostgreSQL on `data_dir/postgres` and yield its URL; it is started again if it ends."""
+    """Run PostgreSQL on `data_dir/postgres` and yield its URL; restart the server if it ends."""
     server = await asyncio.to_thread(start_server, data_dir / "postgres")
     stopping = asyncio.Event()
     keeper = asyncio.create_task(_keep_running(server, stopping), name="embedded-postgres")
     try:
         yield server.get_uri()
     finally:
-        # Not cancelled: what it starts now would outlive us.
+        # Not cancelled: a server that the task starts now would outlive this process.
         stopping.set()
         await keeper
         await asyncio.to_thread(server.cleanup)
 
 
 async def _keep_running(server: EmbeddedServer, stopping: asyncio.Event) -> None:
-    told = False
+    logged = False
     while not stopping.is_set():
         with suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_SECONDS):
@@ -178,9 +184,9 @@ async def _keep_running(server: EmbeddedServer, stopping: asyncio.Event) -> None
         try:
             await asyncio.to_thread(server.start)
         except (ProgramFailed, OSError, subprocess.SubprocessError) as error:
-            if not told:
+            if not logged:
                 _log.error("database_not_started", error=str(error))
-            told = True
+            logged = True
         else:
             _log.warning("database_restarted")
-            told = False
+            logged = False

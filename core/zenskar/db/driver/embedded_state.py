@@ -1,4 +1,4 @@
-"""What lies in the folder of the embedded PostgreSQL, and whether its server runs."""
+"""The files of the embedded PostgreSQL's folder, and the state of its server."""
 
 import fcntl
 import json
@@ -15,7 +15,7 @@ from zenskar.errors import ConfigurationError
 PASSWORD = "zenskar.password"  # noqa: S105 - the name of its file
 _USERS, _LOCK_FILE, _SOCKET = ".handle_pids.json", "postmaster.pid", ".s.PGSQL.5432"
 _LONGEST_SOCKET = 103
-"""Bytes of a socket's path that every system takes; Linux takes four more."""
+"""Bytes of a socket's path that every system accepts; Linux accepts four more."""
 _OPENED = Path("/proc/self/fd")
 _PAUSE_SECONDS = 0.1
 
@@ -28,14 +28,17 @@ class SocketFolder:
         self._opened = opened
 
     def follow(self, folder: Path) -> None:
-        """Use the folder that a server of an older release listens in."""
-        told = _recorded(folder, 4)
-        if told and Path(told).is_absolute() and Path(told) != folder:
-            _refuse_others(Path(told), folder.stat().st_uid)
-            self.path = told
+        """Use the socket folder of a server that an older release started.
+
+        Raises `ConfigurationError` when that folder belongs to another user.
+        """
+        recorded = _recorded(folder, 4)
+        if recorded and Path(recorded).is_absolute() and Path(recorded) != folder:
+            _refuse_other_owner(Path(recorded), folder.stat().st_uid)
+            self.path = recorded
 
     def answers(self) -> bool:
-        """Tell whether a server takes connections."""
+        """Return whether a server accepts connections."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
             try:
@@ -45,14 +48,17 @@ class SocketFolder:
         return True
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         if self._opened is not None:
             os.close(self._opened)
             self._opened = None
 
 
 def socket_folder(folder: Path) -> SocketFolder:
-    """Return where to connect; a folder with a long path is reached as one that is open."""
+    """Return the socket folder; a folder with a long path is opened, to have a short path.
+
+    Raises `ConfigurationError` when the path is too long on a system without `/proc`.
+    """
     # A comma would be read as the end of the first of several hosts.
     if len(os.fsencode(folder / _SOCKET)) <= _LONGEST_SOCKET and "," not in str(folder):
         return SocketFolder(folder, None)
@@ -64,15 +70,15 @@ def socket_folder(folder: Path) -> SocketFolder:
     return SocketFolder(folder, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
 
-def _refuse_others(told: Path, owner: int) -> None:
-    """Join no server of somebody else."""
-    if told.stat().st_uid not in {owner, os.geteuid(), 0}:
-        raise ConfigurationError(f"the socket folder {told} belongs to another user")
+def _refuse_other_owner(socket_folder: Path, owner: int) -> None:
+    """Raise `ConfigurationError` for the server of another user."""
+    if socket_folder.stat().st_uid not in {owner, os.geteuid(), 0}:
+        raise ConfigurationError(f"the socket folder {socket_folder} belongs to another user")
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Let one process at a time start or stop the server of a folder."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock under which a process starts or stops the server of a folder."""
     descriptor = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -83,9 +89,9 @@ def held(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def made_once(folder: Path) -> Iterator[bool]:
-    """Yield whether the database is still to be made, and note when it was made as a whole.
+    """Yield whether the database is missing, and mark it as complete at the end.
 
-    What a process left that was killed meanwhile is removed: no database was ever in it.
+    The files of a killed process are removed before: they never were a complete database.
     """
     unfinished = folder.with_suffix(".unfinished")
     missing = unfinished.exists() or not (folder / "PG_VERSION").exists()
@@ -106,20 +112,20 @@ def _empty(folder: Path) -> None:
 
 
 def server_process(folder: Path) -> int | None:
-    """Return the process of the folder's server, if it lives."""
-    told = _recorded(folder, 0)
-    if told is None or not told.isdigit() or not lives(int(told)):
+    """Return the process id of the folder's server, None when it does not run."""
+    recorded = _recorded(folder, 0)
+    if recorded is None or not recorded.isdigit() or not lives(int(recorded)):
         return None
     with suppress(OSError):
-        # After a restart of the machine its number may be that of any other process.
-        if Path(f"/proc/{told}/comm").read_text() != "postgres\n":
+        # After a restart of the machine, another process may have this id.
+        if Path(f"/proc/{recorded}/comm").read_text() != "postgres\n":
             return None
-    return int(told)
+    return int(recorded)
 
 
-def running_server(folder: Path, where: SocketFolder, patience_seconds: float) -> int | None:
-    """Return the process of the server once it takes connections, None when there is none."""
-    ends_at = time.monotonic() + patience_seconds
+def running_server(folder: Path, where: SocketFolder, wait_seconds: float) -> int | None:
+    """Return the process id of the server when it accepts connections, None without a server."""
+    ends_at = time.monotonic() + wait_seconds
     while (found := server_process(folder)) is not None:
         where.follow(folder)
         if where.answers() or time.monotonic() > ends_at:
@@ -129,7 +135,7 @@ def running_server(folder: Path, where: SocketFolder, patience_seconds: float) -
 
 
 def kept_password(folder: Path) -> str | None:
-    """Return the password; None before there is one."""
+    """Return the stored password, None before the first start."""
     try:
         return (folder / PASSWORD).read_text().strip() or None
     except FileNotFoundError:
@@ -137,10 +143,10 @@ def kept_password(folder: Path) -> str | None:
 
 
 def store(file: Path, text: str) -> None:
-    """Write a file of the folder as a whole, for the folder's owner only."""
+    """Replace a file of the folder, readable for the folder's owner only."""
     new = file.with_name(f".{file.name}.new")
     new.unlink(missing_ok=True)
-    # The folder may be another account's, which must not lead root elsewhere by a link.
+    # Another account may own the folder, and must not redirect root by a symbolic link.
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as opened:
         opened.write(text)
@@ -150,15 +156,15 @@ def store(file: Path, text: str) -> None:
     new.replace(file)
 
 
-def tell_users(folder: Path, users: Collection[int]) -> None:
-    """Write down which processes use the server."""
+def write_users(folder: Path, users: Collection[int]) -> None:
+    """Store the ids of the processes that use the server."""
     store(folder / _USERS, json.dumps(sorted(users)))
 
 
 def forget_dead_users(folder: Path) -> list[int]:
-    """Return the other processes that use the database of a folder.
+    """Return the other processes that use the server, and remove the dead ones from the file.
 
-    One that was killed would be waited for: the server stops with its last user only.
+    The server stops with its last process, so a killed process would keep it running.
     """
     try:
         known = json.loads((folder / _USERS).read_text())
@@ -166,12 +172,12 @@ def forget_dead_users(folder: Path) -> list[int]:
         return []
     alive = [pid for pid in known if pid != os.getpid() and lives(pid)]
     if alive != known:
-        tell_users(folder, alive)
+        write_users(folder, alive)
     return alive
 
 
 def lives(pid: int) -> bool:
-    """Tell whether there is a process of this number."""
+    """Return whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

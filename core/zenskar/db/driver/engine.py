@@ -3,31 +3,33 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
+from asyncpg import Connection
+from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from zenskar.db.driver.address import CannotConnect, read_address
-from zenskar.db.driver.statements import driver, is_clean
 from zenskar.errors import Unavailable
 
 T = TypeVar("T")
 
 _RETRY_STATES = frozenset({"40001", "40P01", "55P03", "23505"})
-"""Serialization failure, deadlock, lock timeout, and the unique key that another worker took.
+"""Serialization failure, deadlock, lock timeout, and a unique key that another worker inserted.
 
 https://www.postgresql.org/docs/15/errcodes-appendix.html
 """
-_AWAY_CLASSES = ("08", "57", "53")
+_UNAVAILABLE_CLASSES = ("08", "57", "53")
 """Connection exception, operator intervention, insufficient resources."""
 _FULL, _READ_ONLY = "53100", "25006"
 _JSONB_VERSION = b"\x01"
-"""What jsonb begins with on the wire: `jsonb_recv` in PostgreSQL's sources."""
-# One plan for all values, made once: to plan costs as much as to look up a few rows. What could
-# make such a plan slow one day is off, and so is the compiler that its price would wake.
+"""The first byte of jsonb on the wire: `jsonb_recv` in PostgreSQL's sources."""
+# A single plan for all values, made once: planning costs as much as looking up a few rows. Scans
+# and joins that could become slow with such a plan are off. The compiler is off, because these
+# settings raise the estimated cost above its threshold.
 _BEGIN_BY_KEYS = "BEGIN; " + " ".join(
     f"SET LOCAL {name} = {value};"
     for name, value in (
@@ -52,10 +54,9 @@ def create_engine(
 ) -> AsyncEngine:
     """Return an engine for a `postgresql://` URL. Both timeouts are in seconds.
 
-    The server shows `application` beside each connection.
-
-    Of itself it makes every statement a transaction of its own, without a round trip for BEGIN
-    and one for COMMIT.
+    The server shows `application` beside each connection. Outside of `transaction`, every
+    statement is its own transaction, without round trips for BEGIN and COMMIT.
+    Raises `ConfigurationError` when the URL cannot be read.
     """
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -63,10 +64,9 @@ def create_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=pool_timeout,
-        # The connection that was used last has its statements prepared; others may rest.
+        # The last used connection has its statements prepared.
         pool_use_lifo=True,
-        json_serializer=lambda value: orjson.dumps(value).decode(),
-        json_deserializer=orjson.loads,
+        json_serializer=lambda value: value,
         connect_args={
             "async_creator_fn": read_address(url).connect,
             "seconds": pool_timeout,
@@ -75,17 +75,18 @@ def create_engine(
         },
     )
     event.listen(engine.sync_engine, "connect", _prefer_indexes)
-    event.listen(engine.sync_engine, "connect", _read_jsonb)
+    event.listen(engine.sync_engine, "connect", _exchange_jsonb)
     event.listen(engine.sync_engine, "checkin", _note_use)
     event.listen(engine.sync_engine, "checkout", _ping_idle)
     return engine
 
 
 def _prefer_indexes(connection: Any, _record: Any) -> None:
-    """Tables start empty, and a plan cached then would scan them whole once they are large.
+    """Prefer plans that stay fast when the tables grow.
 
-    A bitmap scan reads what was deleted since the last vacuum again and again; an index scan
-    marks it in the index, and it is passed over from then on.
+    Tables start empty, and a plan cached then would scan large tables later. A bitmap scan reads
+    the rows deleted since the last vacuum every time. An index scan marks them in the index, and
+    later scans skip them.
     """
     cursor = connection.cursor()
     cursor.execute("SET plan_cache_mode = force_custom_plan")
@@ -94,14 +95,14 @@ def _prefer_indexes(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
-def _read_jsonb(connection: Any, _record: Any) -> None:
-    """Read jsonb as it comes: SQLAlchemy would have it copied and decoded to a text first."""
+def _exchange_jsonb(connection: Any, _record: Any) -> None:
+    """Exchange Python values with jsonb, without the texts that SQLAlchemy makes of them."""
     connection.run_async(
         lambda driver: driver.set_type_codec(
             "jsonb",
             schema="pg_catalog",
             format="binary",
-            encoder=lambda text: _JSONB_VERSION + text.encode(),
+            encoder=lambda value: _JSONB_VERSION + orjson.dumps(value),
             decoder=lambda sent: orjson.loads(sent[1:]),
         )
     )
@@ -112,9 +113,9 @@ def _note_use(_connection: Any, record: Any) -> None:
 
 
 def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
-    """Replace a connection that died while it was idle.
+    """Replace a connection that broke while it was idle.
 
-    The pool's own ping before every use costs three round trips, as many as most of the work.
+    The pool's own ping before every use costs three round trips, as many as most transactions.
     """
     if not is_clean(record.driver_connection):
         raise DisconnectionError("the connection was closed while it was idle")
@@ -127,16 +128,32 @@ def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
         raise DisconnectionError("the connection died while it was idle") from error
 
 
+def driver(db: AsyncConnection) -> Connection:
+    """Return the connection of asyncpg, in the same transaction.
+
+    A statement through SQLAlchemy costs five times as much as through asyncpg.
+    """
+    opened = cast(SyncConnection, db.sync_connection)
+    return cast(Connection, opened.connection.driver_connection)
+
+
+def is_clean(connection: Connection | None) -> bool:
+    """Return whether a connection can be used again: it is open, and outside of transactions."""
+    return (
+        connection is not None and not connection.is_closed() and not connection.is_in_transaction()
+    )
+
+
 @asynccontextmanager
 async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterator[AsyncConnection]:
-    """Open a transaction; a database that is away becomes `Unavailable`."""
+    """Open a transaction. Raises `Unavailable` when the database is unavailable."""
     async with connected(engine) as db:
         opened = driver(db)
         await opened.execute(begin)
         try:
             yield db
         except BaseException:
-            # An error now must not take the place of the first one, which may be a cancellation.
+            # An error now must not replace the first error, which may be a cancellation.
             with suppress(Exception):
                 await opened.execute("ROLLBACK")
             raise
@@ -145,13 +162,16 @@ async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterato
 
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Open a connection, on which every statement is a transaction of its own."""
+    """Open a connection, on which every statement is its own transaction.
+
+    Raises `Unavailable` when the database is unavailable.
+    """
     with outages():
         async with engine.connect() as db:
             try:
                 yield db
             except Exception as error:
-                # Its server is no primary any more: the next connection looks for the one that is.
+                # The server is no longer the primary: the next connection searches for the new one.
                 if sqlstate(error) == _READ_ONLY and not db.invalidated:
                     await db.invalidate()
                 raise
@@ -162,32 +182,37 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 @contextmanager
 def outages() -> Iterator[None]:
-    """Turn what a database that is away raises into `Unavailable`."""
+    """Convert the errors of an unavailable database into `Unavailable`."""
     try:
         yield
     except Exception as error:
-        if is_away(error):
+        if is_unavailable(error):
             raise Unavailable(_why(error)) from error
         raise
 
 
-async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Run `work` in a transaction, again when the database asks for that."""
-    return await again(lambda: _within(transaction(engine), work))
+async def in_transaction(
+    engine: AsyncEngine, transact: Callable[[AsyncConnection], Awaitable[T]]
+) -> T:
+    """Run `transact` in a transaction, and repeat it after a conflict.
+
+    Raises `Unavailable` when the database is unavailable.
+    """
+    return await again(lambda: _within(transaction(engine), transact))
 
 
-async def by_keys(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Run `work` as `in_transaction` does, when each of its statements finds rows by their keys."""
-    return await again(lambda: _within(transaction(engine, _BEGIN_BY_KEYS), work))
+async def by_keys(engine: AsyncEngine, transact: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Run `transact` as `in_transaction` does; each of its statements must find rows by keys."""
+    return await again(lambda: _within(transaction(engine, _BEGIN_BY_KEYS), transact))
 
 
-async def each_alone(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Run `work`, each statement as a transaction of its own, again as `in_transaction` does."""
-    return await again(lambda: _within(connected(engine), work))
+async def each_alone(engine: AsyncEngine, transact: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Run `transact` as `in_transaction` does, each statement in its own transaction."""
+    return await again(lambda: _within(connected(engine), transact))
 
 
 async def again(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Make an attempt, and more of them while the database asks for that."""
+    """Run an attempt, and repeat it while it fails with a transient error."""
     for _ in range(_ATTEMPTS - 1):
         try:
             return await attempt()
@@ -199,54 +224,54 @@ async def again(attempt: Callable[[], Awaitable[T]]) -> T:
 
 async def _within(
     opened: AbstractAsyncContextManager[AsyncConnection],
-    work: Callable[[AsyncConnection], Awaitable[T]],
+    transact: Callable[[AsyncConnection], Awaitable[T]],
 ) -> T:
-    async with opened as connection:
-        return await work(connection)
+    async with opened as db:
+        return await transact(db)
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, CannotConnect):
         return str(error)
-    told = {
+    known = {
         _FULL: "the database has no room on its disk",
         _READ_ONLY: "the database is read-only",
     }
-    return told.get(sqlstate(error) or "", f"the database is away ({type(error).__name__})")
+    return known.get(sqlstate(error) or "", f"the database is unavailable ({type(error).__name__})")
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return the five-letter SQLSTATE of a database error, if it has one."""
+    """Return the five-letter SQLSTATE of a database error, None without a SQLSTATE."""
     original = error.orig if isinstance(error, DBAPIError) else error
     return getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
 
 
-def is_away(error: BaseException) -> bool:
-    """Tell whether the database could not be reached, rather than refused what was asked.
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether the error means an unavailable database, not a refused statement.
 
     SQLAlchemy raises a bare OSError for a refused connection, and TimeoutError for its pool.
     """
     state = sqlstate(error)
-    if state is not None and (state == _READ_ONLY or state[:2] in _AWAY_CLASSES):
+    if state is not None and (state == _READ_ONLY or state[:2] in _UNAVAILABLE_CLASSES):
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
     return isinstance(error, OSError) or type(error).__name__ in {
         "TimeoutError",
         "InterfaceError",
-        # What the driver says between the server's farewell and the end of the connection.
+        # asyncpg raises these after the server's last message, before the connection ends.
         "InternalClientError",
         "ConnectionDoesNotExistError",
     }
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the database asks for the same transaction once more."""
+    """Return whether the same transaction may succeed in another attempt."""
     return sqlstate(error) in _RETRY_STATES or _cached_plan_expired(error)
 
 
 def _cached_plan_expired(error: BaseException) -> bool:
-    """A migration under load invalidates prepared statements; the next attempt makes new ones."""
+    """Return whether a migration invalidated a prepared statement, which is prepared again."""
     original = error.orig if isinstance(error, DBAPIError) else error
     return "InvalidCachedStatement" in repr(original)
 

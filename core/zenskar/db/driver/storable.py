@@ -1,6 +1,6 @@
 """Texts as PostgreSQL stores them: without NUL, and without halves of surrogate pairs.
 
-An external system may hold both, and what it holds is a fact. U+FFFD stands for each of them.
+An external system may hold both. U+FFFD replaces each of them.
 https://www.postgresql.org/docs/15/datatype-json.html
 """
 
@@ -16,7 +16,7 @@ from zenskar.errors import InvalidInput
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MOST_ID_CHARACTERS = 512
-"""Of an id in an index: a row of one takes about 2,700 bytes, and a character up to four."""
+"""The limit of an indexed id: an index row holds about 2,700 bytes, a character up to four."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUL = b"\\u0000"
 """How every NUL is written in JSON (RFC 8259, section 7)."""
@@ -24,17 +24,17 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def is_storable(text: str) -> bool:
-    """Tell whether PostgreSQL stores this text as it is."""
+    """Return whether PostgreSQL stores this text unchanged."""
     return _UNSTORABLE.search(text) is None
 
 
 def is_indexable(name: Any) -> bool:
-    """Tell whether this is a name that an index takes as it is."""
+    """Return whether an index stores this name unchanged."""
     return isinstance(name, str) and 0 < len(name) <= MOST_ID_CHARACTERS and is_storable(name)
 
 
 def indexable(value: Any, most: int = MOST_ID_CHARACTERS) -> str:
-    """Return a name that an index takes: the value itself, or its beginning and a digest."""
+    """Return a name that fits an index: the value itself, or its start and a digest."""
     name = str(value)
     if is_indexable(name) and len(name) <= most:
         return name
@@ -43,15 +43,15 @@ def indexable(value: Any, most: int = MOST_ID_CHARACTERS) -> str:
 
 
 def storable(value: Any) -> Any:
-    """Return a JSON value whose texts and names of members can be stored.
+    """Return a JSON value with storable texts and member names.
 
-    Raises `InvalidInput` for what is nested too deeply.
+    Raises `InvalidInput` when the value is nested too deeply.
     """
     try:
         if _NUL not in orjson.dumps(value):
             return value
     except TypeError:
-        # A half of a pair, or what is no JSON: that stays as it is.
+        # Half of a surrogate pair, or a value that is no JSON: such a value stays unchanged.
         pass
     try:
         return _replaced(value)
@@ -60,9 +60,9 @@ def storable(value: Any) -> Any:
 
 
 def loads(text: bytes) -> tuple[Any, bool]:
-    """Return what JSON text says, as it can be stored, and whether that is exact.
+    """Return the storable value of a JSON text, and whether it equals the text.
 
-    Raises `ValueError` or `RecursionError` when it is no JSON in UTF-8.
+    Raises `ValueError` or `RecursionError` when the text is no JSON in UTF-8.
     """
     try:
         value = orjson.loads(text)
@@ -84,7 +84,7 @@ def _replaced(value: Any) -> Any:
 
 
 def _members(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Replace in names too; names that only differed in what was replaced stay different."""
+    """Replace in names too; names that become equal get more replacement characters."""
     made: dict[Any, Any] = {}
     kept = {name: value for name, value in mapping.items() if _replaced(name) == name}
     for name in (*kept, *sorted(mapping.keys() - kept.keys())):

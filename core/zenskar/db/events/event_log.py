@@ -16,7 +16,7 @@ from zenskar.model.sync_event import Direction, SyncStatus
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which sync events are meant; None means any. Ages are since the last change, in seconds."""
+    """A selection of sync events; None selects all. Ages are since the last change, in seconds."""
 
     status: SyncStatus | None = None
     source: str | None = None
@@ -32,7 +32,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
-    """A sync event as it stands, without its payload."""
+    """A sync event without its payload."""
 
     id: str
     direction: str
@@ -56,7 +56,7 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One transition."""
+    """A transition of a sync event."""
 
     at: datetime
     status: str
@@ -65,7 +65,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits at one connection, and what was given up."""
+    """The unfinished events of a connection, and its dead letters."""
 
     waiting: int
     oldest_seconds: float | None
@@ -88,7 +88,7 @@ _BACKLOG = text("""
 async def page(
     db: AsyncConnection, wanted: EventFilter, *, most: int, before: str | None = None
 ) -> list[LoggedEvent]:
-    """Return sync events, newest first, those older than `before`."""
+    """Return sync events, newest first, with ids below `before`."""
     statement = select(*_COLUMNS).where(*conditions(wanted))
     if before is not None:
         statement = statement.where(sync_events.c.id < before)
@@ -97,21 +97,21 @@ async def page(
 
 
 async def read(db: AsyncConnection, event_id: str) -> LoggedEvent | None:
-    """Return one sync event."""
+    """Return a sync event, None without one."""
     statement = select(*_COLUMNS).where(sync_events.c.id == event_id)
     row = (await db.execute(statement)).one_or_none()
     return None if row is None else _event(row)
 
 
 async def payload(db: AsyncConnection, event_id: str) -> str | None:
-    """Return the stored message of a sync event as text, None when none is kept."""
+    """Return the stored message of a sync event as text, None without one."""
     statement = select(sync_events.c.payload).where(sync_events.c.id == event_id)
     found: str | None = await db.scalar(statement)
     return found
 
 
 async def history(db: AsyncConnection, event_id: str) -> list[HistoryEntry]:
-    """Return the transitions of one sync event, oldest first."""
+    """Return the transitions of a sync event, oldest first."""
     entries = sync_event_history.c
     statement = select(entries.at, entries.status, entries.detail)
     rows = await db.execute(statement.where(entries.event_id == event_id).order_by(entries.id))
@@ -122,7 +122,7 @@ async def history(db: AsyncConnection, event_id: str) -> list[HistoryEntry]:
 
 
 async def backlog(db: AsyncConnection) -> dict[str, Backlog]:
-    """Return what is unfinished, by source system."""
+    """Return the backlog by source system."""
     rows = await db.execute(_BACKLOG)
     return {row.source_system: Backlog(row.waiting, row.oldest_seconds, row.dead) for row in rows}
 

@@ -1,4 +1,4 @@
-"""Put sync events that failed back to work."""
+"""Failed sync events that are retried."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from zenskar.db.schema.tables import sync_events
 from zenskar.model.sync_event import Direction, SyncStatus
 
 RETRYABLE = (SyncStatus.RETRYING, SyncStatus.DEAD)
-"""What may be retried, besides pending events that a failure holds back."""
+"""Statuses that may be retried, besides pending events with an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedEvent:
-    """What is needed to write the message of a sync event again."""
+    """The columns from which the message of a sync event is written again."""
 
     id: str
     direction: Direction
@@ -35,7 +35,7 @@ class FailedEvent:
 
 @dataclass(frozen=True, slots=True)
 class MessageName:
-    """Where the message of a sync event is found in the outbox, if it is there."""
+    """The place of a sync event's message in the outbox, if the message waits."""
 
     topic: str
     key: str
@@ -71,16 +71,16 @@ async def lock_failed(
 
 
 async def count_failed(db: AsyncConnection, wanted: EventFilter) -> int:
-    """Return how many failed events a filter means."""
+    """Return the number of failed events that a filter selects."""
     statement = select(func.count()).select_from(sync_events).where(*_failed(wanted))
     return (await db.execute(statement)).scalar_one()
 
 
 async def make_due(db: AsyncConnection, names: Sequence[MessageName]) -> set[str]:
-    """Make delayed messages due at once; return the events whose message is in the outbox."""
+    """Make delayed messages due now; return the events with a message in the outbox."""
     keys = {"topics": [name.topic for name in names], "keys": [name.key for name in names]}
     rows = await db.execute(_OF_KEYS, keys)
-    # PostgreSQL's own JSON functions refuse a NUL, which an envelope may hold.
+    # The JSON functions of PostgreSQL refuse a NUL, which an envelope may hold.
     there = {row.id: orjson.loads(row.envelope)["id"] for row in rows}
     wanted = {name.event_id for name in names}
     waiting = [row_id for row_id, event_id in there.items() if event_id in wanted]
@@ -89,7 +89,7 @@ async def make_due(db: AsyncConnection, names: Sequence[MessageName]) -> set[str
 
 
 async def reset_attempts(db: AsyncConnection, event_ids: Sequence[str]) -> None:
-    """Give events all their attempts again."""
+    """Reset the attempts of events."""
     await db.execute(_RESET, {"ids": list(event_ids)})
 
 
@@ -101,5 +101,5 @@ def _failed(wanted: EventFilter) -> list[ColumnElement[bool]]:
 
 
 def failed_event(values: Mapping[str, Any]) -> FailedEvent:
-    """Return an event from its columns."""
+    """Return an event from a row."""
     return FailedEvent(**{**values, "direction": Direction(values["direction"])})

@@ -2,23 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.driver.packing import Texts, document, listed, number, packed, unpacked
-from zenskar.db.driver.statements import statement
+from zenskar.db.driver.engine import driver
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
 
 CONFLICT, DELETED = "conflict", "deleted"
 MARKS = (CONFLICT, DELETED)
-"""Reasons by which people look for events, whatever else an event goes on to do."""
+"""Reasons by which operators search events; a marked event keeps its mark while it continues."""
 
 
-# One of each is made for every event of a batch: a frozen dataclass takes twice as long to fill.
+# Created for every event of a batch: a frozen dataclass takes twice as long to fill.
 class NewSyncEvent(NamedTuple):
-    """A sync event to write; `detail` goes into its first history entry."""
+    """A new sync event; `detail` goes into its first history entry."""
 
     id: str
     direction: Direction
@@ -35,10 +35,10 @@ class NewSyncEvent(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """A step in the life of a sync event.
+    """A change of a sync event's status.
 
-    `detail` goes into the history. `count_attempt` adds one to its attempts; `retry_in` is in
-    seconds. What is None stays as it was, but an error is cleared by success.
+    `detail` goes into the history. `count_attempt` adds one to the attempts; `retry_in` is in
+    seconds. The ids stay unchanged where None; the error and the reason are replaced.
     """
 
     event_id: str
@@ -55,107 +55,80 @@ class Transition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EventState:
-    """What a worker must know of a sync event."""
+    """The status and the attempts of a sync event."""
 
     id: str
     status: SyncStatus
     attempts: int
 
 
-_TEXTS = (
-    "id",
-    "direction",
-    "source_system",
-    "entity_type",
-    "entity_id",
-    "external_id",
-    "event_type",
-    "external_event_id",
-    "correlation_id",
-    "causation_id",
-)
-_NAMES = ", ".join((*_TEXTS, "payload"))
-_VALUES = ", ".join(
-    f"CAST(t.{name} AS uuid)" if name in {"id", "entity_id"} else f"t.{name}"
-    for name in (*_TEXTS, "payload")
-)
+_NAMES = """id, direction, source_system, entity_type, entity_id, external_id, event_type,
+        external_event_id, correlation_id, causation_id, payload"""
+_TYPED = """id uuid, direction text, source_system text, entity_type text, entity_id uuid,
+        external_id text, event_type text, external_event_id text, correlation_id text,
+        causation_id text, payload text"""
 
-_INSERT = statement(f"""
+_INSERT = f"""
     INSERT INTO sync_events ({_NAMES}, status)
-    SELECT {_VALUES}, 'pending'
-    FROM {unpacked(*_TEXTS, documents=["payload"])} AS t({_NAMES})
+    SELECT {_NAMES}, 'pending' FROM jsonb_to_recordset($1) AS t({_TYPED})
     ON CONFLICT DO NOTHING
     RETURNING id
-""")  # noqa: S608 - no value is put into the text
+"""  # noqa: S608 - no value is put into the text
 
-_RECORD = statement(f"""
-    INSERT INTO sync_events (status, reason, {_NAMES})
-    SELECT t.status, t.reason, {_VALUES}
-    FROM {unpacked("status", "reason", *_TEXTS, documents=["payload"])}
-         AS t(status, reason, {_NAMES})
-""")  # noqa: S608 - no value is put into the text
+_RECORD = f"""
+    INSERT INTO sync_events ({_NAMES}, status, reason)
+    SELECT {_NAMES}, status, reason
+    FROM jsonb_to_recordset($1) AS t({_TYPED}, status text, reason text)
+"""  # noqa: S608 - no value is put into the text
 
-_HISTORY = statement(f"""
+_HISTORY = """
     INSERT INTO sync_event_history (event_id, status, detail)
-    SELECT CAST(t.event_id AS uuid), t.status, t.detail
-    FROM {unpacked("event_ids", "statuses", documents=["details"])}
+    SELECT t.event_id, t.status, t.detail
+    FROM ROWS FROM (jsonb_to_recordset($1) AS (event_id uuid, status text, detail text))
          WITH ORDINALITY AS t(event_id, status, detail, ordinal)
     ORDER BY t.ordinal
-""")  # noqa: S608 - no value is put into the text
+"""
 
-_MOVES = (
-    "id",
-    "status",
-    "reason",
-    "entity_id",
-    "external_id",
-    "error_kind",
-    "error_message",
-    "attempt",
-    "retry_in",
-)
-_MOVE = statement(f"""
+# The limit is the number of rows, which PostgreSQL cannot estimate from JSON.
+_MOVE = """
     UPDATE sync_events AS e
     SET status = t.status, updated_at = now(),
         reason = CASE WHEN e.direction = 'outbound' AND t.status <> 'dead'
-                AND e.reason = ANY(CAST(:marks AS text[]))
+                AND e.reason = ANY($3::text[])
             THEN e.reason ELSE t.reason END,
-        entity_id = coalesce(CAST(t.entity_id AS uuid), e.entity_id),
+        entity_id = coalesce(t.entity_id, e.entity_id),
         external_id = coalesce(t.external_id, e.external_id),
         error_kind = t.error_kind, error_message = t.error_message,
-        attempts = e.attempts + CAST(t.attempt AS integer),
-        next_attempt_at = now() + make_interval(secs => CAST(t.retry_in AS double precision))
-    FROM {unpacked(*_MOVES)} AS t({", ".join(_MOVES)})
-    WHERE e.id = CAST(t.id AS uuid)
-""")  # noqa: S608 - no value is put into the text
+        attempts = e.attempts + t.attempt,
+        next_attempt_at = now() + make_interval(secs => t.retry_in)
+    FROM (SELECT * FROM jsonb_to_recordset($1) AS r(id uuid, status text, reason text,
+              entity_id uuid, external_id text, error_kind text, error_message text,
+              attempt integer, retry_in double precision) LIMIT $2) AS t
+    WHERE e.id = t.id
+"""
 
-_KEEP_PAYLOAD = statement("""
-    UPDATE sync_events SET payload = :payload WHERE id = CAST(:id AS uuid) AND payload IS NULL
-""")
+_KEEP_PAYLOAD = "UPDATE sync_events SET payload = $2 WHERE id = $1 AND payload IS NULL"
 
-_DROP_PAYLOADS = statement(f"""
-    UPDATE sync_events SET payload = NULL WHERE id = ANY({listed("ids", "uuid")})
-""")  # noqa: S608 - no value is put into the text
+_DROP_PAYLOADS = "UPDATE sync_events SET payload = NULL WHERE id = ANY($1::uuid[])"
 
-_MARK = statement("UPDATE sync_events SET reason = :reason WHERE id = CAST(:id AS uuid)")
+_MARK = "UPDATE sync_events SET reason = $2 WHERE id = $1"
 
-_STATE = statement(f"""
+_STATE = """
     SELECT CAST(id AS text) AS id, status, attempts FROM sync_events
-    WHERE id = ANY({listed("ids", "uuid")}) ORDER BY 1 FOR UPDATE
-""")  # noqa: S608 - no value is put into the text
+    WHERE id = ANY($1::uuid[]) ORDER BY 1 FOR UPDATE
+"""
 
-_BY_EXTERNAL = statement(f"""
+_BY_EXTERNAL = """
     SELECT CAST(id AS text) AS id, external_event_id, status, attempts FROM sync_events
-    WHERE source_system = :source AND external_event_id = ANY({listed("ids")})
-""")  # noqa: S608 - no value is put into the text
+    WHERE source_system = $1 AND external_event_id = ANY($2::text[])
+"""
 
 
 async def insert(db: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str]:
-    """Write sync events as pending and return the ids of those that were not there before."""
+    """Insert sync events as pending and return the ids of the new ones."""
     if not events:
         return set()
-    texts, payloads = _columns(events)
-    rows = await _INSERT.rows(db, **packed(texts, payloads))
+    rows = await driver(db).fetch(_INSERT, [_row(event) for event in events])
     written = {str(row["id"]) for row in rows}
     await _history(
         db,
@@ -165,87 +138,103 @@ async def insert(db: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str
 
 
 async def record(db: AsyncConnection, over: Sequence[tuple[NewSyncEvent, Transition]]) -> None:
-    """Write sync events that came to their end before they were written, with all their history.
+    """Insert sync events that are already final, with their history.
 
-    Raises a unique violation, after which the transaction is to be run again, when somebody has
-    just written one of them.
+    Raises a unique violation when another transaction has just inserted one of them; the caller
+    then repeats the transaction.
     """
     if not over:
         return
-    texts, payloads = _columns([e for e, _ in over])
-    texts |= {
-        "entity_id": [t.entity_id or e.entity_id for e, t in over],
-        "external_id": [t.external_id or e.external_id for e, t in over],
-        "status": [t.status for _, t in over],
-        "reason": [t.reason for _, t in over],
-    }
-    await _RECORD.run(db, **packed(texts, payloads))
+    await driver(db).execute(_RECORD, [_final_row(event, end) for event, end in over])
     steps = ((e.id, SyncStatus.PENDING, e.detail) for e, _ in over)
     ends = ((t.event_id, t.status, _detail(t)) for _, t in over)
     await _history(db, [entry for pair in zip(steps, ends, strict=True) for entry in pair])
 
 
 async def move(db: AsyncConnection, transitions: Sequence[Transition]) -> None:
-    """Move sync events on and write their history. One transition for each event at most."""
+    """Apply transitions, at most one for each event, and write their history."""
     if not transitions:
         return
-    texts: Texts = {
-        "id": [t.event_id for t in transitions],
-        "status": [t.status for t in transitions],
-        "reason": [t.reason for t in transitions],
-        "entity_id": [t.entity_id for t in transitions],
-        "external_id": [t.external_id for t in transitions],
-        "error_kind": [t.error_kind for t in transitions],
-        "error_message": [t.error_message for t in transitions],
-        "attempt": [str(int(t.count_attempt)) for t in transitions],
-        "retry_in": [number(t.retry_in) for t in transitions],
-    }
-    await _MOVE.run(db, marks=list(MARKS), **packed(texts))
+    rows = [_transition_row(transition) for transition in transitions]
+    await driver(db).execute(_MOVE, rows, len(rows), MARKS)
     await _history(db, [(t.event_id, t.status, _detail(t)) for t in transitions])
 
 
 async def keep_payload(db: AsyncConnection, event_id: str, payload: str) -> None:
-    """Keep the message of an event that has none yet."""
-    await _KEEP_PAYLOAD.run(db, id=event_id, payload=payload)
+    """Store the message of an event without one."""
+    await driver(db).execute(_KEEP_PAYLOAD, event_id, payload)
 
 
 async def drop_payloads(db: AsyncConnection, event_ids: Iterable[str]) -> None:
-    """Keep the messages of these events no longer."""
-    await _DROP_PAYLOADS.run(db, **packed({"ids": sorted(set(event_ids))}))
+    """Delete the messages of these events."""
+    await driver(db).execute(_DROP_PAYLOADS, sorted(set(event_ids)))
 
 
 async def mark(db: AsyncConnection, event_id: str, reason: str) -> None:
-    """Give an outbound event one of the `MARKS`, which it keeps while it goes on."""
-    await _MARK.run(db, id=event_id, reason=reason)
+    """Set one of the `MARKS` on an outbound event, which keeps it while it continues."""
+    await driver(db).execute(_MARK, event_id, reason)
 
 
 async def note(db: AsyncConnection, notes: Sequence[tuple[str, SyncStatus, HistoryDetail]]) -> None:
-    """Add to the history of events without a change of status: id, status and detail."""
+    """Append id, status and detail to the history of events, without a change of status."""
     await _history(db, notes)
 
 
 async def lock(db: AsyncConnection, event_ids: Iterable[str]) -> dict[str, EventState]:
-    """Return events' states by id, locked in one order until the transaction ends."""
-    rows = await _STATE.rows(db, **packed({"ids": sorted(set(event_ids))}))
+    """Lock events in one order until the transaction ends, and return their states by id."""
+    rows = await driver(db).fetch(_STATE, sorted(set(event_ids)))
     return {name: EventState(name, SyncStatus(status), tries) for name, status, tries in rows}
 
 
 async def by_external_id(
     db: AsyncConnection, source: str, external_event_ids: Sequence[str]
 ) -> dict[str, EventState]:
-    """Return the events that a source system named so, by that name."""
-    rows = await _BY_EXTERNAL.rows(db, source=source, **packed({"ids": external_event_ids}))
+    """Return the states of events by the ids of a source system."""
+    rows = await driver(db).fetch(_BY_EXTERNAL, source, external_event_ids)
     return {
         external: EventState(name, SyncStatus(status), tries)
         for name, external, status, tries in rows
     }
 
 
-def _columns(
-    events: Sequence[NewSyncEvent],
-) -> tuple[dict[str, list[str | None]], dict[str, list[bytes | None]]]:
-    texts = {name: [getattr(event, name) for event in events] for name in _TEXTS}
-    return texts, {"payload": [event.payload for event in events]}
+def _row(event: NewSyncEvent) -> dict[str, Any]:
+    payload = None if event.payload is None else event.payload.decode()
+    return {
+        "id": event.id,
+        "direction": event.direction,
+        "source_system": event.source_system,
+        "entity_type": event.entity_type,
+        "entity_id": event.entity_id,
+        "external_id": event.external_id,
+        "event_type": event.event_type,
+        "external_event_id": event.external_event_id,
+        "correlation_id": event.correlation_id,
+        "causation_id": event.causation_id,
+        "payload": payload,
+    }
+
+
+def _final_row(event: NewSyncEvent, end: Transition) -> dict[str, Any]:
+    return _row(event) | {
+        "entity_id": end.entity_id or event.entity_id,
+        "external_id": end.external_id or event.external_id,
+        "status": end.status,
+        "reason": end.reason,
+    }
+
+
+def _transition_row(transition: Transition) -> dict[str, Any]:
+    return {
+        "id": transition.event_id,
+        "status": transition.status,
+        "reason": transition.reason,
+        "entity_id": transition.entity_id,
+        "external_id": transition.external_id,
+        "error_kind": transition.error_kind,
+        "error_message": transition.error_message,
+        "attempt": int(transition.count_attempt),
+        "retry_in": transition.retry_in,
+    }
 
 
 def _detail(transition: Transition) -> HistoryDetail:
@@ -268,9 +257,12 @@ async def _history(
 ) -> None:
     if not entries:
         return
-    texts: Texts = {
-        "event_ids": [event_id for event_id, _, _ in entries],
-        "statuses": [status for _, status, _ in entries],
-    }
-    details = [document(detail) if detail else None for _, _, detail in entries]
-    await _HISTORY.run(db, **packed(texts, {"details": details}))
+    rows = [
+        {
+            "event_id": event_id,
+            "status": status,
+            "detail": orjson.dumps(detail).decode() if detail else None,
+        }
+        for event_id, status, detail in entries
+    ]
+    await driver(db).execute(_HISTORY, rows)

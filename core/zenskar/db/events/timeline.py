@@ -1,4 +1,4 @@
-"""Everything that is stored about one customer: for reading in causal order."""
+"""The stored rows of one customer, for reading in causal order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from zenskar.model.record import ExternalMapping, MappingState
 
 @dataclass(frozen=True, slots=True)
 class CustomerMatch:
-    """A customer that somebody may mean; `external_ids` are given as `source_system:id`."""
+    """A customer that matches a search; `external_ids` have the form `source_system:id`."""
 
     id: str
     name: str | None
@@ -40,7 +40,7 @@ class CustomerMatch:
 
 @dataclass(frozen=True, slots=True)
 class TimelineMapping:
-    """A mapping with its place and its times."""
+    """A mapping with its source system and its times."""
 
     source_system: str
     mapping: ExternalMapping
@@ -52,7 +52,7 @@ class TimelineMapping:
 
 @dataclass(frozen=True, slots=True)
 class StoredIntent:
-    """A push as it was written down, and what became of it."""
+    """A stored push with its state."""
 
     id: str
     source_system: str
@@ -66,14 +66,14 @@ class StoredIntent:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent(LoggedEvent):
-    """A sync event with its message, if it is an inbound one."""
+    """A sync event; an inbound event has its message."""
 
     payload: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry(HistoryEntry):
-    """A transition of one of several events; ids rise in the order in which they were written."""
+    """A transition of one of several events; ids are in the order of writing."""
 
     id: int
     event_id: str
@@ -81,7 +81,7 @@ class StoredEntry(HistoryEntry):
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One customer's rows of all tables. `truncated`: older events than these were left out."""
+    """The rows of one customer in all tables. `truncated`: older events are left out."""
 
     customer: Customer
     mappings: tuple[TimelineMapping, ...]
@@ -101,9 +101,9 @@ _INTENTS = [push_intents.c[name] for name in StoredIntent.__dataclass_fields__]
 
 
 async def find(db: AsyncConnection, name: str, *, most: int) -> list[CustomerMatch]:
-    """Return the customers of this id, or else of this external id, or else of this e-mail.
+    """Return the customers with this id, else with this external id, else with this e-mail.
 
-    A deleted customer is found by its e-mail only if no living one has it.
+    A deleted customer matches its e-mail only when no other customer has that e-mail.
     """
     table, mapped = customers_table, external_mappings
     of_external = select(mapped.c.entity_id).where(
@@ -125,9 +125,9 @@ async def find(db: AsyncConnection, name: str, *, most: int) -> list[CustomerMat
 
 
 async def load(db: AsyncConnection, customer_id: str, *, most: int) -> Timeline | None:
-    """Return all that is known of a customer, with its newest events, as of one moment.
+    """Return the rows of a customer with its newest events, in one snapshot.
 
-    Call it first in a transaction.
+    This must be the first call in a transaction.
     """
     await db.execute(_SNAPSHOT)
     customer = await customers.read(db, customer_id)
@@ -152,7 +152,7 @@ async def load(db: AsyncConnection, customer_id: str, *, most: int) -> Timeline 
 async def _pauses(
     db: AsyncConnection, mappings: Sequence[TimelineMapping], events: Sequence[StoredEvent]
 ) -> tuple[ConnectionChange, ...]:
-    """Return the pauses of the connections in question since the first event."""
+    """Return the pauses of the customer's connections since the first event."""
     if not events:
         return ()
     names = {m.source_system for m in mappings} | {e.source_system for e in events}
@@ -186,7 +186,7 @@ async def _mappings(db: AsyncConnection, customer_id: str) -> tuple[TimelineMapp
 async def _intents(
     db: AsyncConnection, customer_id: str, entries: Sequence[StoredEntry]
 ) -> tuple[StoredIntent, ...]:
-    """Return the pushes without an answer, and those that the history names."""
+    """Return the pushes without an answer, and the pushes that the history names."""
     columns = push_intents.c
     named = {entry.detail["idempotency_key"] for entry in entries if _has_key(entry)}
     statement = select(*_INTENTS).where(
@@ -207,7 +207,7 @@ async def _events(
     mappings: Sequence[TimelineMapping],
     most: int,
 ) -> tuple[StoredEvent, ...]:
-    """Return the record's events, and those of its external objects that nobody could place."""
+    """Return the events of the record, and the unassigned events of its external objects."""
     columns = sync_events.c
     objects = [(m.source_system, m.mapping.external_id) for m in mappings]
     unplaced = and_(

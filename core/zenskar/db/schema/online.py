@@ -1,4 +1,4 @@
-"""Migrations beside a running release: no statement of theirs keeps writers waiting for long."""
+"""Migrations beside a running release: no statement blocks writers for long."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _FOUND = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:n
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a migration waits for a lock, how long a statement may take, when it gives up."""
+    """The time limits of a migration: for a lock, for a statement, and for all attempts."""
 
     lock_seconds: float = 0.5
     statement_seconds: float = 10.0
@@ -26,10 +26,10 @@ class Limits:
 
 
 class OnlineImpl(PostgresqlImpl):
-    """Builds and drops indexes of tables that exist without keeping their writers waiting.
+    """Builds and drops indexes of existing tables without blocking their writers.
 
-    That happens outside of transactions, so it comes first in a migration: whatever breaks off,
-    the migration can be run again.
+    An index is built outside of transactions, so it comes first in a migration: after a failure
+    the migration can run again.
     """
 
     __dialect__ = "postgresql"
@@ -40,23 +40,26 @@ class OnlineImpl(PostgresqlImpl):
         self.forget_step()
 
     def keep_to(self, limits: Limits) -> None:
-        """Give up a lock that does not come at once: writers queue behind whoever waits for it."""
+        """Limit how long a statement waits for a lock: writers queue behind that statement."""
         self._limits = limits
         self._set_limits(limits.lock_seconds, limits.statement_seconds)
         self._opened.commit()
 
     def forget_step(self, **_: Any) -> None:
-        """Begin with the next migration."""
+        """Forget the tables of the last migration, before the next one."""
         self._made: set[str] = set()
         self._changed = False
 
     def create_table(self, table: Table, **options: Any) -> None:
-        """Create a table; its indexes are built with it."""
+        """Create a table with its indexes."""
         self._made.add(table.name)
         super().create_table(table, **options)
 
     def create_index(self, index: Index, **options: Any) -> None:
-        """Build an index."""
+        """Build an index; concurrently when its table existed before the migration.
+
+        Raises `CommandError` when the migration has changed something before.
+        """
         if self._is_made_here(index):
             super().create_index(index, **options)
             return
@@ -65,12 +68,12 @@ class OnlineImpl(PostgresqlImpl):
             if valid:
                 return
             if valid is False:
-                # A build that broke off leaves it behind; nothing reads it, but writers keep it.
+                # A failed build leaves an invalid index: no query reads it, but writers update it.
                 super().drop_index(index)
             super().create_index(index, **options)
 
     def drop_index(self, index: Index, **options: Any) -> None:
-        """Drop an index."""
+        """Drop an index; raises as `create_index` does."""
         if self._is_made_here(index):
             super().drop_index(index, **options)
             return
@@ -78,7 +81,7 @@ class OnlineImpl(PostgresqlImpl):
             super().drop_index(index, **{**options, "if_exists": True})
 
     def execute(self, sql: Any, execution_options: dict[str, Any] | None = None) -> None:
-        """Run a statement."""
+        """Run a statement; raises `CommandError` for an index in raw SQL."""
         if isinstance(sql, str) and _RAW_INDEX.match(sql):
             raise CommandError("use op.create_index and op.drop_index, which block no writers")
         super().execute(sql, execution_options)
@@ -99,7 +102,7 @@ class OnlineImpl(PostgresqlImpl):
             )
         index.dialect_options["postgresql"]["concurrently"] = True
         with op.get_context().autocommit_block():
-            # It waits for old transactions, and nobody waits for it.
+            # The build waits for old transactions, and blocks no other process.
             self._set_limits(self._limits.patience_seconds, 0)
             yield
             self._set_limits(self._limits.lock_seconds, self._limits.statement_seconds)

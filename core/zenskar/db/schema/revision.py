@@ -1,4 +1,4 @@
-"""Which schema a database has, and which ones this release knows; Alembic is for changing it."""
+"""The schema revision of a database, and the revisions of this release, without Alembic."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ _CURRENT = text("SELECT version_num FROM alembic_version")
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """The revision that the database has, and the newest there is."""
+    """The revision of the database, and the newest revision of this release."""
 
     current: str | None
     head: str | None
 
     @property
     def up_to_date(self) -> bool:
-        """Whether there is nothing to migrate."""
+        """Whether the database has the newest revision."""
         return self.current == self.head
 
 
@@ -34,9 +34,9 @@ async def status(engine: AsyncEngine) -> SchemaStatus:
 
 
 def known() -> list[str]:
-    """Return the revisions of this release, oldest first: a migration's file begins with its own.
+    """Return the revisions of this release, oldest first.
 
-    They are numbered, and each follows the one before.
+    The file name of a migration begins with its revision, and revisions are numbered.
     """
     files = (resources.migrations_dir() / "versions").glob("[0-9]*.py")
     return sorted(file.name.partition("_")[0] for file in files)

@@ -45,14 +45,14 @@ customers = Table(
     _time("updated_at", nullable=False),
     _time("deleted_at"),
     _time("erased_at"),
-    # An index takes no row of more than 2,700 bytes, and external systems hold what they hold.
+    # An index row holds at most 2,700 bytes, and external systems hold longer addresses.
     Index(
         "customers_email_start",
         text('"left"(email, 255)'),
         "id",
         postgresql_where=text("deleted_at IS NULL"),
     ),
-    # Room for the next version of a row on its page: an update then leaves the indexes alone.
+    # Space for the next version of a row on its page: such an update changes no index.
     postgresql_with={"fillfactor": 65},
 )
 
@@ -74,8 +74,8 @@ external_mappings = Table(
     Column("carried", ARRAY(Text)),
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
-    # What differs comes first: without statistics, as on a new database, a search for some ids
-    # would otherwise read all of a source system's.
+    # The column with the most values comes first. Otherwise, without statistics, as on a new
+    # database, a search for a few ids would read all rows of a source system.
     PrimaryKeyConstraint("external_id", "source_system", "entity_type"),
     Index(
         "external_mappings_one_per_entity",
@@ -196,12 +196,12 @@ outbox = Table(
     _time("claimed_until"),
     Column("claimed_by", Text),
     _time("created_at", nullable=False),
-    # No id in them: of a queue that was empty when it was analyzed PostgreSQL expects one row,
-    # and any index with the id in it seems as good as its own.
+    # Without the id: PostgreSQL expects one row of a queue that was empty when it was analyzed.
+    # Then any index with the id would seem as good as the primary key.
     Index("outbox_due", "topic", "available_at"),
     Index("outbox_key", "topic", "key"),
     Index("outbox_parked", "source_system", postgresql_where=text("parked")),
-    # Room for claims: an update that stays on its page leaves the indexes alone.
+    # Space for claims: an update on the same page changes no index.
     postgresql_with={"fillfactor": 50},
 )
 

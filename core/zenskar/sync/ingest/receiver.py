@@ -44,7 +44,7 @@ class WebhookReceiver:
         is not JSON, and `Unavailable` when the sender should retry.
         """
         self._context.router.owner(source)
-        return await self._batcher.add(ReceivedWebhook(source, request, correlation_id))
+        return await self._batcher.submit(ReceivedWebhook(source, request, correlation_id))
 
     async def _receive(
         self, webhooks: Sequence[ReceivedWebhook]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, records, schedules, unqueued
@@ -45,8 +44,8 @@ class CatchUp:
                 after = reached.get(entity_type) or FIRST_ID
                 reached[entity_type], count = await self._scan(source, entity_type, after)
                 queued += count
-        name, left = self.schedule(source), orjson.dumps(reached).decode()
-        await in_transaction(self._context.engine, lambda c: schedules.save(c, name, left))
+        name = self.schedule(source)
+        await in_transaction(self._context.engine, lambda c: schedules.save(c, name, reached))
         if queued:
             self._context.wake(OUTBOUND)
             _log.warning("records_queued", source=source, count=queued)

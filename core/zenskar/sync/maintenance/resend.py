@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import outbox, schedules
@@ -61,8 +60,7 @@ class Resender:
         for status in stale_events.UNFINISHED:
             last = await self._next(status, state.get(status.value) or FIRST_ID, age)
             after[status.value] = last
-        left = orjson.dumps(after).decode()
-        await in_transaction(self._context.engine, lambda c: schedules.save(c, self.NAME, left))
+        await in_transaction(self._context.engine, lambda c: schedules.save(c, self.NAME, after))
 
     async def _next(self, status: SyncStatus, after: str, age: float) -> str | None:
         async def resend(db: AsyncConnection) -> tuple[str | None, list[OutboxMessage]]:

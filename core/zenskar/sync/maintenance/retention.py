@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import expired_rows, schedules
@@ -66,8 +65,7 @@ class Retention:
         async def forget(db: AsyncConnection) -> expired_rows.Piece:
             piece = await expired_rows.forget(db, self._kind, before, after)
             if piece.last is not None and self._kind == "payloads":
-                state = orjson.dumps({"after": piece.last}).decode()
-                await schedules.save(db, self.schedule, state)
+                await schedules.save(db, self.schedule, {"after": piece.last})
             return piece
 
         return await in_transaction(self._engine, forget)

@@ -116,7 +116,7 @@ class OutboundSync:
         try:
             if not await self._accounts.confirm(job.source):
                 return Park()
-            planned = await self._first_steps.add(job)
+            planned = await self._first_steps.submit(job)
         except CallFailed as error:
             return await self._failed(job, None, error.failure)
         return self._count(job, planned)
@@ -132,7 +132,7 @@ class OutboundSync:
             self._circuit_breaker.succeeded(call.source)
             self._context.backoff.succeeded(call.source)
             await self._context.failpoint("outbound.called")
-            planned = await self._answers.add(CallAnswer(job, call, seen))
+            planned = await self._answers.submit(CallAnswer(job, call, seen))
         except CallFailed as error:
             held = time.monotonic() - began < self._lease_seconds(job.source) / 2
             return await self._failed(job, call, error.failure, held=held)

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.port import LogRange
@@ -104,8 +103,7 @@ class LogLossDetector:
         await log_positions.forget(db, [loss.place for loss in found])
         ends = {place: LogPosition(there.end) for place, there in seen.items()}
         await log_positions.save(db, ends)
-        reported = orjson.dumps({"reported": [str(loss) for loss in found]}).decode()
-        await schedules.save(db, self.NAME, reported)
+        await schedules.save(db, self.NAME, {"reported": [str(loss) for loss in found]})
         if new:
             for source in self._context.connections:
                 await schedules.hurry(db, MissedEventsPoller.schedule(source))

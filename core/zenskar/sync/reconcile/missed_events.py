@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
-
 from zenskar.db import connections, schedules
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed
@@ -65,9 +63,7 @@ class MissedEventsPoller:
             )
             return
         there = started + await self._offset(source)
-        left = orjson.dumps(
-            {"since": started.isoformat(), "since_there": there.isoformat()}
-        ).decode()
+        left = {"since": started.isoformat(), "since_there": there.isoformat()}
         name = self.schedule(source)
         await in_transaction(self._context.engine, lambda c: schedules.save(c, name, left))
         if found:

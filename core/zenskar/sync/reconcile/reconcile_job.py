@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, schedules
@@ -14,8 +13,6 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.reconciler import Reconciler
 from zenskar.telemetry.logs import get_logger
 
-_WANTED = orjson.dumps({"wanted": True}).decode()
-_DONE = "{}"
 _HOLD_SECONDS = 3600.0
 """No other worker begins during this time. A run whose worker died resumes after it."""
 _log = get_logger(__name__)
@@ -36,7 +33,7 @@ class ReconcileJob:
     @classmethod
     async def request(cls, db: AsyncConnection, source: str) -> None:
         """Request a reconcile of a connection as soon as a worker is free."""
-        await schedules.hurry(db, cls.schedule(source), _WANTED)
+        await schedules.hurry(db, cls.schedule(source), {"wanted": True})
 
     async def run(self, source: str, state: Mapping[str, Any]) -> None:
         """Reconcile once if that was requested; an incomplete run leaves the request in place."""
@@ -48,7 +45,7 @@ class ReconcileJob:
         for entity_type in self._context.router.owner(source).entities:
             if entity_type in SHAPES:
                 complete = await self._reconcile(source, entity_type) and complete
-        left = _DONE if complete else _WANTED
+        left = {} if complete else {"wanted": True}
         await in_transaction(engine, lambda c: schedules.hurry(c, name, left))
 
     async def _is_held(self, source: str) -> bool:

@@ -48,7 +48,7 @@ class DeleteGuard:
         before = await connections.recent_deletes(db, source, self.window_seconds)
         if before + len(event_ids) <= self.limit:
             return
-        deletes = before + len(event_ids) - await connections.count_let_go(db, event_ids)
+        deletes = before + len(event_ids) - await connections.count_released(db, event_ids)
         if deletes > self.limit:
             raise TooManyDeletes(source, deletes, self.window_seconds)
 
