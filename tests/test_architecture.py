@@ -20,15 +20,12 @@ MODULES = sorted(CORE.rglob("*.py"))
 PACKAGES = sorted(path.parent for path in MODULES if path.name == "__init__.py")
 MOST_ENTRIES = 25
 
-SHARED_CLASS_NAMES = {"Caller"}
-"""Class names that two modules may have, because nobody can take one class for the other."""
-
 SHARED_FILE_NAMES = {
     # The same thing in several layers: its table, its service, its route, its command.
     *("connections", "customers", "dead_letters", "erase", "metrics", "migrate", "recover"),
     *("events", "sync_events", "timeline"),
     # A part that several packages have, named by the package.
-    *("app", "bus", "errors", "pipeline", "records", "router", "service"),
+    *("app", "bus", "errors", "records", "service"),
 }
 """File names that two packages may have. `bus/postgres/bus.py`: the folder says which."""
 
@@ -84,7 +81,7 @@ def test_a_folder_can_be_read_at_a_glance(package: Path) -> None:
 
 
 def test_a_class_name_exists_once() -> None:
-    assert shared(classes()) <= SHARED_CLASS_NAMES
+    assert shared(classes()) == set()
 
 
 def test_a_file_name_exists_once_unless_the_folder_distinguishes_it() -> None:

@@ -19,7 +19,7 @@ from tests.api.test_server import talk
 from tests.support.api import ADA, Api, body_of, event, open_api, problem_of
 from tests.support.flow import running_worker
 from zenskar.api.app import create_app
-from zenskar.api.http.auth import Caller, KeyRing, LoginThrottle
+from zenskar.api.http.auth import ClientKey, KeyRing, LoginThrottle
 from zenskar.api.http.routes import ROUTES
 from zenskar.db import api_keys
 from zenskar.db.driver.engine import in_transaction
@@ -181,7 +181,7 @@ async def test_a_right_key_is_admitted_amid_a_flood_of_wrong_ones(engine: AsyncE
             *(ring.identify(sent, "1.2.3.4") for sent in (*wrong, f"Bearer {key}")),
             return_exceptions=True,
         )
-    assert isinstance(found[-1], Caller)
+    assert isinstance(found[-1], ClientKey)
     assert all(isinstance(each, web.HTTPException) for each in found[:-1])
     assert made.count("SELECT CAST(id AS text) AS id, prefix") <= 2
 

@@ -56,7 +56,7 @@ class LoginThrottle:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class ClientKey:
     """The API key of a request."""
 
     id: str
@@ -71,7 +71,7 @@ class _Sent(NamedTuple):
     digest: bytes
 
 
-_CALLER = web.RequestKey("caller", Caller)
+_CALLER = web.RequestKey("caller", ClientKey)
 
 
 class KeyRing:
@@ -93,8 +93,8 @@ class KeyRing:
         self._throttle = throttle
         self._remember_seconds = remember_seconds
         self._clock = clock
-        self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
-        self._lookups: Batcher[_Sent, Caller | None] = Batcher(self._look_up, most=_MAX_BATCH)
+        self._known: OrderedDict[bytes, tuple[ClientKey, float]] = OrderedDict()
+        self._lookups: Batcher[_Sent, ClientKey | None] = Batcher(self._look_up, most=_MAX_BATCH)
 
     @web.middleware
     async def authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -107,7 +107,7 @@ class KeyRing:
             require(request, needed)
         return await handler(request)
 
-    async def identify(self, authorization: str | None, address: str) -> Caller:
+    async def identify(self, authorization: str | None, address: str) -> ClientKey:
         """Return the caller of a key.
 
         Raises 401 for a missing or wrong key, 429 for a wrong key from a throttled address.
@@ -129,8 +129,8 @@ class KeyRing:
         self._remember(sent.digest, found)
         return found
 
-    async def _look_up(self, sent: Sequence[_Sent]) -> Sequence[Caller | None]:
-        async def find_callers(db: AsyncConnection) -> list[Caller | None]:
+    async def _look_up(self, sent: Sequence[_Sent]) -> Sequence[ClientKey | None]:
+        async def find_callers(db: AsyncConnection) -> list[ClientKey | None]:
             living = await api_keys.living(db, [each.prefix for each in sent])
             found = [_caller(living.get(each.prefix), each.digest) for each in sent]
             if right := {caller.id for caller in found if caller}:
@@ -145,7 +145,7 @@ class KeyRing:
         self._throttle.fail(address)
         return _unauthorized("the API key is not valid")
 
-    def _remember(self, digest: bytes, caller: Caller) -> None:
+    def _remember(self, digest: bytes, caller: ClientKey) -> None:
         self._known[digest] = caller, self._clock() + self._remember_seconds
         self._known.move_to_end(digest)
         if len(self._known) > 1_000:
@@ -181,9 +181,9 @@ def _authorization(request: web.Request) -> str | None:
     return lines[0] if lines else None
 
 
-def _caller(key: LivingKey | None, digest: bytes) -> Caller | None:
+def _caller(key: LivingKey | None, digest: bytes) -> ClientKey | None:
     right = hmac.compare_digest(key.hash if key else _NO_HASH, digest)
-    return Caller(key.id, key.prefix, key.scope) if key and right else None
+    return ClientKey(key.id, key.prefix, key.scope) if key and right else None
 
 
 def _unauthorized(text: str) -> web.HTTPUnauthorized:
