@@ -80,7 +80,7 @@ class Settings(ConnectionSettings):
     trusted_proxies: Annotated[Networks, PlainValidator(_parse_networks)] | None = None
     connections: str | None = None
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
-    max_pending_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    max_pending_body_bytes: int = Field(16 * 1024 * 1024, ge=1024)
     max_connections: int = Field(1000, ge=16)
     request_timeout_seconds: float = Field(30.0, gt=0)
     worker_concurrency: int = Field(32, ge=1, le=1024)

@@ -1,6 +1,7 @@
 """Bound the connections of the server, and answer invalid HTTP without details."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,6 +21,10 @@ _BUSY = (
     b"Retry-After: 5\r\nContent-Length: 0\r\n\r\n"
 )
 _LOG_SECONDS = 10.0
+_RECEIVE_BYTES = 64 * 1024
+"""The kernel's receive buffer of a connection. A single read returns all of it, before the handler
+can refuse the body. 400 senders of unfinished bodies of 1 MiB took 39 to 68 MB, and 122 MB with the
+kernel's own size."""
 _DETAIL = "this is not HTTP as it is spoken here"
 
 
@@ -77,6 +82,8 @@ class Server(web.Server):
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Count a connection, and close or refuse one at the bound."""
         super().connection_made(handler, transport)
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         if len(self._idle) + len(self._busy) >= self._most and not self._evict():
             self._refused += 1
             self._log_full()
