@@ -18,6 +18,8 @@ CODE = (
     *(f"tests/{name}" for name in ("performance", "simulation", "stripe_mock", "support")),
     *(f"tests/{name}" for name in ("catalog", "kernel", "model", "ops")),
     *(f"tests/sync/{name}" for name in ("ingest", "maintenance", "reconcile")),
+    *("tests/cli", "tests/plugins", "tests/telemetry", "plugins/stripe/tests"),
+    "plugins/template/tests",
 )
 INSTALLED = ROOT / "benchmarks" / "peers"
 """The folder of the installed contenders."""

@@ -64,7 +64,7 @@ def cli(bare: None) -> Cli:
 
 @pytest.fixture
 def database(cli: Cli, database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let commands work on a fresh, migrated database."""
+    """Run commands on a fresh, migrated database."""
     monkeypatch.setenv("ZENSKAR_DATABASE_URL", database_url)
     return database_url
 

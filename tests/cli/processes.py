@@ -1,4 +1,4 @@
-"""zenskar as a process of its own, as whoever installed it runs it."""
+"""Run zenskar as a process, as an installed program runs."""
 
 import json
 import os

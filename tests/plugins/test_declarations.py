@@ -1,4 +1,4 @@
-"""What a plugin declares is judged before anything of it is used."""
+"""The declarations of a plugin are checked before the core uses the plugin."""
 
 from datetime import timedelta
 from typing import Any

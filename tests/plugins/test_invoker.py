@@ -50,7 +50,7 @@ async def test_an_answer_has_the_times_between_which_it_was_given() -> None:
     invoker = invoker_of(seen)
     answer = await fetched(invoker)
     assert answer.value is seen
-    # The clock stands still, so the monotonic one says how far apart the times are.
+    # The clock is constant, so the monotonic clock gives the distance of the times.
     assert answer.timing.received - answer.timing.sent >= answer.timing.seconds > 0
     assert counted(invoker, "fetch", "ok") == 1
 

@@ -1,4 +1,4 @@
-"""Who blocks the event loop is named, and nobody else."""
+"""The code that blocks the event loop is reported, and no other code."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ SECRET = "sk_live_51Secret"
 
 
 class Reports:
-    """Remembers what is reported, and lets go who waits for that."""
+    """Records the reports, and releases the code that waits for a report."""
 
     def __init__(self) -> None:
         self.found: list[Blockage] = []
@@ -35,7 +35,7 @@ class Reports:
 
 
 class Log:
-    """Remembers the errors, and lets go who waits for one."""
+    """Records the errors, and releases the code that waits for an error."""
 
     def __init__(self) -> None:
         self.told = threading.Event()
@@ -68,7 +68,7 @@ async def test_each_time_is_told_once() -> None:
 
     async with watched_loop({}, report, limit_seconds=LIMIT_SECONDS):
         assert first.block()
-        # It goes on to block, which is nothing new.
+        # The loop stays blocked, which is the same blockage.
         threading.Event().wait(4 * LIMIT_SECONDS)
         assert len(first.found) == 1
         await asyncio.sleep(0)

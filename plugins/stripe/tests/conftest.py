@@ -1,4 +1,4 @@
-"""What the tests of the Stripe integration share."""
+"""Fixtures of the tests of the Stripe integration."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 

@@ -9,7 +9,7 @@ from zenskar_stripe.budget import Budget, NoTurn
 
 
 class HastyLoop(asyncio.SelectorEventLoop):
-    """Lets the time pass at once that everything waits for."""
+    """A clock that advances at once to the end of every wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class HastyLoop(asyncio.SelectorEventLoop):
 
 
 class LateLoop(HastyLoop):
-    """Wakes everybody too late: a little always, a lot now and then, as on a busy machine."""
+    """A clock that wakes late, sometimes very late, as on a busy machine."""
 
     def __init__(self) -> None:
         super().__init__()

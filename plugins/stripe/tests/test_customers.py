@@ -33,7 +33,7 @@ def plain(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """What the core asks for to make one plain document into another."""
+    """Return the change that the core requests between two plain documents."""
     wanted = {k: new.get(k) for k in (*old, *new) if k != "metadata" and old.get(k) != new.get(k)}
     before, after = old.get("metadata", {}), new.get("metadata", {})
     keyed = {k: after.get(k) for k in (*before, *after) if before.get(k) != after.get(k)}
@@ -50,7 +50,7 @@ def update(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stored(customer: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """What Stripe makes of parameters: an empty string unsets, metadata is merged."""
+    """Apply parameters as Stripe does: an empty string unsets, metadata is merged."""
     result = {**customer, **{k: v or None for k, v in params.items() if k != "metadata"}}
     if result.get("address"):
         result["address"] = {k: v or None for k, v in result["address"].items()}

@@ -1,4 +1,4 @@
-"""Errors: sorted by what must be done next, and told without what Stripe repeats of ours."""
+"""Errors are classified by the next action, and their messages repeat no customer data."""
 
 from typing import Any
 

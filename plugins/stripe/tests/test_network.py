@@ -1,4 +1,4 @@
-"""Answers that no sandbox gives, and what is never sent or told."""
+"""Answers that no sandbox gives, and data that is never sent or logged."""
 
 import logging
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is exported, and how heavy it is."""
+"""The exports of the package, and the modules that an import loads."""
 
 import subprocess
 import sys

@@ -28,7 +28,7 @@ class SentWebhook:
 
 
 class Crm:
-    """Serves the contacts to whoever has the key, and tells every change to `webhook_url`.
+    """Serves the contacts to callers with the key, and sends every change to `webhook_url`.
 
     `add`, `edit` and `remove` change contacts as a person would; they return once the webhook
     has been delivered. `settle` waits for the webhooks of changes that came through the API.
@@ -80,7 +80,7 @@ class Crm:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What a connection to this CRM needs."""
+        """Return the settings of a connection to this CRM."""
         secrets = {"api_key": self.api_key, "webhook_secret": self.secret}
         return {"api_base": self.base_url, **secrets}
 

@@ -32,7 +32,7 @@ def customer(database: str) -> str:
 
 @pytest.fixture
 def dead(database: str) -> str:
-    """Make an event that has been given up."""
+    """Create a dead sync event."""
 
     async def work(flow: Flow) -> Any:
         flow.systems["fake"].before = refuse

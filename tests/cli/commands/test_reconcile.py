@@ -83,7 +83,7 @@ def stripe(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
 
 
 def age(database_url: str) -> None:
-    """Let all that is known be an hour old, so that a look of now is surely newer."""
+    """Age all known states by an hour, so that a fetch of now is newer for sure."""
 
     async def run() -> None:
         engine = create_engine(database_url, pool_size=2)
@@ -148,7 +148,7 @@ def test_what_cannot_be_repaired_gives_exit_code_3(
     text = cli("reconcile", "stripe", "--repair", *SETTLE, code=1)
     assert "3 of 3 linked objects of stripe customer are missing" in text
     text = cli("reconcile", "stripe", "--repair", "--force", *SETTLE, "--output", "json", code=3)
-    # What the guard logs to standard error comes after the report.
+    # The log lines of the guard on standard error follow the report.
     (report,) = json.JSONDecoder().raw_decode(text)[0]["data"]
     assert report["remaining"] == {"missing_there": 3}
     text = cli("reconcile", "stripe", "--repair", code=1)
@@ -181,7 +181,7 @@ def test_another_account_is_refused_and_costs_no_record(
 def test_held_deletes_are_dropped_back_on_the_right_account(
     cli: Cli, stripe: Remote, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The account of this key cannot be told, and an operator had the records deleted."""
+    """The account of this key is unknown, and an operator deletes the records."""
     monkeypatch.setenv("ZENSKAR_DELETE_GUARD_LIMIT", "1")
     for number in range(3):
         stripe.create(name=f"Customer {number}")
@@ -194,7 +194,7 @@ def test_held_deletes_are_dropped_back_on_the_right_account(
         cli("connections", "resume", "stripe", "--accept-account")
         listed = cli.json("reconcile", "stripe", *SETTLE, code=3)["data"]
         assert listed[0]["found"]["missing_there"] == 3
-        # Nothing is repaired about them unless it is told how.
+        # Missing objects are repaired only with --missing.
         cli("reconcile", "stripe", "--repair", *SETTLE, code=3)
         assert count(database, "customers WHERE deleted_at IS NULL") == 4
         cli("reconcile", "stripe", "--repair", "--missing", "delete", *SETTLE, code=3)
@@ -296,6 +296,6 @@ def test_what_cannot_be_read_is_told_and_gives_an_exit_code(cli: Cli, stripe: Re
     assert re.search(rf"^rejected +{customer} .*/name: must be of type", text, re.MULTILINE)
     assert "secret" not in text
     text = cli("backfill", "stripe", "--output", "json", code=1)
-    # What is logged to standard error comes after the report.
+    # The log lines on standard error follow the report.
     (intake,) = json.JSONDecoder().raw_decode(text)[0]["data"]
     assert [each["external_id"] for each in intake["not_read"]] == [customer]

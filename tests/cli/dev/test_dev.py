@@ -1,4 +1,4 @@
-"""`zenskar dev`, as whoever tries zenskar meets it."""
+"""`zenskar dev`, as a new user runs it."""
 
 import json
 import os

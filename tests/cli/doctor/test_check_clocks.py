@@ -1,4 +1,4 @@
-"""`zenskar doctor` tells a clock that is wrong."""
+"""`zenskar doctor` reports a wrong clock."""
 
 import pytest
 

@@ -123,7 +123,7 @@ def test_nothing_of_others_commands_the_terminal(hostile: str, command: str, out
     assert result.exit_code in {0, 1, 2, 3}, result.exception
     assert not isinstance(result.exception, UnicodeError)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    # What the user typed is the user's own.
+    # The user typed this text, so the text is not hostile.
     shown = [result.stdout] if HOSTILE in arguments else [result.stdout, result.stderr]
     for text in shown:
         assert HARMFUL.search(text) is None, text

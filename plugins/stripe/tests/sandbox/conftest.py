@@ -33,7 +33,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Received:
-    """One webhook request."""
+    """A received webhook request."""
 
     body: bytes
     headers: dict[str, str]
@@ -41,7 +41,7 @@ class Received:
 
 
 class Receiver:
-    """A webhook endpoint that records what it gets and answers what it is told."""
+    """A webhook endpoint that records requests and sends the configured answers."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []

@@ -58,7 +58,7 @@ async def test_drop_request_has_none(v1, sandbox):
 
 
 async def test_drop_request_of_a_read(v1, sandbox):
-    # aiohttp's client repeats a broken GET or DELETE once by itself.
+    # aiohttp's client retries a broken GET or DELETE once.
     sandbox.faults.add(Fault(kind=FaultKind.DROP_REQUEST, count=2))
     with pytest.raises(stripe.APIConnectionError):
         await v1.customers.list_async()

@@ -1,4 +1,4 @@
-"""What survives a restart."""
+"""The data that survives a restart."""
 
 import asyncio
 import os
