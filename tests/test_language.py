@@ -26,9 +26,6 @@ INSTALLED = ROOT / "benchmarks" / "peers"
 DOCUMENTS = sorted(
     path for folder in ("", "docs", "plugins/*") for path in ROOT.glob(f"{folder}/*.md".lstrip("/"))
 )
-NOT_YET: tuple[str, ...] = ()
-"""Files whose text is not revised yet. This list has to be empty."""
-
 WORDS = {
     r"mend(s|ed|ing)?": "fix, repair",
     r"news": "event, observation, change",
@@ -113,21 +110,15 @@ def modules() -> list[Path]:
     return sorted(path for path in found if INSTALLED not in path.parents)
 
 
-def is_revised(path: Path) -> bool:
-    return not str(path.relative_to(ROOT)).startswith(NOT_YET)
-
-
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_code_is_documented_in_plain_english(path: Path) -> None:
-    if is_revised(path):
-        assert [each for text in texts_of(path) for each in problems_of(text)] == []
+    assert [each for text in texts_of(path) for each in problems_of(text)] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_are_plain_english(path: Path) -> None:
-    if is_revised(path):
-        text = Text(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
-        assert list(problems_of(text)) == []
+    text = Text(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+    assert list(problems_of(text)) == []
 
 
 @pytest.mark.parametrize(
