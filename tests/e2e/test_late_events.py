@@ -65,8 +65,8 @@ async def test_first_sight_by_an_old_event_shows_the_present_state(world: World)
     assert (found["name"], found["external"][0]["in_sync"]) == ("Eve", True)
     told = await explain(world.zenskar.runtime.engine, found["id"])
     lines = [title(step) for step in told.steps]
-    assert [line for line in lines if "read first" in line]
-    assert [line for line in lines if "a record was made" in line]
+    assert [line for line in lines if "fetched first" in line]
+    assert [line for line in lines if "a record was created" in line]
     assert world.reads(old["id"]) == 1
 
 

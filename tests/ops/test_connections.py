@@ -47,8 +47,9 @@ async def flooded(flow: Flow, count: int) -> FakeSystem:
     await wait_until(flow, "SELECT reason = 'delete_guard' FROM connections")
     await wait_until(
         flow,
-        "SELECT count(*) > 0 AND bool_and(claimed_until IS NULL AND available_at > now())"
-        " FROM outbox",
+        "SELECT bool_and(claimed_until IS NULL AND available_at > now())"
+        " AND count(*) = (SELECT count(*) FROM sync_events WHERE status = 'pending')"
+        " AND count(*) = (SELECT count(*) FROM customers WHERE deleted_at IS NULL) FROM outbox",
     )
     return system
 

@@ -105,7 +105,7 @@ async def test_a_value_that_is_rewritten_there_wins_and_no_policy_is_blamed(
         assert (conflict["winner"], conflict["policy"]) == ("external", "rewritten")
         told = await explain(flow.runtime.engine, record_id)
         lines = [line for step in told.steps for line in details(step) if "conflict" in line]
-        assert [line.endswith("keeps another value than it was sent") for line in lines] == [True]
+        assert [line.endswith("stores another value than it was sent") for line in lines] == [True]
 
 
 @pytest.mark.parametrize(("ahead", "winner"), [(-60, "external"), (0, "internal")])
