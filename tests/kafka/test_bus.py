@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from aiokafka.admin import NewPartitions
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.kafka.topics import admin, delete_topics
 from tests.support.wait import until
+from zenskar.bus import kafka_log
 from zenskar.bus.kafka import KafkaBus
 from zenskar.bus.kafka_consumer import ATTEMPTS
 from zenskar.bus.kafka_options import KafkaOptions
@@ -24,6 +26,7 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import ConfigurationError, Degraded, TooLarge
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND, Envelope
+from zenskar.sync.log_watch import losses
 
 DEADLINE = 30
 
@@ -306,3 +309,31 @@ async def test_what_is_left_to_do_is_known(bus: KafkaBus) -> None:
     assert 0 < bus.lag()[OUTBOUND] <= 20
     await receive(bus, 20)
     assert bus.lag() == {OUTBOUND: 0}
+
+
+@pytest.mark.parametrize("step", ["beginning_offsets", "list_consumer_group_offsets"])
+async def test_a_look_at_the_log_amid_traffic_finds_nothing_lost(
+    options: KafkaOptions, bus: KafkaBus, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The ends were read before the groups' offsets, which were beyond them a moment later."""
+    await bus.publish([message(0, "a")])
+    await receive(bus, 1)
+    owner = AIOKafkaConsumer if hasattr(AIOKafkaConsumer, step) else AIOKafkaAdminClient
+    ask = getattr(owner, step)
+
+    async def meanwhile(self: object, *arguments: object) -> object:
+        monkeypatch.setattr(owner, step, ask)
+        answer = await ask(self, *arguments)
+        before = await committed(options)
+        await bus.publish([message(n, "a") for n in range(1, 6)])
+        await receive(bus, 5)
+
+        async def on() -> bool:
+            return await committed(options) >= before + 5
+
+        await until(on, DEADLINE)
+        return answer
+
+    monkeypatch.setattr(owner, step, meanwhile)
+    monkeypatch.setattr(kafka_log, "_SECONDS", DEADLINE)
+    assert losses({}, await bus.log()) == []

@@ -26,13 +26,13 @@ async def read_log(options: KafkaOptions) -> Mapping[Place, LogRange]:
         async with asyncio.timeout(_SECONDS):
             await asyncio.gather(admin.start(), reader.start())
             partitions = await _partitions(admin)
-            begins, ends = await asyncio.gather(
-                reader.beginning_offsets(partitions), reader.end_offsets(partitions)
-            )
+            # In this order: all three grow meanwhile, and none may seem to be beyond the next.
+            begins = await reader.beginning_offsets(partitions)
             committed = [
                 await admin.list_consumer_group_offsets(f"{options.group}.{topic}")
                 for topic in _CONSUMED
             ]
+            ends = await reader.end_offsets(partitions)
     except TimeoutError:
         raise Unavailable(f"Kafka does not answer within {_SECONDS:g} seconds") from None
     except (KafkaError, OSError) as error:
