@@ -73,7 +73,7 @@ async def test_one_that_was_full_goes_on_as_soon_as_there_is_room(
         async with asyncio.timeout(30):
             for _ in range(3):
                 (delivery,) = await narrow.receive(10, 30)
-                narrow.done([delivery])
+                narrow.ack([delivery])
     finally:
         await narrow.stop()
 

@@ -15,7 +15,7 @@ from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import Failure
 from zenskar.model.actor import Actor
 from zenskar.ops.replay import Replay
-from zenskar.sync.resilience.rate_limit import HELD
+from zenskar.sync.resilience.rate_limit import HELD, RateLimitBackoff
 
 DUE_IN = "SELECT extract(epoch FROM max(available_at) - now())::float FROM outbox"
 HELD_BACK = "SELECT held_until > now() FROM connections"
@@ -160,3 +160,14 @@ async def test_the_metric_tells_how_long(database_url: str) -> None:
         assert 590 < told <= 600
         await resume(flow)
         await flow.settle()
+
+
+def test_a_delay_may_be_over_before_it_is_stored() -> None:
+    """A database that answers late made the failure handler itself fail."""
+    now = 0.0
+    backoff = RateLimitBackoff(clock=lambda: now)
+    backoff.refused("fake", 1.0)
+    now = 2.0
+    backoff.succeeded("fake")
+    backoff.stored("fake")
+    assert backoff.left("fake") == 0

@@ -64,7 +64,9 @@ class RateLimitBackoff:
 
     def stored(self, source: str) -> None:
         """Note that the connection's row holds the delay."""
-        self._holds[source].stored = True
+        # Storing may take longer than the delay, and a call may have succeeded in between.
+        if (hold := self._holds.get(source)) is not None:
+            hold.stored = True
 
     def learn(self, states: Mapping[str, ConnectionState]) -> None:
         """Apply the delays in the rows of the connections, including ended ones."""
