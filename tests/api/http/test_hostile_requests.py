@@ -75,7 +75,7 @@ async def statuses(api: Api, sent: bytes) -> list[int]:
 
 async def check(api: Api, requests: Iterable[bytes]) -> None:
     """Each request has an answer, and none is our fault."""
-    places = asyncio.Semaphore(32)
+    places = asyncio.Semaphore(8)
 
     async def one(sent: bytes) -> None:
         async with places:
