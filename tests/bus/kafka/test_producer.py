@@ -12,7 +12,9 @@ HEALTH_SECONDS = 3.0
 
 
 async def test_a_hanging_broker_is_detected_before_the_health_check_ends() -> None:
-    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    # A writer that nobody holds is closed by the garbage collector.
+    held: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     producer = KafkaProducer(KafkaOptions(f"127.0.0.1:{port}"))
     try:
