@@ -94,6 +94,7 @@ async def test_every_call_of_the_client(stripe: StripeIntegration) -> None:
         "create_customer": api.create_customer({"name": "Ada"}, "key"),
         "update_customer": api.update_customer("cus_1", {"address": ""}, "key"),
         "delete_customer": api.delete_customer("cus_1"),
+        "retrieve_account": api.retrieve_account(),
         "retrieve_customer": api.retrieve_customer("cus_1"),
         "list_customers": api.list_customers({"limit": 100, "created": {"lte": 1}}),
         "search_customers": api.search_customers("metadata['zenskar_id']:'x'"),
