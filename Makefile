@@ -7,7 +7,7 @@ PROJECTS := pyproject.toml plugins/stripe/pyproject.toml plugins/template/pyproj
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-pythons test-kafka test-stripe-mock lint format check-kernel simulate bench secrets docs build clean
+.PHONY: help install dev test coverage test-pythons test-kafka test-stripe-mock lint format check-kernel simulate bench secrets docs build clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -25,11 +25,14 @@ dev: $(STAMP) ## Serve on embedded defaults: API, worker, PostgreSQL, Stripe san
 	@exec $(BIN)/zenskar dev $(ARGS)
 
 test: $(STAMP) ## Run every test that needs no outside server
-	@$(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered -q $(ARGS); code=$$?; \
+	@$(BIN)/pytest -n $(JOBS) -q $(ARGS); code=$$?; \
 	test $$code -eq 0 && result=passed || result=FAILED; \
 	echo "lane main (Python $$($(BIN)/python -c 'import platform; print(platform.python_version())'), embedded PostgreSQL, Stripe sandbox, localstripe): $$result"; \
 	echo "lane kafka: did not run, see make test-kafka"; \
 	exit $$code
+
+coverage: ## Run the same and list the lines that no test reaches
+	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
 # Searches of interleavings and the wheels: their answers do not depend on the Python.
 SEARCHES := tests/kernel/test_exhaustive.py tests/kernel/test_mutations.py tests/simulation tests/packaging
