@@ -148,7 +148,7 @@ class Gate:
 async def open_gate(database_url: str) -> AsyncIterator[Gate]:
     """Yield an open gate; needs a server on a socket file, as the embedded one is."""
     if "host" not in make_url(database_url).query:
-        pytest.skip("the gate stands before the embedded server only")
+        pytest.skip("needs the embedded server: its socket file is what the gate replaces")
     with tempfile.TemporaryDirectory(prefix="gate-") as folder:
         gate = Gate(database_url, Path(folder))
         await gate.open()

@@ -404,53 +404,6 @@ def _new_record_id(situation: Situation, seen: Observation) -> str:
     return named if named and situation.record is None and is_id(named) else new_id()
 
 
-def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> HistoryDetail:
-    """Return an outcome as a detail of the history; call this before the next decision."""
-    detail: HistoryDetail = {"verdict": outcome.verdict}
-    if outcome.changes_record and record_id is not None:
-        detail["record_version"] = work.records[record_id].version
-    if outcome.record_changes:
-        detail["changes"] = dict(outcome.record_changes)
-    if outcome.seen_changes and outcome.seen_changes != outcome.record_changes:
-        detail["seen"] = dict(outcome.seen_changes)
-    if outcome.conflicts:
-        detail["conflicts"] = [
-            {
-                "path": c.path,
-                "base": c.base,
-                "internal": c.internal,
-                "external": c.external,
-                "winner": c.winner.value,
-                "policy": c.policy.value,
-            }
-            for c in outcome.conflicts
-        ]
-    if outcome.mapping is not None:
-        detail["revision"] = outcome.mapping.revision
-        if outcome.mapping.fetch_revision is not None:
-            detail["fetch_wanted"] = True
-    return detail
-
-
-def transition(
-    event_id: str,
-    record_id: str | None,
-    seen: Observation,
-    outcome: Outcome,
-    detail: HistoryDetail,
-) -> Transition:
-    """Return the transition that ends the event of an observation."""
-    reason = "conflict" if outcome.conflicts else outcome.verdict
-    return Transition(
-        event_id,
-        SyncStatus.SUCCEEDED if outcome.verdict.news else SyncStatus.IGNORED,
-        reason,
-        detail=detail,
-        entity_id=record_id,
-        external_id=seen.external_id,
-    )
-
-
 def _action(outcome: Outcome) -> str:
     if outcome.delete_record:
         return fanout.DELETED

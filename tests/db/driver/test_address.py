@@ -165,7 +165,7 @@ def _open_to_the_server(folder: Path) -> None:
 
 def _certify(data: Path) -> None:
     if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate")
+        pytest.skip("openssl is not installed, and it makes the certificate")
     subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
     files = ("-keyout", str(data / "server.key"), "-out", str(data / "server.crt"))
     command = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2")

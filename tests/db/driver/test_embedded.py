@@ -23,7 +23,7 @@ from zenskar.db.driver.embedded_state import PASSWORD, locked, made_once, server
 from zenskar.errors import ConfigurationError
 
 SOMEBODY = 54_321
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as another user")
 
 
 @pytest.fixture

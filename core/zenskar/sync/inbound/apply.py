@@ -23,11 +23,12 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import Cause, LookRequest
 from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.messages import delayed_observation, observation, received_event
+from zenskar.sync.outcome_history import describe, transition
 from zenskar.sync.quarantine import quarantine
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.resilience.failures import bug, failure_of, retry_delay
-from zenskar.sync.unit_of_work import UnitOfWork, transition
+from zenskar.sync.unit_of_work import UnitOfWork
 
 
 class Applied(NamedTuple):
@@ -263,7 +264,7 @@ class InboundSync:
         owners = self._context.router.owners_of(entity_type)
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
-            detail = unit_of_work.describe(work, record_id, outcome)
+            detail = describe(work, record_id, outcome)
             batch.moves.append(transition(event_id, record_id, seen, outcome, detail))
             batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
             if outcome.delete_record:

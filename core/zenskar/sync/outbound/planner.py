@@ -16,12 +16,12 @@ from zenskar.model.observation import Observation
 from zenskar.model.record import Intent, IntentKind, IntentState
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.router import PluginRouter
-from zenskar.sync import unit_of_work
 from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.outbound.calls import Call
 from zenskar.sync.outbound.job import PushJob
+from zenskar.sync.outcome_history import describe, transition
 from zenskar.sync.translator import Translator
-from zenskar.sync.unit_of_work import UnitOfWork, transition
+from zenskar.sync.unit_of_work import UnitOfWork
 
 _HELD_SECONDS = 1.0
 _PUSHES = {
@@ -97,7 +97,7 @@ class StepPlanner:
             record_id, outcome = work.observe(seen)
             if outcome.verdict is Verdict.DUPLICATE and not _is_mapped(work, job):
                 raise CallFailed(_anothers_object(seen))
-            detail.update(unit_of_work.describe(work, record_id, outcome))
+            detail.update(describe(work, record_id, outcome))
             detail["external_id"] = seen.external_id
             if outcome.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
                 # Only the detached object carries the record's id: none was made since.
@@ -147,7 +147,7 @@ class StepPlanner:
         record_id, outcome = work.observe(seen)
         detail: HistoryDetail = {
             "answer_to": StepKind.FETCH.value,
-            **unit_of_work.describe(work, record_id, outcome),
+            **describe(work, record_id, outcome),
         }
         if record_id is not None and outcome.verdict.news:
             owners = self._router.owners_of(job.entity_type)
