@@ -1,9 +1,12 @@
 """The rules of the architecture, as tests."""
 
 import ast
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -19,6 +22,8 @@ CORE = ROOT / "core" / "zenskar"
 MODULES = sorted(CORE.rglob("*.py"))
 PACKAGES = sorted(path.parent for path in MODULES if path.name == "__init__.py")
 MOST_ENTRIES = 25
+TOOLKIT = ("zenskar.webhooks",)
+"""The modules that a plugin may import besides `zenskar`."""
 
 SHARED_FILE_NAMES = {
     # The same thing in several layers: its table, its service, its route, its command.
@@ -50,6 +55,52 @@ def test_all_names_exactly_what_is_exported() -> None:
         if not name.startswith("_") and not isinstance(value, ModuleType)
     }
     assert sorted(exported) == sorted(zenskar.__all__)
+
+
+@pytest.mark.parametrize("name", TOOLKIT)
+def test_all_names_exactly_what_the_toolkit_exports(name: str) -> None:
+    module = importlib.import_module(name)
+    assert {
+        each for each in vars(module) if each[0] != "_" and each not in submodules(name)
+    } == set(module.__all__)
+
+
+def test_the_toolkit_is_loaded_on_request_only() -> None:
+    """An integration without HTTP of its own must not wait for an HTTP client."""
+    code = "import sys, zenskar; print(*sys.modules)"
+    done = subprocess.run(
+        (sys.executable, "-c", code), capture_output=True, text=True, timeout=110, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "zenskar.plugins.base" in loaded
+    assert not loaded & {*TOOLKIT, "aiohttp", "sqlalchemy", "aiokafka"}
+
+
+def test_a_plugin_may_import_nothing_but_the_public_modules() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = [
+        each
+        for each in contracts["contracts"]
+        if each["name"] == "A plugin uses the public API only"
+    ]
+    private = {f"zenskar.{path.stem}" for path in CORE.iterdir() if path.stem[0] != "_"}
+    private -= {*TOOLKIT, "zenskar.py", "zenskar.testing"}
+    assert set(contract["forbidden_modules"]) == private
+
+
+def test_the_plugins_import_the_packages_themselves() -> None:
+    """A module inside of a public package is private."""
+    public = {"zenskar", *TOOLKIT}
+    found = {
+        f"{path.relative_to(ROOT)}: {node.module}"
+        for plugin in ("stripe", "template")
+        for path in (ROOT / "plugins" / plugin / f"zenskar_{plugin}").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").partition(".")[0] == "zenskar"
+        and node.module not in public
+    }
+    assert found == set()
 
 
 def test_the_core_names_no_plugin() -> None:
@@ -87,6 +138,13 @@ def test_a_class_name_exists_once() -> None:
 def test_a_file_name_exists_once_unless_the_folder_distinguishes_it() -> None:
     files = ((path.stem, str(path.parent)) for path in MODULES if path.name != "__init__.py")
     assert shared(files) <= SHARED_FILE_NAMES
+
+
+def submodules(package: str) -> set[str]:
+    """Return the names of the modules in a package."""
+    return {
+        module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
+    }
 
 
 def classes() -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 import zenskar
 from tests.support.log_calls import log_calls
+from tests.test_architecture import TOOLKIT
 from zenskar import errors
 from zenskar.api.app import resources
 from zenskar.api.http import problems, statuses
@@ -169,6 +170,12 @@ def test_what_a_plugin_class_declares() -> None:
 def test_what_a_plugin_imports() -> None:
     mentioned = set(re.findall(r"\w+", (DOCS / "plugins.md").read_text()))
     assert set(zenskar.__all__) <= mentioned
+
+
+@pytest.mark.parametrize("name", TOOLKIT)
+def test_what_a_plugin_may_use(name: str) -> None:
+    exported = importlib.import_module(name).__all__
+    assert rows("plugins.md", f"### `{name}`").keys() == set(exported)
 
 
 def test_settings_and_their_defaults() -> None:

@@ -16,7 +16,7 @@ import jsonschema_rs
 
 from zenskar import resources
 from zenskar.errors import ConfigurationError, SchemaViolation, Violation
-from zenskar.json_bounds import Bounds
+from zenskar.model.json_bounds import Bounds
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError

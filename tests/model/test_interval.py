@@ -1,8 +1,11 @@
 """The times that external systems report."""
 
+from typing import Any
+
 import pytest
 
-from zenskar.model.interval import http_date
+from zenskar.errors import InvalidInput
+from zenskar.model.interval import Interval, http_date
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,52 @@ from zenskar.model.interval import http_date
 )
 def test_a_date_header(header: str | None, second: int | None) -> None:
     assert http_date(header) == second
+
+
+def test_a_clock_of_milliseconds() -> None:
+    assert Interval.of_millis(1_800_000_000_123) == Interval(
+        1_800_000_000_123_000, 1_800_000_000_123_999
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "width"),
+    [
+        ("2027-01-15T08:00:00Z", 1_800_000_000_000_000, 1_000_000),
+        ("2027-01-15T08:00:00.1Z", 1_800_000_000_100_000, 100_000),
+        ("2027-01-15T08:00:00.123Z", 1_800_000_000_123_000, 1000),
+        ("2027-01-15 09:00:00.123+01:00", 1_800_000_000_123_000, 1000),
+        ("2027-01-15t07:00:00,123-0100", 1_800_000_000_123_000, 1000),
+        ("2027-01-15T08:00:00.123456z", 1_800_000_000_123_456, 1),
+        ("2027-01-15T08:00:00.123456789Z", 1_800_000_000_123_456, 1),
+        ("1969-12-31T23:59:59.5Z", -500_000, 100_000),
+    ],
+)
+def test_a_time_in_iso_8601(text: str, low: int, width: int) -> None:
+    assert Interval.of_iso(text) == Interval(low, low + width - 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2027-01-15",
+        "2027-01-15T08:00Z",
+        "2027-01-15T08:00:00",
+        "2027-02-31T08:00:00Z",
+        "2027-01-15T25:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "2027-01-15T08:00:00.Z",
+        "2027-01-15T08:00:00Z\n",
+        "٢٠٢٧-01-15T08:00:00Z",
+        "2027-01-15T08:00:00." + "1" * 5000 + "Z",
+        "2027-01-15T08:00:00+99:99",
+        None,
+        1_800_000_000,
+    ],
+)
+def test_a_text_that_is_no_time(text: Any) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        Interval.of_iso(text)
+    assert "2027" not in str(refused.value)

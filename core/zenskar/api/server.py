@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from zenskar import open_files
+from zenskar.api import open_files
 from zenskar.api.http.protocol import Runner
 from zenskar.errors import ConfigurationError
 from zenskar.settings import Settings

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from zenskar import open_files
+from zenskar.api import open_files
 from zenskar.cli import session
 from zenskar.cli.process import freeze_startup_objects, in_background, run_server, stop_signals
 from zenskar.errors import InvalidInput

@@ -1,10 +1,19 @@
 """The time at which an external object had a state: an interval on the external clock."""
 
+import re
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
+
+from zenskar.errors import InvalidInput
 
 MICROSECONDS = 1_000_000
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_ISO = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[.,](?P<fraction>\d{1,20}))?(?:[Zz]|[+-]\d\d:?\d\d)",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,6 +34,27 @@ class Interval:
     def of_second(cls, second: int) -> "Interval":
         """Return the interval that `second` means on a clock of second precision."""
         return cls(second * MICROSECONDS, (second + 1) * MICROSECONDS - 1)
+
+    @classmethod
+    def of_millis(cls, millis: int) -> "Interval":
+        """Return the interval that `millis` means on a clock of millisecond precision."""
+        return cls(millis * 1000, millis * 1000 + 999)
+
+    @classmethod
+    def of_iso(cls, text: Any) -> "Interval":
+        """Return the interval that an ISO 8601 time with an offset means.
+
+        The digits of its fraction give the precision: without a fraction a whole second. Raises
+        `InvalidInput` for every other value; a time without an offset could be of any zone.
+        """
+        match = _ISO.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise InvalidInput("the time is not ISO 8601 with an offset")
+        try:
+            low = (datetime.fromisoformat(text.upper()) - _EPOCH) // timedelta(microseconds=1)
+        except (ValueError, OverflowError):
+            raise InvalidInput("the time does not exist") from None
+        return cls(low, low + 10 ** max(0, 6 - len(match["fraction"] or "")) - 1)
 
     def after(self, microseconds: int) -> "Interval":
         """Return the interval moved to later by this many microseconds."""

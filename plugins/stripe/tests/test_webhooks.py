@@ -266,7 +266,7 @@ def test_a_thin_event_is_recorded_only() -> None:
     }
     parsed = parse(body)
     assert (parsed.ignored, parsed.seen) == ("thin_event", None)
-    assert parsed.occurred == Interval.of_second(1_800_000_000)
+    assert parsed.occurred == Interval.of_millis(1_800_000_000_123)
 
 
 def test_a_thin_event_of_an_impossible_day() -> None:
@@ -276,5 +276,5 @@ def test_a_thin_event_of_an_impossible_day() -> None:
         "type": "x",
         "created": "2027-02-31T00:00:00Z",
     }
-    with pytest.raises(InvalidInput, match="created"):
+    with pytest.raises(InvalidInput, match="time"):
         parse(body)

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from zenskar import Connection, InvalidInput, Setting
+from zenskar.webhooks import split_secrets
 
 API_BASE = "https://api.stripe.com"
 TIMEOUT_SECONDS = 30.0
@@ -65,7 +66,7 @@ class Config:
         rate, endpoint_rate = _rates(given, live=live)
         return cls(
             api_key=key,
-            webhook_secrets=_split(given.get("webhook_secret")),
+            webhook_secrets=split_secrets(given.get("webhook_secret")),
             api_base=_api_base(given),
             rate=rate,
             endpoint_rate=endpoint_rate,
@@ -79,7 +80,7 @@ def _check(connection: Connection) -> None:
     given, name = connection.settings, connection.name.upper()
     if not str(given.get("api_key") or "").strip():
         raise InvalidInput(f"{name}_API_KEY holds no key")
-    secrets = _split(given.get("webhook_secret"))
+    secrets = split_secrets(given.get("webhook_secret"))
     # Everybody knows the empty secret and could sign; without a secret, no webhook is accepted.
     if not secrets or not all(secret.removeprefix("whsec_") for secret in secrets):
         raise InvalidInput(f"{name}_WEBHOOK_SECRET holds no secret, or an empty one")
@@ -106,10 +107,6 @@ def _is_local(host: str | None) -> bool:
         return host is not None and ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _split(secrets: Any) -> tuple[str, ...]:
-    return tuple(filter(None, (part.strip() for part in str(secrets or "").split(","))))
 
 
 def _live(key: str) -> bool | None:

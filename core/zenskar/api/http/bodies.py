@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from zenskar.api.http.pending import PENDING
 from zenskar.errors import InvalidInput
-from zenskar.json_bounds import Bounds
+from zenskar.model.json_bounds import Bounds
 from zenskar.schema_catalog import Schema
 
 JSON_TYPES = ("application/json",)

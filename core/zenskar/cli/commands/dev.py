@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zenskar import open_files
+from zenskar.api import open_files
 from zenskar.cli import session
 from zenskar.cli.process import run_server
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines

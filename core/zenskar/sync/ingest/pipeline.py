@@ -7,8 +7,8 @@ from typing import Any
 
 from zenskar.db.driver.storable import loads
 from zenskar.errors import CallFailed, InvalidInput, Unavailable, ZenskarError
-from zenskar.json_bounds import Bounds
 from zenskar.model.integration import WebhookEvent
+from zenskar.model.json_bounds import Bounds
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import (

@@ -20,7 +20,7 @@ def run(code: str) -> list[int]:
 def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     soft, hard, left = run("""
         import resource
-        from zenskar import open_files
+        from zenskar.api import open_files
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 700))
         open_files.raise_limit()
         print(*resource.getrlimit(resource.RLIMIT_NOFILE), open_files.remaining())
@@ -32,7 +32,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
 def test_a_high_limit_stays() -> None:
     soft, hard = run("""
         import resource
-        from zenskar import open_files
+        from zenskar.api import open_files
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         open_files.raise_limit()
@@ -43,7 +43,7 @@ def test_a_high_limit_stays() -> None:
 
 def test_files_that_are_open_are_counted() -> None:
     before, after = run("""
-        from zenskar import open_files
+        from zenskar.api import open_files
         before = open_files.remaining()
         kept = [open("/dev/null") for _ in range(20)]
         print(before, open_files.remaining())

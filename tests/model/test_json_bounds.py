@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from zenskar.errors import InvalidInput
-from zenskar.json_bounds import Bounds
+from zenskar.model.json_bounds import Bounds
 
 BOUNDS = Bounds(members=10, depth=3)
 
