@@ -15,6 +15,7 @@ from zenskar.model.record import (
 )
 
 WEBHOOK, ANSWER, FETCH = ObservationKind.WEBHOOK, ObservationKind.ANSWER, ObservationKind.FETCH
+LIST = ObservationKind.LIST
 SENT, UNKNOWN, ANSWERED = IntentState.SENT, IntentState.UNKNOWN, IntentState.ANSWERED
 INTERNAL_WINS = MergePolicy(ConflictPolicy.INTERNAL_WINS)
 EXTERNAL_WINS = MergePolicy(ConflictPolicy.EXTERNAL_WINS)
@@ -40,7 +41,7 @@ def mapping(name: str = "Ada", **more: Any) -> ExternalMapping:
 def intent(name: str | None, state: IntentState = SENT, **more: Any) -> Intent:
     """Return an update that writes this name."""
     known: dict[str, Any] = {"id": "k1", "kind": IntentKind.UPDATE, "revision": 5} | more
-    return Intent(changes={"/name": name}, state=state, **known)
+    return Intent(changes=known.pop("changes", {"/name": name}), state=state, **known)
 
 
 def seen(

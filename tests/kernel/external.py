@@ -35,7 +35,7 @@ class External:
             return self._create(world, call)
         held = world.objects[call.eid]
         if call.step is StepKind.FETCH:
-            return world, Answer(call.eid, held.fields)
+            return world, Answer(call.eid, held.fields, changed=held.at)
         if held.fields == GONE:
             return world, RESOURCE_MISSING
         if call.step is StepKind.DELETE:
@@ -57,7 +57,7 @@ class External:
     def _find(self, world: World, rid: int) -> Answer:
         for eid, held in reversed(list(enumerate(world.objects))):
             if held.tag == rid and held.fields != GONE:
-                return Answer(eid, held.fields)
+                return Answer(eid, held.fields, changed=held.at)
         return NOT_FOUND
 
     def _create(self, world: World, call: Call) -> tuple[World, Answer]:
@@ -82,7 +82,7 @@ class External:
         held = world.objects[eid]
         objects = (
             *world.objects[:eid],
-            held._replace(fields=fields),
+            held._replace(fields=fields, at=world.clock if self._bounds.dated else 0),
             *world.objects[eid + 1 :],
         )
         per = self._bounds.per_second

@@ -43,10 +43,19 @@ def at_rest(bounds: Bounds, shell: Shell, world: World) -> str:
                 return f"record {rid} holds a value that its own side had overwritten"
     if bounds.traceable and world.owed and not _deleted(world):
         return f"the update {world.owed.bit_length() - 1} is lost without a trace"
+    return _reverted(world) or _strays(world)
+
+
+def _reverted(world: World) -> str:
+    """An edit without a competing one is applied, and so is the later edit where it wins."""
     held = {value for record in world.records for value in record.fields}
-    if world.due and world.due not in held and not _deleted(world):
+    if _deleted(world):
+        return ""
+    if world.due and world.due not in held:
         return f"the edit back to {world.due} is reverted"
-    return _strays(world)
+    if world.newest and world.newest not in held:
+        return f"the edit to {world.newest} here lost to an earlier edit there"
+    return ""
 
 
 def _deleted(world: World) -> bool:

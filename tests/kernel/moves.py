@@ -82,6 +82,11 @@ class Moves:
         if budget.ticks:
             spent = world._replace(budget=budget._replace(ticks=budget.ticks - 1))
             yield "tick", spent._replace(clock=world.clock + 1)
+        if budget.polls:
+            spent = world._replace(budget=budget._replace(polls=budget.polls - 1))
+            for eid, held in enumerate(world.objects):
+                if held.fields != GONE:
+                    yield f"a poll shows object {eid}", self._poll(spent, eid)
         if budget.steps:
             spent = world._replace(budget=budget._replace(steps=budget.steps - 1))
             back = world.clock - STEP
@@ -174,6 +179,7 @@ class Moves:
             kid=call.kid if pushes else 0,
             replayed=answer.replayed,
             sent=(low - (world.now - call.sent), high),
+            changed_at=self._second(answer.changed) if self._bounds.dated else None,
         )
         world, _, told = self.shell.observe(world, seen)
         if told.verdict is Verdict.DUPLICATE:
@@ -226,6 +232,22 @@ class Moves:
         """Fetch a duplicate whose record has ended, as a unit of work requests."""
         held, now = world.objects[eid], world.clock
         seen = Seen(ObservationKind.FETCH, eid, now, now, held.fields, held.tag, sent=(now, now))
+        return self._take_in(world, seen)
+
+    def _poll(self, world: World, eid: int) -> World:
+        """Observe an object of a list, which was read within this second."""
+        held, (low, high) = world.objects[eid], self._second(world.clock)
+        changed = self._second(held.at) if self._bounds.dated else None
+        seen = Seen(
+            ObservationKind.LIST,
+            eid,
+            low,
+            high,
+            held.fields,
+            held.tag,
+            sent=(low, high),
+            changed_at=changed,
+        )
         return self._take_in(world, seen)
 
     def _second(self, at: int) -> tuple[int, int]:

@@ -230,6 +230,10 @@ def _conflicts_leave_no_trace() -> list[tuple[Any, str, Any]]:
     return [(_observe, "merge", merge), (_first_sight, "merge", merge)]
 
 
+def _a_look_counts_as_an_edit() -> list[tuple[Any, str, Any]]:
+    return [(_merge, "_last_edit", lambda seen: seen.asof)]
+
+
 def _other_records_answers_count() -> list[tuple[Any, str, Any]]:
     return [(_observe, "_is_anothers", lambda mapping, seen: False)]
 
@@ -312,6 +316,13 @@ _TWICE = Bounds(
     crash=False,
 )
 
+_POLLED = Bounds(
+    "the later edit wins, with polls",
+    synced(internal=1, external=1, ticks=1, polls=1),
+    policy=ConflictPolicy.LATEST_WINS,
+    dated=True,
+)
+
 _SET_BACK = Bounds("their clock is set back", synced(internal=1, external=1, steps=1), crash=False)
 
 MUTATIONS = [
@@ -342,6 +353,7 @@ MUTATIONS = [
     Mutation(8, "a delete before its create is forgotten", _early_deletes_are_ignored, _NATIVE),
     Mutation(8, "an edit wins over a delete", _edits_win_over_deletes, _DELETES),
     Mutation(9, "a conflict leaves no trace", _conflicts_leave_no_trace, _THEIRS),
+    Mutation(9, "the time of a look decides", _a_look_counts_as_an_edit, _POLLED),
     Mutation(7, "another record's object is taken", _other_records_answers_count, _UPSERTS),
     Mutation(10, "what was not seen is empty", _filled_as(_not_seen_is_empty), _PARTIAL),
     Mutation(10, "what was not seen was rewritten", _not_seen_is_rewritten, _THIN),

@@ -83,6 +83,7 @@ class Outside:
             owed=(world.owed & ~bit(before)) | bit(value),
             old=world.old | bit(before),
             due=0,
+            newest=value if self._bounds.dated else 0,
         )
 
     def _edit_outside(self, world: World, eid: int, field: int, value: int) -> World:
@@ -96,6 +97,7 @@ class Outside:
             old=world.old | (bit(before) if theirs else 0),
             back=world.back | (bit(value) if value < FIRST_EXTERNAL else 0),
             due=value if quiet and value < FIRST_EXTERNAL else 0,
+            newest=0,
         )
 
     def deletes(self, world: World) -> Iterator[Move]:

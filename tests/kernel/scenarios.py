@@ -78,6 +78,12 @@ def small() -> list[Bounds]:
             synced(internal=1, external=1, faults=1, ticks=1),
             policy=_LATEST,
         ),
+        Bounds(
+            "the later edit wins, a poll shows when an object changed",
+            synced(internal=1, external=1, faults=1, ticks=1, polls=1),
+            policy=_LATEST,
+            dated=True,
+        ),
         *_both(
             Bounds(
                 "an edit and a delete on each side, a copy",

@@ -39,6 +39,7 @@ class Seen(NamedTuple):
     replayed: bool = False
     sent: tuple[int, int] | None = None
     changed: int = 0
+    changed_at: tuple[int, int] | None = None
 
 
 class Told(NamedTuple):
@@ -155,6 +156,7 @@ class Shell:
             intent_id=str(seen.kid) if seen.kid else None,
             replayed=seen.replayed,
             sent=None if seen.sent is None else Interval(*seen.sent),
+            changed_at=None if seen.changed_at is None else Interval(*seen.changed_at),
             changed=tuple(p for n, p in enumerate(PATHS) if seen.changed >> n & 1) or None,
             unseen=frozenset(name_of(path) for path in PATHS if path not in paths),
         )

@@ -11,6 +11,7 @@ from tests.kernel.cases import (
     FETCH,
     INTERNAL_WINS,
     LATEST_WINS,
+    LIST,
     UNKNOWN,
     WEBHOOK,
     intent,
@@ -294,6 +295,22 @@ def test_rule_9_the_policy_settles_a_conflict(policy, at: int, winner: Side) -> 
     assert (conflict.winner, conflict.policy) == (winner, policy.default)
     assert (conflict.base, conflict.internal, conflict.external) == ("Ada", "Bob", "Eve")
     assert outcome.seen_changes == {"/name": "Eve"}
+
+
+@pytest.mark.parametrize("kind", [WEBHOOK, FETCH, LIST])
+@pytest.mark.parametrize(("changed", "winner"), [(11, Side.INTERNAL), (12, Side.EXTERNAL)])
+def test_rule_9_the_time_of_the_last_change_counts_and_not_that_of_a_look(
+    kind, changed: int, winner: Side
+) -> None:
+    outcome = take(CONFLICT, seen("Eve", 60, kind, changed_at=second(changed)), LATEST_WINS)
+    assert [conflict.winner for conflict in outcome.conflicts] == [winner]
+
+
+def test_rule_9_the_last_change_before_an_answer_is_our_own() -> None:
+    sent = intent("Ada", changes={"/phone": "1"})
+    answer = seen("Eve", 11, ANSWER, seen_revision=5, intent_id="k1", changed_at=second(60))
+    outcome = take(replace(CONFLICT, intents=(sent,)), answer, LATEST_WINS)
+    assert [conflict.winner for conflict in outcome.conflicts] == [Side.INTERNAL]
 
 
 def test_rule_9_a_conflict_that_shows_when_the_object_is_linked_is_recorded() -> None:

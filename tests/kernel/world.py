@@ -53,11 +53,15 @@ class Sent(NamedTuple):
 
 
 class Obj(NamedTuple):
-    """An external object; its id is its place in `World.objects`. `ours`: a push made it."""
+    """An external object; its id is its place in `World.objects`. `ours`: a push made it.
+
+    `at` is the time of its last change, where the external system shows that.
+    """
 
     fields: Any
     tag: int
     ours: bool = False
+    at: int = 0
 
 
 class Answer(NamedTuple):
@@ -67,6 +71,7 @@ class Answer(NamedTuple):
     fields: Any
     replayed: bool = False
     at: int = 0
+    changed: int = 0
 
 
 # No two negative numbers: -1 and -2 have the same hash.
@@ -116,6 +121,7 @@ class Budget(NamedTuple):
     releases: int = 0
     lifetimes: int = 0
     steps: int = 0
+    polls: int = 0
 
 
 class World(NamedTuple):
@@ -124,7 +130,8 @@ class World(NamedTuple):
     `owed`, `old` and `back` are sets of values as bits: values written and not accounted for yet,
     values that the same side has overwritten, and values of ours that an external edit has
     restored. `due` is the value of such an edit without a competing one, so that the record must
-    take it, or the history must hold it as a conflict where its origin is unknown. `buried` are
+    take it, or the history must hold it as a conflict where its origin is unknown. `newest` is the
+    value of an edit here that no edit there followed. `buried` are
     the objects, as bits, whose end was reported to the catalog. `clock` is the external system's,
     and `lag` is the sum of its moves back, so that `now` only rises.
     """
@@ -144,6 +151,7 @@ class World(NamedTuple):
     old: int = 0
     back: int = 0
     due: int = 0
+    newest: int = 0
     refused: int = 0
     buried: int = 0
     lag: int = 0
@@ -176,6 +184,7 @@ class Bounds:
     `tells`: the fields that its webhooks show.
     `origins`: webhooks name our keys, or say for every change whether it was ours, or nothing.
     `returns`: an external edit may restore a value that was ours once.
+    `dated`: fetches and lists show when an object last changed.
     """
 
     name: str
@@ -196,6 +205,7 @@ class Bounds:
     tells: tuple[int, ...] = (0, 1)
     origins: Origins = Origins.NAMED
     returns: bool = False
+    dated: bool = False
 
     @property
     def traceable(self) -> bool:

@@ -114,6 +114,11 @@ class FakeSystem:
         if waiting is not None:
             await waiting
 
+    def shown(self, external_id: str, data: Mapping[str, Any] | None) -> ExternalObject:
+        """Return an object as every answer and every webhook shows it."""
+        record_id = data.get("record_id") if data is not None else None
+        return ExternalObject("customer", external_id, data, record_id)
+
     def pushes(self, kind: IntentKind) -> list[Push]:
         return [push for push in self.calls if push.kind is kind]
 
@@ -138,7 +143,7 @@ class FakeIntegration(BaseIntegration):
         action = body["type"].removeprefix("customer.")
         if action not in {"created", "updated", "deleted"}:
             return [WebhookEvent(body["id"], body["type"], occurred, ignored="unknown_type")]
-        seen = _object(body["object"]["id"], body["object"])
+        seen = self.system.shown(body["object"]["id"], body["object"])
         if action == "deleted":
             seen = ExternalObject("customer", seen.external_id, None, seen.record_id)
         return [WebhookEvent(body["id"], body["type"], occurred, seen, origin_key=body["key"])]
@@ -164,7 +169,7 @@ class FakeIntegration(BaseIntegration):
         self.system.before(push)
         if push.idempotency_key in self.system.answers:
             old = self.system.answers[push.idempotency_key]
-            return PushResult(_object(old["id"], old), replayed=True)
+            return PushResult(self.system.shown(old["id"], old), replayed=True)
         external_id = self._effect(push)
         data = self.system.objects[external_id]
         if data is not None:
@@ -172,7 +177,7 @@ class FakeIntegration(BaseIntegration):
         self.system.after(push)
         if self.system.on_the_way_back is not None:
             await self.system.on_the_way_back(push)
-        return PushResult(_object(external_id, data))
+        return PushResult(self.system.shown(external_id, data))
 
     def _effect(self, push: Push) -> str:
         key = push.idempotency_key
@@ -200,26 +205,30 @@ class FakeIntegration(BaseIntegration):
         await self.system.read("fetch", external_id)
         if external_id not in self.system.objects:
             raise FakeError(FailureKind.NOT_VISIBLE)
-        return _object(external_id, self.system.objects[external_id])
+        return self.system.shown(external_id, self.system.objects[external_id])
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:
         for external_id, data in self.system.objects.items():
             if data is not None and data.get("record_id") == record_id:
-                return _object(external_id, data)
+                return self.system.shown(external_id, data)
         return None
 
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:
         """Count from the first object, so that pages shift when one before them goes."""
         self.system.pages.append(cursor)
         await self.system.read("list_page", cursor)
-        living = [_object(i, data) for i, data in self.system.objects.items() if data is not None]
+        living = [
+            self.system.shown(i, data)
+            for i, data in self.system.objects.items()
+            if data is not None
+        ]
         return self._page(living, int(cursor or 0))
 
     async def missed_events(self, since: datetime, cursor: str | None) -> Page:
         if cursor is None:
             self.system.sweeps.append(since)
         await self.system.read("missed_events", cursor)
-        known = [_object(i, self.system.objects.get(i)) for i in self.system.missed]
+        known = [self.system.shown(i, self.system.objects.get(i)) for i in self.system.missed]
         return self._page(known, int(cursor or 0))
 
     def _page(self, objects: list[ExternalObject], first: int) -> Page:
@@ -244,8 +253,3 @@ def fake_class(system: FakeSystem) -> type[FakeIntegration]:
 
 def fake_connection(name: str, system: FakeSystem) -> FakeIntegration:
     return fake_class(system)(Connection(name))
-
-
-def _object(external_id: str, data: Mapping[str, Any] | None) -> ExternalObject:
-    record_id = data.get("record_id") if data is not None else None
-    return ExternalObject("customer", external_id, data, record_id)

@@ -1,13 +1,15 @@
 """A conflict is counted once and recorded with its reason, wherever it shows."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
-from tests.support.drift import execute
+from tests.support.drift import execute, factory
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.refuse import refuse, tries
+from tests.support.versioned import VersionedSystem
 from tests.support.wait import until
 from zenskar import IntentKind, Push
 from zenskar.cli.render.explain_words import details
@@ -129,3 +131,34 @@ async def test_the_later_edit_is_found_across_two_clocks(
         async with running_worker(flow.runtime, "inbound"):
             await until(lambda: recorded(flow))
         assert counted(flow) == {winner: 1}
+
+
+@pytest.mark.parametrize(("seconds", "winner"), [(-30, "internal"), (30, "external")])
+async def test_a_poll_of_an_earlier_edit_does_not_beat_a_later_one(
+    database_url: str, seconds: int, winner: str
+) -> None:
+    """The poll comes after both edits, whichever was the later one."""
+    later = {"FAKE_CONFLICT_POLICY": "latest_wins"}
+    system = VersionedSystem()
+    async with open_flow(
+        database_url, working=False, environment=later, systems={"fake": system}
+    ) as flow:
+        record_id = await flow.create()
+        async with running_worker(flow.runtime):
+            await flow.settle()
+        (external_id,) = system.objects
+        await execute(flow, "UPDATE external_mappings SET asof_low = 0, asof_high = 0")
+        offset = Interval(0, 0)
+        engine = flow.runtime.engine
+        await in_transaction(engine, lambda c: connections.note_clock(c, "fake", offset))
+        await flow.runtime.customers.patch(record_id, {"name": "Here"}, correlation_id="test")
+        await execute(flow, "UPDATE customers SET updated_at = now() - interval '1 minute'")
+        changed = int(time.time()) - 60 + seconds
+        system.edit(external_id, name="There", changed=changed)
+        system.missed = [external_id]
+        await factory(flow).missed_events_poller().run("fake", {})
+        async with running_worker(flow.runtime, "inbound"):
+            await until(lambda: recorded(flow))
+        assert counted(flow) == {winner: 1}
+        (conflict,) = await recorded(flow)
+        assert conflict["policy"] == "latest_wins"

@@ -6,7 +6,8 @@ from typing import Any
 
 from zenskar.kernel.policy import Conflict, ConflictPolicy, Ground, MergePolicy, Side
 from zenskar.model.fields import FieldChanges, Fields, difference, name_of
-from zenskar.model.observation import Observation
+from zenskar.model.interval import Interval
+from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import OPEN, Intent, IntentState, Record
 
 
@@ -124,10 +125,20 @@ def _settle(
         return _conflict(record, base, path, seen, Side.EXTERNAL, Ground.REWRITTEN)
     rule = policy.of(path)
     external_wins = rule is ConflictPolicy.EXTERNAL_WINS or (
-        rule is ConflictPolicy.LATEST_WINS and seen.asof.low > record.updated_at
+        rule is ConflictPolicy.LATEST_WINS and _last_edit(seen).low > record.updated_at
     )
     winner = Side.EXTERNAL if external_wins else Side.INTERNAL
     return _conflict(record, base, path, seen, winner, rule)
+
+
+def _last_edit(seen: Observation) -> Interval:
+    """Return when the object was last edited, or else when it was seen.
+
+    The last change before an answer is our own push.
+    """
+    if seen.changed_at is None or seen.kind is ObservationKind.ANSWER:
+        return seen.asof
+    return seen.changed_at
 
 
 def _conflict(

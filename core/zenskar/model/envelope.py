@@ -20,13 +20,17 @@ INBOUND = "sync.inbound"
 DEAD_LETTER = "sync.dlq"
 
 
-class ObservedObject(TypedDict):
-    """The external object of an inbound message; `document` is None when it is deleted."""
+class ObservedObject(TypedDict, total=False):
+    """The external object of an inbound message; `document` is None when it is deleted.
 
-    entity_type: str
-    external_id: str
-    record_id: str | None
-    document: Document | None
+    `changed_at` holds the ends of an interval in microseconds.
+    """
+
+    entity_type: Required[str]
+    external_id: Required[str]
+    record_id: Required[str | None]
+    document: Required[Document | None]
+    changed_at: Sequence[int]
 
 
 class EnvelopeData(TypedDict, total=False):

@@ -46,7 +46,8 @@ class ExternalObject:
 
     `record_id` is the id of our record that the integration stored on the object, if any.
     `answered_at` is the second of the external clock in which a call returned the object, as in
-    an HTTP `Date` header; see `http_date`.
+    an HTTP `Date` header; see `http_date`. `changed_at` is the time of the object's last change on
+    the external clock, where the object shows that.
     """
 
     entity_type: str
@@ -54,6 +55,7 @@ class ExternalObject:
     data: Mapping[str, Any] | None = field(repr=False)
     record_id: str | None = None
     answered_at: int | None = None
+    changed_at: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ class Observation:
     an observation that no call requested). `sent` is the time of sending on the external clock,
     which may have been set in between (None when unknown). `intent_id` names the push that this
     observation answers; `replayed` says that the external system served the answer from its
-    idempotency cache.
+    idempotency cache. `changed_at` is the time of the object's last change on the external clock
+    (None when unknown).
     """
 
     kind: ObservationKind
@@ -44,6 +45,7 @@ class Observation:
     replayed: bool = False
     unseen: frozenset[str] = frozenset()
     sent: Interval | None = None
+    changed_at: Interval | None = None
 
     @property
     def deleted(self) -> bool:

@@ -85,6 +85,8 @@ def inbound_message(
             "record_id": seen.record_id,
             "document": document,
         }
+        if seen.changed_at is not None:
+            observed["changed_at"] = [seen.changed_at.low, seen.changed_at.high]
     envelope = Envelope(
         id=new_id(),
         source=source,
@@ -253,7 +255,7 @@ def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
     """Return the observation of an external object of this shape in an envelope's data."""
     seen = data["object"]
     shown, sent = show(shape, seen["document"]), data.get("sent")
-    changed = data.get("changed")
+    changed, changed_at = data.get("changed"), seen.get("changed_at")
     return Observation(
         kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
         external_id=seen["external_id"],
@@ -264,6 +266,7 @@ def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
         origin_key=data.get("origin_key"),
         sent=None if sent is None else Interval(*sent),
         changed=None if changed is None else tuple(changed),
+        changed_at=None if changed_at is None else Interval(*changed_at),
     )
 
 

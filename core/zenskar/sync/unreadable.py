@@ -7,7 +7,7 @@ it was received.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zenskar.db.driver.json_bytes import json_bytes
@@ -51,6 +51,7 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
         "ignored": event.ignored,
         "origin_key": event.origin_key,
         "seen": seen and [seen.entity_type, seen.external_id, seen.data, seen.record_id],
+        "changed_at": seen and seen.changed_at,
     }
     envelope = unread_envelope(
         item.source,
@@ -85,6 +86,8 @@ def item_of(envelope: Envelope, made_at: str) -> EventItem:
     """Return the event that an envelope keeps, dated by the time that it has waited."""
     kept = json.loads(envelope.data["unread"]["event"])
     seen = kept["seen"] and ExternalObject(*kept["seen"])
+    if changed_at := kept.get("changed_at"):
+        seen = replace(seen, changed_at=Interval(*changed_at))
     event = WebhookEvent(
         id=envelope.data["external_event_id"],
         type=kept["type"],

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.fake import FakeSystem
 from tests.support.flow import open_flow
 from zenskar import ExternalObject, IntentKind
 
@@ -43,10 +44,10 @@ async def test_a_change_here_is_pushed_and_nothing_else_is(
 async def test_an_answer_whose_id_cannot_be_kept_is_told(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def seen(external_id: str, data: dict[str, Any] | None) -> ExternalObject:
+    def seen(_: FakeSystem, external_id: str, data: dict[str, Any] | None) -> ExternalObject:
         return ExternalObject("customer", external_id + "\0", data)
 
-    monkeypatch.setattr("tests.support.fake._object", seen)
+    monkeypatch.setattr(FakeSystem, "shown", seen)
     async with open_flow(database_url, retry_max_attempts=1) as flow:
         record_id = await flow.create()
         await flow.settle()

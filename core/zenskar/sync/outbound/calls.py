@@ -83,6 +83,7 @@ class Caller:
             intent_id=call.intent.id if call.intent and call.pushes else None,
             replayed=replayed,
             sent=asof,
+            changed_at=seen.changed_at,
         )
 
 

@@ -68,6 +68,7 @@ class SnapshotPublisher:
             record_id=seen.record_id,
             seen_revision=revision,
             sent=snapshot.asof,
+            changed_at=seen.changed_at,
         )
 
     async def publish(
