@@ -41,6 +41,8 @@ def test_a_name_that_no_shell_can_export_is_refused(name: str) -> None:
         ({"clock_tolerance": 2}, "timedelta"),
         ({"idempotency_key_lifetime": 86_400}, "timedelta"),
         ({"verify_webhook": hook}, "coroutine function: verify_webhook"),
+        ({"parse_webhook": hook}, "`touched`"),
+        ({"fetch_many_limit": 0}, "`fetch_many_limit`"),
         ({"to_canonical": hook, "classify_error": hook}, "to_canonical, classify_error"),
     ],
 )

@@ -23,6 +23,9 @@ def invoker_of(answer: Any) -> PluginInvoker:
                 raise answer
             return answer
 
+        async def fetch_many(self, entity_type: str, external_ids: Any) -> Any:
+            return answer
+
         async def find(self, entity_type: str, record_id: str) -> Any:  # type: ignore[override]
             return answer
 
@@ -77,6 +80,25 @@ async def test_a_proven_deletion_is_an_answer_to_a_fetch() -> None:
     answer = await fetched(invoker)
     assert answer.value == ExternalObject("customer", "x", None)
     assert counted(invoker, "fetch", "ok") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"), [(None, "NoneType"), ([None], "NoneType"), (7, "int")]
+)
+async def test_many_objects_are_objects(answer: Any, problem: str) -> None:
+    invoker = invoker_of(answer)
+    with pytest.raises(CallFailed, match=f"returned {problem} instead of") as caught:
+        await invoker.fetch_many("fake", "customer", ["x"], seconds=5)
+    assert caught.value.failure.kind is FailureKind.BUG
+
+
+async def test_only_the_wanted_objects_are_an_answer() -> None:
+    wanted = ExternalObject("customer", "x", {"name": "Ada"})
+    others = ExternalObject("customer", "z", {}), ExternalObject("order", "y", {})
+    found = await invoker_of([wanted, *others]).fetch_many(
+        "fake", "customer", ["x", "y"], seconds=5
+    )
+    assert found.value == {"x": wanted}
 
 
 async def test_a_find_may_find_nothing() -> None:

@@ -19,6 +19,7 @@ from zenskar import (
     Health,
     IntentKind,
     Interval,
+    ObjectRef,
     Page,
     Push,
     PushResult,
@@ -49,18 +50,22 @@ class FakeSystem:
     `account` is the answer of the hook; `before` and `after` run around every push.
 
     `reading` runs before every other call, with the hook and its id or cursor. The system keeps
-    and shows only the fields in `holds`; `carries` is the declaration of its plugin.
+    and shows only the fields in `holds`; `carries` is the declaration of its plugin. The webhooks
+    of a `thin` system name their objects only, and a `batching` system shows many in one call.
     """
 
     objects: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[Push] = field(default_factory=list)
     fetches: list[str] = field(default_factory=list)
+    batches: list[tuple[str, ...]] = field(default_factory=list)
     webhooks: list[WebhookRequest] = field(default_factory=list)
     pages: list[str | None] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
     sweeps: list[datetime] = field(default_factory=list)
     page_size: int = 100
+    thin: bool = False
+    batching: bool = False
     latest: float = 0.0
     account: str | None = None
     health: Health = field(default_factory=lambda: Health(ok=True))
@@ -143,6 +148,9 @@ class FakeIntegration(BaseIntegration):
         action = body["type"].removeprefix("customer.")
         if action not in {"created", "updated", "deleted"}:
             return [WebhookEvent(body["id"], body["type"], occurred, ignored="unknown_type")]
+        if self.system.thin:
+            touched = ObjectRef("customer", body["object"]["id"])
+            return [WebhookEvent(body["id"], body["type"], touched=touched)]
         seen = self.system.shown(body["object"]["id"], body["object"])
         if action == "deleted":
             seen = ExternalObject("customer", seen.external_id, None, seen.record_id)
@@ -246,9 +254,22 @@ class FakeIntegration(BaseIntegration):
         return super().classify_error(error)
 
 
+class BatchingIntegration(FakeIntegration):
+    """A fake integration that fetches many objects at once, of which a batch shows the living."""
+
+    async def fetch_many(
+        self, entity_type: str, external_ids: Sequence[str]
+    ) -> Sequence[ExternalObject]:
+        self.system.batches.append(tuple(external_ids))
+        await self.system.read("fetch_many", " ".join(external_ids))
+        found = ((each, self.system.objects.get(each)) for each in external_ids)
+        return [self.system.shown(each, data) for each, data in found if data is not None]
+
+
 def fake_class(system: FakeSystem) -> type[FakeIntegration]:
     """Return an integration class bound to one system."""
-    return type("BoundFake", (FakeIntegration,), {"system": system})
+    kind = BatchingIntegration if system.batching else FakeIntegration
+    return type("BoundFake", (kind,), {"system": system})
 
 
 def fake_connection(name: str, system: FakeSystem) -> FakeIntegration:

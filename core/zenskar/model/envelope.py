@@ -10,9 +10,9 @@ from typing import Any, Required, TypedDict
 from zenskar.model.fields import Document
 
 SPEC_VERSION = "1.0"
-WRITTEN_VERSION, UNREAD_VERSION = 1, 2
-"""Layouts of `data`: of every readable message, and of unreadable webhooks and events."""
-SCHEMA_VERSION = UNREAD_VERSION
+WRITTEN_VERSION, UNREAD_VERSION, TOUCHED_VERSION = 1, 2, 3
+"""Layouts of `data`: of most messages, of unreadable ones, and of events that name an object."""
+SCHEMA_VERSION = TOUCHED_VERSION
 """The newest known layout; a reader parks messages with a newer one."""
 
 OUTBOUND = "sync.outbound"
@@ -31,6 +31,13 @@ class ObservedObject(TypedDict, total=False):
     record_id: Required[str | None]
     document: Required[Document | None]
     changed_at: Sequence[int]
+
+
+class TouchedObject(TypedDict):
+    """The external object that an inbound message names without its state."""
+
+    entity_type: str
+    external_id: str
 
 
 class EnvelopeData(TypedDict, total=False):
@@ -59,6 +66,7 @@ class EnvelopeData(TypedDict, total=False):
     origin_key: str | None
     changed: Sequence[str] | None
     object: ObservedObject | None
+    touched: TouchedObject
     unread: dict[str, str]
 
 

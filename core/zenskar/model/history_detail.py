@@ -47,7 +47,9 @@ class HistoryDetail(_Actor, total=False):
     external_id: str
     """The external object of an answer."""
     verdict: str
-    """The kernel's decision on an observation: a `Verdict`, or `not_found`."""
+    """The kernel's decision on an observation: a `Verdict`, `not_found`, `gone` or `touched`."""
+    look: str
+    """The event of the fetch that shows the object which an event names."""
     revision: int
     """The revision of the mapping after the decision."""
     fetch_wanted: bool

@@ -59,11 +59,21 @@ class ExternalObject:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """The name of an external object, without its state."""
+
+    entity_type: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookEvent:
     """An event of a webhook.
 
-    `seen` is None for an event that this integration does not sync; `ignored` then gives the
-    reason in one word (`unknown_type`, `other_account`). `occurred` is on the external clock.
+    An event shows an object as `seen`, or names it as `touched`: then a worker fetches the object.
+    An event that this integration does not sync has neither; `ignored` then gives the reason in
+    one word (`unknown_type`, `other_account`). `id` is None when the external system assigns no
+    ids. `occurred` is on the external clock, and may be None for an event without `seen`.
     `origin_key` is the idempotency key of the call that caused the event. `sent_at` is the second
     of the external clock in which this webhook was sent, possibly long after the event. `changed`
     points to the canonical fields that this call changed (`/phone`, `/metadata/plan`, "" for all).
@@ -71,14 +81,15 @@ class WebhookEvent:
     the origin is unknown.
     """
 
-    id: str
+    id: str | None
     type: str
-    occurred: Interval
+    occurred: Interval | None = None
     seen: ExternalObject | None = None
     ignored: str | None = None
     origin_key: str | None = None
     sent_at: int | None = None
     changed: tuple[str, ...] | None = None
+    touched: ObjectRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,9 @@ class BaseIntegration:
     request_lifetime: ClassVar[timedelta] = timedelta(minutes=5)
     """How long a sent request without an answer may still take effect."""
 
+    fetch_many_limit: ClassVar[int] = 100
+    """The most objects that one `fetch_many` is called with."""
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
@@ -97,6 +100,12 @@ class BaseIntegration:
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
         """Return one object, with `data` None when its deletion is proven."""
         raise NotImplementedError
+
+    async def fetch_many(
+        self, entity_type: str, external_ids: Sequence[str]
+    ) -> Sequence[ExternalObject]:
+        """Fetch one object after another; the core itself calls `fetch` instead of this default."""
+        return [await self.fetch(entity_type, each) for each in external_ids]
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:
         """Return the object that carries this record's id, None without one."""

@@ -13,6 +13,11 @@ from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Names of plugins and connections; in upper case they are prefixes of environment variables."""
 
+USE_TOUCHED = (
+    "return a `WebhookEvent` with `touched` for an object that must be read, and a worker reads it"
+)
+"""The alternative to a call in `parse_webhook`, which is not a coroutine."""
+
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _SETTING_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SYNCHRONOUS = (
@@ -90,7 +95,8 @@ def _hooks(integration: type[BaseIntegration]) -> str | None:
         for hook in _SYNCHRONOUS
         if inspect.iscoroutinefunction(inspect.unwrap(getattr(integration, hook)))
     ]
-    return f"must not be a coroutine function: {', '.join(wrong)}" if wrong else None
+    advice = f"; {USE_TOUCHED}" if "parse_webhook" in wrong else ""
+    return f"must not be a coroutine function: {', '.join(wrong)}{advice}" if wrong else None
 
 
 def _durations(integration: type[BaseIntegration]) -> str | None:
@@ -100,4 +106,10 @@ def _durations(integration: type[BaseIntegration]) -> str | None:
     return "`clock_tolerance` and `idempotency_key_lifetime` must be timedeltas" if wrong else None
 
 
-_CHECKS = (_entities, _carries, _settings, _webhook_headers, _hooks, _durations)
+def _limits(integration: type[BaseIntegration]) -> str | None:
+    limit: Any = integration.fetch_many_limit
+    valid = isinstance(limit, int) and limit > 0
+    return None if valid else "`fetch_many_limit` must be a number above 0"
+
+
+_CHECKS = (_entities, _carries, _settings, _webhook_headers, _hooks, _durations, _limits)

@@ -124,6 +124,16 @@ class IntegrationSpec:
         """
 
     @hookspec
+    async def fetch_many(  # type: ignore[empty-body]
+        self, entity_type: str, external_ids: Sequence[str]
+    ) -> Sequence[ExternalObject]:
+        """Return several objects, each as from `fetch`, in any order. Optional.
+
+        Called for objects that events name as `touched`, at most `fetch_many_limit` at once. The
+        core calls `fetch` for each object that the result lacks, so leave out what is not found.
+        """
+
+    @hookspec
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:
         """Return the object that carries this record's id, None when no object carries the id.
 

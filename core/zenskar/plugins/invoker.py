@@ -5,7 +5,7 @@ A call is bounded in time, measured and checked; each way it can fail is a `Call
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -100,6 +100,21 @@ class PluginInvoker:
                 return Answer(ExternalObject(entity_type, external_id, None), ended())
             return _checked(answer, ExternalObject)
 
+    async def fetch_many(
+        self, source: str, entity_type: str, external_ids: Sequence[str], *, seconds: float
+    ) -> Answer[dict[str, ExternalObject]]:
+        """Read several objects; the answer holds the returned objects of these ids by id.
+
+        Raises `CallFailed`.
+        """
+        arguments = {"entity_type": entity_type, "external_ids": tuple(external_ids)}
+        with self._measured(source, "fetch_many"):
+            answer = await self._answer(source, "fetch_many", seconds, arguments)
+            seen = [expected(each, ExternalObject) for each in _listed(answer.value)]
+        wanted = {(entity_type, each) for each in external_ids}
+        found = {s.external_id: s for s in seen if (s.entity_type, s.external_id) in wanted}
+        return Answer(found, answer.timing)
+
     async def _answer(
         self, source: str, hook: str, seconds: float, arguments: Mapping[str, Any]
     ) -> Answer[Any]:
@@ -138,6 +153,13 @@ def expected(value: Any, kind: type[T]) -> T:
         text = f"the integration returned {type(value).__name__} instead of {kind.__name__}"
         raise CallFailed(Failure(FailureKind.BUG, text))
     return value
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    if isinstance(value, Sequence):
+        return value
+    text = f"the integration returned {type(value).__name__} instead of a sequence"
+    raise CallFailed(Failure(FailureKind.BUG, text))
 
 
 def _checked(answer: Answer[Any], kind: type[T]) -> Answer[T]:

@@ -96,6 +96,11 @@ class PluginRouter:
         except KeyError:
             raise NotFound(f"no connection is called {source!r}") from None
 
+    def implements(self, source: str, hook: str) -> bool:
+        """Return whether the owner of a source system overrides a hook; raise `NotFound`."""
+        own = getattr(type(self.owner(source)), hook)
+        return own is not getattr(BaseIntegration, hook)
+
     def owners_of(self, entity_type: str) -> tuple[str, ...]:
         """Return the source systems that sync this entity type."""
         return tuple(s for s, i in self._integrations.items() if entity_type in i.entities)

@@ -1,13 +1,17 @@
 """Turn events into messages: check, translate, check again."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from zenskar.db.driver.storable import storable
 from zenskar.db.outbox import OutboxMessage
-from zenskar.errors import InvalidInput
-from zenskar.model.integration import WebhookEvent, WebhookRequest
+from zenskar.errors import CallFailed, Failure, FailureKind, InvalidInput
+from zenskar.ids import new_id
+from zenskar.model.integration import ObjectRef, WebhookEvent, WebhookRequest
+from zenskar.model.interval import Interval
 from zenskar.schema_catalog import Schema
 from zenskar.sync.messages import MessageOrigin, inbound_message
 from zenskar.sync.translator import Translator, check_id
@@ -82,6 +86,8 @@ class EventReader:
 
     def _check_object(self, item: EventItem) -> None:
         seen = item.event.seen
+        if item.event.touched is not None:
+            self._check_touched(item, item.event.touched)
         if seen is not None and (item.text is None or not item.exact):
             # The schema of the message makes the same check for other ids.
             check_id(seen.external_id, exact=item.exact)
@@ -89,6 +95,14 @@ class EventReader:
             seen = replace(seen, data=storable(seen.data))
             item.event = replace(item.event, seen=seen)
         self._translator.check_object(item.source, seen, item.text)
+
+    def _check_touched(self, item: EventItem, touched: ObjectRef) -> None:
+        if item.event.seen is not None:
+            raise CallFailed(Failure(FailureKind.BUG, "an event both shows and names an object"))
+        if not self._translator.syncs(item.source, touched.entity_type):
+            text = "an event names an object of an entity type that the integration does not sync"
+            raise CallFailed(Failure(FailureKind.BUG, text))
+        check_id(touched.external_id, exact=item.exact)
 
     def _translate(self, item: EventItem) -> None:
         item.document = self._translator.translate(item.source, item.event.seen)
@@ -105,6 +119,29 @@ def _make_message(item: EventItem) -> None:
     )
 
 
+def complete(event: WebhookEvent, sent: Interval) -> WebhookEvent:
+    """Return an event with an id, and with the time `sent` unless it shows an object."""
+    if event.occurred is None and event.seen is None:
+        event = replace(event, occurred=sent, id=event.id or new_id())
+    if event.id is not None:
+        return event
+    # Two equal events may name an object that was changed between them.
+    return replace(event, id=new_id() if event.touched is not None else _digest(event))
+
+
+def _digest(event: WebhookEvent) -> str:
+    """Return an id that differs between two events that were received without one."""
+    seen, occurred = event.seen, event.occurred
+    content = [
+        event.type,
+        occurred and [occurred.low, occurred.high],
+        seen and [seen.entity_type, seen.external_id, seen.data],
+        [event.ignored, event.origin_key, event.changed],
+    ]
+    text = json.dumps(content, default=str, sort_keys=True)
+    return f"digest:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
 def with_unique_ids(
     events: Sequence[WebhookEvent], source: str, correlation_id: str
 ) -> list[WebhookEvent]:
@@ -112,7 +149,7 @@ def with_unique_ids(
 
     A repeated webhook gets the same ids again. Equal events become one.
     """
-    known: dict[str, list[WebhookEvent]] = {}
+    known: dict[str | None, list[WebhookEvent]] = {}
     unique = []
     for event in events:
         twins = known.setdefault(event.id, [])
@@ -120,9 +157,10 @@ def with_unique_ids(
             continue
         twins.append(event)
         number = len(twins)
-        unique.append(event if number == 1 else replace(event, id=f"{event.id}#{number}"))
+        alone = number == 1 or event.id is None
+        unique.append(event if alone else replace(event, id=f"{event.id}#{number}"))
     for name, twins in known.items():
-        if len(twins) > 1:
+        if name is not None and len(twins) > 1:
             _log.warning(
                 "event_id_shared",
                 source=source,

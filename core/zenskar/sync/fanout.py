@@ -1,7 +1,7 @@
 """Enqueue the change of a record: one sync event and one message for each connection."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +15,7 @@ from zenskar.model.sync_event import Direction
 from zenskar.sync.messages import look_message, record_message
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
-LOOK, UNDELETED = "look", "undeleted"
+LOOK, UNDELETED = sync_events.LOOK, "undeleted"
 
 
 class Cause(NamedTuple):
@@ -47,13 +47,14 @@ class RecordChange:
 
 @dataclass(frozen=True, slots=True)
 class LookRequest:
-    """A request to fetch an external object that has no record yet."""
+    """A request to fetch an external object; `id` is the id of its sync event."""
 
     source: str
     entity_type: str
     external_id: str
     correlation_id: str
     causation_id: str
+    id: str = field(default_factory=new_id)
 
 
 async def enqueue(db: AsyncConnection, targets: Iterable[tuple[RecordChange, str]]) -> list[str]:
@@ -73,7 +74,7 @@ async def enqueue_looks(db: AsyncConnection, looks: Iterable[LookRequest]) -> No
     """Write sync events and outbox rows for outbound workers to fetch external objects."""
     events = [
         NewSyncEvent(
-            id=new_id(),
+            id=look.id,
             direction=Direction.OUTBOUND,
             source_system=look.source,
             event_type=f"{look.entity_type}.{LOOK}",

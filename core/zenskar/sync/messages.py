@@ -13,12 +13,13 @@ from zenskar.db.driver.storable import indexable
 from zenskar.db.events.failed_events import FailedEvent
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.db.outbox import OutboxMessage
-from zenskar.errors import InvalidInput, SchemaViolation
+from zenskar.errors import CallFailed, Failure, FailureKind, InvalidInput, SchemaViolation
 from zenskar.ids import new_id
 from zenskar.model.envelope import (
     INBOUND,
     OUTBOUND,
     SCHEMA_VERSION,
+    TOUCHED_VERSION,
     UNREAD_VERSION,
     WRITTEN_VERSION,
     Envelope,
@@ -26,7 +27,7 @@ from zenskar.model.envelope import (
     ObservedObject,
 )
 from zenskar.model.fields import EntityShape, show
-from zenskar.model.integration import WebhookEvent
+from zenskar.model.integration import ObjectRef, WebhookEvent
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction
@@ -73,10 +74,13 @@ def inbound_message(
     """Return the message of an event whose object has this canonical document.
 
     The message is valid against the schema of the bus only if the integration's answers are. Its
-    external event id is the external system's, or one that we assigned.
+    external event id is the external system's, or one that we assigned. Raises `CallFailed` for an
+    event without an id or a time.
     """
-    seen = event.seen
-    subject = f"{source}:{seen.external_id if seen else event.id}"
+    name, occurred = identity(event)
+    seen, touched = event.seen, event.touched
+    about = seen or touched
+    subject = f"{source}:{about.external_id if about else name}"
     observed: ObservedObject | None = None
     if seen is not None:
         observed = {
@@ -97,9 +101,9 @@ def inbound_message(
             "schema_version": WRITTEN_VERSION,
             "direction": _INBOUND,
             "source_system": source,
-            "external_event_id": event.id,
+            "external_event_id": name,
             "event_type": event.type,
-            "occurred": [event.occurred.low, event.occurred.high],
+            "occurred": [occurred.low, occurred.high],
             "sent": [origin.sent.low, origin.sent.high],
             "kind": origin.kind.value,
             "ignored": event.ignored,
@@ -109,7 +113,23 @@ def inbound_message(
         },
         correlation_id=correlation_id,
     )
+    if touched is not None:
+        _name_object(envelope.data, touched)
     return OutboxMessage(INBOUND, subject, source, envelope, json_bytes(envelope.to_json()))
+
+
+def identity(event: WebhookEvent) -> tuple[str, Interval]:
+    """Return the id and the time of an event. Raises `CallFailed` for an event without them."""
+    if event.id is None or event.occurred is None:
+        text = "an event that shows an object needs the time of that state as `occurred`"
+        raise CallFailed(Failure(FailureKind.BUG, text))
+    return event.id, event.occurred
+
+
+def _name_object(data: EnvelopeData, touched: ObjectRef) -> None:
+    """Name an object in a message of a newer layout, since older releases would ignore it."""
+    data["schema_version"] = TOUCHED_VERSION
+    data["touched"] = {"entity_type": touched.entity_type, "external_id": touched.external_id}
 
 
 def unread_envelope(
@@ -217,16 +237,16 @@ def read_envelope(value: bytes, schema: Schema, direction: Direction | None = No
 def event_of(envelope: Envelope) -> NewSyncEvent:
     """Return the sync event of an envelope, which may not be written yet."""
     data = envelope.data
-    seen = data.get("object")
+    about = data.get("object") or data.get("touched")
     return NewSyncEvent(
         id=envelope.id,
         direction=Direction(data["direction"]),
         source_system=data["source_system"],
         event_type=envelope.type,
         correlation_id=envelope.correlation_id,
-        entity_type=data.get("entity_type") or (seen["entity_type"] if seen else None),
+        entity_type=data.get("entity_type") or (about["entity_type"] if about else None),
         entity_id=data.get("entity_id") if data["direction"] == Direction.OUTBOUND else None,
-        external_id=data.get("external_id") or (seen["external_id"] if seen else None),
+        external_id=data.get("external_id") or (about["external_id"] if about else None),
         external_event_id=data.get("external_event_id"),
         causation_id=envelope.causation_id,
     )
@@ -235,15 +255,15 @@ def event_of(envelope: Envelope) -> NewSyncEvent:
 def received_event(envelope: Envelope) -> NewSyncEvent:
     """Return the sync event of an inbound envelope as it is written first, with its message."""
     data = envelope.data
-    seen = data.get("object")
+    about = data.get("object") or data.get("touched")
     return NewSyncEvent(
         id=envelope.id,
         direction=Direction.INBOUND,
         source_system=data["source_system"],
         event_type=data["event_type"],
         correlation_id=envelope.correlation_id,
-        entity_type=seen["entity_type"] if seen else None,
-        external_id=seen["external_id"] if seen else None,
+        entity_type=about["entity_type"] if about else None,
+        external_id=about["external_id"] if about else None,
         external_event_id=data["external_event_id"],
         causation_id=envelope.causation_id,
         payload=envelope.text or orjson.dumps(envelope.to_json()),

@@ -14,7 +14,7 @@ from zenskar.errors import (
     SchemaViolation,
     Violation,
 )
-from zenskar.model.fields import EntityShape, Fields, Shown, merge_patch, show, unflatten
+from zenskar.model.fields import SHAPES, EntityShape, Fields, Shown, merge_patch, show, unflatten
 from zenskar.model.integration import Change, ExternalObject
 from zenskar.model.record import IntentKind, Record
 from zenskar.plugins.carried import carried
@@ -98,6 +98,10 @@ class Translator:
             failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read{why}")
             raise CallFailed(failure) from error
         return show(self.shape(source, seen.entity_type), document)
+
+    def syncs(self, source: str, entity_type: str) -> bool:
+        """Return whether objects of an entity type can become records of the catalog."""
+        return entity_type in SHAPES and entity_type in self._router.owner(source).entities
 
     def shape(self, source: str, entity_type: str) -> EntityShape:
         """Return the shape of an entity at a connection: the fields that travel to it."""

@@ -353,11 +353,14 @@ async def load(
 
 
 async def store(
-    db: AsyncConnection, works: Sequence[UnitOfWork], moves: Sequence[Transition] = ()
+    db: AsyncConnection,
+    works: Sequence[UnitOfWork],
+    moves: Sequence[Transition] = (),
+    looks: Sequence[LookRequest] = (),
 ) -> bool:
     """Write the pushes, history, events and messages of units of work, each kind at once.
 
-    `moves` are transitions of events without a unit. Returns whether messages were enqueued:
+    `moves` and `looks` are those of events without a unit. Returns whether messages were enqueued:
     wake the workers then, after the commit.
     """
     await intents.insert(db, [new for work in works for new in work.new_intents])
@@ -372,12 +375,12 @@ async def store(
         # Duplicates of this batch are found by their events, so those are written first.
         await work.look_at_duplicates(db)
     followers = [follower for work in works for follower in work.followers]
-    looks = [look for work in works for look in work.looks]
+    wanted = [*looks, *(look for work in works for look in work.looks)]
     if followers:
         await fanout.enqueue(db, followers)
-    if looks:
-        await fanout.enqueue_looks(db, looks)
-    return bool(followers or looks)
+    if wanted:
+        await fanout.enqueue_looks(db, wanted)
+    return bool(followers or wanted)
 
 
 async def _owners(

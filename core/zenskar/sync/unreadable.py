@@ -15,7 +15,7 @@ from zenskar.db.driver.storable import indexable
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.errors import CallFailed, FailureKind, InvalidInput, SchemaViolation
 from zenskar.model.envelope import Envelope
-from zenskar.model.integration import ExternalObject, WebhookEvent, WebhookRequest
+from zenskar.model.integration import ExternalObject, ObjectRef, WebhookEvent, WebhookRequest
 from zenskar.model.interval import Interval
 from zenskar.model.observation import ObservationKind
 from zenskar.sync.context import SyncContext
@@ -41,7 +41,7 @@ class Unreadable:
 
 def of_item(item: EventItem, error: Exception) -> Unreadable:
     """Keep an event that cannot be read."""
-    event, seen = item.event, item.event.seen
+    event, seen, touched = item.event, item.event.seen, item.event.touched
     kept = {
         "kind": item.origin.kind.value,
         "sent": item.origin.sent,
@@ -52,6 +52,7 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
         "origin_key": event.origin_key,
         "seen": seen and [seen.entity_type, seen.external_id, seen.data, seen.record_id],
         "changed_at": seen and seen.changed_at,
+        "touched": touched and [touched.entity_type, touched.external_id],
     }
     envelope = unread_envelope(
         item.source,
@@ -62,8 +63,9 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
         _text(kept),
     )
     written = _sync_event(envelope)
-    if seen is not None:
-        entity_type, external_id = indexable(seen.entity_type), indexable(seen.external_id)
+    about = seen or touched
+    if about is not None:
+        entity_type, external_id = indexable(about.entity_type), indexable(about.external_id)
         written = written._replace(entity_type=entity_type, external_id=external_id)
     return Unreadable(envelope, written, INVALID_OBJECT, error)
 
@@ -88,15 +90,17 @@ def item_of(envelope: Envelope, made_at: str) -> EventItem:
     seen = kept["seen"] and ExternalObject(*kept["seen"])
     if changed_at := kept.get("changed_at"):
         seen = replace(seen, changed_at=Interval(*changed_at))
+    touched, occurred = kept.get("touched"), kept["occurred"]
     event = WebhookEvent(
         id=envelope.data["external_event_id"],
         type=kept["type"],
-        occurred=Interval(*kept["occurred"]),
+        occurred=occurred and Interval(*occurred),
         seen=seen,
         ignored=kept["ignored"],
         origin_key=kept["origin_key"],
+        touched=touched and ObjectRef(*touched),
     )
-    sent = Interval(*kept.get("sent", kept["occurred"])).after(waited(envelope.time, made_at))
+    sent = Interval(*kept.get("sent", occurred)).after(waited(envelope.time, made_at))
     origin = MessageOrigin(made_at, sent, ObservationKind(kept["kind"]))
     return EventItem(envelope.source, event, envelope.correlation_id, origin, exact=kept["exact"])
 

@@ -33,6 +33,7 @@ _VERDICTS = MappingProxyType(
         "tombstone": "the object was deleted before and is not revived",
         "duplicate": "a second object that claims this record, ignored",
         "late": "received long after the change, so the object is fetched first",
+        "touched": "the event only names the object, so the object is fetched",
         "not_found": "no object carries this record's id",
         "gone": "the object seems deleted; fetch it before applying the delete",
     }

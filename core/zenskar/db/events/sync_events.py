@@ -11,6 +11,8 @@ from zenskar.db.driver.engine import driver
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
 
+LOOK = "look"
+"""The action in the type of an event that requests the fetch of an object."""
 CONFLICT, DELETED = "conflict", "deleted"
 MARKS = (CONFLICT, DELETED)
 """Reasons by which operators search events; a marked event keeps its mark while it continues."""
@@ -123,6 +125,15 @@ _BY_EXTERNAL = """
     WHERE source_system = $1 AND external_event_id = ANY($2::text[])
 """
 
+# A skipped row is being begun by a worker: its fetch may be sent before this transaction ends.
+_WAITING_LOOKS = """
+    SELECT external_id, CAST(id AS text) AS id FROM sync_events
+    WHERE source_system = $1 AND external_id = ANY($2::text[])
+      AND entity_id IS NULL AND external_id IS NOT NULL
+      AND direction = 'outbound' AND event_type = $3 AND status IN ('pending', 'retrying')
+    FOR UPDATE SKIP LOCKED
+"""
+
 
 async def insert(db: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str]:
     """Insert sync events as pending and return the ids of the new ones."""
@@ -184,6 +195,18 @@ async def lock(db: AsyncConnection, event_ids: Iterable[str]) -> dict[str, Event
     """Lock events in one order until the transaction ends, and return their states by id."""
     rows = await driver(db).fetch(_STATE, sorted(set(event_ids)))
     return {name: EventState(name, SyncStatus(status), tries) for name, status, tries in rows}
+
+
+async def waiting_looks(
+    db: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str]
+) -> dict[str, str]:
+    """Lock the events that request fetches which no worker has begun; return their ids by object.
+
+    No worker begins these fetches before the transaction ends.
+    """
+    names = sorted(set(external_ids))
+    rows = await driver(db).fetch(_WAITING_LOOKS, source, names, f"{entity_type}.{LOOK}")
+    return {row["external_id"]: row["id"] for row in rows}
 
 
 async def by_external_id(

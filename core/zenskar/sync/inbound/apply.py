@@ -21,6 +21,7 @@ from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import Cause, LookRequest
+from zenskar.sync.inbound.looks import TOUCHED, LookRequests
 from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.messages import delayed_observation, observation, received_event
 from zenskar.sync.outcome_history import describe, transition
@@ -32,7 +33,10 @@ from zenskar.sync.unit_of_work import UnitOfWork
 
 
 class Applied(NamedTuple):
-    """The result of one envelope. `verdict` is the kernel's, or `duplicate_event`, `ignored`."""
+    """The result of one envelope.
+
+    `verdict` is the kernel's, or `duplicate_event`, `touched` or `ignored`.
+    """
 
     envelope: Envelope
     source: str
@@ -52,6 +56,7 @@ class _Batch:
     erased: list[str] = field(default_factory=list)
     """The sync events whose stored messages are about an erased record."""
     works: list[UnitOfWork] = field(default_factory=list)
+    looks: list[LookRequest] = field(default_factory=list)
     followed: bool = False
     """Whether messages were enqueued."""
 
@@ -191,7 +196,7 @@ class InboundSync:
         await sync_events.move(db, [m for m in batch.moves if m.event_id not in fresh])
         if batch.erased:
             await sync_events.drop_payloads(db, batch.erased)
-        batch.followed = await unit_of_work.store(db, batch.works)
+        batch.followed = await unit_of_work.store(db, batch.works, looks=batch.looks)
         return batch
 
     async def _apply_source(
@@ -203,19 +208,27 @@ class InboundSync:
     ) -> None:
         event_ids = await self._open_events(db, source, envelopes, batch)
         by_entity: dict[str, list[tuple[str, Envelope]]] = defaultdict(list)
+        touched: dict[str, list[tuple[str, Envelope]]] = defaultdict(list)
         for envelope in envelopes:
             external = envelope.data["external_event_id"]
             event_id = event_ids.pop(external, None)
             if event_id is None:
                 batch.applied.append(Applied(envelope, source, "duplicate_event"))
-            elif (observed := envelope.data.get("object")) is None:
+            elif (observed := envelope.data.get("object")) is not None:
+                by_entity[observed["entity_type"]].append((event_id, envelope))
+            elif (named := envelope.data.get("touched")) is not None:
+                touched[named["entity_type"]].append((event_id, envelope))
+            else:
                 reason = envelope.data.get("ignored") or "no_object"
                 batch.moves.append(Transition(event_id, SyncStatus.IGNORED, reason))
                 batch.applied.append(Applied(envelope, source, "ignored"))
-            else:
-                by_entity[observed["entity_type"]].append((event_id, envelope))
         for entity_type in sorted(by_entity):
             await self._observe_all(db, source, entity_type, by_entity[entity_type], batch)
+        for entity_type in sorted(touched):
+            requests = LookRequests(source, entity_type)
+            batch.moves += await requests.of(db, touched[entity_type])
+            batch.looks += requests.new
+            batch.applied += [Applied(e, source, TOUCHED) for _, e in touched[entity_type]]
 
     async def _open_events(
         self,

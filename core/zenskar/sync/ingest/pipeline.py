@@ -1,20 +1,29 @@
 """Turn webhooks into inbound messages: verify, parse, and read each event."""
 
 import codecs
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zenskar.db.driver.storable import loads
-from zenskar.errors import CallFailed, InvalidInput, Unavailable, ZenskarError
+from zenskar.errors import (
+    CallFailed,
+    Failure,
+    FailureKind,
+    InvalidInput,
+    Unavailable,
+    ZenskarError,
+)
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.json_bounds import Bounds
+from zenskar.plugins.declarations import USE_TOUCHED
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import (
     EventItem,
     EventReader,
     ReceivedWebhook,
+    complete,
     report,
     with_unique_ids,
 )
@@ -110,23 +119,29 @@ class WebhookPipeline:
 
     def _parse(self, item: PipelineItem) -> None:
         source, request, correlation_id = item.webhook
-        parsed = self._call(source, "parse_webhook", request=request, body=item.body)
+        parsed: Any = self._call(source, "parse_webhook", request=request, body=item.body)
+        if isinstance(parsed, Coroutine):
+            parsed.close()
+            raise CallFailed(
+                Failure(FailureKind.BUG, f"parse_webhook is a coroutine: {USE_TOUCHED}")
+            )
         known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
         if not known:
             raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
         events = parsed if len(parsed) < 2 else with_unique_ids(parsed, source, correlation_id)
-        sent = self._context.clocks.sent
-        item.events = [
-            EventItem(
-                source,
-                event,
-                correlation_id,
-                MessageOrigin(item.made_at, sent(source, event.sent_at, request.received_at)),
-                text=request.body,
-                exact=item.exact,
-            )
-            for event in events
-        ]
+        item.events = [self._event(item, event) for event in events]
+
+    def _event(self, item: PipelineItem, event: WebhookEvent) -> EventItem:
+        source, request, correlation_id = item.webhook
+        sent = self._context.clocks.sent(source, event.sent_at, request.received_at)
+        return EventItem(
+            source,
+            complete(event, sent),
+            correlation_id,
+            MessageOrigin(item.made_at, sent),
+            text=request.body,
+            exact=item.exact,
+        )
 
 
 _OnError = Callable[[PipelineItem, str, Exception], None]

@@ -9,6 +9,7 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import Intent
 from zenskar.plugins.invoker import Timing
 from zenskar.sync.context import SyncContext
+from zenskar.sync.outbound.object_fetcher import ObjectFetcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Call:
     external_id: str | None = None
     revision: int = 0
     intent: Intent | None = None
+    together: bool = False
+    """Whether a fetch may share its call with other fetches."""
 
     @property
     def intent_id(self) -> str:
@@ -44,6 +47,7 @@ class Caller:
         self._context = context
         self._invoker = context.invoker
         self._timeout = timeout_seconds
+        self._fetcher = ObjectFetcher(context, timeout_seconds=timeout_seconds)
 
     async def make(self, call: Call) -> Observation | None:
         """Make a call and return the observation of its answer, None when `find` finds nothing.
@@ -60,8 +64,8 @@ class Caller:
             result = pushed.value
             return self._observation(call, result.seen, pushed.timing, replayed=result.replayed)
         if call.step is StepKind.FETCH:
-            external_id = call.external_id or ""
-            fetched = await invoker.fetch(source, call.entity_type, external_id, seconds=seconds)
+            fetch = self._fetcher.fetch_together if call.together else self._fetcher.fetch
+            fetched = await fetch(source, call.entity_type, call.external_id or "")
             return self._observation(call, fetched.value, fetched.timing)
         found = await invoker.find(source, call.entity_type, call.record_id, seconds=seconds)
         return None if found is None else self._observation(call, found.value, found.timing)

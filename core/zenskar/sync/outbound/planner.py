@@ -57,9 +57,10 @@ class StepPlanner:
         self._router = router
         self._translator = translator
 
-    def begin(self, work: UnitOfWork, job: PushJob) -> PlannedStep:
+    def begin(self, work: UnitOfWork, job: PushJob, *, failed: bool = False) -> PlannedStep:
         """Plan the first step of a job; a job about an external object begins with its fetch.
 
+        The fetch of a job that has `failed` before shares no call: its object may be the cause.
         Raises `CallFailed` when the integration cannot make the body of a push.
         """
         work.causes[job.record_id] = job.cause
@@ -70,7 +71,14 @@ class StepPlanner:
             tombstone = Verdict.TOMBSTONE.value
             work.moves.append(Transition(job.event_id, SyncStatus.IGNORED, tombstone))
             return PlannedStep(Ack())
-        call = Call(job.source, job.entity_type, "", StepKind.FETCH, job.external_id)
+        call = Call(
+            job.source,
+            job.entity_type,
+            "",
+            StepKind.FETCH,
+            job.external_id,
+            together=not failed,
+        )
         if mapping is not None and mapping.entity_id is not None:
             call = replace(call, record_id=mapping.entity_id, revision=mapping.revision)
         step: HistoryDetail = {"step": call.step.value}

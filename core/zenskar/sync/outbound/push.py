@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -154,13 +154,15 @@ class OutboundSync:
         """Plan the first step of each job, in one transaction."""
 
         async def begin_batch(db: AsyncConnection) -> tuple[list[PlannedStep], bool]:
-            planned, moves = await self._held_up(db, jobs)
+            events = await sync_events.lock(db, [job.event_id for job in jobs])
+            planned, moves = await self._held_up(db, jobs, events)
             works = []
             for group in _by_kind([j for j in jobs if j.event_id not in planned], lambda job: job):
                 looks = [job.external_id for job in group if job.external_id is not None]
                 work = await self._load(db, group, looks)
                 for job in group:
-                    planned[job.event_id] = self._planner.begin(work, job)
+                    failed = events[job.event_id].attempts > 0
+                    planned[job.event_id] = self._planner.begin(work, job, failed=failed)
                 await work.flush(db)
                 works.append(work)
             followed = await unit_of_work.store(db, works, moves)
@@ -169,10 +171,9 @@ class OutboundSync:
         return self._wake(*await by_keys(self._context.engine, begin_batch))
 
     async def _held_up(
-        self, db: AsyncConnection, jobs: Sequence[PushJob]
+        self, db: AsyncConnection, jobs: Sequence[PushJob], events: Mapping[str, EventState]
     ) -> tuple[dict[str, PlannedStep], list[Transition]]:
         """Return the steps of jobs that have ended or wait, and the transitions of those."""
-        events = await sync_events.lock(db, [job.event_id for job in jobs])
         states = await connection_states.states(db)
         backoff = self._context.backoff
         backoff.learn(states)

@@ -11,7 +11,7 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import EventItem, EventReader, with_unique_ids
-from zenskar.sync.messages import MessageOrigin, utc_now
+from zenskar.sync.messages import MessageOrigin, identity, utc_now
 from zenskar.sync.reconcile.reader import Snapshot
 from zenskar.sync.unreadable import dead_letter_unread, digest_of, of_item, why
 from zenskar.telemetry.logs import get_logger
@@ -81,7 +81,9 @@ class SnapshotPublisher:
         """
         now = utc_now()
         events = with_unique_ids([_event(each, kind, run_id) for each in snapshots], source, run_id)
-        items = [EventItem(source, e, run_id, MessageOrigin(now, e.occurred, kind)) for e in events]
+        items = [
+            EventItem(source, e, run_id, MessageOrigin(now, identity(e)[1], kind)) for e in events
+        ]
         self._reader.read(items)
         readable = [item for item in items if item.error is None]
         if readable:
@@ -89,7 +91,8 @@ class SnapshotPublisher:
         for item in items:
             if item.error is not None:
                 await self._dead_letter(item, item.error)
-        return PublishedSnapshots(tuple(i.event.id for i in readable), len(items) - len(readable))
+        names = tuple(identity(item.event)[0] for item in readable)
+        return PublishedSnapshots(names, len(items) - len(readable))
 
     async def _dead_letter(self, item: EventItem, error: Exception) -> None:
         """Store one dead letter for each state of an object, however many runs read it."""
