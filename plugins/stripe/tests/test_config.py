@@ -77,7 +77,7 @@ def test_addresses_that_keep_the_key_safe(address: str) -> None:
 @pytest.mark.parametrize(
     "address",
     ["http://stripe.example", "http://10.0.0.1:8420", "HTTP://stripe.example", "http://localhost.x",
-     "http://127.0.0.1.nip.io", "http://0.0.0.0:1", "http://127.0.0.1@evil.example"],
+     "http://127.0.0.1.nip.io", "http://0.0.0.0:1"],
 )  # fmt: skip
 def test_without_tls_nothing_leaves_this_machine_unless_allowed(address: str) -> None:
     with pytest.raises(InvalidInput, match="STRIPE_ALLOW_HTTP"):
@@ -86,7 +86,7 @@ def test_without_tls_nothing_leaves_this_machine_unless_allowed(address: str) ->
 
 
 @pytest.mark.parametrize("address", ["stripe.example", "ftp://x", "http://", "http://[", "//x",
-                                     "https://x:99999", "https://x:y"])  # fmt: skip
+                                     "https://x:99999", "http://[::1]@x.example"])  # fmt: skip
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(InvalidInput, match=r"^STRIPE_API_BASE must be a URL"):
         config(api_base=address, allow_http=True)

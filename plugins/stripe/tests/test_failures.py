@@ -119,17 +119,18 @@ def test_a_reused_key_has_a_code_of_its_own() -> None:
     [
         ("2", 2.0),
         ("0.5", 0.5),
-        ("999999", 3600.0),
+        ("999999", 86_400.0),
         (None, None),
         ("", None),
         ("-1", None),
         ("nan", None),
         ("inf", None),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0),
     ],
 )
 def test_how_long_to_wait(given: str | None, seconds: float | None) -> None:
-    headers = {} if given is None else {"retry-AFTER": given}
+    headers = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    headers |= {} if given is None else {"retry-AFTER": given}
     failure = connect().classify_error(failed(stripe.RateLimitError, 429, headers))
     assert failure is not None
     assert failure.retry_after == seconds

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from zenskar import Connection, InvalidInput, Setting
+from zenskar.http import base_address
 from zenskar.webhooks import split_secrets
 
 API_BASE = "https://api.stripe.com"
@@ -67,7 +66,7 @@ class Config:
         return cls(
             api_key=key,
             webhook_secrets=split_secrets(given.get("webhook_secret")),
-            api_base=_api_base(given),
+            api_base=_api_base(connection),
             rate=rate,
             endpoint_rate=endpoint_rate,
             account=given.get("account") or None,
@@ -84,29 +83,16 @@ def _check(connection: Connection) -> None:
     # Everybody knows the empty secret and could sign; without a secret, no webhook is accepted.
     if not secrets or not all(secret.removeprefix("whsec_") for secret in secrets):
         raise InvalidInput(f"{name}_WEBHOOK_SECRET holds no secret, or an empty one")
-    try:
-        parts = urlsplit(_api_base(given))
-        known = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or True)
-    except ValueError:
-        known = False
-    if not known:
-        raise InvalidInput(f"{name}_API_BASE must be a URL that starts with https://")
-    if parts.scheme == "http" and not (given.get("allow_http") or _is_local(parts.hostname)):
-        raise InvalidInput(
-            f"{name}_API_BASE sends the key and customers without TLS: use https://, or set "
-            f"{name}_ALLOW_HTTP=true"
-        )
 
 
-def _api_base(given: Mapping[str, Any]) -> str:
-    return str(given.get("api_base") or API_BASE).strip().rstrip("/")
-
-
-def _is_local(host: str | None) -> bool:
-    try:
-        return host is not None and ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _api_base(connection: Connection) -> str:
+    given, name = connection.settings, connection.name.upper()
+    return base_address(
+        given.get("api_base") or API_BASE,
+        name=f"{name}_API_BASE",
+        allow_http=bool(given.get("allow_http")),
+        hint=f", or set {name}_ALLOW_HTTP=true",
+    )
 
 
 def _live(key: str) -> bool | None:

@@ -1,16 +1,13 @@
 """Classify the errors of failed calls: https://docs.stripe.com/error-low-level."""
 
-import math
-import re
 from typing import Any
 
 import aiohttp
 import stripe
 
-from zenskar import Failure, FailureKind
+from zenskar import Failure, FailureKind, http_date
+from zenskar.http import machine_code, retry_after
 from zenskar_stripe.budget import NoTurn
-
-_MAX_RETRY_AFTER = 3600.0
 
 
 class UnreadableAnswer(Exception):
@@ -40,7 +37,8 @@ def is_lost_cursor(error: stripe.StripeError) -> bool:
 
 def _of_stripe(error: stripe.StripeError) -> Failure:
     replayed = _header(error, "Idempotent-Replayed") == "true"
-    return Failure(_kind(error), _message(error), _code(error), _retry_after(error), replayed)
+    wait = retry_after(_header(error, "Retry-After"), http_date(_header(error, "Date")))
+    return Failure(_kind(error), _message(error), _code(error), wait, replayed)
 
 
 def _kind(error: stripe.StripeError) -> FailureKind:
@@ -83,7 +81,7 @@ def _code(error: stripe.StripeError) -> str | None:
     code = error.code or _details(error).get("code")
     if code is None and isinstance(error, stripe.IdempotencyError):
         code = "idempotency_error"
-    return _clean(code)
+    return machine_code(code)
 
 
 def _message(error: stripe.StripeError) -> str:
@@ -93,24 +91,12 @@ def _message(error: stripe.StripeError) -> str:
     param = getattr(error, "param", None) or _details(error).get("param")
     parts = {
         "code": _code(error),
-        "parameter": _clean(str(param).partition("[")[0]) if param else None,
-        "reason": _clean(_header(error, "Stripe-Rate-Limited-Reason")),
-        "request": _clean(error.request_id),
+        "parameter": machine_code(str(param).partition("[")[0]) if param else None,
+        "reason": machine_code(_header(error, "Stripe-Rate-Limited-Reason")),
+        "request": machine_code(error.request_id),
     }
     details = ", ".join(f"{name} {value}" for name, value in parts.items() if value)
     return f"Stripe answered {error.http_status}" + (f" ({details})" if details else "")
-
-
-def _clean(text: Any) -> str | None:
-    return text if isinstance(text, str) and re.fullmatch(r"[\w-]{1,100}", text, re.A) else None
-
-
-def _retry_after(error: stripe.StripeError) -> float | None:
-    try:
-        seconds = float(_header(error, "Retry-After") or "nan")
-    except ValueError:
-        return None
-    return min(seconds, _MAX_RETRY_AFTER) if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _header(error: stripe.StripeError, name: str) -> str | None:

@@ -4,19 +4,15 @@ Copy the package, rename it, and replace the constants and the hooks. docs/plugi
 hook; tests/test_integration.py runs this integration against a local CRM.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
-from urllib.parse import quote
-
-import aiohttp
+from typing import Any, ClassVar
 
 from zenskar import (
     BaseIntegration,
     Change,
+    Connection,
     ExternalObject,
     Failure,
-    FailureKind,
     Health,
     IntentKind,
     Interval,
@@ -26,8 +22,8 @@ from zenskar import (
     Setting,
     WebhookEvent,
     WebhookRequest,
-    http_date,
 )
+from zenskar.http import Bearer, Client, HttpAnswer, classify
 from zenskar.webhooks import split_secrets, verify_age, verify_hmac
 
 TYPES = ("contact.created", "contact.updated", "contact.deleted")
@@ -40,23 +36,6 @@ ADDRESS = {
     "postal_code": "zip",
     "country": "country",
 }
-KINDS = {
-    401: FailureKind.CREDENTIALS,
-    403: FailureKind.CREDENTIALS,
-    # An earlier create of this record took effect, so the core must find the contact.
-    409: FailureKind.UNKNOWN_OUTCOME,
-    # The CRM answers 410 for a deleted contact; 404 means that our key does not show the contact.
-    404: FailureKind.NOT_VISIBLE,
-    410: FailureKind.GONE,
-    429: FailureKind.RATE_LIMITED,
-}
-
-
-class Answer(NamedTuple):
-    """An answer of the CRM, and the second of its clock from the `Date` header."""
-
-    body: Any
-    at: int | None
 
 
 class TemplateIntegration(BaseIntegration):
@@ -72,44 +51,38 @@ class TemplateIntegration(BaseIntegration):
         Setting("api_key", required=True, secret=True, help="Key of the CRM's API."),
         Setting("webhook_secret", required=True, secret=True, help="Signs the CRM's webhooks."),
     )
-    _session: aiohttp.ClientSession | None = None
 
-    async def open(self) -> None:
-        """Build the HTTP client."""
-        self._session = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {self.connection.settings['api_key']}"},
-            timeout=aiohttp.ClientTimeout(total=30),
-            raise_for_status=True,
-        )
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        given = connection.settings
+        self._secrets = split_secrets(given["webhook_secret"])
+        self._crm = Client(given["api_base"], Bearer(given["api_key"]))
 
     async def close(self) -> None:
         """Close the HTTP client."""
-        if self._session is not None:
-            await self._session.close()
+        await self._crm.close()
 
     async def health(self) -> Health:
         """Return ok when the CRM returns a contact."""
-        answer = await self._call("GET", params={"limit": "1"})
-        return Health(ok=True, detail="the CRM answers", answered_at=answer.at)
+        answer = await self._crm.request("GET", "/contacts", params={"limit": 1})
+        return Health(ok=True, detail="the CRM answers", answered_at=answer.answered_at)
 
     def verify_webhook(self, request: WebhookRequest) -> None:
         """Check `X-Signature` over `X-Timestamp` and the raw body, at most five minutes old."""
         timestamp = request.headers.get("x-timestamp", "")
-        secrets = split_secrets(self.connection.settings["webhook_secret"])
         given = request.headers.get("x-signature")
-        verify_hmac(secrets, timestamp, ".", request.body, given=given, prefix="sha256=")
+        verify_hmac(self._secrets, timestamp, ".", request.body, given=given, prefix="sha256=")
         verify_age(timestamp, request.received_at)
 
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
         """Return the event of a webhook; the webhook's time is in milliseconds."""
-        known = body["type"] in TYPES
-        contact = Answer(body.get("contact"), None)
+        kind, known = body["type"], body["type"] in TYPES
         return [
             WebhookEvent(
                 id=body["id"],
-                type=body["type"],
+                type=kind,
                 occurred=Interval.of_millis(int(body["at"])),
-                seen=_object(contact, deleted=body["type"] == TYPES[-1]) if known else None,
+                seen=_object(body["contact"], deleted=kind == TYPES[-1]) if known else None,
                 ignored=None if known else "unknown_type",
                 sent_at=int(request.headers["x-timestamp"]),
             )
@@ -141,57 +114,46 @@ class TemplateIntegration(BaseIntegration):
     async def push(self, push: Push) -> PushResult:
         """Create, update or delete a contact."""
         if push.kind is IntentKind.CREATE:
-            return PushResult(_object(await self._call("POST", json=push.body)))
-        if push.external_id is None:
+            answer = await self._crm.request("POST", "/contacts", json=push.body)
+        elif push.external_id is None:
             raise ValueError(f"a push of kind {push.kind} needs an external id")
-        if push.kind is IntentKind.UPDATE:
-            return PushResult(_object(await self._call("PATCH", push.external_id, json=push.body)))
-        return PushResult(_object(await self._call("DELETE", push.external_id), deleted=True))
+        elif push.kind is IntentKind.UPDATE:
+            path = "/contacts/{}"
+            answer = await self._crm.request("PATCH", path, push.external_id, json=push.body)
+        else:
+            answer = await self._crm.request("DELETE", "/contacts/{}", push.external_id)
+        return PushResult(_seen(answer, deleted=push.kind is IntentKind.DELETE))
 
-    async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
-        """Return a contact, with `data` None when the CRM answers 410."""
-        try:
-            return _object(await self._call("GET", external_id))
-        except aiohttp.ClientResponseError as error:
-            if error.status != 410:
-                raise
-            return ExternalObject(entity_type, external_id, None)
+    async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # noqa: ARG002
+        """Return a contact. The CRM answers 410 for a deleted contact, which is proof enough."""
+        return _seen(await self._crm.request("GET", "/contacts/{}", external_id))
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002
         """Return the contact whose `external_ref` is our record's id."""
-        found = await self._call("GET", params={"external_ref": record_id})
-        return next(_objects(found), None)
+        params = {"external_ref": record_id}
+        return next(_listed(await self._crm.request("GET", "/contacts", params=params)), None)
 
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:  # noqa: ARG002
         """Return 100 contacts, oldest first."""
-        params = {"limit": "100", **({"cursor": cursor} if cursor else {})}
-        found = await self._call("GET", params=params)
-        return Page(tuple(_objects(found)), found.body["next_cursor"])
+        params = {"limit": 100, "cursor": cursor}
+        answer = await self._crm.request("GET", "/contacts", params=params)
+        return Page(tuple(_listed(answer)), answer.body["next_cursor"])
 
     def classify_error(self, error: Exception) -> Failure | None:
-        """Classify an error by its status; without a JSON answer the call may have taken effect."""
-        if isinstance(error, aiohttp.ClientResponseError):
-            other = FailureKind.REJECTED if 400 <= error.status < 500 else None
-            kind = KINDS.get(error.status) or other or FailureKind.UNKNOWN_OUTCOME
-            return Failure(kind, f"the CRM answered {error.status}")
-        if isinstance(error, (aiohttp.ClientError, json.JSONDecodeError, UnicodeDecodeError)):
-            return Failure(FailureKind.UNKNOWN_OUTCOME, f"{type(error).__name__} during the call")
-        return super().classify_error(error)
-
-    async def _call(self, method: str, external_id: str = "", **options: Any) -> Answer:
-        if self._session is None:
-            raise RuntimeError("the integration is not open")
-        base = str(self.connection.settings["api_base"]).rstrip("/")
-        url = f"{base}/contacts/{quote(external_id, safe='')}".rstrip("/")
-        async with self._session.request(method, url, allow_redirects=False, **options) as response:
-            return Answer(await response.json(), http_date(response.headers.get("Date")))
+        """Classify an error of the client by its status."""
+        return classify(error, system="the CRM") or super().classify_error(error)
 
 
-def _object(answer: Answer, *, deleted: bool = False) -> ExternalObject:
-    contact, at = answer
+def _object(
+    contact: Mapping[str, Any], answered_at: int | None = None, *, deleted: bool = False
+) -> ExternalObject:
     data = None if deleted else contact
-    return ExternalObject("customer", contact["id"], data, contact.get("external_ref"), at)
+    return ExternalObject("customer", contact["id"], data, contact.get("external_ref"), answered_at)
 
 
-def _objects(answer: Answer) -> Iterator[ExternalObject]:
-    return (_object(Answer(contact, answer.at)) for contact in answer.body["contacts"])
+def _seen(answer: HttpAnswer, *, deleted: bool = False) -> ExternalObject:
+    return _object(answer.body, answer.answered_at, deleted=deleted)
+
+
+def _listed(answer: HttpAnswer) -> Iterator[ExternalObject]:
+    return (_object(contact, answer.answered_at) for contact in answer.body["contacts"])
