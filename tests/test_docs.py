@@ -33,6 +33,7 @@ from zenskar.kernel import StepKind, Verdict
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.base import BaseIntegration
+from zenskar.plugins.declarations import find_problem
 from zenskar.plugins.hookspecs import IntegrationSpec
 from zenskar.schema_catalog import core_schemas
 from zenskar.settings import PREFIX, Settings, load
@@ -170,6 +171,14 @@ def test_what_a_plugin_class_declares() -> None:
 def test_what_a_plugin_imports() -> None:
     mentioned = set(re.findall(r"\w+", (DOCS / "plugins.md").read_text()))
     assert set(zenskar.__all__) <= mentioned
+
+
+def test_the_class_on_one_page_is_an_integration() -> None:
+    code, *_ = [f.text for f in fences(DOCS / "plugins.md") if "async def list_page" in f.text]
+    module: dict[str, Any] = {}
+    exec(code, module)
+    assert find_problem("acme", module["AcmeIntegration"]) is None
+    module["FIELDS"].check_round_trip()
 
 
 @pytest.mark.parametrize("name", TOOLKIT)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zenskar import Change, ExternalObject, IntentKind
+from zenskar.fields import Field, FieldMap, Group, Keys
 from zenskar_stripe.failures import UnreadableAnswer
 
 ENTITY = "customer"
@@ -22,6 +23,12 @@ METADATA_KEYS = 50
 _DESCRIBED = re.compile(rf"{RECORD_KEY}: ([0-9a-f-]{{36}})")
 _TEXTS = ("name", "email", "phone")
 _ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
+_FIELDS = FieldMap(
+    *map(Field, _TEXTS),
+    Group("address", {name: name for name in _ADDRESS}, at="address"),
+    Keys("metadata", hidden=OWN_PREFIX),
+    unset="",
+)
 
 
 def seen(data: Mapping[str, Any], answered_at: int | None = None) -> ExternalObject:
@@ -48,12 +55,7 @@ def record_id(data: Mapping[str, Any]) -> str | None:
 
 def to_canonical(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the canonical document of a customer, without the missing fields."""
-    document: dict[str, Any] = {name: data[name] or None for name in _TEXTS if name in data}
-    if "address" in data:
-        document["address"] = _canonical_address(data["address"])
-    if "metadata" in data:
-        document["metadata"] = _canonical_metadata(data["metadata"])
-    return document
+    return _FIELDS.to_canonical(data)
 
 
 def pointers(attributes: Mapping[str, Any]) -> tuple[str, ...]:
@@ -68,57 +70,25 @@ def pointers(attributes: Mapping[str, Any]) -> tuple[str, ...]:
 
 def from_canonical(change: Change) -> dict[str, Any]:
     """Return the parameters of the call that makes a change."""
-    match change.kind:
-        case IntentKind.CREATE:
-            return _create(change.record_id, change.patch)
-        case IntentKind.UPDATE:
-            return _update(change.patch, change.document)
-        case IntentKind.DELETE:
-            return {}
+    body = _FIELDS.from_canonical(change)
+    if change.kind is IntentKind.CREATE:
+        _carry(change.record_id, body)
+    elif change.kind is IntentKind.UPDATE:
+        _make_room(change.document, body)
+    return body
 
 
-def _create(own_id: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {name: patch[name] for name in _TEXTS if patch.get(name)}
-    address = {key: value for key, value in _address(patch.get("address")).items() if value}
-    if address:
-        body["address"] = address
-    metadata = {key: value for key, value in _metadata(patch).items() if value}
+def _carry(own_id: str, body: dict[str, Any]) -> None:
+    """Store the id of our record on a new customer."""
+    metadata = body.setdefault("metadata", {})
     if len(metadata) < METADATA_KEYS:
-        body["metadata"] = {**metadata, RECORD_KEY: own_id}
+        metadata[RECORD_KEY] = own_id
     else:
-        body["metadata"] = metadata
         body["description"] = f"{RECORD_KEY}: {own_id}"
-    return body
 
 
-def _update(patch: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {name: patch[name] or "" for name in _TEXTS if name in patch}
-    if "address" in patch:
-        # A partial address might keep parts of the old one, so send the whole address.
-        body["address"] = _address(patch["address"]) if patch["address"] else ""
-    metadata = _metadata(patch)
+def _make_room(document: Mapping[str, Any], body: dict[str, Any]) -> None:
+    """Remove the id of our record when no metadata key is left for it: the mapping holds the id."""
+    metadata = body.get("metadata", {})
     if any(metadata.values()) and len(document.get("metadata") or {}) >= METADATA_KEYS:
-        # No key is left for our id. By now the mapping holds the customer's id.
         metadata[RECORD_KEY] = ""
-    if metadata:
-        body["metadata"] = metadata
-    return body
-
-
-def _address(address: Mapping[str, Any] | None) -> dict[str, str]:
-    return {key: (address or {}).get(key) or "" for key in _ADDRESS}
-
-
-def _metadata(patch: Mapping[str, Any]) -> dict[str, str]:
-    given = (patch.get("metadata") or {}).items()
-    return {key: value or "" for key, value in given if not key.startswith(OWN_PREFIX)}
-
-
-def _canonical_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    given = (metadata or {}).items()
-    return {key: value for key, value in given if value and not key.startswith(OWN_PREFIX)}
-
-
-def _canonical_address(address: Mapping[str, Any] | None) -> dict[str, str | None] | None:
-    lines = {key: (address or {}).get(key) or None for key in _ADDRESS}
-    return lines if any(lines.values()) else None

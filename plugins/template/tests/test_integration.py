@@ -20,7 +20,7 @@ from zenskar import (
     WebhookRequest,
 )
 from zenskar.http import HttpAnswer, HttpError, NoAnswer
-from zenskar_template import TemplateIntegration
+from zenskar_template import FIELDS, TemplateIntegration
 
 from .crm import Crm, SentWebhook
 
@@ -78,6 +78,10 @@ def plain(document: Any) -> Any:
 def valid(name: str, document: Any) -> bool:
     text = files("zenskar_template").joinpath(f"schemas/{name}.schema.json").read_text()
     return jsonschema_rs.validator_for(json.loads(text)).is_valid(document)
+
+
+def test_both_translations_undo_each_other() -> None:
+    FIELDS.check_round_trip()
 
 
 async def test_the_life_of_a_contact(integration: TemplateIntegration) -> None:

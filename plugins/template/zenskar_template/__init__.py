@@ -23,11 +23,11 @@ from zenskar import (
     WebhookEvent,
     WebhookRequest,
 )
+from zenskar.fields import Field, FieldMap, Group, Keys, RecordId
 from zenskar.http import Bearer, Client, HttpAnswer, classify
 from zenskar.webhooks import split_secrets, verify_age, verify_hmac
 
 TYPES = ("contact.created", "contact.updated", "contact.deleted")
-TEXTS = {"name": "full_name", "email": "email", "phone": "phone"}
 ADDRESS = {
     "line1": "street",
     "line2": "street2",
@@ -36,6 +36,14 @@ ADDRESS = {
     "postal_code": "zip",
     "country": "country",
 }
+FIELDS = FieldMap(
+    Field("name", "full_name"),
+    Field("email"),
+    Field("phone"),
+    Group("address", ADDRESS, at="address"),
+    Keys("metadata", "attributes"),
+    RecordId("external_ref"),
+)
 
 
 class TemplateIntegration(BaseIntegration):
@@ -90,26 +98,11 @@ class TemplateIntegration(BaseIntegration):
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
         """Return the canonical customer of a contact."""
-        contact = seen.data or {}
-        address = contact.get("address") or {}
-        return {
-            **{ours: contact.get(theirs) for ours, theirs in TEXTS.items()},
-            "address": {ours: address.get(theirs) for ours, theirs in ADDRESS.items()},
-            "metadata": contact.get("attributes") or {},
-        }
+        return FIELDS.to_canonical(seen.data)
 
     def from_canonical(self, change: Change) -> Mapping[str, Any]:
         """Return the body of a POST or PATCH for a change; null unsets a field in both."""
-        patch = change.patch
-        body = {theirs: patch[ours] for ours, theirs in TEXTS.items() if ours in patch}
-        if "address" in patch:
-            address = patch["address"]
-            body["address"] = address and {ADDRESS[ours]: address[ours] for ours in address}
-        if "metadata" in patch:
-            body["attributes"] = patch["metadata"]
-        if change.kind is IntentKind.CREATE:
-            body["external_ref"] = change.record_id
-        return body
+        return FIELDS.from_canonical(change)
 
     async def push(self, push: Push) -> PushResult:
         """Create, update or delete a contact."""
@@ -148,7 +141,7 @@ def _object(
     contact: Mapping[str, Any], answered_at: int | None = None, *, deleted: bool = False
 ) -> ExternalObject:
     data = None if deleted else contact
-    return ExternalObject("customer", contact["id"], data, contact.get("external_ref"), answered_at)
+    return ExternalObject("customer", contact["id"], data, FIELDS.record_id(contact), answered_at)
 
 
 def _seen(answer: HttpAnswer, *, deleted: bool = False) -> ExternalObject:
