@@ -81,7 +81,8 @@ class FailureKind(StrEnum):
     """The class of a failure, which decides the core's next action.
 
     `GONE` proves that an object was deleted. `NOT_VISIBLE` says only that our credentials do not
-    show the object: another account or another mode may own it.
+    show the object: another account or another mode may own it. `STALE_VERSION` says that a push
+    was refused because its object has another version than `Push.if_version`.
     """
 
     TRANSIENT = "transient"
@@ -90,6 +91,7 @@ class FailureKind(StrEnum):
     REJECTED = "rejected"
     GONE = "gone"
     NOT_VISIBLE = "not_visible"
+    STALE_VERSION = "stale_version"
     CREDENTIALS = "credentials"
     BUG = "bug"
 

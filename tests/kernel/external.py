@@ -9,6 +9,7 @@ from tests.kernel.world import (
     NOT_FOUND,
     RESOURCE_MISSING,
     REWRITTEN,
+    STALE_VERSION,
     Answer,
     Bounds,
     Call,
@@ -35,15 +36,23 @@ class External:
             return self._create(world, call)
         held = world.objects[call.eid]
         if call.step is StepKind.FETCH:
-            return world, Answer(call.eid, held.fields, changed=held.at)
+            return world, Answer(call.eid, held.fields, changed=held.at, version=held.version)
         if held.fields == GONE:
             return world, RESOURCE_MISSING
+        if call.version and call.version != held.version:
+            return world, STALE_VERSION
+        return self._write(world, call, held)
+
+    def _write(self, world: World, call: Call, held: Obj) -> tuple[World, Answer]:
+        """Answer an update or a delete of a living object."""
         if call.step is StepKind.DELETE:
             return self.put(world, call.eid, GONE, 0), Answer(call.eid, GONE)
         fields = self._kept(held.fields, merged(held.fields, _intent(world, call.kid).changes))
         if fields != held.fields:
+            if self._bounds.versions and _unseen(world, call.eid, fields):
+                world = world._replace(broken="an edit there is overwritten unseen")
             world = self.put(_overwritten(world, call.eid, fields), call.eid, fields, call.kid)
-        return world, Answer(call.eid, fields)
+        return world, Answer(call.eid, fields, version=world.objects[call.eid].version)
 
     def _kept(self, held: Any, sent: Any) -> Any:
         """Return the fields that the external system stores for the sent ones."""
@@ -57,7 +66,7 @@ class External:
     def _find(self, world: World, rid: int) -> Answer:
         for eid, held in reversed(list(enumerate(world.objects))):
             if held.tag == rid and held.fields != GONE:
-                return Answer(eid, held.fields, changed=held.at)
+                return Answer(eid, held.fields, changed=held.at, version=held.version)
         return NOT_FOUND
 
     def _create(self, world: World, call: Call) -> tuple[World, Answer]:
@@ -75,21 +84,27 @@ class External:
             eid = len(world.objects)
             world = world._replace(objects=(*world.objects, Obj(GONE, call.rid, ours=True)))
             world = self.put(world, eid, fields, call.kid)
-        return world._replace(cache=(*world.cache, (call.kid, eid, fields))), Answer(eid, fields)
+        answer = Answer(eid, fields, version=world.objects[eid].version)
+        return world._replace(cache=(*world.cache, (call.kid, eid, fields))), answer
 
     def put(self, world: World, eid: int, fields: Any, origin: int) -> World:
         """Change an external object, which causes a webhook."""
         held = world.objects[eid]
         objects = (
             *world.objects[:eid],
-            held._replace(fields=fields, at=world.clock if self._bounds.dated else 0),
+            held._replace(
+                fields=fields,
+                at=world.clock if self._bounds.dated else 0,
+                version=held.version + self._bounds.versions,
+            ),
             *world.objects[eid + 1 :],
         )
         per = self._bounds.per_second
         second = world.clock // per * per
         tag = -1 if fields == GONE and self._bounds.stubs else held.tag
         origin, changed = self._told(held.fields, fields, origin)
-        hook = Hook(second, second + per - 1, eid, fields, tag, origin, changed)
+        version = objects[eid].version
+        hook = Hook(second, second + per - 1, eid, fields, tag, origin, changed, version)
         return world._replace(objects=objects, hooks=(*world.hooks, hook))
 
     def _told(self, before: Any, after: Any, origin: int) -> tuple[int, int]:
@@ -108,9 +123,14 @@ def _intent(world: World, kid: int) -> Sent:
 
 def _overwritten(world: World, eid: int, fields: Any) -> World:
     """Mark an external edit that a push overwrote unseen as no longer the later edit."""
+    unseen = _unseen(world, eid, fields)
+    return world._replace(old=world.old & bit(FIRST_EXTERNAL) - 1) if unseen else world
+
+
+def _unseen(world: World, eid: int, fields: Any) -> bool:
+    """Whether a push overwrites an external edit that the base does not hold."""
     base = next((m.base for m in world.maps if m.eid == eid), (0, 0))
-    unseen = any(
+    return any(
         old not in {new, known} and old >= FIRST_EXTERNAL
         for old, new, known in zip(world.objects[eid].fields, fields, base, strict=True)
     )
-    return world._replace(old=world.old & bit(FIRST_EXTERNAL) - 1) if unseen else world

@@ -16,6 +16,7 @@ from tests.kernel.world import (
     NOT_ANSWERED,
     NOT_FOUND,
     RESOURCE_MISSING,
+    STALE_VERSION,
     STEP,
     Bounds,
     Call,
@@ -36,6 +37,9 @@ _PUSHES = {
     StepKind.UPDATE: IntentKind.UPDATE,
     StepKind.DELETE: IntentKind.DELETE,
 }
+
+
+_CONDITIONAL = frozenset({StepKind.UPDATE, StepKind.DELETE})
 
 
 class Moves:
@@ -145,6 +149,7 @@ class Moves:
             rev,
             world.now,
             late=record.deleted and makes,
+            version=live.version if live and step in _CONDITIONAL else 0,
         )
         return world._replace(calls=(*world.calls, call))
 
@@ -163,7 +168,7 @@ class Moves:
         world, rid, answer = without(world, call), call.rid, call.answer
         if answer == NOT_FOUND:
             return self._next(settle(world, (call.kid,), IntentState.FAILED), rid)
-        if answer == RESOURCE_MISSING:
+        if answer in {RESOURCE_MISSING, STALE_VERSION}:
             world = self.shell.lose(world, rid, call.kid, IntentState.FAILED)
             return self._next(world, rid)
         pushes = call.step not in {StepKind.FETCH, StepKind.FIND}
@@ -180,6 +185,7 @@ class Moves:
             replayed=answer.replayed,
             sent=(low - (world.now - call.sent), high),
             changed_at=self._second(answer.changed) if self._bounds.dated else None,
+            version=answer.version,
         )
         world, _, told = self.shell.observe(world, seen)
         if told.verdict is Verdict.DUPLICATE:
@@ -225,6 +231,7 @@ class Moves:
             origin=hook.origin,
             changed=hook.changed,
             sent=self._second(world.clock),
+            version=hook.version,
         )
         return self._take_in(world, seen)
 
@@ -232,6 +239,7 @@ class Moves:
         """Fetch a duplicate whose record has ended, as a unit of work requests."""
         held, now = world.objects[eid], world.clock
         seen = Seen(ObservationKind.FETCH, eid, now, now, held.fields, held.tag, sent=(now, now))
+        seen = seen._replace(version=held.version)
         return self._take_in(world, seen)
 
     def _poll(self, world: World, eid: int) -> World:
@@ -247,6 +255,7 @@ class Moves:
             held.tag,
             sent=(low, high),
             changed_at=changed,
+            version=held.version,
         )
         return self._take_in(world, seen)
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
-from tests.kernel.scenarios import fresh, native, partial, synced, two_new
+from tests.kernel.scenarios import fresh, native, partial, synced, two_new, versioned
 from tests.kernel.world import Bounds, Origins
 from zenskar import kernel
 from zenskar.kernel import ConflictPolicy, Outcome, Situation, Verdict
@@ -234,6 +234,13 @@ def _a_look_counts_as_an_edit() -> list[tuple[Any, str, Any]]:
     return [(_merge, "_last_edit", lambda seen: seen.asof)]
 
 
+def _pushes_name_no_version() -> list[tuple[Any, str, Any]]:
+    def without(mapping: Any, seen: Any, *, newer: bool) -> Any:
+        return replace(mapping, version=None)
+
+    return [(_observe, "with_version", without)]
+
+
 def _other_records_answers_count() -> list[tuple[Any, str, Any]]:
     return [(_observe, "_is_anothers", lambda mapping, seen: False)]
 
@@ -323,6 +330,13 @@ _POLLED = Bounds(
     dated=True,
 )
 
+_CONDITIONAL = Bounds(
+    "conditional writes",
+    versioned(synced(internal=2, external=1)),
+    versions=True,
+    crash=False,
+)
+
 _SET_BACK = Bounds("their clock is set back", synced(internal=1, external=1, steps=1), crash=False)
 
 MUTATIONS = [
@@ -354,6 +368,7 @@ MUTATIONS = [
     Mutation(8, "an edit wins over a delete", _edits_win_over_deletes, _DELETES),
     Mutation(9, "a conflict leaves no trace", _conflicts_leave_no_trace, _THEIRS),
     Mutation(9, "the time of a look decides", _a_look_counts_as_an_edit, _POLLED),
+    Mutation(9, "a base has no version", _pushes_name_no_version, _CONDITIONAL),
     Mutation(7, "another record's object is taken", _other_records_answers_count, _UPSERTS),
     Mutation(10, "what was not seen is empty", _filled_as(_not_seen_is_empty), _PARTIAL),
     Mutation(10, "what was not seen was rewritten", _not_seen_is_rewritten, _THIN),

@@ -59,6 +59,14 @@ def partial(world: World) -> World:
     return world._replace(objects=objects, hooks=hooks)
 
 
+def versioned(world: World) -> World:
+    """The same where the objects have versions, which the mappings know."""
+    maps = tuple(known._replace(version=1) for known in world.maps)
+    objects = tuple(held._replace(version=1) for held in world.objects)
+    hooks = tuple(hook._replace(version=1) for hook in world.hooks)
+    return world._replace(maps=maps, objects=objects, hooks=hooks)
+
+
 def small() -> list[Bounds]:
     """Bounds for every run of the tests."""
     one_each = {"internal": 1, "external": 1}
@@ -154,6 +162,41 @@ def small() -> list[Bounds]:
         *_rivals(),
         *_partial(),
         *_origins(),
+        *_versions(),
+    ]
+
+
+def _versions() -> list[Bounds]:
+    """An external system that refuses writes to an object of another version."""
+    return [
+        *_both(
+            Bounds(
+                "conditional writes, two edits here, one there, a lost answer",
+                versioned(synced(internal=2, external=1, faults=1)),
+                versions=True,
+                crash=False,
+            )
+        ),
+        Bounds(
+            "conditional writes, two edits there, a copy",
+            versioned(synced(internal=1, external=2, copies=1)),
+            versions=True,
+        ),
+        Bounds(
+            "conditional writes, an edit and a delete on each side",
+            versioned(synced(internal=1, external=1, internal_deletes=1, external_deletes=1)),
+            versions=True,
+        ),
+        Bounds(
+            "conditional writes, a new record",
+            fresh(internal=1, external=1, faults=1),
+            versions=True,
+        ),
+        Bounds(
+            "conditional writes, a new object there",
+            versioned(native(internal=1, external=2, copies=1)),
+            versions=True,
+        ),
     ]
 
 
@@ -369,6 +412,23 @@ def large() -> list[Bounds]:
                 crash=False,
             )
         ),
+        *_both(
+            Bounds(
+                "conditional writes, edits and deletes on both sides, a lost answer, a tick",
+                versioned(
+                    synced(
+                        internal=1,
+                        external=1,
+                        internal_deletes=1,
+                        external_deletes=1,
+                        faults=1,
+                        ticks=1,
+                    )
+                ),
+                versions=True,
+                overlap=True,
+            )
+        ),
         Bounds(
             "two objects claim a record, edits and deletes on both sides, a copy",
             claimed(internal=1, external=1, internal_deletes=1, external_deletes=1, copies=1),
@@ -443,6 +503,23 @@ def deep() -> list[Bounds]:
             )
         ),
         *_both(Bounds("long, claimed", claimed(**edits, **deletes), overlap=True)),
+        *_all(
+            Bounds(
+                "long, conditional writes",
+                versioned(synced(**edits)),
+                overlap=True,
+                versions=True,
+            )
+        ),
+        *_both(
+            Bounds(
+                "long, conditional writes, a new record, webhooks that leave a field out",
+                fresh(**edits),
+                internal_fields=(0, 1),
+                versions=True,
+                tells=(0,),
+            )
+        ),
     ]
 
 

@@ -40,6 +40,7 @@ class Seen(NamedTuple):
     sent: tuple[int, int] | None = None
     changed: int = 0
     changed_at: tuple[int, int] | None = None
+    version: int = 0
 
 
 class Told(NamedTuple):
@@ -157,6 +158,7 @@ class Shell:
             replayed=seen.replayed,
             sent=None if seen.sent is None else Interval(*seen.sent),
             changed_at=None if seen.changed_at is None else Interval(*seen.changed_at),
+            version=str(seen.version) if seen.version else None,
             changed=tuple(p for n, p in enumerate(PATHS) if seen.changed >> n & 1) or None,
             unseen=frozenset(name_of(path) for path in PATHS if path not in paths),
         )
@@ -260,6 +262,7 @@ def _mapping(known: Map) -> ExternalMapping:
         state=MappingState.ACTIVE if known.active else MappingState.DELETED,
         fetch_revision=known.fetch or None,
         detached=known.detached,
+        version=str(known.version) if known.version else None,
     )
 
 
@@ -274,6 +277,7 @@ def _map(mapping: ExternalMapping) -> Map:
         active=mapping.active,
         fetch=mapping.fetch_revision or 0,
         detached=mapping.detached,
+        version=int(mapping.version or 0),
     )
 
 

@@ -26,7 +26,7 @@ from zenskar import kernel
 from zenskar.kernel import Situation, StepKind, Verdict
 from zenskar.kernel.policy import Ground, Side
 from zenskar.model.interval import MICROSECONDS
-from zenskar.model.observation import ObservationKind
+from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping, IntentKind, MappingState
 
 SYNCED = Situation(record(), mapping())
@@ -328,6 +328,66 @@ def test_rule_9_the_same_edit_on_both_sides_is_no_conflict() -> None:
 def test_rule_9_an_edit_that_was_overwritten_unseen_is_recorded() -> None:
     outcome = take(Situation(record("Bob"), mapping("Bob", asof=second(12))), seen("Eve", 11))
     assert (outcome.verdict, outcome.seen_changes) == (Verdict.STALE, {"/name": "Eve"})
+
+
+def version_after(known: str | None, shown: Observation) -> str | None:
+    """Return the version of a mapping after an observation, None without a change of the base."""
+    outcome = take(Situation(record(), mapping(version=known)), shown)
+    assert outcome.mapping is not None
+    return outcome.mapping.version
+
+
+@pytest.mark.parametrize("known", ["v1", None])
+@pytest.mark.parametrize(("kind", "at"), [(WEBHOOK, 11), (LIST, 11), (FETCH, 10), (ANSWER, 10)])
+def test_rule_9_a_newer_observation_sets_the_version(kind, at: int, known: str | None) -> None:
+    causal = {} if kind in {WEBHOOK, LIST} else {"seen_revision": 5}
+    assert version_after(known, seen("Eve", at, kind, version="v2", **causal)) == "v2"
+
+
+def test_rule_9_an_observation_whose_order_is_open_sets_no_known_version() -> None:
+    assert version_after("v1", seen("Ada", version="v2")) == "v1"
+    assert version_after(None, seen("Ada", version="v2")) == "v2"
+    assert version_after("v1", seen("Eve", version="v2")) == "v1"
+    fetch = seen("Eve", 9, FETCH, seen_revision=4, version="v0")
+    wanted = Situation(record(), mapping(version="v1", fetch_revision=4))
+    outcome = take(wanted, fetch)
+    assert (outcome.verdict, outcome.mapping.version) == (Verdict.STALE, "v1")
+
+
+def test_rule_9_only_a_fetch_shows_that_there_is_no_version() -> None:
+    assert version_after("v1", seen("Eve", 11)) == "v1"
+    assert version_after("v1", seen("Eve", 10, ANSWER, seen_revision=5)) == "v1"
+    assert version_after("v1", seen("Eve", 10, FETCH, seen_revision=5)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "known", "expected"),
+    [
+        (WEBHOOK, "v1", "v1"),
+        (LIST, "v1", "v1"),
+        (WEBHOOK, None, None),
+        (ANSWER, None, None),
+        (ANSWER, "v1", "v2"),
+        (FETCH, "v1", "v2"),
+    ],
+)
+def test_rule_9_a_part_of_an_object_does_not_show_its_version(
+    kind, known: str | None, expected: str | None
+) -> None:
+    """The unseen fields may have been changed there."""
+    causal = {} if kind in {WEBHOOK, LIST} else {"seen_revision": 5}
+    part = seen("Eve", 11, kind, version="v2", unseen=frozenset({"phone"}), **causal)
+    assert version_after(known, part) == expected
+
+
+@pytest.mark.parametrize(("replayed", "expected"), [(False, "v2"), (True, None)])
+def test_rule_9_a_new_mapping_has_the_version_of_its_object(
+    replayed: bool, expected: str | None
+) -> None:
+    answer = seen("Ada", kind=ANSWER, record_id="r1", intent_id="k1", version="v2")
+    outcome = take(CREATING, replace(answer, replayed=replayed))
+    assert outcome.mapping.version == expected
+    assert take(Situation(), seen("Ada", version="v2")).mapping.version == "v2"
 
 
 @pytest.mark.parametrize("shown", ["ada", "Ada"])

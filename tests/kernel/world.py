@@ -37,6 +37,7 @@ class Map(NamedTuple):
     active: bool = True
     fetch: int = 0
     detached: bool = False
+    version: int = 0
 
 
 class Sent(NamedTuple):
@@ -55,13 +56,15 @@ class Sent(NamedTuple):
 class Obj(NamedTuple):
     """An external object; its id is its place in `World.objects`. `ours`: a push made it.
 
-    `at` is the time of its last change, where the external system shows that.
+    `at` is the time of its last change and `version` the number of its changes, where the external
+    system shows them.
     """
 
     fields: Any
     tag: int
     ours: bool = False
     at: int = 0
+    version: int = 0
 
 
 class Answer(NamedTuple):
@@ -72,16 +75,21 @@ class Answer(NamedTuple):
     replayed: bool = False
     at: int = 0
     changed: int = 0
+    version: int = 0
 
 
 # No two negative numbers: -1 and -2 have the same hash.
 NOT_ANSWERED = Answer(97, GONE)
 NOT_FOUND = Answer(98, GONE)
 RESOURCE_MISSING = Answer(99, GONE)
+STALE_VERSION = Answer(100, GONE)
 
 
 class Call(NamedTuple):
-    """A request on its way; `live`: a worker waits for it. `late`: sent after its record's end."""
+    """A request on its way; `live`: a worker waits for it. `late`: sent after its record's end.
+
+    With a `version`, the external system refuses the request for an object of another version.
+    """
 
     rid: int
     step: StepKind
@@ -92,6 +100,7 @@ class Call(NamedTuple):
     live: bool = True
     answer: Answer = NOT_ANSWERED
     late: bool = False
+    version: int = 0
 
 
 class Hook(NamedTuple):
@@ -104,6 +113,7 @@ class Hook(NamedTuple):
     tag: int
     origin: int
     changed: int = 0
+    version: int = 0
 
 
 class Budget(NamedTuple):
@@ -185,6 +195,7 @@ class Bounds:
     `origins`: webhooks name our keys, or say for every change whether it was ours, or nothing.
     `returns`: an external edit may restore a value that was ours once.
     `dated`: fetches and lists show when an object last changed.
+    `versions`: objects show their versions, and a write may name the version that it is based on.
     """
 
     name: str
@@ -206,6 +217,7 @@ class Bounds:
     origins: Origins = Origins.NAMED
     returns: bool = False
     dated: bool = False
+    versions: bool = False
 
     @property
     def traceable(self) -> bool:

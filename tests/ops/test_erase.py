@@ -10,6 +10,7 @@ from sqlalchemy import text
 from tests.support.drift import factory
 from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow
+from tests.support.versioned import VersionedSystem
 from zenskar import FailureKind
 from zenskar.catalog.service import Idempotency, IdempotencyKeyReused
 from zenskar.db.driver.engine import in_transaction
@@ -237,3 +238,13 @@ async def test_an_erased_customer_is_not_undeleted(database_url: str) -> None:
         with pytest.raises(StateConflict, match="erased"):
             await factory(flow).undeleter().undelete("customer", record_id, BY, "undelete")
         assert await traces(flow) == {}
+
+
+async def test_the_version_of_an_object_is_erased(database_url: str) -> None:
+    async with open_flow(database_url, systems={"fake": VersionedSystem()}) as flow:
+        record_id = await flow.create(**PERSONAL)
+        await flow.settle()
+        assert (await flow.mapping(record_id))["version"] == "v1"
+        await execute(flow, "UPDATE external_mappings SET base = '{}'")
+        await erase(flow, record_id)
+        assert (await flow.mapping(record_id))["version"] is None

@@ -124,6 +124,9 @@ class FakeSystem:
         record_id = data.get("record_id") if data is not None else None
         return ExternalObject("customer", external_id, data, record_id)
 
+    def check(self, push: Push, known: Mapping[str, Any]) -> None:
+        """Raise an error to refuse a push to this living object."""
+
     def pushes(self, kind: IntentKind) -> list[Push]:
         return [push for push in self.calls if push.kind is kind]
 
@@ -196,6 +199,7 @@ class FakeIntegration(BaseIntegration):
         if known is None:
             visible = push.external_id in self.system.objects
             raise FakeError(FailureKind.GONE if visible else FailureKind.NOT_VISIBLE)
+        self.system.check(push, known)
         if push.kind is IntentKind.DELETE:
             self.system.delete(push.external_id, key)
             return push.external_id

@@ -72,8 +72,9 @@ _REST = {
         WHERE id = CAST(:id AS uuid)
     """,
     "external_mappings": """
-        UPDATE external_mappings SET base = '{}', updated_at = now()
-        WHERE entity_type = 'customer' AND entity_id = CAST(:id AS uuid) AND base <> '{}'
+        UPDATE external_mappings SET base = '{}', version = NULL, updated_at = now()
+        WHERE entity_type = 'customer' AND entity_id = CAST(:id AS uuid)
+          AND (base <> '{}' OR version IS NOT NULL)
     """,
     "push_intents": """
         UPDATE push_intents SET changes = '{}', body = '{}'
@@ -199,6 +200,7 @@ def _blank(envelope: str) -> str | None:
             data["document"] = {}
         if isinstance(seen, dict) and seen.get("document") is not None:
             seen["document"] = {}
+            seen.pop("version", None)
         if data.pop("unread", None) is not None:
             data["ignored"] = ERASED
     except (ValueError, KeyError, AttributeError, TypeError):

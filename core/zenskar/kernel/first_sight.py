@@ -74,7 +74,9 @@ def _survives(
 
 
 def _created(seen: Observation, fields: Fields, new_record_id: str) -> Outcome:
-    mapping = ExternalMapping(seen.external_id, new_record_id, fields, seen.asof)
+    mapping = ExternalMapping(
+        seen.external_id, new_record_id, fields, seen.asof, version=seen.version
+    )
     return Outcome(Verdict.CREATED, mapping=mapping, record_changes=fields, create_record=True)
 
 
@@ -119,12 +121,14 @@ def _link(situation: Situation, record: Record, seen: Observation, policy: Merge
     base = {k: v for k, v in create.changes.items() if v is not None} if create else {}
     seen = fill(seen, base, ())
     fields = seen.fields or {}
-    linked = ExternalMapping(seen.external_id, record.id, fields, seen.asof)
+    linked = ExternalMapping(seen.external_id, record.id, fields, seen.asof, version=seen.version)
     settled = seen.answers + _found(create, seen)
     if seen.replayed:
         # Rule 4: the answer is as old as the create, at an unknown time; so fetch the object.
         stale = Interval(0, seen.asof.high)
-        linked = replace(linked, base=base, asof=stale, fetch_revision=linked.revision)
+        linked = replace(
+            linked, base=base, asof=stale, fetch_revision=linked.revision, version=None
+        )
         return Outcome(Verdict.LINKED, mapping=linked, settled=settled)
     if record.deleted:
         changes = difference(base, fields)

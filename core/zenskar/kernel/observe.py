@@ -12,6 +12,7 @@ from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation
 from zenskar.kernel.unanswered import ended, in_vain, reopened, written_by_others
 from zenskar.kernel.unseen import fill, landed
+from zenskar.kernel.versions import with_version
 from zenskar.model.fields import FieldChanges, Fields, apply, difference, keep
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
@@ -45,7 +46,9 @@ def observe(
 
 def _without_values(seen: Observation) -> Observation:
     """Rule 8: an erased record learns from its object only whether the object lives."""
-    return seen if seen.fields is None else replace(seen, fields={}, unseen=frozenset())
+    if seen.fields is None:
+        return seen
+    return replace(seen, fields={}, unseen=frozenset(), version=None)
 
 
 def lost(situation: Situation, intent_id: str) -> Outcome:
@@ -87,6 +90,7 @@ def _compare(
 ) -> Outcome:
     order = intervals.order(seen, mapping.asof)
     if order is Order.AFTER or _is_causal(mapping, seen):
+        mapping = with_version(mapping, seen, newer=True)
         return _take(situation, mapping, seen, fields, policy)
     changes = difference(mapping.base, fields)
     if order is Order.BEFORE and not keep(seen.unseen, changes):
@@ -106,6 +110,7 @@ def _compare(
             unconfirmed=seen.answers + reopened(situation, seen),
             ended=written_by_others(situation, mapping, seen),
         )
+    mapping = with_version(mapping, seen, newer=False)
     return _take(situation, mapping, seen, fields, policy)
 
 
@@ -153,6 +158,7 @@ def _take(
         state=mapping.state,
         fetch_revision=known.fetch_revision,
         detached=mapping.detached,
+        version=mapping.version,
     )
     settled = _settled(situation, seen, fields)
     over = ended(situation, mapping, seen, settled)

@@ -31,6 +31,7 @@ class ObservedObject(TypedDict, total=False):
     record_id: Required[str | None]
     document: Required[Document | None]
     changed_at: Sequence[int]
+    version: str
 
 
 class TouchedObject(TypedDict):

@@ -47,7 +47,10 @@ class HistoryDetail(_Actor, total=False):
     external_id: str
     """The external object of an answer."""
     verdict: str
-    """The kernel's decision on an observation: a `Verdict`, `not_found`, `gone` or `touched`."""
+    """The kernel's decision on an observation: a `Verdict`, `not_found` or `touched`.
+
+    After a refused push `gone` or `stale_version`.
+    """
     look: str
     """The event of the fetch that shows the object which an event names."""
     revision: int

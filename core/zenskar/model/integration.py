@@ -47,7 +47,8 @@ class ExternalObject:
     `record_id` is the id of our record that the integration stored on the object, if any.
     `answered_at` is the second of the external clock in which a call returned the object, as in
     an HTTP `Date` header; see `http_date`. `changed_at` is the time of the object's last change on
-    the external clock, where the object shows that.
+    the external clock, where the object shows that. `version` is the external system's own name of
+    this state, such as an ETag; the core compares it for equality only.
     """
 
     entity_type: str
@@ -56,6 +57,7 @@ class ExternalObject:
     record_id: str | None = None
     answered_at: int | None = None
     changed_at: Interval | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A call to make. `body` is the result of `from_canonical`, unchanged, also on a repeat."""
+    """A call to make. `body` is the result of `from_canonical`, unchanged, also on a repeat.
+
+    `if_version` is the last known version of the object of an update or a delete, None when the
+    integration has shown none. Ask the external system to refuse the call for another version.
+    """
 
     kind: IntentKind
     entity_type: str
@@ -118,6 +124,7 @@ class Push:
     external_id: str | None
     body: Mapping[str, Any] = field(repr=False)
     idempotency_key: str = ""
+    if_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ class Observation:
     which may have been set in between (None when unknown). `intent_id` names the push that this
     observation answers; `replayed` says that the external system served the answer from its
     idempotency cache. `changed_at` is the time of the object's last change on the external clock
-    (None when unknown).
+    (None when unknown). `version` is the external system's own name of the state (None when it has
+    none, or does not show it).
     """
 
     kind: ObservationKind
@@ -46,6 +47,7 @@ class Observation:
     unseen: frozenset[str] = frozenset()
     sent: Interval | None = None
     changed_at: Interval | None = None
+    version: str | None = None
 
     @property
     def deleted(self) -> bool:

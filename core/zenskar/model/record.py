@@ -39,7 +39,8 @@ class ExternalMapping:
     the revision at which a fetch was requested, None when no fetch is wanted. `entity_id` is None
     for the tombstone of an object whose delete was the first observation of it.
     `detached` says that the external object was released: the record was deleted while its object
-    stays, or the record lives and gets another object.
+    stays, or the record lives and gets another object. `version` is the external object's own name
+    of the state in `base`, or of an earlier state; None when unknown.
     """
 
     external_id: str
@@ -50,6 +51,7 @@ class ExternalMapping:
     state: MappingState = MappingState.ACTIVE
     fetch_revision: int | None = None
     detached: bool = False
+    version: str | None = None
 
     @property
     def active(self) -> bool:

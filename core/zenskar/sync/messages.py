@@ -91,6 +91,8 @@ def inbound_message(
         }
         if seen.changed_at is not None:
             observed["changed_at"] = [seen.changed_at.low, seen.changed_at.high]
+        if seen.version is not None:
+            observed["version"] = seen.version
     envelope = Envelope(
         id=new_id(),
         source=source,
@@ -287,6 +289,7 @@ def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
         sent=None if sent is None else Interval(*sent),
         changed=None if changed is None else tuple(changed),
         changed_at=None if changed_at is None else Interval(*changed_at),
+        version=seen.get("version"),
     )
 
 

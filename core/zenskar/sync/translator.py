@@ -16,6 +16,7 @@ from zenskar.errors import (
 )
 from zenskar.model.fields import SHAPES, EntityShape, Fields, Shown, merge_patch, show, unflatten
 from zenskar.model.integration import Change, ExternalObject
+from zenskar.model.interval import Interval
 from zenskar.model.record import IntentKind, Record
 from zenskar.plugins.carried import carried
 from zenskar.plugins.discovery import ConfiguredConnection
@@ -58,6 +59,7 @@ class Translator:
         """
         if seen is None or seen.data is None:
             return
+        _check_marks(seen)
         own = self._connections[source].plugin.schemas.get(seen.entity_type)
         if own is not None:
             own.check(seen.data, text)
@@ -143,6 +145,15 @@ def check_id(external_id: Any, *, exact: bool = True) -> None:
     else:
         problem = "has characters that cannot be stored"
     raise SchemaViolation("the object's id", [Violation("/external_id", problem)])
+
+
+def _check_marks(seen: ExternalObject) -> None:
+    """Raise `SchemaViolation` for a time of the last change or a version that cannot be stored."""
+    if seen.changed_at is not None and not isinstance(seen.changed_at, Interval):
+        raise SchemaViolation("the object", [Violation("/changed_at", "must be an Interval")])
+    if seen.version is not None and not is_indexable(seen.version):
+        problem = f"must be a text of at most {MOST_ID_CHARACTERS} characters that can be stored"
+        raise SchemaViolation("the object", [Violation("/version", problem)])
 
 
 def _mapping(made: Any) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
         "origin_key": event.origin_key,
         "seen": seen and [seen.entity_type, seen.external_id, seen.data, seen.record_id],
         "changed_at": seen and seen.changed_at,
+        "version": seen and seen.version,
         "touched": touched and [touched.entity_type, touched.external_id],
     }
     envelope = unread_envelope(
@@ -87,9 +88,12 @@ def of_webhook(arrival: ReceivedWebhook, made_at: str, error: Exception) -> Unre
 def item_of(envelope: Envelope, made_at: str) -> EventItem:
     """Return the event that an envelope keeps, dated by the time that it has waited."""
     kept = json.loads(envelope.data["unread"]["event"])
-    seen = kept["seen"] and ExternalObject(*kept["seen"])
-    if changed_at := kept.get("changed_at"):
-        seen = replace(seen, changed_at=Interval(*changed_at))
+    changed_at = kept.get("changed_at")
+    seen = kept["seen"] and replace(
+        ExternalObject(*kept["seen"]),
+        changed_at=changed_at and Interval(*changed_at),
+        version=kept.get("version"),
+    )
     touched, occurred = kept.get("touched"), kept["occurred"]
     event = WebhookEvent(
         id=envelope.data["external_event_id"],

@@ -72,6 +72,7 @@ external_mappings = Table(
     Column("detached", Boolean, nullable=False, server_default=text("false")),
     Column("synced_version", Integer),
     Column("carried", ARRAY(Text)),
+    Column("version", Text),
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
     # The column with the most values comes first. Otherwise, without statistics, as on a new

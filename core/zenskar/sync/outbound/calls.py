@@ -16,7 +16,8 @@ from zenskar.sync.outbound.object_fetcher import ObjectFetcher
 class Call:
     """A call for a record. `revision` is that of its mapping when planned, 0 without one.
 
-    `record_id` is empty when the call is to find out the record of an object.
+    `record_id` is empty when the call is to find out the record of an object. `version` is the
+    known version of the object that an update or a delete changes.
     """
 
     source: str
@@ -28,6 +29,7 @@ class Call:
     intent: Intent | None = None
     together: bool = False
     """Whether a fetch may share its call with other fetches."""
+    version: str | None = None
 
     @property
     def intent_id(self) -> str:
@@ -88,6 +90,7 @@ class Caller:
             replayed=replayed,
             sent=asof,
             changed_at=seen.changed_at,
+            version=seen.version,
         )
 
 
@@ -101,4 +104,5 @@ def _push(call: Call) -> Push:
         external_id=call.external_id,
         body=call.intent.body,
         idempotency_key=call.intent.id,
+        if_version=call.version,
     )

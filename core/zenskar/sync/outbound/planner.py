@@ -4,6 +4,7 @@ The unit of work gathers the writes of each step.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
@@ -38,6 +39,13 @@ class CallAnswer:
     job: PushJob
     call: Call
     seen: Observation | None
+
+
+class RefusedPush(NamedTuple):
+    """A push that was refused, so that its object is fetched."""
+
+    call: Call
+    kind: FailureKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +129,16 @@ class StepPlanner:
         return replace(planned, conflicts=conflicts, deletes=deletes)
 
     def lose(
-        self, work: UnitOfWork, job: PushJob, event: EventState | None, call: Call
+        self, work: UnitOfWork, job: PushJob, event: EventState | None, refused: RefusedPush
     ) -> PlannedStep:
-        """Plan the fetch of an object that seems to be gone, before that is believed.
+        """Plan the fetch of an object that seems to be gone, or has another version.
 
         Raises `CallFailed` when the integration cannot make the body of a push.
         """
+        call, kind = refused
         work.lose(job.record_id, call.intent_id, IntentState.FAILED)
-        work.note(event, {"answer_to": call.step.value, "verdict": "gone"})
+        verdict = kind.value if kind is FailureKind.STALE_VERSION else "gone"
+        work.note(event, {"answer_to": call.step.value, "verdict": verdict})
         if ended(event):
             self.hand_over(work, job)
         return self.go_on(work, job, event, "in_sync")
@@ -205,7 +215,14 @@ class StepPlanner:
             detail["changes"] = dict(intent.changes)
         work.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=detail))
         return Call(
-            job.source, job.entity_type, job.record_id, step.kind, external_id, revision, intent
+            job.source,
+            job.entity_type,
+            job.record_id,
+            step.kind,
+            external_id,
+            revision,
+            intent,
+            version=live.version if live else None,
         )
 
     def _new_intent(self, work: UnitOfWork, job: PushJob, step: Step, revision: int) -> Intent:

@@ -28,7 +28,13 @@ from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.failure_handler import FailureHandler, postponed
 from zenskar.sync.outbound.job import PushJob
 from zenskar.sync.outbound.orphaned import wait_or_end
-from zenskar.sync.outbound.planner import CallAnswer, PlannedStep, StepPlanner, ended
+from zenskar.sync.outbound.planner import (
+    CallAnswer,
+    PlannedStep,
+    RefusedPush,
+    StepPlanner,
+    ended,
+)
 from zenskar.sync.quarantine import end_as_dead, quarantine
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
@@ -236,7 +242,10 @@ class OutboundSync:
             return await in_transaction(self._context.engine, lambda c: self._unseen(c, job))
         action = await self._failure_handler.decide(job, call, failure, held=held)
         if action.next is NextAction.LOOK and call is not None:
-            looked = await in_transaction(self._context.engine, lambda c: self._look(c, job, call))
+            refused = RefusedPush(call, failure.kind)
+            looked = await in_transaction(
+                self._context.engine, lambda c: self._look(c, job, refused)
+            )
             return self._count(job, looked)
         return await self._store_failure(job, call, failure, action)
 
@@ -288,11 +297,11 @@ class OutboundSync:
         await work.flush(db)
         await unit_of_work.store(db, [work])
 
-    async def _look(self, db: AsyncConnection, job: PushJob, call: Call) -> PlannedStep:
-        """Plan the fetch of an object that seems to be gone."""
+    async def _look(self, db: AsyncConnection, job: PushJob, refused: RefusedPush) -> PlannedStep:
+        """Plan the fetch of an object that seems to be gone, or has another version."""
         event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
         work = await self._load(db, [job])
-        planned = self._planner.lose(work, job, event, call)
+        planned = self._planner.lose(work, job, event, refused)
         await work.flush(db)
         await unit_of_work.store(db, [work])
         return planned

@@ -69,6 +69,7 @@ class SnapshotPublisher:
             seen_revision=revision,
             sent=snapshot.asof,
             changed_at=seen.changed_at,
+            version=seen.version,
         )
 
     async def publish(

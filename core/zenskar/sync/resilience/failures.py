@@ -68,7 +68,7 @@ def action_after_push(
             return FailureAction(NextAction.WAIT, refused)
         case FailureKind.CREDENTIALS:
             return FailureAction(NextAction.PAUSE, refused)
-        case FailureKind.GONE | FailureKind.NOT_VISIBLE if has_object:
+        case FailureKind.GONE | FailureKind.NOT_VISIBLE | FailureKind.STALE_VERSION if has_object:
             return FailureAction(NextAction.LOOK, IntentState.FAILED)
         case FailureKind.BUG:
             # The integration may have failed on the answer, after the effect.
