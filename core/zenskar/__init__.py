@@ -3,6 +3,7 @@
 from zenskar.errors import BadSignature, CallFailed, Failure, FailureKind, InvalidInput
 from zenskar.model.integration import (
     Change,
+    Changes,
     Connection,
     ExternalObject,
     Health,
@@ -25,6 +26,7 @@ __all__ = [
     "BaseIntegration",
     "CallFailed",
     "Change",
+    "Changes",
     "Connection",
     "ExternalObject",
     "Failure",

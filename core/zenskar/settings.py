@@ -48,6 +48,14 @@ class ConnectionSettings(BaseSettings):
     delete_guard_window_seconds: float = Field(3600.0, gt=0)
 
 
+class PollSettings(BaseSettings):
+    """Settings that a connection alone has; zenskar's own `POLL_SECONDS` is about the bus."""
+
+    model_config = SettingsConfigDict(frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
+
+    poll_seconds: float | None = Field(None, gt=0)
+
+
 class Settings(ConnectionSettings):
     """Every setting of the runtime; the environment holds it as `ZENSKAR_<NAME>`."""
 
@@ -147,6 +155,14 @@ def overridden(settings: Settings, environment: Mapping[str, str], connection: s
     own = _build(ConnectionSettings, environment, f"{connection}_".upper(), {})
     changed = own.model_dump(exclude_unset=True)
     return settings.model_copy(update=changed) if changed else settings
+
+
+def poll_seconds(environment: Mapping[str, str], connection: str) -> float | None:
+    """Return the time between two polls that a connection sets, None when it sets none.
+
+    Raises `ConfigurationError` when the setting is wrong.
+    """
+    return _build(PollSettings, environment, f"{connection}_".upper(), {}).poll_seconds
 
 
 def environment(folder: Path | None = None) -> dict[str, str]:

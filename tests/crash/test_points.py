@@ -10,6 +10,7 @@ from tests.kafka import test_relay_killed
 
 KILLERS = (
     test_sigkill.test_a_killed_worker_loses_nothing,
+    test_sigkill.test_a_killed_poll_loses_nothing,
     test_api_killed.test_a_webhook_has_one_effect,
     test_relay_killed.test_a_killed_relay_loses_nothing_and_keeps_the_order,
 )

@@ -67,6 +67,21 @@ async def test_a_killed_worker_loses_nothing(database_url: str, point: str) -> N
         await recover(world, memory)
 
 
+@pytest.mark.parametrize("point", ["poll.published"])
+async def test_a_killed_poll_loses_nothing(database_url: str, point: str) -> None:
+    """The poll returns the events of delayed webhooks, and is killed before its checkpoint."""
+    memory = Memory()
+    async with world_after_story(database_url, memory) as world:
+        late = Fault(kind=FaultKind.WEBHOOK_DELAY, delay_seconds=6.0, count=2)
+        world.sandbox.faults.add(late)
+        await perform(world, Act("edit_outside", who=0, what="name", value="v5"), memory)
+        async with victim(world, "scheduler", point) as process:
+            assert await returncode(process) == -signal.SIGKILL
+        checkpoint = "SELECT state ->> 'checkpoint' FROM schedules WHERE name = 'poll:stripe'"
+        assert await world.scalar(checkpoint) is None
+        await recover(world, memory)
+
+
 @pytest.mark.parametrize("kind", [FaultKind.DELAY, FaultKind.ZOMBIE])
 async def test_a_worker_killed_in_mid_call_loses_nothing(
     database_url: str, kind: FaultKind

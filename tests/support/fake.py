@@ -5,13 +5,14 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from zenskar import (
     BadSignature,
     BaseIntegration,
     Change,
+    Changes,
     Connection,
     ExternalObject,
     Failure,
@@ -49,6 +50,9 @@ class FakeSystem:
 
     `account` is the answer of the hook; `before` and `after` run around every push.
 
+    The checkpoint of the `feed` is the number of its events that were read. After `lost`, a poll
+    reports a loss once.
+
     `reading` runs before every other call, with the hook and its id or cursor. The system keeps
     and shows only the fields in `holds`; `carries` is the declaration of its plugin. The webhooks
     of a `thin` system name their objects only, and a `batching` system shows many in one call.
@@ -61,8 +65,9 @@ class FakeSystem:
     batches: list[tuple[str, ...]] = field(default_factory=list)
     webhooks: list[WebhookRequest] = field(default_factory=list)
     pages: list[str | None] = field(default_factory=list)
-    missed: list[str] = field(default_factory=list)
-    sweeps: list[datetime] = field(default_factory=list)
+    feed: list[WebhookEvent] = field(default_factory=list)
+    polls: list[str | None] = field(default_factory=list)
+    lost: bool = False
     page_size: int = 100
     thin: bool = False
     batching: bool = False
@@ -104,6 +109,11 @@ class FakeSystem:
         }
         headers = {"x-signature": "good"}
         self.webhooks.append(WebhookRequest(headers, json.dumps(event).encode(), time.time()))
+
+    def report(self, external_id: str, name: str | None = None) -> None:
+        """Add the present state of an object to the feed, as an event of this name."""
+        seen = self.shown(external_id, self.objects[external_id])
+        self.feed.append(WebhookEvent(name, "customer.changed", seen=seen))
 
     def shift(self, seconds: int) -> None:
         """Shift the time of the last webhook, and receive it no earlier than any other."""
@@ -236,12 +246,15 @@ class FakeIntegration(BaseIntegration):
         ]
         return self._page(living, int(cursor or 0))
 
-    async def missed_events(self, since: datetime, cursor: str | None) -> Page:
-        if cursor is None:
-            self.system.sweeps.append(since)
-        await self.system.read("missed_events", cursor)
-        known = [self.system.shown(i, self.system.objects.get(i)) for i in self.system.missed]
-        return self._page(known, int(cursor or 0))
+    async def changes(self, checkpoint: str | None) -> Changes:
+        self.system.polls.append(checkpoint)
+        await self.system.read("changes", checkpoint)
+        first = int(checkpoint or 0)
+        end = first + self.system.page_size
+        lost, self.system.lost = self.system.lost, False
+        events = tuple(self.system.feed[first:end])
+        after, more = str(first + len(events)), end < len(self.system.feed)
+        return Changes(events, after, more=more, lost=lost)
 
     def _page(self, objects: list[ExternalObject], first: int) -> Page:
         end = first + self.system.page_size

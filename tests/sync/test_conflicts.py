@@ -155,8 +155,8 @@ async def test_a_poll_of_an_earlier_edit_does_not_beat_a_later_one(
         await execute(flow, "UPDATE customers SET updated_at = now() - interval '1 minute'")
         changed = int(time.time()) - 60 + seconds
         system.edit(external_id, name="There", changed=changed)
-        system.missed = [external_id]
-        await factory(flow).missed_events_poller().run("fake", {})
+        system.report(external_id)
+        await factory(flow).feed_poller().run("fake", {})
         async with running_worker(flow.runtime, "inbound"):
             await until(lambda: recorded(flow))
         assert counted(flow) == {winner: 1}

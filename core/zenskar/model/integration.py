@@ -70,12 +70,13 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """An event of a webhook.
+    """An event of a webhook or of a feed.
 
     An event shows an object as `seen`, or names it as `touched`: then a worker fetches the object.
     An event that this integration does not sync has neither; `ignored` then gives the reason in
     one word (`unknown_type`, `other_account`). `id` is None when the external system assigns no
-    ids. `occurred` is on the external clock, and may be None for an event without `seen`.
+    ids. `occurred` is on the external clock, and may be None for an event without `seen`;
+    in a feed, `Changes` says more.
     `origin_key` is the idempotency key of the call that caused the event. `sent_at` is the second
     of the external clock in which this webhook was sent, possibly long after the event. `changed`
     points to the canonical fields that this call changed (`/phone`, `/metadata/plan`, "" for all).
@@ -144,6 +145,23 @@ class Page:
 
     objects: tuple[ExternalObject, ...]
     next_cursor: str | None = None
+    answered_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The next events of a feed, and the checkpoint after them.
+
+    An event may have `occurred` None for the state as it was during the call. `checkpoint` is the
+    integration's own text. `more`: more events wait after the checkpoint. `lost`: events before the
+    checkpoint can no longer be read, so the core compares both sides. `answered_at` is as for an
+    object.
+    """
+
+    events: tuple[WebhookEvent, ...]
+    checkpoint: str
+    more: bool = False
+    lost: bool = False
     answered_at: int | None = None
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import connection_accounts, connections, held_deletes
+from zenskar.db import connection_accounts, connections, held_deletes, polls
 from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, ConnectionState
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import Backlog
@@ -21,11 +22,15 @@ _NO_BACKLOG = Backlog(waiting=0, oldest_seconds=None, dead=0)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatus:
-    """A connection's state, the sync events that wait for it, and whether it is configured."""
+    """A connection's state, the sync events that wait for it, and whether it is configured.
+
+    `polled_at` is when its feed was last read to its end.
+    """
 
     state: ConnectionState
     backlog: Backlog
     configured: bool = True
+    polled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,13 @@ class ResumeRequest:
 async def statuses(db: AsyncConnection, configured: Sequence[str]) -> list[ConnectionStatus]:
     """Return the configured connections, then those that only the database knows."""
     states, backlog = await connections.states(db), await event_log.backlog(db)
+    feeds = await polls.read(db)
     return [
         ConnectionStatus(
             states.get(name, ConnectionState(name)),
             backlog.get(name, _NO_BACKLOG),
             configured=name in configured,
+            polled_at=feeds[name].polled_at if name in feeds else None,
         )
         for name in dict.fromkeys((*configured, *states, *backlog))
         if name != NO_SOURCE

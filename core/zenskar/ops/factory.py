@@ -7,11 +7,12 @@ from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
+from zenskar.sync.polling.poller import FeedPoller
 from zenskar.sync.reconcile.backfill import Backfiller
 from zenskar.sync.reconcile.comparator import Comparator
-from zenskar.sync.reconcile.missed_events import MissedEventsPoller
 from zenskar.sync.reconcile.publisher import SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, RetryLimits
+from zenskar.sync.reconcile.reconcile_job import ReconcileJob
 from zenskar.sync.reconcile.reconciler import Reconciler
 from zenskar.sync.reconcile.repair import Repairer
 from zenskar.sync.reconcile.wait import EventWaiter
@@ -30,6 +31,8 @@ class OperationFactory:
     ) -> None:
         self._context = context
         self._settings = settings
+        self._bus = bus
+        self._event_schema = event_schema
         self._publisher = SnapshotPublisher(context, bus, event_schema)
         self._reader = self._build_reader(RetryLimits(self._interactive_retry))
         self._accounts = AccountCheck(context)
@@ -74,15 +77,14 @@ class OperationFactory:
         """Build the undeleter."""
         return Undeleter(self._context, self._accounts, self._reader, self._publisher)
 
-    def missed_events_poller(self) -> MissedEventsPoller:
-        """Build the poller for missed events.
-
-        A call is tried once, because the next poll comes soon.
-        """
-        once = RetryPolicy(1, self._settings.retry_base_seconds, self._settings.retry_max_seconds)
-        reader = self._build_reader(RetryLimits(lambda _source: once, rate_limit_waits=0))
-        return MissedEventsPoller(
-            self._context, reader, self._publisher, every_seconds=self._settings.sweep_seconds
+    def feed_poller(self) -> FeedPoller:
+        """Build the poller of feeds; a loss in a feed requests a reconcile."""
+        return FeedPoller(
+            self._context,
+            self._bus,
+            self._event_schema,
+            on_loss=ReconcileJob.request,
+            timeout_seconds=self._settings.request_timeout_seconds,
         )
 
     def _interactive_retry(self, source: str) -> RetryPolicy:

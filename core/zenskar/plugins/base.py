@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from zenskar.errors import Failure, FailureKind
 from zenskar.model.integration import (
     Change,
+    Changes,
     Connection,
     ExternalObject,
     Health,
@@ -28,8 +29,9 @@ PLUGIN_API_VERSION = 1
 class BaseIntegration:
     """An integration with one kind of external system; each connection has one object.
 
-    A subclass must implement `verify_webhook`, `parse_webhook`, `to_canonical`, `from_canonical`,
-    `push`, `fetch`, `find` and `list_page`; `hookspecs.py` says what each hook promises. The folder
+    A subclass must implement `to_canonical`, `from_canonical`, `push`, `fetch`, `find` and
+    `list_page`, and for events `verify_webhook` with `parse_webhook`, or `changes`, or all of them;
+    `hookspecs.py` says what each hook promises. The folder
     `schemas` beside the module holds JSON Schemas: `webhook_event.schema.json` and
     `<entity>.schema.json`.
     """
@@ -54,6 +56,8 @@ class BaseIntegration:
     request_lifetime: ClassVar[timedelta] = timedelta(minutes=5)
     """How long a sent request without an answer may still take effect."""
 
+    poll_every: ClassVar[timedelta | None] = None
+    """How often `changes` is called; None: every `ZENSKAR_SWEEP_SECONDS`."""
     fetch_many_limit: ClassVar[int] = 100
     """The most objects that one `fetch_many` is called with."""
 
@@ -80,6 +84,10 @@ class BaseIntegration:
 
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
         """Return the events of a verified webhook."""
+        raise NotImplementedError
+
+    async def changes(self, checkpoint: str | None) -> Changes:
+        """Return the events since a checkpoint; without an override, the system is not polled."""
         raise NotImplementedError
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
@@ -114,10 +122,6 @@ class BaseIntegration:
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:
         """Return one page of all objects."""
         raise NotImplementedError
-
-    async def missed_events(self, since: datetime, cursor: str | None) -> Page:  # noqa: ARG002
-        """Return no objects by default."""
-        return Page(())
 
     def classify_error(self, error: Exception) -> Failure | None:
         """Return `UNKNOWN_OUTCOME` for a timeout or a broken connection, else None."""

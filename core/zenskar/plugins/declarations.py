@@ -103,7 +103,11 @@ def _durations(integration: type[BaseIntegration]) -> str | None:
     lifetime: Any = integration.idempotency_key_lifetime
     tolerance: Any = integration.clock_tolerance
     wrong = not isinstance(tolerance, timedelta) or not isinstance(lifetime, timedelta | None)
-    return "`clock_tolerance` and `idempotency_key_lifetime` must be timedeltas" if wrong else None
+    if wrong:
+        return "`clock_tolerance` and `idempotency_key_lifetime` must be timedeltas"
+    every: Any = integration.poll_every
+    valid = every is None or (isinstance(every, timedelta) and every > timedelta())
+    return None if valid else "`poll_every` must be a timedelta above 0"
 
 
 def _limits(integration: type[BaseIntegration]) -> str | None:
@@ -112,4 +116,9 @@ def _limits(integration: type[BaseIntegration]) -> str | None:
     return None if valid else "`fetch_many_limit` must be a number above 0"
 
 
-_CHECKS = (_entities, _carries, _settings, _webhook_headers, _hooks, _durations, _limits)
+def _replaced(integration: type[BaseIntegration]) -> str | None:
+    old = hasattr(integration, "missed_events")
+    return "the hook `missed_events` does not exist any more, use `changes`" if old else None
+
+
+_CHECKS = (_replaced, _entities, _carries, _settings, _webhook_headers, _hooks, _durations, _limits)

@@ -20,7 +20,7 @@ from zenskar.model.sync_event import NO_SOURCE
 from zenskar.plugins import declarations
 from zenskar.plugins.base import BaseIntegration
 from zenskar.schema_catalog import Schema, load_folder
-from zenskar.settings import PREFIX, Settings, lookup, overridden
+from zenskar.settings import PREFIX, Settings, lookup, overridden, poll_seconds
 from zenskar.telemetry.stack_traces import place
 
 GROUP = "zenskar.plugins"
@@ -42,7 +42,8 @@ class Plugin:
 class ConfiguredConnection:
     """A connection that the settings describe, with its policies.
 
-    `settings` are the general settings with this connection's overrides. With a `problem`, the
+    `settings` are the general settings with this connection's overrides. Its feed, if any, is read
+    every `poll_seconds`. With a `problem`, the
     `__init__` of the integration has failed, and the integration cannot be used.
     """
 
@@ -52,6 +53,7 @@ class ConfiguredConnection:
     merge_policy: MergePolicy
     propagate_deletes: bool
     settings: Settings
+    poll_seconds: float
     problem: str | None = None
 
 
@@ -209,8 +211,16 @@ def _build_connection(
         merge_policy=_parse_policy(name, policy),
         propagate_deletes=own.propagate_deletes,
         settings=own,
+        poll_seconds=_poll_seconds(name, plugin.integration, settings, environment),
         problem=problem,
     )
+
+
+def _poll_seconds(
+    name: str, kind: type[BaseIntegration], settings: Settings, environment: Mapping[str, str]
+) -> float:
+    own, declared = poll_seconds(environment, name), kind.poll_every
+    return own or (declared.total_seconds() if declared else settings.sweep_seconds)
 
 
 def rebuild(connection: ConfiguredConnection) -> ConfiguredConnection:

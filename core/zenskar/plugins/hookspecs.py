@@ -12,7 +12,6 @@ reaction to errors of the calls. An error without a classification is a bug of t
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import pluggy
@@ -20,6 +19,7 @@ import pluggy
 from zenskar.errors import Failure
 from zenskar.model.integration import (
     Change,
+    Changes,
     ExternalObject,
     Health,
     Page,
@@ -76,6 +76,7 @@ class IntegrationSpec:
     def verify_webhook(self, request: WebhookRequest) -> None:
         """Raise `BadSignature` unless the external system sent exactly these bytes just now.
 
+        A system without webhooks has neither this hook nor `parse_webhook`, but `changes`.
         Called for every webhook, before its body is parsed.
         """
 
@@ -86,6 +87,18 @@ class IntegrationSpec:
         `body` is the JSON of the webhook, valid against the `webhook_event` schema of the
         integration. Return an event of an unknown type with `ignored`. When this hook raises, the
         webhook becomes a dead letter, which can be retried with a fixed plugin.
+        """
+
+    # --- feed -------------------------------------------------------------------------------
+
+    @hookspec
+    async def changes(self, checkpoint: str | None) -> Changes:  # type: ignore[empty-body]
+        """Return the events of the external system since a checkpoint. Optional.
+
+        Called by the scheduler, in one process at a time. `checkpoint` is that of the last result,
+        None at first; it is stored once the events are durable, so events may be returned again. An
+        event with a known id has no further effect. The core calls again at once for `more`, and
+        compares both sides after `lost`.
         """
 
     # --- translation ------------------------------------------------------------------------
@@ -146,13 +159,6 @@ class IntegrationSpec:
 
         Called by `zenskar reconcile` and `zenskar backfill`. The order must not skip objects while
         others change.
-        """
-
-    @hookspec
-    async def missed_events(self, since: datetime, cursor: str | None) -> Page:  # type: ignore[empty-body]
-        """Return the present state of objects whose webhooks may be missing since then. Optional.
-
-        Called periodically by the scheduler.
         """
 
     @hookspec

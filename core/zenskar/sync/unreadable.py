@@ -136,10 +136,10 @@ def why(source: str, error: Exception) -> tuple[FailureKind, str]:
     return kind, f"{type(error).__name__} in the integration of {source}"
 
 
-def digest_of(seen: ExternalObject) -> str:
-    """Return a digest that differs between two states of an object."""
+def name_of_unread(seen: ExternalObject) -> str:
+    """Return an event id that differs between two states of an object that cannot be read."""
     content = json.dumps(seen.data, default=_plain, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return f"unread:{seen.external_id}:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 def _sync_event(envelope: Envelope) -> NewSyncEvent:

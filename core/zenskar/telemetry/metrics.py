@@ -74,6 +74,11 @@ class Metrics:
             "Seconds until the calls of a rate-limited connection resume",
             "source",
         )
+        self.last_poll = self._gauge(
+            "zenskar_last_poll_timestamp_seconds",
+            "Unix time at which this process last read a feed to its end",
+            "source",
+        )
         self.outbox_depth = self._gauge(
             "zenskar_outbox_depth", "Messages waiting in the outbox", "topic"
         )

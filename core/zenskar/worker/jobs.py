@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from zenskar.bus.port import Bus
+from zenskar.db import polls
 from zenskar.ops.erase import Eraser
 from zenskar.ops.factory import OperationFactory
 from zenskar.settings import Settings
@@ -20,17 +21,22 @@ from zenskar.sync.reconcile.log_losses import LogLossDetector
 from zenskar.sync.reconcile.reconcile_job import ReconcileJob
 
 _WATCH_SECONDS = 10.0
+_SOON_SECONDS = 5.0
 _OFTEN_SECONDS, _SOMETIMES_SECONDS = 15.0, 60.0
 _HOUR, _DAY = 3600.0, 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A periodic job; `run` receives the state that the last run stored."""
+    """A periodic job; `run` receives the state that the last run stored.
+
+    A worker checks every `look_seconds` whether the job is due, as a rule as often as it is due.
+    """
 
     name: str
     every_seconds: float
     run: Callable[[Any], Awaitable[None]]
+    look_seconds: float | None = None
 
 
 def upkeep(
@@ -44,15 +50,29 @@ def upkeep(
             waiting[topic] += there.behind
         return waiting
 
-    poller = factory.missed_events_poller()
+    poller = factory.feed_poller()
     catch_up = CatchUp(context)
     reconcile = ReconcileJob(context, factory.reconciler())
     resender = Resender(context, behind, age_seconds=settings.resend_seconds)
     often = min(_OFTEN_SECONDS, settings.resend_seconds)
+    feeds = (
+        Job(
+            polls.schedule(source),
+            connection.poll_seconds,
+            partial(poller.run, source),
+            min(connection.poll_seconds, _SOON_SECONDS),
+        )
+        for source, connection in context.connections.items()
+        if context.router.implements(source, "changes")
+    )
     each = (
         (
-            Job(poller.schedule(source), settings.sweep_seconds, partial(poller.run, source)),
-            Job(reconcile.schedule(source), _OFTEN_SECONDS, partial(reconcile.run, source)),
+            Job(
+                reconcile.schedule(source),
+                _OFTEN_SECONDS,
+                partial(reconcile.run, source),
+                _SOON_SECONDS,
+            ),
             Job(catch_up.schedule(source), _SOMETIMES_SECONDS, partial(catch_up.run, source)),
         )
         for source in context.connections
@@ -64,5 +84,6 @@ def upkeep(
         Job(LostPushes.NAME, settings.probe_seconds, LostPushes(context).run),
         Job("erase_late", _HOUR, Eraser(context.engine, (), context.wake).erase_late),
         *(Job(r.schedule, _HOUR, r.run) for r in retentions(context.engine, settings)),
+        *feeds,
         *(job for pair in each for job in pair),
     )

@@ -51,7 +51,7 @@ class Scheduler:
         async def turn() -> None:
             await self._run_if_due(job)
             with suppress(TimeoutError):
-                async with asyncio.timeout(job.every_seconds):
+                async with asyncio.timeout(job.look_seconds or job.every_seconds):
                     await stopping.wait()
 
         await run_until(stopping, job.name, turn, self._progress)

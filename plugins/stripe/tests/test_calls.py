@@ -1,17 +1,15 @@
 """Calls, made to the sandbox."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import stripe as sdk
-from aiohttp import web
 
 from zenskar import Change, FailureKind, IntentKind, Push, PushResult
 from zenskar_stripe import StripeIntegration
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
 
-from .conftest import Open, Serve
+from .conftest import Open
 
 DOCUMENT = {
     "name": 'Ada & "Ben" 😀 \u202e',
@@ -157,58 +155,6 @@ async def test_health_says_what_is_wrong(opened: Open, sandbox: StripeSandbox) -
     assert (await (await opened(api_base=sandbox.base_url)).health()).ok
     ill = await stripe.health()
     assert (ill.ok, ill.detail.startswith("Stripe answered 401")) == (False, True)
-
-
-async def test_missed_events_show_each_customer_once_as_it_is_now(
-    stripe: StripeIntegration, sandbox: StripeSandbox
-) -> None:
-    sandbox.add_webhook_endpoint("http://127.0.0.1:1/", "whsec_x")
-    kept = sandbox.dashboard.create({"name": "Ada"})["id"]
-    sandbox.dashboard.update(kept, {"name": "Eve"})
-    gone = sandbox.dashboard.create({"metadata": {"zenskar_id": "rec_1"}})["id"]
-    sandbox.dashboard.delete(gone)
-    before = len(sandbox.requests)
-    page = await stripe.missed_events(datetime.now(UTC) - timedelta(hours=1), None)
-    seen = {each.external_id: each for each in page.objects}
-    assert seen.keys() == {kept, gone}
-    assert stripe.to_canonical(seen[kept])["name"] == "Eve"
-    assert (seen[gone].data, seen[gone].record_id) == (None, "rec_1")
-    assert page.next_cursor is None
-    assert len(sandbox.requests) - before == 3
-
-
-async def test_delivered_events_are_not_missed(
-    stripe: StripeIntegration, sandbox: StripeSandbox, served: Serve
-) -> None:
-    async def take(_: web.Request) -> web.Response:
-        return web.Response()
-
-    sandbox.add_webhook_endpoint(await served(take), "whsec_x")
-    sandbox.dashboard.create({"name": "Ada"})
-    await sandbox.settle()
-    page = await stripe.missed_events(datetime.now(UTC) - timedelta(hours=1), None)
-    assert page.objects == ()
-
-
-async def test_missed_events_come_in_pages(
-    stripe: StripeIntegration, sandbox: StripeSandbox
-) -> None:
-    sandbox.add_webhook_endpoint("http://127.0.0.1:1/", "whsec_x")
-    made = {sandbox.dashboard.create({"name": "Ada"})["id"] for _ in range(101)}
-    since = datetime.now(UTC) - timedelta(hours=1)
-    first = await stripe.missed_events(since, None)
-    second = await stripe.missed_events(since, first.next_cursor)
-    assert (len(first.objects), len(second.objects), second.next_cursor) == (100, 1, None)
-    assert {each.external_id for each in first.objects + second.objects} == made
-
-
-async def test_events_of_long_ago_are_not_missed(
-    stripe: StripeIntegration, sandbox: StripeSandbox
-) -> None:
-    sandbox.add_webhook_endpoint("http://127.0.0.1:1/", "whsec_x")
-    sandbox.dashboard.create({"name": "Ada"})
-    page = await stripe.missed_events(datetime.now(UTC) + timedelta(hours=1), None)
-    assert page.objects == ()
 
 
 async def test_a_push_without_an_external_id_is_not_sent(

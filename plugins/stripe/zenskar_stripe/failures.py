@@ -25,11 +25,6 @@ def classify(error: Exception) -> Failure | None:
     return None
 
 
-def is_not_visible(error: stripe.StripeError) -> bool:
-    """Return whether the key's account and mode have no such object."""
-    return _kind(error) is FailureKind.NOT_VISIBLE
-
-
 def is_lost_cursor(error: stripe.StripeError) -> bool:
     """Return whether the cursor of a list names an object that no longer exists."""
     return getattr(error, "param", None) == "starting_after"

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
-
-import stripe
 
 from zenskar import (
     BaseIntegration,
     Change,
+    Changes,
     Connection,
     ExternalObject,
     Failure,
@@ -25,10 +23,10 @@ from zenskar import (
     WebhookEvent,
     WebhookRequest,
 )
-from zenskar_stripe import account, customers, lookup, webhooks
+from zenskar_stripe import account, customers, feed, lookup, webhooks
 from zenskar_stripe.client import Answer, StripeApi
 from zenskar_stripe.config import SETTINGS, Config
-from zenskar_stripe.failures import classify, is_not_visible
+from zenskar_stripe.failures import classify
 
 
 class StripeIntegration(BaseIntegration):
@@ -84,6 +82,10 @@ class StripeIntegration(BaseIntegration):
         """Return the event of a webhook."""
         return [webhooks.event(body, self._config, sent_at=webhooks.sent_at(request))]
 
+    async def changes(self, checkpoint: str | None) -> Changes:
+        """Return events whose webhooks were not delivered."""
+        return await feed.changes(self._api, self._config, checkpoint)
+
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
         """Return the canonical document of a customer."""
         return customers.to_canonical(seen.data or {})
@@ -110,23 +112,6 @@ class StripeIntegration(BaseIntegration):
         """Return 100 customers, newest first."""
         return await lookup.list_page(self._api, cursor)
 
-    async def missed_events(self, since: datetime, cursor: str | None) -> Page:
-        """Return the present state of the customers of undelivered events.
-
-        Stripe keeps events for 30 days: https://docs.stripe.com/webhooks/process-undelivered-events.
-        """
-        params = {
-            "types": list(webhooks.TYPES),
-            "created": {"gte": int(since.timestamp())},
-            "delivery_success": False,
-            "limit": lookup.PAGE,
-            **({"starting_after": cursor} if cursor else {}),
-        }
-        answer = await self._api.list_events(params)
-        events = [webhooks.event(body, self._config) for body in answer.objects]
-        more = answer.has_more and bool(events)
-        return Page(await self._present(events), events[-1].id if more else None, answer.at)
-
     def classify_error(self, error: Exception) -> Failure | None:
         """Classify the errors of Stripe, of its SDK and of the network."""
         return classify(error) or super().classify_error(error)
@@ -149,21 +134,3 @@ class StripeIntegration(BaseIntegration):
             key = push.idempotency_key
             return await self._api.update_customer(push.external_id, push.body, key)
         return await self._api.delete_customer(push.external_id)
-
-    async def _present(self, events: Sequence[WebhookEvent]) -> tuple[ExternalObject, ...]:
-        """Fetch each customer of these events once."""
-        latest = {event.seen.external_id: event.seen for event in events if event.seen}
-        read = [await self._fetch_present(seen) for seen in latest.values()]
-        return tuple(present for present in read if present is not None)
-
-    async def _fetch_present(self, seen: ExternalObject) -> ExternalObject | None:
-        """Fetch a customer; for an invisible customer, return only the event of its delete."""
-        try:
-            present = await self.fetch(seen.entity_type, seen.external_id)
-        except stripe.InvalidRequestError as error:
-            if not is_not_visible(error):
-                raise
-            return seen if seen.data is None else None
-        if present.data is not None:
-            return present
-        return replace(present, record_id=seen.record_id)

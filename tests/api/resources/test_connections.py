@@ -22,6 +22,7 @@ async def test_list_shows_state_last_error_and_lag(database_url: str) -> None:
         "account": None,
         "paused_at": None,
         "held_until": None,
+        "polled_at": None,
         "last_error": None,
     }
     assert two["last_error"] | {"kind": "transient", "message": "timeout"} == two["last_error"]

@@ -61,6 +61,8 @@ async def test_a_loss_starts_a_comparison_once(database_url: str) -> None:
         assert await flow.scalar(WANTED) is None
         await watch(flow, {HERE: LogRange(0, 2, 2)})
         assert await flow.scalar(WANTED) is True
+        due = "SELECT due_at <= now() FROM schedules WHERE name = 'poll:fake'"
+        assert await flow.scalar(due) is True
         await execute(flow, "UPDATE schedules SET state = '{}' WHERE name = 'compare:fake'")
         await watch(flow, {HERE: LogRange(0, 3, 3)})
         assert await flow.scalar(WANTED) is None

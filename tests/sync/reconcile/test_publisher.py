@@ -5,7 +5,6 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -188,17 +187,7 @@ async def test_an_object_that_is_not_valid_is_named_without_what_it_holds(
         assert "secret" not in written.out + written.err
 
 
-async def test_missed_events_are_asked_for_since_a_time(database_url: str) -> None:
-    async with open_flow(database_url, working=False) as flow:
-        system = flow.systems["fake"]
-        system.missed = [system.create(name="Ada"), "unknown"]
-        since = datetime(2026, 1, 1, tzinfo=UTC)
-        page = await reader_of(flow, []).missed_events("fake", since, None)
-        assert system.sweeps == [since]
-        assert [look.seen.data is None for look in page.snapshots] == [False, True]
-
-
-async def test_each_state_that_one_sweep_shows_counts_in_order(database_url: str) -> None:
+async def test_each_state_that_one_run_shows_counts_in_order(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         runtime = flow.runtime
         publisher = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])
@@ -235,7 +224,7 @@ async def test_two_states_of_one_page_lead_to_the_present_one(database_url: str)
         assert await flow.scalar("SELECT name FROM customers") == "Grace"
 
 
-async def test_what_a_sweep_cannot_read_is_kept_once_for_each_state(database_url: str) -> None:
+async def test_what_cannot_be_read_is_kept_once_for_each_state(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         runtime = flow.runtime
         publisher = SnapshotPublisher(runtime.context, runtime.bus, runtime.schemas["event"])

@@ -15,6 +15,7 @@ from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import Failure
 from zenskar.model.actor import Actor
 from zenskar.ops.replay import Replay
+from zenskar.sync.reconcile.reader import ExternalReader, RetryLimits
 from zenskar.sync.resilience.rate_limit import HELD, RateLimitBackoff
 
 DUE_IN = "SELECT extract(epoch FROM max(available_at) - now())::float FROM outbox"
@@ -75,13 +76,13 @@ async def test_to_retry_is_fine_meanwhile_and_makes_no_call(database_url: str) -
         await flow.settle()
 
 
-async def test_a_sweep_that_is_refused_holds_pushes_back_and_itself(database_url: str) -> None:
+async def test_a_poll_that_is_refused_holds_pushes_back_and_itself(database_url: str) -> None:
     async with open_flow(database_url, working=False) as flow:
-        system, sweep = flow.systems["fake"], factory(flow).missed_events_poller()
-        system.reading = lambda hook, _about: limited()() if hook == "missed_events" else None
+        system, poller = flow.systems["fake"], factory(flow).feed_poller()
+        system.reading = lambda hook, _about: limited()() if hook == "changes" else None
         for _ in range(3):
-            await sweep.run("fake", {})
-        assert len(system.sweeps) == 1
+            await poller.run("fake", {})
+        assert len(system.polls) == 1
         assert flow.runtime.context.backoff.left("fake") > 590
         assert await flow.scalar(HELD_BACK)
 
@@ -90,7 +91,8 @@ async def test_all_processes_are_held_back(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         await refused(flow)
         async with open_flow(database_url, working=False) as other:
-            reader = factory(other).missed_events_poller()._reader
+            limits = RetryLimits(other.runtime.context.retry, rate_limit_waits=0)
+            reader = ExternalReader(other.runtime.context, limits, timeout_seconds=5.0)
             with pytest.raises(CallFailed) as caught:
                 await reader.page("fake", "customer", None)
             assert caught.value.failure.code == HELD

@@ -157,6 +157,7 @@ def _view(status: ConnectionStatus, entities: tuple[str, ...]) -> dict[str, Any]
         "account": state.account,
         "paused_at": state.paused_at and timestamp(state.paused_at),
         "held_until": state.held_until and timestamp(state.held_until),
+        "polled_at": status.polled_at and timestamp(status.polled_at),
         "last_error": state.error_at
         and {
             "kind": state.error_kind,
@@ -225,6 +226,7 @@ _CONNECTION: JsonSchema = {
         "account",
         "paused_at",
         "held_until",
+        "polled_at",
         "last_error",
         "lag",
     ],
@@ -238,6 +240,10 @@ _CONNECTION: JsonSchema = {
         "held_until": {
             **_TIME,
             "description": "No call before this time, because the external system asked for fewer.",
+        },
+        "polled_at": {
+            **_TIME,
+            "description": "When the feed of the system was last read to its end.",
         },
         "last_error": {
             "type": ["object", "null"],

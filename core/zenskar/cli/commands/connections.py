@@ -27,6 +27,7 @@ _COLUMNS = {
     "reason": "REASON",
     "account": "ACCOUNT",
     "held_until": "HELD UNTIL",
+    "polled_at": "POLLED",
     "waiting": "WAITING",
     "oldest_seconds": "OLDEST (S)",
     "dead": "DEAD",
@@ -177,7 +178,7 @@ def _run(operation: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]"
 
 
 def _row(status: "ConnectionStatus") -> dict[str, Any]:
-    row = asdict(status.state) | asdict(status.backlog)
+    row = asdict(status.state) | asdict(status.backlog) | {"polled_at": status.polled_at}
     del row["held_seconds"]
     if not status.configured:
         row["state"] = "not configured"

@@ -1,15 +1,17 @@
 """Check the database and its contents for `zenskar doctor`."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.cli import session
 from zenskar.cli.doctor import check_clocks
 from zenskar.cli.doctor.result import Finding, failed, note, ok
-from zenskar.db import api_keys, connections, workers
+from zenskar.db import api_keys, connections, polls, workers
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_log
+from zenskar.db.polls import FeedState
 from zenskar.db.writable import check_writable
 from zenskar.errors import ZenskarError
 from zenskar.model.sync_event import NO_SOURCE
@@ -46,6 +48,8 @@ async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[
         check_clocks.check_offset(f"clock of {name}, seen by workers", offset)
         for name, offset in sorted(clocks.items())
     ]
+    feeds = await in_transaction(engine, polls.read)
+    found += [check_feed(name, feed) for name, feed in sorted(feeds.items())]
     return [ok("schema", "is up to date"), *found]
 
 
@@ -86,6 +90,18 @@ async def _dead(db: AsyncConnection) -> Finding:
     return note(
         "dead letters", detail, "zenskar events list --status dead, then zenskar events retry"
     )
+
+
+def check_feed(name: str, feed: FeedState) -> Finding:
+    """Return when a feed was last read to its end; failed polls since then are a failure."""
+    part, last = f"feed of {name}", "was never read to its end"
+    if feed.polled_at is not None:
+        seconds = (datetime.now(UTC) - feed.polled_at).total_seconds()
+        last = f"was last read to its end {max(0.0, seconds):.0f} s ago"
+    if not feed.failures:
+        return ok(part, last)
+    fix = "see `poll_failed` in the logs of the workers, and `zenskar connections list`"
+    return failed(part, f"{last}, polls that failed since: {feed.failures}", fix)
 
 
 async def _keys(db: AsyncConnection) -> Finding:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from zenskar.bus.batcher import Batcher
 from zenskar.bus.port import Bus
-from zenskar.errors import BadSignature, Unavailable
+from zenskar.errors import BadSignature, NotFound, Unavailable
 from zenskar.model.integration import WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
@@ -29,9 +29,13 @@ class WebhookReceiver:
     def expect(self, source: str, headers: Mapping[str, str]) -> None:
         """Check the headers of a webhook before its body is read.
 
-        Raises `NotFound` for an unknown connection and `BadSignature` when a header is missing.
+        Raises `NotFound` for a connection that is unknown or receives no webhooks, and
+        `BadSignature` when a header is missing.
         """
-        for name in self._context.router.owner(source).webhook_headers:
+        router = self._context.router
+        if not router.implements(source, "parse_webhook"):
+            raise NotFound(f"connection {source} receives no webhooks: its system is polled")
+        for name in router.owner(source).webhook_headers:
             if not headers.get(name):
                 raise BadSignature(f"the header {name} is missing")
 

@@ -4,12 +4,9 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from zenskar.bus.port import Bus
-from zenskar.db.outbox import OutboxMessage
-from zenskar.errors import TooLarge
 from zenskar.sync.context import SyncContext
-from zenskar.sync.dead_letters import UnsentMessage
+from zenskar.sync.event_publisher import EventPublisher
 from zenskar.sync.ingest.pipeline import PipelineItem
-from zenskar.sync.quarantine import quarantine_oversize
 from zenskar.sync.unreadable import Unreadable, dead_letter_unread, of_item, of_webhook
 
 
@@ -25,37 +22,19 @@ class WebhookStore:
 
     def __init__(self, context: SyncContext, bus: Bus) -> None:
         self._context = context
-        self._bus = bus
+        self._publisher = EventPublisher(context, bus)
 
     async def store(self, items: Sequence[PipelineItem]) -> list[StoredWebhook]:
         """Store verified webhooks durably and return a count for each. Raises `Unavailable`."""
         messages = [event.made for item in items for event in item.events if event.error is None]
         too_large: Collection[str] = ()
         if messages:
-            too_large = await self._publish(messages)
+            too_large = await self._publisher.publish(messages)
             await self._context.failpoint("webhook.published")
         for item in items:
             for unread in _unread(item):
                 await dead_letter_unread(self._context, unread)
         return [_count(item, too_large) for item in items]
-
-    async def _publish(self, messages: Sequence[OutboxMessage]) -> set[str]:
-        """Publish messages and return the ids of those that are too large for the bus."""
-        try:
-            await self._bus.publish(messages)
-        except TooLarge:
-            return {m.envelope.id for m in messages if not await self._publish_alone(m)}
-        return set()
-
-    async def _publish_alone(self, message: OutboxMessage) -> bool:
-        """Dead-letter a message that is too large: the sender cannot fix it and would retry."""
-        try:
-            await self._bus.publish([message])
-        except TooLarge as error:
-            letter = UnsentMessage(message.key, message.encode(), {"topic": message.topic})
-            await quarantine_oversize(self._context, letter, str(error))
-            return False
-        return True
 
 
 def _unread(item: PipelineItem) -> list[Unreadable]:

@@ -11,11 +11,10 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.port import LogRange
-from zenskar.db import log_positions, schedules
+from zenskar.db import log_positions, polls, schedules
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.log_positions import LogPosition, Place
 from zenskar.sync.context import SyncContext
-from zenskar.sync.reconcile.missed_events import MissedEventsPoller
 from zenskar.sync.reconcile.reconcile_job import ReconcileJob
 from zenskar.telemetry.logs import get_logger
 
@@ -106,5 +105,6 @@ class LogLossDetector:
         await schedules.save(db, self.NAME, {"reported": [str(loss) for loss in found]})
         if new:
             for source in self._context.connections:
-                await schedules.hurry(db, MissedEventsPoller.schedule(source))
+                if self._context.router.implements(source, "changes"):
+                    await schedules.hurry(db, polls.schedule(source))
                 await ReconcileJob.request(db, source)

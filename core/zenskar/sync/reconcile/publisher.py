@@ -10,10 +10,11 @@ from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
+from zenskar.sync.event_publisher import EventPublisher
 from zenskar.sync.event_reader import EventItem, EventReader, with_unique_ids
 from zenskar.sync.messages import MessageOrigin, identity, utc_now
 from zenskar.sync.reconcile.reader import Snapshot
-from zenskar.sync.unreadable import dead_letter_unread, digest_of, of_item, why
+from zenskar.sync.unreadable import dead_letter_unread, name_of_unread, of_item, why
 from zenskar.telemetry.logs import get_logger
 
 _ACTIONS = {ObservationKind.LIST: "listed", ObservationKind.FETCH: "fetched"}
@@ -43,7 +44,7 @@ class SnapshotPublisher:
 
     def __init__(self, context: SyncContext, bus: Bus, event_schema: Schema) -> None:
         self._context = context
-        self._bus = bus
+        self._publisher = EventPublisher(context, bus)
         self._reader = EventReader(context.translator, event_schema)
 
     def observation(
@@ -87,8 +88,7 @@ class SnapshotPublisher:
         ]
         self._reader.read(items)
         readable = [item for item in items if item.error is None]
-        if readable:
-            await self._bus.publish([item.made for item in readable])
+        await self._publisher.publish([item.made for item in readable])
         for item in items:
             if item.error is not None:
                 await self._dead_letter(item, item.error)
@@ -99,8 +99,7 @@ class SnapshotPublisher:
         """Store one dead letter for each state of an object, however many runs read it."""
         seen = item.event.seen
         if seen is not None:
-            name = f"unread:{seen.external_id}:{digest_of(seen)}"
-            item.event = replace(item.event, id=name)
+            item.event = replace(item.event, id=name_of_unread(seen))
         await dead_letter_unread(self._context, of_item(item, error))
 
 

@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 from zenskar.db import connections
@@ -23,7 +22,7 @@ from zenskar.sync.resilience.retry import RetryPolicy
 T = TypeVar("T")
 _PARALLEL = 8
 _POLL_SECONDS, _REFRESH_SECONDS = 2.0, 5.0
-_LARGE_HOOKS, _LARGE_FACTOR = {"find", "missed_events"}, 4
+_LARGE_HOOKS, _LARGE_FACTOR = {"find"}, 4
 """Hooks that may make many calls of their own get more time than a single call."""
 
 
@@ -77,11 +76,6 @@ class ExternalReader:
         """Return a page of the list of all objects."""
         arguments = {"entity_type": entity_type, "cursor": cursor}
         return await self._page(source, "list_page", arguments)
-
-    async def missed_events(self, source: str, since: datetime, cursor: str | None) -> SnapshotPage:
-        """Return a page of objects whose events may have been missed."""
-        arguments = {"since": since, "cursor": cursor}
-        return await self._page(source, "missed_events", arguments)
 
     async def fetch(self, source: str, entity_type: str, external_id: str) -> Snapshot:
         """Return one object, as deleted only when the external system proves that."""

@@ -1,0 +1,1 @@
+"""Poll external systems: read their feeds, and publish the events."""

@@ -1,0 +1,110 @@
+"""Events that Stripe could not deliver are a feed."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from zenskar import Changes, ObjectRef
+from zenskar_stripe.feed import FIRST_SECONDS, KEPT_SECONDS, OVERLAP_SECONDS, Position
+from zenskar_stripe.integration import StripeIntegration
+from zenskar_stripe.sandbox import StripeSandbox
+
+Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
+
+
+def undelivered(sandbox: StripeSandbox) -> None:
+    """Add an endpoint that no webhook reaches."""
+    sandbox.add_webhook_endpoint("http://127.0.0.1:1/", "whsec_x")
+
+
+def since(seconds_ago: float) -> str:
+    return Position(int(time.time() - seconds_ago)).checkpoint
+
+
+async def test_a_change_names_its_customer_and_a_delete_shows_it(
+    stripe: StripeIntegration, sandbox: StripeSandbox
+) -> None:
+    undelivered(sandbox)
+    kept = sandbox.dashboard.create({"name": "Ada"})["id"]
+    sandbox.dashboard.update(kept, {"name": "Eve"})
+    gone = sandbox.dashboard.create({"metadata": {"zenskar_id": "rec_1"}})["id"]
+    sandbox.dashboard.delete(gone)
+    before = len(sandbox.requests)
+    changes = await stripe.changes(None)
+    deleted, *others = changes.events
+    assert deleted.seen is not None
+    assert (deleted.seen.external_id, deleted.seen.data) == (gone, None)
+    assert deleted.seen.record_id == "rec_1"
+    assert {each.touched for each in others} == {
+        ObjectRef("customer", kept),
+        ObjectRef("customer", gone),
+    }
+    assert all(str(each.id).startswith("evt_") for each in changes.events)
+    assert (changes.more, changes.lost) == (False, False)
+    assert len(sandbox.requests) - before == 1
+
+
+async def test_the_next_poll_starts_before_this_one(
+    stripe: StripeIntegration, sandbox: StripeSandbox
+) -> None:
+    first = await stripe.changes(None)
+    assert first.answered_at is not None
+    position = Position.of(first.checkpoint)
+    assert position == Position(first.answered_at - OVERLAP_SECONDS)
+    undelivered(sandbox)
+    sandbox.dashboard.create({"name": "Ada"})
+    for _ in range(2):
+        assert len((await stripe.changes(first.checkpoint)).events) == 1
+
+
+async def test_delivered_events_are_not_in_the_feed(
+    stripe: StripeIntegration, sandbox: StripeSandbox, served: Serve
+) -> None:
+    async def take(_: web.Request) -> web.Response:
+        return web.Response()
+
+    sandbox.add_webhook_endpoint(await served(take), "whsec_x")
+    sandbox.dashboard.create({"name": "Ada"})
+    await sandbox.settle()
+    assert (await stripe.changes(None)).events == ()
+
+
+async def test_events_come_in_pages(stripe: StripeIntegration, sandbox: StripeSandbox) -> None:
+    undelivered(sandbox)
+    made = {sandbox.dashboard.create({"name": "Ada"})["id"] for _ in range(101)}
+    first = await stripe.changes(None)
+    second = await stripe.changes(first.checkpoint)
+    assert (len(first.events), first.more) == (100, True)
+    assert (len(second.events), second.more) == (1, False)
+    assert named(first, second) == made
+    began = json.loads(first.checkpoint)["began"]
+    assert Position.of(second.checkpoint) == Position(began - OVERLAP_SECONDS)
+
+
+async def test_a_page_whose_last_event_is_unknown_starts_again(
+    stripe: StripeIntegration, sandbox: StripeSandbox
+) -> None:
+    undelivered(sandbox)
+    made = sandbox.dashboard.create({"name": "Ada"})["id"]
+    now = int(time.time())
+    lost = Position(now - 60, began=now, after="evt_unknown")
+    assert named(await stripe.changes(lost.checkpoint)) == {made}
+
+
+async def test_events_of_long_ago_are_lost(
+    stripe: StripeIntegration, sandbox: StripeSandbox
+) -> None:
+    assert not (await stripe.changes(since(KEPT_SECONDS - 60))).lost
+    lost = await stripe.changes(since(KEPT_SECONDS + 60))
+    assert lost.lost
+    assert not (await stripe.changes(lost.checkpoint)).lost
+
+
+def test_the_first_poll_starts_before_the_retries_of_stripe_end() -> None:
+    assert abs(time.time() - FIRST_SECONDS - Position.of(None).since) < 60
+
+
+def named(*pages: Changes) -> set[str]:
+    return {each.touched.external_id for page in pages for each in page.events if each.touched}

@@ -1,0 +1,131 @@
+"""Systems whose webhooks only name objects, and systems without webhooks, both ways."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from tests.e2e.crm_variants import JournalCrm, NamingIntegration, PolledIntegration
+from tests.e2e.test_template import Synced
+from tests.support.flow import Flow, running_worker
+from tests.support.wait import until
+from zenskar import BaseIntegration
+from zenskar.api.server import serve
+from zenskar.plugins.discovery import Plugin
+from zenskar.runtime import open_runtime
+from zenskar.settings import load
+
+VARIANTS = [NamingIntegration, PolledIntegration]
+
+
+@asynccontextmanager
+async def synced(
+    database_url: str, kind: type[BaseIntegration], crm: JournalCrm, *, webhooks: bool = True
+) -> AsyncIterator[Synced]:
+    """Run an integration with a CRM that runs already."""
+    variables = {
+        "ZENSKAR_DATABASE_URL": database_url,
+        "ZENSKAR_RETRY_BASE_SECONDS": "0.01",
+        "ZENSKAR_RETRY_MAX_SECONDS": "0.05",
+        "ZENSKAR_POLL_SECONDS": "0.2",
+        **{f"CRM_{name}".upper(): text for name, text in crm.settings.items()},
+    }
+    settings = load(variables)
+    plugins = {"crm": Plugin("crm", "test-crm", "1", kind)}
+    async with AsyncExitStack() as stack:
+        runtime = await stack.enter_async_context(
+            open_runtime(settings, variables, plugins=plugins)
+        )
+        address = await stack.enter_async_context(serve(runtime.api(), "127.0.0.1", 0, settings))
+        crm.webhook_url = f"{address}/webhooks/crm" if webhooks else None
+        await stack.enter_async_context(running_worker(runtime))
+        yield Synced(Flow(runtime, {}), {"crm": crm}, address)
+
+
+@pytest.fixture
+async def crm() -> AsyncIterator[JournalCrm]:
+    async with JournalCrm() as running:
+        yield running
+
+
+async def customers(both: Synced) -> list[str]:
+    query = "SELECT name FROM customers WHERE deleted_at IS NULL ORDER BY name"
+    return [row["name"] for row in await both.flow.rows(query)]
+
+
+async def equal(both: Synced, *names: str) -> None:
+    """Wait until both sides have exactly these names."""
+
+    async def same() -> bool:
+        await both.settle()
+        there = sorted(contact["full_name"] for contact in both.crm.contacts.values())
+        return await customers(both) == there == sorted(names)
+
+    await until(same)
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+async def test_changes_of_both_sides_arrive(
+    database_url: str, crm: JournalCrm, kind: type[BaseIntegration]
+) -> None:
+    async with synced(database_url, kind, crm) as both:
+        record_id = await both.flow.create()
+        grace = await crm.add(full_name="Grace", email="grace@example.com")
+        await equal(both, "Ada", "Grace")
+        await both.patch(record_id, name="Ada L.")
+        await crm.edit_many({grace: [f"Grace {number}" for number in range(5)]})
+        await equal(both, "Ada L.", "Grace 4")
+        await crm.remove(grace)
+        await equal(both, "Ada L.")
+        assert both.writes() == ["POST", "PATCH"]
+        unfinished = "SELECT count(*) FROM sync_events WHERE status NOT IN ('succeeded', 'ignored')"
+        assert await both.flow.scalar(unfinished) == 0
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+async def test_a_lost_answer_makes_no_second_contact(
+    database_url: str, crm: JournalCrm, kind: type[BaseIntegration]
+) -> None:
+    async with synced(database_url, kind, crm) as both:
+        crm.lose_answers = 1
+        await both.flow.create()
+        await equal(both, "Ada")
+        assert both.writes().count("POST") == 1
+
+
+async def test_a_system_without_webhooks_receives_none(database_url: str, crm: JournalCrm) -> None:
+    async with synced(database_url, PolledIntegration, crm) as both:
+        assert await both.post(crm.signed({"id": "e_1"})) == 404
+        await crm.add(full_name="Grace")
+        await equal(both, "Grace")
+        assert {sent.status for sent in crm.sent} == {404}
+
+
+async def test_changes_while_nothing_ran_arrive_by_the_checkpoint(
+    database_url: str, crm: JournalCrm
+) -> None:
+    async with synced(database_url, PolledIntegration, crm, webhooks=False) as both:
+        first = await crm.add(full_name="Grace")
+        await equal(both, "Grace")
+    await crm.edit_many({first: ["Hopper"]})
+    for number in range(4):
+        await crm.add(full_name=f"Customer {number}")
+    crm.calls.clear()
+    async with synced(database_url, PolledIntegration, crm, webhooks=False) as both:
+        await equal(both, "Hopper", *(f"Customer {n}" for n in range(4)))
+        assert "GET /contacts" not in crm.calls
+
+
+async def test_changes_that_the_system_has_forgotten_arrive_by_a_reconcile(
+    database_url: str, crm: JournalCrm
+) -> None:
+    async with synced(database_url, PolledIntegration, crm, webhooks=False) as both:
+        first = await crm.add(full_name="Grace")
+        await equal(both, "Grace")
+    await crm.edit_many({first: ["Hopper"]})
+    await crm.add(full_name="Eve")
+    crm.kept_after = len(crm.journal)
+    async with synced(database_url, PolledIntegration, crm, webhooks=False) as both:
+        wanted = "SELECT (state -> 'wanted')::boolean FROM schedules WHERE name = 'compare:crm'"
+        await both.flow.until_scalar(wanted)
+        await equal(both, "Eve", "Hopper")
