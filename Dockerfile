@@ -12,6 +12,7 @@ COPY core core
 COPY schemas schemas
 COPY migrations migrations
 COPY plugins/stripe plugins/stripe
+COPY plugins/template plugins/template
 RUN uv pip install --no-cache --compile-bytecode --python /opt/zenskar/bin/python -c constraints.txt . ./plugins/stripe
 
 FROM python:${PYTHON}-slim AS base

@@ -1,4 +1,4 @@
-"""Find the packaged schemas and migrations; no other file computes paths."""
+"""Find the packaged schemas, migrations and template; no other file computes paths."""
 
 from pathlib import Path
 
@@ -15,7 +15,12 @@ def migrations_dir() -> Path:
     return _find("migrations")
 
 
-def _find(name: str) -> Path:
+def template_dir() -> Path:
+    """Return the folder of the template of a plugin."""
+    return _find("template", "plugins/template")
+
+
+def _find(name: str, place: str | None = None) -> Path:
     """Return a folder, which a wheel has inside the package and a checkout at its root."""
     packaged = _PACKAGE / "_resources" / name
-    return packaged if packaged.is_dir() else _PACKAGE.parent.parent / name
+    return packaged if packaged.is_dir() else _PACKAGE.parent.parent / (place or name)

@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+import tomllib
 from pathlib import PurePosixPath
 
 from tests.deploy.compose import ROOT, WITH_ZOOKEEPER, ours
@@ -49,6 +50,18 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
             path = PurePosixPath(source)
             assert str(path) in allowed or any(str(parent) in allowed for parent in path.parents)
             assert not any(fnmatch.fnmatch(source, pattern) for pattern in ignored[1:])
+
+
+def test_everything_that_the_wheel_holds_is_copied() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    copied = [
+        source
+        for line in stages()["build"]
+        if line.startswith("COPY ")
+        for source in line.split()[1:-1]
+    ]
+    for source in build["targets"]["wheel"]["force-include"]:
+        assert any(PurePosixPath(source).is_relative_to(each) for each in copied), source
 
 
 def test_no_secret_of_a_checkout_reaches_the_build() -> None:

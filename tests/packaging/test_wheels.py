@@ -1,29 +1,16 @@
 """The wheels, installed where there is no checkout."""
 
 import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.processes import Running, ada, ask, customers, empty_folder, environment, until
+from tests.packaging.building import ROOT, build, execute, install
 
-ROOT = Path(__file__).parents[2]
 PROJECTS = (ROOT, ROOT / "plugins" / "stripe")
-UV = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-
-
-def execute(*command: str | Path, cwd: Path, variables: Mapping[str, str] | None = None) -> str:
-    """Run a command; fail with its output."""
-    done = subprocess.run(
-        command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=110, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +21,9 @@ def installed() -> Iterator[Path]:
 
 
 def _install(folder: Path) -> Path:
-    for project in PROJECTS:
-        command = (sys.executable, "-m", "build", "--installer", "uv", "--wheel")
-        execute(*command, "-o", folder / "dist", project, cwd=folder)
-    core, stripe = sorted((folder / "dist").glob("*.whl"))
-    venv = folder / "venv"
-    execute(UV, "venv", "-q", "--python", sys.executable, venv, cwd=folder)
-    execute(
-        *(UV, "pip", "install", "-q", "--python", venv / "bin" / "python"),
-        *("-c", ROOT / "constraints.txt", f"{core}[embedded]", stripe),
-        cwd=folder,
-    )
-    return venv / "bin" / "zenskar"
+    core, stripe = (build(project, folder / "dist") for project in PROJECTS)
+    install(folder / "venv", f"{core}[embedded]", stripe)
+    return folder / "venv" / "bin" / "zenskar"
 
 
 def test_they_hold_everything_that_is_needed(installed: Path) -> None:

@@ -1,10 +1,14 @@
-"""The imaginary CRM, in memory."""
+"""The imaginary CRM, in memory.
+
+`python -m tests.crm WEBHOOK_URL` runs it until Ctrl-C.
+"""
 
 import asyncio
 import hashlib
 import hmac
 import itertools
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -207,3 +211,15 @@ class Crm:
                 return response.status
         except aiohttp.ClientError:
             return None
+
+
+async def run(webhook_url: str | None = None) -> None:
+    """Run a CRM, and print the settings of a connection to it."""
+    async with Crm(webhook_url=webhook_url) as crm:
+        for name, value in crm.settings.items():
+            print(f"TEMPLATE_{name.upper()}={value}", flush=True)  # noqa: T201
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(*sys.argv[1:2]))

@@ -1,4 +1,4 @@
-"""The template against the imaginary CRM."""
+"""The integration against the imaginary CRM."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,8 +1,10 @@
 """`zenskar plugins`."""
 
 import asyncio
+import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -45,6 +47,43 @@ def show(output: OutputOption = Output.TABLE) -> None:
         print_table(_COLUMNS, rows)
     else:
         print_lines("No plugin is installed: pip install zenskar-NAME, for a system to sync with.")
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="The name of the system, such as acme.")],
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", help="An empty or a new folder; zenskar-NAME unless given."),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Make the distribution of a new plugin, with tests that pass."""
+    from zenskar.cli.scaffold import PluginNames, make
+
+    names = PluginNames(name)
+    folder = into or Path(names.distribution)
+    files = make(names, folder)
+    if output is Output.JSON:
+        print_json({"name": name, "folder": str(folder), "files": files, "next": _next(folder)})
+        return
+    print_lines(
+        f"{folder} holds the plugin {name} with {len(files)} files. It syncs with an imaginary CRM "
+        f"until you change it.",
+        "",
+        *(f"  {command}" for command in _next(folder)),
+        "",
+        f"Then change {names.package}/__init__.py hook by hook; README.md says how.",
+    )
+
+
+def _next(folder: Path) -> list[str]:
+    return [
+        f"cd {shlex.quote(str(folder))}",
+        "python -m pip install --editable . --group dev",
+        "pytest",
+        "zenskar plugins list",
+    ]
 
 
 async def _problems(
