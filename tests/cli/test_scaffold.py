@@ -32,6 +32,7 @@ def test_every_name_is_the_plugins_own(home: Path) -> None:
         "acme_crm": "zenskar_acme_crm:AcmeCrmIntegration"
     }
     assert "license" not in project
+    assert not [name for name, text in made.items() if "noqa" in text]
     assert "class AcmeCrmIntegration(BaseIntegration):" in made["zenskar_acme_crm/__init__.py"]
     assert "ACME_CRM_API_KEY" in made["README.md"]
     assert "zenskar_acme_crm" in made[".github/workflows/test.yml"]

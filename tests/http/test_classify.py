@@ -18,7 +18,7 @@ STATUSES = {
     408: FailureKind.UNKNOWN_OUTCOME,
     409: FailureKind.UNKNOWN_OUTCOME,
     410: FailureKind.GONE,
-    412: FailureKind.REJECTED,
+    412: FailureKind.STALE_VERSION,
     422: FailureKind.REJECTED,
     423: FailureKind.TRANSIENT,
     425: FailureKind.TRANSIENT,

@@ -84,14 +84,15 @@ async def connect(server: Server) -> AsyncIterator[Callable[..., Client]]:
 
 async def test_a_call_and_its_answer(server: Server, connect: Callable[..., Client]) -> None:
     client = connect(Bearer("tok_1"), headers={"X-Version": "3"})
-    answer = await client.request("POST", "/contacts", json={"name": "é\udcff", "phone": None})
+    body = {"name": "é\udcff", "phone": None}
+    answer = await client.request("POST", "/contacts", json=body, headers={"If-Match": '"7"'})
     assert (answer.status, answer.body, answer.answered_at) == (200, {"id": "c_1"}, NOW)
-    ((method, path, headers, body),) = server.asked
+    ((method, path, headers, sent),) = server.asked
     assert (method, path) == ("POST", "/contacts")
     assert headers["authorization"] == "Bearer tok_1"
     assert headers["content-type"] == "application/json"
-    assert headers["x-version"] == "3"
-    assert json.loads(body) == {"name": "é\udcff", "phone": None}
+    assert (headers["x-version"], headers["if-match"]) == ("3", '"7"')
+    assert json.loads(sent) == body
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from zenskar.resources import template_dir
 CONTENTS = ("pyproject.toml", "README.md", ".github", "zenskar_template", "tests")
 """The parts of the template; other files of a checkout are caches and builds."""
 _WORDS = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_LICENSE = re.compile(r"^license = .*\n", re.MULTILINE)
+_OURS = re.compile(r"^license = .*\n|  # noqa: .*$", re.MULTILINE)
+"""The author chooses the license and the linter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +105,4 @@ def _files(names: PluginNames) -> Iterator[tuple[str, str]]:
         for path in paths:
             if path.is_file() and "__pycache__" not in path.parts:
                 text = names.rename(path.read_text(encoding="utf-8"))
-                # The author chooses the license.
-                yield names.rename(str(path.relative_to(template))), _LICENSE.sub("", text)
+                yield names.rename(str(path.relative_to(template))), _OURS.sub("", text)

@@ -76,6 +76,7 @@ class Client:
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         form: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> HttpAnswer:
         """Make a call and return its answer.
 
@@ -85,7 +86,9 @@ class Client:
         leads elsewhere.
         """
         url = self._url(path, ids, params)
-        call = _Call(method, url, *(_json(json) if form is None else (_encoded(form), _FORM)))
+        body, kind = _json(json) if form is None else (_encoded(form), _FORM)
+        own = {} if body is None else {"Content-Type": kind}
+        call = _Call(method, url, body, {**self._headers, **own, **(headers or {})})
         try:
             async with asyncio.timeout(self._limits.seconds):
                 answer = await self._answer(call)
@@ -124,9 +127,7 @@ class Client:
         return await self._once(call, await self._renewal.credentials(refused=credentials))
 
     async def _once(self, call: "_Call", credentials: Credentials | None) -> HttpAnswer:
-        headers = dict(self._headers)
-        if call.body is not None:
-            headers["Content-Type"] = call.kind
+        headers = dict(call.headers)
         if credentials is not None:
             name, value = credentials.header
             headers[name] = value
@@ -174,7 +175,7 @@ class _Call:
     method: str
     url: URL
     body: str | None
-    kind: str
+    headers: Mapping[str, str]
 
 
 def _refuse(constant: str) -> None:

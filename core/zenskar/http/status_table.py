@@ -13,6 +13,7 @@ _KINDS = {
     # Most often an earlier create of the same record took effect, so the core looks for it.
     409: FailureKind.UNKNOWN_OUTCOME,
     410: FailureKind.GONE,
+    412: FailureKind.STALE_VERSION,
     423: FailureKind.TRANSIENT,
     425: FailureKind.TRANSIENT,
     429: FailureKind.RATE_LIMITED,
