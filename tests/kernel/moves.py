@@ -186,6 +186,7 @@ class Moves:
             sent=(low - (world.now - call.sent), high),
             changed_at=self._second(answer.changed) if self._bounds.dated else None,
             version=answer.version,
+            blank=self._bounds.blind and pushes and answer.fields != GONE,
         )
         world, _, told = self.shell.observe(world, seen)
         if told.verdict is Verdict.DUPLICATE:

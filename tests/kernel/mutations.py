@@ -15,6 +15,7 @@ from zenskar.kernel.intervals import Order
 from zenskar.kernel.merge import Merge
 from zenskar.kernel.policy import Ground
 from zenskar.kernel.unseen import fill
+from zenskar.model.fields import apply, keep
 from zenskar.model.observation import ObservationKind
 from zenskar.model.record import OPEN, IntentState, MappingState
 
@@ -238,7 +239,19 @@ def _pushes_name_no_version() -> list[tuple[Any, str, Any]]:
     def without(mapping: Any, seen: Any, *, newer: bool) -> Any:
         return replace(mapping, version=None)
 
-    return [(_observe, "with_version", without)]
+    return [(_observe, "with_marks", without)]
+
+
+def _blank_answers_are_trusted() -> list[tuple[Any, str, Any]]:
+    return [(_observe, "with_look", lambda outcome: outcome)]
+
+
+def _blank_answers_are_always_newer() -> list[tuple[Any, str, Any]]:
+    def with_unseen(mapping: Any, seen: Any, changes: Any) -> Any:
+        shown = keep(seen.unseen, changes) if seen.kind is ObservationKind.ANSWER else {}
+        return replace(mapping, base=apply(mapping.base, shown))
+
+    return [(_observe, "_with_unseen", with_unseen)]
 
 
 def _other_records_answers_count() -> list[tuple[Any, str, Any]]:
@@ -337,6 +350,21 @@ _CONDITIONAL = Bounds(
     crash=False,
 )
 
+_BLIND = Bounds(
+    "answers to pushes show nothing, values are rewritten",
+    synced(internal=2),
+    rewrites=True,
+    blind=True,
+    crash=False,
+)
+
+_BLIND_FAULT = Bounds(
+    "answers to pushes show nothing, an answer is lost",
+    synced(internal=2, faults=1),
+    blind=True,
+    crash=False,
+)
+
 _SET_BACK = Bounds("their clock is set back", synced(internal=1, external=1, steps=1), crash=False)
 
 MUTATIONS = [
@@ -370,6 +398,10 @@ MUTATIONS = [
     Mutation(9, "the time of a look decides", _a_look_counts_as_an_edit, _POLLED),
     Mutation(9, "a base has no version", _pushes_name_no_version, _CONDITIONAL),
     Mutation(7, "another record's object is taken", _other_records_answers_count, _UPSERTS),
+    Mutation(10, "an answer without a body is trusted", _blank_answers_are_trusted, _BLIND),
+    Mutation(
+        10, "an answer without a body is newer", _blank_answers_are_always_newer, _BLIND_FAULT
+    ),
     Mutation(10, "what was not seen is empty", _filled_as(_not_seen_is_empty), _PARTIAL),
     Mutation(10, "what was not seen was rewritten", _not_seen_is_rewritten, _THIN),
     Mutation(

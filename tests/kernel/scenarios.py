@@ -163,6 +163,43 @@ def small() -> list[Bounds]:
         *_partial(),
         *_origins(),
         *_versions(),
+        *_blind(),
+    ]
+
+
+def _blind() -> list[Bounds]:
+    """An external system whose answers to pushes do not show the object."""
+    return [
+        Bounds(
+            "answers without a body, two edits here, a lost answer",
+            synced(internal=2, faults=1),
+            crash=False,
+            blind=True,
+        ),
+        *_both(
+            Bounds(
+                "answers without a body, an edit on each side, a lost answer",
+                synced(internal=1, external=1, faults=1),
+                blind=True,
+            )
+        ),
+        Bounds(
+            "answers without a body, values are rewritten, a tick",
+            synced(internal=1, external=1, ticks=1),
+            rewrites=True,
+            blind=True,
+        ),
+        Bounds(
+            "answers without a body, a new record, conditional writes",
+            fresh(internal=1, external=1, faults=1),
+            versions=True,
+            blind=True,
+        ),
+        Bounds(
+            "answers without a body, an edit and a delete on each side",
+            synced(internal=1, external=1, internal_deletes=1, external_deletes=1),
+            blind=True,
+        ),
     ]
 
 
@@ -414,6 +451,14 @@ def large() -> list[Bounds]:
         ),
         *_both(
             Bounds(
+                "answers without a body, two edits here, one there, a lost answer",
+                synced(internal=2, external=1, faults=1),
+                crash=False,
+                blind=True,
+            )
+        ),
+        *_both(
+            Bounds(
                 "conditional writes, edits and deletes on both sides, a lost answer, a tick",
                 versioned(
                     synced(
@@ -511,6 +556,7 @@ def deep() -> list[Bounds]:
                 versions=True,
             )
         ),
+        *_both(Bounds("long, answers without a body", fresh(**edits), overlap=True, blind=True)),
         *_both(
             Bounds(
                 "long, conditional writes, a new record, webhooks that leave a field out",

@@ -41,6 +41,7 @@ class Seen(NamedTuple):
     changed: int = 0
     changed_at: tuple[int, int] | None = None
     version: int = 0
+    blank: bool = False
 
 
 class Told(NamedTuple):
@@ -144,6 +145,7 @@ class Shell:
 
     def _observation(self, seen: Seen) -> Observation:
         shown = self._told if seen.kind is ObservationKind.WEBHOOK else self._shown
+        shown = () if seen.blank else shown
         paths = tuple(PATHS[place] for place in shown)
         fields = None if seen.fields == GONE else _fields(seen.fields)
         return Observation(
@@ -159,6 +161,7 @@ class Shell:
             sent=None if seen.sent is None else Interval(*seen.sent),
             changed_at=None if seen.changed_at is None else Interval(*seen.changed_at),
             version=str(seen.version) if seen.version else None,
+            blank=seen.blank,
             changed=tuple(p for n, p in enumerate(PATHS) if seen.changed >> n & 1) or None,
             unseen=frozenset(name_of(path) for path in PATHS if path not in paths),
         )

@@ -23,7 +23,7 @@ from tests.kernel.cases import (
 from zenskar.kernel import Outcome, Situation, StepKind, Verdict
 from zenskar.model.fields import Fields
 from zenskar.model.observation import Observation, ObservationKind
-from zenskar.model.record import IntentKind, Record
+from zenskar.model.record import ExternalMapping, IntentKind, Record
 
 UNSEEN = frozenset({"phone", "metadata"})
 FULL = {"/name": "Ada", "/phone": "1", "/metadata/plan": "pro"}
@@ -145,3 +145,63 @@ def test_rule_10_an_object_is_looked_at_before_what_nobody_saw_of_it_is_written(
 def test_rule_10_an_object_that_shows_enough_is_not_looked_at_again() -> None:
     outcome = take(Situation(record()), partial(record_id="r1"))
     assert step(Situation(record(), outcome.mapping)) is StepKind.NOTHING
+
+
+def blank(**more) -> Observation:
+    """Return the answer to a push which does not show the object."""
+    known = {"seen_revision": 5, "intent_id": "k1"} | more
+    return Observation(ANSWER, "x1", second(10), {}, unseen=ALL, blank=True, **known)
+
+
+ALL = frozenset({"name", "phone"})
+
+
+def test_rule_10_an_answer_without_a_body_counts_as_sent_until_the_fetch() -> None:
+    known = Situation(record("Eve"), mapping(), (intent("Eve"),))
+    outcome = take(known, blank())
+    assert (outcome.settled, outcome.record_changes, outcome.conflicts) == (("k1",), {}, ())
+    assert outcome.mapping.base == {"/name": "Eve"}
+    assert step(Situation(record("Eve"), outcome.mapping)) is StepKind.FETCH
+    shown = seen("EVE", 10, FETCH, seen_revision=outcome.mapping.revision)
+    fetched = take(Situation(record("Eve"), outcome.mapping), shown)
+    assert fetched.record_changes == {"/name": "EVE"}
+    assert fetched.mapping.fetch_revision is None
+
+
+def test_rule_10_an_answer_without_a_body_whose_order_is_open_changes_no_base() -> None:
+    known = Situation(record("Eve"), mapping(revision=6), (intent("Eve"),))
+    outcome = take(known, blank())
+    assert (outcome.verdict, outcome.unconfirmed) == (Verdict.AMBIGUOUS, ("k1",))
+    assert outcome.mapping.base == {"/name": "Ada"}
+    assert step(Situation(record("Eve"), outcome.mapping)) is StepKind.FETCH
+
+
+def test_rule_10_a_create_without_a_body_links_its_object_and_is_followed_by_a_fetch() -> None:
+    create = intent("Ada", kind=IntentKind.CREATE, revision=0)
+    outcome = take(Situation(record(), intents=(create,)), blank(record_id="r1", seen_revision=0))
+    assert (outcome.verdict, outcome.mapping.base) == (Verdict.LINKED, {"/name": "Ada"})
+    assert step(Situation(record(), outcome.mapping)) is StepKind.FETCH
+
+
+def test_rule_10_a_memo_that_is_not_made_here_stays() -> None:
+    known = Situation(record(), mapping(memo={"item": 1}))
+    assert take(known, seen("Eve", 11)).mapping.memo == {"item": 1}
+    assert take(known, seen("Eve", 11, memo={"item": 2})).mapping.memo == {"item": 2}
+    assert take(known, seen("Eve", 11, memo={})).mapping.memo == {}
+    assert take(Situation(), seen("Ada", memo={"item": 1})).mapping.memo == {"item": 1}
+
+
+def test_rule_10_another_memo_in_the_same_second_is_looked_at() -> None:
+    known = Situation(record(), mapping(memo={"item": 1}))
+    assert take(known, seen("Ada", memo={"item": 1})).verdict is Verdict.CONFIRMED
+    outcome = take(known, seen("Ada", memo={"item": 2}))
+    assert (outcome.verdict, outcome.mapping.memo) == (Verdict.AMBIGUOUS, {"item": 1})
+    late = take(known, seen("Ada", 9, memo={"item": 2}))
+    assert (late.verdict, late.mapping) == (Verdict.STALE, None)
+
+
+def test_rule_10_an_erased_record_keeps_no_memo_and_no_version() -> None:
+    erased = record(None, deleted=True, erased=True)
+    bare = ExternalMapping("x1", "r1", {}, second(10), revision=5)
+    outcome = take(Situation(erased, bare), seen("Eve", 11, memo={"item": 2}, version="v2"))
+    assert (outcome.mapping.memo, outcome.mapping.version) == (None, None)

@@ -195,6 +195,7 @@ class Bounds:
     `origins`: webhooks name our keys, or say for every change whether it was ours, or nothing.
     `returns`: an external edit may restore a value that was ours once.
     `dated`: fetches and lists show when an object last changed.
+    `blind`: answers to creates and updates do not show the object.
     `versions`: objects show their versions, and a write may name the version that it is based on.
     """
 
@@ -218,6 +219,7 @@ class Bounds:
     returns: bool = False
     dated: bool = False
     versions: bool = False
+    blind: bool = False
 
     @property
     def traceable(self) -> bool:

@@ -1,10 +1,17 @@
-"""Stripe as a system that holds only a name and an e-mail."""
+"""Stripe as a system that holds only a name and an e-mail, or whose answers have no body."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from zenskar import BaseIntegration, Change, ExternalObject
+from zenskar import (
+    BaseIntegration,
+    Change,
+    ExternalObject,
+    IntentKind,
+    Push,
+    PushResult,
+)
 from zenskar.model.fields import CUSTOMER
 from zenskar.plugins.discovery import Plugin
 from zenskar_stripe.integration import StripeIntegration
@@ -29,6 +36,17 @@ class Declared(StripeIntegration):
     carries: ClassVar[Mapping[str, tuple[str, ...]]] = {"customer": HELD}
 
 
+class Blind(StripeIntegration):
+    """Does not show the objects that it has created or changed."""
+
+    async def push(self, push: Push) -> PushResult:
+        answer = await super().push(push)
+        if answer.replayed or push.kind is IntentKind.DELETE:
+            return answer
+        seen = answer.seen
+        return PushResult.unseen(push, seen.external_id, answered_at=seen.answered_at)
+
+
 @dataclass(frozen=True)
 class System:
     """The fields that the external system holds, and its integration."""
@@ -48,9 +66,10 @@ _SYSTEMS = (
     System(),
     System(frozenset(HELD), Silent),
     System(frozenset(HELD), Declared),
+    System(integration=Blind),
 )
 
 
 def system_of(seed: int) -> System:
-    """Return the external system of a seed: two of five hold some fields only."""
+    """Return the external system of a seed: two of six hold some fields only."""
     return _SYSTEMS[seed % len(_SYSTEMS)]

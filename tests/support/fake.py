@@ -56,6 +56,7 @@ class FakeSystem:
     `reading` runs before every other call, with the hook and its id or cursor. The system keeps
     and shows only the fields in `holds`; `carries` is the declaration of its plugin. The webhooks
     of a `thin` system name their objects only, and a `batching` system shows many in one call.
+    The answers of a `blind` system to pushes do not show the object.
     """
 
     objects: dict[str, dict[str, Any] | None] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class FakeSystem:
     page_size: int = 100
     thin: bool = False
     batching: bool = False
+    blind: bool = False
     latest: float = 0.0
     account: str | None = None
     health: Health = field(default_factory=lambda: Health(ok=True))
@@ -198,6 +200,8 @@ class FakeIntegration(BaseIntegration):
         self.system.after(push)
         if self.system.on_the_way_back is not None:
             await self.system.on_the_way_back(push)
+        if self.system.blind:
+            return PushResult.unseen(push, external_id)
         return PushResult(self.system.shown(external_id, data))
 
     def _effect(self, push: Push) -> str:

@@ -18,7 +18,7 @@ from zenskar.model.record import ExternalMapping, MappingState
 _STATES = MappingProxyType({state.value: state for state in MappingState})
 
 _COLUMNS = """external_id, CAST(entity_id AS text) AS entity_id, base, asof_low, asof_high,
-    revision, fetch_revision, state, detached, carried, version"""
+    revision, fetch_revision, state, detached, carried, version, memo"""
 
 _BY_EXTERNAL = f"""
     SELECT {_COLUMNS} FROM external_mappings
@@ -55,18 +55,18 @@ _LOCK_NAMES = """
 _SAVE = """
     INSERT INTO external_mappings AS m (source_system, entity_type, carried, external_id,
         entity_id, base, asof_low, asof_high, revision, fetch_revision, state, detached,
-        synced_version, version)
+        synced_version, version, memo)
     SELECT $1, $2, $3::text[], t.*
     FROM jsonb_to_recordset($4) AS t(external_id text, entity_id uuid, base jsonb,
         asof_low bigint, asof_high bigint, revision integer, fetch_revision integer, state text,
-        detached boolean, synced_version integer, version text)
+        detached boolean, synced_version integer, version text, memo jsonb)
     ON CONFLICT (source_system, entity_type, external_id) DO UPDATE
     SET entity_id = excluded.entity_id, base = excluded.base, asof_low = excluded.asof_low,
         asof_high = excluded.asof_high, revision = excluded.revision,
         fetch_revision = excluded.fetch_revision, state = excluded.state,
         detached = excluded.detached, updated_at = now(),
         synced_version = coalesce(excluded.synced_version, m.synced_version),
-        carried = excluded.carried, version = excluded.version
+        carried = excluded.carried, version = excluded.version, memo = excluded.memo
 """
 
 # A push of unknown outcome does not count, but its fetch does: after the fetch, the push may stay
@@ -190,7 +190,7 @@ async def save(
 
 def _mapping(row: Record) -> ExternalMapping:
     external_id, entity_id, base, low, high, revision, fetch_revision, *rest = row
-    state, detached, _, version = rest
+    state, detached, _, version, memo = rest
     return ExternalMapping(
         external_id=external_id,
         entity_id=entity_id,
@@ -201,6 +201,7 @@ def _mapping(row: Record) -> ExternalMapping:
         fetch_revision=fetch_revision,
         detached=detached,
         version=version,
+        memo=memo,
     )
 
 
@@ -217,6 +218,7 @@ def _row(mapping: ExternalMapping, synced_version: int | None) -> dict[str, Any]
         "detached": mapping.detached,
         "synced_version": synced_version,
         "version": mapping.version,
+        "memo": mapping.memo,
     }
 
 

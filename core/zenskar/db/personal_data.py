@@ -72,9 +72,10 @@ _REST = {
         WHERE id = CAST(:id AS uuid)
     """,
     "external_mappings": """
-        UPDATE external_mappings SET base = '{}', version = NULL, updated_at = now()
+        UPDATE external_mappings SET base = '{}', version = NULL, memo = NULL,
+            updated_at = now()
         WHERE entity_type = 'customer' AND entity_id = CAST(:id AS uuid)
-          AND (base <> '{}' OR version IS NOT NULL)
+          AND (base <> '{}' OR version IS NOT NULL OR memo IS NOT NULL)
     """,
     "push_intents": """
         UPDATE push_intents SET changes = '{}', body = '{}'
@@ -201,6 +202,7 @@ def _blank(envelope: str) -> str | None:
         if isinstance(seen, dict) and seen.get("document") is not None:
             seen["document"] = {}
             seen.pop("version", None)
+            seen.pop("memo", None)
         if data.pop("unread", None) is not None:
             data["ignored"] = ERASED
     except (ValueError, KeyError, AttributeError, TypeError):

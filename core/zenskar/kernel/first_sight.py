@@ -75,7 +75,12 @@ def _survives(
 
 def _created(seen: Observation, fields: Fields, new_record_id: str) -> Outcome:
     mapping = ExternalMapping(
-        seen.external_id, new_record_id, fields, seen.asof, version=seen.version
+        seen.external_id,
+        new_record_id,
+        fields,
+        seen.asof,
+        version=seen.version,
+        memo=seen.memo,
     )
     return Outcome(Verdict.CREATED, mapping=mapping, record_changes=fields, create_record=True)
 
@@ -121,7 +126,14 @@ def _link(situation: Situation, record: Record, seen: Observation, policy: Merge
     base = {k: v for k, v in create.changes.items() if v is not None} if create else {}
     seen = fill(seen, base, ())
     fields = seen.fields or {}
-    linked = ExternalMapping(seen.external_id, record.id, fields, seen.asof, version=seen.version)
+    linked = ExternalMapping(
+        seen.external_id,
+        record.id,
+        fields,
+        seen.asof,
+        version=seen.version,
+        memo=seen.memo,
+    )
     settled = seen.answers + _found(create, seen)
     if seen.replayed:
         # Rule 4: the answer is as old as the create, at an unknown time; so fetch the object.

@@ -6,13 +6,13 @@ from typing import Any
 from zenskar.kernel import intervals
 from zenskar.kernel.first_sight import first_sight
 from zenskar.kernel.intervals import Order
+from zenskar.kernel.marks import has_other_memo, with_marks
 from zenskar.kernel.merge import merge, told_edits, wrote
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation
 from zenskar.kernel.unanswered import ended, in_vain, reopened, written_by_others
-from zenskar.kernel.unseen import fill, landed
-from zenskar.kernel.versions import with_version
+from zenskar.kernel.unseen import fill, landed, with_look
 from zenskar.model.fields import FieldChanges, Fields, apply, difference, keep
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
@@ -29,6 +29,13 @@ def observe(
     situation: Situation, seen: Observation, policy: MergePolicy, *, new_record_id: str
 ) -> Outcome:
     """Decide the changes of an observation. `new_record_id` is the id if it creates a record."""
+    outcome = _decide(situation, seen, policy, new_record_id)
+    return with_look(outcome) if seen.blank else outcome
+
+
+def _decide(
+    situation: Situation, seen: Observation, policy: MergePolicy, new_record_id: str
+) -> Outcome:
     mapping = situation.mapping
     if situation.record is not None and situation.record.erased:
         seen = _without_values(seen)
@@ -48,7 +55,7 @@ def _without_values(seen: Observation) -> Observation:
     """Rule 8: an erased record learns from its object only whether the object lives."""
     if seen.fields is None:
         return seen
-    return replace(seen, fields={}, unseen=frozenset(), version=None)
+    return replace(seen, fields={}, unseen=frozenset(), version=None, memo=None)
 
 
 def lost(situation: Situation, intent_id: str) -> Outcome:
@@ -90,7 +97,7 @@ def _compare(
 ) -> Outcome:
     order = intervals.order(seen, mapping.asof)
     if order is Order.AFTER or _is_causal(mapping, seen):
-        mapping = with_version(mapping, seen, newer=True)
+        mapping = with_marks(mapping, seen, newer=True)
         return _take(situation, mapping, seen, fields, policy)
     changes = difference(mapping.base, fields)
     if order is Order.BEFORE and not keep(seen.unseen, changes):
@@ -100,7 +107,7 @@ def _compare(
             seen_changes=changes | _overwritten(situation, mapping, seen),
             settled=_settled(situation, seen, fields),
         )
-    if changes:
+    if changes or has_other_memo(mapping, seen):
         return Outcome(
             Verdict.AMBIGUOUS,
             mapping=None
@@ -110,7 +117,7 @@ def _compare(
             unconfirmed=seen.answers + reopened(situation, seen),
             ended=written_by_others(situation, mapping, seen),
         )
-    mapping = with_version(mapping, seen, newer=False)
+    mapping = with_marks(mapping, seen, newer=False)
     return _take(situation, mapping, seen, fields, policy)
 
 
@@ -129,9 +136,10 @@ def _with_unseen(
 ) -> ExternalMapping:
     """Rule 10: an answer confirms the written fields that it does not show.
 
-    The fetch may not show them either, and they would be pushed again without end.
+    The fetch may not show them either, and they would be pushed again without end. After an answer
+    that shows no field at all, the fetch shows more.
     """
-    if seen.kind is not ObservationKind.ANSWER or not seen.unseen:
+    if seen.kind is not ObservationKind.ANSWER or not seen.unseen or seen.blank:
         return mapping
     return replace(mapping, base=apply(mapping.base, keep(seen.unseen, changes)))
 
@@ -159,6 +167,7 @@ def _take(
         fetch_revision=known.fetch_revision,
         detached=mapping.detached,
         version=mapping.version,
+        memo=mapping.memo,
     )
     settled = _settled(situation, seen, fields)
     over = ended(situation, mapping, seen, settled)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from zenskar.kernel.outcome import Outcome
 from zenskar.model.fields import Fields, apply, keep
 from zenskar.model.observation import Observation
 from zenskar.model.record import Intent, IntentState
@@ -16,6 +17,17 @@ def fill(seen: Observation, base: Fields, pushes: Iterable[Intent]) -> Observati
     for push in pushes:
         kept = {**kept, **keep(seen.unseen, push.changes)}
     return replace(seen, fields=apply(seen.fields, kept))
+
+
+def with_look(outcome: Outcome) -> Outcome:
+    """Return the outcome of an observation that shows no field, with a request for a fetch.
+
+    The base holds the sent values, which the external system may have rewritten.
+    """
+    mapping = outcome.mapping
+    if mapping is None or not mapping.active:
+        return outcome
+    return replace(outcome, mapping=replace(mapping, fetch_revision=mapping.revision))
 
 
 def landed(intents: Iterable[Intent], seen: Observation) -> tuple[Intent, ...]:

@@ -32,6 +32,7 @@ class ObservedObject(TypedDict, total=False):
     document: Required[Document | None]
     changed_at: Sequence[int]
     version: str
+    memo: Mapping[str, Any]
 
 
 class TouchedObject(TypedDict):

@@ -48,7 +48,8 @@ class ExternalObject:
     `answered_at` is the second of the external clock in which a call returned the object, as in
     an HTTP `Date` header; see `http_date`. `changed_at` is the time of the object's last change on
     the external clock, where the object shows that. `version` is the external system's own name of
-    this state, such as an ETag; the core compares it for equality only.
+    this state, such as an ETag; the core compares it for equality only. `memo` is a JSON object of
+    at most 4096 bytes, which comes back in `Change.memo`.
     """
 
     entity_type: str
@@ -58,6 +59,7 @@ class ExternalObject:
     answered_at: int | None = None
     changed_at: Interval | None = None
     version: str | None = None
+    memo: Mapping[str, Any] | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class Change:
 
     `patch` is a JSON merge patch (RFC 7396) of the canonical document: on a create every field
     with a value, on an update the changed fields, None to unset, empty on a delete.
-    `document` is the whole canonical document after the push.
+    `document` is the whole canonical document after the push. `memo` is the last memo that the
+    integration made of the object, None on a create or without one.
     """
 
     kind: IntentKind
@@ -109,6 +112,7 @@ class Change:
     record_id: str
     patch: Mapping[str, Any] = field(repr=False)
     document: Mapping[str, Any] = field(repr=False)
+    memo: Mapping[str, Any] | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +134,32 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """The answer to a push. `replayed`: served from the external system's idempotency cache."""
+    """The answer to a push. `replayed`: served from the external system's idempotency cache.
+
+    Unless the answer `shows` the object, the core fetches the object; see `unseen`.
+    """
 
     seen: ExternalObject
     replayed: bool = False
+    shows: bool = True
+
+    @classmethod
+    def unseen(
+        cls, push: Push, external_id: str | None = None, *, answered_at: int | None = None
+    ) -> "PushResult":
+        """Return the result of a call that succeeded, and whose answer does not show the object.
+
+        A create needs the `external_id` of the new object. After a delete the object is gone.
+        """
+        deleted = push.kind is IntentKind.DELETE
+        seen = ExternalObject(
+            push.entity_type,
+            external_id or push.external_id or "",
+            None if deleted else {},
+            push.record_id,
+            answered_at,
+        )
+        return cls(seen, shows=deleted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Observations: the states of external objects that calls and webhooks show."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from zenskar.model.fields import Fields
 from zenskar.model.interval import Interval
@@ -31,7 +33,8 @@ class Observation:
     observation answers; `replayed` says that the external system served the answer from its
     idempotency cache. `changed_at` is the time of the object's last change on the external clock
     (None when unknown). `version` is the external system's own name of the state (None when it has
-    none, or does not show it).
+    none, or does not show it). `memo` is the integration's note on the object (None when it makes
+    none here). `blank` says that the external system made the call and does not show the object.
     """
 
     kind: ObservationKind
@@ -48,6 +51,8 @@ class Observation:
     sent: Interval | None = None
     changed_at: Interval | None = None
     version: str | None = None
+    memo: Mapping[str, Any] | None = None
+    blank: bool = False
 
     @property
     def deleted(self) -> bool:

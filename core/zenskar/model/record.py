@@ -40,7 +40,8 @@ class ExternalMapping:
     for the tombstone of an object whose delete was the first observation of it.
     `detached` says that the external object was released: the record was deleted while its object
     stays, or the record lives and gets another object. `version` is the external object's own name
-    of the state in `base`, or of an earlier state; None when unknown.
+    of the state in `base`, or of an earlier state; None when unknown. `memo` is the integration's
+    note on the object, which the kernel does not read.
     """
 
     external_id: str
@@ -52,6 +53,7 @@ class ExternalMapping:
     fetch_revision: int | None = None
     detached: bool = False
     version: str | None = None
+    memo: Mapping[str, Any] | None = None
 
     @property
     def active(self) -> bool:

@@ -32,6 +32,7 @@ from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
+from zenskar.sync.translator import memo_of
 
 _INBOUND, _OUTBOUND = Direction.INBOUND.value, Direction.OUTBOUND.value
 _MOST_TYPE_CHARACTERS = 256
@@ -93,6 +94,8 @@ def inbound_message(
             observed["changed_at"] = [seen.changed_at.low, seen.changed_at.high]
         if seen.version is not None:
             observed["version"] = seen.version
+        if seen.memo is not None:
+            observed["memo"] = memo_of(seen.memo)
     envelope = Envelope(
         id=new_id(),
         source=source,
@@ -290,6 +293,7 @@ def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
         changed=None if changed is None else tuple(changed),
         changed_at=None if changed_at is None else Interval(*changed_at),
         version=seen.get("version"),
+        memo=seen.get("memo"),
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from zenskar.db.driver.storable import MOST_ID_CHARACTERS, REPLACEMENT, is_indexable, storable
 from zenskar.errors import (
     CallFailed,
@@ -22,6 +24,8 @@ from zenskar.plugins.carried import carried
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
+
+_MOST_MEMO_BYTES = 4096
 
 
 class Translator:
@@ -101,6 +105,18 @@ class Translator:
             raise CallFailed(failure) from error
         return show(self.shape(source, seen.entity_type), document)
 
+    def blank(self, source: str, seen: ExternalObject) -> Shown:
+        """Return that an answer shows no field of an object.
+
+        Raises `CallFailed` of kind `UNKNOWN_OUTCOME` for an id that cannot be stored.
+        """
+        try:
+            check_id(seen.external_id)
+        except SchemaViolation as error:
+            failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read: {error}")
+            raise CallFailed(failure) from error
+        return Shown({}, self.shape(source, seen.entity_type).names)
+
     def syncs(self, source: str, entity_type: str) -> bool:
         """Return whether objects of an entity type can become records of the catalog."""
         return entity_type in SHAPES and entity_type in self._router.owner(source).entities
@@ -110,7 +126,14 @@ class Translator:
         return carried(self._router.owner(source), entity_type)
 
     def body(
-        self, source: str, kind: IntentKind, entity_type: str, record: Record, changes: Fields
+        self,
+        source: str,
+        kind: IntentKind,
+        entity_type: str,
+        record: Record,
+        changes: Fields,
+        *,
+        memo: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return the body of a push, in the integration's own terms.
 
@@ -124,6 +147,7 @@ class Translator:
             # Copies, so that an integration which changes them does not change the record.
             patch=copy.deepcopy(merge_patch(shape, changes)),
             document=copy.deepcopy(unflatten(shape, record.fields)),
+            memo=copy.deepcopy(memo),
         )
         try:
             return _mapping(self._router.call(source, "from_canonical", change=change))
@@ -147,13 +171,36 @@ def check_id(external_id: Any, *, exact: bool = True) -> None:
     raise SchemaViolation("the object's id", [Violation("/external_id", problem)])
 
 
+def memo_of(memo: Any) -> dict[str, Any]:
+    """Return a memo in the form in which it is stored, so that equal memos compare as equal.
+
+    Raises `SchemaViolation` for a memo that is not a JSON object or is too large.
+    """
+    if not isinstance(memo, Mapping):
+        raise _violation("/memo", "must be an object")
+    try:
+        text = orjson.dumps(storable(dict(memo)))
+    except TypeError:
+        raise _violation("/memo", "must be JSON") from None
+    if len(text) > _MOST_MEMO_BYTES:
+        raise _violation("/memo", f"must have at most {_MOST_MEMO_BYTES} bytes as JSON")
+    kept: dict[str, Any] = orjson.loads(text)
+    return kept
+
+
 def _check_marks(seen: ExternalObject) -> None:
-    """Raise `SchemaViolation` for a time of the last change or a version that cannot be stored."""
+    """Raise `SchemaViolation` for a `changed_at`, a version or a memo that cannot be stored."""
     if seen.changed_at is not None and not isinstance(seen.changed_at, Interval):
-        raise SchemaViolation("the object", [Violation("/changed_at", "must be an Interval")])
+        raise _violation("/changed_at", "must be an Interval")
     if seen.version is not None and not is_indexable(seen.version):
         problem = f"must be a text of at most {MOST_ID_CHARACTERS} characters that can be stored"
-        raise SchemaViolation("the object", [Violation("/version", problem)])
+        raise _violation("/version", problem)
+    if seen.memo is not None:
+        memo_of(seen.memo)
+
+
+def _violation(pointer: str, problem: str) -> SchemaViolation:
+    return SchemaViolation("the object", [Violation(pointer, problem)])
 
 
 def _mapping(made: Any) -> dict[str, Any]:

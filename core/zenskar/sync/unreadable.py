@@ -53,6 +53,7 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
         "seen": seen and [seen.entity_type, seen.external_id, seen.data, seen.record_id],
         "changed_at": seen and seen.changed_at,
         "version": seen and seen.version,
+        "memo": seen and seen.memo,
         "touched": touched and [touched.entity_type, touched.external_id],
     }
     envelope = unread_envelope(
@@ -93,6 +94,7 @@ def item_of(envelope: Envelope, made_at: str) -> EventItem:
         ExternalObject(*kept["seen"]),
         changed_at=changed_at and Interval(*changed_at),
         version=kept.get("version"),
+        memo=kept.get("memo"),
     )
     touched, occurred = kept.get("touched"), kept["occurred"]
     event = WebhookEvent(

@@ -73,6 +73,7 @@ external_mappings = Table(
     Column("synced_version", Integer),
     Column("carried", ARRAY(Text)),
     Column("version", Text),
+    Column("memo", JSONB),
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
     # The column with the most values comes first. Otherwise, without statistics, as on a new

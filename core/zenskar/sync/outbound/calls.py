@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from zenskar.errors import CallFailed
 from zenskar.kernel import StepKind
-from zenskar.model.integration import ExternalObject, Push, PushResult
+from zenskar.model.integration import Push, PushResult
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import Intent
 from zenskar.plugins.invoker import Timing
 from zenskar.sync.context import SyncContext
 from zenskar.sync.outbound.object_fetcher import ObjectFetcher
+from zenskar.sync.translator import memo_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +64,21 @@ class Caller:
             pushed = await invoker.call(
                 source, "push", PushResult, seconds=seconds, push=_push(call)
             )
-            result = pushed.value
-            return self._observation(call, result.seen, pushed.timing, replayed=result.replayed)
+            return self._observation(call, pushed.value, pushed.timing)
         if call.step is StepKind.FETCH:
             fetch = self._fetcher.fetch_together if call.together else self._fetcher.fetch
             fetched = await fetch(source, call.entity_type, call.external_id or "")
-            return self._observation(call, fetched.value, fetched.timing)
+            return self._observation(call, PushResult(fetched.value), fetched.timing)
         found = await invoker.find(source, call.entity_type, call.record_id, seconds=seconds)
-        return None if found is None else self._observation(call, found.value, found.timing)
+        if found is None:
+            return None
+        return self._observation(call, PushResult(found.value), found.timing)
 
-    def _observation(
-        self, call: Call, seen: ExternalObject, timing: Timing, *, replayed: bool = False
-    ) -> Observation:
+    def _observation(self, call: Call, answer: PushResult, timing: Timing) -> Observation:
+        """Return the observation of an answer; that of a fetch shows the object, too."""
+        seen, translator = answer.seen, self._context.translator
         asof = self._context.clocks.date(call.source, timing, seen.answered_at)
-        shown = self._context.translator.shown(call.source, seen)
+        shown = (translator.shown if answer.shows else translator.blank)(call.source, seen)
         return Observation(
             kind=ObservationKind.ANSWER if call.pushes else ObservationKind.FETCH,
             external_id=seen.external_id,
@@ -87,10 +89,12 @@ class Caller:
             record_id=call.record_id or seen.record_id,
             seen_revision=call.revision if call.record_id else None,
             intent_id=call.intent.id if call.intent and call.pushes else None,
-            replayed=replayed,
+            replayed=answer.replayed,
+            blank=not answer.shows,
             sent=asof,
             changed_at=seen.changed_at,
             version=seen.version,
+            memo=None if seen.memo is None else memo_of(seen.memo),
         )
 
 

@@ -14,7 +14,7 @@ from zenskar.ids import new_id
 from zenskar.kernel import Conflict, Outcome, Step, StepKind, Verdict
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
-from zenskar.model.record import Intent, IntentKind, IntentState
+from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentState
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.job_result import Ack, JobResult, Nack
@@ -205,7 +205,7 @@ class StepPlanner:
         external_id, revision = (live.external_id, live.revision) if live else (None, 0)
         intent = step.intent
         if step.kind in _PUSHES:
-            intent = self._new_intent(work, job, step, mapping.revision if mapping else 0)
+            intent = self._new_intent(work, job, step, mapping)
             work.new_intents.append(_stored(work, job, intent, external_id))
         elif step.kind is StepKind.RESEND and intent is not None:
             work.resent.append(intent.id)
@@ -225,10 +225,15 @@ class StepPlanner:
             version=live.version if live else None,
         )
 
-    def _new_intent(self, work: UnitOfWork, job: PushJob, step: Step, revision: int) -> Intent:
-        record = work.records[job.record_id]
-        kind = _PUSHES[step.kind]
-        body = self._translator.body(job.source, kind, job.entity_type, record, step.changes)
+    def _new_intent(
+        self, work: UnitOfWork, job: PushJob, step: Step, mapping: ExternalMapping | None
+    ) -> Intent:
+        record, kind = work.records[job.record_id], _PUSHES[step.kind]
+        memo = mapping.memo if mapping is not None and mapping.active else None
+        revision = mapping.revision if mapping is not None else 0
+        body = self._translator.body(
+            job.source, kind, job.entity_type, record, step.changes, memo=memo
+        )
         return Intent(new_id(), kind, dict(step.changes), revision=revision, body=body)
 
 

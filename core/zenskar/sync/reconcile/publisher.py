@@ -14,6 +14,7 @@ from zenskar.sync.event_publisher import EventPublisher
 from zenskar.sync.event_reader import EventItem, EventReader, with_unique_ids
 from zenskar.sync.messages import MessageOrigin, identity, utc_now
 from zenskar.sync.reconcile.reader import Snapshot
+from zenskar.sync.translator import memo_of
 from zenskar.sync.unreadable import dead_letter_unread, name_of_unread, of_item, why
 from zenskar.telemetry.logs import get_logger
 
@@ -71,6 +72,7 @@ class SnapshotPublisher:
             sent=snapshot.asof,
             changed_at=seen.changed_at,
             version=seen.version,
+            memo=None if seen.memo is None else memo_of(seen.memo),
         )
 
     async def publish(

@@ -1,4 +1,4 @@
-"""Rule 9: the version of a base, so that an external system can refuse a push to a newer state."""
+"""The version of a base, and the integration's memo about its object."""
 
 from dataclasses import replace
 
@@ -6,14 +6,22 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping
 
 
-def with_version(mapping: ExternalMapping, seen: Observation, *, newer: bool) -> ExternalMapping:
-    """Return the mapping with the version of the base that the observation makes."""
+def with_marks(mapping: ExternalMapping, seen: Observation, *, newer: bool) -> ExternalMapping:
+    """Return the mapping with the version and the memo of the base that the observation makes."""
     version = _version_after(mapping, seen, newer=newer)
-    return mapping if version == mapping.version else replace(mapping, version=version)
+    memo = mapping.memo if seen.memo is None else seen.memo
+    if version == mapping.version and memo == mapping.memo:
+        return mapping
+    return replace(mapping, version=version, memo=memo)
+
+
+def has_other_memo(mapping: ExternalMapping, seen: Observation) -> bool:
+    """Whether an observation whose order is open has a memo that may be newer than the known."""
+    return seen.memo is not None and seen.memo != mapping.memo
 
 
 def _version_after(mapping: ExternalMapping, seen: Observation, *, newer: bool) -> str | None:
-    """Return a version that is never newer than the base.
+    """Return a version that is never newer than the base (rule 9).
 
     A version that is too old costs a fetch. A version that is too new would hide an edit. So a
     known version stays if the order is open, or if a part of the object was not seen.
