@@ -41,10 +41,10 @@ class PhoneBook(FakeSystem):
 class PhoneBookIntegration(FakeIntegration):
     """Names the item of the phone number that a push changes."""
 
-    changes: list[Change]
+    seen_changes: list[Change]
 
     def from_canonical(self, change: Change) -> Mapping[str, Any]:
-        self.changes.append(change)
+        self.seen_changes.append(change)
         body = dict(change.patch)
         if change.kind is IntentKind.UPDATE and "phone" in body and change.memo is not None:
             body["item"] = change.memo["item"]
@@ -57,7 +57,7 @@ class PhoneBookIntegration(FakeIntegration):
 
 def bound(system: PhoneBook) -> tuple[Plugin, list[Change]]:
     changes: list[Change] = []
-    members = {"system": system, "changes": changes}
+    members = {"system": system, "seen_changes": changes}
     integration = type("BoundPhoneBook", (PhoneBookIntegration,), members)
     return Plugin("book", "test-book", "1", integration), changes
 
