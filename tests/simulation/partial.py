@@ -1,6 +1,7 @@
-"""Stripe as a system that holds only a name and an e-mail, or whose answers have no body."""
+"""Stripe as a system that holds some fields only, answers without a body, or names objects."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -9,8 +10,11 @@ from zenskar import (
     Change,
     ExternalObject,
     IntentKind,
+    ObjectRef,
     Push,
     PushResult,
+    WebhookEvent,
+    WebhookRequest,
 )
 from zenskar.model.fields import CUSTOMER
 from zenskar.plugins.discovery import Plugin
@@ -47,12 +51,35 @@ class Blind(StripeIntegration):
         return PushResult.unseen(push, seen.external_id, answered_at=seen.answered_at)
 
 
+class Naming(StripeIntegration):
+    """Shows no customer in a webhook, also not the writer of a change."""
+
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
+        return [_named(event) for event in super().parse_webhook(request, body)]
+
+    async def fetch_many(
+        self, entity_type: str, external_ids: Sequence[str]
+    ) -> Sequence[ExternalObject]:
+        return await asyncio.gather(*(self.fetch(entity_type, each) for each in external_ids))
+
+
+def _named(event: WebhookEvent) -> WebhookEvent:
+    if event.seen is None:
+        return event
+    touched = ObjectRef(event.seen.entity_type, event.seen.external_id)
+    return WebhookEvent(event.id, event.type, touched=touched)
+
+
 @dataclass(frozen=True)
 class System:
-    """The fields that the external system holds, and its integration."""
+    """The fields that the external system holds, and its integration.
+
+    With `names_only`, no state between two fetches is seen, and no writer of a change.
+    """
 
     held: frozenset[str] = CUSTOMER.names
     integration: type[BaseIntegration] = StripeIntegration
+    names_only: bool = False
 
     def plugins(self, installed: Mapping[str, Plugin]) -> dict[str, Plugin]:
         """Return the installed plugins with this system's integration."""
@@ -67,9 +94,10 @@ _SYSTEMS = (
     System(frozenset(HELD), Silent),
     System(frozenset(HELD), Declared),
     System(integration=Blind),
+    System(integration=Naming, names_only=True),
 )
 
 
 def system_of(seed: int) -> System:
-    """Return the external system of a seed: two of six hold some fields only."""
+    """Return the system of a seed: two of seven hold some fields only, one names objects."""
     return _SYSTEMS[seed % len(_SYSTEMS)]

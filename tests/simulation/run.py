@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.invariants import breaches
-from tests.simulation.partial import system_of
+from tests.simulation.partial import System, system_of
 from tests.simulation.story import SHIFTS, Act, Memory, draw, perform
 from tests.simulation.world import World, open_world
 from tests.support import postgres
@@ -71,7 +71,7 @@ class Stage:
         ):
             for act in acts:
                 await perform(world, act, memory)
-            wrong = await _ending(world, memory, system.held)
+            wrong = await _ending(world, memory, system)
             return StoryResult(acts, tuple(wrong), tuple(await world.trace()) if wrong else ())
 
     async def run_seed(self, seed: int, *, shorten: bool = True) -> Failure | None:
@@ -122,12 +122,12 @@ def _settings(seed: int) -> dict[str, Any]:
     }
 
 
-async def _ending(world: World, memory: Memory, held: frozenset[str]) -> list[str]:
+async def _ending(world: World, memory: Memory, system: System) -> list[str]:
     try:
         await world.settle(PATIENCE_SECONDS)
     except TimeoutError:
         return await world.unfinished()
-    return await breaches(world, memory, held)
+    return await breaches(world, memory, system.held, names_only=system.names_only)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What `zenskar doctor` reports about the contents of the database."""
+"""The findings of `zenskar doctor` about the contents of the database."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -308,6 +308,7 @@ async def test_a_refused_poll_shows_as_the_last_error(database_url: str) -> None
         None,
         Changes((), "same", more=True),
         Changes((), "nul\0"),
+        Changes(({"id": "chg_1"},), "next"),  # type: ignore[arg-type]
         Changes((), None),  # type: ignore[arg-type]
         Changes((), "x" * 200_000),
     ],

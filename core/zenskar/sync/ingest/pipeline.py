@@ -120,31 +120,36 @@ class WebhookPipeline:
     def _parse(self, item: PipelineItem) -> None:
         source, request, correlation_id = item.webhook
         parsed: Any = self._call(source, "parse_webhook", request=request, body=item.body)
-        if isinstance(parsed, Coroutine):
-            parsed.close()
-            raise CallFailed(
-                Failure(FailureKind.BUG, f"parse_webhook is a coroutine: {USE_TOUCHED}")
-            )
         known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
         if not known:
-            raise TypeError("parse_webhook has to return a sequence of WebhookEvent")
+            raise _wrong_result(parsed)
         events = parsed if len(parsed) < 2 else with_unique_ids(parsed, source, correlation_id)
-        item.events = [self._event(item, event) for event in events]
-
-    def _event(self, item: PipelineItem, event: WebhookEvent) -> EventItem:
-        source, request, correlation_id = item.webhook
-        sent = self._context.clocks.sent(source, event.sent_at, request.received_at)
-        return EventItem(
-            source,
-            complete(event, sent),
-            correlation_id,
-            MessageOrigin(item.made_at, sent),
-            text=request.body,
-            exact=item.exact,
-        )
+        sent = self._context.clocks.sent
+        item.events = [
+            EventItem(
+                source,
+                event,
+                correlation_id,
+                MessageOrigin(item.made_at, sent(source, event.sent_at, request.received_at)),
+                text=request.body,
+                exact=item.exact,
+            )
+            for event in events
+        ]
+        for each in item.events:
+            if each.event.id is None or each.event.occurred is None:
+                each.event = complete(each.event, each.origin.sent)
 
 
 _OnError = Callable[[PipelineItem, str, Exception], None]
+
+
+def _wrong_result(parsed: Any) -> Exception:
+    if isinstance(parsed, Coroutine):
+        parsed.close()
+        text = f"parse_webhook is a coroutine: {USE_TOUCHED}"
+        return CallFailed(Failure(FailureKind.BUG, text))
+    return TypeError("parse_webhook has to return a sequence of WebhookEvent")
 
 
 def _load(item: PipelineItem) -> None:

@@ -1,7 +1,7 @@
 """Poll feeds: the events of a call are durable before its checkpoint is stored."""
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +13,7 @@ from zenskar.db.driver.storable import is_storable
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND
-from zenskar.model.integration import Changes
+from zenskar.model.integration import Changes, WebhookEvent
 from zenskar.plugins.invoker import Answer
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
@@ -163,7 +163,11 @@ def _check(changes: Changes, before: str | None) -> None:
     """Raise `CallFailed` for a result that cannot be continued."""
     after: Any = changes.checkpoint
     problem = None
-    if not isinstance(after, str) or len(after) > _MOST_CHARACTERS or not is_storable(after):
+    events: Any = changes.events
+    known = isinstance(events, Sequence) and all(isinstance(e, WebhookEvent) for e in events)
+    if not known:
+        problem = "no sequence of WebhookEvent"
+    elif not isinstance(after, str) or len(after) > _MOST_CHARACTERS or not is_storable(after):
         problem = "a checkpoint that cannot be stored"
     elif changes.more and after == before:
         problem = "`more` with the same checkpoint"
