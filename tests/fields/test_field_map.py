@@ -117,6 +117,8 @@ def test_a_delete_and_unknown_fields_have_no_body() -> None:
         ({"contact": {"phone": "1"}}, {"phone": "1"}),
         ({"location": None}, {"address": None}),
         ({"location": {"home": {}}}, {"address": None}),
+        ({"location": {"home": "broken"}}, {}),
+        ({"location": "broken"}, {}),
         ({"location": {"home": {"town": "Pune"}}}, {"address": {"line1": None, "city": "Pune"}}),
         ({"custom": None}, {"metadata": {}}),
         ({"custom": ["broken"]}, {}),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zenskar.fields.paths import UNSEEN, Path, look_up, path_of, put
+from zenskar.fields.paths import UNSEEN, Path, is_object, look_up, path_of, put
 
 Convert = Callable[[Any], Any]
 
@@ -52,7 +52,7 @@ class Field(Entry):
     empty value.
     """
 
-    __slots__ = ("_key", "_path", "_read", "_write", "name", "paths")
+    __slots__ = ("_path", "_read", "_write", "name", "paths")
 
     def __init__(
         self,
@@ -64,14 +64,12 @@ class Field(Entry):
     ) -> None:
         self.name = name
         self._path = path_of(name if path is None else path)
-        self._key = self._path[0] if len(self._path) == 1 else None
         self._read, self._write = read, write
         self.paths = (self._path,)
 
     def read(self, data: Mapping[str, Any]) -> Any:
         """Return the canonical value, `UNSEEN` when the object does not show the field."""
-        key = self._key
-        value = look_up(data, self._path) if key is None else data.get(key, UNSEEN)
+        value = look_up(data, self._path)
         if value is None or value is UNSEEN:
             return value
         if value == "":
@@ -128,7 +126,7 @@ class Group(Entry):
     seen only if all of them are there.
     """
 
-    __slots__ = ("_at", "_keys", "_members", "name", "paths")
+    __slots__ = ("_at", "_members", "name", "paths")
 
     def __init__(
         self, name: str, members: Mapping[str, str | Path], *, at: str | Path | None = None
@@ -138,29 +136,25 @@ class Group(Entry):
         self._members = tuple((ours, path_of(theirs)) for ours, theirs in members.items())
         own = tuple(path for _, path in self._members)
         self.paths = own if self._at is None else (self._at,)
-        plain = self._at is not None and all(len(path) == 1 for path in own)
-        self._keys = tuple((ours, path[0]) for ours, path in self._members) if plain else None
 
     def read(self, data: Mapping[str, Any]) -> Any:
         """Return all members, None without any, `UNSEEN` when the object does not show them."""
         inside = data if self._at is None else look_up(data, self._at)
-        if inside is UNSEEN or inside is None:
-            return inside
-        if self._keys is not None and isinstance(inside, dict):
-            values = {ours: inside.get(key) for ours, key in self._keys}
-        else:
-            values = {ours: look_up(inside, path) for ours, path in self._members}
-        return self._shown(values)
-
-    def _shown(self, values: dict[str, Any]) -> Any:
+        if inside is None:
+            return None
+        if inside.__class__ is not dict and not is_object(inside):
+            return UNSEEN
+        values: dict[str, Any] = {}
         found = None
-        for ours, value in values.items():
+        for ours, path in self._members:
+            value = look_up(inside, path)
             if value is UNSEEN and self._at is None:
                 return UNSEEN
             if value is UNSEEN or value == "":
-                values[ours] = None
+                value = None
             elif value is not None:
                 found = values
+            values[ours] = value
         return found
 
     def write(self, target: Target, value: Any) -> None:
@@ -196,19 +190,20 @@ class Keys(Entry):
         found = look_up(data, self._path)
         if found is None:
             return {}
-        if not isinstance(found, (dict, Mapping)):
+        if found.__class__ is not dict and not is_object(found):
             return UNSEEN
-        pairs = found.items() if self._hidden is None else self._visible(found)
-        return {key: value for key, value in pairs if value is not None and value != ""}
+        hidden = self._hidden
+        return {
+            key: value
+            for key, value in found.items()
+            if value is not None and value != "" and not (hidden and key.startswith(hidden))
+        }
 
     def write(self, target: Target, value: Any) -> None:
         """Write the changed pairs, None to unset a key."""
-        for key, item in self._visible(value or {}):
-            target.set((*self._path, key), item)
-
-    def _visible(self, pairs: Mapping[str, Any]) -> list[tuple[str, Any]]:
-        hidden = self._hidden
-        return [pair for pair in pairs.items() if hidden is None or not pair[0].startswith(hidden)]
+        for key, item in (value or {}).items():
+            if not (self._hidden and key.startswith(self._hidden)):
+                target.set((*self._path, key), item)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,16 @@ def look_up(data: Any, path: Path) -> Any:
     for name in path:
         if data is None:
             return None
-        if not isinstance(data, (dict, Mapping)):
+        if data.__class__ is not dict and not is_object(data):
             return UNSEEN
-        data = data.get(name, UNSEEN)
+        # Faster than a call of `get`, and every field of every object passes here.
+        data = data[name] if name in data else UNSEEN  # noqa: SIM401
     return data
+
+
+def is_object(data: Any) -> bool:
+    """Return whether a value has members."""
+    return data.__class__ is dict or isinstance(data, Mapping)
 
 
 def put(body: dict[str, Any], path: Path, value: Any) -> None:

@@ -4,7 +4,7 @@ import hmac
 import re
 from base64 import b64encode
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from zenskar.errors import BadSignature
 
@@ -31,17 +31,17 @@ def verify_hmac(
     value of the signature header, or the signatures in it. A single match is enough.
     The comparison takes constant time. An empty secret never matches, because everybody knows it.
     """
-    message = b"".join([_encoded(part) for part in signed])
-    found = [one.encode(errors="replace") for one in _each(given)]
-    expected = [
-        _text(hmac.digest(_encoded(key), message, algorithm), encoding, prefix)
-        for key in _each(secrets)
-        if key
-    ]
-    # Compare all before the verdict: the time must not depend on the place of the match.
-    matches = [hmac.compare_digest(one, own) for one in found for own in expected]
-    if not any(matches):
-        raise BadSignature("no signature matches" if found else "the signature is missing")
+    message = b"".join([part if part.__class__ is bytes else _encoded(part) for part in signed])
+    # The characters of a text would be secrets that everybody can guess.
+    keys = (secrets,) if isinstance(secrets, (str, bytes)) else secrets
+    expected = [_digest(key, message, algorithm, encoding, prefix) for key in keys if key]
+    matches = False
+    for one in (given,) if isinstance(given, str) else given or ():
+        for own in expected:
+            # Compare all before the verdict: the time must not depend on the place of the match.
+            matches |= hmac.compare_digest(one.encode(errors="replace"), own)
+    if not matches:
+        raise BadSignature("no signature matches")
 
 
 def verify_age(
@@ -68,15 +68,11 @@ def verify_age(
     return int(sent)
 
 
-def _each(values: Any) -> Iterable[Any]:
-    # The characters of a text would be secrets that everybody can guess.
-    return (values,) if isinstance(values, (str, bytes)) else values or ()
-
-
 def _encoded(part: Secret) -> bytes:
-    return part if isinstance(part, bytes) else part.encode(errors="replace")
+    return part.encode(errors="replace") if isinstance(part, str) else part
 
 
-def _text(digest: bytes, encoding: str, prefix: str) -> bytes:
-    text = digest.hex() if encoding == "hex" else b64encode(digest).decode()
+def _digest(key: Secret, message: bytes, algorithm: str, encoding: str, prefix: str) -> bytes:
+    raw = hmac.digest(_encoded(key), message, algorithm)
+    text = raw.hex() if encoding == "hex" else b64encode(raw).decode()
     return (prefix + text).encode()
