@@ -216,6 +216,16 @@ class EmptiesUnseen(FieldMap):
         return {"name": None, **super().to_canonical(data)}
 
 
+class LeavesOutEmpty(FieldMap):
+    def to_canonical(self, data: Any) -> dict[str, Any]:
+        return {name: value for name, value in super().to_canonical(data).items() if value}
+
+
+class ForgetsToFill(FieldMap):
+    def blank(self) -> dict[str, Any]:
+        return {}
+
+
 class ForgetsToUnset(FieldMap):
     def from_canonical(self, change: Change) -> dict[str, Any]:
         return {key: value for key, value in super().from_canonical(change).items() if value}
@@ -235,6 +245,11 @@ WRONG = {
     "part of an address": (FieldMap(Group("address", ADDRESS, at="home")), "/address"),
     "visible id": (FieldMap(Keys("metadata"), RecordId("metadata.ref")), "/metadata/ref"),
     "empties what is unseen": (EmptiesUnseen(Field("name", "n")), "/name is emptied"),
+    "leaves out what is empty": (
+        LeavesOutEmpty(Field("phone")),
+        "phone is not seen after a create",
+    ),
+    "forgets to fill": (ForgetsToFill(NAME, omits_empty=True), "name is not seen"),
     "forgets to unset": (ForgetsToUnset(Field("phone")), "/phone after an update"),
     "not deterministic": (Random(Field("name")), "the bodies of one change differ"),
 }

@@ -63,8 +63,11 @@ class RoundTrip:
 
     def _compare(self, when: str, data: Mapping[str, Any], document: Mapping[str, Any]) -> None:
         shown = _without_empty(data) if self._translation.omits_empty else data
-        found = flatten(self._shape, self._translation.to_canonical(shown))
-        wanted = flatten(self._shape, document)
+        seen = self._translation.to_canonical(shown)
+        # An unseen field would keep its value here, although the external system has emptied it.
+        unseen = ", ".join(sorted(self._shape.names - seen.keys()))
+        assert not unseen, f"{unseen} is not seen {when}"  # noqa: S101
+        found, wanted = flatten(self._shape, seen), flatten(self._shape, document)
         for path in sorted({*found, *wanted}):
             ours, theirs = wanted.get(path), found.get(path)
             assert ours == theirs, f"{path} {when} is {theirs!r}, not {ours!r}"  # noqa: S101
