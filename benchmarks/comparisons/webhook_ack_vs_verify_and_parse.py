@@ -11,7 +11,7 @@ from tests.kafka.cluster import free_ports
 
 TITLE = "Webhooks acknowledged durably: zenskar | bare aiohttp that verifies and parses"
 EVENTS = 8000
-CROWDS = (SENDERS, 64, 128)
+CROWDS = (SENDERS, 64, 128, 256)
 
 
 async def run(bench: Bench) -> Comparison:

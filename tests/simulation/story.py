@@ -176,8 +176,11 @@ async def _edit(world: World, act: Act, memory: Memory) -> None:
 
 async def _edit_outside(world: World, act: Act, memory: Memory) -> None:
     external_id = await _anybody_outside(world, act)
-    if external_id is not None:
-        memory.forget(await _owner(world, external_id))
+    if external_id is None:
+        return
+    memory.forget(await _owner(world, external_id))
+    # A worker may have deleted the object in the meantime.
+    if _is_living(world, external_id):
         world.sandbox.dashboard.update(external_id, change(act))
         memory.written.append(Written(act.value, "external", external_id, act.what))
 
@@ -201,11 +204,14 @@ async def _edit_back(world: World, act: Act, memory: Memory) -> None:
             return
     old, path = f"{act.value}a", "/metadata/k" if act.what == "metadata" else f"/{act.what}"
     known = await _owner(world, external_id) == record_id and not await world.out_of_sync()
-    living = any(seen["id"] == external_id for seen in world.sandbox.dashboard.living())
-    view = await world.runtime.customers.get(record_id) if known and living else {}
-    if view and flatten(CUSTOMER, view).get(path) == f"{act.value}b":
+    view = await world.runtime.customers.get(record_id) if known else {}
+    if _is_living(world, external_id) and flatten(CUSTOMER, view).get(path) == f"{act.value}b":
         world.sandbox.dashboard.update(external_id, change(replace(act, value=old)))
         memory.restored.append(Restored(record_id, path, old))
+
+
+def _is_living(world: World, external_id: str) -> bool:
+    return any(seen["id"] == external_id for seen in world.sandbox.dashboard.living())
 
 
 async def _owner(world: World, external_id: str | None) -> str | None:

@@ -13,6 +13,7 @@ from zenskar.api.http.openapi import Description
 from zenskar.api.http.pending import PendingBodies
 from zenskar.api.http.response_headers import add_headers
 from zenskar.api.http.routes import Resource, Route, register
+from zenskar.api.lean_webhooks import LEAN, LeanWebhooks
 from zenskar.api.resources.connections import Connections
 from zenskar.api.resources.customers import Customers
 from zenskar.api.resources.dead_letters import DeadLetterRoutes
@@ -28,13 +29,15 @@ from zenskar.api.services import ApiServices
 def create_app(services: ApiServices) -> web.Application:
     """Return the application of the API."""
     locked = services.settings.auth == "required"
-    keys = KeyRing(services.engine, LoginThrottle()) if locked else None
-    return _app(services, resources(services), keys)
+    guards = _guards(services, KeyRing(services.engine, LoginThrottle()) if locked else None)
+    app = _app(services, resources(services), guards)
+    app[LEAN] = LeanWebhooks(services, guards, len(app.middlewares))
+    return app
 
 
 def create_probes(services: ApiServices) -> web.Application:
     """Return the application of a worker: its probes and its metrics."""
-    return _app(services, [Probes(services), MetricsPage(services)], keys=None)
+    return _app(services, [Probes(services), MetricsPage(services)], _guards(services, keys=None))
 
 
 def resources(services: ApiServices) -> Sequence[Resource]:
@@ -67,16 +70,18 @@ def application(
     return app
 
 
-def _app(
-    services: ApiServices, described: Sequence[Resource], keys: KeyRing | None
-) -> web.Application:
+def _guards(services: ApiServices, keys: KeyRing | None) -> Guards:
     settings = services.settings
-    routes = [route for resource in described for route in resource.routes()]
-    guards = Guards(
+    return Guards(
         clients=Clients(settings.trusted_proxies),
         hosts=LocalHosts(settings.allowed_hosts) if settings.auth == "off" else None,
         keys=keys,
         pending=PendingBodies(settings.max_pending_body_bytes),
     )
+
+
+def _app(services: ApiServices, described: Sequence[Resource], guards: Guards) -> web.Application:
+    settings = services.settings
+    routes = [route for resource in described for route in resource.routes()]
     chain = middlewares(routes, services.metrics, settings.request_timeout_seconds, guards)
     return application(routes, chain, settings.max_body_bytes)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from zenskar.api import open_files
 from zenskar.api.http.protocol import Runner
+from zenskar.api.lean_webhooks import front_of
 from zenskar.errors import ConfigurationError
 from zenskar.settings import Settings
 from zenskar.telemetry.logs import get_logger
@@ -32,6 +33,7 @@ async def serve(
     """
     runner = Runner(
         app,
+        front=front_of(app),
         most_connections=_connection_limit(settings),
         shutdown_timeout=settings.shutdown_grace_seconds,
         read_bufsize=_READ_BYTES,

@@ -94,12 +94,17 @@ def parse(body: bytes) -> Any:
         raise InvalidInput("the body is not JSON in UTF-8") from None
 
 
+def dump(body: Any) -> bytes:
+    """Return a body as JSON text."""
+    return orjson.dumps(body)
+
+
 def json_response(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return a response with a JSON body."""
     return web.Response(
-        body=orjson.dumps(body), status=status, content_type="application/json", headers=headers
+        body=dump(body), status=status, content_type="application/json", headers=headers
     )
 
 

@@ -57,15 +57,19 @@ class LocalHosts:
     @web.middleware
     async def check_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Raise 403 unless the request is for this machine and port, or for an allowed host."""
-        hosts = request.headers.getall(hdrs.HOST, ())
-        if len(hosts) != 1 or not self._is_known(hosts[0], request):
+        if not self.allows(request):
             raise web.HTTPForbidden(
                 text="without API keys only requests for this machine are served: see "
                 "ZENSKAR_ALLOWED_HOSTS"
             )
         return await handler(request)
 
-    def _is_known(self, host: str, request: web.Request) -> bool:
+    def allows(self, request: web.BaseRequest) -> bool:
+        """Return whether a request is for this machine and port, or for an allowed host."""
+        hosts = request.headers.getall(hdrs.HOST, ())
+        return len(hosts) == 1 and self._is_known(hosts[0], request)
+
+    def _is_known(self, host: str, request: web.BaseRequest) -> bool:
         if self._others is not None and host in self._others:
             return True
         transport = request.transport

@@ -16,11 +16,17 @@ _SAFE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 @web.middleware
 async def bind_correlation_id(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Choose the correlation id, and bind it to all log lines of the request."""
+    chosen = request.get(_KEY) or choose_correlation_id(request)
+    structlog.contextvars.bind_contextvars(correlation_id=chosen)
+    return await handler(request)
+
+
+def choose_correlation_id(request: web.Request) -> str:
+    """Choose the correlation id of a request: the sender's, if valid, else a new one."""
     given = request.headers.get(HEADER)
     chosen = given if given and _SAFE.fullmatch(given) else new_id()
     request[_KEY] = chosen
-    structlog.contextvars.bind_contextvars(correlation_id=chosen)
-    return await handler(request)
+    return chosen
 
 
 def correlation_id(request: web.Request) -> str:

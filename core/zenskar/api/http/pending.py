@@ -45,6 +45,7 @@ class PendingBodies:
     def release(self, request: web.Request) -> None:
         """Subtract the bytes of an answered request."""
         self._charged -= max(request.get(_HELD, 0), _FREE) - _FREE
+        request[_HELD] = 0
 
 
 PENDING = web.RequestKey("pending_bodies", PendingBodies)

@@ -12,7 +12,7 @@ from zenskar.api.http import statuses
 from zenskar.api.http.problems import Problem
 from zenskar.telemetry.logs import get_logger
 
-ProtocolAnswer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = get_logger(__name__)
 SERVER = "zenskar"
 """The value of the header `Server`: no version."""
@@ -59,7 +59,7 @@ class Server(web.Server):
 
     def __init__(
         self,
-        answer: ProtocolAnswer,
+        answer: HttpHandler,
         *,
         request_factory: Any,
         most_connections: int,
@@ -140,24 +140,26 @@ class Server(web.Server):
 
 
 class Runner(web.AppRunner):
-    """Runs an application on a `Server`; `options` are those of the protocol."""
+    """Runs an application behind `front` on a `Server`; `options` are those of the protocol."""
 
     def __init__(
         self,
         app: web.Application,
         *,
+        front: Callable[[HttpHandler], HttpHandler],
         most_connections: int,
         shutdown_timeout: float,
         **options: Any,
     ) -> None:
         super().__init__(app, shutdown_timeout=shutdown_timeout)
+        self._front = front
         self._most = most_connections
         self._options = options
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         return Server(
-            made.request_handler,
+            self._front(made.request_handler),
             request_factory=made.request_factory,
             most_connections=self._most,
             **self._options,

@@ -5,7 +5,7 @@ from aiohttp import web
 from zenskar.api.http.correlation import HEADER, correlation_id
 from zenskar.api.http.protocol import SERVER
 
-_HEADERS = {
+HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Server": SERVER,
@@ -16,5 +16,5 @@ names no version."""
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add the headers of every response; a handler for the signal `on_response_prepare`."""
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)
     response.headers[HEADER] = correlation_id(request)

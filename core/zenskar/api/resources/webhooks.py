@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from aiohttp import web
 
@@ -10,6 +11,10 @@ from zenskar.api.http.correlation import correlation_id
 from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.model.integration import WebhookRequest
+
+PATH: Final = "/webhooks/{source}"
+FAILED = web.RequestKey("failed_webhook", Exception)
+"""The error of a webhook that `LeanWebhooks` could not receive."""
 
 
 class Webhooks:
@@ -20,7 +25,15 @@ class Webhooks:
 
     async def accept(self, request: web.Request) -> web.Response:
         """Receive a webhook and store its events."""
-        source = request.match_info["source"]
+        if FAILED in request:
+            raise request[FAILED]
+        return bodies.json_response(await self.receive(request.match_info["source"], request))
+
+    async def receive(self, source: str, request: web.Request) -> dict[str, int]:
+        """Receive a webhook of a connection, store its events, and return their numbers.
+
+        Raises 413 and 415, and the errors of `WebhookReceiver.accept`.
+        """
         self._ingress.expect(source, request.headers)
         webhook = WebhookRequest(
             headers=request.headers,
@@ -29,14 +42,14 @@ class Webhooks:
         )
         stored = await self._ingress.accept(source, webhook, correlation_id(request))
         counts = {"accepted": stored.accepted}
-        return bodies.json_response(counts | {"dead": stored.dead} if stored.dead else counts)
+        return counts | {"dead": stored.dead} if stored.dead else counts
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
         return (
             Route(
                 "POST",
-                "/webhooks/{source}",
+                PATH,
                 self.accept,
                 "Receive a webhook",
                 {200: ResponseDoc("Every event of the webhook is durable.", "Accepted")},

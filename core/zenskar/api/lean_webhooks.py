@@ -1,0 +1,111 @@
+"""Receive plain webhooks in front of the application, without its router and middlewares.
+
+External systems send most of the requests, and nearly all of their webhooks are plain: no
+middleware would refuse or change them. A webhook takes 65 of 380 to 480 microseconds less here than
+in the application (32 and 128 senders, both ways in turns). Every other request takes the
+application's way. So does each webhook that fails here, because only the middlewares turn errors
+into problems, log lines and counts.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from aiohttp import hdrs, web
+
+from zenskar.api.http import bodies
+from zenskar.api.http.correlation import HEADER, choose_correlation_id
+from zenskar.api.http.middlewares import Guards
+from zenskar.api.http.pending import PENDING
+from zenskar.api.http.protocol import HttpHandler
+from zenskar.api.http.request_limits import Deadlines, too_late
+from zenskar.api.http.request_metrics import STARTED, RequestMeter
+from zenskar.api.http.response_headers import HEADERS
+from zenskar.api.resources.webhooks import FAILED, PATH, Webhooks
+from zenskar.api.services import ApiServices
+
+Front = Callable[[HttpHandler], HttpHandler]
+_PREFIX = PATH.partition("{")[0]
+_UNUSUAL = (
+    HEADER,
+    hdrs.CONTENT_ENCODING,
+    hdrs.EXPECT,
+    hdrs.ORIGIN,
+    "Sec-Fetch-Site",
+)
+"""Headers that a middleware acts upon."""
+_HEADERS = {**HEADERS, "Content-Type": "application/json"}
+
+
+class LeanWebhooks:
+    """Receives plain webhooks; `middlewares` is the number of those that it stands in for."""
+
+    def __init__(self, services: ApiServices, guards: Guards, middlewares: int) -> None:
+        self.middlewares = middlewares
+        self._guards = guards
+        self._webhooks = Webhooks(services)
+        self._sources = frozenset(services.router.sources)
+        self._deadlines = Deadlines(services.settings.request_timeout_seconds)
+        self._meter = RequestMeter(services.metrics)
+        self._count = self._meter.counter("POST", PATH, 200)
+
+    def in_front_of(self, application: HttpHandler) -> HttpHandler:
+        """Return a handler that leaves to the application the requests that are not plain."""
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            source = self._plain_source(request)
+            if source is None or not isinstance(request, web.Request):
+                return await application(request)
+            return await self._receive(request, source) or await application(request)
+
+        return handle
+
+    def _plain_source(self, request: web.BaseRequest) -> str | None:
+        """Return the connection of a plain webhook, None for every other request."""
+        path = request.path_qs
+        if request.method != "POST" or not path.startswith(_PREFIX) or self._meter.logs_all:
+            return None
+        source, headers = path[len(_PREFIX) :], request.headers
+        if source not in self._sources or any(name in headers for name in _UNUSUAL):
+            return None
+        hosts = self._guards.hosts
+        return source if hosts is None or hosts.allows(request) else None
+
+    async def _receive(self, request: web.Request, source: str) -> web.Response | None:
+        """Return the response to a webhook; None when it fails, for `Webhooks` to raise again."""
+        started = time.perf_counter()
+        chosen = choose_correlation_id(request)
+        pending, task = self._guards.pending, self._deadlines.begin()
+        if pending is not None:
+            request[PENDING] = pending
+        try:
+            counts = await self._webhooks.receive(source, request)
+        except asyncio.CancelledError:
+            if not self._deadlines.was_late(task):
+                raise
+            request[FAILED] = too_late(request)
+        except Exception as error:  # noqa: BLE001 - raised again in the application
+            request[FAILED] = error
+        else:
+            self._count(time.perf_counter() - started)
+            return web.Response(body=bodies.dump(counts), headers={**_HEADERS, HEADER: chosen})
+        finally:
+            self._deadlines.end(task)
+            if pending is not None:
+                pending.release(request)
+        request[STARTED] = started
+        return None
+
+
+LEAN: web.AppKey[LeanWebhooks] = web.AppKey("lean_webhooks")
+
+
+def front_of(app: web.Application) -> Front:
+    """Return the handlers in front of an application.
+
+    Middlewares and signals that others have added see every request, so then there are none.
+    """
+    lean, others = app.get(LEAN), len(app.on_response_prepare) > 1
+    if lean is None or others or len(app.middlewares) > lean.middlewares:
+        return lambda application: application
+    return lean.in_front_of
