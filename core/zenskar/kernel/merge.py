@@ -40,10 +40,14 @@ def merge(
         path: external
         for path, external in {**differs, **_rewritten(sent, shown)}.items()
         if external != record.fields.get(path)
-        and not wrote(named, path, external)
+        and not (named and wrote(named, path, external))
         and (path not in sent or _refused(record, path, sent))
     }
-    own = {p: value for p, value in others.items() if wrote(_may_show(known, seen, p), p, value)}
+    own = {
+        path: value
+        for path, value in others.items()
+        if known and wrote(_may_show(known, seen, path), path, value)
+    }
     news = {path: value for path, value in others.items() if path not in own}
     conflicts = tuple(
         _settle(record, base, path, seen, policy, sent)
@@ -71,7 +75,7 @@ def told_edits(record: Record, base: Fields, seen: Observation) -> dict[str, Any
     return {
         path: shown.get(path)
         for path in {**base, **shown}
-        if seen.tells_origin_of(path) and shown.get(path) != here.get(path)
+        if shown.get(path) != here.get(path) and seen.tells_origin_of(path)
     }
 
 

@@ -140,7 +140,8 @@ def difference(old: Fields, new: Fields) -> dict[str, Any]:
     if old == new:
         return {}
     changes = {path: value for path, value in new.items() if old.get(path) != value}
-    changes.update({path: None for path in old if path not in new})
+    if not old.keys() <= new.keys():
+        changes.update({path: None for path in old if path not in new})
     return changes
 
 
