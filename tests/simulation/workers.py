@@ -22,6 +22,7 @@ POINTS = (
     "outbound.failed",
     "outbound.stored_answer",
     "outbound.decided",
+    "poll.published",
 )
 
 

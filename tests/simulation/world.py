@@ -257,6 +257,7 @@ _SETTINGS: Mapping[str, Any] = {
     "database_pool_size": 3,
     "poll_seconds": 0.5,
     "probe_seconds": 0.2,
+    "sweep_seconds": 0.5,
     "request_timeout_seconds": 0.4,
     "intent_lease_seconds": 0.8,
     "claim_lease_seconds": 0.8,
