@@ -82,7 +82,8 @@ class FailureKind(StrEnum):
 
     `GONE` proves that an object was deleted. `NOT_VISIBLE` says only that our credentials do not
     show the object: another account or another mode may own it. `STALE_VERSION` says that a push
-    was refused because its object has another version than `Push.if_version`.
+    was refused because its object has another version than `Push.if_version`. `EXISTS` says that a
+    create was refused because the external system has that object; `Failure.external_id` names it.
     """
 
     TRANSIENT = "transient"
@@ -92,6 +93,7 @@ class FailureKind(StrEnum):
     GONE = "gone"
     NOT_VISIBLE = "not_visible"
     STALE_VERSION = "stale_version"
+    EXISTS = "exists"
     CREDENTIALS = "credentials"
     BUG = "bug"
 
@@ -101,7 +103,8 @@ class Failure:
     """A failed call. `message` is for people: no secret, no personal data.
 
     `retry_after` is in seconds. `replayed`: the external system repeated its earlier answer to
-    this idempotency key, and will repeat it on every retry.
+    this idempotency key, and will repeat it on every retry. `external_id` is that of the object
+    which exists (`EXISTS`).
     """
 
     kind: FailureKind
@@ -109,6 +112,7 @@ class Failure:
     code: str | None = None
     retry_after: float | None = None
     replayed: bool = False
+    external_id: str | None = None
 
 
 class CallFailed(ZenskarError):

@@ -36,9 +36,15 @@ class FakeError(Exception):
     """A failed call of this kind."""
 
     def __init__(
-        self, kind: FailureKind, *, replayed: bool = False, retry_after: float | None = None
+        self,
+        kind: FailureKind,
+        *,
+        replayed: bool = False,
+        retry_after: float | None = None,
+        external_id: str | None = None,
     ) -> None:
         self.kind = kind
+        self.external_id = external_id
         self.retry_after = retry_after
         self.replayed = replayed
         super().__init__(kind.value)
@@ -271,6 +277,7 @@ class FakeIntegration(BaseIntegration):
                 f"fake {error.kind.value}",
                 retry_after=error.retry_after,
                 replayed=error.replayed,
+                external_id=error.external_id,
             )
         return super().classify_error(error)
 

@@ -49,7 +49,7 @@ class HistoryDetail(_Actor, total=False):
     verdict: str
     """The kernel's decision on an observation: a `Verdict`, `not_found` or `touched`.
 
-    After a refused push `gone` or `stale_version`.
+    After a refused push `gone`, `stale_version` or `exists`.
     """
     look: str
     """The event of the fetch that shows the object which an event names."""

@@ -31,6 +31,7 @@ POLICY = RetryPolicy(3, 1.0, 8.0)
         (FailureKind.REJECTED, NextAction.DEAD_LETTER),
         (FailureKind.GONE, NextAction.DEAD_LETTER),
         (FailureKind.NOT_VISIBLE, NextAction.DEAD_LETTER),
+        (FailureKind.STALE_VERSION, NextAction.DEAD_LETTER),
         (FailureKind.BUG, NextAction.DEAD_LETTER),
     ],
 )
@@ -44,10 +45,19 @@ def test_a_failure_without_an_effect_has_one_next_action(
         assert pushed.push in {IntentState.UNKNOWN, IntentState.FAILED}
 
 
-@pytest.mark.parametrize("kind", [FailureKind.GONE, FailureKind.NOT_VISIBLE])
+@pytest.mark.parametrize(
+    "kind", [FailureKind.GONE, FailureKind.NOT_VISIBLE, FailureKind.STALE_VERSION]
+)
 def test_an_object_that_seems_to_be_gone_is_looked_at(kind: FailureKind) -> None:
     action = action_after_push(kind, StepKind.UPDATE, has_object=True, held=True)
     assert action == FailureAction(NextAction.LOOK, IntentState.FAILED)
+
+
+def test_an_object_that_exists_is_linked_to_a_record_without_one() -> None:
+    action = action_after_push(FailureKind.EXISTS, StepKind.CREATE, has_object=False, held=True)
+    assert action == FailureAction(NextAction.LINK, IntentState.FAILED)
+    update = action_after_push(FailureKind.EXISTS, StepKind.UPDATE, has_object=True, held=True)
+    assert update.next is action_of(FailureKind.EXISTS).next is NextAction.DEAD_LETTER
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ _VERDICTS = MappingProxyType(
         "touched": "the event only names the object, so the object is fetched",
         "not_found": "no object carries this record's id",
         "gone": "the object seems deleted; fetch it before applying the delete",
+        "exists": "refused, since the object exists there, so it is fetched and linked",
         "stale_version": "refused, since the object was changed there, so it is fetched first",
     }
 )

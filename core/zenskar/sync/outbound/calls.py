@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from zenskar.errors import CallFailed
+from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.kernel import StepKind
-from zenskar.model.integration import Push, PushResult
+from zenskar.model.integration import ExternalObject, Push, PushResult
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import Intent
 from zenskar.plugins.invoker import Timing
@@ -31,6 +31,8 @@ class Call:
     together: bool = False
     """Whether a fetch may share its call with other fetches."""
     version: str | None = None
+    links: bool = False
+    """Whether a fetch shows an object without a record, which is linked to this record."""
 
     @property
     def intent_id(self) -> str:
@@ -68,6 +70,8 @@ class Caller:
         if call.step is StepKind.FETCH:
             fetch = self._fetcher.fetch_together if call.together else self._fetcher.fetch
             fetched = await fetch(source, call.entity_type, call.external_id or "")
+            if call.links:
+                check_free(call, fetched.value)
             return self._observation(call, PushResult(fetched.value), fetched.timing)
         found = await invoker.find(source, call.entity_type, call.record_id, seconds=seconds)
         if found is None:
@@ -96,6 +100,25 @@ class Caller:
             version=seen.version,
             memo=None if seen.memo is None else memo_of(seen.memo),
         )
+
+
+def check_free(call: Call, seen: ExternalObject) -> None:
+    """Raise `CallFailed` unless an object that exists can be linked to the record of the call."""
+    if seen.data is None:
+        text = f"{seen.external_id}, which refused the create, was deleted"
+        raise CallFailed(Failure(FailureKind.TRANSIENT, text))
+    if seen.record_id not in {None, call.record_id}:
+        raise CallFailed(anothers_object(FailureKind.REJECTED, seen.external_id))
+
+
+def anothers_object(kind: FailureKind, external_id: str, owner: str | None = None) -> Failure:
+    """Return the failure of a record whose object belongs to another record.
+
+    Continuing would create a second object, or take one from the record that has it.
+    """
+    record = f"record {owner}" if owner else "another record"
+    text = f"the external system answered with {external_id}, which belongs to {record}"
+    return Failure(kind, text, code="anothers_object")
 
 
 def _push(call: Call) -> Push:

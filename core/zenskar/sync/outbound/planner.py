@@ -18,7 +18,7 @@ from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentStat
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.job_result import Ack, JobResult, Nack
-from zenskar.sync.outbound.calls import Call
+from zenskar.sync.outbound.calls import Call, anothers_object
 from zenskar.sync.outbound.job import PushJob
 from zenskar.sync.outcome_history import describe, transition
 from zenskar.sync.translator import Translator
@@ -45,7 +45,7 @@ class RefusedPush(NamedTuple):
     """A push that was refused, so that its object is fetched."""
 
     call: Call
-    kind: FailureKind
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,9 @@ class StepPlanner:
         work.causes[job.record_id] = job.cause
         if job.external_id is not None and seen is not None:
             return self._apply_look(work, event, job, seen)
+        if call.links and work.records[job.record_id].deleted:
+            # The object is not ours, so the delete of the record must not reach it.
+            return self.go_on(work, job, event, "in_sync")
         detail: HistoryDetail = {"answer_to": call.step.value}
         conflicts: tuple[Conflict, ...] = ()
         deletes = False
@@ -112,7 +115,8 @@ class StepPlanner:
         else:
             record_id, outcome = work.observe(seen)
             if outcome.verdict is Verdict.DUPLICATE and not _is_mapped(work, job):
-                raise CallFailed(_anothers_object(seen))
+                kind = FailureKind.REJECTED if call.links else FailureKind.BUG
+                raise CallFailed(anothers_object(kind, seen.external_id))
             detail.update(describe(work, record_id, outcome))
             detail["external_id"] = seen.external_id
             if outcome.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
@@ -135,13 +139,39 @@ class StepPlanner:
 
         Raises `CallFailed` when the integration cannot make the body of a push.
         """
-        call, kind = refused
+        call, kind = refused.call, refused.failure.kind
         work.lose(job.record_id, call.intent_id, IntentState.FAILED)
         verdict = kind.value if kind is FailureKind.STALE_VERSION else "gone"
         work.note(event, {"answer_to": call.step.value, "verdict": verdict})
         if ended(event):
             self.hand_over(work, job)
         return self.go_on(work, job, event, "in_sync")
+
+    def link(
+        self, work: UnitOfWork, job: PushJob, event: EventState | None, refused: RefusedPush
+    ) -> PlannedStep:
+        """Plan the fetch of the object that refused a create, so that it is linked.
+
+        Raises `CallFailed` when the object belongs to another record.
+        """
+        call, external_id = refused.call, refused.failure.external_id or ""
+        known = work.mappings.get(external_id)
+        if known is not None and not (known.active and known.entity_id == job.record_id):
+            raise CallFailed(anothers_object(FailureKind.REJECTED, external_id, known.entity_id))
+        work.settle(call.intent_id, IntentState.FAILED)
+        detail: HistoryDetail = {"answer_to": call.step.value, "verdict": FailureKind.EXISTS.value}
+        work.note(event, {**detail, "external_id": external_id})
+        if ended(event):
+            self.hand_over(work, job)
+        if _is_mapped(work, job) or work.records[job.record_id].deleted or ended(event):
+            return self.go_on(work, job, event, "in_sync")
+        step: HistoryDetail = {"step": StepKind.FETCH.value}
+        work.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=step))
+        return PlannedStep(
+            Call(
+                job.source, job.entity_type, job.record_id, StepKind.FETCH, external_id, links=True
+            )
+        )
 
     def hand_over(self, work: UnitOfWork, job: PushJob) -> None:
         """Give the remaining steps an event of their own.
@@ -265,12 +295,3 @@ def _mark(work: UnitOfWork, job: PushJob, outcome: Outcome) -> None:
         work.marks.append((job.event_id, sync_events.DELETED))
     elif outcome.conflicts:
         work.marks.append((job.event_id, sync_events.CONFLICT))
-
-
-def _anothers_object(seen: Observation) -> Failure:
-    """Continuing would create a second object, or take one from the record that has it."""
-    return Failure(
-        FailureKind.BUG,
-        f"the external system answered with {seen.external_id}, which belongs to another record",
-        code="anothers_object",
-    )

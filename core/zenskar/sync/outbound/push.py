@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,6 +13,7 @@ from zenskar.bus.port import Delivery
 from zenskar.db import connections as connection_states
 from zenskar.db import intents
 from zenskar.db.driver.engine import by_keys, in_transaction
+from zenskar.db.driver.storable import is_indexable
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.errors import CallFailed, Failure, FailureKind, Unavailable
@@ -39,7 +41,7 @@ from zenskar.sync.quarantine import end_as_dead, quarantine
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
-from zenskar.sync.resilience.failures import FailureAction, NextAction
+from zenskar.sync.resilience.failures import FailureAction, NextAction, sent_before
 from zenskar.sync.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
@@ -240,14 +242,24 @@ class OutboundSync:
             return Park()
         if job.external_id is not None and failure.kind is FailureKind.NOT_VISIBLE:
             return await in_transaction(self._context.engine, lambda c: self._unseen(c, job))
+        if call is not None:
+            failure = _checked(failure, call, held=held)
         action = await self._failure_handler.decide(job, call, failure, held=held)
-        if action.next is NextAction.LOOK and call is not None:
-            refused = RefusedPush(call, failure.kind)
-            looked = await in_transaction(
-                self._context.engine, lambda c: self._look(c, job, refused)
-            )
-            return self._count(job, looked)
+        if action.next in {NextAction.LOOK, NextAction.LINK} and call is not None:
+            return await self._refused(job, RefusedPush(call, failure), action)
         return await self._store_failure(job, call, failure, action)
+
+    async def _refused(
+        self, job: PushJob, refused: RefusedPush, action: FailureAction
+    ) -> Call | JobResult:
+        """Plan the fetch that a refused push needs."""
+        plan = self._look if action.next is NextAction.LOOK else self._link
+        try:
+            planned = await in_transaction(self._context.engine, lambda c: plan(c, job, refused))
+        except CallFailed as error:
+            final = FailureAction(NextAction.DEAD_LETTER, action.push)
+            return await self._store_failure(job, refused.call, error.failure, final)
+        return self._count(job, planned)
 
     async def _is_own_account(self, job: PushJob) -> bool:
         """Check the account again, because an expected object is missing."""
@@ -306,6 +318,15 @@ class OutboundSync:
         await unit_of_work.store(db, [work])
         return planned
 
+    async def _link(self, db: AsyncConnection, job: PushJob, refused: RefusedPush) -> PlannedStep:
+        """Plan the fetch of an object that exists."""
+        event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
+        work = await self._load(db, [job], [refused.failure.external_id or ""])
+        planned = self._planner.link(work, job, event, refused)
+        await work.flush(db)
+        await unit_of_work.store(db, [work])
+        return planned
+
     def _lease_seconds(self, source: str) -> float:
         return self._context.connections[source].settings.intent_lease_seconds
 
@@ -323,6 +344,20 @@ class OutboundSync:
             record_ids=[*record_ids, *(job.record_id for job in jobs)],
             external_ids=external_ids,
         )
+
+
+def _checked(failure: Failure, call: Call, *, held: bool) -> Failure:
+    """Return the failure of a create that exists as one that can be acted on.
+
+    An object that refuses a repeated create may be the own one, so it is found by the record's id.
+    """
+    if failure.kind is not FailureKind.EXISTS:
+        return failure
+    if not is_indexable(failure.external_id):
+        return replace(failure, kind=FailureKind.REJECTED)
+    if sent_before(call.step, held=held):
+        return replace(failure, kind=FailureKind.UNKNOWN_OUTCOME, replayed=True)
+    return failure
 
 
 def _by_kind(items: Sequence[T], job_of: Callable[[T], PushJob]) -> Iterable[list[T]]:

@@ -24,6 +24,8 @@ class NextAction(Enum):
     """Pause the connection until the external system answers again; no attempt is used up."""
     LOOK = "look"
     """Fetch the external object, then plan again at once."""
+    LINK = "link"
+    """Fetch the external object that exists, and link it if it is free."""
     DEAD_LETTER = "dead_letter"
     """Stop: the event can never succeed as it is."""
 
@@ -34,6 +36,13 @@ class FailureAction:
 
     next: NextAction
     push: IntentState | None = None
+
+
+_REFUSED = {
+    True: {FailureKind.GONE, FailureKind.NOT_VISIBLE, FailureKind.STALE_VERSION},
+    False: {FailureKind.EXISTS},
+}
+"""The refusals that are about the present object, by whether that was known."""
 
 
 def action_of(kind: FailureKind) -> FailureAction:
@@ -59,8 +68,7 @@ def action_after_push(
     """
     # A refused push had no effect, so the next one is new. Only a create that was sent more than
     # once with its key may have succeeded another time, so it is sent again with that key.
-    again = step is StepKind.RESEND or (step is StepKind.CREATE and not held)
-    refused = IntentState.UNKNOWN if again else IntentState.FAILED
+    refused = IntentState.UNKNOWN if sent_before(step, held=held) else IntentState.FAILED
     match kind:
         case FailureKind.UNKNOWN_OUTCOME | FailureKind.TRANSIENT:
             return FailureAction(NextAction.RETRY, IntentState.UNKNOWN)
@@ -68,13 +76,19 @@ def action_after_push(
             return FailureAction(NextAction.WAIT, refused)
         case FailureKind.CREDENTIALS:
             return FailureAction(NextAction.PAUSE, refused)
-        case FailureKind.GONE | FailureKind.NOT_VISIBLE | FailureKind.STALE_VERSION if has_object:
-            return FailureAction(NextAction.LOOK, IntentState.FAILED)
+        case _ if kind in _REFUSED[has_object]:
+            action = NextAction.LOOK if has_object else NextAction.LINK
+            return FailureAction(action, IntentState.FAILED)
         case FailureKind.BUG:
             # The integration may have failed on the answer, after the effect.
             return FailureAction(NextAction.DEAD_LETTER, IntentState.UNKNOWN)
         case _:
             return FailureAction(NextAction.DEAD_LETTER, IntentState.FAILED)
+
+
+def sent_before(step: StepKind, *, held: bool) -> bool:
+    """Return whether a create may have been sent more than once with its key."""
+    return step is StepKind.RESEND or (step is StepKind.CREATE and not held)
 
 
 def retry_delay(
