@@ -222,8 +222,9 @@ class LeavesOutEmpty(FieldMap):
 
 
 class ForgetsToFill(FieldMap):
-    def blank(self) -> dict[str, Any]:
-        return {}
+    def __init__(self, *entries: Any, **options: Any) -> None:
+        super().__init__(*entries, **options)
+        self._blank = {}
 
 
 class ForgetsToUnset(FieldMap):
