@@ -12,7 +12,7 @@ import pytest
 from tests.support.drift import execute, factory
 from tests.support.fake import FakeError, FakeIntegration, FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
-from zenskar import Changes, ExternalObject, FailureKind, Interval, ObjectRef, WebhookEvent
+from zenskar import Changes, ExternalObject, FailureKind, Health, Interval, ObjectRef, WebhookEvent
 from zenskar.db import connections, polls, schedules
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import Unavailable
@@ -288,8 +288,31 @@ async def test_a_paused_connection_is_not_polled_and_soon_after_the_pause(
         assert 590 < await flow.scalar(DUE_IN) <= 600
 
 
-async def test_a_refused_poll_shows_as_the_last_error(database_url: str) -> None:
+async def test_a_pause_ends_a_poll_between_two_calls(database_url: str) -> None:
     async with polled(database_url) as (flow, system):
+        engine = flow.runtime.engine
+        system.page_size = 1
+        for number in range(3):
+            system.report(system.create(name=f"Customer {number}"), f"chg_{number}")
+
+        async def pause(hook: str, about: str | None) -> None:
+            if (hook, about) == ("changes", "1"):
+                await in_transaction(engine, lambda c: connections.pause(c, "fake", "an operator"))
+
+        system.reading = pause
+        await poll(flow)
+        assert (system.polls, await checkpoint(flow)) == ([None, "1"], "2")
+        await in_transaction(engine, lambda c: connections.resume(c, "fake"))
+        await poll(flow)
+        assert (system.polls, await checkpoint(flow)) == ([None, "1", "2"], "3")
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+async def test_refused_credentials_pause_the_connection_if_no_call_is_allowed(
+    database_url: str, healthy: bool
+) -> None:
+    async with polled(database_url) as (flow, system):
+        system.health = Health(ok=healthy)
 
         def refuse(hook: str, _about: str | None) -> None:
             if hook == "changes":
@@ -298,7 +321,9 @@ async def test_a_refused_poll_shows_as_the_last_error(database_url: str) -> None
         system.reading = refuse
         await poll(flow)
         states = await in_transaction(flow.runtime.engine, connections.states)
-        assert (states["fake"].error_kind, states["fake"].paused) == ("credentials", False)
+        fake = states["fake"]
+        assert (fake.error_kind, fake.paused) == ("credentials", not healthy)
+        assert fake.reason == (None if healthy else "credentials")
         assert await flow.scalar(DUE_IN) > 590
 
 

@@ -12,8 +12,7 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.storable import is_storable
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.ids import new_id
-from zenskar.model.envelope import INBOUND
-from zenskar.model.integration import Changes, WebhookEvent
+from zenskar.model.integration import Changes, Health, WebhookEvent
 from zenskar.plugins.invoker import Answer
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
@@ -61,9 +60,8 @@ class FeedPoller:
 
         After a failure the next poll continues at the last stored checkpoint.
         """
-        every = self._context.connections[source].poll_seconds
         if await self._is_held(source):
-            await self._hold(source, min(every, _AGAIN_SECONDS))
+            await self._postpone(source)
             return
         await self._hold(source, self._lease_seconds)
         try:
@@ -73,10 +71,14 @@ class FeedPoller:
             return
         if ended:
             self._context.metrics.last_poll.labels(source).set(self._context.clock())
+            every = self._context.connections[source].poll_seconds
             await self._store(lambda c: polls.end(c, source, next_in=every))
 
     async def _read(self, source: str, checkpoint: str | None) -> bool:
-        """Read the rest of a feed; return whether no other process has continued it."""
+        """Read the rest of a feed; return whether its end was reached.
+
+        A pause of the connection ends the poll, and so does another process that continues it.
+        """
         run_id, more, found = new_id(), True, 0
         while more:
             answer = await self._call(source, checkpoint)
@@ -85,8 +87,10 @@ class FeedPoller:
             if not await self._advance(source, checkpoint, answer.value):
                 return False
             checkpoint, more = answer.value.checkpoint, answer.value.more
+            if more and await self._is_held(source):
+                await self._postpone(source)
+                return False
         if found:
-            self._context.wake(INBOUND)
             _log.info("feed_read", source=source, events=found)
         return True
 
@@ -130,9 +134,12 @@ class FeedPoller:
         connection = self._context.connections[source]
         retry = self._context.retry(source)
         delay = retry_delay(failure, min(failures, retry.max_attempts - 1), retry, self._rng)
+        refused = failure.kind is FailureKind.CREDENTIALS and not await self._is_healthy(source)
 
         async def store(db: AsyncConnection) -> None:
             await connections.note_error(db, source, failure.kind, failure.message)
+            if refused:
+                await self._pause(db, source, failure)
             seconds = min(connection.poll_seconds, delay or connection.poll_seconds)
             if failure.kind is FailureKind.RATE_LIMITED and failure.code != HELD:
                 await hold_back(self._context.backoff, db, source, failure.retry_after)
@@ -141,6 +148,20 @@ class FeedPoller:
             await polls.fail(db, source, failures, next_in=seconds)
 
         await self._store(store)
+
+    async def _is_healthy(self, source: str) -> bool:
+        """Return whether other calls are allowed: credentials may be valid without the feed."""
+        seconds = self._timeout / _LARGE_FACTOR
+        try:
+            answer = await self._context.invoker.call(source, "health", Health, seconds=seconds)
+        except CallFailed as error:
+            return error.failure.kind is not FailureKind.CREDENTIALS
+        return answer.value.ok
+
+    async def _pause(self, db: AsyncConnection, source: str, failure: Failure) -> None:
+        kind = failure.kind.value
+        if await connections.pause(db, source, kind, kind, failure.message):
+            _log.error("connection_paused", source=source, reason=kind)
 
     async def _is_held(self, source: str) -> bool:
         states = await in_transaction(self._context.engine, connections.states)
@@ -151,6 +172,11 @@ class FeedPoller:
     @property
     def _lease_seconds(self) -> float:
         return self._timeout + _SPARE_SECONDS
+
+    async def _postpone(self, source: str) -> None:
+        """Make the poll of a paused or delayed connection due soon."""
+        every = self._context.connections[source].poll_seconds
+        await self._hold(source, min(every, _AGAIN_SECONDS))
 
     async def _hold(self, source: str, seconds: float) -> None:
         await self._store(lambda c: schedules.hold(c, polls.schedule(source), seconds))
