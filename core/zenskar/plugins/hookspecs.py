@@ -76,8 +76,8 @@ class IntegrationSpec:
     def verify_webhook(self, request: WebhookRequest) -> None:
         """Raise `BadSignature` unless the external system sent exactly these bytes just now.
 
-        A system without webhooks has neither this hook nor `parse_webhook`, but `changes`.
-        Called for every webhook, before its body is parsed.
+        Called for every webhook, before its body is parsed. Optional, like `parse_webhook`, for a
+        system that is only polled.
         """
 
     @hookspec
@@ -85,8 +85,9 @@ class IntegrationSpec:
         """Return the events of a verified webhook.
 
         `body` is the JSON of the webhook, valid against the `webhook_event` schema of the
-        integration. Return an event of an unknown type with `ignored`. When this hook raises, the
-        webhook becomes a dead letter, which can be retried with a fixed plugin.
+        integration. Return an event of an unknown type with `ignored`. This hook makes no call:
+        name an object that must be read as `touched`, and a worker fetches the object. When this
+        hook raises, the webhook becomes a dead letter, which can be retried with a fixed plugin.
         """
 
     # --- feed -------------------------------------------------------------------------------
