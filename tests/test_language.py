@@ -17,7 +17,7 @@ CODE = (
     *(f"tests/{name}" for name in ("crash", "deploy", "e2e", "kafka", "packaging")),
     *(f"tests/{name}" for name in ("performance", "simulation", "stripe_mock", "support")),
     *(f"tests/{name}" for name in ("catalog", "kernel", "model", "ops")),
-    *(f"tests/sync/{name}" for name in ("ingest", "maintenance", "reconcile")),
+    *("tests/api", "tests/sync", "tests/worker"),
     *("tests/fields", "tests/http", "tests/webhooks"),
     *("tests/cli", "tests/plugins", "tests/telemetry", "plugins/stripe/tests"),
     "plugins/template/tests",

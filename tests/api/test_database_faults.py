@@ -26,7 +26,7 @@ async def execute(api: Api, *statements: str) -> None:
 
 
 async def set_read_only(api: Api, value: str) -> None:
-    """Let every new transaction be so, also of connections that are open."""
+    """Set whether new transactions are read-only, also on open connections."""
     name = await api.flow.scalar("SELECT current_database()")
     engine = api.services.engine
     async with engine.connect() as db:

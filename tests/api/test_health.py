@@ -98,7 +98,7 @@ async def test_without_the_database_it_is_503_and_recovers(database_url: str) ->
     async with open_gate(database_url) as gate, open_api(gate.url) as api:
         assert (await api.client.get("/health/ready")).status == 200
         await gate.close()
-        # One report is kept for a second.
+        # A report is kept for a second.
         report = await body_of(await until(lambda: ready(api, 503)), 503)
         assert report["status"] == "unavailable"
         assert report["checks"]["database"]["status"] == "unavailable"

@@ -1,10 +1,11 @@
-"""One answer for all who ask the same."""
+"""Callers that ask at the same time share an answer."""
 
 import asyncio
 from dataclasses import replace
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
+from aiohttp.typedefs import Handler
 
 from tests.support.api import Api
 from zenskar.api.app import create_probes
@@ -13,9 +14,11 @@ from zenskar.api.server import serve
 from zenskar.api.shared_answer import SharedAnswer
 from zenskar.errors import Unavailable
 
+_CALLERS = 40
 
-class Work:
-    """Work that ends when a test says so."""
+
+class Question:
+    """A question that is answered when a test says so."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -39,22 +42,22 @@ class Clock:
         return self.now
 
 
-async def test_all_who_ask_meanwhile_share_one_run() -> None:
-    work, clock = Work(), Clock()
-    shared = SharedAnswer(work, seconds=5, clock=clock)
+async def test_callers_share_the_run_in_progress() -> None:
+    question, clock = Question(), Clock()
+    shared = SharedAnswer(question, seconds=5, clock=clock)
     asked = [asyncio.create_task(shared.get()) for _ in range(50)]
     await asyncio.sleep(0)
     asked[0].cancel()
-    work.go_on.set()
+    question.go_on.set()
     found = await asyncio.gather(*asked, return_exceptions=True)
     assert isinstance(found[0], asyncio.CancelledError)
     assert found[1:] == [1] * 49
 
 
 async def test_an_answer_is_kept_for_a_while() -> None:
-    work, clock = Work(), Clock()
-    work.go_on.set()
-    shared = SharedAnswer(work, seconds=5, clock=clock)
+    question, clock = Question(), Clock()
+    question.go_on.set()
+    shared = SharedAnswer(question, seconds=5, clock=clock)
     found = []
     for wait in (0, 4.9, 0.2, 4.9):
         clock.now += wait
@@ -62,14 +65,14 @@ async def test_an_answer_is_kept_for_a_while() -> None:
     assert found == [1, 1, 2, 2]
 
 
-async def test_what_took_long_is_kept_longer() -> None:
-    work, clock = Work(), Clock()
-    shared = SharedAnswer(work, seconds=5, clock=clock)
+async def test_a_slow_answer_is_kept_longer() -> None:
+    question, clock = Question(), Clock()
+    shared = SharedAnswer(question, seconds=5, clock=clock)
     first = asyncio.create_task(shared.get())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     clock.now += 3
-    work.go_on.set()
+    question.go_on.set()
     assert await first == 1
     clock.now += 29
     assert await shared.get() == 1
@@ -77,25 +80,35 @@ async def test_what_took_long_is_kept_longer() -> None:
     assert await shared.get() == 2
 
 
-async def test_an_error_is_told_to_all_and_not_kept() -> None:
-    work = Work()
-    work.error = Unavailable("away")
-    work.go_on.set()
-    shared = SharedAnswer(work, seconds=5)
+async def test_every_caller_gets_an_error_which_is_not_kept() -> None:
+    question = Question()
+    question.error = Unavailable("away")
+    question.go_on.set()
+    shared = SharedAnswer(question, seconds=5)
     found = await asyncio.gather(*(shared.get() for _ in range(3)), return_exceptions=True)
-    assert found == [work.error] * 3
-    assert work.runs == 1
-    work.error = None
+    assert found == [question.error] * 3
+    assert question.runs == 1
+    question.error = None
     assert await shared.get() == 2
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/health/ready"])
-async def test_many_who_ask_count_once(api: Api, path: str) -> None:
+async def test_concurrent_requests_count_once(api: Api, path: str) -> None:
     runs: list[str] = []
+    all_have_come = asyncio.Event()
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        came.append(request.path)
+        if len(came) == _CALLERS:
+            asyncio.get_running_loop().call_soon(all_have_come.set)
+        return await handler(request)
+
+    came: list[str] = []
 
     async def depth() -> dict[str, int]:
         runs.append("depth")
-        await asyncio.sleep(0.05)
+        await all_have_come.wait()
         return {"sync.outbound": 7}
 
     class Health:
@@ -104,15 +117,17 @@ async def test_many_who_ask_count_once(api: Api, path: str) -> None:
 
         async def ready(self) -> HealthReport:
             runs.append("ready")
-            await asyncio.sleep(0.05)
+            await all_have_come.wait()
             return HealthReport(HealthStatus.OK)
 
     services = replace(api.services, depth=depth, health=Health())
+    app = create_probes(services)
+    app.middlewares.append(count)
     async with (
-        serve(create_probes(services), "127.0.0.1", 0, services.settings) as address,
+        serve(app, "127.0.0.1", 0, services.settings) as address,
         ClientSession(address) as client,
     ):
-        answers = await asyncio.gather(*(client.get(path) for _ in range(40)))
+        answers = await asyncio.gather(*(client.get(path) for _ in range(_CALLERS)))
         texts = [await answer.text() for answer in answers]
     assert len(runs) == 1
     if path == "/metrics":

@@ -271,7 +271,7 @@ class Moves:
             world = world._replace(buried=world.buried | 1 << seen.eid)
         elif told.creates and world.buried >> seen.eid & 1:
             world = world._replace(broken="an object that was deleted became a record")
-        if rid < 0 or not told.verdict.news:
+        if rid < 0 or not told.verdict.changes_state:
             return world
         if self.shell.plan(world, rid)[0] in {StepKind.NOTHING, StepKind.WAIT}:
             return world

@@ -70,9 +70,9 @@ def test_rule_2_an_answer_is_judged_by_clocks_when_something_was_learnt() -> Non
     assert outcome.verdict is Verdict.AMBIGUOUS
 
 
-@pytest.mark.parametrize("news", [seen("Ada"), seen("Bob"), seen("Bob", at=11)])
-def test_rule_2_whatever_is_learnt_raises_the_revision(news) -> None:
-    outcome = take(SYNCED, news)
+@pytest.mark.parametrize("later", [seen("Ada"), seen("Bob"), seen("Bob", at=11)])
+def test_rule_2_every_observation_raises_the_revision(later) -> None:
+    outcome = take(SYNCED, later)
     assert outcome.mapping is not None
     assert outcome.mapping.revision == 6
 

@@ -272,11 +272,11 @@ async def bury(bench: Bench, value: bytes) -> str:
     )
     dead = Transition(event.id, SyncStatus.DEAD, reason=UNREADABLE)
 
-    async def work(db: AsyncConnection) -> None:
+    async def store_dead_event(db: AsyncConnection) -> None:
         await sync_events.insert(db, [event])
         await sync_events.move(db, [dead])
 
-    await in_transaction(bench.engine, work)
+    await in_transaction(bench.engine, store_dead_event)
     return event.id
 
 

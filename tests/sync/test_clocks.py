@@ -1,4 +1,4 @@
-"""Answers are dated on the external clock, and tell how far it is from ours."""
+"""Answers are dated on the external clock, and show its offset to ours."""
 
 from datetime import timedelta
 

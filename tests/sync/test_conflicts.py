@@ -22,7 +22,7 @@ REFUSALS = 3
 
 
 async def refuse_the_first_commits(flow: Flow) -> None:
-    """Have the database ask for the transaction that records a conflict again, at its commit."""
+    """Make the first commits fail that record a conflict."""
     condition = "NEW.detail LIKE '%%\"conflicts\"%%'"
     await refuse(flow, "sync_event_history", condition, "serialization_failure", REFUSALS)
 

@@ -26,7 +26,7 @@ def webhook() -> Envelope:
 
 
 async def send(flow: Flow, envelope: Envelope) -> None:
-    """Have a message given up, with a topic for dead letters as Kafka has one."""
+    """Dead-letter a message, with a topic for dead letters as Kafka has one."""
     context = flow.runtime.context
     context = replace(context, dead_letters=DeadLetterWriter(context.metrics, publishing=True))
     value = OutboxMessage(INBOUND, "fake:cus_1", "fake", envelope).encode()

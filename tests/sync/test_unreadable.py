@@ -1,4 +1,4 @@
-"""A signed event that cannot be applied is kept, tells why, and can be read again."""
+"""A signed event that cannot be applied is kept with its reason, and can be read again."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ ACTED = "SELECT status, reason, external_id, external_event_id FROM sync_events 
 
 
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a webhook hold many events."""
+    """Parse a webhook that is a list as one event for each item."""
     single = FakeIntegration.parse_webhook
 
     def parse(self: FakeIntegration, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
@@ -29,7 +29,7 @@ def many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException, name: str = "bad") -> list[bool]:
-    """Let the translation of one name fail as long as the list that is returned is not empty."""
+    """Make the translation of one name fail while the returned list is not empty."""
     works, broken = FakeIntegration.to_canonical, [True]
 
     def to_canonical(self: FakeIntegration, seen: ExternalObject) -> Mapping[str, Any]:

@@ -37,10 +37,10 @@ def merge(
     named = tuple(i for i in known if names(seen, i))
     sent = _sent(named, seen)
     others = {
-        path: external
-        for path, external in {**differs, **_rewritten(sent, shown)}.items()
-        if external != record.fields.get(path)
-        and not (named and wrote(named, path, external))
+        path: value
+        for path, value in {**differs, **_rewritten(sent, shown)}.items()
+        if value != record.fields.get(path)
+        and not (named and wrote(named, path, value))
         and (path not in sent or _refused(record, path, sent))
     }
     own = {
@@ -48,10 +48,10 @@ def merge(
         for path, value in others.items()
         if known and wrote(_may_show(known, seen, path), path, value)
     }
-    news = {path: value for path, value in others.items() if path not in own}
+    external = {path: value for path, value in others.items() if path not in own}
     conflicts = tuple(
         _settle(record, base, path, seen, policy, sent)
-        for path in news
+        for path in external
         if record.fields.get(path) != base.get(path) or _refused(record, path, sent)
     ) + tuple(
         _conflict(record, base, path, seen, Side.INTERNAL, Ground.OWN_PUSH)
@@ -61,9 +61,9 @@ def merge(
     if not named:
         differs |= told_edits(record, base, seen)
     if not conflicts:
-        return Merge(differs, news)
+        return Merge(differs, external)
     kept = {conflict.path for conflict in conflicts if conflict.winner is Side.INTERNAL}
-    changes = {path: value for path, value in news.items() if path not in kept}
+    changes = {path: value for path, value in external.items() if path not in kept}
     return Merge(differs, changes, conflicts)
 
 

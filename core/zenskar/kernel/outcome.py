@@ -26,8 +26,8 @@ class Verdict(StrEnum):
     LATE = "late"
 
     @property
-    def news(self) -> bool:
-        """Whether the observation changed the state, rather than repeating a known one."""
+    def changes_state(self) -> bool:
+        """Whether the observation changed the state; otherwise it repeated a known state."""
         return self not in _KNOWN
 
 

@@ -47,7 +47,7 @@ def transition(
     reason = "conflict" if outcome.conflicts else outcome.verdict
     return Transition(
         event_id,
-        SyncStatus.SUCCEEDED if outcome.verdict.news else SyncStatus.IGNORED,
+        SyncStatus.SUCCEEDED if outcome.verdict.changes_state else SyncStatus.IGNORED,
         reason,
         detail=detail,
         entity_id=record_id,

@@ -52,7 +52,7 @@ TARGETS = (
 
 @pytest_asyncio.fixture
 async def hasty(database_url: str) -> AsyncIterator[Api]:
-    """Yield an API that soon gives up on senders who do not go on."""
+    """Yield an API with a short deadline for slow senders."""
     async with open_api(database_url, request_timeout_seconds=2.0) as api:
         yield api
 

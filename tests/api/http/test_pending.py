@@ -43,7 +43,7 @@ class Sender:
         return int(line.split(b" ")[1]) if line else 0
 
     async def is_closed(self) -> bool:
-        """Tell whether the other side has ended the connection."""
+        """Return whether the other side has ended the connection."""
         async with asyncio.timeout(PATIENCE):
             return await self._reader.read() == b""
 
@@ -57,7 +57,7 @@ async def senders(api: Api, count: int) -> AsyncIterator[list[Sender]]:
     made = []
     for _ in range(count):
         made.append(Sender(*await asyncio.open_connection(parts.hostname, parts.port)))
-        # One after the other: who came first is what is tested.
+        # In sequence, because the test depends on the order of arrival.
         await asyncio.sleep(0)
     try:
         yield made
@@ -117,7 +117,7 @@ async def test_unfinished_bodies_have_a_limit_together(database_url: str) -> Non
         assert refused.result() == 503
         for task in answered[1]:
             task.cancel()
-        # What is small goes on all the same.
+        # Small bodies are still received.
         assert (await api.webhook(event())).status == 200
         for sender in made[:3]:
             sender.close()

@@ -1,4 +1,4 @@
-"""What is shown of a customer may be sent back, and what is kept breaks no limit."""
+"""A client may send a customer back as the API shows it; stored values break no limit."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,7 +18,7 @@ BROUGHT = {
 
 
 async def bring(api: Api, **values: Any) -> dict[str, Any]:
-    """Let the external system make a customer; return it as it is shown."""
+    """Create a customer in the external system; return it as the API shows it."""
     api.flow.systems["fake"].create(**({"name": "Ada", "email": "ada@example.com"} | values))
     await api.flow.deliver()
     (row,) = (await body_of(await api.client.get("/customers"), 200))["data"]

@@ -37,7 +37,7 @@ async def test_what_waits_is_told_as_it_is_now(api: Api) -> None:
     async def is_empty() -> bool:
         return "zenskar_outbox_depth{" not in await (await api.client.get("/metrics")).text()
 
-    # One count is kept for some seconds.
+    # A count is kept for some seconds.
     await until(is_empty)
 
 

@@ -20,13 +20,13 @@ def refuse(_push: object) -> None:
 def dead(database: str) -> str:
     """Make two dead letters."""
 
-    async def work(flow: Flow) -> Any:
+    async def fail_pushes(flow: Flow) -> Any:
         flow.systems["fake"].before = refuse
         for _ in range(2):
             await flow.create()
         await flow.settle()
 
-    with_flow(database, work)
+    with_flow(database, fail_pushes)
     return database
 
 
@@ -83,11 +83,11 @@ def test_retry(cli: Cli, dead: str) -> None:
     shown = cli("dlq", "show", event_id)
     assert "the command line on" in shown
 
-    async def work(flow: Flow) -> Any:
+    async def push_again(flow: Flow) -> Any:
         await flow.settle()
         return len(flow.systems["fake"].objects)
 
-    assert with_flow(dead, work) == 2
+    assert with_flow(dead, push_again) == 2
     assert {e["status"] for e in cli.json("events", "list")["data"]} == {"succeeded"}
 
 

@@ -8,12 +8,12 @@ from zenskar.ids import new_id
 
 
 def make(database: str) -> str:
-    async def work(flow: Flow) -> Any:
+    async def create_customer(flow: Flow) -> Any:
         record_id = await flow.create(name="Zarathustra Quux")
         await flow.settle()
         return record_id
 
-    return str(with_flow(database, work))
+    return str(with_flow(database, create_customer))
 
 
 def test_it_says_what_it_would_do_and_does_it_when_told(cli: Cli, database: str) -> None:

@@ -18,7 +18,7 @@ def refuse(_push: object) -> None:
 def customer(database: str) -> str:
     """Make a customer that is pushed, then edited on the other side."""
 
-    async def work(flow: Flow) -> Any:
+    async def sync_both_ways(flow: Flow) -> Any:
         record_id = await flow.create()
         await flow.settle()
         await flow.deliver()
@@ -27,20 +27,20 @@ def customer(database: str) -> str:
         await flow.deliver()
         return record_id
 
-    return str(with_flow(database, work))
+    return str(with_flow(database, sync_both_ways))
 
 
 @pytest.fixture
 def dead(database: str) -> str:
     """Create a dead sync event."""
 
-    async def work(flow: Flow) -> Any:
+    async def fail_push(flow: Flow) -> Any:
         flow.systems["fake"].before = refuse
         record_id = await flow.create()
         await flow.settle()
         return record_id
 
-    with_flow(database, work)
+    with_flow(database, fail_push)
     return database
 
 
@@ -96,11 +96,11 @@ def test_what_was_given_up_is_worked_on_again(cli: Cli, dead: str) -> None:
     (event,) = cli.json("events", "list")["data"]
     assert (event["status"], event["attempts"]) == ("pending", 0)
 
-    async def work(flow: Flow) -> Any:
+    async def push_again(flow: Flow) -> Any:
         await flow.settle()
         return len(flow.systems["fake"].objects)
 
-    assert with_flow(dead, work) == 1
+    assert with_flow(dead, push_again) == 1
     assert [e["status"] for e in cli.json("events", "list")["data"]] == ["succeeded"]
     assert "error: only sync events" in cli("events", "retry", event["id"], code=1)
 

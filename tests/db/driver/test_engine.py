@@ -123,7 +123,7 @@ async def test_a_transient_error_repeats_the_transaction(
 ) -> None:
     attempts = 0
 
-    async def work(db: AsyncConnection) -> str:
+    async def fail_twice(db: AsyncConnection) -> str:
         nonlocal attempts
         attempts += 1
         if attempts < 3:
@@ -131,20 +131,20 @@ async def test_a_transient_error_repeats_the_transaction(
             await run(db, raising)
         return "done"
 
-    assert await in_transaction(engine, work) == "done"
+    assert await in_transaction(engine, fail_twice) == "done"
     assert attempts == 3
 
 
 async def test_another_error_does_not_repeat_the_transaction(engine: AsyncEngine) -> None:
     attempts = 0
 
-    async def work(db: AsyncConnection) -> None:
+    async def divide_by_zero(db: AsyncConnection) -> None:
         nonlocal attempts
         attempts += 1
         await driver(db).execute("SELECT 1 / 0")
 
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await in_transaction(engine, work)
+        await in_transaction(engine, divide_by_zero)
     assert attempts == 1
 
 
@@ -154,7 +154,7 @@ async def test_both_transactions_of_a_deadlock_finish(engine: AsyncEngine) -> No
     async def lock(db: AsyncConnection, number: int) -> None:
         await driver(db).execute("SELECT pg_advisory_xact_lock($1)", number)
 
-    async def work(db: AsyncConnection, first: int, second: int) -> int:
+    async def lock_both(db: AsyncConnection, first: int, second: int) -> int:
         nonlocal attempts
         attempts += 1
         await driver(db).execute("SET LOCAL deadlock_timeout = '20ms'")
@@ -165,8 +165,8 @@ async def test_both_transactions_of_a_deadlock_finish(engine: AsyncEngine) -> No
         return first
 
     done = await asyncio.gather(
-        in_transaction(engine, lambda c: work(c, 1, 2)),
-        in_transaction(engine, lambda c: work(c, 2, 1)),
+        in_transaction(engine, lambda c: lock_both(c, 1, 2)),
+        in_transaction(engine, lambda c: lock_both(c, 2, 1)),
     )
     assert done == [1, 2]
     assert attempts == 3

@@ -118,7 +118,7 @@ def test_a_story_is_told_in_causal_order(story: Explanation) -> None:
     assert [brief(step) for step in of(story, "c-create")] == [
         "change",
         "call:create",
-        "setback:unknown_outcome",
+        "failed:unknown_outcome",
         "call:resend",
         "answer:linked",
         "call:fetch",
@@ -144,17 +144,17 @@ def test_each_step_names_its_cause(story: Explanation) -> None:
         "call:fetch",
         "answer:linked",
         "call:resend",
-        "setback:unknown_outcome",
+        "failed:unknown_outcome",
         "call:create",
         "change",
     ]
     echo = next(s for s in story.steps if s.verdict == "echo")
-    assert causes(story, echo)[:3] == ["verdict:echo", "news", "call:resend"]
+    assert causes(story, echo)[:3] == ["verdict:echo", "observed", "call:resend"]
     (queued,) = [s for s in story.steps if s.kind is HistoryStepKind.QUEUED]
-    assert causes(story, queued) == ["queued", "verdict:merged", "news"]
+    assert causes(story, queued) == ["queued", "verdict:merged", "observed"]
     update = next(s for s in story.steps if s.call == IntentKind.UPDATE)
     # The first of the two messages makes the push.
-    assert causes(story, update)[1:] in (["change"], ["queued", "verdict:merged", "news"])
+    assert causes(story, update)[1:] in (["change"], ["queued", "verdict:merged", "observed"])
 
 
 def test_changes_are_told_with_old_and_new_values(story: Explanation) -> None:
@@ -240,7 +240,7 @@ async def test_a_change_goes_on_from_one_connection_to_the_other(database_url: s
         await flow.settle()
         found = await explained(flow, record_id)
         create = next(s for s in found.steps if s.call == IntentKind.CREATE)
-        assert causes(found, create) == ["call:create", "queued", "verdict:created", "news"]
+        assert causes(found, create) == ["call:create", "queued", "verdict:created", "observed"]
         (change,) = [s for s in found.steps if s.kind is HistoryStepKind.CHANGE]
         assert {q.source_system for q in change.queued} == {"left", "right"}
         assert (change.version, change.changes) == (2, (FieldDiff("/phone", None, "1"),))
@@ -258,7 +258,7 @@ async def test_what_waits_and_why(database_url: str) -> None:
         async with running_worker(flow.runtime, "outbound"):
             await until(lambda: flow.scalar("SELECT count(*) FROM connections"))
         found = await explained(flow, record_id)
-        assert [brief(s) for s in found.steps][-2:] == ["paused:credentials", "setback:credentials"]
+        assert [brief(s) for s in found.steps][-2:] == ["paused:credentials", "failed:credentials"]
         assert found.steps[-1].retry_in_seconds is None
         (event,) = found.unfinished
         assert (event.status, event.error_kind) == ("pending", "credentials")

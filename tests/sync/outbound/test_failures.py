@@ -286,7 +286,7 @@ async def test_a_worker_that_wakes_up_late_does_not_reopen_what_another_has_ende
             await db.exec_driver_sql("UPDATE outbox SET claimed_until = now()")
         await wait_for(flow, "SELECT status = 'succeeded' FROM sync_events")
         wake_up.set()
-        # What the late failure leaves to look into gets an event of its own.
+        # An event of its own resolves the push after the late failure.
         await wait_for(flow, "SELECT count(*) = 2 FROM sync_events")
         await flow.settle()
         assert len(system.objects) == 1

@@ -1,4 +1,4 @@
-"""Pushes without an answer come to an end, whoever made them."""
+"""Every push without an answer ends, also after its worker died."""
 
 import asyncio
 from typing import Any
@@ -41,7 +41,7 @@ async def synced(flow: Flow) -> str:
 
 
 async def die_in_mid_call(flow: Flow, *, landed: bool) -> None:
-    """Have a worker die while it waits for an answer, before or after the effect."""
+    """Kill a worker while it waits for an answer, before or after the effect."""
     system, called, never = flow.systems["fake"], asyncio.Event(), asyncio.Event()
 
     async def hang(_push: Push) -> None:
@@ -79,7 +79,7 @@ async def lose_first_update(flow: Flow, record_id: str) -> None:
 async def test_a_killed_workers_update_is_resolved(
     database_url: str, message: str, *, landed: bool
 ) -> None:
-    """It stayed `sent`, and the record out of sync for good."""
+    """The push stayed `sent`, and the record permanently out of sync."""
     async with open_flow(database_url, working=False, probe_seconds=0.1) as flow:
         record_id = await synced(flow)
         await patch(flow, record_id, "22")
@@ -201,7 +201,7 @@ async def test_the_push_of_a_record_that_is_gone_ends(database_url: str) -> None
 async def test_a_push_that_was_answered_stays_so_whatever_comes_of_its_repetition(
     database_url: str, repetition: str
 ) -> None:
-    """The simulation found it: a create stayed open for good, and the next one was looked up."""
+    """The simulation found this: a create stayed open, and the next create was looked up."""
     async with open_flow(database_url, working=False, probe_seconds=0.1) as flow:
         system, first, again = flow.systems["fake"], asyncio.Event(), asyncio.Event()
 
@@ -239,7 +239,7 @@ async def test_a_push_that_was_answered_stays_so_whatever_comes_of_its_repetitio
 async def test_a_create_ends_once_the_object_that_it_made_was_let_go_of(
     database_url: str, *, again: bool
 ) -> None:
-    """One that was sent after that may have made another object, and is looked up first."""
+    """A later create may have made another object, and is looked up first."""
     async with open_flow(database_url, working=False) as flow:
         await synced(flow)
         revision = "(SELECT revision FROM external_mappings)"

@@ -34,7 +34,7 @@ def limited(seconds: float | None = 600.0, times: int = 1) -> Callable[[object],
 
 
 async def refused(flow: Flow) -> None:
-    """Have a push refused, and wait until its connection is held back."""
+    """Refuse a push, and wait until its connection is held back."""
     flow.systems["fake"].before = limited()
     await flow.create()
     await flow.until_scalar(HELD_BACK)

@@ -54,11 +54,11 @@ def title(step: HistoryStep) -> str:
     return {
         HistoryStepKind.CHANGE: _change,
         HistoryStepKind.QUEUED: _queued,
-        HistoryStepKind.NEWS: _news,
+        HistoryStepKind.OBSERVED: _observed,
         HistoryStepKind.VERDICT: _verdict,
         HistoryStepKind.CALL: _call,
         HistoryStepKind.ANSWER: _answer,
-        HistoryStepKind.SETBACK: _failure,
+        HistoryStepKind.FAILED: _failure,
         HistoryStepKind.RETRY: lambda s: f"{s.source_system}: a retry was requested{_by(s)}",
         HistoryStepKind.DONE: lambda s: (
             f"{s.source_system}: {s.status}{_because(s.reason)}{_by(s)}"
@@ -78,7 +78,7 @@ def details(step: HistoryStep) -> Iterator[str]:
     yield from (f"seen {name_of(path)} = {value_text(v)}" for path, v in step.seen.items())
     if step.verdict in _SHOWN_FOR and not step.seen:
         yield from _showed(step.shown)
-    if step.kind is HistoryStepKind.NEWS and step.occurred:
+    if step.kind is HistoryStepKind.OBSERVED and step.occurred:
         yield _occurred(step.at, *step.occurred)
     yield from _names(step)
 
@@ -130,22 +130,22 @@ def _queued(step: HistoryStep) -> str:
     return f"{step.source_system}: {step.event_type} queued{_version(step)}"
 
 
-def _news(step: HistoryStep) -> str:
+def _observed(step: HistoryStep) -> str:
     how = "seen in a list" if step.reason == "list" else str(step.reason)
     event = f" {step.external_event_id}" if step.external_event_id else ""
     return f"{step.source_system}: {how}{event}, {step.event_type} of {step.external_id}"
 
 
 def _verdict(step: HistoryStep) -> str:
-    return f"{step.source_system}: {_observed(step)}"
+    return f"{step.source_system}: {_decision(step)}"
 
 
 def _answer(step: HistoryStep) -> str:
     external = f" {step.external_id}" if step.external_id else ""
-    return f"{step.source_system}: answer to {step.call}{external}: {_observed(step)}"
+    return f"{step.source_system}: answer to {step.call}{external}: {_decision(step)}"
 
 
-def _observed(step: HistoryStep) -> str:
+def _decision(step: HistoryStep) -> str:
     known = ", ".join(filter(None, (step.verdict, _VERDICTS.get(step.verdict or ""))))
     fetch = "; fetch the object" if step.fetch_wanted else ""
     deleted = "; the record is deleted" if step.deletes else ""
@@ -219,9 +219,9 @@ def _names(step: HistoryStep) -> Iterator[str]:
     """Yield the ids of a step, for other commands and for the logs."""
     for queued in step.queued:
         yield f"-> {queued.source_system}: {queued.status}, event {queued.event_id}"
-    if step.kind in {HistoryStepKind.NEWS, HistoryStepKind.QUEUED}:
+    if step.kind in {HistoryStepKind.OBSERVED, HistoryStepKind.QUEUED}:
         yield f"sync event {step.event_id}"
-    if step.kind in {HistoryStepKind.NEWS, HistoryStepKind.QUEUED, HistoryStepKind.CHANGE}:
+    if step.kind in {HistoryStepKind.OBSERVED, HistoryStepKind.QUEUED, HistoryStepKind.CHANGE}:
         yield f"correlation {step.correlation_id}"
     if step.idempotency_key and step.kind is HistoryStepKind.CALL:
         yield f"idempotency key {step.idempotency_key}"

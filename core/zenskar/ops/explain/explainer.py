@@ -28,8 +28,8 @@ MOST_EVENTS = 1000
 _MOST_MATCHES = 50
 _FOLLOWERS = (
     HistoryStepKind.ANSWER,
-    HistoryStepKind.SETBACK,
-    HistoryStepKind.NEWS,
+    HistoryStepKind.FAILED,
+    HistoryStepKind.OBSERVED,
     HistoryStepKind.VERDICT,
 )
 _PAUSES = (HistoryStepKind.PAUSED, HistoryStepKind.RESUMED)

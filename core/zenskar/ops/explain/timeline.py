@@ -75,7 +75,7 @@ class TimelineBuilder:
         elif "verdict" in detail:
             self._add_decision(event, entry)
         elif "error_kind" in detail:
-            self._add(HistoryStepKind.SETBACK, event, entry, cause=self._latest[event.id])
+            self._add(HistoryStepKind.FAILED, event, entry, cause=self._latest[event.id])
         elif detail.get("reason") == REQUESTED:
             self._opening[event.id] = self._add(HistoryStepKind.RETRY, event, entry)
         else:
@@ -122,7 +122,7 @@ class TimelineBuilder:
         cause = self._pushes.get(data.get("origin_key") or "", requested_by)
         document = (data.get("object") or {}).get("document")
         place = self._add(
-            HistoryStepKind.NEWS,
+            HistoryStepKind.OBSERVED,
             event,
             entry,
             cause=cause,

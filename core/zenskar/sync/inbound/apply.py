@@ -289,7 +289,7 @@ class InboundSync:
                 work.causes[record_id] = cause
             if outcome.verdict is Verdict.LATE:
                 work.looks.append(LookRequest(source, entity_type, seen.external_id, *cause))
-            elif record_id is not None and outcome.verdict.news:
+            elif record_id is not None and outcome.verdict.changes_state:
                 _follow(work, record_id, outcome, owners, cause)
         allowed = DeleteGuard.of(self._context.connections[source].settings)
         await allowed.check(db, source, batch.deletes[source])

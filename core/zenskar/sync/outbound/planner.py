@@ -197,7 +197,7 @@ class StepPlanner:
             "answer_to": StepKind.FETCH.value,
             **describe(work, record_id, outcome),
         }
-        if record_id is not None and outcome.verdict.news:
+        if record_id is not None and outcome.verdict.changes_state:
             owners = self._router.owners_of(job.entity_type)
             work.follow(record_id, outcome, owners, job.cause)
             self.hand_over(work, replace(job, record_id=record_id))

@@ -110,7 +110,7 @@ class Backfiller:
         changing = [
             snapshot
             for snapshot, verdict in zip(page.snapshots, verdicts, strict=True)
-            if isinstance(verdict, Verdict) and verdict.news
+            if isinstance(verdict, Verdict) and verdict.changes_state
         ]
         published = await self.publisher.publish(source, changing, ObservationKind.LIST, run.id)
         await self._wait(run, count, published.event_ids)

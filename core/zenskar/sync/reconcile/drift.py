@@ -72,7 +72,7 @@ def drift_of_object(work: UnitOfWork, seen: Observation) -> Drift | None:
     if found is None:
         return None
     kind, fields = found
-    inward = outcome.verdict.news
+    inward = outcome.verdict.changes_state
     outward = not inward and record_id is not None and work.plan(record_id).kind in _ACTS
     return Drift(kind, seen.external_id, known.id if known else None, fields, inward, outward)
 
