@@ -1,5 +1,7 @@
 """Rows come back from PostgreSQL as they were written."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -47,6 +49,21 @@ async def test_mappings_keep_their_base(
         await mappings.save(db, "fake", "customer", [(mapping, None)], carried)
         (found,) = await mappings.around(db, "fake", "customer", [ODD], [])
     assert found == (mapping, carried)
+
+
+@pytest.mark.parametrize(
+    ("version", "memo"), [(None, None), (ODD, {}), ("v1", {ODD: [ODD, 1.5, 2**40, None, {}]})]
+)
+async def test_mappings_keep_their_version_and_their_memo(
+    engine: AsyncEngine, version: str | None, memo: dict[str, object] | None
+) -> None:
+    known = ExternalMapping("x1", new_id(), FIELDS, Interval(1, 2))
+    mapping = replace(known, version=version, memo=memo)
+    async with connected(engine) as db:
+        for each in (known, mapping):
+            await mappings.save(db, "fake", "customer", [(each, None)])
+            found = await mappings.by_external_id(db, "fake", "customer", ["x1"])
+            assert found["x1"] == each
 
 
 async def test_an_empty_text_is_not_null(engine: AsyncEngine) -> None:

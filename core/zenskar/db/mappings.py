@@ -189,8 +189,20 @@ async def save(
 
 
 def _mapping(row: Record) -> ExternalMapping:
-    external_id, entity_id, base, low, high, revision, fetch_revision, *rest = row
-    state, detached, _, version, memo = rest
+    (
+        external_id,
+        entity_id,
+        base,
+        low,
+        high,
+        revision,
+        fetch_revision,
+        state,
+        detached,
+        _,
+        version,
+        memo,
+    ) = row
     return ExternalMapping(
         external_id=external_id,
         entity_id=entity_id,

@@ -8,6 +8,8 @@ from zenskar.model.record import ExternalMapping
 
 def with_marks(mapping: ExternalMapping, seen: Observation, *, newer: bool) -> ExternalMapping:
     """Return the mapping with the version and the memo of the base that the observation makes."""
+    if seen.version is None and seen.memo is None and mapping.version is None:
+        return mapping
     version = _version_after(mapping, seen, newer=newer)
     memo = mapping.memo if seen.memo is None else seen.memo
     if version == mapping.version and memo == mapping.memo:

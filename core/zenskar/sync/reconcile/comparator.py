@@ -26,7 +26,14 @@ from zenskar.sync.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 _OF_ONE_OBJECT = frozenset(
-    {FailureKind.REJECTED, FailureKind.GONE, FailureKind.NOT_VISIBLE, FailureKind.BUG}
+    {
+        FailureKind.REJECTED,
+        FailureKind.GONE,
+        FailureKind.NOT_VISIBLE,
+        FailureKind.STALE_VERSION,
+        FailureKind.EXISTS,
+        FailureKind.BUG,
+    }
 )
 """Failures that concern one object, so that the next call may succeed."""
 
