@@ -1,6 +1,6 @@
 """Three-way merge per field against the mapping's base."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +74,18 @@ def told_edits(record: Record, base: Fields, seen: Observation) -> dict[str, Any
     shown, here = seen.fields or {}, record.fields
     return {
         path: shown.get(path)
-        for path in {**base, **shown}
-        if shown.get(path) != here.get(path) and seen.tells_origin_of(path)
+        for path in _reported(seen.changed, {**base, **shown})
+        if shown.get(path) != here.get(path)
     }
+
+
+def _reported(pointers: Iterable[str], known: Fields) -> Iterator[str]:
+    """Yield the leaves that these pointers name, alone or with their field."""
+    for pointer in pointers:
+        if pointer in known:
+            yield pointer
+        else:
+            yield from (path for path in known if path.startswith(f"{pointer}/"))
 
 
 def _sent(named: tuple[Intent, ...], seen: Observation) -> FieldChanges:
