@@ -31,8 +31,12 @@ from zenskar.db.schema.tables import metadata
 from zenskar.errors import FailureKind, ZenskarError
 from zenskar.kernel import StepKind, Verdict
 from zenskar.model.fields import CUSTOMER
+from zenskar.model.notices import ConnectionPaused
 from zenskar.model.sync_event import SyncStatus
+from zenskar.plugins import broadcasts
 from zenskar.plugins.base import BaseIntegration
+from zenskar.plugins.broadcast_specs import BroadcastSpec
+from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.declarations import find_problem
 from zenskar.plugins.hookspecs import IntegrationSpec
 from zenskar.schema_catalog import core_schemas
@@ -161,6 +165,26 @@ def test_hooks() -> None:
     assert {name for cells in table.values() for name in code(cells[2])} <= (
         defined_names() | COMMANDS.keys()
     )
+
+
+def test_broadcast_hooks() -> None:
+    table = rows("plugins.md", "## Broadcast hooks")
+    assert table.keys() == public(vars(BroadcastSpec))
+
+
+def test_the_example_of_a_broadcast_plugin_works() -> None:
+    (code,) = [f.text for f in fences(DOCS / "plugins.md") if "class AcmeRules" in f.text]
+    module: dict[str, Any] = {}
+    exec(code, module)
+    plugin = module["AcmeRules"]()
+    assert broadcasts.find_problem("acme_rules", plugin) is None
+    rules = Broadcaster({"acme_rules": plugin})
+    assert rules.wants(ConnectionPaused)
+    wrong, right = {"phone": "030 1"}, {"phone": "+49 30 1"}
+    found = rules.violations("customer", wrong, right, "api")
+    assert [(each.plugin, each.pointer) for each in found] == [("acme_rules", "/phone")]
+    assert rules.violations("customer", right, None, "api") == []
+    assert rules.violations("customer", wrong, wrong, "api") == []
 
 
 def test_what_a_plugin_class_declares() -> None:

@@ -1,6 +1,6 @@
 """The public API for authors of integrations; every other module is private to zenskar."""
 
-from zenskar.errors import BadSignature, CallFailed, Failure, FailureKind, InvalidInput
+from zenskar.errors import BadSignature, CallFailed, Failure, FailureKind, InvalidInput, Violation
 from zenskar.model.integration import (
     Change,
     Changes,
@@ -17,8 +17,16 @@ from zenskar.model.integration import (
     WebhookRequest,
 )
 from zenskar.model.interval import Interval, http_date
+from zenskar.model.notices import (
+    ConflictRecorded,
+    ConnectionPaused,
+    ConnectionResumed,
+    DeadLetterAdded,
+    RecordChanged,
+)
 from zenskar.model.record import IntentKind
 from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
+from zenskar.plugins.broadcast_specs import hookimpl
 
 __all__ = [
     "PLUGIN_API_VERSION",
@@ -27,7 +35,11 @@ __all__ = [
     "CallFailed",
     "Change",
     "Changes",
+    "ConflictRecorded",
     "Connection",
+    "ConnectionPaused",
+    "ConnectionResumed",
+    "DeadLetterAdded",
     "ExternalObject",
     "Failure",
     "FailureKind",
@@ -39,9 +51,12 @@ __all__ = [
     "Page",
     "Push",
     "PushResult",
+    "RecordChanged",
     "SandboxInfo",
     "Setting",
+    "Violation",
     "WebhookEvent",
     "WebhookRequest",
+    "hookimpl",
     "http_date",
 ]

@@ -21,9 +21,11 @@ from zenskar.catalog.service import CustomerService
 from zenskar.db.driver.engine import create_engine
 from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
+from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.discovery import (
     ConfiguredConnection,
     Plugin,
+    broadcast_plugins,
     configure,
     discover,
     package_of,
@@ -146,6 +148,10 @@ class Runtime:
         """Log and count each blockage of the event loop, with the plugin's name."""
         packages = {
             package_of(type(c.integration)): c.plugin.name for c in self.connections.values()
+        } | {
+            package_of(p.broadcast): p.name
+            for p in self.plugins.values()
+            if p.broadcast is not None
         }
         limit_seconds = self.settings.loop_block_seconds
         return watched_loop(packages, self._report_blockage, limit_seconds=limit_seconds)
@@ -178,6 +184,7 @@ class Runtime:
             ingress=self.ingress,
             replay=self.replay,
             router=self.router,
+            broadcaster=self.context.broadcaster,
             schemas=self.schemas,
             metrics=self.metrics,
             health=SystemHealth(self.engine, self.bus, self.router.off),
@@ -242,6 +249,9 @@ async def open_runtime(
         engine = await stack.enter_async_context(_engine(settings, url, application))
         if prepare is not None:
             await prepare(engine)
+        metrics = Metrics()
+        broadcaster = Broadcaster(broadcast_plugins(known), metrics)
+        stack.push_async_callback(broadcaster.close)
         bus = _bus(settings, engine, Notifier(url, application))
         lifecycle = Lifecycle(router, connections)
         stack.push_async_callback(lifecycle.close)
@@ -249,10 +259,12 @@ async def open_runtime(
         stack.push_async_callback(bus.stop)
         await bus.start()
         schemas = core_schemas()
-        metrics = Metrics()
         translator = Translator(router, connections, schemas)
         letters = DeadLetterWriter(
-            metrics, publishing=bool(settings.kafka_bootstrap_servers), sources=connections
+            metrics,
+            publishing=bool(settings.kafka_bootstrap_servers),
+            sources=connections,
+            broadcaster=broadcaster,
         )
         context = SyncContext(
             engine,
@@ -263,6 +275,7 @@ async def open_runtime(
             bus.wake,
             letters,
             Clocks({n: c.integration.clock_tolerance for n, c in connections.items()}, metrics),
+            broadcaster=broadcaster,
         )
         for source in connections:
             metrics.held.labels(source).set_function(partial(context.backoff.left, source))
@@ -276,7 +289,9 @@ async def open_runtime(
             bus=bus,
             metrics=metrics,
             context=context,
-            customers=CustomerService(engine, router, bus.wake, FieldLimits(connections)),
+            customers=CustomerService(
+                engine, router, bus.wake, FieldLimits(connections), broadcaster
+            ),
             ingress=WebhookReceiver(context, bus, schemas["event"]),
             replay=Replay(engine, bus.wake, schemas["event"]),
             progress=Progress(metrics, bus.lag),

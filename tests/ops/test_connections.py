@@ -24,7 +24,10 @@ async def wait_until(flow: Flow, query: str) -> None:
 
 async def resume(flow: Flow, apply_deletes: int | None = None) -> None:
     request = ResumeRequest(apply_deletes)
-    await in_transaction(flow.runtime.engine, lambda c: connections.resume(c, "fake", BY, request))
+    broadcaster = flow.runtime.context.broadcaster
+    await in_transaction(
+        flow.runtime.engine, lambda c: connections.resume(c, "fake", BY, request, broadcaster)
+    )
     flow.runtime.context.wake("sync.inbound")
 
 

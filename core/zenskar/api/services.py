@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from zenskar.api.health import HealthReport
 from zenskar.catalog.service import CustomerService
 from zenskar.ops.replay import Replay
+from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
@@ -39,6 +40,7 @@ class ApiServices:
     ingress: WebhookReceiver
     replay: Replay
     router: PluginRouter
+    broadcaster: Broadcaster
     schemas: Mapping[str, Schema]
     metrics: Metrics
     health: HealthChecks

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from zenskar.catalog.business_rules import BusinessRules
 from zenskar.catalog.edits import EditRules
 from zenskar.catalog.field_limits import FieldLimits
 from zenskar.catalog.views import View, view, with_external
@@ -19,6 +20,7 @@ from zenskar.kernel.edit import edit
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import CUSTOMER, Document, FieldChanges, apply, difference, flatten
+from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import core_schemas
 from zenskar.sync import fanout
@@ -81,11 +83,14 @@ class CustomerService:
         router: PluginRouter,
         wake: Callable[[str], None],
         limits: FieldLimits | None = None,
+        broadcaster: Broadcaster | None = None,
     ) -> None:
         self._engine = engine
         self._router = router
         self._wake = wake
         self._limits = limits or FieldLimits({})
+        self._broadcaster = broadcaster or Broadcaster()
+        self._business = BusinessRules(self._broadcaster)
         self._rules = EditRules(core_schemas()[CUSTOMER.entity_type])
 
     async def create(
@@ -98,8 +103,9 @@ class CustomerService:
     ) -> Created:
         """Create a customer, or return the stored answer of the same request.
 
-        Raises `SchemaViolation` when a field exceeds the limits of an external system,
-        `IdempotencyKeyReused`, and `Unavailable` when the key has just expired.
+        Raises `SchemaViolation` when a field exceeds the limits of an external system or a plugin
+        refuses the customer. Raises `IdempotencyKeyReused`, and `Unavailable` when the key has just
+        expired.
         """
         origin = _Origin(correlation_id, by)
 
@@ -109,6 +115,7 @@ class CustomerService:
                 return await _stored_answer(db, once)
             fields = flatten(CUSTOMER, document)
             self._limits.check(CUSTOMER.entity_type, fields)
+            self._business.check(CUSTOMER.entity_type, fields, None)
             customer = await customers.create(db, customer_id, fields)
             await self._enqueue(db, customer, fanout.CREATED, origin, fields)
             answer = view(customer)
@@ -221,6 +228,7 @@ class CustomerService:
                 return present, False
             self._limits.check(CUSTOMER.entity_type, _parts(record.fields, changes))
             fields = apply(record.fields, changes)
+            self._business.check(CUSTOMER.entity_type, fields, record.fields)
             written = _sure(await customers.write(db, customer_id, fields, version=present.version))
             before = {path: record.fields.get(path) for path in changes}
             await self._enqueue(db, written, fanout.UPDATED, origin, changes, before)
@@ -258,6 +266,7 @@ class CustomerService:
             by=origin.by.detail if origin.by else None,
         )
         await fanout.enqueue(db, [(change, source) for source in self._owners])
+        fanout.announce_change(self._broadcaster, change)
 
     @property
     def _owners(self) -> tuple[str, ...]:

@@ -93,6 +93,7 @@ _RESUMED = text("""
     INSERT INTO connection_history (name, state, reason, error_message, by)
     SELECT name, 'active', reason, :note, :by FROM connections
     WHERE name = :name AND state = 'paused'
+    RETURNING name
 """)
 
 _HISTORY = text("""
@@ -187,12 +188,16 @@ async def pause(
 
 async def resume(
     db: AsyncConnection, name: str, by: str | None = None, note: str | None = None
-) -> None:
-    """Resume a connection and make its waiting messages due. The caller wakes the workers."""
-    await db.execute(_RESUMED, {"name": name, "by": by, "note": note})
+) -> bool:
+    """Resume a connection and make its waiting messages due. The caller wakes the workers.
+
+    Returns whether the connection was paused.
+    """
+    resumed = await db.execute(_RESUMED, {"name": name, "by": by, "note": note})
     await db.execute(_RESUME, {"name": name})
     await db.execute(_END_HOLD, {"name": name})
     await db.execute(_RELEASE, {"name": name})
+    return resumed.first() is not None
 
 
 async def release_deletes(db: AsyncConnection, name: str) -> None:

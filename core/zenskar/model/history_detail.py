@@ -19,6 +19,14 @@ class ConflictDetail(TypedDict):
     policy: str
 
 
+class ViolationDetail(TypedDict):
+    """A business rule that a change violates: the plugin, the place and the text."""
+
+    plugin: str
+    pointer: str
+    message: str
+
+
 class HistoryDetail(_Actor, total=False):
     """The members that a history entry may have; an entry holds those that apply to it.
 
@@ -60,6 +68,8 @@ class HistoryDetail(_Actor, total=False):
     seen: FieldChanges
     """Differences between the observed object and the base, where they are not `changes`."""
     conflicts: list[ConflictDetail]
+    violations: list[ViolationDetail]
+    """The business rules that a change of a connection violates; it was applied nevertheless."""
     message: str
     """The id of the message that replaces an unreadable one."""
     erased: bool

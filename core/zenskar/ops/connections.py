@@ -14,6 +14,8 @@ from zenskar.db.held_deletes import HeldDelete
 from zenskar.errors import NotFound, StateConflict
 from zenskar.model.actor import Actor
 from zenskar.model.sync_event import NO_SOURCE
+from zenskar.plugins.broadcasts import Broadcaster
+from zenskar.sync import announcements
 
 PAUSED_BY_OPERATOR = "paused by an operator"
 """The reason of a pause that an operator asked for."""
@@ -76,12 +78,14 @@ async def status(db: AsyncConnection, name: str, configured: Sequence[str]) -> C
     return known[name]
 
 
-async def pause(db: AsyncConnection, name: str, by: Actor) -> None:
+async def pause(db: AsyncConnection, name: str, by: Actor, broadcaster: Broadcaster) -> None:
     """Stop all calls to an external system until the connection is resumed."""
-    await connections.pause(db, name, PAUSED_BY_OPERATOR, by=str(by))
+    await announcements.pause(db, broadcaster, name, PAUSED_BY_OPERATOR, by=str(by))
 
 
-async def resume(db: AsyncConnection, name: str, by: Actor, request: ResumeRequest) -> None:
+async def resume(
+    db: AsyncConnection, name: str, by: Actor, request: ResumeRequest, broadcaster: Broadcaster
+) -> None:
     """Resume a connection.
 
     Only deletes that are held at this moment pass the guard, and none that arrives later. Raises
@@ -99,7 +103,7 @@ async def resume(db: AsyncConnection, name: str, by: Actor, request: ResumeReque
         notes.append(f"{waiting} held deletes were let go")
     elif request.apply_deletes:
         raise StateConflict(f"the connection {name} holds no deletes")
-    await connections.resume(db, name, str(by), "; ".join(notes) or None)
+    await announcements.resume(db, broadcaster, name, str(by), "; ".join(notes) or None)
 
 
 async def held(db: AsyncConnection, name: str, most: int) -> HeldDeletes:

@@ -19,7 +19,7 @@ from zenskar.ops.replay import Replay
 from zenskar.sync.quarantine import UNREADABLE
 
 HIDDEN = "(hidden)"
-_VALUES = frozenset({"changes", "before", "seen", "conflicts"})
+_VALUES = frozenset({"changes", "before", "seen", "conflicts", "violations"})
 """Members of a history entry that hold field values."""
 _PLAIN = frozenset(
     {

@@ -16,6 +16,7 @@ from zenskar.ids import new_id
 from zenskar.model.actor import Actor
 from zenskar.model.observation import ObservationKind
 from zenskar.model.sync_event import SyncStatus
+from zenskar.sync import announcements
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.publisher import SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, Snapshot, together
@@ -62,7 +63,8 @@ class HeldDeleteDropper:
         if not proven:
             note = f"{dropped} held deletes were dropped"
             await in_transaction(
-                self.context.engine, lambda c: connections.resume(c, name, str(by), note)
+                self.context.engine,
+                lambda c: announcements.resume(c, self.context.broadcaster, name, str(by), note),
             )
         return DroppedDeletes(dropped, proven)
 

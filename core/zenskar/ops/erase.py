@@ -15,6 +15,7 @@ from zenskar.ids import new_id
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import CUSTOMER
+from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync import fanout
 from zenskar.sync.fanout import RecordChange
 from zenskar.telemetry.logs import get_logger
@@ -43,11 +44,16 @@ class Eraser:
     """Erases customers. `owners` are the connections that receive the delete."""
 
     def __init__(
-        self, engine: AsyncEngine, owners: Sequence[str], wake: Callable[[str], None]
+        self,
+        engine: AsyncEngine,
+        owners: Sequence[str],
+        wake: Callable[[str], None],
+        broadcaster: Broadcaster | None = None,
     ) -> None:
         self._engine = engine
         self._owners = owners
         self._wake = wake
+        self._broadcaster = broadcaster or Broadcaster()
 
     async def erase(self, customer_id: str, by: Actor, *, dry_run: bool = False) -> Erased:
         """Erase one customer; a repeat erases data that arrived since.
@@ -110,3 +116,4 @@ class Eraser:
         )
         sources = dict.fromkeys((*self._owners, *(each["source_system"] for each in external)))
         await fanout.enqueue(db, [(change, source) for source in sources])
+        fanout.announce_change(self._broadcaster, change)

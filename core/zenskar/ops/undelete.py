@@ -158,6 +158,7 @@ class Undeleter:
         )
         sources: Sequence[str] = self.context.router.owners_of(entity_type)
         await fanout.enqueue(db, [(change, source) for source in sources])
+        fanout.announce_change(self.context.broadcaster, change)
 
 
 async def _deleted(db: AsyncConnection, entity_type: str, record_id: str) -> Record:

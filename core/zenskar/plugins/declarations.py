@@ -9,6 +9,7 @@ from typing import Any
 from zenskar.model.fields import SHAPES
 from zenskar.model.integration import Setting
 from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
+from zenskar.plugins.hookspecs import PROJECT
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Names of plugins and connections; in upper case they are prefixes of environment variables."""
@@ -29,11 +30,23 @@ _SYNCHRONOUS = (
 )
 
 
+def find_name_problem(name: str) -> str | None:
+    """Return the reason that no plugin can have a name, None without one."""
+    if NAME.fullmatch(name):
+        return None
+    return "its name must be lower-case letters, digits and _, beginning with a letter"
+
+
+def is_integration(loaded: Any) -> bool:
+    """Return whether an entry point names the class of an integration."""
+    return isinstance(loaded, type) and issubclass(loaded, BaseIntegration)
+
+
 def find_problem(name: str, integration: Any) -> str | None:
     """Return the reason that an entry point cannot be used as an integration, None without one."""
-    if not NAME.fullmatch(name):
-        return "its name must be lower-case letters, digits and _, beginning with a letter"
-    if not (isinstance(integration, type) and issubclass(integration, BaseIntegration)):
+    if problem := find_name_problem(name):
+        return problem
+    if not is_integration(integration):
         return "the entry point does not name a subclass of BaseIntegration"
     if integration.plugin_api != PLUGIN_API_VERSION:
         return (
@@ -99,6 +112,13 @@ def _hooks(integration: type[BaseIntegration]) -> str | None:
     return f"must not be a coroutine function: {', '.join(wrong)}{advice}" if wrong else None
 
 
+def _broadcasts(integration: type[BaseIntegration]) -> str | None:
+    marked = [n for n in dir(integration) if hasattr(getattr(integration, n), f"{PROJECT}_impl")]
+    if not marked:
+        return None
+    return f"must not have a hookimpl, which needs a plugin of its own: {', '.join(marked)}"
+
+
 def _durations(integration: type[BaseIntegration]) -> str | None:
     lifetime: Any = integration.idempotency_key_lifetime
     tolerance: Any = integration.clock_tolerance
@@ -121,4 +141,14 @@ def _replaced(integration: type[BaseIntegration]) -> str | None:
     return "the hook `missed_events` does not exist any more, use `changes`" if old else None
 
 
-_CHECKS = (_replaced, _entities, _carries, _settings, _webhook_headers, _hooks, _durations, _limits)
+_CHECKS = (
+    _replaced,
+    _entities,
+    _carries,
+    _settings,
+    _webhook_headers,
+    _hooks,
+    _broadcasts,
+    _durations,
+    _limits,
+)

@@ -8,6 +8,7 @@ import importlib.resources
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 from importlib_metadata import EntryPoint, entry_points
@@ -17,18 +18,22 @@ from zenskar.errors import ConfigurationError, ZenskarError
 from zenskar.kernel import ConflictPolicy, MergePolicy
 from zenskar.model.integration import Connection, Setting
 from zenskar.model.sync_event import NO_SOURCE
-from zenskar.plugins import declarations
+from zenskar.plugins import broadcasts, declarations
 from zenskar.plugins.base import BaseIntegration
 from zenskar.schema_catalog import Schema, load_folder
 from zenskar.settings import PREFIX, Settings, lookup, overridden, poll_seconds
 from zenskar.telemetry.stack_traces import place
 
 GROUP = "zenskar.plugins"
+_NO_CONNECTION = "has broadcast hooks only, so it has no connection"
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An installed plugin: its class, or the problem that prevents its use."""
+    """An installed plugin: its class or its broadcast hooks, or the problem that prevents its use.
+
+    `broadcast` is the object with the hooks of a plugin without a connection.
+    """
 
     name: str
     distribution: str
@@ -36,6 +41,14 @@ class Plugin:
     integration: type[BaseIntegration] | None = None
     problem: str | None = None
     schemas: Mapping[str, Schema] = field(default_factory=dict, repr=False)
+    broadcast: object | None = None
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of the plugin, integration or broadcast; None for one that cannot be used."""
+        if self.broadcast is not None:
+            return "broadcast"
+        return "integration" if self.integration is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +108,15 @@ def unusable_connections(
 ) -> dict[str, str]:
     """Return the configured connections whose plugin cannot be used, with the reason."""
     return {
-        name: f"plugin {plugin} {plugins[plugin].problem}"
+        name: f"plugin {plugin} {plugins[plugin].problem or _NO_CONNECTION}"
         for name, plugin in _configured_plugins(plugins, settings, environment).items()
         if plugins[plugin].integration is None
     }
+
+
+def broadcast_plugins(plugins: Mapping[str, Plugin]) -> dict[str, object]:
+    """Return the objects with the hooks of the plugins without a connection."""
+    return {name: p.broadcast for name, p in plugins.items() if p.broadcast is not None}
 
 
 def missing_settings(
@@ -119,15 +137,18 @@ def variable(connection: str, name: str) -> str:
     return f"{connection}_{name}".upper()
 
 
-def package_of(integration: type[BaseIntegration]) -> str:
+def package_of(plugin: Any) -> str:
     """Return the top-level package that holds a plugin's code and schemas."""
-    return integration.__module__.partition(".")[0]
+    name: str = plugin.__name__ if isinstance(plugin, ModuleType) else plugin.__module__
+    return name.partition(".")[0]
 
 
 def _load(entry: EntryPoint) -> Plugin:
     distribution, version = _distribution(entry)
     try:
         integration = entry.load()
+        if not declarations.is_integration(integration):
+            return _load_broadcast(entry, integration)
         problem = declarations.find_problem(entry.name, integration)
         schemas = {} if problem else load_folder(_schemas_folder(integration))
     except KeyboardInterrupt:
@@ -137,6 +158,18 @@ def _load(entry: EntryPoint) -> Plugin:
     if problem:
         return Plugin(entry.name, distribution, version, problem=problem)
     return Plugin(entry.name, distribution, version, integration, schemas=schemas)
+
+
+def _load_broadcast(entry: EntryPoint, loaded: Any) -> Plugin:
+    """Return a plugin without a connection; a class is instantiated without arguments."""
+    distribution, version = _distribution(entry)
+    plugin = loaded() if isinstance(loaded, type) else loaded
+    problem = declarations.find_name_problem(entry.name) or broadcasts.find_problem(
+        entry.name, plugin
+    )
+    if problem:
+        return Plugin(entry.name, distribution, version, problem=problem)
+    return Plugin(entry.name, distribution, version, broadcast=plugin)
 
 
 def _schemas_folder(integration: type[BaseIntegration]) -> Any:

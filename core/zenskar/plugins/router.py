@@ -150,7 +150,7 @@ class PluginRouter:
         known = getattr(self._manager.hook, hook)
         (own,) = (each for each in known.get_hookimpls() if each.plugin is owner)
         all_wanted = set(own.argnames) == set(known.spec.argnames)
-        found = own.function if all_wanted else _taking(own.function, own.argnames)
+        found = own.function if all_wanted else taking(own.function, own.argnames)
         self._hooks[source, hook] = found
         return found
 
@@ -158,7 +158,7 @@ class PluginRouter:
         return f"connection {source} is off: {self._off[source]}"
 
 
-def _taking(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+def taking(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
     """Return a function that ignores the arguments that it does not name."""
     return lambda **given: function(*[given[name] for name in names])
 

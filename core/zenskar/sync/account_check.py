@@ -8,6 +8,7 @@ from zenskar.db import connection_accounts, connections
 from zenskar.db.connections import OTHER_ACCOUNT, SAME_ACCOUNT
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed, FailureKind
+from zenskar.sync import announcements
 from zenskar.sync.context import SyncContext
 from zenskar.telemetry.logs import get_logger
 
@@ -115,12 +116,14 @@ class AccountCheck:
         return [name for name, c in known.items() if c.plugin.name == known[source].plugin.name]
 
     async def _pause(self, db: AsyncConnection, source: str, reason: str, text: str) -> None:
-        if await connections.pause(db, source, reason, reason, text):
+        broadcaster = self._context.broadcaster
+        why = {"error_kind": reason, "error_message": text}
+        if await announcements.pause(db, broadcaster, source, reason, **why):
             _log.error("connection_paused", source=source, reason=reason, problem=text)
 
     async def _resume(self, db: AsyncConnection, source: str) -> None:
         """Resume a connection that was paused for a wrong account and has the right one now."""
         state = (await connections.states(db)).get(source)
         if state is not None and state.paused and state.reason in {OTHER_ACCOUNT, SAME_ACCOUNT}:
-            await connections.resume(db, source)
+            await announcements.resume(db, self._context.broadcaster, source)
             _log.info("connection_resumed", source=source)

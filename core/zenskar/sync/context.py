@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.plugins.invoker import PluginInvoker
 from zenskar.plugins.router import PluginRouter
@@ -41,6 +42,7 @@ class SyncContext:
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     backoff: RateLimitBackoff = field(default_factory=RateLimitBackoff)
+    broadcaster: Broadcaster = field(default_factory=Broadcaster)
 
     def retry(self, source: str) -> RetryPolicy:
         """Return the retry policy of a connection."""

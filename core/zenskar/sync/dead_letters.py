@@ -16,7 +16,10 @@ from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.db.outbox import OutboxRow
 from zenskar.model.envelope import DEAD_LETTER
+from zenskar.model.notices import DeadLetterAdded
 from zenskar.model.sync_event import NO_SOURCE, SyncStatus
+from zenskar.plugins.broadcasts import Broadcaster
+from zenskar.sync.announcements import announce
 from zenskar.telemetry.metrics import Metrics
 
 _MESSAGE_LENGTH = 1000
@@ -54,9 +57,15 @@ class DeadLetterWriter:
     """Writes dead letters; without `publishing` as sync events only."""
 
     def __init__(
-        self, metrics: Metrics, *, publishing: bool, sources: Collection[str] | None = None
+        self,
+        metrics: Metrics,
+        *,
+        publishing: bool,
+        sources: Collection[str] | None = None,
+        broadcaster: Broadcaster | None = None,
     ) -> None:
         self._metrics = metrics
+        self._broadcaster = broadcaster or Broadcaster()
         self._sources = sources
         self._publishing = publishing
 
@@ -80,6 +89,12 @@ class DeadLetterWriter:
         if self._publishing:
             row = _row(source, message, why, attempts)
             await outbox.insert_rows(db, [row])
+        self.announce(source, why)
+
+    def announce(self, source: str, why: Transition) -> None:
+        """Announce a dead letter after the commit; `write` does so for those that it writes."""
+        notice = DeadLetterAdded(source, why.event_id, why.error_kind, why.reason)
+        announce(self._broadcaster, notice)
 
     def count(self, source: str, kind: str) -> None:
         """Count a dead letter; call this after the commit."""

@@ -11,7 +11,10 @@ from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.ids import new_id
 from zenskar.model.history_detail import HistoryDetail
+from zenskar.model.notices import RecordChanged
 from zenskar.model.sync_event import Direction
+from zenskar.plugins.broadcasts import Broadcaster
+from zenskar.sync.announcements import announce
 from zenskar.sync.messages import look_message, record_message
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
@@ -68,6 +71,20 @@ async def enqueue(db: AsyncConnection, targets: Iterable[tuple[RecordChange, str
         db, [record_message(event, change.version, change.document) for event, change in pairs]
     )
     return [event.id for event, _ in pairs]
+
+
+def announce_change(broadcaster: Broadcaster, change: RecordChange) -> None:
+    """Announce a change that was made here, after the commit."""
+    notice = RecordChanged(
+        change.entity_type,
+        change.record_id,
+        change.version,
+        change.action,
+        None,
+        tuple(change.changes or ()),
+        change.correlation_id,
+    )
+    announce(broadcaster, notice)
 
 
 async def enqueue_looks(db: AsyncConnection, looks: Iterable[LookRequest]) -> None:

@@ -2,10 +2,15 @@
 
 from zenskar.db.events.sync_events import Transition
 from zenskar.kernel import Outcome
+from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.history_detail import HistoryDetail
+from zenskar.model.notices import ConflictRecorded, RecordChanged
 from zenskar.model.observation import Observation
 from zenskar.model.sync_event import SyncStatus
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.plugins.broadcasts import Broadcaster
+from zenskar.sync.announcements import announce
+from zenskar.sync.fanout import Cause
+from zenskar.sync.unit_of_work import UnitOfWork, action_of
 
 
 def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> HistoryDetail:
@@ -34,6 +39,53 @@ def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> Histo
         if outcome.mapping.fetch_revision is not None:
             detail["fetch_wanted"] = True
     return detail
+
+
+def broadcast(
+    broadcaster: Broadcaster,
+    work: UnitOfWork,
+    record_id: str | None,
+    outcome: Outcome,
+    cause: Cause,
+) -> HistoryDetail:
+    """Announce an outcome after the commit, and return the violated business rules, if any.
+
+    Call this before the next decision. The change is a fact, so it is applied nevertheless.
+    """
+    if record_id is None:
+        return {}
+    for each in outcome.conflicts:
+        winner = each.winner.value
+        conflict = ConflictRecorded(
+            work.entity_type, record_id, work.name, each.path, winner, cause.event_id
+        )
+        announce(broadcaster, conflict)
+    if not outcome.changes_record:
+        return {}
+    fields = () if outcome.delete_record else tuple(outcome.record_changes)
+    version, action = work.records[record_id].version, action_of(outcome)
+    changed = RecordChanged(
+        work.entity_type, record_id, version, action, work.name, fields, cause.correlation_id
+    )
+    announce(broadcaster, changed)
+    return _violations(broadcaster, work, record_id, outcome)
+
+
+def _violations(
+    broadcaster: Broadcaster, work: UnitOfWork, record_id: str, outcome: Outcome
+) -> HistoryDetail:
+    if outcome.delete_record or not broadcaster.validates:
+        return {}
+    shape, before = SHAPES[work.entity_type], work.replaced.get(record_id)
+    found = broadcaster.violations(
+        work.entity_type,
+        unflatten(shape, work.records[record_id].fields),
+        None if before is None or outcome.create_record else unflatten(shape, before.fields),
+        work.name,
+    )
+    if not found:
+        return {}
+    return {"violations": [{"plugin": p, "pointer": at, "message": text} for p, at, text in found]}
 
 
 def transition(

@@ -58,6 +58,8 @@ class UnitOfWork:
     followers: list[tuple[RecordChange, str]] = field(default_factory=list)
     """Changes of records, each with a source system to push it to."""
     looks: list[LookRequest] = field(default_factory=list)
+    replaced: dict[str, Record] = field(default_factory=dict)
+    """Records before their last change in this transaction; a created record has none."""
     causes: dict[str, Cause] = field(default_factory=dict)
     """The sync events that may end a record, by record id."""
     ahead: int = 0
@@ -203,7 +205,7 @@ class UnitOfWork:
         """Enqueue the change of a record for every other source system that syncs it."""
         others = [source for source in owners if source != self.name]
         if outcome.changes_record and others:
-            change = self._change_of(record_id, _action(outcome), cause)
+            change = self._change_of(record_id, action_of(outcome), cause)
             self.followers += [(change, source) for source in others]
 
     def resync(self, record_id: str, cause: Cause) -> None:
@@ -291,7 +293,7 @@ class UnitOfWork:
             return
         if not outcome.record_changes and not outcome.delete_record:
             return
-        record = self.records[record_id]
+        record = self.replaced[record_id] = self.records[record_id]
         self.records[record_id] = Record(
             id=record_id,
             fields=apply(record.fields, outcome.record_changes),
@@ -407,7 +409,8 @@ def _new_record_id(situation: Situation, seen: Observation) -> str:
     return named if named and situation.record is None and is_id(named) else new_id()
 
 
-def _action(outcome: Outcome) -> str:
+def action_of(outcome: Outcome) -> str:
+    """Return the action of an outcome that changes its record."""
     if outcome.delete_record:
         return fanout.DELETED
     return fanout.CREATED if outcome.create_record else fanout.UPDATED

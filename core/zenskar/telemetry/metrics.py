@@ -53,6 +53,13 @@ class Metrics:
         self.loop_blocked = self._counter(
             "zenskar_loop_blocked", "Blockages of the event loop, by plugin", "plugin"
         )
+        self.broadcasts = self._counter(
+            "zenskar_broadcasts",
+            "Calls of broadcast hooks (ok, refused, failed, timed_out, dropped)",
+            "plugin",
+            "hook",
+            "result",
+        )
         self.consumer_failures = self._counter(
             "zenskar_consumer_failures",
             "Failed iterations of a consumer, by kind (unavailable, failed)",

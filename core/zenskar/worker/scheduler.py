@@ -8,6 +8,7 @@ from typing import Any
 from zenskar.db import connections, outbox, schedules
 from zenskar.db.driver.engine import in_transaction
 from zenskar.model.envelope import INBOUND, OUTBOUND
+from zenskar.sync import announcements
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.resilience.circuit_breaker import OUTAGE, CircuitBreaker
@@ -93,7 +94,10 @@ class Scheduler:
                 await self._resume(name)
 
     async def _resume(self, name: str) -> None:
-        await in_transaction(self._context.engine, lambda c: connections.resume(c, name))
+        broadcaster = self._context.broadcaster
+        await in_transaction(
+            self._context.engine, lambda c: announcements.resume(c, broadcaster, name)
+        )
         for topic in (OUTBOUND, INBOUND):
             self._context.wake(topic)
         _log.info("connection_resumed", source=name)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.cli.conftest import Cli
-from zenskar import BaseIntegration
+from zenskar import BaseIntegration, hookimpl
 from zenskar.plugins import discovery
 from zenskar.plugins.discovery import Plugin
 
@@ -31,6 +31,24 @@ def test_a_plugin_that_cannot_be_used_says_why(cli: Cli, monkeypatch: pytest.Mon
     assert "cannot be loaded" in cli("plugins", "list")
     (row,) = cli.json("plugins", "list")["data"]
     assert (row["name"], row["problem"]) == ("broken", broken.problem)
+
+
+def test_a_plugin_without_a_connection_has_a_kind_of_its_own(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rules:
+        @hookimpl
+        def record_changed(self) -> None: ...
+
+    plugins = {
+        "rules": Plugin("rules", "acme-rules", "1.0", broadcast=Rules()),
+        "crm": Plugin("crm", "acme-crm", "1.0", BaseIntegration),
+        "broken": Plugin("broken", "acme-broken", "1.0", problem="cannot be loaded"),
+    }
+    monkeypatch.setattr(discovery, "discover", lambda: plugins)
+    assert "broadcast" in cli("plugins", "list")
+    kinds = {row["name"]: row["kind"] for row in cli.json("plugins", "list")["data"]}
+    assert kinds == {"rules": "broadcast", "crm": "integration", "broken": None}
 
 
 def test_none_installed_says_what_to_do(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from zenskar.db.driver.engine import by_keys, create_engine, driver, in_transaction, transaction
+from zenskar.db.driver.engine import (
+    after_commit,
+    by_keys,
+    create_engine,
+    driver,
+    in_transaction,
+    transaction,
+)
 from zenskar.errors import Unavailable
 
 PID, SLEEP = text("SELECT pg_backend_pid()"), text("SELECT pg_sleep(60)")
@@ -210,3 +217,37 @@ async def test_a_database_without_writes_gives_the_reason(
         await in_transaction(
             engine, lambda c: run(c, f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{state}'; END $$")
         )
+
+
+async def test_a_call_after_the_commit_is_made_once_and_outside_of_the_transaction(
+    alone: AsyncEngine,
+) -> None:
+    """The engine has one connection, so another transaction could not begin inside of it."""
+    done: list[str] = []
+    attempts = 0
+
+    async def write(db: AsyncConnection) -> None:
+        nonlocal attempts
+        attempts += 1
+        after_commit(lambda: done.append(f"attempt {attempts}"))
+        assert done == []
+        if attempts == 1:
+            await db.execute(text("DO $$ BEGIN RAISE serialization_failure; END $$"))
+
+    await in_transaction(alone, write)
+    assert done == ["attempt 2"]
+
+
+async def test_a_call_after_the_commit_is_not_made_if_the_transaction_fails(
+    alone: AsyncEngine,
+) -> None:
+    done: list[str] = []
+
+    async def fail(_db: AsyncConnection) -> None:
+        after_commit(lambda: done.append("never"))
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await in_transaction(alone, fail)
+    after_commit(lambda: done.append("at once"))
+    assert done == ["at once"]

@@ -30,6 +30,7 @@ class Connections:
         self._engine = services.engine
         self._router = services.router
         self._wake = services.wake
+        self._broadcaster = services.broadcaster
 
     async def show(self, _request: web.Request) -> web.Response:
         """Return all connections."""
@@ -40,7 +41,7 @@ class Connections:
         name, by = self._name(request), operator(request)
 
         async def pause(db: AsyncConnection) -> dict[str, Any]:
-            await connections.pause(db, name, by)
+            await connections.pause(db, name, by, self._broadcaster)
             return await self._view(db, name)
 
         return bodies.json_response(await in_transaction(self._engine, pause))
@@ -52,7 +53,7 @@ class Connections:
         wanted = ResumeRequest(None if count is None else int(count), query.flag("accept_account"))
 
         async def resume(db: AsyncConnection) -> dict[str, Any]:
-            await connections.resume(db, name, by, wanted)
+            await connections.resume(db, name, by, wanted, self._broadcaster)
             return await self._view(db, name)
 
         view = await in_transaction(self._engine, resume)

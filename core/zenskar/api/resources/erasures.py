@@ -20,7 +20,7 @@ class Erasures:
 
     def __init__(self, services: ApiServices) -> None:
         owners = services.router.owners_of(CUSTOMER.entity_type)
-        self._eraser = Eraser(services.engine, owners, services.wake)
+        self._eraser = Eraser(services.engine, owners, services.wake, services.broadcaster)
 
     async def erase(self, request: web.Request) -> web.Response:
         """Erase a customer permanently."""

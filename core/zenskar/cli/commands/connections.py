@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from zenskar.ops.connections import ConnectionStatus
     from zenskar.ops.drop_deletes import DroppedDeletes
+    from zenskar.plugins.broadcasts import Broadcaster
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="The connections to external systems.")
@@ -49,7 +50,7 @@ def show(output: OutputOption = Output.TABLE) -> None:
     """List the connections, the events that wait at each, and its last error."""
     from zenskar.ops import connections
 
-    rows = [_row(status) for status in _run(connections.statuses)]
+    rows = [_row(status) for status in _run(lambda db, names, _: connections.statuses(db, names))]
     if output is Output.JSON:
         print_json({"data": rows})
     elif rows:
@@ -66,10 +67,10 @@ def pause(name: Name, output: OutputOption = Output.TABLE) -> None:
     by = current_actor()
 
     async def pause_connection(
-        db: "AsyncConnection", configured: tuple[str, ...]
+        db: "AsyncConnection", configured: tuple[str, ...], broadcaster: "Broadcaster"
     ) -> "ConnectionStatus":
         await connections.status(db, name, configured)
-        await connections.pause(db, name, by)
+        await connections.pause(db, name, by, broadcaster)
         return await connections.status(db, name, configured)
 
     _show(_row(_run(pause_connection)), output)
@@ -106,11 +107,11 @@ def resume(
     request = connections.ResumeRequest(apply_deletes, accept_account)
 
     async def resume_connection(
-        db: "AsyncConnection", configured: tuple[str, ...]
+        db: "AsyncConnection", configured: tuple[str, ...], broadcaster: "Broadcaster"
     ) -> "ConnectionStatus":
         await connections.status(db, name, configured)
         if dropped is None:
-            await connections.resume(db, name, by, request)
+            await connections.resume(db, name, by, request, broadcaster)
         await session.notify(db, OUTBOUND, INBOUND)
         return await connections.status(db, name, configured)
 
@@ -145,7 +146,9 @@ def held(
 
     from zenskar.ops import connections
 
-    async def read(db: "AsyncConnection", configured: tuple[str, ...]) -> connections.HeldDeletes:
+    async def read(
+        db: "AsyncConnection", configured: tuple[str, ...], _: "Broadcaster"
+    ) -> connections.HeldDeletes:
         await connections.status(db, name, configured)
         return await connections.held(db, name, limit)
 
@@ -158,21 +161,30 @@ def held(
     print_lines(f"{found.total} deletes are held at {name}.")
 
 
-def _run(operation: "Callable[[AsyncConnection, tuple[str, ...]], Awaitable[T]]") -> T:
+def _run(
+    operation: "Callable[[AsyncConnection, tuple[str, ...], Broadcaster], Awaitable[T]]",
+) -> T:
+    """Run an operation in a transaction, and announce its effects to the broadcast plugins."""
     from zenskar.cli.data_folder import DataFolder
-    from zenskar.plugins.discovery import configure, discover
+    from zenskar.plugins.broadcasts import Broadcaster
+    from zenskar.plugins.discovery import broadcast_plugins, configure, discover
 
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
     running = DataFolder(settings.data_dir).running() if settings.database_url is None else None
     sandboxes = tuple(running.sandboxes) if running else ()
-    configured = (*configure(discover(), settings, environment), *sandboxes)
+    plugins = discover()
+    configured = (*configure(plugins, settings, environment), *sandboxes)
+    broadcaster = Broadcaster(broadcast_plugins(plugins))
 
     async def run() -> T:
         from zenskar.db.driver.engine import in_transaction
 
         async with session.open_current(settings) as engine:
-            return await in_transaction(engine, lambda c: operation(c, configured))
+            try:
+                return await in_transaction(engine, lambda c: operation(c, configured, broadcaster))
+            finally:
+                await broadcaster.close()
 
     return asyncio.run(run())
 

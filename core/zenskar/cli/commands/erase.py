@@ -63,19 +63,23 @@ async def _erase(name: str, *, dry_run: bool) -> "Erased":
     from zenskar.cli.data_folder import DataFolder
     from zenskar.model.envelope import OUTBOUND
     from zenskar.ops.erase import Eraser
-    from zenskar.plugins.discovery import configure, discover
+    from zenskar.plugins.broadcasts import Broadcaster
+    from zenskar.plugins.discovery import broadcast_plugins, configure, discover
 
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
     running = DataFolder(settings.data_dir).running() if settings.database_url is None else None
+    plugins = discover()
     owners = (
-        *configure(discover(), settings, environment),
+        *configure(plugins, settings, environment),
         *(running.sandboxes if running else ()),
     )
     async with session.open_current(settings) as engine:
-        found = await Eraser(engine, tuple(dict.fromkeys(owners)), lambda _topic: None).erase(
-            name, current_actor(), dry_run=dry_run
-        )
+        broadcaster = Broadcaster(broadcast_plugins(plugins))
+        names = tuple(dict.fromkeys(owners))
+        eraser = Eraser(engine, names, lambda _topic: None, broadcaster)
+        found = await eraser.erase(name, current_actor(), dry_run=dry_run)
+        await broadcaster.close()
         if not dry_run:
             from zenskar.db.driver.engine import in_transaction
 

@@ -20,6 +20,7 @@ _COLUMNS = {
     "name": "NAME",
     "distribution": "DISTRIBUTION",
     "version": "VERSION",
+    "kind": "KIND",
     "entities": "ENTITIES",
     "missing": "MISSING SETTINGS",
     "problem": "PROBLEM",
@@ -33,7 +34,7 @@ def plugins() -> None:
 
 @app.command("list")
 def show(output: OutputOption = Output.TABLE) -> None:
-    """List the plugins, the problem of each, and its missing settings."""
+    """List the plugins with their kind, the problem of each, and its missing settings."""
     from zenskar.plugins.discovery import discover
 
     settings, environment = session.read_settings()
@@ -114,6 +115,7 @@ def _row(plugin: "Plugin", environment: Mapping[str, str], problem: str | None) 
         "name": plugin.name,
         "distribution": plugin.distribution,
         "version": plugin.version,
+        "kind": plugin.kind,
         "problem": plugin.problem or problem,
         "entities": list(integration.entities) if integration else [],
         "missing": list(missing_settings(plugin, plugin.name, environment)),

@@ -62,6 +62,8 @@ class Checkup:
 
     def _plugin(self, plugin: Plugin) -> Finding:
         part, name = f"plugin {plugin.name}", plugin.name
+        if plugin.broadcast is not None:
+            return ok(part, f"{plugin.distribution} {plugin.version}, broadcast hooks")
         if plugin.problem or plugin.integration is None:
             return failed(part, plugin.problem or "", f"update or remove {plugin.distribution}")
         required = [setting for setting in plugin.integration.settings if setting.required]

@@ -20,7 +20,7 @@ _HEAD = {
     "attempts": "attempts",
     "next_attempt_at": "next attempt",
 }
-_NESTED = ("changes", "seen", "conflicts")
+_NESTED = ("changes", "seen", "conflicts", "violations")
 
 
 def event_text(event: Mapping[str, Any]) -> list[str]:
@@ -64,6 +64,8 @@ def _entry(entry: Mapping[str, Any]) -> list[str]:
     lines += _fields("changed", detail.get("changes"))
     lines += _fields("seen", detail.get("seen"))
     lines += [f"      conflict {_conflict(conflict)}" for conflict in detail.get("conflicts") or ()]
+    for each in detail.get("violations") or ():
+        lines.append(f"      violates {each['plugin']} {each['pointer']}: {each['message']}")
     return lines
 
 

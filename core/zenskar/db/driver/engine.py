@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
 import orjson
@@ -42,6 +43,10 @@ _BEGIN_BY_KEYS = "BEGIN; " + " ".join(
 )
 _ATTEMPTS = 5
 _IDLE_SECONDS = 0.5
+_after_commit: ContextVar[list[Callable[[], None]] | None] = ContextVar(
+    "after_commit", default=None
+)
+"""The calls that the current transaction makes after its commit."""
 
 
 def create_engine(
@@ -150,6 +155,9 @@ async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterato
     async with connected(engine) as db:
         opened = driver(db)
         await opened.execute(begin)
+        calls: list[Callable[[], None]] = []
+        outer = _after_commit.get()
+        _after_commit.set(calls)
         try:
             yield db
         except BaseException:
@@ -157,7 +165,23 @@ async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterato
             with suppress(Exception):
                 await opened.execute("ROLLBACK")
             raise
+        finally:
+            _after_commit.set(outer)
         await opened.execute("COMMIT")
+    for call in calls:
+        call()
+
+
+def after_commit(call: Callable[[], None]) -> None:
+    """Make a call after the current transaction commits, and never if the transaction fails.
+
+    Outside of a transaction the call is made at once.
+    """
+    calls = _after_commit.get()
+    if calls is None:
+        call()
+    else:
+        calls.append(call)
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from zenskar.sync.fanout import Cause, LookRequest
 from zenskar.sync.inbound.looks import TOUCHED, LookRequests
 from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.messages import delayed_observation, observation, received_event
-from zenskar.sync.outcome_history import describe, transition
+from zenskar.sync.outcome_history import broadcast, describe, transition
 from zenskar.sync.quarantine import quarantine
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
@@ -101,7 +101,7 @@ class InboundSync:
 
     async def trip(self, error: TooManyDeletes) -> None:
         """Pause a connection with too many deletes."""
-        await delete_guard.trip(self._context.engine, error)
+        await delete_guard.trip(self._context.engine, self._context.broadcaster, error)
 
     async def park(self, envelopes: Sequence[Envelope]) -> frozenset[str]:
         """Write events that wait for their connection; return the ids of those that have ended."""
@@ -275,16 +275,18 @@ class InboundSync:
             origins=[o.origin_key for o in observations if o.origin_key],
         )
         owners = self._context.router.owners_of(entity_type)
+        broadcaster = self._context.broadcaster
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
+            cause = Cause(envelope.correlation_id, event_id)
             detail = describe(work, record_id, outcome)
+            detail.update(broadcast(broadcaster, work, record_id, outcome, cause))
             batch.moves.append(transition(event_id, record_id, seen, outcome, detail))
             batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
             if outcome.delete_record:
                 batch.deletes[source].append(event_id)
             if record_id is not None and (record := work.records.get(record_id)) is not None:
                 _keep_no_payload(batch, event_id, record)
-            cause = Cause(envelope.correlation_id, event_id)
             if record_id is not None:
                 work.causes[record_id] = cause
             if outcome.verdict is Verdict.LATE:

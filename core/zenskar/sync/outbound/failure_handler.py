@@ -10,6 +10,7 @@ from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.errors import Failure
 from zenskar.model.sync_event import SyncStatus
+from zenskar.sync import announcements
 from zenskar.sync.context import SyncContext
 from zenskar.sync.job_result import Ack, JobResult, Nack, Park
 from zenskar.sync.outbound.calls import Call
@@ -153,6 +154,13 @@ class FailureHandler:
     async def _pause(
         self, db: AsyncConnection, job: PushJob, failure: Failure, reason: str
     ) -> None:
-        first = await connections.pause(db, job.source, reason, failure.kind.value, failure.message)
+        first = await announcements.pause(
+            db,
+            self._context.broadcaster,
+            job.source,
+            reason,
+            error_kind=failure.kind.value,
+            error_message=failure.message,
+        )
         if first:
             _log.error("connection_paused", source=job.source, reason=reason)

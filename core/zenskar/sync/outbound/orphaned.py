@@ -67,6 +67,7 @@ class Unowned:
             message = messages.get(event.id)
             if message is None:
                 await sync_events.move(db, [why])
+                self._context.dead_letters.announce(event.source_system, why)
                 continue
             letter = UnsentMessage(message.key, message.encode(), {"topic": message.topic})
             await self._context.dead_letters.write(db, event.source_system, letter, why, attempts=0)

@@ -16,11 +16,12 @@ from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
 from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentState
 from zenskar.model.sync_event import SyncStatus
+from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.outbound.calls import Call, anothers_object
 from zenskar.sync.outbound.job import PushJob
-from zenskar.sync.outcome_history import describe, transition
+from zenskar.sync.outcome_history import broadcast, describe, transition
 from zenskar.sync.translator import Translator
 from zenskar.sync.unit_of_work import UnitOfWork
 
@@ -61,8 +62,11 @@ class PlannedStep:
 class StepPlanner:
     """Plans steps and applies answers; a decision is in force once its transaction is stored."""
 
-    def __init__(self, router: PluginRouter, translator: Translator) -> None:
+    def __init__(
+        self, router: PluginRouter, translator: Translator, broadcaster: Broadcaster
+    ) -> None:
         self._router = router
+        self._broadcaster = broadcaster
         self._translator = translator
 
     def begin(self, work: UnitOfWork, job: PushJob, *, failed: bool = False) -> PlannedStep:
@@ -118,6 +122,7 @@ class StepPlanner:
                 kind = FailureKind.REJECTED if call.links else FailureKind.BUG
                 raise CallFailed(anothers_object(kind, seen.external_id))
             detail.update(describe(work, record_id, outcome))
+            detail.update(broadcast(self._broadcaster, work, record_id, outcome, job.cause))
             detail["external_id"] = seen.external_id
             if outcome.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
                 # Only the detached object carries the record's id: none was made since.
@@ -196,6 +201,7 @@ class StepPlanner:
         detail: HistoryDetail = {
             "answer_to": StepKind.FETCH.value,
             **describe(work, record_id, outcome),
+            **broadcast(self._broadcaster, work, record_id, outcome, job.cause),
         }
         if record_id is not None and outcome.verdict.changes_state:
             owners = self._router.owners_of(job.entity_type)

@@ -74,7 +74,7 @@ class OutboundSync:
         self._failure_handler = failure_handler
         self._circuit_breaker = circuit_breaker
         self._accounts = accounts
-        self._planner = StepPlanner(context.router, context.translator)
+        self._planner = StepPlanner(context.router, context.translator, context.broadcaster)
         self._first_steps = Batcher(self._begin, most=_BATCH, key=lambda job: job.subject)
         self._answers = Batcher(self._apply, most=_BATCH, key=lambda answer: answer.job.subject)
 
@@ -145,7 +145,7 @@ class OutboundSync:
             held = time.monotonic() - began < self._lease_seconds(job.source) / 2
             return await self._failed(job, call, error.failure, held=held)
         except TooManyDeletes as error:
-            await delete_guard.trip(self._context.engine, error)
+            await delete_guard.trip(self._context.engine, self._context.broadcaster, error)
             return Park()
         await self._context.failpoint("outbound.stored_answer")
         return self._count(job, planned)

@@ -15,6 +15,7 @@ from zenskar.ids import new_id
 from zenskar.model.integration import Changes, Health, WebhookEvent
 from zenskar.plugins.invoker import Answer
 from zenskar.schema_catalog import Schema
+from zenskar.sync import announcements
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_publisher import EventPublisher
 from zenskar.sync.polling.feed_events import FeedReader, unreadable
@@ -160,7 +161,9 @@ class FeedPoller:
 
     async def _pause(self, db: AsyncConnection, source: str, failure: Failure) -> None:
         kind = failure.kind.value
-        if await connections.pause(db, source, kind, kind, failure.message):
+        broadcaster = self._context.broadcaster
+        why = {"error_kind": kind, "error_message": failure.message}
+        if await announcements.pause(db, broadcaster, source, kind, **why):
             _log.error("connection_paused", source=source, reason=kind)
 
     async def _is_held(self, source: str) -> bool:

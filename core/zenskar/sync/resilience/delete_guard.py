@@ -9,7 +9,9 @@ from zenskar.db import connections
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import ZenskarError
+from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.settings import Settings
+from zenskar.sync import announcements
 from zenskar.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -53,11 +55,18 @@ class DeleteGuard:
             raise TooManyDeletes(source, deletes, self.window_seconds)
 
 
-async def trip(engine: AsyncEngine, error: TooManyDeletes) -> None:
+async def trip(engine: AsyncEngine, broadcaster: Broadcaster, error: TooManyDeletes) -> None:
     """Pause the connection with too many deletes."""
 
     async def pause(db: AsyncConnection) -> bool:
-        return await connections.pause(db, error.source, DELETE_GUARD, DELETE_GUARD, str(error))
+        return await announcements.pause(
+            db,
+            broadcaster,
+            error.source,
+            DELETE_GUARD,
+            error_kind=DELETE_GUARD,
+            error_message=str(error),
+        )
 
     if await in_transaction(engine, pause):
         _log.error("connection_paused", source=error.source, reason=DELETE_GUARD)

@@ -1,0 +1,80 @@
+"""The hooks of a broadcast plugin: a plugin without a connection, by the time of their calls.
+
+The core calls a hook on every broadcast plugin that implements it. Mark each implementation with
+`hookimpl`. An implementation may leave out arguments, because the core passes them by name.
+
+An error in a hook, also `SystemExit`, is logged without its text and counted. The error
+affects neither the change, nor the other plugins, nor later calls.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pluggy
+
+from zenskar.errors import Violation
+from zenskar.model.notices import (
+    ConflictRecorded,
+    ConnectionPaused,
+    ConnectionResumed,
+    DeadLetterAdded,
+    RecordChanged,
+)
+from zenskar.plugins.hookspecs import PROJECT
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a broadcast plugin as the implementation of a hook."""
+_hookspec = pluggy.HookspecMarker(PROJECT)
+
+
+class BroadcastSpec:
+    """All hooks. Each is optional, but a broadcast plugin implements at least one."""
+
+    # --- before the commit ------------------------------------------------------------------
+
+    @_hookspec
+    def validate_record(
+        self,
+        entity_type: str,
+        document: Mapping[str, Any],
+        before: Mapping[str, Any] | None,
+        origin: str,
+    ) -> Iterable[Violation] | None:
+        """Return the business rules that a create or an update of a record violates, if any.
+
+        Called inside of the transaction, with copies of the canonical documents after and before
+        the change; `before` is None for a create. The hook is a plain function, makes no call and
+        must not block. `origin` is "api", or the name of the connection whose event makes the
+        change.
+
+        The violations of all plugins are collected. A change at the API is refused with 422, and
+        nothing is stored. A change of a connection is a fact: it is applied, and the history of its
+        sync event holds the violations. A hook that raises, or returns anything else, refuses
+        nothing. A repeated transaction calls the hook again.
+        """
+
+    # --- after the commit -------------------------------------------------------------------
+    # Best effort: a plain function or a coroutine function, called by a thread of the plugin,
+    # outside of every transaction. The result is ignored. A coroutine is cancelled after 5 seconds.
+    # While a plain function does not return, its plugin is called no further. At most 1000 notices
+    # of a plugin wait; further ones are dropped and counted, and so are those of a killed process.
+
+    @_hookspec
+    def record_changed(self, notice: RecordChanged) -> None:
+        """Receive the change of a record, from the API or from a connection."""
+
+    @_hookspec
+    def conflict_recorded(self, notice: ConflictRecorded) -> None:
+        """Receive a conflict, once for each field."""
+
+    @_hookspec
+    def dead_letter_added(self, notice: DeadLetterAdded) -> None:
+        """Receive a sync event that became a dead letter."""
+
+    @_hookspec
+    def connection_paused(self, notice: ConnectionPaused) -> None:
+        """Receive the pause of a connection that was active."""
+
+    @_hookspec
+    def connection_resumed(self, notice: ConnectionResumed) -> None:
+        """Receive the end of a connection's pause."""
