@@ -1,6 +1,7 @@
 """Broadcast plugins are asked about changes, and learn of them after the commit alone."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ from zenskar import (
     Violation,
     hookimpl,
 )
+from zenskar.cli.render.event_text import event_text
+from zenskar.db.driver.engine import in_transaction
+from zenskar.ops import events
 from zenskar.plugins.discovery import Plugin
 
 
@@ -126,6 +130,12 @@ async def test_a_change_of_a_connection_that_breaks_a_rule_is_applied_and_record
         assert await violations(flow) == [
             {"plugin": "noeve", "pointer": "/name", "message": "is not welcome"}
         ]
+        (*_, event) = await flow.events("inbound")
+        found = await in_transaction(
+            flow.runtime.engine, lambda c: events.read(c, str(event["id"]))
+        )
+        shown = {**asdict(found.event), "history": [asdict(each) for each in found.history]}
+        assert "      violates noeve /name: is not welcome" in event_text(shown)
         assert rules.asked[-1] == ("Eve", "Ada", "fake")
         created, updated = await recorder.wait_for(RecordChanged, 2)
         system.delete(external_id)

@@ -4,7 +4,10 @@ import pytest
 
 from tests.cli.conftest import Cli, with_flow
 from tests.support.flow import Flow
+from zenskar import ConnectionPaused, ConnectionResumed, hookimpl
 from zenskar.model.sync_event import Direction
+from zenskar.plugins import discovery
+from zenskar.plugins.discovery import Plugin
 from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.quarantine import quarantine
 
@@ -25,6 +28,31 @@ def test_a_connection_is_paused_and_resumed(cli: Cli, stripe: None) -> None:
     assert "is active" in cli("connections", "resume", "stripe")
     (row,) = cli.json("connections", "list")["data"]
     assert (row["state"], row["reason"]) == ("active", None)
+
+
+def test_a_pause_is_announced_to_broadcast_plugins(
+    cli: Cli, stripe: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[object] = []
+
+    class Pager:
+        @hookimpl
+        def connection_paused(self, notice: ConnectionPaused) -> None:
+            received.append(notice)
+
+        @hookimpl
+        def connection_resumed(self, notice: ConnectionResumed) -> None:
+            received.append(notice)
+
+    plugins = discovery.discover()
+    plugins["pager"] = Plugin("pager", "acme-pager", "1", broadcast=Pager())
+    monkeypatch.setattr(discovery, "discover", lambda: plugins)
+    cli("connections", "pause", "stripe")
+    cli("connections", "resume", "stripe")
+    assert received == [
+        ConnectionPaused("stripe", "paused by an operator"),
+        ConnectionResumed("stripe"),
+    ]
 
 
 def test_an_unknown_connection_is_refused(cli: Cli, stripe: None) -> None:
