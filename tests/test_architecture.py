@@ -57,7 +57,7 @@ def test_all_names_exactly_what_is_exported() -> None:
     assert sorted(exported) == sorted(zenskar.__all__)
 
 
-@pytest.mark.parametrize("name", TOOLKIT)
+@pytest.mark.parametrize("name", [*TOOLKIT, "zenskar.testing"])
 def test_all_names_exactly_what_the_toolkit_exports(name: str) -> None:
     module = importlib.import_module(name)
     assert {
@@ -73,7 +73,8 @@ def test_the_toolkit_is_loaded_on_request_only() -> None:
     )
     loaded = set(done.stdout.split())
     assert "zenskar.plugins.base" in loaded
-    assert not loaded & {*TOOLKIT, "aiohttp", "sqlalchemy", "aiokafka"}
+    unwanted = {"zenskar.testing", "pytest", "hypothesis", "aiohttp", "sqlalchemy", "aiokafka"}
+    assert not loaded & {*TOOLKIT, *unwanted}
 
 
 def test_a_plugin_may_import_nothing_but_the_public_modules() -> None:

@@ -205,7 +205,7 @@ def test_the_class_on_one_page_is_an_integration() -> None:
     module["FIELDS"].check_round_trip()
 
 
-@pytest.mark.parametrize("name", TOOLKIT)
+@pytest.mark.parametrize("name", [*TOOLKIT, "zenskar.testing"])
 def test_what_a_plugin_may_use(name: str) -> None:
     exported = importlib.import_module(name).__all__
     assert rows("plugins.md", f"### `{name}`").keys() == set(exported)

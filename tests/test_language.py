@@ -19,7 +19,7 @@ CODE = (
     *(f"tests/{name}" for name in ("catalog", "kernel", "model", "ops")),
     *("tests/api", "tests/sync", "tests/worker"),
     *("tests/fields", "tests/http", "tests/webhooks"),
-    *("tests/cli", "tests/plugins", "tests/telemetry", "plugins/stripe/tests"),
+    *("tests/cli", "tests/plugins", "tests/telemetry", "tests/testing", "plugins/stripe/tests"),
     "plugins/template/tests",
 )
 INSTALLED = ROOT / "benchmarks" / "peers"

@@ -36,7 +36,7 @@ def plugin() -> Iterator[NewPlugin]:
     with empty_folder() as folder:
         venv = folder / "venv"
         core = build(ROOT, folder / "dist")
-        install(venv, f"{core}[embedded]", "pytest", "pytest-asyncio")
+        install(venv, f"{core}[embedded,testing]", "pytest-asyncio")
         execute(venv / "bin" / "zenskar", "plugins", "new", "acme_crm", cwd=folder)
         made = NewPlugin(folder / "zenskar-acme-crm", venv / "bin")
         install(venv, build(made.folder, folder / "dist"))

@@ -106,10 +106,7 @@ class Crm:
     def signed(self, event: Any) -> SentWebhook:
         """A webhook with a genuine signature."""
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
-        timestamp = str(int(self._clock()))
-        signed = timestamp.encode() + b"." + body
-        digest = hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest()
-        headers = {"X-Timestamp": timestamp, "X-Signature": f"sha256={digest}"}
+        headers = sign(self.secret, body, int(self._clock()))
         return SentWebhook({"Content-Type": "application/json", **headers}, body)
 
     @web.middleware
@@ -211,6 +208,13 @@ class Crm:
                 return response.status
         except aiohttp.ClientError:
             return None
+
+
+def sign(secret: str, body: bytes, at: int) -> dict[str, str]:
+    """Return the headers of a genuine webhook that is sent at a Unix second."""
+    signed = f"{at}.".encode() + body
+    digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    return {"X-Timestamp": str(at), "X-Signature": f"sha256={digest}"}
 
 
 async def run(webhook_url: str | None = None) -> None:

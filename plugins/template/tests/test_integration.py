@@ -1,4 +1,4 @@
-"""The integration against the imaginary CRM."""
+"""The integration against the imaginary CRM, beyond the checks of test_conformance.py."""
 
 import json
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from zenskar import (
     PushResult,
     WebhookRequest,
 )
-from zenskar.http import HttpAnswer, HttpError, NoAnswer
+from zenskar.http import HttpAnswer, HttpError
 from zenskar_template import FIELDS, TemplateIntegration
 
 from .crm import Crm, SentWebhook
@@ -68,13 +68,6 @@ def arrived(sent: SentWebhook, at: float = NOW, **headers: str) -> WebhookReques
     return WebhookRequest({**lower, **headers}, sent.body, at)
 
 
-def plain(document: Any) -> Any:
-    """Only what holds something."""
-    if not isinstance(document, dict):
-        return document
-    return {key: plain(value) for key, value in document.items() if value and plain(value)}
-
-
 def valid(name: str, document: Any) -> bool:
     text = files("zenskar_template").joinpath(f"schemas/{name}.schema.json").read_text()
     return jsonschema_rs.validator_for(json.loads(text)).is_valid(document)
@@ -82,23 +75,6 @@ def valid(name: str, document: Any) -> bool:
 
 def test_both_translations_undo_each_other() -> None:
     FIELDS.check_round_trip()
-
-
-async def test_the_life_of_a_contact(integration: TemplateIntegration) -> None:
-    made = (await send(integration, IntentKind.CREATE, DOCUMENT)).seen
-    assert plain(integration.to_canonical(made)) == DOCUMENT
-    assert made.record_id == "rec_1"
-    assert valid("customer", made.data)
-    patch = {"name": "Eve", "phone": None, "address": None, "metadata": {"tier": None, "a": "b"}}
-    changed = (await send(integration, IntentKind.UPDATE, patch, made.external_id)).seen
-    wanted = {"name": "Eve", "email": "ada@example.com", "metadata": {"a": "b"}}
-    assert plain(integration.to_canonical(changed)) == wanted
-    assert await integration.fetch("customer", made.external_id) == changed
-    gone = (await send(integration, IntentKind.DELETE, {}, made.external_id)).seen
-    assert (gone.data, gone.record_id) == (None, "rec_1")
-    with pytest.raises(HttpError) as missing:
-        await integration.fetch("customer", made.external_id)
-    assert kind(integration, missing.value) is FailureKind.GONE
 
 
 async def test_every_webhook_of_the_crm_is_taken(
@@ -127,31 +103,6 @@ async def test_other_events_are_ignored(integration: TemplateIntegration, crm: C
     assert (event.seen, event.ignored) == (None, "unknown_type")
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"x-signature": ""},
-        {"x-signature": "sha256=é\udcff"},
-        {"x-signature": f"sha256={'0' * 64}"},
-        {"x-timestamp": ""},
-        {"x-timestamp": "9" * 5000},
-        {"x-timestamp": str(NOW + 1)},
-    ],
-)
-async def test_a_forged_webhook(crm: Crm, headers: dict[str, str]) -> None:
-    integration = TemplateIntegration(Connection("crm", crm.settings))
-    with pytest.raises(BadSignature):
-        integration.verify_webhook(arrived(crm.signed({}), NOW, **headers))
-
-
-@pytest.mark.parametrize("at", [NOW - 301, NOW + 301, float("nan")])
-async def test_a_replayed_webhook(crm: Crm, at: float) -> None:
-    integration = TemplateIntegration(Connection("crm", crm.settings))
-    integration.verify_webhook(arrived(crm.signed(b"\xff"), NOW))
-    with pytest.raises(BadSignature, match="timestamp"):
-        integration.verify_webhook(arrived(crm.signed(b"\xff"), at))
-
-
 async def test_a_signed_timestamp_that_is_no_number() -> None:
     crm = Crm(clock=lambda: -1)
     with pytest.raises(BadSignature, match="number"):
@@ -171,31 +122,20 @@ def test_a_body_that_is_no_event(body: Any) -> None:
     assert not valid("webhook_event", body)
 
 
-async def test_pages_hold_every_contact_once(integration: TemplateIntegration, crm: Crm) -> None:
-    made = [await crm.add() for _ in range(201)]
-    found: list[str] = []
-    cursor = None
-    for _ in range(3):
-        page = await integration.list_page("customer", cursor)
-        found += [each.external_id for each in page.objects]
-        cursor = page.next_cursor
-    assert (found, cursor) == (made, None)
+async def test_a_deleted_contact_is_gone(integration: TemplateIntegration) -> None:
+    made = (await send(integration, IntentKind.CREATE, DOCUMENT)).seen
+    gone = (await send(integration, IntentKind.DELETE, {}, made.external_id)).seen
+    assert (gone.data, gone.record_id) == (None, "rec_1")
+    with pytest.raises(HttpError) as missing:
+        await integration.fetch("customer", made.external_id)
+    assert kind(integration, missing.value) is FailureKind.GONE
 
 
-async def test_a_create_with_a_lost_answer_is_found(
-    integration: TemplateIntegration, crm: Crm
-) -> None:
-    crm.lose_answers = 1
-    with pytest.raises(NoAnswer) as lost:
-        await send(integration, IntentKind.CREATE, DOCUMENT)
-    assert kind(integration, lost.value) is FailureKind.UNKNOWN_OUTCOME
+async def test_a_second_create_of_a_record_is_refused(integration: TemplateIntegration) -> None:
+    await send(integration, IntentKind.CREATE, DOCUMENT)
     with pytest.raises(HttpError) as taken:
         await send(integration, IntentKind.CREATE, DOCUMENT)
     assert kind(integration, taken.value) is FailureKind.UNKNOWN_OUTCOME
-    found = await integration.find("customer", "rec_1")
-    assert found is not None
-    assert [found.external_id] == list(crm.contacts)
-    assert await integration.find("customer", "rec_2") is None
 
 
 async def test_health(integration: TemplateIntegration, crm: Crm) -> None:
@@ -208,24 +148,13 @@ async def test_health(integration: TemplateIntegration, crm: Crm) -> None:
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [
-        (400, FailureKind.REJECTED),
-        (403, FailureKind.CREDENTIALS),
-        (404, FailureKind.NOT_VISIBLE),
-        (409, FailureKind.UNKNOWN_OUTCOME),
-        (410, FailureKind.GONE),
-        (429, FailureKind.RATE_LIMITED),
-        (503, FailureKind.UNKNOWN_OUTCOME),
-    ],
+    [(400, FailureKind.REJECTED), (409, FailureKind.UNKNOWN_OUTCOME)],
 )
-def test_every_status_says_what_to_do_next(status: int, expected: FailureKind) -> None:
-    error = HttpError("POST", HttpAnswer(status, {"error": "ada@example.com"}))
-    assert kind(closed(), error) is expected
-    assert "ada" not in repr(closed().classify_error(error))
+def test_statuses_of_the_crm_alone(status: int, expected: FailureKind) -> None:
+    assert kind(closed(), HttpError("POST", HttpAnswer(status))) is expected
 
 
 def test_other_errors() -> None:
-    assert kind(closed(), TimeoutError()) is FailureKind.UNKNOWN_OUTCOME
     assert kind(closed(), KeyError("id")) is None
 
 

@@ -1,7 +1,7 @@
 """A complete integration on one page, with an imaginary CRM.
 
 Replace the constants and the hooks. The page "Write an integration" of zenskar's documentation
-explains each hook; tests/test_integration.py runs this integration against a local CRM.
+explains each hook; the tests run this integration against a local CRM.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,0 +1,22 @@
+"""The conformance kit: checks that the author of a plugin runs with pytest.
+
+The extra `testing` of the distribution installs what it needs.
+"""
+
+from zenskar.testing.conformance import IntegrationConformance
+from zenskar.testing.verdicts import (
+    CapabilityVerdict,
+    CheckOutcome,
+    CheckVerdict,
+    by_capability,
+    judge,
+)
+
+__all__ = [
+    "CapabilityVerdict",
+    "CheckOutcome",
+    "CheckVerdict",
+    "IntegrationConformance",
+    "by_capability",
+    "judge",
+]

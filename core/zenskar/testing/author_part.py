@@ -1,0 +1,98 @@
+"""The part of a conformance test that the author of a plugin writes."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+
+from zenskar.model.integration import WebhookRequest
+from zenskar.plugins.base import BaseIntegration
+from zenskar.testing.check_method import require
+from zenskar.testing.documents import Documents, customers
+from zenskar.testing.fault_proxy import FaultProxy
+from zenskar.testing.subject import Subject, build, opened
+
+NOW = 1_800_000_000
+"""The time of every webhook of the checks, in Unix seconds."""
+
+
+class AuthorPart:
+    """The declarations of an author. A check that needs a missing part is skipped."""
+
+    integration: ClassVar[type[BaseIntegration]]
+    """The class under test."""
+    settings: ClassVar[Mapping[str, Any]] = {}
+    """The settings of a connection, as in its environment; the secrets must be true ones."""
+    webhooks: ClassVar[Sequence[Any]] = ()
+    """The bodies of genuine webhooks, as JSON, each of another event."""
+    address_setting: ClassVar[str | None] = None
+    """The setting with the base address of the external system."""
+    listed_objects: ClassVar[int] = 3
+    """The number of objects that needs more than one page."""
+    examples: ClassVar[int] = 30
+    """The number of documents that each check of a translation sends."""
+
+    def external_system(self) -> AbstractAsyncContextManager[Mapping[str, Any]]:
+        """Return an async context manager that runs a look-alike of the external system, empty.
+
+        The manager yields the settings of a connection to the look-alike, in addition to
+        `settings`.
+        """
+        pytest.skip("the test class has no `external_system`")
+
+    def sign(self, body: bytes, at: int) -> Mapping[str, str]:  # noqa: ARG002
+        """Return the headers that a genuine webhook has at a Unix second."""
+        pytest.skip("the test class has no `sign`")
+
+    def documents(self, subject: Subject, entity_type: str) -> Documents:
+        """Return the documents that the checks of translations send, within the limits."""
+        made = customers(subject.shape(entity_type))
+        limits = subject.schemas.get(f"{entity_type}.limits")
+        return made.filter(limits.accepts) if limits else made
+
+    # --- the parts in use -------------------------------------------------------------------
+
+    def closed(self) -> Subject:
+        """Build the integration without a system behind it."""
+        return build(self.integration, self.settings)
+
+    def webhook(self, body: bytes, at: int = NOW) -> WebhookRequest:
+        """Return a genuine webhook that is received at once."""
+        headers = {name.lower(): value for name, value in self.sign(body, at).items()}
+        return WebhookRequest(headers, body, at)
+
+    def webhook_subject(self) -> Subject:
+        """Build the integration, unless it takes no webhooks."""
+        if self.integration.verify_webhook is BaseIntegration.verify_webhook:
+            pytest.skip("the integration takes no webhooks")
+        if not self.webhooks:
+            pytest.skip("the test class has no `webhooks`")
+        return self.closed()
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Subject]:
+        """Run the look-alike and an open integration; calls go through a proxy where possible."""
+        async with self.external_system() as given:
+            settings = {**self.settings, **given}
+            name = self.address_setting
+            if name is None:
+                async with opened(build(self.integration, settings)) as subject:
+                    yield subject
+                return
+            require(name in settings, f"`address_setting` names no setting: {name}")
+            async with FaultProxy(str(settings[name]), NOW) as proxy:
+                subject = build(self.integration, {**settings, name: proxy.address})
+                async with opened(replace(subject, faults=proxy)) as ready:
+                    yield ready
+
+    @asynccontextmanager
+    async def breakable(self) -> AsyncIterator[tuple[Subject, FaultProxy]]:
+        """Run the look-alike, an open integration, and the proxy that breaks its calls."""
+        if self.address_setting is None:
+            pytest.skip("the test class has no `address_setting`")
+        async with self.connected() as subject:
+            if subject.faults is None:
+                raise AssertionError("the calls do not go through the proxy")
+            yield subject, subject.faults
