@@ -67,7 +67,9 @@ class Moved:
     @property
     def disordered(self) -> list[tuple[str, str]]:
         """Keys with messages in the wrong order."""
-        late = {row.text for row in self.rows if row.late}
+        # A message that a worker returned has a further row, maybe without a delay.
+        rows = Counter(row.text for row in self.rows)
+        late = {row.text for row in self.rows if row.late or rows[row.text] > 1}
         places: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
         for row in sorted(self.rows, key=lambda row: row.id):
             places[row.topic, row.key].setdefault(row.text, row.id)
