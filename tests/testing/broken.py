@@ -1,4 +1,4 @@
-"""Plugins that are wrong in one way each, and the checks that must find them."""
+"""Plugins that are wrong in one way each, and the checks that find them; no other check fails."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ from zenskar_template import TemplateIntegration
 
 @dataclass(frozen=True)
 class Broken:
-    """A broken plugin as a test class, and exactly the checks that fail for it."""
+    """A broken plugin as a test class, and the checks that fail for it."""
 
     case: type[kit.TestConformance]
     caught_by: frozenset[str]

@@ -1,6 +1,6 @@
 """Run all checks without pytest, and give a verdict for each capability."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -38,12 +38,15 @@ class CapabilityVerdict:
     reasons: tuple[str, ...] = ()
 
 
-def judge(case: type[IntegrationConformance]) -> tuple[CheckVerdict, ...]:
-    """Run every check of a test class, and return the verdicts in the order of the checks.
+def judge(
+    case: type[IntegrationConformance], only: Collection[str] | None = None
+) -> tuple[CheckVerdict, ...]:
+    """Run the checks of a test class, and return the verdicts in the order of the checks.
 
-    Call it outside of an event loop.
+    `only` names the checks to run; None: every check. Call it outside of an event loop.
     """
-    return tuple(_judge(case, name) for name in checks_of(case))
+    names = checks_of(case)
+    return tuple(_judge(case, name) for name in names if only is None or name in only)
 
 
 def by_capability(verdicts: Sequence[CheckVerdict]) -> tuple[CapabilityVerdict, ...]:
