@@ -4,10 +4,9 @@ import pytest
 
 from tests.simulation.invariants import breaches
 from tests.simulation.story import Memory
-from tests.simulation.world import OPEN, World, open_world
+from tests.simulation.world import OPEN, PATIENCE_SECONDS, World, open_world
 from zenskar_stripe.sandbox import Fault, FaultKind
 
-PATIENCE_SECONDS = 30.0
 LOST = {
     "answer": Fault(kind=FaultKind.DROP_ANSWER, method="POST"),
     "request": Fault(kind=FaultKind.DROP_REQUEST, method="POST"),

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.story import Memory
-from tests.simulation.world import World
+from tests.simulation.world import PATIENCE_SECONDS, World
 from zenskar.model.fields import CUSTOMER, flatten, keep, name_of
 
 _PUSHES_FOR_EACH = 6
 _PUSHES_ANYWAY = 20
-_PATIENCE_SECONDS = 30.0
 _QUOTED = re.compile(r"""(?<=['"])[\w@.+-]+(?=['"])""")
 
 RECORDS = "SELECT *, CAST(id AS text) AS key FROM customers"
@@ -53,9 +52,10 @@ async def breaches(
     held: frozenset[str] = CUSTOMER.names,
     *,
     names_only: bool = False,
+    patience: float = PATIENCE_SECONDS,
 ) -> list[str]:
-    """Return every breach."""
-    await world.outlive_requests(_PATIENCE_SECONDS)
+    """Return every breach, once no request without an answer can arrive."""
+    await world.outlive_requests(patience)
     sides = Sides(
         records=await world.rows(RECORDS),
         mappings=await world.rows(MAPPINGS),

@@ -16,13 +16,12 @@ from typing import Any
 from tests.simulation.invariants import breaches
 from tests.simulation.partial import System, system_of
 from tests.simulation.story import SHIFTS, Act, Memory, draw, perform
-from tests.simulation.world import World, open_world
+from tests.simulation.world import PATIENCE_SECONDS, World, open_world
 from tests.support import postgres
 from tests.support.databases import Databases
 from zenskar.plugins.discovery import Plugin, discover
 from zenskar.telemetry import logs
 
-PATIENCE_SECONDS = 30.0
 _REPORT_EVERY = 100
 _POLICIES = ("internal_wins", "external_wins", "latest_wins")
 
@@ -60,6 +59,7 @@ class Stage:
 
     databases: Databases
     plugins: Mapping[str, Plugin]
+    patience: float = PATIENCE_SECONDS
 
     async def run_story(self, seed: int, story: Iterable[Act]) -> StoryResult:
         """Run a story in a fresh world and return its breaches."""
@@ -71,7 +71,7 @@ class Stage:
         ):
             for act in acts:
                 await perform(world, act, memory)
-            wrong = await _ending(world, memory, system)
+            wrong = await self._ending(world, memory, system)
             return StoryResult(acts, tuple(wrong), tuple(await world.trace()) if wrong else ())
 
     async def run_seed(self, seed: int, *, shorten: bool = True) -> Failure | None:
@@ -91,12 +91,21 @@ class Stage:
                 result = shorter
         return result
 
+    async def _ending(self, world: World, memory: Memory, system: System) -> list[str]:
+        try:
+            await world.settle(self.patience)
+        except TimeoutError:
+            return await world.unfinished()
+        return await breaches(
+            world, memory, system.held, names_only=system.names_only, patience=self.patience
+        )
+
 
 async def run_seeds(
-    databases: Databases, seeds: Iterable[int], jobs: int, *, shorten: bool
+    stage: Stage, seeds: Iterable[int], jobs: int, *, shorten: bool
 ) -> list[Failure]:
     """Run seeds concurrently; each waits most of the time."""
-    stage, failures = Stage(databases, discover()), list[Failure]()
+    failures = list[Failure]()
     waiting = enumerate(seeds, 1)
 
     async def work() -> None:
@@ -122,14 +131,6 @@ def _settings(seed: int) -> dict[str, Any]:
     }
 
 
-async def _ending(world: World, memory: Memory, system: System) -> list[str]:
-    try:
-        await world.settle(PATIENCE_SECONDS)
-    except TimeoutError:
-        return await world.unfinished()
-    return await breaches(world, memory, system.held, names_only=system.names_only)
-
-
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -138,6 +139,12 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=200, help="run so many")
     parser.add_argument("--first", type=int, default=0, help="start with this seed")
     parser.add_argument("--jobs", type=int, default=6, help="so many at once")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        help="seconds without progress until a story is stuck; more on a busy machine",
+    )
     parser.add_argument("--no-shorten", action="store_true", help="show a failing story whole")
     options = parser.parse_args()
     logs.configure("error", "json")
@@ -148,9 +155,9 @@ def main() -> int:
     )
     postgres.prepare_session()
     try:
-        databases = Databases(postgres.server_url())
+        stage = Stage(Databases(postgres.server_url()), discover(), options.patience)
         failures = asyncio.run(
-            run_seeds(databases, seeds, options.jobs, shorten=not options.no_shorten)
+            run_seeds(stage, seeds, options.jobs, shorten=not options.no_shorten)
         )
     finally:
         postgres.finish_session()

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.simulation.run import run_seeds
+from tests.simulation.run import Stage, run_seeds
 from tests.support.databases import Databases
+from zenskar.plugins.discovery import discover
 from zenskar.telemetry import logs
 
 SEEDS, GROUPS = 200, 8
@@ -14,5 +15,5 @@ SEEDS, GROUPS = 200, 8
 async def test_both_sides_become_equal(databases: Databases, group: int) -> None:
     logs.configure("error", "json")
     seeds = range(group, SEEDS, GROUPS)
-    failures = await run_seeds(databases, seeds, jobs=4, shorten=True)
+    failures = await run_seeds(Stage(databases, discover()), seeds, jobs=4, shorten=True)
     assert not failures, "\n\n".join(map(str, failures))

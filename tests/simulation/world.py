@@ -27,6 +27,8 @@ from zenskar_stripe.sandbox import StripeSandbox
 SECRET = "whsec_simulation"
 WORKERS = 2
 _POLL_SECONDS = 0.05
+PATIENCE_SECONDS = 30.0
+"""The time without any progress after which a world counts as stuck."""
 _QUESTIONS = 10
 T = TypeVar("T")
 
