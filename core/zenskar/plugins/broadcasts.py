@@ -97,6 +97,11 @@ class Broadcaster:
         }
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no plugin has a hook."""
+        return not self._rules and not self._queues
+
+    @property
     def validates(self) -> bool:
         """Whether a plugin has business rules."""
         return bool(self._rules)

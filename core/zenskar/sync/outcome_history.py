@@ -52,7 +52,7 @@ def broadcast(
 
     Call this before the next decision. The change is a fact, so it is applied nevertheless.
     """
-    if record_id is None:
+    if record_id is None or broadcaster.is_idle:
         return {}
     for each in outcome.conflicts:
         winner = each.winner.value
