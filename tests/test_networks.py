@@ -45,6 +45,15 @@ def test_addresses(text: str, address: str | None) -> None:
     assert (str(found) if found else None) == address
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["https://a.example", "http://127.0.0.1:8000", "https://[::1]:8443", "https://a.example/b/c"],
+)
+def test_a_public_address_has_no_slash_at_its_end(address: str) -> None:
+    for text in (address, f"{address}/", f" {address}/ "):
+        assert load({"ZENSKAR_PUBLIC_URL": text}).public_url == address
+
+
 def test_networks_and_hosts_are_read_from_settings() -> None:
     settings = load(
         {
@@ -65,7 +74,11 @@ def test_networks_and_hosts_are_read_from_settings() -> None:
     ("name", "value"),
     [("TRUSTED_PROXIES", "10.0.0.1/8"), ("TRUSTED_PROXIES", "proxy"), ("TRUSTED_PROXIES", ","),
      ("TRUSTED_PROXIES", "10.0.0.0/8,,::1"), ("ALLOWED_HOSTS", "*"),
-     ("ALLOWED_HOSTS", "http://a"), ("ALLOWED_HOSTS", "a/b"), ("ALLOWED_HOSTS", "a,")],
+     ("ALLOWED_HOSTS", "http://a"), ("ALLOWED_HOSTS", "a/b"), ("ALLOWED_HOSTS", "a,"),
+     ("PUBLIC_URL", "a.example"), ("PUBLIC_URL", "ftp://a.example"), ("PUBLIC_URL", "https://"),
+     ("PUBLIC_URL", "https://u:p@a.example"), ("PUBLIC_URL", "https://a.example/?b=1"),
+     ("PUBLIC_URL", "https://a.example/#b"), ("PUBLIC_URL", "https://a.example:99999"),
+     ("PUBLIC_URL", "https://a.example/\u00e9"), ("PUBLIC_URL", "https://[::1")],
 )  # fmt: skip
 def test_what_is_neither_is_refused(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"ZENSKAR_{name}: "):

@@ -60,6 +60,14 @@ def test_auth_can_be_off_on_loopback_only() -> None:
         load({"ZENSKAR_AUTH": "off", "ZENSKAR_HOST": "0.0.0.0"})
 
 
+def test_a_header_of_certificates_needs_trusted_proxies() -> None:
+    given = {"ZENSKAR_CLIENT_CERTIFICATE_HEADER": "X-Client-Cert"}
+    with pytest.raises(ConfigurationError, match="needs ZENSKAR_TRUSTED_PROXIES"):
+        load(given)
+    both = load(given | {"ZENSKAR_TRUSTED_PROXIES": "127.0.0.1"})
+    assert both.client_certificate_header == "X-Client-Cert"
+
+
 def test_a_secret_is_not_shown() -> None:
     settings = load({"ZENSKAR_DATABASE_URL": "postgresql://u:hunter2@h/d"})
     assert "hunter2" not in repr(settings)

@@ -13,6 +13,7 @@ from zenskar.model.integration import (
     PushResult,
     SandboxInfo,
     Setting,
+    WebhookAnswer,
     WebhookEvent,
     WebhookRequest,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "SandboxInfo",
     "Setting",
     "Violation",
+    "WebhookAnswer",
     "WebhookEvent",
     "WebhookRequest",
     "hookimpl",

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _HOST = re.compile(
@@ -64,6 +65,24 @@ def address_of(text: str) -> Address | None:
         return _plain(ipaddress.ip_address(match["name"].strip("[]"))) if match else None
     except ValueError:
         return None
+
+
+def public_address(text: str) -> str:
+    """Return a base address without the slash at its end.
+
+    Raises `ValueError` for an address with other parts than scheme, host, port and path.
+    """
+    problem = "must be an address such as https://zenskar.example, without user and query"
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(problem) from None
+    named = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    known = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.netloc) and port != 0
+    if not host or not known or named != text.strip() or not parts.path.isascii():
+        raise ValueError(problem)
+    return named.rstrip("/")
 
 
 def is_local(host: str, port: int) -> bool:

@@ -1,6 +1,7 @@
 """Settings from the environment, a `.env` file and mounted secret files."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -16,11 +17,12 @@ from pydantic_settings import (
 )
 
 from zenskar.errors import ConfigurationError
-from zenskar.networks import Hosts, Networks, is_loopback
+from zenskar.networks import Hosts, Networks, is_loopback, public_address
 
 PREFIX = "ZENSKAR_"
 _REDELIVERY_DAYS = 31
 """Stripe, for example, sends an event again on request for 30 days."""
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 Policy = Literal["internal_wins", "external_wins", "latest_wins"]
 S = TypeVar("S", bound=BaseSettings)
 
@@ -31,6 +33,12 @@ def _parse_hosts(value: str | Hosts) -> Hosts:
 
 def _parse_networks(value: str | Networks) -> Networks:
     return value if isinstance(value, Networks) else Networks(value)
+
+
+def _parse_header(value: str) -> str:
+    if not _HEADER.fullmatch(value):
+        raise ValueError("must be the name of a header")
+    return value
 
 
 class ConnectionSettings(BaseSettings):
@@ -86,6 +94,8 @@ class Settings(ConnectionSettings):
     auth: Literal["required", "off"] = "required"
     allowed_hosts: Annotated[Hosts, PlainValidator(_parse_hosts)] | None = None
     trusted_proxies: Annotated[Networks, PlainValidator(_parse_networks)] | None = None
+    public_url: Annotated[str, PlainValidator(public_address)] | None = None
+    client_certificate_header: Annotated[str, PlainValidator(_parse_header)] | None = None
     connections: str | None = None
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_pending_body_bytes: int = Field(16 * 1024 * 1024, ge=1024)
@@ -213,6 +223,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield (
             "ZENSKAR_AUTH=off is refused unless ZENSKAR_HOST is a loopback address, "
             f"and it is {settings.host}"
+        )
+    if settings.client_certificate_header and settings.trusted_proxies is None:
+        yield (
+            "ZENSKAR_CLIENT_CERTIFICATE_HEADER needs ZENSKAR_TRUSTED_PROXIES: "
+            "the header of any other sender proves nothing"
         )
     if settings.max_pending_body_bytes < settings.max_body_bytes:
         yield "ZENSKAR_MAX_PENDING_BODY_BYTES must not be below ZENSKAR_MAX_BODY_BYTES"

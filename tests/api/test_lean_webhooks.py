@@ -4,14 +4,15 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.typedefs import Handler
 
 from tests.support.api import Api, body_of, event, open_api, problem_of
-from zenskar.api.app import create_app
-from zenskar.api.lean_webhooks import LEAN, front_of
+from zenskar.api.app import create_app, create_probes
+from zenskar.api.lean_webhooks import front_of
 from zenskar.api.server import serve
 
 PATH = "/webhooks/fake"
@@ -85,7 +86,9 @@ async def test_the_application_refuses_every_unusual_webhook(
     assert taken == ["POST"]
 
 
-@pytest.mark.parametrize("path", ["/webhooks/fake?a=1", "/webhooks/other", "/customers"])
+@pytest.mark.parametrize(
+    "path", ["/webhooks/fake?a=1", "/webhooks/fake/token", "/webhooks/other", "/customers"]
+)
 async def test_the_application_answers_at_every_other_address(
     api: Api, taken: list[str], path: str
 ) -> None:
@@ -174,11 +177,19 @@ async def test_at_debug_every_webhook_is_a_line(api: Api, taken: list[str]) -> N
     assert taken == ["POST"]
 
 
+async def application(_request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response()
+
+
 async def test_an_application_without_webhooks_has_no_front(api: Api) -> None:
-    app = create_app(api.services)
-    del app._state[LEAN]
+    assert front_of(create_probes(api.services))(application) is application
 
-    async def handler(_request: web.BaseRequest) -> web.StreamResponse:
-        return web.Response()
 
-    assert front_of(app)(handler) is handler
+@pytest.mark.parametrize("auth", ["off", "required"])
+async def test_every_middleware_of_the_api_is_one_that_the_front_stands_in_for(
+    api: Api, auth: str
+) -> None:
+    """A new middleware turns the front off, until the front makes its check or needs none."""
+    settings = api.services.settings.model_copy(update={"auth": auth})
+    app = create_app(replace(api.services, settings=settings))
+    assert front_of(app)(application) is not application

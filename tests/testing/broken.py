@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import logging
 import re
 import uuid
@@ -9,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 from plugins.template.tests import test_conformance as kit
-from zenskar import CallFailed, Failure, FailureKind
+from zenskar import BadSignature, CallFailed, Failure, FailureKind, WebhookAnswer
 from zenskar.http import HttpError, classify
 from zenskar.webhooks import verify_age, verify_hmac
 from zenskar_template import TemplateIntegration
@@ -133,6 +135,52 @@ class TrustsTheBody(TemplateIntegration):
         if "contact" in body and body["contact"].get("email", "").endswith("@test.example"):
             return []
         return super().parse_webhook(request, body)
+
+
+TOKEN_PARTS: Mapping[str, Any] = {
+    "webhook_url": f"https://zenskar.example/webhooks/crm/{kit.SECRET}",
+    "sign": lambda _self, _body, _at: {},
+}
+
+
+@broken("another_token_is_refused", **TOKEN_PARTS)
+class ComparesABeginning(TemplateIntegration):
+    webhook_headers = ()
+
+    def verify_webhook(self, request):
+        if not request.token or not kit.SECRET.startswith(request.token):
+            raise BadSignature("the token is wrong")
+
+
+@broken("strange_bodies_are_refused", webhooks=(b"id=e_1&type=x",))
+class ReadsFormsOnly(TemplateIntegration):
+    def read_webhook(self, request):
+        return dict(parse_qsl(request.body.decode()))
+
+
+@broken("strange_bodies_are_refused", webhooks=(b"id=e_1&type=x",))
+class ReturnsNoJson(TemplateIntegration):
+    def read_webhook(self, request):
+        return request
+
+
+@broken("own_answers_are_valid")
+class TakesEventsForChallenges(TemplateIntegration):
+    def answer_challenge(self, request):
+        return WebhookAnswer("ok")
+
+
+@broken("own_answers_are_valid")
+class ReadsChallengesBlindly(TemplateIntegration):
+    def answer_challenge(self, request):
+        challenge = json.loads(request.body).get("challenge")
+        return challenge and WebhookAnswer(challenge)
+
+
+@broken("own_answers_are_valid")
+class AnswersWithText(TemplateIntegration):
+    def answer_webhook(self, request, accepted, dead):
+        return "<Ack/>"
 
 
 # --- events ---------------------------------------------------------------------------------

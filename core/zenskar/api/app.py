@@ -31,7 +31,7 @@ def create_app(services: ApiServices) -> web.Application:
     locked = services.settings.auth == "required"
     guards = _guards(services, KeyRing(services.engine, LoginThrottle()) if locked else None)
     app = _app(services, resources(services), guards)
-    app[LEAN] = LeanWebhooks(services, guards, len(app.middlewares))
+    app[LEAN] = LeanWebhooks(services, guards)
     return app
 
 

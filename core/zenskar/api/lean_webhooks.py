@@ -12,20 +12,40 @@ import time
 from collections.abc import Callable
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 
 from zenskar.api.http import bodies
-from zenskar.api.http.correlation import HEADER, choose_correlation_id
+from zenskar.api.http.auth import KeyRing
+from zenskar.api.http.clients import Clients, LocalHosts
+from zenskar.api.http.correlation import HEADER, bind_correlation_id, choose_correlation_id
 from zenskar.api.http.middlewares import Guards
-from zenskar.api.http.pending import PENDING
+from zenskar.api.http.pending import PENDING, PendingBodies
+from zenskar.api.http.problems import answer_problems
 from zenskar.api.http.protocol import HttpHandler
-from zenskar.api.http.request_limits import Deadlines, too_late
+from zenskar.api.http.queries import QueryReaders
+from zenskar.api.http.request_limits import Deadlines, refuse_foreign, too_late
 from zenskar.api.http.request_metrics import STARTED, RequestMeter
 from zenskar.api.http.response_headers import HEADERS
 from zenskar.api.resources.webhooks import FAILED, PATH, Webhooks
 from zenskar.api.services import ApiServices
 
 Front = Callable[[HttpHandler], HttpHandler]
-_PREFIX = PATH.partition("{")[0]
+_STANDS_IN_FOR: frozenset[object] = frozenset(
+    {
+        bind_correlation_id,
+        RequestMeter.measure,
+        answer_problems,
+        Deadlines.cut_off,
+        Clients.find_address,
+        PendingBodies.count_body,
+        LocalHosts.check_host,
+        refuse_foreign,
+        KeyRing.authenticate,
+        QueryReaders.read_query,
+        bodies.invite_body,
+    }
+)
+"""The middlewares that would neither refuse nor change a plain webhook, or that are done here."""
 _UNUSUAL = (
     HEADER,
     hdrs.CONTENT_ENCODING,
@@ -38,13 +58,13 @@ _HEADERS = {**HEADERS, "Content-Type": "application/json"}
 
 
 class LeanWebhooks:
-    """Receives plain webhooks; `middlewares` is the number of those that it stands in for."""
+    """Receives plain webhooks."""
 
-    def __init__(self, services: ApiServices, guards: Guards, middlewares: int) -> None:
-        self.middlewares = middlewares
+    def __init__(self, services: ApiServices, guards: Guards) -> None:
         self._guards = guards
         self._webhooks = Webhooks(services)
-        self._sources = frozenset(services.router.sources)
+        plain = filter(services.ingress.is_plain, services.router.sources)
+        self._sources = {PATH.format(source=name): name for name in plain}
         self._deadlines = Deadlines(services.settings.request_timeout_seconds)
         self._meter = RequestMeter(services.metrics)
         self._count = self._meter.counter("POST", PATH, 200)
@@ -62,11 +82,10 @@ class LeanWebhooks:
 
     def _plain_source(self, request: web.BaseRequest) -> str | None:
         """Return the connection of a plain webhook, None for every other request."""
-        path = request.path_qs
-        if request.method != "POST" or not path.startswith(_PREFIX) or self._meter.logs_all:
+        source, headers = self._sources.get(request.raw_path), request.headers
+        if source is None or request.method != "POST" or self._meter.logs_all:
             return None
-        source, headers = path[len(_PREFIX) :], request.headers
-        if source not in self._sources or any(name in headers for name in _UNUSUAL):
+        if any(name in headers for name in _UNUSUAL):
             return None
         hosts = self._guards.hosts
         return source if hosts is None or hosts.allows(request) else None
@@ -106,6 +125,10 @@ def front_of(app: web.Application) -> Front:
     Middlewares and signals that others have added see every request, so then there are none.
     """
     lean, others = app.get(LEAN), len(app.on_response_prepare) > 1
-    if lean is None or others or len(app.middlewares) > lean.middlewares:
+    if lean is None or others or any(map(_is_unknown, app.middlewares)):
         return lambda application: application
     return lean.in_front_of
+
+
+def _is_unknown(middleware: Middleware) -> bool:
+    return getattr(middleware, "__func__", middleware) not in _STANDS_IN_FOR

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, TypedDict
+from urllib.parse import quote_plus
 
 import orjson
 from sqlalchemy import text
@@ -158,7 +159,9 @@ async def _values(db: AsyncConnection, customer_id: str) -> list[str]:
 
 
 async def _events(db: AsyncConnection, customer_id: str, known: Sequence[str]) -> dict[str, int]:
-    given = {"id": customer_id, "type": CUSTOMER.entity_type, "values": list(known)}
+    # The body of a webhook that is no JSON may hold a value as in a URL.
+    values = [*known, *(quote_plus(value) for value in known)]
+    given = {"id": customer_id, "type": CUSTOMER.entity_type, "values": values}
     events = [*await db.execute(_EVENTS, given)]
     events += [*await db.execute(_UNREADABLE, given)]
     for event in events:

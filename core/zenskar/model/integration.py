@@ -1,7 +1,9 @@
 """The values that an integration and the core exchange."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from zenskar.model.interval import Interval
@@ -31,13 +33,47 @@ class Connection:
     settings: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
 
+_CONTENT_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(?: *; *[\w.-]+=[\w.+-]+)*", re.ASCII)
+NO_QUERY: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """A received webhook: headers by lower-case names, raw bytes, receipt in Unix seconds."""
+    """A received webhook: headers by lower-case names, raw bytes, receipt in Unix seconds.
 
-    headers: Mapping[str, str]
+    `url` is the address as the sender knows it, with the query as it was sent. `query` has every
+    value of each parameter. `token` is the last part of a path `/webhooks/{source}/{token}`. `peer`
+    is the address of the client, behind the trusted proxies. `certificate` is the client's
+    certificate in the form in which a trusted proxy passes it.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     received_at: float = 0.0
+    method: str = "POST"
+    url: str = field(repr=False, default="")
+    query: Mapping[str, Sequence[str]] = field(repr=False, default_factory=lambda: NO_QUERY)
+    peer: str | None = field(repr=False, default=None)
+    certificate: str | None = field(repr=False, default=None)
+    token: str | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAnswer:
+    """An integration's own answer to a webhook or to a challenge. A text is sent in UTF-8.
+
+    Raises `ValueError` for a status that is not 200 to 299, or a content type that is none.
+    """
+
+    body: str | bytes = field(repr=False, default="")
+    content_type: str = "text/plain"
+    status: int = 200
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.status < 300:
+            raise ValueError("the status of a webhook's answer must be 200 to 299")
+        if not _CONTENT_TYPE.fullmatch(self.content_type):
+            raise ValueError("the content type of a webhook's answer is none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The base class of every integration."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -7,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from zenskar.errors import Failure, FailureKind
+from zenskar.errors import Failure, FailureKind, InvalidInput
 from zenskar.model.integration import (
     Change,
     Changes,
@@ -19,6 +20,7 @@ from zenskar.model.integration import (
     PushResult,
     SandboxInfo,
     Setting,
+    WebhookAnswer,
     WebhookEvent,
     WebhookRequest,
 )
@@ -48,7 +50,9 @@ class BaseIntegration:
     settings: ClassVar[tuple[Setting, ...]] = ()
     """The settings of a connection, read from `<CONNECTION>_<NAME>`."""
     webhook_headers: ClassVar[tuple[str, ...]] = ()
-    """Headers that every genuine webhook has; without them the core does not read the body."""
+    """Headers that every genuine POST has; without them the core does not read the body."""
+    webhook_methods: ClassVar[tuple[str, ...]] = ("POST",)
+    """The methods of webhooks and challenges: `POST`, `GET` or both."""
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
     """How long a create with the same key is safe to repeat; None: never, find the object."""
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
@@ -78,13 +82,33 @@ class BaseIntegration:
         """Return no account by default, so the core compares none."""
         return None
 
+    def answer_challenge(self, request: WebhookRequest) -> WebhookAnswer | None:  # noqa: ARG002
+        """Answer no check of the webhooks' address by default."""
+        return None
+
     def verify_webhook(self, request: WebhookRequest) -> None:
         """Raise `BadSignature` unless the external system sent exactly these bytes just now."""
         raise NotImplementedError
 
+    def read_webhook(self, request: WebhookRequest) -> Any:
+        """Return the JSON of the body; the core itself reads it faster than this default."""
+        try:
+            return json.loads(request.body)
+        except (ValueError, RecursionError):
+            raise InvalidInput("the body is not JSON in UTF-8") from None
+
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
         """Return the events of a verified webhook."""
         raise NotImplementedError
+
+    def answer_webhook(
+        self,
+        request: WebhookRequest,  # noqa: ARG002
+        accepted: int,  # noqa: ARG002
+        dead: int,  # noqa: ARG002
+    ) -> WebhookAnswer | None:
+        """Leave the answer to the core by default."""
+        return None
 
     async def changes(self, checkpoint: str | None) -> Changes:
         """Return the events since a checkpoint; without an override, the system is not polled."""

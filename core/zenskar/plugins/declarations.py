@@ -21,9 +21,13 @@ USE_TOUCHED = (
 
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _SETTING_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_METHODS = ("GET", "POST")
 _SYNCHRONOUS = (
+    "answer_challenge",
     "verify_webhook",
+    "read_webhook",
     "parse_webhook",
+    "answer_webhook",
     "to_canonical",
     "from_canonical",
     "classify_error",
@@ -90,6 +94,13 @@ def _webhook_headers(integration: type[BaseIntegration]) -> str | None:
     return "`webhook_headers` must be a tuple of names of headers"
 
 
+def _webhook_methods(integration: type[BaseIntegration]) -> str | None:
+    names: Any = integration.webhook_methods
+    if isinstance(names, tuple) and names and all(name in _METHODS for name in names):
+        return None
+    return f"`webhook_methods` must be a tuple of {' and '.join(_METHODS)}"
+
+
 def _settings(integration: type[BaseIntegration]) -> str | None:
     settings: Any = integration.settings
     if not isinstance(settings, tuple) or not all(isinstance(s, Setting) for s in settings):
@@ -147,6 +158,7 @@ _CHECKS = (
     _carries,
     _settings,
     _webhook_headers,
+    _webhook_methods,
     _hooks,
     _broadcasts,
     _durations,

@@ -25,6 +25,7 @@ from zenskar.model.integration import (
     Page,
     Push,
     PushResult,
+    WebhookAnswer,
     WebhookEvent,
     WebhookRequest,
 )
@@ -73,21 +74,49 @@ class IntegrationSpec:
     # --- webhooks ---------------------------------------------------------------------------
 
     @hookspec
+    def answer_challenge(self, request: WebhookRequest) -> WebhookAnswer | None:
+        """Return the answer to a check of the webhooks' address, None for any other request.
+
+        Optional. Called before `verify_webhook`, so nothing is verified: compare the token of the
+        request where the external system sends a token. Nothing is stored. Return a text of the
+        request as `text/plain` only. Declare a check by GET in `webhook_methods`.
+        """
+
+    @hookspec
     def verify_webhook(self, request: WebhookRequest) -> None:
         """Raise `BadSignature` unless the external system sent exactly these bytes just now.
 
-        Called for every webhook, before its body is parsed. Optional, like `parse_webhook`, for a
+        Called for every webhook, before its body is read. Optional, like `parse_webhook`, for a
         system that is only polled.
+        """
+
+    @hookspec
+    def read_webhook(self, request: WebhookRequest) -> Any:
+        """Return the body of a verified webhook as JSON values: objects, arrays, texts, numbers.
+
+        Optional: the body is JSON by default. Raise `InvalidInput` for a body that cannot be read:
+        the sender receives 400. After any other error the webhook becomes a dead letter.
         """
 
     @hookspec
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:  # type: ignore[empty-body]
         """Return the events of a verified webhook.
 
-        `body` is the JSON of the webhook, valid against the `webhook_event` schema of the
-        integration. Return an event of an unknown type with `ignored`. This hook makes no call:
-        name an object that must be read as `touched`, and a worker fetches the object. When this
-        hook raises, the webhook becomes a dead letter, which can be retried with a fixed plugin.
+        `body` is the JSON of the webhook, or the result of `read_webhook`, valid against the
+        `webhook_event` schema of the integration. Return an event of an unknown type with
+        `ignored`. This hook makes no call: name an object that must be read as `touched`, and a
+        worker fetches the object. When this hook raises, the webhook becomes a dead letter, which
+        can be retried with a fixed plugin.
+        """
+
+    @hookspec
+    def answer_webhook(
+        self, request: WebhookRequest, accepted: int, dead: int
+    ) -> WebhookAnswer | None:
+        """Return the answer to a webhook whose events are durable, None for the core's own JSON.
+
+        Optional. `accepted` and `dead` are the numbers of its events, and of those that are dead
+        letters. When this hook fails, the sender receives the core's answer.
         """
 
     # --- feed -------------------------------------------------------------------------------

@@ -15,7 +15,13 @@ from zenskar.db.driver.storable import indexable
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.errors import CallFailed, FailureKind, InvalidInput, SchemaViolation
 from zenskar.model.envelope import Envelope
-from zenskar.model.integration import ExternalObject, ObjectRef, WebhookEvent, WebhookRequest
+from zenskar.model.integration import (
+    NO_QUERY,
+    ExternalObject,
+    ObjectRef,
+    WebhookEvent,
+    WebhookRequest,
+)
 from zenskar.model.interval import Interval
 from zenskar.model.observation import ObservationKind
 from zenskar.sync.context import SyncContext
@@ -25,8 +31,8 @@ from zenskar.sync.messages import MessageOrigin, event_of, unread_envelope, wait
 from zenskar.sync.quarantine import end_as_dead
 
 INVALID_OBJECT, INVALID_WEBHOOK = "invalid_object", "invalid_webhook"
-_SECRETS = ("auth", "cookie", "hmac", "key", "password", "secret", "sign", "token")
-"""Parts of the names of headers that may hold a secret: such headers are not kept."""
+_SECRETS = ("auth", "cert", "code", "cookie", "hmac", "key", "password", "secret", "sig", "token")
+"""Parts of the names of headers and parameters that may hold a secret: those are not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +79,25 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
 
 
 def of_webhook(arrival: ReceivedWebhook, made_at: str, error: Exception) -> Unreadable:
-    """Keep a webhook that cannot be parsed. The same bytes are the same webhook."""
+    """Keep a webhook that cannot be parsed. The same bytes and parameters are the same webhook.
+
+    Its URL and its token are not kept: the token is a secret.
+    """
     source, request, correlation_id = arrival
     headers = {name.lower(): value for name, value in request.headers.items()}
+    query = _without_secrets(request.query)
     kept = {
-        "headers": {n: v for n, v in headers.items() if not any(s in n for s in _SECRETS)},
-        "body": request.body.decode(),
+        "headers": _without_secrets(headers),
+        # A body in any encoding comes back byte for byte.
+        "body": request.body.decode(errors="surrogateescape"),
         "received_at": request.received_at,
+        "method": request.method,
+        "query": query,
     }
-    about = (f"webhook:{hashlib.sha256(request.body).hexdigest()}", "webhook")
+    digest = hashlib.sha256(request.body)
+    if query:
+        digest.update(_text(query).encode())
+    about = (f"webhook:{digest.hexdigest()}", "webhook")
     envelope = unread_envelope(source, correlation_id, made_at, about, "webhook", _text(kept))
     return Unreadable(envelope, _sync_event(envelope), INVALID_WEBHOOK, error)
 
@@ -114,7 +130,13 @@ def item_of(envelope: Envelope, made_at: str) -> EventItem:
 def arrival_of(envelope: Envelope) -> ReceivedWebhook:
     """Return the webhook that an envelope keeps, without the headers that may be secret."""
     kept = json.loads(envelope.data["unread"]["webhook"])
-    request = WebhookRequest(kept["headers"], kept["body"].encode(), kept["received_at"])
+    request = WebhookRequest(
+        kept["headers"],
+        kept["body"].encode(errors="surrogateescape"),
+        kept["received_at"],
+        method=kept.get("method", "POST"),
+        query=kept.get("query", NO_QUERY),
+    )
     return ReceivedWebhook(envelope.source, request, envelope.correlation_id)
 
 
@@ -142,6 +164,10 @@ def name_of_unread(seen: ExternalObject) -> str:
     """Return an event id that differs between two states of an object that cannot be read."""
     content = json.dumps(seen.data, default=_plain, sort_keys=True)
     return f"unread:{seen.external_id}:{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+def _without_secrets(named: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: value for n, value in named.items() if not any(s in n.lower() for s in _SECRETS)}
 
 
 def _sync_event(envelope: Envelope) -> NewSyncEvent:

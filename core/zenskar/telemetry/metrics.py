@@ -18,7 +18,7 @@ class Metrics:
         )
         self.webhooks = self._counter(
             "zenskar_webhooks",
-            "Webhooks by result (accepted, refused, unavailable)",
+            "Webhooks by result (accepted, refused, unavailable, challenge)",
             "source",
             "result",
         )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -12,6 +13,7 @@ from zenskar.plugins.base import BaseIntegration
 from zenskar.testing.check_method import require
 from zenskar.testing.documents import Documents, customers
 from zenskar.testing.fault_proxy import FaultProxy
+from zenskar.testing.hostile_bodies import encoded
 from zenskar.testing.subject import Subject, build, opened
 
 NOW = 1_800_000_000
@@ -26,7 +28,10 @@ class AuthorPart:
     settings: ClassVar[Mapping[str, Any]] = {}
     """The settings of a connection, as in its environment; the secrets must be true ones."""
     webhooks: ClassVar[Sequence[Any]] = ()
-    """The bodies of genuine webhooks, as JSON, each of another event."""
+    """The bodies of genuine webhooks, as JSON or as bytes, each of another event."""
+    webhook_url: ClassVar[str] = "https://zenskar.example/webhooks/acme"
+    """The URL that all webhooks are sent to, which `sign` may sign. Its path may have a token:
+    `/webhooks/NAME/TOKEN`."""
     address_setting: ClassVar[str | None] = None
     """The setting with the base address of the external system."""
     listed_objects: ClassVar[int] = 3
@@ -43,7 +48,7 @@ class AuthorPart:
         pytest.skip("the test class has no `external_system`")
 
     def sign(self, body: bytes, at: int) -> Mapping[str, str]:  # noqa: ARG002
-        """Return the headers that a genuine webhook has at a Unix second."""
+        """Return the headers that a genuine webhook to `webhook_url` has at a Unix second."""
         pytest.skip("the test class has no `sign`")
 
     def documents(self, subject: Subject, entity_type: str) -> Documents:
@@ -61,7 +66,16 @@ class AuthorPart:
     def webhook(self, body: bytes, at: int = NOW) -> WebhookRequest:
         """Return a genuine webhook that is received at once."""
         headers = {name.lower(): value for name, value in self.sign(body, at).items()}
-        return WebhookRequest(headers, body, at)
+        url = urlsplit(self.webhook_url)
+        token = url.path.rpartition("/webhooks/")[2].partition("/")[2]
+        query = parse_qs(url.query, keep_blank_values=True)
+        return WebhookRequest(
+            headers, body, at, url=self.webhook_url, query=query, token=unquote(token) or None
+        )
+
+    def webhook_bodies(self) -> list[bytes]:
+        """Return the bodies of the samples in `webhooks`."""
+        return [each if isinstance(each, bytes) else encoded(each) for each in self.webhooks]
 
     def webhook_subject(self) -> Subject:
         """Build the integration, unless it takes no webhooks."""

@@ -1,7 +1,6 @@
 """Check the events that an integration reads from genuine webhooks."""
 
 import copy
-import json
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +12,7 @@ from zenskar.sync.translator import check_id
 from zenskar.testing.author_part import AuthorPart
 from zenskar.testing.check_method import check, require
 from zenskar.testing.subject import SOURCE, Subject
-from zenskar.testing.webhook_checks import read_events
+from zenskar.testing.webhook_checks import read_body, read_events
 
 
 class EventChecks(AuthorPart):
@@ -56,7 +55,7 @@ class EventChecks(AuthorPart):
         """The webhook hooks do not change the request or the body."""
         subject = self.webhook_subject()
         for webhook in self._samples():
-            body = json.loads(webhook.body)
+            body = read_body(subject, webhook)
             before = copy.deepcopy(body)
             frozen = replace(webhook, headers=MappingProxyType(dict(webhook.headers)))
             subject.router.call(SOURCE, "verify_webhook", request=frozen)
@@ -67,7 +66,7 @@ class EventChecks(AuthorPart):
             require(body == before, "the body of a webhook is changed by a hook")
 
     def _samples(self) -> list[WebhookRequest]:
-        return [self.webhook(json.dumps(each).encode()) for each in self.webhooks]
+        return [self.webhook(each) for each in self.webhook_bodies()]
 
 
 def _check_event(subject: Subject, event: WebhookEvent) -> None:

@@ -1,21 +1,22 @@
 """Check that only genuine webhooks are accepted, and that hostile ones are refused in order."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from zenskar.db.driver.storable import storable
+from zenskar.db.driver.storable import loads
 from zenskar.errors import BadSignature, CallFailed, InvalidInput
-from zenskar.model.integration import WebhookEvent, WebhookRequest
-from zenskar.model.json_bounds import Bounds
+from zenskar.model.integration import WebhookAnswer, WebhookEvent, WebhookRequest
+from zenskar.sync.ingest.pipeline import BODY_BOUNDS, storable_json
 from zenskar.testing.author_part import NOW, AuthorPart
 from zenskar.testing.check_method import check, require
+from zenskar.testing.hostile_bodies import strange_bodies, variants
 from zenskar.testing.subject import SOURCE, Subject
 
 _HOUR = 3600
+_ANSWERING = ("answer_challenge", "answer_webhook")
 _HOSTILE = (
     "",
     " ",
@@ -29,31 +30,16 @@ _HOSTILE = (
     "9" * 5000,
     "x" * 10**6,
 )
-_STRANGE: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    10**30,
-    1.5,
-    "",
-    "é\udcff",
-    [],
-    {},
-    [[[]]],
-    {"a": {"b": 1}},
-)
-_PLACES = 150
-"""The members of one sample that are replaced by strange values."""
 
 
 class WebhookChecks(AuthorPart):
-    """The checks of `verify_webhook`, and of both webhook hooks with hostile bodies."""
+    """The checks of `verify_webhook`, and of all webhook hooks with hostile bodies."""
 
     @check("webhooks")
     def test_genuine_webhooks_are_verified(self) -> None:
         """Each signed sample is verified, and the result is None."""
         subject = self.webhook_subject()
-        for body in self._bodies():
+        for body in self.webhook_bodies():
             result = _verify(subject, self.webhook(body))
             require(result is None, "a genuine webhook is refused, or the result is not None")
 
@@ -88,6 +74,21 @@ class WebhookChecks(AuthorPart):
             require(_refused(subject, changed), "the signature does not cover the whole body")
 
     @check("webhooks")
+    def test_another_token_is_refused(self) -> None:
+        """A webhook to an address with another token, or without its token, is refused."""
+        subject = self.webhook_subject()
+        webhook = self.webhook(self.webhook_bodies()[0])
+        if webhook.token is None:
+            pytest.skip("the address in `webhook_url` has no token")
+        token = webhook.token
+        for other in (None, "", token[:-1], f"{token}0", token.swapcase(), *_HOSTILE):
+            if other != token:
+                changed = replace(webhook, token=other)
+                require(
+                    _refused(subject, changed), "another token than that of the path is accepted"
+                )
+
+    @check("webhooks")
     def test_old_webhooks_are_refused(self) -> None:
         """A webhook that was sent an hour ago is refused."""
         self._check_age(NOW - _HOUR)
@@ -101,7 +102,7 @@ class WebhookChecks(AuthorPart):
     def test_a_changed_timestamp_is_refused(self) -> None:
         """An old webhook with the timestamp of now is refused."""
         subject, old, new = self._at(NOW - _HOUR)
-        body = self._bodies()[0]
+        body = self.webhook_bodies()[0]
         signatures = _differing(new.headers, self.webhook(body + b" ").headers)
         times = _differing(old.headers, new.headers) - signatures
         if not times:
@@ -121,30 +122,49 @@ class WebhookChecks(AuthorPart):
 
     @check("webhooks")
     def test_strange_bodies_are_refused(self) -> None:
-        """A JSON body of any form has events, violates the schema or raises `InvalidInput`."""
+        """A body of any form has events, violates the schema or raises `InvalidInput`."""
         subject = self.webhook_subject()
-        for value in (*_STRANGE, _deep(60)):
-            _read(subject, self.webhook(_encoded(value)))
-        for sample in self.webhooks:
-            for value in _variants(sample):
-                _read(subject, self.webhook(_encoded(value)))
+        for body in self._hostile_bodies():
+            _read(subject, self.webhook(body))
 
-    def _bodies(self) -> list[bytes]:
-        return [_encoded(each) for each in self.webhooks]
+    @check("webhooks")
+    def test_own_answers_are_valid(self) -> None:
+        """A genuine webhook is no challenge, and no request breaks the answering hooks."""
+        subject = self.webhook_subject()
+        own = [h for h in _ANSWERING if subject.router.implements(SOURCE, h)]
+        if not own:
+            pytest.skip("the integration leaves every answer to the core")
+        for body in self.webhook_bodies():
+            webhook = self.webhook(body)
+            require(_challenge(subject, webhook) is None, "a genuine webhook is a challenge")
+            for accepted, dead in ((1, 0), (0, 1)):
+                answer = subject.router.call(
+                    SOURCE, "answer_webhook", request=webhook, accepted=accepted, dead=dead
+                )
+                require(isinstance(answer, WebhookAnswer | None), "the answer is none")
+        for body in self._hostile_bodies():
+            _challenge(subject, self.webhook(body))
+
+    def _hostile_bodies(self) -> Iterator[bytes]:
+        yield from strange_bodies()
+        for sample in self.webhooks:
+            yield from variants(sample)
 
     def _signed(self) -> Iterator[tuple[Subject, WebhookRequest, str, str]]:
         """Yield a genuine webhook with each signature header, and its value for another body."""
         subject = self.webhook_subject()
-        webhook = self.webhook(self._bodies()[0])
+        webhook = self.webhook(self.webhook_bodies()[0])
         other = self.webhook(webhook.body + b" ").headers
         names = _differing(webhook.headers, other)
+        if not names and webhook.token:
+            pytest.skip("its webhooks have a token instead of a signature")
         require(names, "`sign` returns the same headers for another body")
         for name in sorted(names):
             yield subject, webhook, name, other[name]
 
     def _at(self, at: int) -> tuple[Subject, WebhookRequest, WebhookRequest]:
         subject = self.webhook_subject()
-        body = self._bodies()[0]
+        body = self.webhook_bodies()[0]
         other, now = self.webhook(body, at), self.webhook(body)
         if other.headers == now.headers:
             pytest.skip("its webhooks show no time")
@@ -156,14 +176,25 @@ class WebhookChecks(AuthorPart):
         require(_refused(subject, late), "a webhook of another hour is accepted")
 
 
+def read_body(subject: Subject, webhook: WebhookRequest) -> Any:
+    """Return the body of a webhook as the core passes it on. Raises `InvalidInput`."""
+    if subject.router.implements(SOURCE, "read_webhook"):
+        return storable_json(subject.router.call(SOURCE, "read_webhook", request=webhook))[0]
+    try:
+        body, _ = loads(webhook.body)
+    except (ValueError, RecursionError):
+        raise InvalidInput("the body is not JSON in UTF-8") from None
+    if problem := BODY_BOUNDS.problem(body):
+        raise InvalidInput(problem)
+    return body
+
+
 def read_events(subject: Subject, webhook: WebhookRequest) -> list[WebhookEvent]:
     """Return the events of a webhook after the checks of the core.
 
     Raises `InvalidInput` for a webhook that becomes a dead letter.
     """
-    body = storable(json.loads(webhook.body))
-    if problem := Bounds(members=100_000, depth=64).problem(body):
-        raise InvalidInput(problem)
+    body = read_body(subject, webhook)
     schema = subject.schemas.get("webhook_event")
     if schema is not None:
         schema.check(body)
@@ -204,6 +235,19 @@ def _verify(subject: Subject, webhook: WebhookRequest) -> Any:
         raise AssertionError(text) from error
 
 
+def _challenge(subject: Subject, webhook: WebhookRequest) -> WebhookAnswer | None:
+    """Return the answer to a challenge, None also for a refusal."""
+    try:
+        answer: Any = subject.router.call(SOURCE, "answer_challenge", request=webhook)
+    except InvalidInput:
+        return None
+    except Exception as error:
+        text = f"`answer_challenge` raises {type(error).__name__} for the body {_short(webhook)}"
+        raise AssertionError(text) from error
+    require(isinstance(answer, WebhookAnswer | None), "`answer_challenge` returns no answer")
+    return answer  # type: ignore[no-any-return]
+
+
 def _refused(subject: Subject, webhook: WebhookRequest) -> bool:
     return _verify(subject, webhook) is BadSignature
 
@@ -215,42 +259,3 @@ def _with(webhook: WebhookRequest, name: str, value: str | None) -> WebhookReque
 
 def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> set[str]:
     return {name for name, value in one.items() if other.get(name) != value}
-
-
-def _encoded(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _deep(levels: int) -> Any:
-    return [_deep(levels - 1)] if levels else []
-
-
-def _variants(sample: Any) -> Iterator[Any]:
-    """Yield a sample without each of its members, and with strange values in their place."""
-    for place in list(_places(sample, ()))[:_PLACES]:
-        yield _changed(sample, place)
-        for value in _STRANGE:
-            yield _changed(sample, place, value)
-
-
-def _places(value: Any, place: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    members = value.items() if isinstance(value, dict) else enumerate(value)
-    for name, inner in members:
-        yield (*place, name)
-        if isinstance(inner, dict | list):
-            yield from _places(inner, (*place, name))
-
-
-_REMOVED = object()
-
-
-def _changed(sample: Any, place: tuple[Any, ...], value: Any = _REMOVED) -> Any:
-    copy: Any = json.loads(json.dumps(sample))
-    inner = copy
-    for name in place[:-1]:
-        inner = inner[name]
-    if value is _REMOVED:
-        del inner[place[-1]]
-    else:
-        inner[place[-1]] = value
-    return copy

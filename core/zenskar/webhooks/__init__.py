@@ -2,5 +2,6 @@
 
 from zenskar.webhooks.digests import event_digest
 from zenskar.webhooks.signatures import split_secrets, verify_age, verify_hmac
+from zenskar.webhooks.tokens import verify_token
 
-__all__ = ["event_digest", "split_secrets", "verify_age", "verify_hmac"]
+__all__ = ["event_digest", "split_secrets", "verify_age", "verify_hmac", "verify_token"]

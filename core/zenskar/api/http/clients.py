@@ -1,34 +1,64 @@
 """Find the client address of a request, and check the host that the request is for."""
 
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from multidict import CIMultiDictProxy
 
 from zenskar.networks import Hosts, Networks, address_of, is_local
 
 _ADDRESS = web.RequestKey("client_address", str)
 _UNKNOWN = "an unknown address"
+_REMEMBERED = 256
+"""The known results of the networks' comparisons, which take longer than a webhook's routing."""
 
 
 class Clients:
-    """Finds the address of a client, also behind proxies.
+    """Finds the address and the certificate of a client, also behind proxies.
 
     `X-Forwarded-For` counts only when a trusted proxy has sent it. Only the entries that trusted
-    proxies have appended count: the sender can forge the rest.
+    proxies have appended count: the sender can forge the rest. The same holds for the header of
+    certificates.
     """
 
-    def __init__(self, proxies: Networks | None) -> None:
+    def __init__(self, proxies: Networks | None, certificate_header: str | None = None) -> None:
         self._proxies = proxies
+        self._certificate_header = certificate_header
+        self._is_proxy = lru_cache(_REMEMBERED)(self._is_among_proxies)
 
     @web.middleware
     async def find_address(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Store the address of the client for `client_address`."""
-        peer = request.remote or _UNKNOWN
-        request[_ADDRESS] = peer if self._proxies is None else self._origin(request, peer)
+        request[_ADDRESS] = self.address(request) or _UNKNOWN
         return await handler(request)
 
-    def _origin(self, request: web.Request, peer: str) -> str:
+    def address(self, request: web.BaseRequest) -> str | None:
+        """Return the address of the client, None for a connection without addresses."""
+        peer = request.remote
+        return self._origin(request, peer) if peer and self._proxies is not None else peer
+
+    def headers(self, request: web.BaseRequest) -> CIMultiDictProxy[str]:
+        """Return the headers of a request, without a certificate that no trusted proxy passes."""
+        name, headers = self._certificate_header, request.headers
+        if name is None or name not in headers or self._is_proxy(request.remote or ""):
+            return headers
+        unproven = headers.copy()
+        del unproven[name]
+        return CIMultiDictProxy(unproven)
+
+    def certificate(self, headers: CIMultiDictProxy[str]) -> str | None:
+        """Return the certificate in the headers that `headers` has returned, None without one.
+
+        Two lines prove nothing: the client may have sent the first.
+        """
+        if self._certificate_header is None:
+            return None
+        lines = headers.getall(self._certificate_header, ())
+        return (lines[0] or None) if len(lines) == 1 else None
+
+    def _origin(self, request: web.BaseRequest, peer: str) -> str:
         lines = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
         hops = [hop for line in lines for hop in line.split(",")]
         found = peer
@@ -39,7 +69,7 @@ class Clients:
             found = str(before)
         return found
 
-    def _is_proxy(self, text: str) -> bool:
+    def _is_among_proxies(self, text: str) -> bool:
         address = address_of(text)
         return address is not None and self._proxies is not None and address in self._proxies
 

@@ -1,6 +1,6 @@
 """Describe a route and register it, both from one value."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -39,7 +39,8 @@ class Route:
     """An operation of the API.
 
     `body` names the component of the request body. A `public` route needs no API key, any other
-    a key of `scope`. `problems` are the statuses of responses that are problems.
+    a key of `scope`. `problems` are the statuses of responses that are problems. `allowed` returns
+    the methods of a path where they depend on the request; all routes of the path share it.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     public: bool = False
     scope: Scope = Scope.ADMIN
+    allowed: Callable[[web.Request], Collection[str]] | None = None
 
 
 class Resource(Protocol):
@@ -82,7 +84,8 @@ def register(app: web.Application, routes: Iterable[Route]) -> None:
             entry = resource.add_route(method, route.handler, expect_handler=_expect_nothing)
             entries[entry] = route
         # Otherwise `GET /sync-events/retry` would match `/sync-events/{id}`.
-        refuse = _refuser(by_method)
+        own = next((route.allowed for route in by_method.values() if route.allowed), None)
+        refuse = _refuser(own or _always(by_method))
         entries[resource.add_route("*", refuse, expect_handler=_expect_nothing)] = None
     app[ROUTES] = entries
 
@@ -117,8 +120,12 @@ async def _expect_nothing(_request: web.Request) -> None:
     """Leave the header `Expect` to a middleware, which invites the body after all checks."""
 
 
-def _refuser(allowed: Iterable[str]) -> Handler:
+def _always(methods: Collection[str]) -> Callable[[web.Request], Collection[str]]:
+    return lambda _request: methods
+
+
+def _refuser(allowed: Callable[[web.Request], Collection[str]]) -> Handler:
     async def refuse(request: web.Request) -> NoReturn:
-        raise web.HTTPMethodNotAllowed(request.method, allowed)
+        raise web.HTTPMethodNotAllowed(request.method, allowed(request))
 
     return refuse

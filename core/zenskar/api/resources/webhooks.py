@@ -1,7 +1,6 @@
-"""Serve `/webhooks/{source}`, one route for all connections."""
+"""Serve `/webhooks/{source}` and `/webhooks/{source}/{token}`, the same for all connections."""
 
-import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from aiohttp import web
@@ -9,10 +8,19 @@ from aiohttp import web
 from zenskar.api.http import bodies
 from zenskar.api.http.correlation import correlation_id
 from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
+from zenskar.api.resources.webhook_requests import WebhookRequestReader
 from zenskar.api.services import ApiServices
-from zenskar.model.integration import WebhookRequest
+from zenskar.model.integration import WebhookAnswer
+from zenskar.sync.event_reader import ReceivedWebhook
+from zenskar.sync.ingest.store import StoredWebhook
 
 PATH: Final = "/webhooks/{source}"
+_OPERATIONS = (
+    ("POST", PATH, "Receive a webhook"),
+    ("POST", f"{PATH}/{{token}}", "Receive a webhook whose path holds a token"),
+    ("GET", PATH, "Answer a challenge, or receive a webhook without a body"),
+    ("GET", f"{PATH}/{{token}}", "The same, for a path that holds a token"),
+)
 FAILED = web.RequestKey("failed_webhook", Exception)
 """The error of a webhook that `LeanWebhooks` could not receive."""
 
@@ -22,41 +30,54 @@ class Webhooks:
 
     def __init__(self, services: ApiServices) -> None:
         self._ingress = services.ingress
+        self._reader = WebhookRequestReader(services.settings)
 
     async def accept(self, request: web.Request) -> web.Response:
-        """Receive a webhook and store its events."""
+        """Answer a challenge, or receive a webhook and store its events."""
         if FAILED in request:
             raise request[FAILED]
-        return bodies.json_response(await self.receive(request.match_info["source"], request))
+        allowed = self._allowed(request)
+        if request.method not in allowed:
+            raise web.HTTPMethodNotAllowed(request.method, allowed)
+        source = request.match_info["source"]
+        if request.method == "POST":
+            self._ingress.expect(source, request.headers)
+        webhook = await self._reader.read(request, request.match_info.get("token"))
+        received = ReceivedWebhook(source, webhook, correlation_id(request))
+        answer = self._ingress.answers.challenge(received)
+        if answer is not None:
+            return _response(answer)
+        stored = await self._ingress.accept(*received)
+        answer = self._ingress.answers.answer(received, stored)
+        return bodies.json_response(_counts(stored)) if answer is None else _response(answer)
 
     async def receive(self, source: str, request: web.Request) -> dict[str, int]:
-        """Receive a webhook of a connection, store its events, and return their numbers.
+        """Receive a plain webhook, store its events, and return their numbers.
 
         Raises 413 and 415, and the errors of `WebhookReceiver.accept`.
         """
         self._ingress.expect(source, request.headers)
-        webhook = WebhookRequest(
-            headers=request.headers,
-            body=await bodies.read_signed(request),
-            received_at=time.time(),
-        )
-        stored = await self._ingress.accept(source, webhook, correlation_id(request))
-        counts = {"accepted": stored.accepted}
-        return counts | {"dead": stored.dead} if stored.dead else counts
+        webhook = await self._reader.read(request)
+        return _counts(await self._ingress.accept(source, webhook, correlation_id(request)))
+
+    def _allowed(self, request: web.Request) -> Collection[str]:
+        return self._ingress.methods(request.match_info["source"])
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        return (
+        return tuple(
             Route(
-                "POST",
-                PATH,
+                method,
+                path,
                 self.accept,
-                "Receive a webhook",
+                summary,
                 {200: ResponseDoc("Every event of the webhook is durable.", "Accepted")},
-                (400, 403, 404, 408, 413, 415, 503),
-                "Webhook",
+                (400, 403, 404, 405, 408, 413, 415, 503),
+                "Webhook" if method == "POST" else None,
                 public=True,
-            ),
+                allowed=self._allowed,
+            )
+            for method, path, summary in _OPERATIONS
         )
 
     @property
@@ -64,10 +85,12 @@ class Webhooks:
         """The schemas of the routes."""
         return {
             "Webhook": {
-                "description": "The body as the external system has signed it.",
+                "description": "The body as the external system has signed it. A plugin may read "
+                "other forms than JSON.",
                 "type": ["object", "array"],
             },
             "Accepted": {
+                "description": "The answer, unless the plugin answers itself.",
                 "type": "object",
                 "required": ["accepted"],
                 "properties": {
@@ -80,3 +103,17 @@ class Webhooks:
                 },
             },
         }
+
+
+def _counts(stored: StoredWebhook) -> dict[str, int]:
+    counts = {"accepted": stored.accepted}
+    return counts | {"dead": stored.dead} if stored.dead else counts
+
+
+def _response(answer: WebhookAnswer) -> web.Response:
+    text = answer.body
+    return web.Response(
+        body=text.encode(errors="replace") if isinstance(text, str) else text,
+        status=answer.status,
+        headers={"Content-Type": answer.content_type},
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from zenskar.api.server import serve
 from zenskar.cli import session
 from zenskar.cli.data_folder import DataFolder, DevState
-from zenskar.cli.dev.ports import reserved_port
+from zenskar.cli.dev.ports import local_address, reserved_port
 from zenskar.cli.dev.ready import Ready
 from zenskar.cli.dev.sandboxes import Sandboxes, run_sandboxes
 from zenskar.cli.process import in_background, stop_signals
@@ -35,7 +35,9 @@ class DevServer:
         host = self._settings.host
         async with stop_signals() as stopping:
             with self._folder.hold(), reserved_port(host, self._settings.port) as (port, held):
-                self._settings = self._settings.model_copy(update={"port": port})
+                public_url = self._settings.public_url or local_address(host, port)
+                update = {"port": port, "public_url": public_url}
+                self._settings = self._settings.model_copy(update=update)
                 if fresh:
                     await self._folder.clear()
                 async with self._runtime() as (runtime, sandboxes):

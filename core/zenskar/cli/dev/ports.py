@@ -7,6 +7,11 @@ from contextlib import contextmanager
 from zenskar.errors import ConfigurationError
 
 
+def local_address(host: str, port: int) -> str:
+    """Return the address of a server on this machine."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 @contextmanager
 def reserved_port(host: str, port: int) -> Iterator[tuple[int, socket.socket]]:
     """Yield a port (0: any free port) and the socket that reserves the port.

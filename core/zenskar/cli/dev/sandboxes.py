@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zenskar.cli.data_folder import DataFolder
+from zenskar.cli.dev.ports import local_address
 from zenskar.errors import ConfigurationError
 from zenskar.plugins.discovery import Plugin, missing_settings, variable
 from zenskar.settings import Settings
@@ -41,8 +42,7 @@ async def run_sandboxes(
     folder: DataFolder,
 ) -> AsyncIterator[Sandboxes]:
     """Run a sandbox for each connection without credentials whose plugin offers one."""
-    found, host = Sandboxes(), settings.host
-    api = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    found, api = Sandboxes(), local_address(settings.host, settings.port)
     async with AsyncExitStack() as stack:
         for connection, plugin in _connections(plugins, settings).items():
             if not lacks_credentials(plugin, connection, environment):

@@ -1,19 +1,13 @@
 """Turn webhooks into inbound messages: verify, parse, and read each event."""
 
 import codecs
+import json
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from zenskar.db.driver.storable import loads
-from zenskar.errors import (
-    CallFailed,
-    Failure,
-    FailureKind,
-    InvalidInput,
-    Unavailable,
-    ZenskarError,
-)
+from zenskar.db.driver.storable import loads, storable
+from zenskar.errors import CallFailed, Failure, FailureKind, InvalidInput, Unavailable
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.json_bounds import Bounds
 from zenskar.plugins.declarations import USE_TOUCHED
@@ -27,9 +21,10 @@ from zenskar.sync.event_reader import (
     report,
     with_unique_ids,
 )
+from zenskar.sync.ingest.refusals import refusal
 from zenskar.sync.messages import MessageOrigin, utc_now
 
-_BOUNDS = Bounds(members=100_000, depth=64)
+BODY_BOUNDS = Bounds(members=100_000, depth=64)
 """The limits of a webhook's body: hundreds of times the size of the largest known events."""
 
 
@@ -38,12 +33,13 @@ class PipelineItem:
     """A webhook in the pipeline: the results of the steps so far, or the error that stopped it.
 
     `error` is returned to the sender. `unread` is the problem of a verified webhook that is stored
-    as a dead letter instead.
+    as a dead letter instead. `text` is the JSON that the body was read from, if the core read it.
     """
 
     webhook: ReceivedWebhook
     made_at: str
     body: Any = None
+    text: bytes | None = None
     exact: bool = True
     events: list[EventItem] = field(default_factory=list)
     unread: Exception | None = None
@@ -60,11 +56,14 @@ class WebhookPipeline:
         self._context = context
         self._call = context.router.call
         self._reader = EventReader(context.translator, event_schema)
+        self._own_readers = frozenset(
+            each for each in context.connections if context.router.implements(each, "read_webhook")
+        )
 
     def read(self, webhooks: Sequence[ReceivedWebhook]) -> Sequence[PipelineItem]:
         """Verify and parse webhooks, and return an item for each.
 
-        The `error` of an item is `BadSignature`, `InvalidInput` when the body is not JSON, or
+        The `error` of an item is `BadSignature`, `InvalidInput` when the body cannot be read, or
         `Unavailable` when the sender should retry.
         """
         return self._read(webhooks, ("verify_webhook", self._verify, _refuse))
@@ -82,7 +81,7 @@ class WebhookPipeline:
         items = [PipelineItem(webhook, now) for webhook in webhooks]
         steps = (
             *first,
-            ("parse_webhook", _load, _refuse),
+            ("read_webhook", self._load, _refuse_unreadable),
             ("parse_webhook", self._check, _keep_unread),
             ("parse_webhook", self._parse, _keep_unread),
         )
@@ -107,11 +106,24 @@ class WebhookPipeline:
             # False says "not verified", and a coroutine has verified nothing yet.
             raise TypeError("verify_webhook has to raise BadSignature or to return None")
 
+    def _load(self, item: PipelineItem) -> None:
+        source, request, _ = item.webhook
+        if source in self._own_readers:
+            item.body = self._call(source, "read_webhook", request=request)
+            return
+        item.text = request.body
+        try:
+            item.body, item.exact = loads(request.body.removeprefix(codecs.BOM_UTF8))
+        except (ValueError, RecursionError):
+            raise InvalidInput("the body is not JSON in UTF-8") from None
+
     def _check(self, item: PipelineItem) -> None:
-        text = item.webhook.request.body
+        text = item.text
         # A shorter body has fewer members, and one that is only deep fails where it is too deep.
-        if len(text) > _BOUNDS.members:
-            _BOUNDS.check(item.body, text)
+        if text is None:
+            item.body, item.exact = storable_json(item.body)
+        elif len(text) > BODY_BOUNDS.members:
+            BODY_BOUNDS.check(item.body, text)
         connection = self._context.connections[item.webhook.source]
         schema = connection.plugin.schemas.get("webhook_event")
         if schema is not None:
@@ -131,7 +143,7 @@ class WebhookPipeline:
                 event,
                 correlation_id,
                 MessageOrigin(item.made_at, sent(source, event.sent_at, request.received_at)),
-                text=request.body,
+                text=item.text,
                 exact=item.exact,
             )
             for event in events
@@ -152,11 +164,20 @@ def _wrong_result(parsed: Any) -> Exception:
     return TypeError("parse_webhook has to return a sequence of WebhookEvent")
 
 
-def _load(item: PipelineItem) -> None:
+def storable_json(body: Any) -> tuple[Any, bool]:
+    """Return a body that an integration has read in storable form, and whether both are equal.
+
+    Raises `InvalidInput` for a body beyond the bounds, `CallFailed` for a body that is no JSON.
+    """
     try:
-        item.body, item.exact = loads(item.webhook.request.body.removeprefix(codecs.BOM_UTF8))
-    except (ValueError, RecursionError):
-        raise InvalidInput("the body is not JSON in UTF-8") from None
+        made = json.loads(json.dumps(body, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        failure = Failure(FailureKind.BUG, "read_webhook has to return JSON values")
+        raise CallFailed(failure) from None
+    if problem := BODY_BOUNDS.problem(made):
+        raise InvalidInput(f"the body {problem}")
+    kept = storable(made)
+    return kept, kept == made
 
 
 def _handle_event_error(item: PipelineItem, error: Exception) -> None:
@@ -165,20 +186,25 @@ def _handle_event_error(item: PipelineItem, error: Exception) -> None:
         item.error = error
         return
     try:
-        _BOUNDS.check(item.body, item.webhook.request.body)
+        # The bounds of any other body were checked before.
+        if item.text is not None:
+            BODY_BOUNDS.check(item.body, item.text)
     except InvalidInput as problem:
         item.events, item.unread = [], problem
 
 
 def _refuse(item: PipelineItem, hook: str, error: Exception) -> None:
     """Refuse a webhook that is not verified. The sender may retry after a bug of the plugin."""
-    if isinstance(error, ZenskarError) and not isinstance(error, CallFailed):
-        item.error = error
-        return
     source, _, correlation_id = item.webhook
-    report(hook, source, correlation_id, error)
-    item.error = Unavailable(f"the integration of {source} failed")
-    item.error.__cause__ = error
+    item.error = refusal(hook, source, correlation_id, error)
+
+
+def _refuse_unreadable(item: PipelineItem, hook: str, error: Exception) -> None:
+    """Refuse a webhook whose body is not as announced; keep it after a bug of the plugin."""
+    if isinstance(error, InvalidInput):
+        item.error = error
+    else:
+        _keep_unread(item, hook, error)
 
 
 def _keep_unread(item: PipelineItem, hook: str, error: Exception) -> None:

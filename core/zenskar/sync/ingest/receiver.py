@@ -1,4 +1,4 @@
-"""Receive webhooks: read them, and publish their events durably."""
+"""Receive webhooks: read them, publish their events durably, and find their answers."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from zenskar.model.integration import WebhookRequest
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import ReceivedWebhook
+from zenskar.sync.ingest.answers import WebhookAnswers
 from zenskar.sync.ingest.pipeline import WebhookPipeline
 from zenskar.sync.ingest.store import StoredWebhook, WebhookStore
 
@@ -24,7 +25,22 @@ class WebhookReceiver:
         self._context = context
         self._pipeline = WebhookPipeline(context, event_schema)
         self._store = WebhookStore(context, bus)
+        self.answers = WebhookAnswers(context)
         self._batcher = Batcher(self._receive, most=_BATCH_SIZE, receivers=_RECEIVERS, turns=_TURNS)
+
+    def is_plain(self, source: str) -> bool:
+        """Return whether each POST of a connection is a webhook that the core answers."""
+        methods = self._context.router.owner(source).webhook_methods
+        return "POST" in methods and not self.answers.has_own(source)
+
+    def methods(self, source: str) -> tuple[str, ...]:
+        """Return the methods of a connection's webhooks and challenges.
+
+        Raises `NotFound` for a connection that is unknown or receives no webhooks.
+        """
+        self._require_webhooks(source)
+        named = self._context.router.owner(source).webhook_methods
+        return (*named, "HEAD") if "GET" in named else named
 
     def expect(self, source: str, headers: Mapping[str, str]) -> None:
         """Check the headers of a webhook before its body is read.
@@ -32,10 +48,8 @@ class WebhookReceiver:
         Raises `NotFound` for a connection that is unknown or receives no webhooks, and
         `BadSignature` when a header is missing.
         """
-        router = self._context.router
-        if not router.implements(source, "parse_webhook"):
-            raise NotFound(f"connection {source} receives no webhooks: its system is polled")
-        for name in router.owner(source).webhook_headers:
+        self._require_webhooks(source)
+        for name in self._context.router.owner(source).webhook_headers:
             if not headers.get(name):
                 raise BadSignature(f"the header {name} is missing")
 
@@ -49,6 +63,10 @@ class WebhookReceiver:
         """
         self._context.router.owner(source)
         return await self._batcher.submit(ReceivedWebhook(source, request, correlation_id))
+
+    def _require_webhooks(self, source: str) -> None:
+        if not self._context.router.implements(source, "parse_webhook"):
+            raise NotFound(f"connection {source} receives no webhooks: its system is polled")
 
     async def _receive(
         self, webhooks: Sequence[ReceivedWebhook]

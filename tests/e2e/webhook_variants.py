@@ -1,0 +1,167 @@
+"""Variants of the CRM by their webhooks: a signed URL, XML with a token, a form, a challenge."""
+
+import hmac
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlencode
+from xml.etree import ElementTree as ET
+
+from plugins.template.tests.crm import Crm, SentWebhook, sign
+from zenskar import (
+    ExternalObject,
+    Interval,
+    InvalidInput,
+    ObjectRef,
+    WebhookAnswer,
+    WebhookEvent,
+    WebhookRequest,
+)
+from zenskar.webhooks import verify_age, verify_hmac, verify_token
+from zenskar_template import FIELDS, TemplateIntegration
+
+SECRET = "crm_secret"
+ACK = "<Ack>true</Ack>"
+
+
+def sign_url(url: str, body: bytes, at: int) -> dict[str, str]:
+    """Return the headers of a webhook whose signature covers method, URL, body and time."""
+    timestamp = f"{at}000"
+    signed = b"".join((b"POST", url.encode(), body, timestamp.encode()))
+    signature = b64encode(hmac.digest(SECRET.encode(), signed, "sha256")).decode()
+    return {"X-Timestamp": timestamp, "X-Signature": signature}
+
+
+class UrlSigningCrm(Crm):
+    """Signs the URL too, and names contacts in an array, without ids of events."""
+
+    def signed(self, event: Any) -> SentWebhook:
+        body = json.dumps([{"kind": event["type"], "contact": event["contact"]["id"]}]).encode()
+        return SentWebhook(sign_url(self.webhook_url or "", body, int(self._clock())), body)
+
+
+class UrlSigningIntegration(TemplateIntegration):
+    """Verifies method, URL, body and time."""
+
+    def verify_webhook(self, request: WebhookRequest) -> None:
+        timestamp = request.headers.get("x-timestamp")
+        signed = request.method, request.url, request.body, timestamp or ""
+        given = request.headers.get("x-signature")
+        verify_hmac(self._secrets, *signed, given=given, encoding="base64")
+        verify_age(timestamp, request.received_at, unit="ms")
+
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
+        try:
+            named = [(each["kind"], each["contact"]) for each in body]
+        except (TypeError, KeyError):
+            raise InvalidInput("the webhook names no contacts") from None
+        return [WebhookEvent(None, kind, touched=ObjectRef("customer", c)) for kind, c in named]
+
+
+class SoapCrm(Crm):
+    """Sends XML to an address with a token, and wants an acknowledgement in XML."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.answers: list[str] = []
+
+    def signed(self, event: Any) -> SentWebhook:
+        body = notification(event["id"], event["type"], event["contact"]["id"])
+        return SentWebhook({"Content-Type": "text/xml"}, body)
+
+    async def _post(self, webhook: SentWebhook) -> int | None:
+        async with self._session.post(
+            self.webhook_url or "", data=webhook.body, headers=webhook.headers
+        ) as response:
+            self.answers.append(await response.text())
+            return response.status
+
+
+def notification(event_id: str, kind: str, contact_id: str) -> bytes:
+    """Return an outbound message, which is not UTF-8."""
+    root = ET.Element("notifications")
+    ET.SubElement(root, "one", {"id": event_id, "type": kind, "contact": contact_id})
+    made: bytes = ET.tostring(root, encoding="utf-16")
+    return made
+
+
+class SoapIntegration(TemplateIntegration):
+    """Compares the token of the path, reads XML, and answers in XML."""
+
+    webhook_headers: ClassVar[tuple[str, ...]] = ()
+
+    def verify_webhook(self, request: WebhookRequest) -> None:
+        verify_token(self._secrets, request.token)
+
+    def read_webhook(self, request: WebhookRequest) -> Any:
+        try:
+            root = ET.fromstring(request.body)
+            return [[each.attrib[name] for name in ("id", "type", "contact")] for each in root]
+        except (ET.ParseError, LookupError, ValueError):
+            raise InvalidInput("the body is no outbound message") from None
+
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
+        return [
+            WebhookEvent(event_id, kind, touched=ObjectRef("customer", contact_id))
+            for event_id, kind, contact_id in body
+        ]
+
+    def answer_webhook(self, accepted: int) -> WebhookAnswer | None:  # type: ignore[override]
+        return WebhookAnswer(ACK, "text/xml; charset=utf-8") if accepted else None
+
+
+class FormCrm(Crm):
+    """Sends the members of a contact as a form."""
+
+    def signed(self, event: Any) -> SentWebhook:
+        body = form(event["id"], event["type"], event["at"], event["contact"])
+        return SentWebhook(sign(self.secret, body, int(self._clock())), body)
+
+
+def form(event_id: str, kind: str, at: int, contact: Mapping[str, Any]) -> bytes:
+    """Return a form with the texts of a contact."""
+    texts = {name: value for name, value in contact.items() if isinstance(value, str)}
+    return urlencode({**texts, "event": event_id, "type": kind, "at": at}).encode()
+
+
+class FormIntegration(TemplateIntegration):
+    """Reads forms, which show a part of a contact."""
+
+    def read_webhook(self, request: WebhookRequest) -> Any:
+        try:
+            read = dict(parse_qsl(request.body.decode(), strict_parsing=True))
+            return {**read, "id": read["id"], "event": read["event"], "at": int(read["at"])}
+        except (ValueError, KeyError):
+            raise InvalidInput("the body is no form") from None
+
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
+        gone = body.get("type") == "contact.deleted"
+        seen = ExternalObject(
+            "customer", body["id"], None if gone else body, FIELDS.record_id(body)
+        )
+        try:
+            occurred = Interval.of_millis(body["at"])
+        except (ValueError, OverflowError):
+            raise InvalidInput("the time is none") from None
+        return [WebhookEvent(body["event"], body.get("type", ""), occurred, seen)]
+
+
+class ChallengingIntegration(TemplateIntegration):
+    """Answers the CRM's check of the address, which is a GET with a token and a text to repeat."""
+
+    webhook_methods: ClassVar[tuple[str, ...]] = ("GET", "POST")
+
+    def answer_challenge(self, request: WebhookRequest) -> WebhookAnswer | None:
+        if request.method == "POST":
+            return None
+        verify_token(self._secrets, request.query.get("hub.verify_token", [""])[0])
+        return WebhookAnswer(request.query["hub.challenge"][0])
+
+
+VARIANTS: Mapping[str, tuple[type[Crm], type[TemplateIntegration]]] = {
+    "signed URL": (UrlSigningCrm, UrlSigningIntegration),
+    "XML": (SoapCrm, SoapIntegration),
+    "form": (FormCrm, FormIntegration),
+    "challenge": (Crm, ChallengingIntegration),
+}
