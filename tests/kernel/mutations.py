@@ -15,7 +15,7 @@ from zenskar.kernel.intervals import Order
 from zenskar.kernel.merge import Merge
 from zenskar.kernel.policy import Ground
 from zenskar.kernel.unseen import fill
-from zenskar.model.fields import apply, keep
+from zenskar.model.fields import apply, name_of
 from zenskar.model.observation import ObservationKind
 from zenskar.model.record import OPEN, IntentState, MappingState
 
@@ -25,6 +25,7 @@ _first_sight = import_module("zenskar.kernel.first_sight")
 _merge = import_module("zenskar.kernel.merge")
 _plan = import_module("zenskar.kernel.plan")
 _unanswered = import_module("zenskar.kernel.unanswered")
+_observation = import_module("zenskar.model.observation")
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,7 @@ def _blank_answers_are_trusted() -> list[tuple[Any, str, Any]]:
 
 def _blank_answers_are_always_newer() -> list[tuple[Any, str, Any]]:
     def with_unseen(mapping: Any, seen: Any, changes: Any) -> Any:
-        shown = keep(seen.unseen, changes) if seen.kind is ObservationKind.ANSWER else {}
+        shown = seen.hidden(changes) if seen.kind is ObservationKind.ANSWER else {}
         return replace(mapping, base=apply(mapping.base, shown))
 
     return [(_observe, "_with_unseen", with_unseen)]
@@ -277,6 +278,13 @@ def _not_seen_is_rewritten() -> list[tuple[Any, str, Any]]:
         return real(named, replace(seen, unseen=frozenset()))
 
     return [(_merge, "_sent", sent)]
+
+
+def _nothing_is_seen_apart() -> list[tuple[Any, str, Any]]:
+    def unseen(path: str, names: Any, _apart: Any) -> bool:
+        return name_of(path) in names
+
+    return [(_observation, "is_unseen", unseen)]
 
 
 def _with_observe(change: Callable[[Situation, Any], tuple[Situation, Any]]) -> Any:
@@ -404,6 +412,7 @@ MUTATIONS = [
     ),
     Mutation(10, "what was not seen is empty", _filled_as(_not_seen_is_empty), _PARTIAL),
     Mutation(10, "what was not seen was rewritten", _not_seen_is_rewritten, _THIN),
+    Mutation(10, "an unseen field has no seen leaf", _nothing_is_seen_apart, _THIN),
     Mutation(
         10, "what was not seen was not sent either", _filled_as(_not_seen_was_not_sent), _PARTIAL
     ),

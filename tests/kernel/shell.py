@@ -163,7 +163,8 @@ class Shell:
             version=str(seen.version) if seen.version else None,
             blank=seen.blank,
             changed=tuple(p for n, p in enumerate(PATHS) if seen.changed >> n & 1) or None,
-            unseen=frozenset(name_of(path) for path in PATHS if path not in paths),
+            unseen=frozenset(map(name_of, PATHS)) if len(paths) < len(PATHS) else frozenset(),
+            apart=frozenset(paths),
         )
 
 

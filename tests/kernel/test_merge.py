@@ -48,6 +48,17 @@ def test_a_policy_may_differ_by_field() -> None:
     assert (result.changes, len(result.conflicts)) == ({"/metadata/plan": "y"}, 2)
 
 
+def test_the_policy_of_a_leaf_goes_before_that_of_its_field() -> None:
+    per_field = {
+        "metadata": ConflictPolicy.EXTERNAL_WINS,
+        "/metadata/plan": ConflictPolicy.INTERNAL_WINS,
+    }
+    both = {"/metadata/plan": "x", "/metadata/tier": "x"}
+    shown = {"/metadata/plan": "y", "/metadata/tier": "y"}
+    result = merged(both, {}, shown, policy=MergePolicy(per_field=per_field))
+    assert (result.changes, len(result.conflicts)) == ({"/metadata/tier": "y"}, 2)
+
+
 @pytest.mark.parametrize(("written", "shown"), [(2, {"/a": 2}), (None, {})])
 def test_what_we_wrote_or_unset_ourselves_is_left_alone(written, shown) -> None:
     result = merged({"/a": 3}, {"/a": 1}, shown, push({"/a": written}))

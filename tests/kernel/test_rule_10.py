@@ -76,6 +76,18 @@ def test_rule_10_a_late_webhook_does_not_say_that_what_was_sent_is_kept_otherwis
     assert (outcome.record_changes, outcome.conflicts) == ({}, ())
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"unseen": frozenset({"/phone", "metadata"})},
+        {"unseen": UNSEEN | {"name"}, "apart": frozenset({"/name"})},
+    ],
+)
+def test_rule_10_a_leaf_may_be_unseen_or_seen_apart(part: dict[str, frozenset[str]]) -> None:
+    outcome = take(IN_SYNC, replace(partial("Eve"), **part))
+    assert (outcome.record_changes, base(outcome)) == ({"/name": "Eve"}, FULL | {"/name": "Eve"})
+
+
 def test_rule_10_a_push_that_was_answered_before_tells_nothing_new() -> None:
     old = replace(intent("Bob", ANSWERED), changes={"/name": "Bob", "/phone": "0"})
     outcome = take(replace(IN_SYNC, intents=(old,)), partial("Eve", origin_key="k1"))

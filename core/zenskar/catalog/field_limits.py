@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from zenskar.errors import SchemaViolation, Violation
-from zenskar.model.fields import SHAPES, FieldChanges, merge_patch
+from zenskar.model.fields import FieldChanges, Fields, keep, merge_patch
 from zenskar.plugins.carried import carried
 from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.profile.field_routes import FieldRoutes
 
 
 class FieldLimits:
@@ -21,30 +22,36 @@ class FieldLimits:
     def check(self, entity_type: str, changes: FieldChanges) -> None:
         """Raise `SchemaViolation`, with the connection's name, when a change exceeds a limit."""
         written = {path: value for path, value in changes.items() if value is not None}
-        document = merge_patch(SHAPES[entity_type], written)
         found = [
             violation
             for name, connection in self._connections.items()
-            for violation in _violations(name, connection, entity_type, document)
+            for violation in _violations(name, connection, entity_type, written)
         ]
         if found:
             raise SchemaViolation(entity_type, found)
 
 
 def _violations(
-    name: str, connection: ConfiguredConnection, entity_type: str, document: Mapping[str, object]
+    name: str, connection: ConfiguredConnection, entity_type: str, written: Fields
 ) -> list[Violation]:
     limits = connection.plugin.schemas.get(f"{entity_type}.limits")
     if limits is None or not connection.settings.enforce_limits:
         return []
     if entity_type not in connection.integration.entities:
         return []
-    names = carried(connection.integration, entity_type).names
+    routes = connection.routes.get(entity_type)
+    shape = carried(connection.integration, entity_type)
+    document = merge_patch(shape, keep(shape.names, written))
     try:
-        limits.check({name: value for name, value in document.items() if name in names})
+        limits.check(document if routes is None else routes.written(written))
     except SchemaViolation as error:
         return [
-            Violation(each.pointer, f"{each.message} for connection {name}")
+            Violation(_here(routes, each.pointer), f"{each.message} for connection {name}")
             for each in error.violations
         ]
     return []
+
+
+def _here(routes: FieldRoutes | None, pointer: str) -> str:
+    """Return the pointer here of a place in the connection's documents."""
+    return pointer if routes is None else routes.part_at(pointer) or pointer

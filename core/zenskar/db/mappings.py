@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.engine import driver
-from zenskar.model.fields import Fields, keep
+from zenskar.model.coverage import Coverage
+from zenskar.model.fields import Fields
 from zenskar.model.interval import Interval
 from zenskar.model.record import ExternalMapping, MappingState
 
@@ -85,7 +86,7 @@ _LINKS = text("""
 
 
 class StoredMapping(NamedTuple):
-    """A mapping, and the fields that its base covers; None for all."""
+    """A mapping, and the terms of the coverage of its base; None for all fields."""
 
     mapping: ExternalMapping
     carried: frozenset[str] | None
@@ -95,7 +96,7 @@ class StoredMapping(NamedTuple):
 class Link:
     """The mapping of a record at a source system. `settled`: no fetch or push is pending.
 
-    `carried` names the fields that the base covers, None for all.
+    `carried` are the terms of the coverage of the base, None for all fields.
     """
 
     source_system: str
@@ -107,8 +108,10 @@ class Link:
     carried: frozenset[str] | None = None
 
     def shows(self, fields: Fields) -> bool:
-        """Return whether the base equals these fields, as far as the connection carries them."""
-        return self.base == (fields if self.carried is None else keep(self.carried, fields))
+        """Return whether the base equals these fields, as far as the connection covers them."""
+        if self.carried is None:
+            return self.base == fields
+        return Coverage.of_terms(self.carried).shows(fields, self.base)
 
 
 async def by_external_id(
@@ -179,7 +182,7 @@ async def save(
 ) -> None:
     """Insert or update mappings, each with the record version that the object is known to hold.
 
-    `carried` names the fields that their bases cover, None for all.
+    `carried` are the terms of the coverage of their bases, None for all fields.
     """
     if not mappings:
         return
@@ -235,5 +238,5 @@ def _row(mapping: ExternalMapping, synced_version: int | None) -> dict[str, Any]
 
 
 def names_of(carried: Sequence[str] | None) -> frozenset[str] | None:
-    """Return the names of the fields that a base covers, None for all."""
+    """Return the terms of the coverage of a base, None for all fields."""
     return None if carried is None else frozenset(carried)

@@ -8,7 +8,7 @@ from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation, creates_since
 from zenskar.kernel.unseen import fill
-from zenskar.model.fields import Fields, difference, keep
+from zenskar.model.fields import Fields, difference
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
@@ -161,7 +161,7 @@ def _link(situation: Situation, record: Record, seen: Observation, policy: Merge
 def _tells_too_little(record: Record, seen: Observation) -> bool:
     """Whether the next push would write to unseen fields that a fetch may show."""
     told = seen.kind in {ObservationKind.WEBHOOK, ObservationKind.LIST}
-    return told and bool(keep(seen.unseen, record.fields))
+    return told and bool(seen.hidden(record.fields))
 
 
 def _pending_create(intents: tuple[Intent, ...], seen: Observation) -> Intent | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zenskar.kernel.policy import Conflict, ConflictPolicy, Ground, MergePolicy, Side
-from zenskar.model.fields import FieldChanges, Fields, difference, name_of
+from zenskar.model.fields import FieldChanges, Fields, difference
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import OPEN, Intent, IntentState, Record
@@ -93,7 +93,8 @@ def _sent(named: tuple[Intent, ...], seen: Observation) -> FieldChanges:
     changes = named[0].changes if named else {}
     if not seen.unseen:
         return changes
-    return {path: value for path, value in changes.items() if name_of(path) not in seen.unseen}
+    hidden = seen.hidden(changes)
+    return {path: value for path, value in changes.items() if path not in hidden}
 
 
 def wrote(intents: Iterable[Intent], path: str, value: Any) -> bool:

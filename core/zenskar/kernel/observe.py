@@ -13,7 +13,7 @@ from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation
 from zenskar.kernel.unanswered import ended, in_vain, reopened, written_by_others
 from zenskar.kernel.unseen import fill, landed, with_look
-from zenskar.model.fields import FieldChanges, Fields, apply, difference, keep
+from zenskar.model.fields import FieldChanges, Fields, apply, difference
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
     OPEN,
@@ -55,7 +55,7 @@ def _without_values(seen: Observation) -> Observation:
     """Rule 8: an erased record learns from its object only whether the object lives."""
     if seen.fields is None:
         return seen
-    return replace(seen, fields={}, unseen=frozenset(), version=None, memo=None)
+    return replace(seen, fields={}, unseen=frozenset(), apart=frozenset(), version=None, memo=None)
 
 
 def lost(situation: Situation, intent_id: str) -> Outcome:
@@ -100,7 +100,7 @@ def _compare(
         mapping = with_marks(mapping, seen, newer=True)
         return _take(situation, mapping, seen, fields, policy)
     changes = difference(mapping.base, fields)
-    if order is Order.BEFORE and not keep(seen.unseen, changes):
+    if order is Order.BEFORE and not seen.hidden(changes):
         return Outcome(
             Verdict.STALE,
             mapping=_with_fetch_answered(mapping, seen),
@@ -141,7 +141,7 @@ def _with_unseen(
     """
     if seen.kind is not ObservationKind.ANSWER or not seen.unseen or seen.blank:
         return mapping
-    return replace(mapping, base=apply(mapping.base, keep(seen.unseen, changes)))
+    return replace(mapping, base=apply(mapping.base, seen.hidden(changes)))
 
 
 def _is_causal(mapping: ExternalMapping, seen: Observation) -> bool:

@@ -25,7 +25,7 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MergePolicy:
-    """A connection's conflict policy, with exceptions by top-level field name.
+    """A connection's conflict policy, with exceptions by the name of a field or by leaf.
 
     >>> policy = MergePolicy(per_field={"metadata": ConflictPolicy.EXTERNAL_WINS})
     >>> policy.of("/email").value, policy.of("/metadata/plan").value
@@ -41,8 +41,8 @@ class MergePolicy:
         return ConflictPolicy.LATEST_WINS in {self.default, *self.per_field.values()}
 
     def of(self, path: str) -> ConflictPolicy:
-        """Return the policy for a leaf."""
-        return self.per_field.get(name_of(path), self.default)
+        """Return the policy for a leaf: its own, else that of its field, else the default."""
+        return self.per_field.get(path) or self.per_field.get(name_of(path), self.default)
 
 
 class Ground(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from zenskar.kernel.outcome import Outcome
-from zenskar.model.fields import Fields, apply, keep
+from zenskar.model.fields import Fields, apply
 from zenskar.model.observation import Observation
 from zenskar.model.record import Intent, IntentState
 
@@ -13,9 +13,9 @@ def fill(seen: Observation, base: Fields, pushes: Iterable[Intent]) -> Observati
     """Return the observation with its unseen fields filled from the pushes, else from the base."""
     if not seen.unseen or seen.fields is None:
         return seen
-    kept = keep(seen.unseen, base)
+    kept = seen.hidden(base)
     for push in pushes:
-        kept = {**kept, **keep(seen.unseen, push.changes)}
+        kept = {**kept, **seen.hidden(push.changes)}
     return replace(seen, fields=apply(seen.fields, kept))
 
 

@@ -9,11 +9,11 @@ form, and none of them can make a difference. A top-level field that the documen
 object leaves out was not seen, so its value is unknown: see `Shown`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 Document = Mapping[str, Any]
 Fields = Mapping[str, Any]
@@ -53,6 +53,16 @@ class EntityShape:
         """The names of all top-level fields."""
         return frozenset((*self.plain, *self.keyed))
 
+    def show(self, document: Document | None) -> "Shown":
+        """Return the visible part of an external object with this canonical document."""
+        if document is None:
+            return Shown(None)
+        return Shown(flatten(self, document), self.names.difference(document))
+
+    def origins(self, changed: Iterable[str]) -> tuple[str, ...]:
+        """Return the pointers of fields that a call changed."""
+        return tuple(changed)
+
     def only(self, names: Collection[str]) -> "EntityShape":
         """Return this shape with the named fields only."""
         return replace(
@@ -67,20 +77,29 @@ SHAPES: Mapping[str, EntityShape] = MappingProxyType({CUSTOMER.entity_type: CUST
 
 
 class Shown(NamedTuple):
-    """The visible part of an external object: its leaves, and the top-level fields not seen.
+    """The visible part of an external object: its leaves, and the fields not seen.
 
-    `fields` is None when the object was seen deleted.
+    `fields` is None when the object was seen deleted. `unseen` names top-level fields, and points
+    to leaves. `apart` points to leaves that are seen although their field is not.
     """
 
     fields: Fields | None
     unseen: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
+
+    def hides(self, path: str) -> bool:
+        """Return whether a leaf was not seen."""
+        return is_unseen(path, self.unseen, self.apart)
 
 
-def show(shape: EntityShape, document: Document | None) -> Shown:
-    """Return the visible part of an external object with this canonical document."""
-    if document is None:
-        return Shown(None)
-    return Shown(flatten(shape, document), shape.names.difference(document))
+class DocumentView(Protocol):
+    """A reading of the canonical documents of a connection as fields of our records."""
+
+    def show(self, document: Document | None) -> Shown:
+        """Return the visible part of an external object with this canonical document."""
+
+    def origins(self, changed: Iterable[str]) -> tuple[str, ...]:
+        """Return the pointers here of fields that a call changed there."""
 
 
 def flatten(shape: EntityShape, document: Document) -> dict[str, Any]:
@@ -128,6 +147,11 @@ def merge_patch(shape: EntityShape, changes: FieldChanges) -> dict[str, Any]:
 def name_of(path: str) -> str:
     """Return the name of the top-level field that a leaf belongs to."""
     return path[1:].partition("/")[0]
+
+
+def is_unseen(path: str, unseen: Collection[str], apart: Collection[str]) -> bool:
+    """Return whether a leaf is among unseen fields and leaves, and not among leaves apart."""
+    return (name_of(path) in unseen or path in unseen) and path not in apart
 
 
 def keep(names: Collection[str], fields: Fields) -> Fields:

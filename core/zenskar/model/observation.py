@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from zenskar.model.fields import Fields
+from zenskar.model.fields import Fields, is_unseen
 from zenskar.model.interval import Interval
 
 
@@ -22,8 +22,9 @@ class ObservationKind(StrEnum):
 class Observation:
     """The state of an external object, as a webhook, an answer, a fetch or a list shows it.
 
-    `fields` is None when the object was seen deleted. `unseen` names the top-level fields that the
-    observation does not show. `record_id` is the id that we stored on the object.
+    `fields` is None when the object was seen deleted. `unseen` names the top-level fields, and
+    points to the leaves, that the observation does not show; it shows the leaves `apart`
+    nevertheless. `record_id` is the id that we stored on the object.
     `origin_key` is the idempotency key of the call that caused this state. `changed` points to the
     fields that this call changed, "" to all. With `changed` and without a key, no call of ours
     caused the state; with `changed` None, the origin is unknown.
@@ -53,11 +54,16 @@ class Observation:
     version: str | None = None
     memo: Mapping[str, Any] | None = None
     blank: bool = False
+    apart: frozenset[str] = frozenset()
 
     @property
     def deleted(self) -> bool:
         """Whether the object was seen deleted."""
         return self.fields is None
+
+    def hidden(self, fields: Fields) -> Fields:
+        """Return the leaves of some fields that the observation does not show."""
+        return {p: v for p, v in fields.items() if is_unseen(p, self.unseen, self.apart)}
 
     def tells_origin_of(self, path: str) -> bool:
         """Whether the observation shows the origin of the last change of this field."""

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from zenskar.model.coverage import Coverage
 from zenskar.model.fields import SHAPES, EntityShape
 from zenskar.plugins.base import BaseIntegration
 
@@ -10,6 +11,19 @@ def carried(integration: BaseIntegration, entity_type: str) -> EntityShape:
     """Return the shape of an entity with the fields that the integration carries."""
     declared = integration.carries.get(entity_type)
     return SHAPES[entity_type] if declared is None else _only(entity_type, tuple(declared))
+
+
+@cache
+def whole(entity_type: str) -> Coverage:
+    """Return the coverage of every field of an entity."""
+    return Coverage(SHAPES[entity_type].names)
+
+
+@cache
+def covered(shape: EntityShape) -> Coverage | None:
+    """Return the coverage of the fields of a shape, None if it has every field of the entity."""
+    coverage = Coverage(shape.names)
+    return None if coverage == whole(shape.entity_type) else coverage
 
 
 @cache

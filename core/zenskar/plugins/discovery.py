@@ -8,6 +8,7 @@ import importlib.resources
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,15 +17,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from zenskar.errors import ConfigurationError, ZenskarError
 from zenskar.kernel import ConflictPolicy, MergePolicy
+from zenskar.model.coverage import Coverage
 from zenskar.model.integration import Connection, Setting
 from zenskar.model.sync_event import NO_SOURCE
 from zenskar.plugins import broadcasts, declarations
 from zenskar.plugins.base import BaseIntegration
+from zenskar.plugins.carried import carried, covered
+from zenskar.plugins.profile.field_routes import FieldRoutes
+from zenskar.plugins.profile.profile_file import ProfileError
+from zenskar.plugins.profile.profiles import Profile, load_profile
 from zenskar.schema_catalog import Schema, load_folder
 from zenskar.settings import PREFIX, Settings, lookup, overridden, poll_seconds
 from zenskar.telemetry.stack_traces import place
 
 GROUP = "zenskar.plugins"
+PROFILE = "profile"
+"""The setting of a connection that names the file of its profile."""
 _NO_CONNECTION = "has broadcast hooks only, so it has no connection"
 
 
@@ -57,7 +65,9 @@ class ConfiguredConnection:
 
     `settings` are the general settings with this connection's overrides. Its feed, if any, is read
     every `poll_seconds`. With a `problem`, the
-    `__init__` of the integration has failed, and the integration cannot be used.
+    `__init__` of the integration has failed, and the integration cannot be used; the same holds
+    for a `profile_problem`, which a restart alone removes. `routes` are those of its profile, by
+    entity type.
     """
 
     connection: Connection
@@ -68,6 +78,15 @@ class ConfiguredConnection:
     settings: Settings
     poll_seconds: float
     problem: str | None = None
+    routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
+    profile_problem: str | None = None
+
+    def coverage(self, entity_type: str) -> Coverage | None:
+        """Return the parts of a record that travel to the connection, None for all."""
+        routes = self.routes.get(entity_type)
+        if routes is not None:
+            return routes.coverage
+        return covered(carried(self.integration, entity_type))
 
 
 def discover(candidates: Iterable[EntryPoint] | None = None) -> dict[str, Plugin]:
@@ -237,16 +256,35 @@ def _build_connection(
     policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
     integration, problem = _instantiate(plugin.integration, connection)
     own = overridden(settings, environment, name)
+    profile, profile_problem = _load_profile(name, integration, environment)
+    merge_policy = _parse_policy(name, policy)
     return ConfiguredConnection(
         connection=connection,
         plugin=plugin,
         integration=integration,
-        merge_policy=_parse_policy(name, policy),
+        merge_policy=replace(
+            merge_policy, per_field={**merge_policy.per_field, **profile.policies}
+        ),
         propagate_deletes=own.propagate_deletes,
         settings=own,
         poll_seconds=_poll_seconds(name, plugin.integration, settings, environment),
-        problem=problem,
+        problem=profile_problem or problem,
+        routes=profile.routes,
+        profile_problem=profile_problem,
     )
+
+
+def _load_profile(
+    name: str, integration: BaseIntegration, environment: Mapping[str, str]
+) -> tuple[Profile, str | None]:
+    """Return the profile of a connection, or the problem that turns the connection off."""
+    path = lookup(environment, variable(name, PROFILE))
+    if path is None:
+        return Profile(), None
+    try:
+        return load_profile(Path(path), integration), None
+    except ProfileError as error:
+        return Profile(), str(error)
 
 
 def _poll_seconds(
@@ -259,7 +297,9 @@ def _poll_seconds(
 def rebuild(connection: ConfiguredConnection) -> ConfiguredConnection:
     """Return the connection with a new integration object."""
     integration, problem = _instantiate(type(connection.integration), connection.connection)
-    return replace(connection, integration=integration, problem=problem)
+    return replace(
+        connection, integration=integration, problem=connection.profile_problem or problem
+    )
 
 
 def _instantiate(

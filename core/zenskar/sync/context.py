@@ -49,6 +49,11 @@ class SyncContext:
         return RetryPolicy.of(self.connections[source].settings)
 
     @property
+    def unreadable(self) -> frozenset[str]:
+        """The connections whose profile cannot be used, so that no event of theirs is read."""
+        return frozenset(n for n, c in self.connections.items() if c.profile_problem)
+
+    @property
     def invoker(self) -> PluginInvoker:
         """The invoker of calls to external systems."""
         return PluginInvoker(self.router, self.metrics, self.clock, self.monotonic)

@@ -26,7 +26,7 @@ from zenskar.model.envelope import (
     EnvelopeData,
     ObservedObject,
 )
-from zenskar.model.fields import EntityShape, show
+from zenskar.model.fields import DocumentView
 from zenskar.model.integration import ObjectRef, WebhookEvent
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
@@ -276,10 +276,10 @@ def received_event(envelope: Envelope) -> NewSyncEvent:
     )
 
 
-def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
-    """Return the observation of an external object of this shape in an envelope's data."""
+def observation(view: DocumentView, data: Mapping[str, Any]) -> Observation:
+    """Return the observation of the external object in an envelope's data, as a view shows it."""
     seen = data["object"]
-    shown, sent = show(shape, seen["document"]), data.get("sent")
+    shown, sent = view.show(seen["document"]), data.get("sent")
     changed, changed_at = data.get("changed"), seen.get("changed_at")
     return Observation(
         kind=_KINDS[data.get("kind", ObservationKind.WEBHOOK)],
@@ -287,18 +287,19 @@ def observation(shape: EntityShape, data: Mapping[str, Any]) -> Observation:
         asof=Interval(*data["occurred"]),
         fields=shown.fields,
         unseen=shown.unseen,
+        apart=shown.apart,
         record_id=seen.get("record_id"),
         origin_key=data.get("origin_key"),
         sent=None if sent is None else Interval(*sent),
-        changed=None if changed is None else tuple(changed),
+        changed=None if changed is None else view.origins(changed),
         changed_at=None if changed_at is None else Interval(*changed_at),
         version=seen.get("version"),
         memo=seen.get("memo"),
     )
 
 
-def delayed_observation(shape: EntityShape, envelope: Envelope) -> Observation:
+def delayed_observation(view: DocumentView, envelope: Envelope) -> Observation:
     """Return the observation in an envelope that has waited for a retry or a resumption."""
-    seen = observation(shape, envelope.data)
+    seen = observation(view, envelope.data)
     since = waited(envelope.time, utc_now())
     return seen if seen.sent is None else replace(seen, sent=seen.sent.after(since))

@@ -16,7 +16,14 @@ from zenskar.errors import (
     SchemaViolation,
     Violation,
 )
-from zenskar.model.fields import SHAPES, EntityShape, Fields, Shown, merge_patch, show, unflatten
+from zenskar.model.fields import (
+    SHAPES,
+    DocumentView,
+    Fields,
+    Shown,
+    merge_patch,
+    unflatten,
+)
 from zenskar.model.integration import Change, ExternalObject
 from zenskar.model.interval import Interval
 from zenskar.model.record import IntentKind, Record
@@ -103,9 +110,9 @@ class Translator:
             why = f": {error}" if isinstance(error, SchemaViolation) else ""
             failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read{why}")
             raise CallFailed(failure) from error
-        return show(self.shape(source, seen.entity_type), document)
+        return self.view(source, seen.entity_type).show(document)
 
-    def blank(self, source: str, seen: ExternalObject) -> Shown:
+    def blank(self, seen: ExternalObject) -> Shown:
         """Return that an answer shows no field of an object.
 
         Raises `CallFailed` of kind `UNKNOWN_OUTCOME` for an id that cannot be stored.
@@ -115,15 +122,16 @@ class Translator:
         except SchemaViolation as error:
             failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"the answer cannot be read: {error}")
             raise CallFailed(failure) from error
-        return Shown({}, self.shape(source, seen.entity_type).names)
+        return Shown({}, SHAPES[seen.entity_type].names)
 
     def syncs(self, source: str, entity_type: str) -> bool:
         """Return whether objects of an entity type can become records of the catalog."""
         return entity_type in SHAPES and entity_type in self._router.owner(source).entities
 
-    def shape(self, source: str, entity_type: str) -> EntityShape:
-        """Return the shape of an entity at a connection: the fields that travel to it."""
-        return carried(self._router.owner(source), entity_type)
+    def view(self, source: str, entity_type: str) -> DocumentView:
+        """Return the reading of a connection's documents, by its profile if it has one."""
+        routes = self._connections[source].routes.get(entity_type)
+        return routes or carried(self._router.owner(source), entity_type)
 
     def body(
         self,
@@ -137,22 +145,46 @@ class Translator:
     ) -> dict[str, Any]:
         """Return the body of a push, in the integration's own terms.
 
+        The arguments are those of `change`.
         Raises `CallFailed` when the integration cannot make the body.
         """
-        shape = self.shape(source, entity_type)
-        change = Change(
-            kind=kind,
-            entity_type=entity_type,
-            record_id=record.id,
-            # Copies, so that an integration which changes them does not change the record.
-            patch=copy.deepcopy(merge_patch(shape, changes)),
-            document=copy.deepcopy(unflatten(shape, record.fields)),
-            memo=copy.deepcopy(memo),
-        )
+        change = self.change(source, kind, entity_type, record, changes, memo=memo)
         try:
             return _mapping(self._router.call(source, "from_canonical", change=change))
         except Exception as error:
             raise CallFailed(self._router.classify(source, error)) from error
+
+    def change(
+        self,
+        source: str,
+        kind: IntentKind,
+        entity_type: str,
+        record: Record,
+        changes: Fields,
+        *,
+        memo: Mapping[str, Any] | None = None,
+    ) -> Change:
+        """Return a push in the canonical terms of the connection.
+
+        The record has the fields that its object is to hold, of which `changes` are written.
+        """
+        routes, fields = self._connections[source].routes.get(entity_type), record.fields
+        if routes is None:
+            shape = carried(self._router.owner(source), entity_type)
+            patch, document = merge_patch(shape, changes), unflatten(shape, fields)
+        else:
+            creates = kind is IntentKind.CREATE
+            document = routes.document(fields, creates=creates)
+            patch = routes.patch(fields, changes, creates=creates)
+        return Change(
+            kind=kind,
+            entity_type=entity_type,
+            record_id=record.id,
+            # Copies, so that an integration which changes them does not change the record.
+            patch=copy.deepcopy(patch),
+            document=copy.deepcopy(document),
+            memo=copy.deepcopy(memo),
+        )
 
 
 def check_id(external_id: Any, *, exact: bool = True) -> None:

@@ -18,12 +18,13 @@ from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.db.intents import Lifetimes, NewIntent
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Outcome, Situation, Step
-from zenskar.model.fields import SHAPES, apply, keep, unflatten
+from zenskar.model.coverage import Coverage
+from zenskar.model.fields import SHAPES, apply, unflatten
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
 from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
 from zenskar.model.sync_event import SyncStatus
-from zenskar.plugins.carried import carried
+from zenskar.plugins.carried import whole
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.sync import fanout
 from zenskar.sync.clocks import stored_offset
@@ -64,12 +65,11 @@ class UnitOfWork:
     """The sync events that may end a record, by record id."""
     ahead: int = 0
     """By how many microseconds, at most, the external clock is ahead of ours."""
-    carried: frozenset[str] | None = field(init=False)
-    """The fields that the connection carries; None for all."""
+    coverage: Coverage | None = field(init=False)
+    """The parts of a record that travel to the connection; None for all."""
 
     def __post_init__(self) -> None:
-        names = carried(self.source.integration, self.entity_type).names
-        self.carried = None if names == SHAPES[self.entity_type].names else names
+        self.coverage = self.source.coverage(self.entity_type)
 
     @property
     def name(self) -> str:
@@ -81,31 +81,45 @@ class UnitOfWork:
         """The time for which a push belongs to the worker that sends it."""
         return self.source.settings.intent_lease_seconds
 
+    @property
+    def carried(self) -> frozenset[str] | None:
+        """The stored form of the coverage; None for all."""
+        return None if self.coverage is None else self.coverage.terms
+
     def shared(self, record: Record) -> Record:
-        """Return a record with the fields that the connection carries."""
-        if self.carried is None:
+        """Return a record with the fields that the connection covers."""
+        if self.coverage is None:
             return record
-        return replace(record, fields=keep(self.carried, record.fields))
+        return replace(record, fields=self.coverage.of(record.fields))
+
+    def pushed(self, record_id: str) -> Record:
+        """Return a record with the fields that its object is to hold."""
+        record, mapping = self.records[record_id], self.by_record.get(record_id)
+        if self.coverage is None:
+            return record
+        base = mapping.base if mapping is not None and mapping.active else {}
+        return replace(record, fields=self.coverage.pushed(record.fields, base))
 
     def add_mapping(self, mapping: ExternalMapping, about: frozenset[str] | None) -> None:
-        """Add a stored mapping, whose base is about the fields that were carried then.
+        """Add a stored mapping, whose base is about the fields that were covered then.
 
-        A field that is carried now and was not then needs a fetch before a push.
+        A field that is covered now and was not then needs a fetch before a push.
         """
         if about != self.carried:
-            if about is not None and not (self.carried and self.carried <= about):
+            present = self.coverage or whole(self.entity_type)
+            earlier = whole(self.entity_type) if about is None else Coverage.of_terms(about)
+            if not present.within(earlier):
                 self._unread.add(mapping.external_id)
-            if self.carried is not None:
-                mapping = replace(mapping, base=keep(self.carried, mapping.base))
+            mapping = replace(mapping, base=present.still_about(earlier, mapping.base))
         self.mappings[mapping.external_id] = mapping
         if mapping.entity_id in self.records:
             # The live one comes first, else the newest tombstone.
             self.by_record.setdefault(mapping.entity_id, mapping)
 
     def mark_in_sync(self, record_id: str) -> None:
-        """Mark a record as in sync: no change of it was in a field that the connection carries."""
+        """Mark a record as in sync: no change of it was in a field that the connection covers."""
         mapping = self.by_record.get(record_id)
-        if self.carried is not None and mapping is not None and mapping.active:
+        if self.coverage is not None and mapping is not None and mapping.active:
             self._mapped.add(mapping.external_id)
 
     def observe(self, seen: Observation) -> tuple[str | None, Outcome]:
@@ -114,6 +128,7 @@ class UnitOfWork:
         outcome = kernel.observe(
             situation, seen, self.source.merge_policy, new_record_id=_new_record_id(situation, seen)
         )
+        outcome = self._lifted(situation.record, outcome)
         record_id = situation.record.id if situation.record else None
         if outcome.mapping is not None:
             record_id = outcome.mapping.entity_id or record_id
@@ -139,7 +154,7 @@ class UnitOfWork:
         if mapping is not None and mapping.external_id in self._unread:
             mapping = replace(mapping, fetch_revision=mapping.revision)
         return Situation(
-            record=record and self.shared(record),
+            record=record and self.pushed(record_id),
             mapping=mapping,
             intents=tuple(i for i in self.intents.get(record_id, ()) if i.state in OPEN),
         )
@@ -284,6 +299,19 @@ class UnitOfWork:
             if not mapping.active:
                 self.ended.add(mapping.entity_id)
 
+    def _lifted(self, known: Record | None, outcome: Outcome) -> Outcome:
+        """Return an outcome whose changes are those of a whole record, not of its covered part."""
+        routes = self.source.routes.get(self.entity_type)
+        if routes is None or not (outcome.create_record or outcome.record_changes):
+            return outcome
+        if outcome.create_record:
+            changes = routes.with_constants(outcome.record_changes)
+        else:
+            record = self.records[known.id] if known else None
+            before = record.fields if record else {}
+            changes = routes.coverage.lift(before, outcome.record_changes)
+        return replace(outcome, record_changes=changes)
+
     def _change(self, record_id: str | None, outcome: Outcome) -> None:
         if record_id is None:
             return
@@ -307,7 +335,9 @@ class UnitOfWork:
         record = self.records.get(mapping.entity_id or "")
         if record is None or not mapping.active:
             return None
-        return record.version if mapping.base == self.shared(record).fields else None
+        if self.coverage is None:
+            return record.version if mapping.base == record.fields else None
+        return record.version if self.coverage.shows(record.fields, mapping.base) else None
 
 
 async def load(

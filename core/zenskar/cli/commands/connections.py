@@ -1,13 +1,14 @@
 """`zenskar connections`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from zenskar.cli import session
+from zenskar.cli.commands import connection_trial
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.cli.replay_session import current_actor
 from zenskar.errors import InvalidInput
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="The connections to external systems.")
-Name = Annotated[str, typer.Argument(help="The connection, see `zenskar connections list`.")]
+app.command("test")(connection_trial.show_both_ways)
+Name = connection_trial.Name
 _COLUMNS = {
     "name": "NAME",
     "state": "STATE",
@@ -50,7 +52,9 @@ def show(output: OutputOption = Output.TABLE) -> None:
     """List the connections, the events that wait at each, and its last error."""
     from zenskar.ops import connections
 
-    rows = [_row(status) for status in _run(lambda db, names, _: connections.statuses(db, names))]
+    off: dict[str, str] = {}
+    found = _run(lambda db, names, _: connections.statuses(db, names), off)
+    rows = [_row(status, off) for status in found]
     if output is Output.JSON:
         print_json({"data": rows})
     elif rows:
@@ -163,8 +167,12 @@ def held(
 
 def _run(
     operation: "Callable[[AsyncConnection, tuple[str, ...], Broadcaster], Awaitable[T]]",
+    off: dict[str, str] | None = None,
 ) -> T:
-    """Run an operation in a transaction, and announce its effects to the broadcast plugins."""
+    """Run an operation in a transaction, and announce its effects to the broadcast plugins.
+
+    `off` receives the connections that cannot be used, with the problem of each.
+    """
     from zenskar.cli.data_folder import DataFolder
     from zenskar.plugins.broadcasts import Broadcaster
     from zenskar.plugins.discovery import broadcast_plugins, configure, discover
@@ -174,7 +182,10 @@ def _run(
     running = DataFolder(settings.data_dir).running() if settings.database_url is None else None
     sandboxes = tuple(running.sandboxes) if running else ()
     plugins = discover()
-    configured = (*configure(plugins, settings, environment), *sandboxes)
+    connected = configure(plugins, settings, environment)
+    if off is not None:
+        off |= {name: c.problem for name, c in connected.items() if c.problem}
+    configured = (*connected, *sandboxes)
     broadcaster = Broadcaster(broadcast_plugins(plugins))
 
     async def run() -> T:
@@ -189,11 +200,13 @@ def _run(
     return asyncio.run(run())
 
 
-def _row(status: "ConnectionStatus") -> dict[str, Any]:
+def _row(status: "ConnectionStatus", off: Mapping[str, str] | None = None) -> dict[str, Any]:
     row = asdict(status.state) | asdict(status.backlog) | {"polled_at": status.polled_at}
     del row["held_seconds"]
     if not status.configured:
         row["state"] = "not configured"
+    if off and (problem := off.get(status.state.name)):
+        row |= {"state": "off", "reason": problem}
     return row
 
 

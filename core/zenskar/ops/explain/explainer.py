@@ -10,7 +10,8 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import timeline as stored
 from zenskar.db.events.timeline import CustomerMatch, StoredEvent, Timeline, TimelineMapping
 from zenskar.errors import InvalidInput, NotFound
-from zenskar.model.fields import CUSTOMER, difference, escape, keep
+from zenskar.model.coverage import Coverage
+from zenskar.model.fields import CUSTOMER, difference, escape
 from zenskar.model.record import IntentKind, IntentState, Record
 from zenskar.model.sync_event import SyncStatus
 from zenskar.ops.explain.model import (
@@ -149,7 +150,7 @@ def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline)
     fields = (
         record.fields
         if stored_mapping.carried is None
-        else keep(stored_mapping.carried, record.fields)
+        else Coverage.of_terms(stored_mapping.carried).pushed(record.fields, mapping.base)
     )
     changes = difference(mapping.base, fields) if compared else {}
     diffs = tuple(FieldDiff(path, mapping.base.get(path), v) for path, v in changes.items())

@@ -95,9 +95,13 @@ class InboundSync:
         await quarantine(self._context, delivery, problem, Direction.INBOUND)
 
     async def parked(self) -> frozenset[str]:
-        """Return the source systems whose events must wait."""
+        """Return the source systems whose events must wait.
+
+        Without its profile, the events of a connection would be misread.
+        """
         states = await each_alone(self._context.engine, connections.states)
-        return frozenset(name for name, state in states.items() if state.holds_inbound)
+        paused = (name for name, state in states.items() if state.holds_inbound)
+        return frozenset((*paused, *self._context.unreadable))
 
     async def trip(self, error: TooManyDeletes) -> None:
         """Pause a connection with too many deletes."""
@@ -261,9 +265,9 @@ class InboundSync:
         events: Sequence[tuple[str, Envelope]],
         batch: _Batch,
     ) -> None:
-        shape = self._context.translator.shape(source, entity_type)
+        view = self._context.translator.view(source, entity_type)
         observations = [
-            observation(shape, e.data) if name in batch.fresh else delayed_observation(shape, e)
+            observation(view, e.data) if name in batch.fresh else delayed_observation(view, e)
             for name, e in events
         ]
         work = await unit_of_work.load(

@@ -82,13 +82,14 @@ class Caller:
         """Return the observation of an answer; that of a fetch shows the object, too."""
         seen, translator = answer.seen, self._context.translator
         asof = self._context.clocks.date(call.source, timing, seen.answered_at)
-        shown = (translator.shown if answer.shows else translator.blank)(call.source, seen)
+        shown = translator.shown(call.source, seen) if answer.shows else translator.blank(seen)
         return Observation(
             kind=ObservationKind.ANSWER if call.pushes else ObservationKind.FETCH,
             external_id=seen.external_id,
             asof=asof,
             fields=shown.fields,
             unseen=shown.unseen,
+            apart=shown.apart,
             # An object that was requested by a record's id belongs to the record.
             record_id=call.record_id or seen.record_id,
             seen_revision=call.revision if call.record_id else None,

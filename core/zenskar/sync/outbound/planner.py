@@ -264,7 +264,7 @@ class StepPlanner:
     def _new_intent(
         self, work: UnitOfWork, job: PushJob, step: Step, mapping: ExternalMapping | None
     ) -> Intent:
-        record, kind = work.records[job.record_id], _PUSHES[step.kind]
+        record, kind = work.pushed(job.record_id), _PUSHES[step.kind]
         memo = mapping.memo if mapping is not None and mapping.active else None
         revision = mapping.revision if mapping is not None else 0
         body = self._translator.body(

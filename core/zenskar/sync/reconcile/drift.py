@@ -122,7 +122,7 @@ def _of_live_mapping(
     if record.deleted:
         # Where deletes are not propagated, the living object is intended.
         return (DriftKind.DELETED_HERE, ()) if work.source.propagate_deletes else None
-    fields = _differing(outcome, before, work.shared(record))
+    fields = _differing(outcome, before, work.pushed(record.id))
     return (DriftKind.DIFFERENT, fields) if fields else None
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from zenskar.bus.port import Bus
 from zenskar.db.driver.storable import indexable
-from zenskar.model.fields import show
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.schema_catalog import Schema
@@ -60,13 +59,14 @@ class SnapshotPublisher:
             document = self._context.translator.document(source, seen)
         except Exception as error:  # noqa: BLE001 - one object must not stop the others
             return _not_read(source, snapshot, error)
-        shown = show(self._context.translator.shape(source, seen.entity_type), document)
+        shown = self._context.translator.view(source, seen.entity_type).show(document)
         return Observation(
             kind=kind,
             external_id=seen.external_id,
             asof=snapshot.asof,
             fields=shown.fields,
             unseen=shown.unseen,
+            apart=shown.apart,
             record_id=seen.record_id,
             seen_revision=revision,
             sent=snapshot.asof,

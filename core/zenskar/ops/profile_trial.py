@@ -1,0 +1,73 @@
+"""Show a record or an object both ways, without a call and without a write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zenskar.model.fields import SHAPES, flatten, unflatten
+from zenskar.model.integration import ExternalObject
+from zenskar.model.record import IntentKind, Record
+from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.router import PluginRouter
+from zenskar.schema_catalog import Schema
+from zenskar.sync.translator import Translator
+
+_NO_ID = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True)
+class ProfileTrial:
+    """Translates documents by the profile and the integration of one connection."""
+
+    connection: ConfiguredConnection
+    schemas: Mapping[str, Schema]
+
+    def of_record(self, entity_type: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the document there, the body of a create, and the record that comes back.
+
+        Raises `SchemaViolation` for a document that is not canonical, and `CallFailed` when the
+        integration fails.
+        """
+        self.schemas[entity_type].check(document)
+        shape = SHAPES[entity_type]
+        own = self.connection.coverage(entity_type)
+        fields = flatten(shape, document)
+        pushed = fields if own is None else dict(own.pushed(fields, {}))
+        record, translator = Record(_NO_ID, pushed), self._translator
+        create = translator.change(self._name, IntentKind.CREATE, entity_type, record, pushed)
+        body = translator.body(self._name, IntentKind.CREATE, entity_type, record, pushed)
+        return {
+            "document": dict(create.document),
+            "body": body,
+            **self._here(entity_type, create.document),
+        }
+
+    def of_object(self, entity_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the document that the integration makes of an object, and the new record.
+
+        Raises `SchemaViolation` for an object that is not valid, and `CallFailed` when the
+        integration fails.
+        """
+        seen = ExternalObject(entity_type, "trial", dict(data))
+        document = self._translator.document(self._name, seen) or {}
+        return {"document": document, **self._here(entity_type, document)}
+
+    def _here(self, entity_type: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the record that an object with this document becomes."""
+        shown = self._translator.view(self._name, entity_type).show(document)
+        fields, routes = shown.fields or {}, self.connection.routes.get(entity_type)
+        if routes is not None:
+            fields = routes.with_constants(fields)
+        return {
+            "record": unflatten(SHAPES[entity_type], fields),
+            "not_seen": sorted(shown.unseen),
+        }
+
+    @property
+    def _name(self) -> str:
+        return self.connection.connection.name
+
+    @property
+    def _translator(self) -> Translator:
+        router = PluginRouter({self._name: self.connection.integration})
+        return Translator(router, {self._name: self.connection}, self.schemas)

@@ -1,0 +1,1 @@
+"""Profiles: a TOML file of a connection, which says what travels, and under which name."""
