@@ -11,7 +11,6 @@ from zenskar.model.fields import (
     flatten,
     keep,
     merge_patch,
-    show,
     unflatten,
 )
 
@@ -60,17 +59,17 @@ def test_null_missing_and_empty_are_the_same() -> None:
 
 def test_a_field_that_is_left_out_was_not_seen_and_null_is_empty() -> None:
     rest = frozenset({"email", "phone", "address"})
-    assert show(CUSTOMER, {"name": "Ada", "metadata": None}) == Shown({"/name": "Ada"}, rest)
+    assert CUSTOMER.show({"name": "Ada", "metadata": None}) == Shown({"/name": "Ada"}, rest)
     everything = {"name": "Ada", "email": None, "phone": "", "address": {}, "metadata": {}}
-    assert show(CUSTOMER, everything) == Shown({"/name": "Ada"})
-    assert show(CUSTOMER, None) == Shown(None)
+    assert CUSTOMER.show(everything) == Shown({"/name": "Ada"})
+    assert CUSTOMER.show(None) == Shown(None)
 
 
 def test_a_narrower_shape_shows_and_keeps_less() -> None:
     shape = CUSTOMER.only({"name", "metadata"})
     document = {"name": "Ada", "phone": "1", "metadata": {"a/b": "c"}}
     fields = {"/name": "Ada", "/metadata/a~1b": "c"}
-    assert show(shape, document) == Shown(fields)
+    assert shape.show(document) == Shown(fields)
     assert keep(shape.names, flatten(CUSTOMER, document)) == fields
     assert unflatten(shape, fields) == {"name": "Ada", "metadata": {"a/b": "c"}}
 

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.support.fake import FakeSystem
 from tests.support.flow import Flow, open_flow
 from zenskar.catalog.field_limits import FieldLimits
 from zenskar.errors import SchemaViolation
+from zenskar.kernel import ConflictPolicy
 from zenskar.ops.explain.explainer import explain
 from zenskar.schema_catalog import Schema
 from zenskar.sync.reconcile.report import Report
@@ -53,10 +55,11 @@ def held(flow: Flow, name: str = "crm") -> dict[str, Any]:
     return {k: v for k, v in found.items() if k != "record_id" and v not in (None, {})}
 
 
-def edit(flow: Flow, name: str = "crm", **values: Any) -> None:
-    (external_id,) = flow.systems[name].objects
-    flow.systems[name].edit(external_id, **values)
-    flow.systems[name].shift(5)
+def edit(flow: Flow, **values: Any) -> None:
+    """Change the only object of `crm`."""
+    (external_id,) = flow.systems["crm"].objects
+    flow.systems["crm"].edit(external_id, **values)
+    flow.systems["crm"].shift(5)
 
 
 async def in_sync(flow: Flow, record_id: str) -> dict[str, bool]:
@@ -133,18 +136,12 @@ async def test_a_field_that_only_comes_in_is_never_pushed(
         assert (report.complete, sum(report.found.values())) == (True, 0), report
 
 
-async def test_a_policy_of_one_field_decides_a_conflict(database_url: str, tmp_path: Path) -> None:
+async def test_a_leaf_has_a_policy_of_its_own(database_url: str, tmp_path: Path) -> None:
     profile = '[customer.fields]\n"/metadata/plan".conflict_policy = "external_wins"\n'
-    async with both(database_url, tmp_path, profile) as flow:
-        record_id = await flow.create(metadata={"plan": "a", "x": "a"})
-        await deliver(flow)
-        edit(flow, metadata={"plan": "there", "x": "there"})
-        changes = {"metadata": {"plan": "here", "x": "here"}}
-        await flow.runtime.customers.patch(record_id, changes, correlation_id="t")
-        await deliver(flow)
-        assert (await flow.record(record_id))["metadata"] == {"plan": "there", "x": "here"}
-        assert held(flow)["metadata"] == {"plan": "there", "x": "here"}
-        assert await in_sync(flow, record_id) == SYNCED
+    async with both(database_url, tmp_path, profile, working=False) as flow:
+        policy = flow.runtime.connections["crm"].merge_policy
+        assert policy.of("/metadata/plan") is ConflictPolicy.EXTERNAL_WINS
+        assert policy.of("/metadata/other") is ConflictPolicy.INTERNAL_WINS
 
 
 async def test_the_rest_of_an_address_stays_as_it_is_here(
@@ -221,3 +218,59 @@ async def test_limits_of_the_plugin_hold_for_places(database_url: str, tmp_path:
         (violation,) = error.value.violations
         assert violation.pointer == "/phone"
         assert "connection crm" in violation.message
+
+
+RULES = """
+[customer.fields]
+"/phone" = { there = "/metadata/mobile", schema = { pattern = "^[+]" } }
+[customer.rules]
+refuse = REFUSED
+"""
+
+
+async def test_the_api_refuses_a_change_that_breaks_a_rule(
+    database_url: str, tmp_path: Path
+) -> None:
+    profile = RULES.replace("REFUSED", "false")
+    async with both(database_url, tmp_path, profile, working=False) as flow:
+        with pytest.raises(SchemaViolation) as error:
+            await flow.create(phone="1")
+        (violation,) = error.value.violations
+        assert violation.pointer == "/phone"
+        assert violation.message.endswith("for connection crm")
+        record_id = await flow.create(phone="+1")
+        with pytest.raises(SchemaViolation):
+            await flow.runtime.customers.patch(record_id, {"phone": "2"}, correlation_id="t")
+
+
+async def test_a_violation_from_there_is_recorded(database_url: str, tmp_path: Path) -> None:
+    async with both(database_url, tmp_path, RULES.replace("REFUSED", "false")) as flow:
+        record_id = await flow.create(phone="+1")
+        await deliver(flow)
+        edit(flow, metadata={"mobile": "1"})
+        await deliver(flow)
+        assert (await flow.record(record_id))["phone"] == "1"
+        (entry,) = await flow.rows(
+            "SELECT detail FROM sync_event_history WHERE detail LIKE '%violations%'"
+        )
+        (violation,) = orjson.loads(entry["detail"])["violations"]
+        assert (violation["connection"], violation["pointer"]) == ("crm", "/phone")
+        # A later change of another field makes no violation.
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="t")
+        await deliver(flow)
+        assert held(flow)["name"] == "Eve"
+
+
+@pytest.mark.parametrize("thin", [False, True])
+async def test_a_refused_object_becomes_a_dead_letter(
+    database_url: str, tmp_path: Path, thin: bool
+) -> None:
+    systems = {"crm": FakeSystem(thin=thin), "full": FakeSystem()}
+    profile = RULES.replace("REFUSED", "true")
+    async with both(database_url, tmp_path, profile, systems=systems) as flow:
+        systems["crm"].create(name="Ada", metadata={"mobile": "1"})
+        systems["crm"].create(name="Eve", metadata={"mobile": "+1"})
+        await deliver(flow)
+        assert await flow.scalar("SELECT string_agg(name, ',') FROM customers") == "Eve"
+        (dead,) = await flow.rows("SELECT * FROM sync_events WHERE status = 'dead'")
+        assert "by the profile of crm, is not valid: /phone" in dead["error_message"]

@@ -10,7 +10,7 @@ from zenskar.plugins.profile.field_routes import FieldRoutes
 
 
 class FieldLimits:
-    """Checks changes against the limits of each connection's system.
+    """Checks changes against the limits of each connection's system, and against its profile.
 
     An integration declares its limits as `schemas/<entity>.limits.schema.json`, over the canonical
     form. Unchanged members are not checked: an external system may hold any value.
@@ -26,6 +26,21 @@ class FieldLimits:
             violation
             for name, connection in self._connections.items()
             for violation in _violations(name, connection, entity_type, written)
+        ]
+        if found:
+            raise SchemaViolation(entity_type, found)
+
+    def check_rules(self, entity_type: str, fields: Fields, before: Fields | None) -> None:
+        """Raise `SchemaViolation` when a change breaks a rule of a connection's profile.
+
+        `before` are the fields before the change, None for a create. A rule that they broke is not
+        checked.
+        """
+        found = [
+            Violation(each.pointer, f"{each.message} for connection {name}")
+            for name, connection in self._connections.items()
+            if (rules := connection.rules.get(entity_type)) is not None
+            for each in rules.new_violations(fields, before)
         ]
         if found:
             raise SchemaViolation(entity_type, found)

@@ -115,6 +115,7 @@ class CustomerService:
                 return await _stored_answer(db, once)
             fields = flatten(CUSTOMER, document)
             self._limits.check(CUSTOMER.entity_type, fields)
+            self._limits.check_rules(CUSTOMER.entity_type, fields, None)
             self._business.check(CUSTOMER.entity_type, fields, None)
             customer = await customers.create(db, customer_id, fields)
             await self._enqueue(db, customer, fanout.CREATED, origin, fields)
@@ -228,6 +229,7 @@ class CustomerService:
                 return present, False
             self._limits.check(CUSTOMER.entity_type, _parts(record.fields, changes))
             fields = apply(record.fields, changes)
+            self._limits.check_rules(CUSTOMER.entity_type, fields, record.fields)
             self._business.check(CUSTOMER.entity_type, fields, record.fields)
             written = _sure(await customers.write(db, customer_id, fields, version=present.version))
             before = {path: record.fields.get(path) for path in changes}

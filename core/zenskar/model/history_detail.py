@@ -1,6 +1,6 @@
 """The `detail` of a history entry: one JSON object for every transition of a sync event."""
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from zenskar.model.fields import FieldChanges
 
@@ -20,9 +20,10 @@ class ConflictDetail(TypedDict):
 
 
 class ViolationDetail(TypedDict):
-    """A business rule that a change violates: the plugin, the place and the text."""
+    """A violated rule: its plugin or the connection with its profile, the place and the text."""
 
-    plugin: str
+    plugin: NotRequired[str]
+    connection: NotRequired[str]
     pointer: str
     message: str
 
@@ -69,7 +70,7 @@ class HistoryDetail(_Actor, total=False):
     """Differences between the observed object and the base, where they are not `changes`."""
     conflicts: list[ConflictDetail]
     violations: list[ViolationDetail]
-    """The business rules that a change of a connection violates; it was applied nevertheless."""
+    """The rules that a change of a connection violates; it was applied nevertheless."""
     message: str
     """The id of the message that replaces an unreadable one."""
     erased: bool

@@ -26,6 +26,7 @@ from zenskar.plugins.carried import carried, covered
 from zenskar.plugins.profile.field_routes import FieldRoutes
 from zenskar.plugins.profile.profile_file import ProfileError
 from zenskar.plugins.profile.profiles import Profile, load_profile
+from zenskar.plugins.profile.record_rules import RecordRules
 from zenskar.schema_catalog import Schema, load_folder
 from zenskar.settings import PREFIX, Settings, lookup, overridden, poll_seconds
 from zenskar.telemetry.stack_traces import place
@@ -66,8 +67,8 @@ class ConfiguredConnection:
     `settings` are the general settings with this connection's overrides. Its feed, if any, is read
     every `poll_seconds`. With a `problem`, the
     `__init__` of the integration has failed, and the integration cannot be used; the same holds
-    for a `profile_problem`, which a restart alone removes. `routes` are those of its profile, by
-    entity type.
+    for a `profile_problem`, which a restart alone removes. `routes` and `rules` are those of its
+    profile, by entity type.
     """
 
     connection: Connection
@@ -79,6 +80,7 @@ class ConfiguredConnection:
     poll_seconds: float
     problem: str | None = None
     routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
+    rules: Mapping[str, RecordRules] = field(default_factory=dict)
     profile_problem: str | None = None
 
     def coverage(self, entity_type: str) -> Coverage | None:
@@ -270,6 +272,7 @@ def _build_connection(
         poll_seconds=_poll_seconds(name, plugin.integration, settings, environment),
         problem=profile_problem or problem,
         routes=profile.routes,
+        rules=profile.rules,
         profile_problem=profile_problem,
     )
 

@@ -109,7 +109,10 @@ class EventReader:
 
     def _check_made(self, item: EventItem) -> None:
         message = item.made
-        self._translator.check_document(item.event.seen, item.document, message.text)
+        seen = item.event.seen
+        self._translator.check_document(seen, item.document, message.text)
+        if seen is not None:
+            self._translator.check_rules(item.source, seen.entity_type, item.document)
         self._event_schema.check(message.envelope.to_json(), message.text)
 
 

@@ -3,7 +3,7 @@
 from zenskar.db.events.sync_events import Transition
 from zenskar.kernel import Outcome
 from zenskar.model.fields import SHAPES, unflatten
-from zenskar.model.history_detail import HistoryDetail
+from zenskar.model.history_detail import HistoryDetail, ViolationDetail
 from zenskar.model.notices import ConflictRecorded, RecordChanged
 from zenskar.model.observation import Observation
 from zenskar.model.sync_event import SyncStatus
@@ -74,18 +74,26 @@ def broadcast(
 def _violations(
     broadcaster: Broadcaster, work: UnitOfWork, record_id: str, outcome: Outcome
 ) -> HistoryDetail:
-    if outcome.delete_record or not broadcaster.validates:
+    if outcome.delete_record:
         return {}
-    shape, before = SHAPES[work.entity_type], work.replaced.get(record_id)
-    found = broadcaster.violations(
-        work.entity_type,
-        unflatten(shape, work.records[record_id].fields),
-        None if before is None or outcome.create_record else unflatten(shape, before.fields),
-        work.name,
-    )
-    if not found:
-        return {}
-    return {"violations": [{"plugin": p, "pointer": at, "message": text} for p, at, text in found]}
+    fields, replaced = work.records[record_id].fields, work.replaced.get(record_id)
+    before = None if replaced is None or outcome.create_record else replaced.fields
+    found: list[ViolationDetail] = []
+    if broadcaster.validates:
+        shape = SHAPES[work.entity_type]
+        broken = broadcaster.violations(
+            work.entity_type,
+            unflatten(shape, fields),
+            None if before is None else unflatten(shape, before),
+            work.name,
+        )
+        found += [{"plugin": p, "pointer": at, "message": text} for p, at, text in broken]
+    if (rules := work.source.rules.get(work.entity_type)) is not None:
+        found += [
+            {"connection": work.name, "pointer": v.pointer, "message": v.message}
+            for v in rules.new_violations(fields, before)
+        ]
+    return {"violations": found} if found else {}
 
 
 def transition(

@@ -35,6 +35,10 @@ from zenskar.schema_catalog import Schema
 _MOST_MEMO_BYTES = 4096
 
 
+class RuleViolation(SchemaViolation):
+    """An object breaks a rule of the profile, which refuses such objects."""
+
+
 class Translator:
     """Calls the transforming hooks of the owner, and checks their input and output."""
 
@@ -98,13 +102,31 @@ class Translator:
         if seen is not None and document is not None:
             self._schemas[seen.entity_type].check(document, text)
 
-    def shown(self, source: str, seen: ExternalObject) -> Shown:
+    def check_rules(self, source: str, entity_type: str, document: Fields | None) -> None:
+        """Raise `RuleViolation` if the connection refuses an object for a rule of its profile.
+
+        Fields that the document does not show break no rule.
+        """
+        rules = self._connections[source].rules.get(entity_type)
+        if document is None or rules is None or not rules.refuse:
+            return
+        shown = self.view(source, entity_type).show(document)
+        found = [v for v in rules.violations(shown.fields or {}) if not shown.hides(v.pointer)]
+        if found:
+            raise RuleViolation(f"the {entity_type}, by the profile of {source},", found)
+
+    def shown(self, source: str, seen: ExternalObject, *, checked: bool = False) -> Shown:
         """Return the fields that an answer shows.
 
-        Raises `CallFailed` of kind `UNKNOWN_OUTCOME` for an answer that cannot be read.
+        Raises `CallFailed` of kind `UNKNOWN_OUTCOME` for an answer that cannot be read. Raises one
+        of kind `REJECTED` for a `checked` answer whose object the profile refuses.
         """
         try:
             document = self.document(source, seen)
+            if checked:
+                self.check_rules(source, seen.entity_type, document)
+        except RuleViolation as error:
+            raise CallFailed(Failure(FailureKind.REJECTED, str(error))) from error
         except InvalidInput as error:
             # The text of any other error is the integration's and may hold values.
             why = f": {error}" if isinstance(error, SchemaViolation) else ""

@@ -75,7 +75,7 @@ class Scheduler:
 
     async def _unpark(self, _state: Any) -> None:
         """Release messages that were parked while their connection was being resumed."""
-        sources = list(self._context.connections)
+        sources = sorted(self._context.connections.keys() - self._context.unreadable)
         topics = await in_transaction(self._context.engine, lambda c: outbox.unpark(c, sources))
         for topic in topics:
             self._context.wake(topic)

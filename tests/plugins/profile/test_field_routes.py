@@ -85,7 +85,7 @@ def test_a_default_stands_for_no_value_on_its_side() -> None:
     routes = routes_of(
         {"/phone": {"default_there": "n/a"}, "/metadata/plan": {"default_here": "free"}}
     )
-    pushed = routes.patch({"/phone": None, "/metadata/plan": "free"}, {}, creates=True)
+    pushed = routes.patch({"/metadata/plan": "free"}, {}, creates=True)
     assert pushed == {"phone": "n/a"}
     assert routes.show({"phone": "n/a", "metadata": {}}).fields == {"/metadata/plan": "free"}
     assert routes.show({"phone": "n/a"}).fields == {}

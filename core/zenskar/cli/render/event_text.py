@@ -65,7 +65,8 @@ def _entry(entry: Mapping[str, Any]) -> list[str]:
     lines += _fields("seen", detail.get("seen"))
     lines += [f"      conflict {_conflict(conflict)}" for conflict in detail.get("conflicts") or ()]
     for each in detail.get("violations") or ():
-        lines.append(f"      violates {each['plugin']} {each['pointer']}: {each['message']}")
+        owner = each.get("plugin") or each.get("connection")
+        lines.append(f"      violates {owner} {each['pointer']}: {each['message']}")
     return lines
 
 

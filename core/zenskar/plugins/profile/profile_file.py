@@ -56,7 +56,7 @@ class ProfileFile:
         found = _AT.search(text)
         if found is None:
             lines = self._text.count("\n") + 1
-            return f"{self._at(Place(lines, 1))}: {text}"
+            return f"{self._at(Place(lines, 1))}: is not TOML: {text}"
         place = Place(int(found[1]), int(found[2]))
         return f"{self._at(place)}: is not TOML: {_AT.sub('', text)}"
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zenskar.kernel import ConflictPolicy
+from zenskar.model.fields import SHAPES
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.carried import carried
 from zenskar.plugins.profile.field_routes import FieldRoutes
 from zenskar.plugins.profile.profile_file import ProfileFile
+from zenskar.plugins.profile.record_rules import RecordRules, compile_rules
 from zenskar.plugins.profile.route_compiler import Problem, RouteCompiler
 from zenskar.schema_catalog import core_schemas
 
@@ -17,9 +19,10 @@ SCHEMA = "profile"
 
 @dataclass(frozen=True)
 class Profile:
-    """A compiled profile: the routes by entity type, and conflict policies by field or leaf."""
+    """A compiled profile: routes and rules by entity type, conflict policies by field or leaf."""
 
     routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
+    rules: Mapping[str, RecordRules] = field(default_factory=dict)
     policies: Mapping[str, ConflictPolicy] = field(default_factory=dict)
 
 
@@ -27,16 +30,20 @@ def load_profile(path: Path, integration: BaseIntegration) -> Profile:
     """Return the profile in a file. Raises `ProfileError`, which names every mistake."""
     file = ProfileFile(path, core_schemas()[SCHEMA])
     routes: dict[str, FieldRoutes] = {}
+    rules: dict[str, RecordRules] = {}
     policies: dict[str, ConflictPolicy] = {}
     problems: list[Problem] = []
     for entity_type, section in file.document.items():
         if entity_type not in integration.entities:
             problems.append(((entity_type,), "is no entity type that the integration syncs"))
             continue
-        compiler = RouteCompiler(section, carried(integration, entity_type))
+        shape = carried(integration, entity_type)
+        compiler = RouteCompiler(section, shape)
         routes[entity_type] = compiler.compile()
         policies |= compiler.policies()
         problems += compiler.problems
+        if own := compile_rules(section, SHAPES[entity_type], problems):
+            rules[entity_type] = own
     if problems:
         raise file.error(problems)
-    return Profile(routes, policies)
+    return Profile(routes, rules, policies)

@@ -82,7 +82,11 @@ class Caller:
         """Return the observation of an answer; that of a fetch shows the object, too."""
         seen, translator = answer.seen, self._context.translator
         asof = self._context.clocks.date(call.source, timing, seen.answered_at)
-        shown = translator.shown(call.source, seen) if answer.shows else translator.blank(seen)
+        fetched = call.step is StepKind.FETCH
+        if answer.shows:
+            shown = translator.shown(call.source, seen, checked=fetched)
+        else:
+            shown = translator.blank(seen)
         return Observation(
             kind=ObservationKind.ANSWER if call.pushes else ObservationKind.FETCH,
             external_id=seen.external_id,

@@ -57,6 +57,7 @@ class SnapshotPublisher:
         seen = snapshot.seen
         try:
             document = self._context.translator.document(source, seen)
+            self._context.translator.check_rules(source, seen.entity_type, document)
         except Exception as error:  # noqa: BLE001 - one object must not stop the others
             return _not_read(source, snapshot, error)
         shown = self._context.translator.view(source, seen.entity_type).show(document)
