@@ -398,6 +398,28 @@ async def test_a_token_is_used_until_it_is_refused(
     assert [body for method, _, _, body in server.asked if method == "POST"] == [b'{"a":1}'] * 2
 
 
+async def test_a_token_that_names_an_address_is_used_there_alone(
+    server: Server, connect: Callable[..., Client]
+) -> None:
+    named: list[str] = []
+
+    async def renew() -> Bearer:
+        return Bearer("token", named.pop(0))
+
+    other = Server()
+    async with other._server:
+        client = connect(renew)
+        named += [other.base, server.base, "http://elsewhere.example"]
+        await client.request("GET", "/one", params={"a": 1})
+        assert [path for _, path, *_ in other.asked] == ["/one?a=1"]
+        other.answers(status=401)
+        await client.request("GET", "/two")
+        assert [path for _, path, *_ in server.asked] == ["/two"]
+        server.answers(status=401)
+        with pytest.raises(InvalidInput, match="TLS"):
+            await client.request("GET", "/three")
+
+
 async def test_all_calls_wait_for_one_renewal(
     server: Server, connect: Callable[..., Client]
 ) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from zenskar.http.addresses import base_address
-from zenskar.http.credentials import Credentials
+from zenskar.http.credentials import Bearer, Credentials
 from zenskar.http.http_errors import BadAnswer, HttpAnswer, HttpError, NoAnswer
 from zenskar.http.renewal import Renew, Renewal
 from zenskar.http.retry_hint import machine_code
@@ -49,9 +49,11 @@ class Client:
 
         `auth` holds credentials, or is an async function that returns new ones. The client asks
         the function before the first call and after a 401, once for all calls that wait, and then
-        makes the refused call again. `code` returns the machine code in the JSON of an error.
+        makes the refused call again. The `base` of a `Bearer` goes before this base address. `code`
+        returns the machine code in the JSON of an error.
         """
         self._base = base_address(base, allow_http=allow_http)
+        self._allow_http = allow_http
         self._limits = limits or ClientLimits()
         self._credentials = auth if isinstance(auth, Credentials) else None
         self._renewal = Renewal(auth, self._limits.seconds) if callable(auth) else None
@@ -85,10 +87,10 @@ class Client:
         status is 2xx and the body is JSON or empty, and `ValueError` for a path or an id that
         leads elsewhere.
         """
-        url = self._url(path, ids, params)
+        target = self._target(path, ids, params)
         body, kind = _json(json) if form is None else (_encoded(form), _FORM)
         own = {} if body is None else {"Content-Type": kind}
-        call = _Call(method, url, body, {**self._headers, **own, **(headers or {})})
+        call = _Call(method, target, body, {**self._headers, **own, **(headers or {})})
         try:
             async with asyncio.timeout(self._limits.seconds):
                 answer = await self._answer(call)
@@ -98,7 +100,7 @@ class Client:
             raise HttpError(method, answer, code=self._code_of(answer.body))
         return answer
 
-    def _url(self, path: str, ids: Sequence[str], params: Mapping[str, Any] | None) -> URL:
+    def _target(self, path: str, ids: Sequence[str], params: Mapping[str, Any] | None) -> str:
         path = path.removeprefix(self._base)
         if not path.startswith("/"):
             raise ValueError("the path of a call begins with / or with the base address")
@@ -110,7 +112,7 @@ class Client:
             raise ValueError("the path of a call has characters that must be quoted")
         query = _encoded(params or {})
         between = "" if not query else "&" if "?" in path else "?"
-        return URL(f"{self._base}{path}{between}{query}", encoded=True)
+        return f"{path}{between}{query}"
 
     async def _answer(self, call: "_Call") -> HttpAnswer:
         if self._renewal is None:
@@ -131,10 +133,15 @@ class Client:
         if credentials is not None:
             name, value = credentials.header
             headers[name] = value
+        url = URL(self._base_for(credentials) + call.target, encoded=True)
         async with self._open().request(
-            call.method, call.url, data=call.body, headers=headers, allow_redirects=False
+            call.method, url, data=call.body, headers=headers, allow_redirects=False
         ) as response:
             return await self._read(call.method, response)
+
+    def _base_for(self, credentials: Credentials | None) -> str:
+        named = credentials.base if isinstance(credentials, Bearer) else None
+        return base_address(named, allow_http=self._allow_http) if named else self._base
 
     async def _read(self, method: str, response: aiohttp.ClientResponse) -> HttpAnswer:
         bare = HttpAnswer(response.status, headers=response.headers)
@@ -173,7 +180,7 @@ class Client:
 @dataclass(frozen=True, slots=True)
 class _Call:
     method: str
-    url: URL
+    target: str
     body: str | None
     headers: Mapping[str, str]
 

@@ -29,9 +29,13 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """A bearer token. Raises `InvalidInput` for an empty token, or one with special characters."""
+    """A bearer token. Raises `InvalidInput` for an empty token, or one with special characters.
+
+    `base` is the base address of calls with this token, where the answer with the token names one.
+    """
 
     token: str = field(repr=False)
+    base: str | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[!-~]+", self.token):
