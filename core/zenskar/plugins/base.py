@@ -62,6 +62,8 @@ class BaseIntegration:
 
     poll_every: ClassVar[timedelta | None] = None
     """How often `changes` is called; None: every `ZENSKAR_SWEEP_SECONDS`."""
+    sandbox_on_request: ClassVar[bool] = False
+    """Whether `zenskar dev` starts the sandbox only for `--with`."""
     fetch_many_limit: ClassVar[int] = 100
     """The most objects that one `fetch_many` is called with."""
 

@@ -30,12 +30,17 @@ def dev(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Remove the data of that folder first.")
     ] = False,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="Start the sandbox of this connection too; may be repeated."),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Run everything in one process: API, worker, PostgreSQL, and sandboxes.
 
     The database is embedded unless ZENSKAR_DATABASE_URL is set. A connection without credentials
-    uses the sandbox of its plugin, if the plugin has a sandbox. The API is reachable from this
+    uses the sandbox of its plugin, if the plugin has a sandbox. Some sandboxes start only for
+    --with. The API is reachable from this
     machine only, and needs no key.
     """
     settings, environment = session.read_settings(
@@ -56,7 +61,8 @@ def dev(
         else:
             print_lines(*ready.to_text().split("\n"))
 
-    run_server(DevServer(settings, environment).run(announce, fresh=fresh))
+    server = DevServer(settings, environment, requested=with_ or ())
+    run_server(server.run(announce, fresh=fresh))
 
 
 def _host() -> str:

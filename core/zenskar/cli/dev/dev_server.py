@@ -1,7 +1,7 @@
 """Run the API, a worker, the database and the sandboxes in one process."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,17 @@ if TYPE_CHECKING:
 class DevServer:
     """The API, a worker and the sandboxes on the data of one folder."""
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        *,
+        requested: Collection[str] = (),
+    ) -> None:
         self._folder = DataFolder(settings.data_dir)
         self._settings = settings.model_copy(update={"data_dir": self._folder.path})
         self._environment = environment
+        self._requested = requested
         self._plugins = discover()
 
     async def run(self, announce: Callable[[Ready], None], *, fresh: bool) -> None:
@@ -47,7 +54,8 @@ class DevServer:
     @asynccontextmanager
     async def _runtime(self) -> AsyncIterator[tuple[Runtime, Sandboxes]]:
         settings, environment, plugins = self._settings, self._environment, self._plugins
-        async with run_sandboxes(plugins, settings, environment, self._folder) as sandboxes:
+        running = run_sandboxes(plugins, settings, environment, self._folder, self._requested)
+        async with running as sandboxes:
             variables = {**environment, **sandboxes.variables}
             async with (
                 _migrated(settings) as url,

@@ -1,6 +1,6 @@
 """The sandboxes of `zenskar dev`: stand-ins for external systems without credentials."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,11 +40,16 @@ async def run_sandboxes(
     settings: Settings,
     environment: Mapping[str, str],
     folder: DataFolder,
+    requested: Collection[str] = (),
 ) -> AsyncIterator[Sandboxes]:
-    """Run a sandbox for each connection without credentials whose plugin offers one."""
+    """Run a sandbox for each connection without credentials whose plugin offers one.
+
+    Some plugins offer it only for `requested` connections. Raises `ConfigurationError` for a
+    requested connection that gets no sandbox.
+    """
     found, api = Sandboxes(), local_address(settings.host, settings.port)
     async with AsyncExitStack() as stack:
-        for connection, plugin in _connections(plugins, settings).items():
+        for connection, plugin in _connections(plugins, settings, requested).items():
             if not lacks_credentials(plugin, connection, environment):
                 continue
             data_dir = folder.sandbox(connection)
@@ -52,6 +57,7 @@ async def run_sandboxes(
             if sandbox is not None:
                 data_dir.mkdir(parents=True, exist_ok=True)
                 found.add(connection, await _enter(stack, connection, sandbox))
+        _check(requested, found)
         yield found
 
 
@@ -67,10 +73,26 @@ def lacks_credentials(plugin: Plugin, connection: str, environment: Mapping[str,
     return required[:1] == list(missing_settings(plugin, connection, environment)[:1]) != []
 
 
-def _connections(plugins: Mapping[str, Plugin], settings: Settings) -> dict[str, Plugin]:
+def _check(requested: Collection[str], found: Sandboxes) -> None:
+    missing = sorted(set(requested) - found.urls.keys())
+    if missing:
+        raise ConfigurationError(
+            f"no sandbox starts for {', '.join(missing)}: no connection has this name, its plugin "
+            "has no sandbox, or its credentials are set"
+        )
+
+
+def _connections(
+    plugins: Mapping[str, Plugin], settings: Settings, requested: Collection[str]
+) -> dict[str, Plugin]:
     """Return the usable plugins by connection; `configure` reports wrong connections later."""
     if settings.connections is None:
-        return {name: p for name, p in plugins.items() if p.integration is not None}
+        return {
+            name: p
+            for name, p in plugins.items()
+            if p.integration is not None
+            and (name in requested or not p.integration.sandbox_on_request)
+        }
     pairs = [item.strip().partition("=") for item in settings.connections.split(",")]
     wanted = {name: plugins.get(plugin or name) for name, _, plugin in pairs}
     return {n: p for n, p in wanted.items() if p is not None and p.integration is not None}
