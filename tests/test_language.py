@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CODE = (
     *("core/zenskar", "plugins/stripe/zenskar_stripe", "plugins/template/zenskar_template"),
+    *("plugins/salesforce/zenskar_salesforce", "plugins/salesforce/tests"),
     *("benchmarks", "migrations"),
     *(f"tests/{name}" for name in ("crash", "deploy", "e2e", "kafka", "packaging")),
     *(f"tests/{name}" for name in ("performance", "simulation", "stripe_mock", "support")),

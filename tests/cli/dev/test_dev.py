@@ -188,6 +188,33 @@ def test_two_connections_of_one_plugin_get_a_sandbox_each(start: Start, database
     assert dev.stop() == 0
 
 
+def test_a_sandbox_on_request_brings_a_customer_to_a_third_place(
+    start: Start, database_url: str
+) -> None:
+    dev = start(
+        *("dev", "--output", "json", "--with", "salesforce"),
+        ZENSKAR_DATABASE_URL=database_url,
+        SALESFORCE_POLL_SECONDS="0.5",
+        **FREE_PORT,
+    )
+    ready = dev.ready()
+    assert set(ready["sandboxes"]) == {"stripe", "salesforce"}
+    person = {"FirstName": "Grace", "LastName": "Hopper", "Email": "grace@example.com"}
+    ask(f"{ready['sandboxes']['salesforce']}/_sandbox/contacts", person)
+
+    def everywhere() -> bool:
+        found = customers(ready["api"]).get("Grace Hopper")
+        return bool(found) and [each["in_sync"] for each in found["external"]] == [True, True]
+
+    until(everywhere)
+    assert dev.stop() == 0
+
+
+def test_a_sandbox_that_cannot_start_is_named(cli: Cli, database_url: str) -> None:
+    said = cli("dev", "--port", "0", "--with", "nobody", code=1)
+    assert "no sandbox starts for nobody" in said
+
+
 def test_it_recovers_when_its_database_is_killed(start: Start, home: Path) -> None:
     dev = start("dev", "--output", "json", **FREE_PORT)
     api = dev.ready()["api"]

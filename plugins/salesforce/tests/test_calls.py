@@ -1,0 +1,221 @@
+"""Pushes, reads and the feed of the integration against the sandbox."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from plugins.salesforce.tests.conftest import ADA, NOW, settings_for
+from zenskar import CallFailed, Changes, Connection, FailureKind, IntentKind, Push
+from zenskar.http import HttpError
+from zenskar_salesforce import SalesforceIntegration
+from zenskar_salesforce.feed import KEPT_SECONDS, OVERLAP_SECONDS
+from zenskar_salesforce.sandbox import Fault, FaultKind, SalesforceSandbox
+
+BODY = {"LastName": "Lovelace", "FirstName": "Ada", "Zenskar_Id__c": "rec_1"}
+CREATE = Push(IntentKind.CREATE, "customer", "rec_1", None, BODY)
+
+
+def update(identifier: str, version: str | None = None, **body: Any) -> Push:
+    kind = IntentKind.UPDATE
+    return Push(kind, "customer", "rec_1", identifier, body, if_version=version)
+
+
+async def kind_of(salesforce: SalesforceIntegration, call: Any) -> FailureKind:
+    with pytest.raises((HttpError, CallFailed)) as caught:
+        await call
+    if isinstance(caught.value, CallFailed):
+        return caught.value.failure.kind
+    found = salesforce.classify_error(caught.value)
+    assert found is not None
+    return found.kind
+
+
+async def test_a_push_is_one_call_that_shows_the_contact(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    await salesforce.health()
+    before = sandbox.allowance.used
+    made = (await salesforce.push(CREATE)).seen
+    assert made.data is not None
+    assert (made.data["LastName"], made.record_id, made.answered_at) == ("Lovelace", "rec_1", NOW)
+    edited = (await salesforce.push(update(made.external_id, made.version, Phone="1"))).seen
+    assert edited.data is not None
+    assert edited.data["Phone"] == "1"
+    assert sandbox.allowance.used == before + 2
+
+
+async def test_an_update_of_another_version_is_refused(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    made = (await salesforce.push(CREATE)).seen
+    sandbox.clock_shift = 1
+    sandbox.edit(made.external_id, Email="eve@example.com")
+    stale = update(made.external_id, made.version, Phone="1")
+    assert await kind_of(salesforce, salesforce.push(stale)) is FailureKind.STALE_VERSION
+    fresh = await salesforce.fetch("customer", made.external_id)
+    await salesforce.push(update(made.external_id, fresh.version, Phone="1"))
+    (row,) = sandbox.contacts
+    assert (row["Email"], row["Phone"]) == ("eve@example.com", "1")
+
+
+async def test_a_second_create_is_refused_and_the_first_is_found(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    sandbox.faults.add(Fault(kind=FaultKind.ZOMBIE, delay_seconds=0.01))
+    assert await kind_of(salesforce, salesforce.push(CREATE)) is FailureKind.UNKNOWN_OUTCOME
+    await sandbox.settle()
+    assert await kind_of(salesforce, salesforce.push(CREATE)) is FailureKind.UNKNOWN_OUTCOME
+    found = await salesforce.find("customer", "rec_1")
+    assert found is not None
+    assert [row["Id"] for row in sandbox.contacts] == [found.external_id]
+    assert await salesforce.find("customer", "rec_1' OR Id != '") is None
+
+
+async def test_a_created_contact_that_was_deleted_is_found_as_deleted(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    made = (await salesforce.push(CREATE)).seen
+    sandbox.org.delete(made.external_id, sandbox.org.person)
+    found = await salesforce.find("customer", "rec_1")
+    assert found is not None
+    assert (found.external_id, found.data, found.record_id) == (made.external_id, None, "rec_1")
+    again = (await salesforce.push(CREATE)).seen
+    found = await salesforce.find("customer", "rec_1")
+    assert found is not None
+    assert found.external_id == again.external_id
+
+
+async def test_only_the_bin_proves_a_delete(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    made = (await salesforce.push(CREATE)).seen
+    sandbox.org.rights.invisible.add(made.external_id)
+    fetch = salesforce.fetch
+    hidden = fetch("customer", made.external_id)
+    assert await kind_of(salesforce, hidden) is FailureKind.NOT_VISIBLE
+    assert (await salesforce.list_page("customer", None)).objects == ()
+    sandbox.org.rights.invisible.clear()
+    delete = replace(update(made.external_id), kind=IntentKind.DELETE, body={})
+    assert (await salesforce.push(delete)).seen.data is None
+    assert (await fetch("customer", made.external_id)).data is None
+    assert await kind_of(salesforce, salesforce.push(delete)) is FailureKind.GONE
+    sandbox.org.purge(made.external_id)
+    purged = fetch("customer", made.external_id)
+    assert await kind_of(salesforce, purged) is FailureKind.NOT_VISIBLE
+
+
+async def test_a_write_counts_when_the_contact_is_no_longer_visible(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    made = (await salesforce.push(CREATE)).seen
+
+    def move(row: dict[str, Any]) -> None:
+        sandbox.org.rights.invisible.add(row["Id"])
+
+    sandbox.org.rights.before_save = move
+    result = await salesforce.push(update(made.external_id, Phone="1"))
+    assert (result.shows, result.seen.external_id) == (False, made.external_id)
+    created = await salesforce.push(replace(CREATE, body={**BODY, "Zenskar_Id__c": "rec_2"}))
+    assert not created.shows
+    assert created.seen.external_id in sandbox.org.rows
+
+
+async def test_a_hidden_field_refuses_the_connection_and_empties_nothing(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    made = (await salesforce.push(CREATE)).seen
+    sandbox.org.rights.hidden.add("Email")
+    for call in (
+        salesforce.health(),
+        salesforce.changes(None),
+        salesforce.fetch("customer", made.external_id),
+    ):
+        assert await kind_of(salesforce, call) is FailureKind.CREDENTIALS
+
+
+async def test_a_duplicate_rule_is_overridden_on_request_only(sandbox: SalesforceSandbox) -> None:
+    for allowed in (False, True):
+        given = settings_for(sandbox, allow_duplicates=allowed)
+        salesforce = SalesforceIntegration(Connection("salesforce", given))
+        body = {**BODY, "Zenskar_Id__c": f"rec_{allowed}"}
+        await salesforce.push(replace(CREATE, body=body))
+        await salesforce.close()
+        (write, _) = sandbox.requests[-1].body["compositeRequest"]
+        header = {"Sforce-Duplicate-Rule-Header": "allowSave=true"}
+        assert write.get("httpHeaders") == (header if allowed else None)
+
+
+async def read_all(salesforce: SalesforceIntegration, checkpoint: str | None) -> list[Changes]:
+    found = [await salesforce.changes(checkpoint)]
+    while found[-1].more:
+        found.append(await salesforce.changes(found[-1].checkpoint))
+    return found
+
+
+def ids(found: list[Changes]) -> list[str | None]:
+    return [event.id for part in found for event in part.events]
+
+
+async def test_rows_of_one_stamp_are_read_once_each_on_any_pages(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    sandbox.habits.page_rows = 3
+    names = {sandbox.add(LastName=f"n{number}") for number in range(10)}
+    start = json.dumps({"since": int(NOW) - 60})
+    found = await read_all(salesforce, start)
+    seen = [e.seen.external_id for part in found for e in part.events if e.seen is not None]
+    assert (len(seen), set(seen)) == (10, names)
+    assert len(found) == 4
+    again = await read_all(salesforce, start)
+    assert ids(again) == ids(found)
+    sandbox.edit(seen[0], Phone="1")
+    assert len(set(ids(await read_all(salesforce, start))) - set(ids(found))) == 1
+
+
+async def test_a_poll_begins_before_the_last_one(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    made = sandbox.add(**ADA)
+    (first,) = await read_all(salesforce, json.dumps({"since": int(NOW) - 60}))
+    commit = sandbox.hold(made, Phone="1")
+    sandbox.clock_shift = 540
+    (second,) = await read_all(salesforce, first.checkpoint)
+    assert ids([second]) == ids([first])
+    commit()
+    (third,) = await read_all(salesforce, second.checkpoint)
+    assert ids([third]) != ids([first])
+    assert json.loads(third.checkpoint)["since"] == NOW + 540 - OVERLAP_SECONDS
+
+
+async def test_deletes_are_seen_and_merges_delete_nothing(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    kept, merged, deleted = (sandbox.add(LastName=name) for name in "abc")
+    sandbox.org.merge(kept, [merged], {}, sandbox.org.person)
+    sandbox.org.delete(deleted, sandbox.org.person)
+    (found,) = await read_all(salesforce, json.dumps({"since": int(NOW) - 60}))
+    events = {str(event.id)[:18]: event for event in found.events}
+    assert events[kept].seen is not None
+    assert (events[merged].seen, events[merged].ignored) == (None, "merged")
+    gone = events[deleted].seen
+    assert gone is not None
+    assert gone.data is None
+    for call in (salesforce.fetch("customer", merged), salesforce.push(update(merged, Phone="1"))):
+        assert await kind_of(salesforce, call) is FailureKind.NOT_VISIBLE
+    late = salesforce.push(update(deleted, Phone="1"))
+    assert await kind_of(salesforce, late) is FailureKind.GONE
+
+
+async def test_a_long_absence_and_another_org_lose_the_position(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    async def lost(**position: Any) -> bool:
+        return (await salesforce.changes(json.dumps(position))).lost
+
+    recent = int(NOW) - 60
+    assert not await lost(since=recent, org=sandbox.org.id)
+    assert await lost(since=recent, org="00D000000000009EAA")
+    assert not await lost(since=int(NOW) - KEPT_SECONDS, org=sandbox.org.id)
+    assert await lost(since=int(NOW) - KEPT_SECONDS - 1, org=sandbox.org.id)

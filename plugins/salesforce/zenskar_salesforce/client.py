@@ -1,0 +1,120 @@
+"""Call the REST API: queries, composites and deletes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zenskar.http import BadAnswer, Client, ClientLimits, HttpAnswer, HttpError
+from zenskar_salesforce.config import Config
+from zenskar_salesforce.failures import code_of
+from zenskar_salesforce.login import Login
+
+ROWS = "/sobjects/Contact"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a composite; `path` may refer to the answer of an earlier part."""
+
+    name: str
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A page of a query. `done`: no row is left, unless the query has a limit."""
+
+    records: Sequence[Mapping[str, Any]] = field(repr=False)
+    done: bool
+    answered_at: int | None
+
+
+class SalesforceApi:
+    """The calls that the integration makes; each is made once.
+
+    Every method raises `HttpError`, and `CallFailed` for a login that cannot be used.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._login = Login(config)
+        self._root = f"/services/data/v{config.api_version}"
+        self._client = Client(
+            config.domain,
+            self._login.renew,
+            limits=ClientLimits(seconds=config.timeout_seconds),
+            allow_http=config.allow_http,
+            code=code_of,
+        )
+
+    @property
+    def org_id(self) -> str | None:
+        """Return the org of the last token, None before the first call."""
+        return self._login.org_id
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+        await self._login.close()
+
+    async def limits(self) -> HttpAnswer:
+        """Return the limits of the org; the call needs no right but that to the API."""
+        return await self._client.request("GET", f"{self._root}/limits")
+
+    async def query(self, text: str, *, deleted: bool = False) -> Rows:
+        """Return the first page of a query, with rows in the recycle bin on request."""
+        kind = "queryAll" if deleted else "query"
+        answer = await self._client.request("GET", f"{self._root}/{kind}", params={"q": text})
+        body = answer.body if isinstance(answer.body, dict) else {}
+        records = body.get("records")
+        if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
+            raise BadAnswer("GET", answer, problem="no records")
+        return Rows(records, body.get("done") is not False, answer.answered_at)
+
+    async def composite(self, *parts: Part) -> list[HttpAnswer]:
+        """Make several calls in one, which counts as one; return the answer of each part."""
+        body = {
+            "allOrNone": False,
+            "collateSubrequests": False,
+            "compositeRequest": [self._shown(part) for part in parts],
+        }
+        answer = await self._client.request("POST", f"{self._root}/composite", json=body)
+        given = answer.body.get("compositeResponse") if isinstance(answer.body, dict) else None
+        listed = given if isinstance(given, list) else []
+        found = {each.get("referenceId"): each for each in listed if isinstance(each, dict)}
+        try:
+            return [_answer(found[part.name], answer) for part in parts]
+        except (KeyError, TypeError, ValueError):
+            raise BadAnswer("POST", answer, problem="no composite") from None
+
+    async def delete(self, external_id: str) -> HttpAnswer:
+        """Put a contact into the recycle bin."""
+        return await self._client.request("DELETE", f"{self._root}{ROWS}/{{}}", external_id)
+
+    def _shown(self, part: Part) -> dict[str, Any]:
+        shown: dict[str, Any] = {
+            "method": part.method,
+            "url": self._root + part.path,
+            "referenceId": part.name,
+        }
+        if part.body is not None:
+            shown["body"] = dict(part.body)
+        if part.headers:
+            shown["httpHeaders"] = dict(part.headers)
+        return shown
+
+
+def checked(part: Part, answer: HttpAnswer) -> HttpAnswer:
+    """Return the answer of a part. Raises `HttpError` unless its status is 2xx."""
+    if not 200 <= answer.status < 300:
+        raise HttpError(part.method, answer, code=code_of(answer.body))
+    return answer
+
+
+def _answer(given: Mapping[str, Any], whole: HttpAnswer) -> HttpAnswer:
+    # The parts have no clock of their own.
+    date = whole.headers.get("Date")
+    headers = {} if date is None else {"Date": date}
+    return HttpAnswer(int(given["httpStatusCode"]), given.get("body"), headers)

@@ -1,0 +1,116 @@
+"""The settings of a Salesforce connection."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from zenskar import Connection, InvalidInput, Setting
+from zenskar.http import base_address
+
+API_VERSION = "66.0"
+TIMEOUT_SECONDS = 30.0
+LOGIN_AUDIENCE = "https://login.salesforce.com"
+TEST_AUDIENCE = "https://test.salesforce.com"
+
+SETTINGS = (
+    Setting("client_id", required=True, secret=True, help="Consumer key of the client app."),
+    Setting("domain", required=True, help="My Domain of the org, such as acme.my.salesforce.com."),
+    Setting("client_secret", secret=True, help="Consumer secret, for client credentials."),
+    Setting("username", help="User of the integration, for JWT bearer."),
+    Setting("private_key", secret=True, help="RSA key as PEM that signs, for JWT bearer."),
+    Setting("audience", help="Audience of the JWT; by default that of the domain."),
+    Setting("api_base", help="Address of the API; by default that of the token."),
+    Setting("api_version", default=API_VERSION, help="Version of the REST API."),
+    Setting(
+        "allow_duplicates",
+        kind=bool,
+        default=False,
+        help="Save contacts that a duplicate rule only warns about.",
+    ),
+    Setting(
+        "allow_http",
+        kind=bool,
+        default=False,
+        help="Accept addresses without TLS on another machine.",
+    ),
+    Setting("timeout_seconds", kind=float, default=TIMEOUT_SECONDS, help="Limit of one call."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one connection, with every default filled in.
+
+    The credentials are a `client_secret`, or a `username` with a `private_key`.
+    """
+
+    client_id: str = field(repr=False)
+    domain: str
+    client_secret: str = field(repr=False, default="")
+    username: str = ""
+    private_key: str = field(repr=False, default="")
+    audience: str = LOGIN_AUDIENCE
+    api_base: str | None = None
+    api_version: str = API_VERSION
+    allow_duplicates: bool = False
+    allow_http: bool = False
+    timeout_seconds: float = TIMEOUT_SECONDS
+
+    @classmethod
+    def of(cls, connection: Connection) -> "Config":
+        """Return the configuration of a connection. Raises `InvalidInput` for a wrong setting."""
+        given = connection.settings
+        domain = _address(connection, "domain")
+        version = str(given.get("api_version") or API_VERSION)
+        if not re.fullmatch(r"[0-9]{2}\.0", version):
+            raise InvalidInput(f"{connection.name.upper()}_API_VERSION is no version such as 66.0")
+        config = cls(
+            client_id=_text(given, "client_id"),
+            domain=domain,
+            client_secret=_text(given, "client_secret"),
+            username=_text(given, "username"),
+            private_key=_text(given, "private_key"),
+            audience=_text(given, "audience") or _audience(domain),
+            api_base=_address(connection, "api_base") if given.get("api_base") else None,
+            api_version=version,
+            allow_duplicates=bool(given.get("allow_duplicates")),
+            allow_http=bool(given.get("allow_http")),
+            timeout_seconds=float(given.get("timeout_seconds") or TIMEOUT_SECONDS),
+        )
+        config.check(connection.name.upper())
+        return config
+
+    def check(self, name: str) -> None:
+        """Raise `InvalidInput` unless there are credentials of exactly one kind."""
+        if not self.client_id:
+            raise InvalidInput(f"{name}_CLIENT_ID holds no consumer key")
+        if bool(self.username) != bool(self.private_key):
+            raise InvalidInput(f"{name}_USERNAME and {name}_PRIVATE_KEY need each other")
+        if bool(self.client_secret) == bool(self.private_key):
+            raise InvalidInput(f"set {name}_CLIENT_SECRET, or {name}_PRIVATE_KEY, and not both")
+
+
+def _address(connection: Connection, name: str) -> str:
+    """Return an address; a host without a scheme is reached over TLS."""
+    given = connection.settings
+    text = _text(given, name)
+    variable = f"{connection.name.upper()}_{name.upper()}"
+    return base_address(
+        text if not text or "://" in text else f"https://{text}",
+        name=variable,
+        allow_http=bool(given.get("allow_http")),
+        hint=f", or set {connection.name.upper()}_ALLOW_HTTP=true",
+    )
+
+
+def _audience(domain: str) -> str:
+    """Return the audience of an org: that of a sandbox org, by its domain, is another."""
+    host = urlsplit(domain).hostname or ""
+    is_test = ".sandbox." in f".{host}" or host == urlsplit(TEST_AUDIENCE).hostname
+    return TEST_AUDIENCE if is_test else LOGIN_AUDIENCE
+
+
+def _text(given: Mapping[str, Any], name: str) -> str:
+    return str(given.get(name) or "").strip()

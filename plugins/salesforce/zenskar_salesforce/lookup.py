@@ -1,0 +1,57 @@
+"""Read contacts by queries, which also show the recycle bin.
+
+The row API answers 404 for a contact that was deleted, and for a contact that our user may not see.
+"""
+
+from zenskar import CallFailed, ExternalObject, Failure, FailureKind, Page
+from zenskar_salesforce import contacts
+from zenskar_salesforce.client import Rows, SalesforceApi
+from zenskar_salesforce.failures import EXTERNAL_ID
+
+PAGE = 2000
+"""The most rows of a page."""
+SELECT = f"SELECT {', '.join(contacts.COLUMNS)} FROM Contact"  # noqa: S608 - constants only
+
+
+async def fetch(api: SalesforceApi, external_id: str) -> ExternalObject:
+    """Return a contact; only a row in the recycle bin proves its delete.
+
+    Raises `CallFailed` for a contact that is not visible, or that was merged into another one.
+    """
+    rows = await api.query(f"{SELECT} WHERE Id = {quoted(external_id)}", deleted=True)
+    if not rows.records:
+        raise _hidden("not_visible", "Salesforce shows no such contact")
+    if contacts.is_merged(rows.records[0]):
+        raise _hidden("merged", "the contact was merged into another one")
+    return contacts.seen(rows.records[0], rows.answered_at)
+
+
+async def find(api: SalesforceApi, record_id: str) -> ExternalObject | None:
+    """Return the contact that carries this record's id, a living one before a deleted one."""
+    rows = await api.query(f"{SELECT} WHERE {EXTERNAL_ID} = {quoted(record_id)}", deleted=True)
+    own = [row for row in rows.records if not contacts.is_merged(row)]
+    own.sort(key=lambda row: bool(row.get("IsDeleted")))
+    return contacts.seen(own[0], rows.answered_at) if own else None
+
+
+async def list_page(api: SalesforceApi, cursor: str | None) -> Page:
+    """Return a page of living contacts, by rising ids, so that no change shifts a page."""
+    after = "" if cursor is None else f" WHERE Id > {quoted(cursor)}"
+    rows = await api.query(f"{SELECT}{after} ORDER BY Id LIMIT {PAGE}")
+    found = tuple(contacts.seen(row, rows.answered_at) for row in rows.records)
+    return Page(found, found[-1].external_id if has_more(rows) else None, rows.answered_at)
+
+
+def has_more(rows: Rows) -> bool:
+    """Return whether further rows follow: Salesforce makes a page shorter as it likes."""
+    return bool(rows.records) and (not rows.done or len(rows.records) >= PAGE)
+
+
+def quoted(text: str) -> str:
+    """Return a text as a literal of SOQL."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _hidden(code: str, message: str) -> CallFailed:
+    return CallFailed(Failure(FailureKind.NOT_VISIBLE, message, code))

@@ -1,0 +1,170 @@
+"""A customer travels both ways through the whole runtime and a local Salesforce."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.flow import Flow, running_worker
+from tests.support.wait import until
+from zenskar.runtime import open_runtime
+from zenskar.settings import load
+from zenskar_salesforce.sandbox import Fault, FaultKind, SalesforceSandbox, settings_of
+
+FULL = {"phone": "+44 20", "address": {"line1": "1 Main St", "line2": "Floor 2", "city": "London"}}
+
+
+@dataclass
+class BothSides:
+    """A runtime and the org at its connection."""
+
+    flow: Flow
+    org: SalesforceSandbox
+
+    async def settle(self) -> None:
+        await self.flow.settle()
+
+    async def patch(self, record_id: str, **patch: Any) -> None:
+        await self.flow.runtime.customers.patch(record_id, patch, correlation_id="test")
+        await self.settle()
+
+    def contact(self) -> dict[str, Any]:
+        (only,) = self.org.contacts
+        return only
+
+    def creates(self) -> int:
+        bodies = [each.body for each in self.org.requests if each.path.endswith("/composite")]
+        return sum(body["compositeRequest"][0]["method"] == "POST" for body in bodies)
+
+    async def field(self, record_id: str, name: str, value: Any) -> None:
+        """Wait until the record has this value."""
+
+        async def check() -> bool:
+            return bool((await self.flow.record(record_id))[name] == value)
+
+        await until(check)
+
+
+@asynccontextmanager
+async def both_sides(database_url: str, **environment: str) -> AsyncIterator[BothSides]:
+    async with SalesforceSandbox() as org:
+        settings = settings_of(org).items()
+        variables = {
+            "ZENSKAR_DATABASE_URL": database_url,
+            "ZENSKAR_CONNECTIONS": "salesforce",
+            "ZENSKAR_RETRY_BASE_SECONDS": "0.01",
+            "ZENSKAR_RETRY_MAX_SECONDS": "0.05",
+            "ZENSKAR_POLL_SECONDS": "0.2",
+            "SALESFORCE_POLL_SECONDS": "0.2",
+            "SALESFORCE_PROPAGATE_DELETES": "true",
+            **{f"SALESFORCE_{name.upper()}": text for name, text in settings},
+            **environment,
+        }
+        loaded = load(variables)
+        async with open_runtime(loaded, variables) as runtime, running_worker(runtime):
+            yield BothSides(Flow(runtime, {}), org)
+
+
+@pytest.fixture
+async def both(database_url: str) -> AsyncIterator[BothSides]:
+    async with both_sides(database_url) as sides:
+        yield sides
+
+
+async def test_a_customer_goes_there_and_an_edit_comes_back(both: BothSides) -> None:
+    record_id = await both.flow.create(name="Ada Lovelace", **FULL)
+    await both.settle()
+    made = both.contact()
+    assert (made["FirstName"], made["LastName"]) == ("Ada", "Lovelace")
+    assert (made["MailingStreet"], made["Zenskar_Id__c"]) == ("1 Main St\nFloor 2", record_id)
+
+    both.org.edit(made["Id"], FirstName="Mary Ann", LastName="van der Berg", Phone=None)
+    await both.field(record_id, "name", "Mary Ann van der Berg")
+    await both.settle()
+    assert (await both.flow.record(record_id))["phone"] is None
+
+    await both.patch(record_id, name="Marianne van der Berg", metadata={"plan": "pro"})
+    edited = both.contact()
+    assert (edited["FirstName"], edited["LastName"]) == ("Marianne", "van der Berg")
+    await both.settle()
+    record = await both.flow.record(record_id)
+    assert (record["metadata"], record["email"]) == ({"plan": "pro"}, "ada@example.com")
+    assert both.creates() == 1
+
+
+async def test_a_contact_becomes_a_customer_once_and_its_delete_deletes_it(
+    both: BothSides,
+) -> None:
+    identifier = both.org.add(LastName="Hopper", FirstName="Grace", Email="grace@example.com")
+    await both.flow.until_scalar("SELECT count(*) = 1 FROM customers")
+    await both.settle()
+    record_id = str(await both.flow.scalar("SELECT id FROM customers"))
+    both.org.org.delete(identifier, both.org.org.person)
+
+    async def gone() -> bool:
+        return (await both.flow.record(record_id))["deleted_at"] is not None
+
+    await until(gone)
+    await both.settle()
+    assert both.org.contacts == []
+    assert await both.flow.scalar("SELECT count(*) FROM customers") == 1
+    assert both.creates() == 0
+
+
+async def test_a_delete_here_puts_the_contact_into_the_bin(both: BothSides) -> None:
+    record_id = await both.flow.create()
+    await both.settle()
+    identifier = both.contact()["Id"]
+    await both.flow.runtime.customers.delete(record_id, correlation_id="test")
+    await both.settle()
+    assert both.org.org.rows[identifier]["IsDeleted"]
+    assert (await both.flow.mapping(record_id, "salesforce"))["state"] == "deleted"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind=FaultKind.DROP_ANSWER, path_contains="/composite"),
+        Fault(kind=FaultKind.SERVER_ERROR, effect=True, path_contains="/composite"),
+        Fault(kind=FaultKind.CUT, path_contains="/composite"),
+        Fault(kind=FaultKind.REFUSE, code="UNABLE_TO_LOCK_ROW", path_contains="/composite"),
+        Fault(kind=FaultKind.REFUSE, status=401, path_contains="/composite"),
+    ],
+    ids=lambda fault: f"{fault.kind.value}-{fault.code or fault.status}",
+)
+async def test_a_create_ends_in_one_contact_under_a_fault(both: BothSides, fault: Fault) -> None:
+    both.org.faults.add(fault)
+    record_id = await both.flow.create()
+    await both.settle()
+    assert both.contact()["Zenskar_Id__c"] == record_id
+    (event,) = await both.flow.events("outbound")
+    assert event["status"] == "succeeded"
+    assert (await both.flow.mapping(record_id, "salesforce"))["state"] == "active"
+
+
+async def test_a_write_that_crosses_an_edit_loses_neither(database_url: str) -> None:
+    # Without a further poll, only the refused write can show the edit.
+    async with both_sides(database_url, SALESFORCE_POLL_SECONDS="3600") as both:
+        record_id = await both.flow.create()
+        await both.settle()
+        identifier = both.contact()["Id"]
+        both.org.clock_shift = 2
+        both.org.edit(identifier, Email="eve@example.com", Phone="+49 1")
+        await both.patch(record_id, phone="+44 20", name="Eve")
+        contact = both.contact()
+        assert (contact["Email"], contact["LastName"]) == ("eve@example.com", "Eve")
+        record = await both.flow.record(record_id)
+        assert (record["email"], record["phone"]) == ("eve@example.com", contact["Phone"])
+
+
+async def test_a_hidden_contact_is_not_deleted(both: BothSides) -> None:
+    record_id = await both.flow.create()
+    await both.settle()
+    rights = both.org.org.rights
+    rights.invisible.add(both.contact()["Id"])
+    await both.patch(record_id, phone="+44 20")
+    record = await both.flow.record(record_id)
+    assert (record["deleted_at"], record["phone"]) == (None, "+44 20")
+    assert both.contact()["Phone"] is None
