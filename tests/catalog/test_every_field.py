@@ -6,7 +6,9 @@ import pytest
 
 from tests.support.flow import Flow, open_flow
 from zenskar.db.schema import customer_columns, tables
+from zenskar.model.actor import Actor
 from zenskar.model.fields import CUSTOMER, SHAPES
+from zenskar.ops.erase import Eraser
 from zenskar.schema_catalog import core_schemas
 
 FIRST: dict[str, Any] = {
@@ -83,3 +85,13 @@ async def test_an_edit_through_the_api_unsets_no_other_field(database_url: str, 
         await flow.runtime.customers.patch(row["key"], {name: patch}, correlation_id="t")
         await flow.settle()
         assert await held(flow) == [FIRST | {name: SECOND[name]}] * 3
+
+
+async def test_every_field_is_erased(database_url: str) -> None:
+    async with open_flow(database_url, "north", "south") as flow:
+        await synced(flow)
+        (row,) = await flow.rows("SELECT CAST(id AS text) AS key FROM customers")
+        eraser = Eraser(flow.runtime.engine, ("north", "south"), flow.runtime.bus.wake)
+        await eraser.erase(row["key"], Actor("ops", "here"))
+        (erased,) = await flow.rows("SELECT * FROM customers")
+        assert {name: erased[name] for name in CUSTOMER.names if erased[name]} == {}

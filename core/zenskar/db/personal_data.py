@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.schema.customer_columns import CLEARED, LISTED
 from zenskar.model.envelope import DEAD_LETTER
 from zenskar.model.fields import CUSTOMER
 
@@ -31,7 +32,9 @@ _OBJECTS = text("""
     SELECT source_system, external_id, state, base FROM external_mappings
     WHERE entity_type = :type AND entity_id = CAST(:id AS uuid)
 """)
-_ROW = text("SELECT name, email, phone FROM customers WHERE id = CAST(:id AS uuid)")
+_ROW = text(f"""
+    SELECT {LISTED} FROM customers WHERE id = CAST(:id AS uuid)
+""")  # noqa: S608 - no value is put into the text
 _EVENTS = text("""
     SELECT CAST(id AS text) AS id, status, payload FROM sync_events
     WHERE entity_id = CAST(:id AS uuid)
@@ -66,12 +69,11 @@ _WRITE_HISTORY = text("""
 _WRITE_OUTBOX = text("UPDATE outbox SET envelope = :envelope WHERE id = :id")
 _DROP_OUTBOX = text("DELETE FROM outbox WHERE id = :id")
 _REST = {
-    "customers": """
-        UPDATE customers SET name = NULL, email = NULL, phone = NULL, address = NULL,
-            metadata = '{}', deleted_at = coalesce(deleted_at, now()), updated_at = now(),
-            erased_at = coalesce(erased_at, now())
+    "customers": f"""
+        UPDATE customers SET {CLEARED}, deleted_at = coalesce(deleted_at, now()),
+            updated_at = now(), erased_at = coalesce(erased_at, now())
         WHERE id = CAST(:id AS uuid)
-    """,
+    """,  # noqa: S608 - no value is put into the text
     "external_mappings": """
         UPDATE external_mappings SET base = '{}', version = NULL, memo = NULL,
             updated_at = now()
@@ -152,9 +154,8 @@ async def _values(db: AsyncConnection, customer_id: str) -> list[str]:
     """Return the identifying values of the customer, to search in texts without an id."""
     row = (await db.execute(_ROW, {"id": customer_id})).one()
     found = await db.execute(_OBJECTS, {"id": customer_id, "type": CUSTOMER.entity_type})
-    bases = [each.base or {} for each in found]
-    named = [row.name, row.email, row.phone]
-    named += [base.get(path) for base in bases for path in ("/name", "/email", "/phone")]
+    named = [getattr(row, name) for name in CUSTOMER.plain]
+    named += [(each.base or {}).get(path) for each in found for _, path in CUSTOMER.leaves]
     return sorted({v for v in named if isinstance(v, str) and len(v) >= _SHORTEST})
 
 

@@ -198,7 +198,8 @@ class Customers:
         """The schemas of the input, as they are checked, and of the responses."""
         definitions: dict[str, Any] = self._schema.document["$defs"]
         inputs = {d.get("title", name): d for name, d in definitions.items()}
-        return {**inputs, **_VIEWS}
+        fields = self._schema.document["properties"]
+        return {**inputs, "Customer": _customer_view(fields), **_VIEWS}
 
 
 @contextmanager
@@ -250,36 +251,6 @@ def _idempotency(request: web.Request, document: Mapping[str, Any]) -> Idempoten
 
 _NULLABLE = {"type": ["string", "null"]}
 _VIEWS: dict[str, JsonSchema] = {
-    "Customer": {
-        "type": "object",
-        "required": [
-            "id",
-            "name",
-            "email",
-            "phone",
-            "address",
-            "metadata",
-            "version",
-            "created_at",
-            "updated_at",
-        ],
-        "properties": {
-            "id": {"type": "string", "format": "uuid"},
-            "name": _NULLABLE,
-            "email": _NULLABLE,
-            "phone": _NULLABLE,
-            "address": {"$ref": "#/$defs/address"},
-            "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
-            "version": {"type": "integer", "minimum": 1},
-            "created_at": {"type": "string", "format": "date-time"},
-            "updated_at": {"type": "string", "format": "date-time"},
-            "external": {
-                "description": "The state of the customer at each external system; on reads only.",
-                "type": "array",
-                "items": {"$ref": "#/$defs/External"},
-            },
-        },
-    },
     "External": {
         "type": "object",
         "required": ["source_system", "external_id", "state", "synced_version", "in_sync"],
@@ -300,3 +271,23 @@ _VIEWS: dict[str, JsonSchema] = {
         },
     },
 }
+
+
+def _customer_view(fields: Mapping[str, JsonSchema]) -> JsonSchema:
+    """Return the schema of a customer in a response, with these fields of the entity."""
+    return {
+        "type": "object",
+        "required": ["id", *fields, "version", "created_at", "updated_at"],
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            **fields,
+            "version": {"type": "integer", "minimum": 1},
+            "created_at": {"type": "string", "format": "date-time"},
+            "updated_at": {"type": "string", "format": "date-time"},
+            "external": {
+                "description": "The state of the customer at each external system; on reads only.",
+                "type": "array",
+                "items": {"$ref": "#/$defs/External"},
+            },
+        },
+    }

@@ -15,5 +15,8 @@ _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 TYPED = ", ".join(f"{name} {customers.c[name].type.compile(_DIALECT)}" for name in FIELDS)
 """The columns with their types, for rows from JSON."""
 
+CLEARED = ", ".join(f"{name} = DEFAULT" for name in FIELDS)
+"""The columns without a value, for an erasure."""
+
 ASSIGNED = ", ".join(f"{name} = t.{name}" for name in FIELDS)
 """The columns, set from a row `t`."""
