@@ -22,7 +22,7 @@ CORE = ROOT / "core" / "zenskar"
 MODULES = sorted(CORE.rglob("*.py"))
 PACKAGES = sorted(path.parent for path in MODULES if path.name == "__init__.py")
 MOST_ENTRIES = 25
-TOOLKIT = ("zenskar.fields", "zenskar.http", "zenskar.webhooks")
+TOOLKIT = ("zenskar.fields", "zenskar.http", "zenskar.http.lookalike", "zenskar.webhooks")
 """The modules that a plugin may import besides `zenskar`."""
 
 SHARED_FILE_NAMES = {

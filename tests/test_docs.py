@@ -29,6 +29,7 @@ from zenskar.api.http.routes import Route
 from zenskar.cli.app import app
 from zenskar.db.schema.tables import metadata
 from zenskar.errors import FailureKind, ZenskarError
+from zenskar.http.lookalike.control import Control
 from zenskar.kernel import StepKind, Verdict
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.notices import ConnectionPaused
@@ -44,7 +45,7 @@ from zenskar.settings import PREFIX, Settings, load
 from zenskar.sync.reconcile.drift import DriftKind
 from zenskar.telemetry.metrics import Metrics
 from zenskar_stripe.config import SETTINGS
-from zenskar_stripe.sandbox import FaultKind
+from zenskar_stripe.sandbox import FaultKind, StripeSandbox
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -525,9 +526,8 @@ def as_pattern(path: str) -> re.Pattern[str]:
 
 
 def sandbox_routes() -> "Routes":
-    from zenskar_stripe.sandbox.control import Control
-
-    return Routes({(r.method, r.path) for r in Control(MagicMock()).routes() if r.method != "*"})
+    control = Control(MagicMock(), MagicMock(), StripeSandbox.edits(MagicMock()))
+    return Routes({(route.method, route.path) for route in control.routes() if route.method != "*"})
 
 
 class Routes:

@@ -42,8 +42,8 @@ def test_it_needs_nothing_private(home: Path) -> None:
     make(PluginNames("acme"), home / "new")
     imported = re.compile(r"^(?:from|import) (zenskar[\w.]*)", re.MULTILINE)
     modules = {name for text in texts(home / "new").values() for name in imported.findall(text)}
-    toolkit = {"zenskar.fields", "zenskar.http", "zenskar.webhooks", "zenskar.testing"}
-    public = {"zenskar", "zenskar_acme", *toolkit}
+    toolkit = {"fields", "http", "http.lookalike", "testing", "webhooks"}
+    public = {"zenskar", "zenskar_acme", *(f"zenskar.{name}" for name in toolkit)}
     assert modules == public
 
 

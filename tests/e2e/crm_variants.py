@@ -1,12 +1,12 @@
 """Two variants of the CRM: its webhooks only name contacts, or it can only be polled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from aiohttp import web
 
-from plugins.template.tests.crm import Contact, Crm
+from plugins.template.tests.crm import Crm
 from zenskar import (
     BaseIntegration,
     Changes,
@@ -15,6 +15,7 @@ from zenskar import (
     WebhookEvent,
     WebhookRequest,
 )
+from zenskar.http.lookalike import Record
 from zenskar_template import TemplateIntegration
 
 
@@ -28,18 +29,22 @@ class JournalCrm(Crm):
         super().__init__(**options)
         self.journal: list[tuple[int, str]] = []
         self.kept_after = 0
-        routes = [web.get("/changes", self._changes), web.get("/batch", self._batch)]
-        self._server.app.add_routes(routes)
 
-    async def edit_many(self, names: Mapping[str, Sequence[str]]) -> None:
+    def routes(self) -> Iterable[web.RouteDef]:
+        """Return the routes of the journal too."""
+        journal = web.get("/changes", self._changes), web.get("/batch", self._batch)
+        return (*super().routes(), *journal)
+
+    def edit_many(self, names: Mapping[str, Sequence[str]]) -> None:
         """Rename contacts several times in a row."""
         for contact_id, values in names.items():
             for value in values:
-                await self.edit(contact_id, full_name=value)
+                self.edit(contact_id, full_name=value)
 
-    async def _deliver(self, kind: str, contact: Contact) -> None:
+    def tell(self, kind: str, contact: Record) -> None:
+        """Send an event that names the contact alone."""
         self.journal.append((len(self.journal) + 1, contact["id"]))
-        await super()._deliver(kind, {"id": contact["id"]})
+        super().tell(kind, {"id": contact["id"]})
 
     async def _batch(self, request: web.Request) -> web.Response:
         known = (self.contacts.get(each) for each in request.query["ids"].split(","))
@@ -52,9 +57,10 @@ class JournalCrm(Crm):
             {"number": number, "id": contact_id, "contact": self.contacts.get(contact_id)}
             for number, contact_id in later[:2]
         ]
-        more = len(later) > len(page)
-        lost = after < self.kept_after
-        return web.json_response({"changes": page, "more": more, "lost": lost})
+        position = page[-1]["number"] if page else max(after, self.kept_after)
+        more, lost = len(later) > len(page), after < self.kept_after
+        answer = {"changes": page, "position": position, "more": more, "lost": lost}
+        return web.json_response(answer)
 
 
 class NamingIntegration(TemplateIntegration):
@@ -85,11 +91,9 @@ class PolledIntegration(TemplateIntegration):
         """Return the next entries of the journal; the contacts are as they are now."""
         after = int(checkpoint or 0)
         answer = await self._crm.request("GET", "/changes", params={"after": after})
-        entries = answer.body["changes"]
-        events = tuple(_change(entry) for entry in entries)
-        last = entries[-1]["number"] if entries else after
         body = answer.body
-        return Changes(events, str(last), more=body["more"], lost=body["lost"])
+        events = tuple(_change(entry) for entry in body["changes"])
+        return Changes(events, str(body["position"]), more=body["more"], lost=body["lost"])
 
 
 def _change(entry: Mapping[str, Any]) -> WebhookEvent:

@@ -13,7 +13,7 @@ from tests.support.wait import until
 from zenskar.cli.render.explain_words import title
 from zenskar.ops.explain.explainer import explain
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
-from zenskar_stripe.sandbox.endpoints import signature
+from zenskar_stripe.sandbox.signing import signature
 
 MONTH = 30 * 86_400
 

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.stack import API_KEY, SECRET, Stack, open_stack
 from tests.support.wait import until
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
-from zenskar_stripe.sandbox.endpoints import signature
+from zenskar_stripe.sandbox.signing import signature
 
 
 @dataclass

@@ -74,9 +74,9 @@ async def test_a_customer_travels_both_ways_through_zenskar_dev(plugin: NewPlugi
         dev = Running(command, home, {"ZENSKAR_PORT": "0", **settings})
         try:
             api = (await asyncio.to_thread(dev.ready))["api"]
-            crm.webhook_url = f"{api}/webhooks/acme_crm"
+            crm.send_webhooks_to(f"{api}/webhooks/acme_crm")
             assert (await asyncio.to_thread(ask, f"{api}/customers", ada()))[0] == 201
-            await crm.add(full_name="Grace", email="grace@example.com")
+            crm.add(full_name="Grace", email="grace@example.com")
             await wait(lambda: both_ways(api))
             assert {each["full_name"] for each in crm.contacts.values()} == {"Ada", "Grace"}
         finally:

@@ -30,15 +30,15 @@ class Broken:
 BROKEN: dict[str, Broken] = {}
 
 
-def broken(*checks: str, **parts: Any) -> Any:
+def broken(
+    *checks: str, base: type[kit.TestConformance] = kit.TestConformance, **parts: Any
+) -> Any:
     """Register an integration with the checks that catch it, and the parts of its test class."""
 
     def register(kind: type[TemplateIntegration]) -> type[TemplateIntegration]:
         # The schemas are those of the template.
         kind.__module__ = TemplateIntegration.__module__
-        case = type(
-            kind.__name__, (kit.TestConformance,), {"integration": kind, "examples": 6, **parts}
-        )
+        case = type(kind.__name__, (base,), {"integration": kind, "examples": 6, **parts})
         BROKEN[kind.__name__] = Broken(case, frozenset(f"test_{name}" for name in checks))
         return kind
 
@@ -70,7 +70,7 @@ class TrustsTheFuture(TemplateIntegration):
 
 
 def sign_body(self, body: bytes, at: int) -> Mapping[str, str]:
-    signed = kit.sign(kit.SECRET, body, 0)
+    signed = kit.Crm().sign(kit.SECRET, body, 0)
     return {**signed, "X-Timestamp": str(at)}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from zenskar.testing import IntegrationConformance
 from zenskar_stripe import StripeIntegration
 from zenskar_stripe.sandbox import StripeSandbox
-from zenskar_stripe.sandbox.endpoints import signature
+from zenskar_stripe.sandbox.signing import signature
 
 from .conftest import KEY, SECRET
 
@@ -30,6 +30,7 @@ def event(number: int, kind: str, **changes: Any) -> dict[str, Any]:
 class TestConformance(IntegrationConformance):
     """Every check of the kit."""
 
+    sandbox: StripeSandbox
     integration = StripeIntegration
     settings = SETTINGS
     address_setting = "api_base"
@@ -44,8 +45,11 @@ class TestConformance(IntegrationConformance):
 
     @asynccontextmanager
     async def external_system(self) -> AsyncIterator[Mapping[str, str]]:
-        async with StripeSandbox(api_key=KEY) as sandbox:
-            yield {"api_base": sandbox.base_url}
+        async with StripeSandbox(api_key=KEY) as self.sandbox:
+            yield {"api_base": self.sandbox.base_url}
+
+    async def send_webhooks_to(self, url: str) -> None:
+        self.sandbox.add_webhook_endpoint(url, SECRET)
 
     def sign(self, body: bytes, at: int) -> Mapping[str, str]:
         return {"Stripe-Signature": signature(SECRET, at, body)}

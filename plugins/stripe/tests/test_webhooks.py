@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zenskar import BadSignature, Interval, InvalidInput, WebhookEvent, WebhookRequest
-from zenskar_stripe.sandbox.endpoints import signature
+from zenskar_stripe.sandbox.signing import signature
 
 from .conftest import SECRET, connect
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from zenskar.testing import IntegrationConformance
 from zenskar_template import TemplateIntegration
 
-from .crm import Crm, sign
+from .crm import Crm
 
 SECRET = "crm_secret"
 SETTINGS = {"api_base": "https://crm.invalid", "api_key": "key", "webhook_secret": SECRET}
@@ -16,6 +16,7 @@ CONTACT = {"id": "c_1", "full_name": "Ada", "email": "ada@example.com", "externa
 class TestConformance(IntegrationConformance):
     """Every check of the kit; the reason of a skipped check says which part is missing."""
 
+    crm: Crm
     integration = TemplateIntegration
     settings = SETTINGS
     address_setting = "api_base"
@@ -29,8 +30,11 @@ class TestConformance(IntegrationConformance):
 
     @asynccontextmanager
     async def external_system(self) -> AsyncIterator[Mapping[str, str]]:
-        async with Crm(secret=SECRET) as crm:
-            yield crm.settings
+        async with Crm(secret=SECRET) as self.crm:
+            yield self.crm.settings
+
+    async def send_webhooks_to(self, url: str) -> None:
+        self.crm.send_webhooks_to(url)
 
     def sign(self, body: bytes, at: int) -> Mapping[str, str]:
-        return sign(SECRET, body, at)
+        return Crm().sign(SECRET, body, at)

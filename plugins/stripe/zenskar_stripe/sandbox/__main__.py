@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import BadInput
+from zenskar.http.lookalike import BadInput, StoreError
+
 from .sandbox import StripeSandbox
-from .store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

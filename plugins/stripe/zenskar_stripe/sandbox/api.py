@@ -7,27 +7,31 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from zenskar.http.lookalike import (
+    Background,
+    Fault,
+    FaultKind,
+    Faults,
+    Interrupted,
+    Log,
+    LoggedCall,
+    sent,
+)
+
 from .auth import authorize, check_version, plain
-from .background import Background, Interrupted
 from .errors import ApiError, rate_limited, server_error
 from .events import API_VERSION, Origin
-from .faults import Fault, FaultKind, Faults
 from .forms import Pairs, nest
 from .idempotency import Answer, IdempotencyKeys
-from .log import Log, LoggedCall
-from .wire import dropped, read_pairs, truncated, whole
+from .wire import read_pairs, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aiohttp import web
 
-    from .clock import ShiftedClock
+    from zenskar.http.lookalike import ShiftedClock, Store
+
     from .ids import Ids
     from .routes import Routes
-    from .store import Store
-
-_SILENT = frozenset({FaultKind.DROP_ANSWER, FaultKind.DROP_REQUEST, FaultKind.ZOMBIE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,11 @@ class Api:
             answer = _refusal(error)
         except Interrupted:
             answer = None
-        if fault is not None and fault.kind in _SILENT:
+        if fault is not None and fault.kind.silent:
             answer = None
         self._log(call, fault, answer)
         headers = {**call.headers(), "Date": self._parts.clock.header()}
-        return await _send(request, headers, fault, answer)
+        return await sent(request, None if answer is None else whole(answer, headers), fault)
 
     def _call(self, request: web.Request) -> Call:
         key = request.headers.get("Idempotency-Key")
@@ -160,13 +164,3 @@ class Api:
 def _refusal(error: ApiError) -> Answer:
     body = orjson.dumps(error.body(), option=orjson.OPT_INDENT_2)
     return Answer(error.status, body, error.headers)
-
-
-async def _send(
-    request: web.Request, headers: Mapping[str, str], fault: Fault | None, answer: Answer | None
-) -> web.StreamResponse:
-    if answer is None:
-        return dropped(request)
-    if fault is not None and fault.kind is FaultKind.TRUNCATE and answer.status == 200:
-        return await truncated(request, answer, headers, fault.mode)
-    return whole(answer, headers)

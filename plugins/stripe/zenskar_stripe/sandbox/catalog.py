@@ -12,10 +12,11 @@ from .timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from zenskar.http.lookalike import Record, Store
+
     from .events import EventLog, Origin
     from .ids import Ids
     from .search import SearchView
-    from .store import Record, Store
 
 KIND = "customer"
 

@@ -9,7 +9,7 @@ from .metadata import merged
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .store import Record
+    from zenskar.http.lookalike import Record
 
 # Accepted as Stripe does, but without a visible trace on the unexpanded object.
 _INVISIBLE: Final = frozenset(

@@ -13,8 +13,9 @@ from .params import read_params
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from zenskar.http.lookalike import Record, Store
+
     from .catalog import Catalog
-    from .store import Record, Store
 
 
 class Dashboard:

@@ -10,10 +10,6 @@ if TYPE_CHECKING:
 _DOCS = "https://stripe.com/docs/error-codes/"
 
 
-class BadInput(ValueError):
-    """The input of a control request is wrong."""
-
-
 class ApiError(Exception):
     """A refusal with Stripe's status, type, code, message and parameter."""
 

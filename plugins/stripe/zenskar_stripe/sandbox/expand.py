@@ -9,7 +9,7 @@ from .errors import ApiError, invalid
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .store import Record
+    from zenskar.http.lookalike import Record
 
 _NULL = frozenset(
     {

@@ -14,8 +14,9 @@ from .errors import invalid, key_in_use, key_reused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from zenskar.http.lookalike import Record, Store
+
     from .forms import Pairs
-    from .store import Record, Store
 
 KIND = "answer"
 LONGEST_KEY = 255

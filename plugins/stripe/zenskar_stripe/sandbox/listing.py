@@ -12,7 +12,8 @@ from .errors import invalid, no_such
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from .store import Record
+    from zenskar.http.lookalike import Record
+
     from .timeline import Timeline
 
 _COMPARE: Mapping[str, Callable[[int, int], bool]] = {

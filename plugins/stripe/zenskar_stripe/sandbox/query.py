@@ -11,7 +11,7 @@ from .errors import ApiError, invalid
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .store import Record
+    from zenskar.http.lookalike import Record
 
 _MOST_CLAUSES = 10
 _SHORTEST_SUBSTRING = 3

@@ -10,10 +10,11 @@ from .expand import expanded, expanded_page, unexpandable
 from .params import read_params
 
 if TYPE_CHECKING:
+    from zenskar.http.lookalike import Record
+
     from .catalog import Catalog
     from .events import EventLog, Origin
     from .forms import Tree
-    from .store import Record
 
 
 class Routes:

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .control import Control
+from zenskar.http.lookalike import DeliveryRetries, EditRefused, LookAlike
+
 from .core import Core, Options
-from .guard import is_for_this_machine, is_loopback
+from .errors import ApiError
+from .events import EVENT_TYPES
+from .signing import signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from .dashboard import Dashboard
-    from .endpoints import WebhookEndpoint
-    from .faults import Faults
-    from .log import Log, LoggedCall, LoggedDelivery
 
-_GRACE = 2.0
+_Edit = Callable[[str, dict[str, Any]], Any]
 
 
-class StripeSandbox:
+class StripeSandbox(LookAlike):
     """A local Stripe, as an async context manager."""
+
+    event_types = EVENT_TYPES
+    user_agent = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
 
     def __init__(  # noqa: PLR0913 - every option is a keyword with a default
         self,
@@ -44,34 +46,23 @@ class StripeSandbox:
         idempotency_lifetime: float = 86_400.0,
         remote_webhooks: bool = False,
     ) -> None:
-        self._options = Options(
+        super().__init__(
             host=host,
             port=port,
-            api_key=api_key,
             store_path=store_path,
-            seed=seed,
             clock=clock,
-            webhook_retry_base=webhook_retry_base,
-            webhook_max_attempts=webhook_max_attempts,
-            webhook_timeout=webhook_timeout,
+            webhook_retries=DeliveryRetries(
+                webhook_retry_base, webhook_max_attempts, webhook_timeout
+            ),
+            remote_webhooks=remote_webhooks,
+        )
+        self._options = Options(
+            api_key=api_key,
+            seed=seed,
             search_lag=search_lag,
             idempotency_lifetime=idempotency_lifetime,
         )
-        self._remote_webhooks = remote_webhooks
         self._core: Core | None = None
-        self._runner: web.AppRunner | None = None
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.stop()
 
     @property
     def api_key(self) -> str:
@@ -79,103 +70,63 @@ class StripeSandbox:
         return self._options.api_key
 
     @property
-    def base_url(self) -> str:
-        """Return the URL of the API, without a trailing slash."""
-        if self._runner is None:
-            raise _not_running()
-        host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-    @property
     def dashboard(self) -> Dashboard:
         """Return the dashboard, whose edits belong to no API request."""
-        return self._running().dashboard
+        return self._own().dashboard
 
-    @property
-    def faults(self) -> Faults:
-        """Return the injected faults."""
-        return self._running().faults
+    def prepare(self) -> None:
+        """Build the parts that are Stripe's own."""
+        self._core = Core(self._options, self)
 
-    @property
-    def requests(self) -> Log[LoggedCall]:
-        """Return the API calls, oldest first."""
-        return self._running().requests
+    def routes(self) -> Iterable[web.RouteDef]:
+        """Return one route for every call."""
+        return [web.route("*", "/{tail:.*}", self._answer)]
 
-    @property
-    def deliveries(self) -> Log[LoggedDelivery]:
-        """Return the webhook attempts, oldest first."""
-        return self._running().deliveries.log
+    async def call(self, request: web.Request, handler: object) -> web.StreamResponse:  # noqa: ARG002
+        """Answer a call: credentials and idempotency keys go with the faults."""
+        return await self._answer(request)
 
-    def add_webhook_endpoint(
-        self, url: str, secret: str, events: Iterable[str] | None = None
-    ) -> WebhookEndpoint:
-        """Add a webhook endpoint; an endpoint with a known URL gets the new secret and types."""
-        return self._running().endpoints.add(url, secret, events)
+    def sign(self, secret: str, body: bytes, at: int) -> Mapping[str, str]:
+        """Return the `Stripe-Signature` of a webhook."""
+        return {"Stripe-Signature": signature(secret, at, body)}
 
-    def remove_webhook_endpoint(self, identifier: str) -> bool:
-        """Remove a webhook endpoint; return whether it existed."""
-        return self._running().remove_endpoint(identifier)
+    def new_endpoint_id(self) -> str:
+        """Return an id in Stripe's form."""
+        return self._own().ids.endpoint()
 
-    def webhook_endpoints(self) -> list[WebhookEndpoint]:
-        """Return the configured endpoints."""
-        return list(self._running().endpoints)
+    def edits(self) -> Sequence[tuple[str, str, _Edit]]:
+        """Return the edits of the dashboard."""
+        return (
+            ("POST", "customers", _edit(lambda _, values: self.dashboard.create(values))),
+            ("POST", "customers/{id}", _edit(self.dashboard.update)),
+            ("DELETE", "customers/{id}", _edit(lambda key, _: self.dashboard.delete(key))),
+        )
 
-    def shift_clock(self, seconds: float) -> None:
-        """Set the clock's offset, which events, signatures and `Date` headers show."""
-        self._running().clock.shift = seconds
-
-    async def settle(self, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - reads as asyncio's
-        """Wait until no delivery or delayed effect is pending. Raises `TimeoutError`."""
-        await self._running().settle(timeout)
-
-    async def clear(self) -> None:
-        """Remove customers, events, keys, deliveries and logs; keep endpoints and faults."""
-        await self._running().clear()
-
-    async def start(self) -> None:
-        """Open the store, listen and resume pending deliveries. Raises `OSError` when it cannot."""
-        core = Core(self._options)
-        app = web.Application()
-        app.add_routes(Control(core, remote_webhooks=self._remote_webhooks).routes())
-        app.router.add_route("*", "/{tail:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
-        try:
-            await runner.setup()
-            await web.TCPSite(runner, self._options.host, self._options.port).start()
-        except OSError as error:
-            await runner.cleanup()
-            await core.close()
-            raise self._cannot_listen(error) from error
-        self._core, self._runner = core, runner
-        core.deliveries.start()
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer an API request; on a loopback address, refuse a foreign `Host` header."""
-        if is_loopback(self._options.host) and not is_for_this_machine(request):
-            raise web.HTTPForbidden(text="the sandbox answers to localhost with its own port only")
-        return await self._running().api.handle(request)
+    def clear_objects(self) -> None:
+        """Remove customers and keys."""
+        self._own().clear()
 
     async def stop(self) -> None:
         """Stop at once; pending deliveries stay in the store, if the sandbox has a store."""
-        core, runner, self._core, self._runner = self._core, self._runner, None, None
-        if core is None or runner is None:
-            return
-        core.background.interrupt()
-        await runner.cleanup()
-        await core.close()
+        await super().stop()
+        self._core = None
 
-    def _running(self) -> Core:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        return await self._own().api.handle(request)
+
+    def _own(self) -> Core:
         if self._core is None:
-            raise _not_running()
+            raise RuntimeError("the sandbox is not running: enter it with `async with` first")
         return self._core
 
-    def _cannot_listen(self, error: OSError) -> OSError:
-        address = f"{self._options.host}:{self._options.port}"
-        number = error.errno or 0
-        # Failed name look-ups have negative numbers, which are no error numbers of the system.
-        reason = os.strerror(number).lower() if number > 0 else str(error)
-        return OSError(number, f"cannot listen on {address}: {reason}")
 
+def _edit(edit: _Edit) -> _Edit:
+    """Return an edit whose refusal has Stripe's form."""
 
-def _not_running() -> RuntimeError:
-    return RuntimeError("the sandbox is not running: enter it with `async with` first")
+    def refused(identifier: str, values: dict[str, Any]) -> Any:
+        try:
+            return edit(identifier, values)
+        except ApiError as error:
+            raise EditRefused(error.status, error.body()) from error
+
+    return refused

@@ -13,7 +13,7 @@ from .query import Query, parse_query, terms
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .store import Record
+    from zenskar.http.lookalike import Record
 
 
 class SearchView:

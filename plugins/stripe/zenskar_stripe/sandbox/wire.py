@@ -1,4 +1,4 @@
-"""Read requests and write answers, whole or broken by a fault."""
+"""Read requests and write answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from .errors import invalid
-from .faults import Mode
 from .forms import Pairs, parse
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from .idempotency import Answer
 
 _FORM = "application/x-www-form-urlencoded"
-_HTML = b"<html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</body></html>"
 
 
 async def read_pairs(request: web.Request) -> Pairs:
@@ -45,30 +43,3 @@ def whole(answer: Answer, headers: Mapping[str, str]) -> web.Response:
         headers={**headers, **answer.headers},
         content_type="application/json",
     )
-
-
-def dropped(request: web.Request) -> web.Response:
-    """Close the connection without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-async def truncated(
-    request: web.Request, answer: Answer, headers: Mapping[str, str], mode: Mode
-) -> web.StreamResponse:
-    """Send a success whose body is not the object."""
-    headers = {**headers, **answer.headers}
-    if mode is Mode.HTML:
-        return web.Response(body=_HTML, headers=headers, content_type="text/html")
-    half = answer.body[: len(answer.body) // 2]
-    if mode is Mode.BROKEN_JSON:
-        return web.Response(body=half, headers=headers, content_type="application/json")
-    response = web.StreamResponse(headers=headers)
-    response.content_type = "application/json"
-    response.content_length = len(answer.body)
-    await response.prepare(request)
-    await response.write(half)
-    if request.transport is not None:
-        request.transport.close()
-    return response

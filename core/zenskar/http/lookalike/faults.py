@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from .errors import BadInput
+from zenskar.http.lookalike.bad_input import BadInput
 
 
 class FaultKind(StrEnum):
@@ -29,6 +29,11 @@ class FaultKind(StrEnum):
     def for_webhooks(self) -> bool:
         """Return whether the fault hits deliveries instead of API calls."""
         return self.value.startswith("webhook_")
+
+    @property
+    def silent(self) -> bool:
+        """Return whether the caller gets no answer."""
+        return self in {FaultKind.DROP_ANSWER, FaultKind.DROP_REQUEST, FaultKind.ZOMBIE}
 
 
 class Mode(StrEnum):

@@ -1,4 +1,4 @@
-"""The sandbox's own clock, which may be set to a wrong time."""
+"""The clock of a look-alike, which may be set to a wrong time."""
 
 from __future__ import annotations
 

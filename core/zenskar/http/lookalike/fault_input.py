@@ -6,8 +6,8 @@ from dataclasses import fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .errors import BadInput
-from .faults import Fault, FaultKind, Mode
+from zenskar.http.lookalike.bad_input import BadInput
+from zenskar.http.lookalike.faults import Fault, FaultKind, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The stores of the sandbox: none, or an SQLite file."""
+"""The stores of a look-alike: none, or an SQLite file."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """A store that keeps nothing: the records are in the sandbox's memory only."""
+    """A store that keeps nothing: the records are in memory only."""
 
     def load(self, *_: object) -> Iterator[tuple[str, Record]]:
         """Return no record."""
@@ -126,7 +126,7 @@ class SqliteStore:
 def _opened(path: Path) -> sqlite3.Connection:
     _keep_private(path)
     db = sqlite3.connect(path, timeout=0.5, isolation_level=None)
-    # Exclusive: a second sandbox on the same file is refused instead of diverging from it.
+    # Exclusive: a second look-alike on the same file is refused instead of diverging from it.
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .faults import FaultKind, Hit
+from zenskar.http.lookalike.faults import FaultKind, Hit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from .store import Store
+    from zenskar.http.lookalike.record_store import Store
 
 KIND = "delivery"
 

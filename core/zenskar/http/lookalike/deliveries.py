@@ -1,4 +1,4 @@
-"""Deliver webhooks in the background: https://docs.stripe.com/webhooks#behaviors."""
+"""Deliver webhooks in the background, with retries."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING
 import aiohttp
 import orjson
 
-from .endpoints import Endpoints, WebhookEndpoint, signature
-from .log import Log, LoggedDelivery
-from .outstanding import DeliveryState
-from .plan import Plan, plan
-from .reorder import Reordering, Turn
+from zenskar.http.lookalike.call_log import Log, LoggedDelivery
+from zenskar.http.lookalike.delivery_plan import Plan, plan
+from zenskar.http.lookalike.endpoints import Endpoints, WebhookEndpoint
+from zenskar.http.lookalike.outstanding import DeliveryState
+from zenskar.http.lookalike.reorder import Reordering, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from .background import Background
-    from .events import EventLog
-    from .faults import Faults
-    from .store import Record
+    from zenskar.http.lookalike.background import Background
+    from zenskar.http.lookalike.event_store import EventStore
+    from zenskar.http.lookalike.faults import Faults
+    from zenskar.http.lookalike.record_store import Record
 
-_USER_AGENT = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
+CONTENT_TYPE = "application/json; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class DeliveryRetries:
     """The number of attempts and the waits between them; each wait is twice the last."""
 
     base: float = 1.0
@@ -38,6 +38,15 @@ class RetryPolicy:
     def wait(self, attempt: int) -> float:
         """Return the seconds to wait after an attempt; attempts count from 1."""
         return min(self.base * 2.0 ** (attempt - 1), self.longest)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSender:
+    """The form of the requests: `sign` returns the headers for a secret, a body and a second."""
+
+    sign: Callable[[str, bytes, int], Mapping[str, str]]
+    user_agent: str
+    retries: DeliveryRetries
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +62,12 @@ class Deliveries:
 
     def __init__(
         self,
-        events: EventLog,
+        events: EventStore,
         endpoints: Endpoints,
         faults: Faults,
         background: Background,
         clock: Callable[[], float],
-        policy: RetryPolicy,
+        sender: WebhookSender,
     ) -> None:
         self.log: Log[LoggedDelivery] = Log()
         self._events = events
@@ -66,7 +75,7 @@ class Deliveries:
         self._faults = faults
         self._background = background
         self._clock = clock
-        self._policy = policy
+        self._sender = sender
         self._reordering = Reordering(background)
         self._session: aiohttp.ClientSession | None = None
         self._tasks: dict[str, set[asyncio.Task[None]]] = {}
@@ -75,11 +84,11 @@ class Deliveries:
         """Open the client and resume the pending deliveries of an earlier run."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=256),
-            timeout=aiohttp.ClientTimeout(total=self._policy.timeout),
-            headers={"User-Agent": _USER_AGENT, "Content-Type": "application/json; charset=utf-8"},
+            timeout=aiohttp.ClientTimeout(total=self._sender.retries.timeout),
+            headers={"User-Agent": self._sender.user_agent, "Content-Type": CONTENT_TYPE},
         )
         for event, endpoint in self._events.outstanding.pending():
-            self._begin(_delivery(self._events.get(event), endpoint, Plan()))
+            self._begin(_delivery(self._events.by_id[event], endpoint, Plan()))
 
     async def close(self) -> None:
         """Close the client."""
@@ -132,14 +141,15 @@ class Deliveries:
 
     async def _deliver(self, delivery: _Delivery, turn: Turn) -> None:
         event, endpoint = delivery.event["id"], delivery.endpoint
-        for attempt in range(1, self._policy.attempts + 1):
+        retries = self._sender.retries
+        for attempt in range(1, retries.attempts + 1):
             delivered = await self._attempt(delivery, attempt)
             turn.tried.set()
             if delivered:
                 self._events.outstanding.done(event, endpoint)
                 return
-            if attempt < self._policy.attempts:
-                await asyncio.sleep(self._policy.wait(attempt))
+            if attempt < retries.attempts:
+                await asyncio.sleep(retries.wait(attempt))
         self._events.outstanding.mark(event, endpoint, DeliveryState.FAILED)
 
     async def _attempt(self, delivery: _Delivery, attempt: int) -> bool:
@@ -165,9 +175,9 @@ class Deliveries:
 
     async def _post(self, endpoint: WebhookEndpoint, body: bytes) -> int:
         if self._session is None:
-            raise ValueError("the sandbox is not running")
-        signed = {"Stripe-Signature": signature(endpoint.secret, int(self._clock()), body)}
-        # Stripe treats a redirect as a failure.
+            raise ValueError("the look-alike is not running")
+        signed = self._sender.sign(endpoint.secret, body, int(self._clock()))
+        # A redirect is a failure, as at most systems.
         request = self._session.post(endpoint.url, data=body, headers=signed, allow_redirects=False)
         async with request as response:
             return response.status
@@ -194,5 +204,10 @@ class Deliveries:
         self.log.add(entry)
 
 
+def encoded(event: Record) -> bytes:
+    """Return the body of a webhook."""
+    return orjson.dumps(event, option=orjson.OPT_INDENT_2)
+
+
 def _delivery(event: Record, endpoint: str, planned: Plan) -> _Delivery:
-    return _Delivery(event, orjson.dumps(event, option=orjson.OPT_INDENT_2), endpoint, planned)
+    return _Delivery(event, encoded(event), endpoint, planned)

@@ -1,22 +1,18 @@
-"""Webhook endpoints and the signatures of their webhooks."""
+"""The endpoints that receive the webhooks of a look-alike."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .errors import BadInput
+from zenskar.http.lookalike.bad_input import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from .ids import Ids
-    from .store import Record, Store
+    from zenskar.http.lookalike.record_store import Record, Store
 
-EVENT_TYPES = frozenset({"customer.created", "customer.updated", "customer.deleted"})
 KIND = "endpoint"
 
 
@@ -38,19 +34,15 @@ class WebhookEndpoint:
         return {"id": self.id, "url": self.url, "events": sorted(self.events or {"*"})}
 
 
-def signature(secret: str, timestamp: int, body: bytes) -> str:
-    """Return the `Stripe-Signature` header: https://docs.stripe.com/webhooks#verify-manually."""
-    signed = str(timestamp).encode() + b"." + body
-    digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-    return f"t={timestamp},v1={digest}"
-
-
 class Endpoints:
-    """The configured endpoints, by id; one per URL."""
+    """The configured endpoints, by id; one per URL. `event_types` None means: of any name."""
 
-    def __init__(self, store: Store, ids: Ids) -> None:
+    def __init__(
+        self, store: Store, new_id: Callable[[], str], event_types: Collection[str] | None = None
+    ) -> None:
         self._store = store
-        self._ids = ids
+        self._new_id = new_id
+        self._event_types = event_types
         self._endpoints = {key: _loaded(record) for key, record in store.load(KIND)}
 
     def __iter__(self) -> Iterator[WebhookEndpoint]:
@@ -61,9 +53,9 @@ class Endpoints:
 
         Raises `BadInput` for a wrong URL, secret or type.
         """
-        types = _checked(url, secret, events)
+        types = self._checked(url, secret, events)
         known = next((each.id for each in self._endpoints.values() if each.url == url), None)
-        endpoint = WebhookEndpoint(known or self._ids.endpoint(), url, secret, types)
+        endpoint = WebhookEndpoint(known or self._new_id(), url, secret, types)
         self._endpoints[endpoint.id] = endpoint
         self._store.put(KIND, endpoint.id, {**endpoint.shown(), "secret": secret})
         return endpoint
@@ -81,19 +73,23 @@ class Endpoints:
         """Return the endpoints that receive events of a type."""
         return [each for each in self._endpoints.values() if each.wants(kind)]
 
-
-def _checked(url: str, secret: str, events: Iterable[str] | None) -> frozenset[str] | None:
-    if not is_web(url):
-        raise BadInput(f"url must be an absolute http or https URL, not {url!r}")
-    if not secret:
-        raise BadInput("secret must not be empty")
-    types = frozenset(["*"] if events is None else events)
-    if unknown := sorted(types - EVENT_TYPES - {"*"}):
-        known = ", ".join(sorted(EVENT_TYPES))
-        raise BadInput(f"unknown event types: {', '.join(unknown)}; known are {known} and *")
-    if not types:
-        raise BadInput("events must name at least one type")
-    return None if "*" in types else types
+    def _checked(
+        self, url: str, secret: str, events: Iterable[str] | None
+    ) -> frozenset[str] | None:
+        if not is_web(url):
+            raise BadInput(f"url must be an absolute http or https URL, not {url!r}")
+        if not secret:
+            raise BadInput("secret must not be empty")
+        types = frozenset(["*"] if events is None else events)
+        known = types if self._event_types is None else frozenset(self._event_types)
+        if unknown := sorted(types - known - {"*"}):
+            raise BadInput(
+                f"unknown event types: {', '.join(unknown)}; "
+                f"known are {', '.join(sorted(known))} and *"
+            )
+        if not types:
+            raise BadInput("events must name at least one type")
+        return None if "*" in types else types
 
 
 def is_web(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""The JSON control surface under `/_sandbox/`: a thin layer over `Core`."""
+"""The JSON control surface of a look-alike, under `/_sandbox/`."""
 
 from __future__ import annotations
 
@@ -9,33 +9,54 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from .endpoints import is_web
-from .errors import ApiError, BadInput
-from .fault_input import read_fault
-from .guard import leads_here, refusal
+from zenskar.http.lookalike.bad_input import BadInput
+from zenskar.http.lookalike.endpoints import is_web
+from zenskar.http.lookalike.fault_input import read_fault
+from zenskar.http.lookalike.guard import leads_here, refusal
 
 if TYPE_CHECKING:
-    from .core import Core
-    from .log import LoggedCall, LoggedDelivery
+    from zenskar.http.lookalike.call_log import LoggedCall, LoggedDelivery
+    from zenskar.http.lookalike.running import Running
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Edit = Callable[[str, dict[str, Any]], Any]
+"""An edit of a person: takes the id in the path and the JSON body, and returns JSON."""
 _ENDPOINT = frozenset({"url", "secret", "events"})
 _MOST_SHIFTED = 10 * 365 * 86_400
 
 
-class Control:
-    """Handlers of requests that control the sandbox."""
+class EditRefused(Exception):
+    """An edit that the look-alike refuses, with a status and a JSON body."""
 
-    def __init__(self, core: Core, *, remote_webhooks: bool = False) -> None:
-        self._core = core
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+
+
+class Control:
+    """Handlers of requests that control a look-alike.
+
+    `clear` removes the data; `edits` are the edits of a person with method and path.
+    """
+
+    def __init__(
+        self,
+        running: Running,
+        clear: Callable[[], Awaitable[None]],
+        edits: Iterable[tuple[str, str, Edit]] = (),
+        *,
+        remote_webhooks: bool = False,
+    ) -> None:
+        self._running = running
+        self._clear = clear
+        self._edits = edits
         self._remote_webhooks = remote_webhooks
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes, each protected by the guard."""
         table: list[tuple[str, str, Handler]] = [
-            ("POST", "customers", self.create_customer),
-            ("POST", "customers/{id}", self.update_customer),
-            ("DELETE", "customers/{id}", self.delete_customer),
+            *((method, path, _handler(edit)) for method, path, edit in self._edits),
             ("POST", "webhook_endpoints", self.add_endpoint),
             ("GET", "webhook_endpoints", self.endpoints),
             ("DELETE", "webhook_endpoints", self.remove_endpoints),
@@ -56,19 +77,6 @@ class Control:
             for method, path, handler in table
         ]
 
-    async def create_customer(self, request: web.Request) -> web.Response:
-        """Create a customer as on the dashboard."""
-        return _json(self._core.dashboard.create(await _body(request)), 201)
-
-    async def update_customer(self, request: web.Request) -> web.Response:
-        """Update a customer as on the dashboard; null unsets a field."""
-        values = await _body(request)
-        return _json(self._core.dashboard.update(request.match_info["id"], values))
-
-    async def delete_customer(self, request: web.Request) -> web.Response:
-        """Delete a customer as on the dashboard."""
-        return _json(self._core.dashboard.delete(request.match_info["id"]))
-
     async def add_endpoint(self, request: web.Request) -> web.Response:
         """Add a webhook endpoint, or update the endpoint with this URL."""
         body = await _body(request)
@@ -79,48 +87,48 @@ class Control:
             raise BadInput("url and secret must be strings")
         if not self._remote_webhooks and is_web(url) and not leads_here(url):
             raise BadInput("url must lead to this machine, unless --remote-webhooks allows others")
-        endpoint = self._core.endpoints.add(url, secret, _types(events))
+        endpoint = self._running.endpoints.add(url, secret, _types(events))
         return _json(endpoint.shown(), 201)
 
     async def endpoints(self, _: web.Request) -> web.Response:
         """Return the endpoints without their secrets."""
-        return _data(endpoint.shown() for endpoint in self._core.endpoints)
+        return _data(endpoint.shown() for endpoint in self._running.endpoints)
 
     async def remove_endpoints(self, _: web.Request) -> web.Response:
         """Remove every endpoint and its pending deliveries."""
-        for endpoint in list(self._core.endpoints):
-            self._core.remove_endpoint(endpoint.id)
+        for endpoint in list(self._running.endpoints):
+            self._running.remove_endpoint(endpoint.id)
         return _json({"deleted": True})
 
     async def remove_endpoint(self, request: web.Request) -> web.Response:
         """Remove an endpoint and its pending deliveries."""
-        return _deleted(self._core.remove_endpoint(request.match_info["id"]))
+        return _deleted(self._running.remove_endpoint(request.match_info["id"]))
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Inject a fault."""
         fault = read_fault(await _body(request))
-        return _json({"id": self._core.faults.add(fault), **fault.shown()}, 201)
+        return _json({"id": self._running.faults.add(fault), **fault.shown()}, 201)
 
     async def faults(self, _: web.Request) -> web.Response:
         """Return the injected faults with the number of their hits."""
-        return _data(self._core.faults.shown())
+        return _data(self._running.faults.shown())
 
     async def clear_faults(self, _: web.Request) -> web.Response:
         """End every injection."""
-        self._core.faults.clear()
+        self._running.faults.clear()
         return _json({"deleted": True})
 
     async def remove_fault(self, request: web.Request) -> web.Response:
         """End an injection."""
-        return _deleted(self._core.faults.remove(request.match_info["id"]))
+        return _deleted(self._running.faults.remove(request.match_info["id"]))
 
     async def requests(self, _: web.Request) -> web.Response:
         """Return the log of API calls, oldest first."""
-        return _data(map(_entry, self._core.requests))
+        return _data(map(_entry, self._running.requests))
 
     async def deliveries(self, _: web.Request) -> web.Response:
         """Return the log of webhook attempts, oldest first."""
-        return _data(map(_entry, self._core.deliveries.log))
+        return _data(map(_entry, self._running.deliveries.log))
 
     async def shift_clock(self, request: web.Request) -> web.Response:
         """Set the clock's offset; 0 corrects the clock."""
@@ -129,7 +137,7 @@ class Control:
             raise BadInput("shift_seconds must be a number")
         if not abs(seconds) <= _MOST_SHIFTED:
             raise BadInput(f"shift_seconds must be within {_MOST_SHIFTED} seconds")
-        self._core.clock.shift = seconds
+        self._running.clock.shift = seconds
         return _json({"shift_seconds": seconds})
 
     async def settle(self, request: web.Request) -> web.Response:
@@ -138,19 +146,35 @@ class Control:
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
             raise BadInput("timeout_seconds must be a number that is not negative")
         try:
-            await self._core.settle(timeout)
+            await self._running.settle(timeout)
         except TimeoutError as error:
             return _problem(504, str(error))
         return _json({"settled": True})
 
     async def clear_data(self, _: web.Request) -> web.Response:
-        """Remove customers, events, keys, deliveries and logs."""
-        await self._core.clear()
+        """Remove objects, events, deliveries and logs."""
+        await self._clear()
         return _json({"deleted": True})
 
     async def unknown(self, request: web.Request) -> web.Response:
         """Answer 404 for an unknown route."""
         return _problem(404, f"no such control: {request.method} {request.path}")
+
+
+def _handler(edit: Edit) -> Handler:
+    """Return a handler of an edit: 201 for a new object, 404 for an unknown id."""
+
+    async def handle(request: web.Request) -> web.Response:
+        identifier, values = request.match_info.get("id"), await _body(request)
+        try:
+            status = 201 if identifier is None and request.method == "POST" else 200
+            return _json(edit(identifier or "", values), status)
+        except EditRefused as refused:
+            return _json(refused.body, refused.status)
+        except KeyError:
+            return _problem(404, "no such id")
+
+    return handle
 
 
 def guarded(handler: Handler) -> Handler:
@@ -161,8 +185,6 @@ def guarded(handler: Handler) -> Handler:
             return _problem(*refused)
         try:
             return await handler(request)
-        except ApiError as error:
-            return _json(error.body(), error.status)
         except BadInput as error:
             return _problem(400, str(error))
 

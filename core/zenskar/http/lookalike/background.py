@@ -1,4 +1,4 @@
-"""Tasks that continue after an answer, and waits that end when the sandbox stops."""
+"""Tasks that continue after an answer, and waits that end when the look-alike stops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Interrupted(Exception):
-    """The sandbox stopped during a wait."""
+    """The look-alike stopped during a wait."""
 
 
 class Background:
@@ -39,7 +39,7 @@ class Background:
             await self._idle.wait()
 
     async def pause(self, seconds: float) -> None:
-        """Wait some seconds. Raises `Interrupted` when the sandbox stops during the wait."""
+        """Wait some seconds. Raises `Interrupted` when the look-alike stops during the wait."""
         if seconds <= 0:
             return
         try:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .background import Background
-    from .faults import Hit
+    from zenskar.http.lookalike.background import Background
+    from zenskar.http.lookalike.faults import Hit
 
 _Item = TypeVar("_Item")
 

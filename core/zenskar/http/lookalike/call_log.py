@@ -1,4 +1,4 @@
-"""The logs of API calls and webhook attempts, without bodies."""
+"""The logs of calls and webhook attempts, without bodies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ _MOST = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LoggedCall:
-    """An API call; `status` is None when the client got no answer."""
+    """A call; `status` is None when the client got no answer.
+
+    `replayed` means that the answer was stored with the idempotency key. `fault` is the kind of
+    the fault that hit the call.
+    """
 
     request_id: str
     time: float
@@ -23,8 +27,8 @@ class LoggedCall:
     path: str
     idempotency_key: str | None
     status: int | None
-    replayed: bool
-    fault: str | None
+    replayed: bool = False
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
