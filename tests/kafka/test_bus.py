@@ -89,41 +89,6 @@ async def committed(options: KafkaOptions) -> int:
         return sum(max(0, known.offset) for known in offsets.values())
 
 
-async def test_every_message_comes_and_each_key_in_its_order(bus: KafkaBus) -> None:
-    await bus.publish([message(n, f"customer:{n % 5}") for n in range(50)])
-    found = await receive(bus, 50)
-    for key in range(5):
-        mine = [number_of(d) for d in found if d.key == f"customer:{key}"]
-        assert mine == [n for n in range(50) if n % 5 == key]
-
-
-async def test_a_key_that_is_held_holds_back_its_next_message_only(bus: KafkaBus) -> None:
-    await bus.publish([message(1, "a"), message(2, "a"), message(3, "b")])
-    held: dict[int, Delivery] = {}
-    async with asyncio.timeout(DEADLINE):
-        while set(held) != {1, 3}:
-            for delivery in await bus.receive(OUTBOUND, 10, exclusive_keys=True):
-                held[number_of(delivery)] = delivery
-    assert await is_empty(bus)
-    await bus.ack([held[1]])
-    assert [number_of(d) for d in await receive(bus, 1)] == [2]
-
-
-async def test_what_is_not_done_comes_again_in_another_process(
-    options: KafkaOptions, engine: AsyncEngine, database_url: str
-) -> None:
-    async with open_bus(options, engine, database_url) as stopped:
-        await stopped.publish([message(n) for n in range(3)])
-        taken: list[Delivery] = []
-        async with asyncio.timeout(DEADLINE):
-            while len(taken) < 3:
-                taken += await stopped.receive(OUTBOUND, 10, exclusive_keys=True)
-        await stopped.ack([d for d in taken if number_of(d) == 1])
-    async with open_bus(options, engine, database_url) as other:
-        again = {number_of(d) for d in await receive(other, 2)}
-        assert {0, 2} <= again
-
-
 async def test_what_is_done_is_committed(options: KafkaOptions, bus: KafkaBus) -> None:
     await bus.publish([message(n) for n in range(20)])
     await receive(bus, 20)
@@ -142,19 +107,6 @@ async def test_what_is_given_back_comes_again(bus: KafkaBus) -> None:
     await bus.requeue(taken)
     assert await receive(bus, 1) == taken
     await bus.requeue(taken)
-    assert await is_empty(bus)
-
-
-async def test_what_a_transaction_has_done_does_not_come_again(
-    bus: KafkaBus, engine: AsyncEngine
-) -> None:
-    await bus.publish([message(1)])
-    async with asyncio.timeout(DEADLINE):
-        while not (taken := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
-            pass
-    async with engine.begin() as db:
-        await bus.ack_in(db, taken)
-    bus.forget(taken)
     assert await is_empty(bus)
 
 

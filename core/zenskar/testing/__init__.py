@@ -1,8 +1,9 @@
-"""The conformance kit: checks that the author of a plugin runs with pytest.
+"""The conformance kit: checks that the author of a plugin or of a bus runs with pytest.
 
 The extra `testing` of the distribution installs what it needs.
 """
 
+from zenskar.testing.bus_conformance import BusConformance
 from zenskar.testing.conformance import IntegrationConformance
 from zenskar.testing.verdicts import (
     CapabilityVerdict,
@@ -13,6 +14,7 @@ from zenskar.testing.verdicts import (
 )
 
 __all__ = [
+    "BusConformance",
     "CapabilityVerdict",
     "CheckOutcome",
     "CheckVerdict",

@@ -54,12 +54,6 @@ async def test_a_held_message_is_not_delivered_again(bus: PostgresBus) -> None:
     assert await receive(bus) == []
 
 
-async def test_an_acknowledged_message_is_deleted(bus: PostgresBus) -> None:
-    await bus.publish([message(1)])
-    await bus.ack(await bus.receive(OUTBOUND, 1, exclusive_keys=True))
-    assert await bus.depth() == {}
-
-
 async def test_a_message_is_deleted_with_the_commit_of_its_transaction(
     bus: PostgresBus, engine: AsyncEngine
 ) -> None:
@@ -92,57 +86,12 @@ async def test_a_parked_message_waits_and_counts_no_attempt(
     assert again.attempts == 1
 
 
-async def test_the_bus_is_healthy_while_the_database_answers_and_has_no_log(
-    bus: PostgresBus,
-) -> None:
-    await bus.check()
-    assert (await bus.log(), bus.lag()) == (None, {})
-
-
-async def test_two_buses_share_the_messages(
-    bus: PostgresBus, engine: AsyncEngine, database_url: str
-) -> None:
-    async with open_bus(engine, database_url) as other:
-        await bus.publish([message(n) for n in range(40)])
-        received = await asyncio.gather(*(receive(b, 10) for b in (bus, other) * 2))
-        keys = [key for part in received for key in part]
-        assert sorted(keys) == sorted({f"customer:{n}" for n in range(40)})
-
-
-async def test_a_held_key_blocks_its_next_message(bus: PostgresBus) -> None:
-    await bus.publish([message(1, "customer:a")])
-    first = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
-    await bus.publish([message(2, "customer:a"), message(3, "customer:b")])
-    assert await receive(bus) == ["customer:b"]
-    await bus.ack(first)
-    assert await receive(bus) == ["customer:a"]
-
-
 async def test_messages_of_a_key_are_delivered_one_after_another(bus: PostgresBus) -> None:
     await bus.publish([message(n, "customer:a") for n in range(3)])
     for number in range(3):
         (only,) = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
         assert f'"id":"{number}"'.encode() in only.value
         await bus.ack([only])
-
-
-async def test_a_delayed_message_is_delivered_again(bus: PostgresBus) -> None:
-    await bus.publish([message(1)])
-    await bus.nack(await bus.receive(OUTBOUND, 1, exclusive_keys=True), 0.05)
-    async with asyncio.timeout(5):
-        while not (again := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
-            pass
-    assert again[0].attempts == 2
-
-
-async def test_held_messages_of_a_stopped_bus_go_to_another(
-    engine: AsyncEngine, database_url: str
-) -> None:
-    async with open_bus(engine, database_url) as stopped:
-        await stopped.publish([message(1)])
-        assert await receive(stopped) == ["customer:1"]
-    async with open_bus(engine, database_url) as other:
-        assert await receive(other) == ["customer:1"]
 
 
 async def test_a_waiting_receiver_is_woken_from_another_process(
