@@ -78,6 +78,42 @@ def new(
     )
 
 
+@app.command("check")
+def check(
+    name: Annotated[str, typer.Argument(help="The name of the plugin.")],
+    case: Annotated[
+        str | None,
+        typer.Option(
+            "--case",
+            help="MODULE:CLASS of its test class, a subclass of IntegrationConformance.",
+            show_default="tests.test_conformance:TestConformance, if it is there",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Check this server, not the look-alike.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Write the verdicts to this file too.")
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Check a plugin with the conformance kit. The exit code is 1 after a failure."""
+    from zenskar.cli.plugin_report import check_plugin
+
+    settings, environment = session.read_settings()
+    session.configure_logs(settings, environment, serving=False)
+    report = check_plugin(name, environment, case=case, url=against)
+    if junit is not None:
+        report.write_junit(junit)
+    if output is Output.JSON:
+        print_json(report.to_json())
+    else:
+        print_table(report.columns, report.rows())
+        print_lines(*report.lines())
+    if report.failed:
+        raise typer.Exit(1)
+
+
 def _next(folder: Path) -> list[str]:
     return [
         f"cd {shlex.quote(str(folder))}",
