@@ -11,6 +11,7 @@ import pytest
 from zenskar.model.integration import WebhookRequest
 from zenskar.plugins.base import BaseIntegration
 from zenskar.testing.check_method import require
+from zenskar.testing.databases import empty_database
 from zenskar.testing.documents import Documents, customers
 from zenskar.testing.fault_proxy import FaultProxy
 from zenskar.testing.hostile_bodies import encoded
@@ -38,6 +39,8 @@ class AuthorPart:
     """The number of objects that needs more than one page."""
     examples: ClassVar[int] = 30
     """The number of documents that each check of a translation sends."""
+    patience_seconds: ClassVar[float] = 30.0
+    """The time in which a whole runtime must make both sides equal."""
 
     def external_system(self) -> AbstractAsyncContextManager[Mapping[str, Any]]:
         """Return an async context manager that runs a look-alike of the external system, empty.
@@ -50,6 +53,18 @@ class AuthorPart:
     def sign(self, body: bytes, at: int) -> Mapping[str, str]:  # noqa: ARG002
         """Return the headers that a genuine webhook to `webhook_url` has at a Unix second."""
         pytest.skip("the test class has no `sign`")
+
+    async def send_webhooks_to(self, url: str) -> None:  # noqa: ARG002
+        """Let the running look-alike send its webhooks to an address, besides earlier ones."""
+        pytest.skip("the test class has no `send_webhooks_to`")
+
+    async def lose_changes(self) -> None:
+        """Let the running look-alike forget its past changes, so that a feed cannot show them."""
+        pytest.skip("the test class has no `lose_changes`")
+
+    def database(self) -> AbstractAsyncContextManager[str]:
+        """Return an async context manager that yields the URL of an empty, migrated database."""
+        return empty_database()
 
     def documents(self, subject: Subject, entity_type: str) -> Documents:
         """Return the documents that the checks of translations send, within the limits."""
@@ -96,7 +111,7 @@ class AuthorPart:
                     yield subject
                 return
             require(name in settings, f"`address_setting` names no setting: {name}")
-            async with FaultProxy(str(settings[name]), NOW) as proxy:
+            async with FaultProxy(str(settings[name]), lambda: NOW) as proxy:
                 subject = build(self.integration, {**settings, name: proxy.address})
                 async with opened(replace(subject, faults=proxy)) as ready:
                     yield ready

@@ -4,13 +4,24 @@ from zenskar.testing.check_method import keep_checks
 from zenskar.testing.declaration_checks import DeclarationChecks
 from zenskar.testing.event_checks import EventChecks
 from zenskar.testing.failure_checks import FailureChecks
+from zenskar.testing.feed_checks import FeedChecks
 from zenskar.testing.life_checks import LifeChecks
+from zenskar.testing.runtime_checks import RuntimeChecks
+from zenskar.testing.state_checks import StateChecks
 from zenskar.testing.translation_checks import TranslationChecks
 from zenskar.testing.webhook_checks import WebhookChecks
 
 
 class IntegrationConformance(
-    DeclarationChecks, WebhookChecks, EventChecks, TranslationChecks, LifeChecks, FailureChecks
+    DeclarationChecks,
+    WebhookChecks,
+    EventChecks,
+    TranslationChecks,
+    LifeChecks,
+    FeedChecks,
+    StateChecks,
+    FailureChecks,
+    RuntimeChecks,
 ):
     """All checks of an integration: subclass it in a test module, and pytest runs the checks.
 

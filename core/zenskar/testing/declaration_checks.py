@@ -77,12 +77,12 @@ class DeclarationChecks(AuthorPart):
                 for entity_type in subject.entity_types:
                     names = subject.shape(entity_type).names
                     person = {name: each for name, each in PERSON.items() if name in names}
-                    seen = await subject.create(entity_type, person, "record-hidden")
-                    await subject.update(seen, "record-hidden", {**person, "name": "Quatsch"})
+                    seen = await subject.create(entity_type, person, subject.record_id())
+                    await subject.update(seen, subject.record_id(), {**person, "name": "Quatsch"})
                     for status in (400, 401, 403, 404, 409, 410, 422, 429, 500, 503):
                         with faults.faulty(Refusal(status)):
                             hide(hidden, *await _texts(subject, entity_type, person))
-                    await subject.delete(seen, "record-hidden")
+                    await subject.delete(seen, subject.record_id())
             hide(hidden, *lines)
 
     @check("start and stop")
@@ -121,7 +121,7 @@ def hide(hidden: Iterable[str], *texts: str) -> None:
 async def _texts(subject: Subject, entity_type: str, person: Mapping[str, Any]) -> list[str]:
     """Return the failures of refused calls, as texts."""
     calls = (
-        subject.create(entity_type, person, "record-hidden-2"),
+        subject.create(entity_type, person, subject.record_id("another")),
         subject.fetch(entity_type, "hidden"),
     )
     texts = []

@@ -5,14 +5,18 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+import pytest
+
 from zenskar.errors import InvalidInput
 from zenskar.model.integration import ObjectRef, WebhookEvent, WebhookRequest
 from zenskar.model.interval import Interval
 from zenskar.sync.translator import check_id
-from zenskar.testing.author_part import AuthorPart
+from zenskar.testing.author_part import NOW, AuthorPart
 from zenskar.testing.check_method import check, require
 from zenskar.testing.subject import SOURCE, Subject
 from zenskar.testing.webhook_checks import read_body, read_events
+
+_MINUTE = 60
 
 
 class EventChecks(AuthorPart):
@@ -28,7 +32,7 @@ class EventChecks(AuthorPart):
             except InvalidInput as error:
                 raise AssertionError(f"a genuine webhook is not valid: {error}") from error
             for event in events:
-                _check_event(subject, event)
+                check_event(subject, event)
                 objects += event.seen is not None or event.touched is not None
         require(objects, "no sample in `webhooks` shows or names an object")
 
@@ -50,6 +54,19 @@ class EventChecks(AuthorPart):
             )
             require(first == later, "the events of one webhook differ when it is read again")
 
+    @check("clocks")
+    def test_webhooks_have_the_second_of_their_sending(self) -> None:
+        """`sent_at` is the second in which a webhook was sent, however late it is received."""
+        subject, sent_at = self.webhook_subject(), NOW - _MINUTE
+        for sample in self.webhooks:
+            webhook = replace(self.webhook(json.dumps(sample).encode(), sent_at), received_at=NOW)
+            for event in read_events(subject, webhook):
+                if event.sent_at is None:
+                    pytest.skip("its events have no `sent_at`")
+                require(
+                    event.sent_at == sent_at, f"`sent_at` is off by {event.sent_at - sent_at} s"
+                )
+
     @check("events")
     def test_arguments_of_webhooks_stay_unchanged(self) -> None:
         """The webhook hooks do not change the request or the body."""
@@ -69,7 +86,8 @@ class EventChecks(AuthorPart):
         return [self.webhook(each) for each in self.webhook_bodies()]
 
 
-def _check_event(subject: Subject, event: WebhookEvent) -> None:
+def check_event(subject: Subject, event: WebhookEvent, *, dated: bool = True) -> None:
+    """Fail for an event that the core refuses; without `dated`, an object needs no time."""
     _require_type("WebhookEvent.id", event.id, str | None)
     _require_type("WebhookEvent.type", event.type, str)
     _require_type("WebhookEvent.occurred", event.occurred, Interval | None)
@@ -83,7 +101,7 @@ def _check_event(subject: Subject, event: WebhookEvent) -> None:
         named = event.touched is not None or event.ignored
         require(named, f"the event {event.type} has neither an object nor a reason in `ignored`")
         return
-    require(event.occurred is not None, f"the event {event.type} has no `occurred`")
+    require(event.occurred or not dated, f"the event {event.type} has no `occurred`")
     entities = subject.integration.entities
     require(event.seen.entity_type in entities, f"{event.seen.entity_type} is not in `entities`")
     try:

@@ -9,7 +9,7 @@ from zenskar.errors import Failure, FailureKind
 from zenskar.testing.author_part import NOW, AuthorPart
 from zenskar.testing.check_method import check, require
 from zenskar.testing.fault_proxy import ConnectionFault, FaultProxy, Refusal
-from zenskar.testing.life_checks import RECORD, person
+from zenskar.testing.life_checks import create_person, person
 from zenskar.testing.subject import Subject, failure_of
 
 _REFUSED = {FailureKind.CREDENTIALS, FailureKind.REJECTED, FailureKind.RATE_LIMITED}
@@ -28,7 +28,8 @@ class FailureChecks(AuthorPart):
                 with faults.faulty(ConnectionFault.LOSE_ANSWER):
                     failure = await _create(subject, entity_type)
                 require(failure.kind is FailureKind.UNKNOWN_OUTCOME, _said(failure))
-                require(await subject.find(entity_type, RECORD), "`find` returns no object")
+                found = await subject.find(entity_type, subject.record_id())
+                require(found, "`find` returns no object")
 
     @check("lost answers")
     async def test_a_push_is_one_call(self) -> None:
@@ -49,7 +50,7 @@ class FailureChecks(AuthorPart):
         async with self.connected() as subject:
             for entity_type in subject.entity_types:
                 document = person(subject, entity_type)
-                change = subject.new_change(entity_type, document, RECORD)
+                change = subject.new_change(entity_type, document, subject.record_id())
                 push = subject.make_push(change)
                 first, second = await subject.push(push), await subject.push(push)
                 require(first.external_id == second.external_id, "two objects are created")
@@ -124,7 +125,7 @@ class FailureChecks(AuthorPart):
         """A call that waits for its answer ends when it is cancelled, and the next call works."""
         async with self.breakable() as (subject, faults):
             for entity_type in subject.entity_types:
-                made = await subject.create(entity_type, person(subject, entity_type), RECORD)
+                made = await create_person(subject, entity_type)
                 for _ in range(2):
                     await _cancel_fetch(subject, faults, entity_type, made.external_id)
                 seen = await subject.fetch(entity_type, made.external_id)
@@ -132,7 +133,7 @@ class FailureChecks(AuthorPart):
 
 
 async def _create(subject: Subject, entity_type: str) -> Failure:
-    return await failure_of(subject.create(entity_type, person(subject, entity_type), RECORD))
+    return await failure_of(create_person(subject, entity_type))
 
 
 async def _failures(subject: Subject, faults: FaultProxy, refusal: Refusal) -> list[Failure]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -36,16 +36,17 @@ class Refusal:
 
 
 class FaultProxy:
-    """Passes calls on to `target`, except within `faulty`. `calls` holds the methods of all calls.
+    """Passes calls on to `target`, unless a fault breaks them.
 
-    The answers of a `Refusal` have the `Date` of now.
+    `calls` holds the methods of all calls. The answers of a `Refusal` have the `Date` of now.
     """
 
-    def __init__(self, target: str, now: int) -> None:
+    def __init__(self, target: str, now: Callable[[], int]) -> None:
         self.calls: list[str] = []
         self.arrived = asyncio.Event()
         self._target, self._now = target.rstrip("/"), now
         self._fault: ConnectionFault | Refusal | None = None
+        self._next_write: ConnectionFault | Refusal | None = None
         self._released = asyncio.Event()
         app = web.Application(client_max_size=64 * 1024**2)
         app.router.add_route("*", "/{tail:.*}", self._handle)
@@ -78,10 +79,23 @@ class FaultProxy:
         finally:
             self._fault = None
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        body, fault = await request.read(), self._fault
-        self.calls.append(request.method)
+    def break_next_write(self, fault: ConnectionFault | Refusal) -> None:
+        """Break the next call that is no GET; `arrived` is set when it arrives."""
+        self.arrived.clear()
+        self._next_write = fault
+
+    def _take_fault(self, method: str) -> ConnectionFault | Refusal | None:
+        if self._next_write is None or method == "GET":
+            return self._fault
+        fault, self._next_write = self._next_write, None
         self.arrived.set()
+        return fault
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body, fault = await request.read(), self._take_fault(request.method)
+        self.calls.append(request.method)
+        if self._fault is not None:
+            self.arrived.set()
         if isinstance(fault, Refusal):
             return self._refuse(request, body, fault)
         if fault is ConnectionFault.HANG:
@@ -112,7 +126,7 @@ class FaultProxy:
             status=refusal.status,
             text=json.dumps(answer, ensure_ascii=False),
             content_type="application/json",
-            headers={"Date": formatdate(self._now, usegmt=True), **refusal.headers},
+            headers={"Date": formatdate(self._now(), usegmt=True), **refusal.headers},
         )
 
 

@@ -5,14 +5,14 @@ import importlib.resources
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from zenskar.errors import CallFailed, ConfigurationError, Failure
 from zenskar.model.fields import SHAPES, EntityShape, difference, flatten, merge_patch
-from zenskar.model.integration import Change, ExternalObject, Push, PushResult
+from zenskar.model.integration import Change, Changes, ExternalObject, Page, Push, PushResult
 from zenskar.model.record import IntentKind
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.carried import carried
@@ -41,6 +41,11 @@ class Subject:
     translator: Translator
     invoker: PluginInvoker
     faults: FaultProxy | None = None
+    run: uuid.UUID = field(default_factory=uuid.uuid4)
+
+    def record_id(self, name: object = "record") -> str:
+        """Return the id of a record of this run; a server may hold the records of another run."""
+        return str(uuid.uuid5(self.run, str(name)))
 
     @property
     def integration(self) -> BaseIntegration:
@@ -132,6 +137,34 @@ class Subject:
         """Find the object that carries a record's id."""
         found = await self.invoker.find(SOURCE, entity_type, record_id, seconds=CALL_SECONDS)
         return found.value if found else None
+
+    async def fetch_many(
+        self, entity_type: str, external_ids: Sequence[str]
+    ) -> dict[str, ExternalObject]:
+        """Fetch several objects, and return the objects of these ids by id."""
+        answer = await self.invoker.fetch_many(
+            SOURCE, entity_type, external_ids, seconds=CALL_SECONDS
+        )
+        return answer.value
+
+    async def page(self, entity_type: str, cursor: str | None) -> Page:
+        """Return a page of the list of all objects."""
+        answer = await self.invoker.call(
+            SOURCE,
+            "list_page",
+            Page,
+            seconds=CALL_SECONDS,
+            entity_type=entity_type,
+            cursor=cursor,
+        )
+        return answer.value
+
+    async def changes(self, checkpoint: str | None) -> Changes:
+        """Return the next part of the feed."""
+        answer = await self.invoker.call(
+            SOURCE, "changes", Changes, seconds=CALL_SECONDS, checkpoint=checkpoint
+        )
+        return answer.value
 
     def _change(
         self,

@@ -42,7 +42,7 @@ class TranslationChecks(AuthorPart):
                 pairs = self._pairs(subject, entity_type)
                 _hold(
                     pairs,
-                    lambda pair, go=travel: run(go(*pair, f"record-{next(numbers)}")),
+                    lambda pair, go=travel: run(go(*pair, subject.record_id(next(numbers)))),
                     self.examples,
                 )
 
@@ -61,7 +61,7 @@ class TranslationChecks(AuthorPart):
         """Equal objects have equal documents, and `to_canonical` does not change the object."""
         with self._running() as (run, subject):
             for number, (entity_type, document) in enumerate(_examples(self, subject)):
-                seen = run(subject.create(entity_type, document, f"record-{number}"))
+                seen = run(subject.create(entity_type, document, subject.record_id(number)))
                 _read_twice(subject, seen)
 
     def _each_change(self, assertion: Callable[[Subject, Change], None]) -> None:
