@@ -10,10 +10,21 @@ ROOT = Path(__file__).parents[2]
 UV = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
 
 
-def execute(*command: str | Path, cwd: Path, variables: Mapping[str, str] | None = None) -> str:
+def execute(
+    *command: str | Path,
+    cwd: Path,
+    variables: Mapping[str, str] | None = None,
+    seconds: float = 110,
+) -> str:
     """Run a command; fail with its output."""
     done = subprocess.run(
-        command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=110, check=False
+        command,
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

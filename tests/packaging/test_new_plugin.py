@@ -27,7 +27,8 @@ class NewPlugin:
 
     def run(self, program: str, *arguments: str) -> str:
         variables = environment(PYTHONDONTWRITEBYTECODE="1")
-        return execute(self.programs / program, *arguments, cwd=self.folder, variables=variables)
+        command = (self.programs / program, *arguments)
+        return execute(*command, cwd=self.folder, variables=variables, seconds=250)
 
 
 @pytest.fixture(scope="module")

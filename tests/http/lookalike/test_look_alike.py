@@ -158,8 +158,9 @@ async def test_a_delayed_answer_ends_with_the_look_alike() -> None:
         client = Client(shop.base_url, Header("X-Key", KEY))
         shop.faults.add(Fault(kind=FaultKind.DELAY, delay_seconds=3600))
         call = asyncio.create_task(create(client))
-        while not shop.people:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while not shop.people:
+                await asyncio.sleep(0.005)
     with pytest.raises(NoAnswer):
         await call
     await client.close()
