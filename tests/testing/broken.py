@@ -70,7 +70,7 @@ class TrustsTheFuture(TemplateIntegration):
 
 
 def sign_body(self, body: bytes, at: int) -> Mapping[str, str]:
-    signed = kit.Crm().sign(kit.SECRET, body, 0)
+    signed = kit.Crm().sign(body, 0, kit.SECRET)
     return {**signed, "X-Timestamp": str(at)}
 
 

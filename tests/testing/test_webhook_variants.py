@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from plugins.template.tests import test_conformance as template
-from plugins.template.tests.crm import sign
+from plugins.template.tests.crm import Crm
 from tests.e2e.webhook_variants import (
     SECRET,
     ChallengingIntegration,
@@ -54,7 +54,7 @@ class Form(VariantCase):
     )
 
     def sign(self, body: bytes, at: int) -> Mapping[str, str]:
-        return sign(SECRET, body, at)
+        return Crm().sign(body, at, SECRET)
 
 
 class WithSchemas(ChallengingIntegration):

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.port import Bus, Delivery
 from zenskar.db.outbox import OutboxMessage
-from zenskar.model.envelope import OUTBOUND, Envelope
+from zenskar.model.envelope import OUTBOUND, SCHEMA_VERSION, Envelope, EnvelopeData
 from zenskar.testing.check_method import check, keep_checks, require
 
 _PATIENCE_SECONDS = 30.0
@@ -179,7 +179,11 @@ class _RolledBackError(Exception):
 
 
 def _message(number: int, key: str | None = None) -> OutboxMessage:
-    data = {"source_system": "fake"}
+    data: EnvelopeData = {
+        "schema_version": SCHEMA_VERSION,
+        "direction": "outbound",
+        "source_system": "fake",
+    }
     envelope = Envelope(str(number), "test", "t", "s", "2026-01-01T00:00:00Z", data, "c")
     return OutboxMessage(OUTBOUND, key or f"customer:{number}", "fake", envelope)
 

@@ -37,4 +37,4 @@ class TestConformance(IntegrationConformance):
         self.crm.send_webhooks_to(url)
 
     def sign(self, body: bytes, at: int) -> Mapping[str, str]:
-        return Crm().sign(SECRET, body, at)
+        return Crm().sign(body, at, SECRET)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ class LoggedCall:
 
 @dataclass(frozen=True, slots=True)
 class LoggedDelivery:
-    """An attempt to deliver an event; `status` is None when there was no answer."""
+    """An attempt to deliver an event; `status` is None when there was no answer.
+
+    `answer` is the beginning of the receiver's answer.
+    """
 
     time: float
     event: str
@@ -44,6 +47,7 @@ class LoggedDelivery:
     status: int | None
     error: str | None
     fault: str | None
+    answer: str = field(default="", repr=False)
 
 
 class Log(Generic[_Entry]):

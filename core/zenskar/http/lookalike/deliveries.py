@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zenskar.http.lookalike.record_store import Record
 
 CONTENT_TYPE = "application/json; charset=utf-8"
+_MOST_ANSWER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,13 @@ class DeliveryRetries:
 
 @dataclass(frozen=True, slots=True)
 class WebhookSender:
-    """The form of the requests: `sign` returns the headers for a secret, a body and a second."""
+    """The form of the requests: `encode` returns a body, and `sign` the headers of a request.
 
-    sign: Callable[[str, bytes, int], Mapping[str, str]]
+    `sign` takes the body, the second, the secret and the URL.
+    """
+
+    encode: Callable[[Record], bytes]
+    sign: Callable[[bytes, int, str, str], Mapping[str, str]]
     user_agent: str
     retries: DeliveryRetries
 
@@ -88,7 +93,7 @@ class Deliveries:
             headers={"User-Agent": self._sender.user_agent, "Content-Type": CONTENT_TYPE},
         )
         for event, endpoint in self._events.outstanding.pending():
-            self._begin(_delivery(self._events.by_id[event], endpoint, Plan()))
+            self._begin(self._delivery(self._events.by_id[event], endpoint, Plan()))
 
     async def close(self) -> None:
         """Close the client."""
@@ -101,7 +106,7 @@ class Deliveries:
         if endpoints:
             planned = plan(self._faults.for_event(event["type"]))
             for endpoint in endpoints:
-                self._begin(_delivery(event, endpoint.id, planned))
+                self._begin(self._delivery(event, endpoint.id, planned))
 
     def forget(self, endpoint: str) -> None:
         """End the deliveries to a removed endpoint."""
@@ -126,6 +131,9 @@ class Deliveries:
         task.add_done_callback(tasks.discard)
         # Also when the task was cancelled before it began: no other delivery may wait for the task.
         task.add_done_callback(lambda _: turn.tried.set())
+
+    def _delivery(self, event: Record, endpoint: str, planned: Plan) -> _Delivery:
+        return _Delivery(event, self._sender.encode(event), endpoint, planned)
 
     def _turn(self, delivery: _Delivery) -> Turn:
         if delivery.plan.reorder is not None:
@@ -165,22 +173,24 @@ class Deliveries:
         return any(await asyncio.gather(*sent))
 
     async def _send(self, delivery: _Delivery, endpoint: WebhookEndpoint, attempt: int) -> bool:
-        status, error = None, None
+        status, error, answer = None, None, ""
         try:
-            status = await self._post(endpoint, delivery.body)
+            status, answer = await self._post(endpoint, delivery.body)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
             error = type(failure).__name__
-        self._note(delivery, endpoint, attempt, status, error)
+        self._note(delivery, endpoint, attempt, status, error, answer)
         return status is not None and 200 <= status < 300
 
-    async def _post(self, endpoint: WebhookEndpoint, body: bytes) -> int:
+    async def _post(self, endpoint: WebhookEndpoint, body: bytes) -> tuple[int, str]:
         if self._session is None:
             raise ValueError("the look-alike is not running")
-        signed = self._sender.sign(endpoint.secret, body, int(self._clock()))
+        at = int(self._clock())
+        signed = self._sender.sign(body, at, endpoint.secret, endpoint.url)
         # A redirect is a failure, as at most systems.
         request = self._session.post(endpoint.url, data=body, headers=signed, allow_redirects=False)
         async with request as response:
-            return response.status
+            text = await response.content.read(_MOST_ANSWER)
+            return response.status, text.decode(errors="replace")
 
     def _note(
         self,
@@ -189,6 +199,7 @@ class Deliveries:
         attempt: int,
         status: int | None,
         error: str | None,
+        answer: str = "",
     ) -> None:
         entry = LoggedDelivery(
             time=self._clock(),
@@ -200,14 +211,11 @@ class Deliveries:
             status=status,
             error=error,
             fault=delivery.plan.faults,
+            answer=answer,
         )
         self.log.add(entry)
 
 
-def encoded(event: Record) -> bytes:
-    """Return the body of a webhook."""
+def as_json(event: Record) -> bytes:
+    """Return an event as indented JSON."""
     return orjson.dumps(event, option=orjson.OPT_INDENT_2)
-
-
-def _delivery(event: Record, endpoint: str, planned: Plan) -> _Delivery:
-    return _Delivery(event, encoded(event), endpoint, planned)

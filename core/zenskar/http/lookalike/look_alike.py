@@ -19,7 +19,7 @@ from zenskar.http.lookalike.deliveries import (
     CONTENT_TYPE,
     DeliveryRetries,
     WebhookSender,
-    encoded,
+    as_json,
 )
 from zenskar.http.lookalike.faulty_calls import answered
 from zenskar.http.lookalike.guard import is_for_this_machine, is_loopback
@@ -95,8 +95,12 @@ class LookAlike:
         """Return the answer to a caller without the right credentials, None for another."""
         return None
 
-    def sign(self, secret: str, body: bytes, at: int) -> Mapping[str, str]:
-        """Return the headers of a webhook that is sent at a Unix second."""
+    def encode(self, event: Record) -> bytes:
+        """Return the body of a webhook with an event; by default JSON."""
+        return as_json(event)
+
+    def sign(self, body: bytes, at: int, secret: str, url: str = "") -> Mapping[str, str]:  # noqa: ARG002
+        """Return the headers of a webhook that is sent to a URL at a Unix second."""
         signed = f"{at}.".encode() + body
         digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
         return {"X-Timestamp": str(at), "X-Signature": f"sha256={digest}"}
@@ -167,10 +171,10 @@ class LookAlike:
         """Send an event with an `id` and a `type` to every endpoint that wants it."""
         self.running.events.add(event)
 
-    def signed(self, event: Any, secret: str, at: int | None = None) -> SignedWebhook:
-        """Return a genuine webhook with an event, or with the given bytes."""
-        body = event if isinstance(event, bytes) else encoded(event)
-        headers = self.sign(secret, body, int(self.clock()) if at is None else at)
+    def signed(self, event: Any, secret: str, url: str = "") -> SignedWebhook:
+        """Return a genuine webhook of now with an event, or with the given bytes."""
+        body = event if isinstance(event, bytes) else self.encode(event)
+        headers = self.sign(body, int(self.clock()), secret, url)
         return SignedWebhook({"Content-Type": CONTENT_TYPE, **headers}, body)
 
     def add_webhook_endpoint(
@@ -208,7 +212,7 @@ class LookAlike:
     async def start(self) -> None:
         """Open the store, listen and resume pending deliveries. Raises `OSError` when it cannot."""
         store: Store = MemoryStore() if self._store_path is None else SqliteStore(self._store_path)
-        sender = WebhookSender(self.sign, self.user_agent, self._retries)
+        sender = WebhookSender(self.encode, self.sign, self.user_agent, self._retries)
         form = WebhookForm(sender, self.new_endpoint_id, self.event_types)
         self._parts = parts = Running(store, self.clock, form)
         self.prepare()

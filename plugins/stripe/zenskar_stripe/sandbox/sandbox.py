@@ -86,7 +86,7 @@ class StripeSandbox(LookAlike):
         """Answer a call: credentials and idempotency keys go with the faults."""
         return await self._answer(request)
 
-    def sign(self, secret: str, body: bytes, at: int) -> Mapping[str, str]:
+    def sign(self, body: bytes, at: int, secret: str, url: str = "") -> Mapping[str, str]:  # noqa: ARG002
         """Return the `Stripe-Signature` of a webhook."""
         return {"Stripe-Signature": signature(secret, at, body)}
 
