@@ -1,8 +1,8 @@
 """A server to build the look-alike of an external system on, for tests and sandboxes."""
 
-from zenskar.http.lookalike.answers import sent
 from zenskar.http.lookalike.background import Background, Interrupted
 from zenskar.http.lookalike.bad_input import BadInput
+from zenskar.http.lookalike.broken_answers import sent
 from zenskar.http.lookalike.call_log import Log, LoggedCall, LoggedDelivery
 from zenskar.http.lookalike.control import EditRefused
 from zenskar.http.lookalike.deliveries import DeliveryRetries

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from aiohttp import web
 
-from zenskar.http.lookalike.answers import sent
+from zenskar.http.lookalike.broken_answers import sent
 from zenskar.http.lookalike.call_log import LoggedCall
 from zenskar.http.lookalike.control import Control
 from zenskar.http.lookalike.deliveries import (

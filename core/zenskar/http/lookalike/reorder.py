@@ -28,14 +28,14 @@ class Reordering:
 
     def __init__(self, background: Background) -> None:
         self._background = background
-        self._batches: dict[tuple[str, str], _Batch] = {}
+        self._batches: dict[tuple[str, str], _Reordered] = {}
 
     def turn(self, hit: Hit, endpoint: str) -> Turn:
         """Return a place in the open batch."""
         key = (hit.id, endpoint)
         batch = self._batches.get(key)
         if batch is None:
-            batch = self._batches[key] = _Batch(hit)
+            batch = self._batches[key] = _Reordered(hit)
             self._background.spawn(self._release(key, batch))
         turn = batch.join()
         if batch.full:
@@ -55,7 +55,7 @@ class Reordering:
         # Removed at once, so that the next delivery opens a new batch.
         self._batches.pop(key).complete.set()
 
-    async def _release(self, key: tuple[str, str], batch: _Batch) -> None:
+    async def _release(self, key: tuple[str, str], batch: _Reordered) -> None:
         await batch.collected()
         if self._batches.get(key) is batch:
             del self._batches[key]
@@ -64,7 +64,7 @@ class Reordering:
             await turn.tried.wait()
 
 
-class _Batch:
+class _Reordered:
     def __init__(self, hit: Hit) -> None:
         self.complete = asyncio.Event()
         self._fault = hit.fault
