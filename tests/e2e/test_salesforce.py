@@ -9,10 +9,12 @@ import pytest
 
 from tests.support.flow import Flow, running_worker
 from tests.support.wait import until
+from zenskar.api.server import serve
 from zenskar.runtime import open_runtime
 from zenskar.settings import load
 from zenskar_salesforce.sandbox import Fault, FaultKind, SalesforceSandbox, settings_of
 
+TOKEN = "token-of-the-end-to-end-tests"
 FULL = {"phone": "+44 20", "address": {"line1": "1 Main St", "line2": "Floor 2", "city": "London"}}
 
 
@@ -157,6 +159,92 @@ async def test_a_write_that_crosses_an_edit_loses_neither(database_url: str) -> 
         assert (contact["Email"], contact["LastName"]) == ("eve@example.com", "Eve")
         record = await both.flow.record(record_id)
         assert (record["email"], record["phone"]) == ("eve@example.com", contact["Phone"])
+
+
+async def test_an_edit_before_the_lost_answer_is_found_is_kept(both: BothSides) -> None:
+    both.org.faults.add(Fault(kind=FaultKind.DROP_ANSWER, path_contains="/composite"))
+    both.org.faults.add(Fault(kind=FaultKind.DELAY, path_contains="/query", delay_seconds=0.3))
+    record_id = await both.flow.create()
+    await until(lambda: created(both))
+    both.org.edit(both.contact()["Id"], Phone="+49 1")
+    await both.field(record_id, "phone", "+49 1")
+    await both.settle()
+    assert (both.contact()["Phone"], both.creates()) == ("+49 1", 1)
+
+
+async def created(both: BothSides) -> bool:
+    return bool(both.org.contacts)
+
+
+async def test_a_create_that_arrives_late_makes_no_second_contact(both: BothSides) -> None:
+    zombie = Fault(kind=FaultKind.ZOMBIE, path_contains="/composite", delay_seconds=0.5)
+    both.org.faults.add(zombie)
+    record_id = await both.flow.create()
+    await both.settle()
+    await both.org.settle()
+    await both.settle()
+    assert both.contact()["Zenskar_Id__c"] == record_id
+    (mapping,) = await both.flow.rows("SELECT external_id FROM external_mappings")
+    assert mapping["external_id"] == both.contact()["Id"]
+
+
+async def test_a_hidden_field_pauses_the_connection_and_empties_nothing(both: BothSides) -> None:
+    record_id = await both.flow.create()
+    await both.settle()
+    both.org.org.rights.hidden.add("Email")
+    both.org.edit(both.contact()["Id"], Phone="+49 1")
+    await both.flow.until_scalar("SELECT count(*) = 1 FROM connections WHERE paused_at IS NOT NULL")
+    record = await both.flow.record(record_id)
+    assert (record["email"], record["phone"]) == ("ada@example.com", None)
+
+
+async def test_merged_contacts_delete_no_customer(both: BothSides) -> None:
+    first, second = await both.flow.create(name="Ada"), await both.flow.create(name="Eve")
+    await both.settle()
+    ids = {row["Zenskar_Id__c"]: row["Id"] for row in both.org.contacts}
+    both.org.org.merge(ids[first], [ids[second]], {}, both.org.org.person)
+    both.org.edit(ids[first], Phone="+49 1")
+    await both.field(first, "phone", "+49 1")
+    await both.patch(second, phone="+44 20")
+    for record_id in (first, second):
+        assert (await both.flow.record(record_id))["deleted_at"] is None
+    assert len(both.org.contacts) == 1
+
+
+async def test_a_message_brings_an_edit_at_once(database_url: str) -> None:
+    # Without a further poll, only the message can show the edit.
+    hourly = {"SALESFORCE_POLL_SECONDS": "3600", "SALESFORCE_WEBHOOK_TOKEN": TOKEN}
+    async with both_sides(database_url, **hourly) as both, served(both) as address:
+        messages = both.org.messages
+        messages.url, messages.habits.retry_seconds = f"{address}/wrong-token", 0.05
+        messages.habits.copies = 2
+        record_id = await both.flow.create()
+        await both.settle()
+        assert messages.sent == []
+
+        both.org.edit(both.contact()["Id"], Email="eve@example.com", Phone="+49 1")
+        await until(lambda: refused(both))
+        messages.url = f"{address}/{TOKEN}"
+        await both.org.settle()
+        await both.field(record_id, "email", "eve@example.com")
+        await both.settle()
+        assert (await both.flow.record(record_id))["phone"] == "+49 1"
+        assert messages.sent[-1].acknowledged
+        assert {each["status"] for each in await both.flow.events("inbound")} <= {
+            *("succeeded", "ignored")
+        }
+
+
+async def refused(both: BothSides) -> bool:
+    return any(sent.status == 400 for sent in both.org.messages.sent)
+
+
+@asynccontextmanager
+async def served(both: BothSides) -> AsyncIterator[str]:
+    """Serve the API, and yield the address of webhooks."""
+    runtime = both.flow.runtime
+    async with serve(runtime.api(), "127.0.0.1", 0, runtime.settings) as address:
+        yield f"{address}/webhooks/salesforce"
 
 
 async def test_a_hidden_contact_is_not_deleted(both: BothSides) -> None:

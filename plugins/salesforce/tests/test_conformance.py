@@ -6,21 +6,40 @@ from contextlib import asynccontextmanager
 from zenskar.testing import IntegrationConformance
 from zenskar_salesforce import SalesforceIntegration
 from zenskar_salesforce.sandbox import SalesforceSandbox, settings_of
+from zenskar_salesforce.sandbox.messages import OutboundMessages
+from zenskar_salesforce.sandbox.org import Org
+from zenskar_salesforce.sandbox.rows_file import RowsFile
 
 SETTINGS = {
     "client_id": "client-of-the-checks",
     "client_secret": "secret-of-the-checks",
+    "webhook_token": "token-of-the-checks",
     "domain": "https://acme.my.salesforce.com",
 }
 
 
+def message(*contacts: str) -> bytes:
+    """An Outbound Message about contacts."""
+    org = Org(lambda: 1_800_000_000.0, RowsFile(), "00D000000000001EAA")
+    numbered = [(f"04l00000000000{place}AAA", each) for place, each in enumerate(contacts, 1)]
+    return OutboundMessages(org).message(numbered).encode()
+
+
 class TestConformance(IntegrationConformance):
-    """Every check of the kit; Salesforce has no webhooks and no idempotency keys."""
+    """Every check of the kit; Salesforce has no idempotency keys, and signs no messages."""
 
     integration = SalesforceIntegration
     settings = SETTINGS
     address_setting = "api_base"
+    webhook_url = "https://zenskar.example/webhooks/salesforce/token-of-the-checks"
+    webhooks = (
+        message("003000000000001AAA", "003000000000002AAA"),
+        message("001000000000003AAA").replace(b"04l000000000001", b"04l000000000009"),
+    )
     examples = 10
+
+    def sign(self, body: bytes, at: int) -> Mapping[str, str]:
+        return {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""'}
 
     @asynccontextmanager
     async def external_system(self) -> AsyncIterator[Mapping[str, str]]:

@@ -44,8 +44,7 @@ def entry(code: str, message: str = "ada@example.com", *fields: str) -> dict[str
         (400, "DUPLICATES_DETECTED", K.REJECTED),
         (400, "ENTITY_IS_LOCKED", K.REJECTED),
         (400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", K.REJECTED),
-        (404, "ENTITY_IS_DELETED", K.GONE),
-        (400, "ENTITY_IS_DELETED", K.GONE),
+        (404, "ENTITY_IS_DELETED", K.UNKNOWN_OUTCOME),
         (404, "NOT_FOUND", K.NOT_VISIBLE),
         (400, "QUERY_TIMEOUT", K.UNKNOWN_OUTCOME),
         (500, "UNKNOWN_EXCEPTION", K.UNKNOWN_OUTCOME),
@@ -119,6 +118,11 @@ def test_a_refusal_of_another_form_is_judged_by_its_status(body: Any) -> None:
     found = classify(HttpError("PATCH", HttpAnswer(400, body), code=code_of(body)))
     assert found is not None
     assert (found.kind, found.code) == (K.REJECTED, None)
+
+
+def test_a_second_delete_finds_the_contact_gone() -> None:
+    for status in (400, 404):
+        assert failure(status, entry("ENTITY_IS_DELETED"), method="DELETE").kind is K.GONE
 
 
 def test_other_errors_are_not_salesforces() -> None:

@@ -1,15 +1,16 @@
-"""Call the REST API: queries, composites and deletes."""
+"""Call the REST API: queries and composites."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from zenskar.http import BadAnswer, Client, ClientLimits, HttpAnswer, HttpError
+from zenskar.http import BadAnswer, Client, ClientLimits, HttpAnswer
 from zenskar_salesforce.config import Config
 from zenskar_salesforce.failures import code_of
 from zenskar_salesforce.login import Login
 
-ROWS = "/sobjects/Contact"
+MOST_PARTS = 25
+"""The most parts of a composite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,6 @@ class SalesforceApi:
         except (KeyError, TypeError, ValueError):
             raise BadAnswer("POST", answer, problem="no composite") from None
 
-    async def delete(self, external_id: str) -> HttpAnswer:
-        """Put a contact into the recycle bin."""
-        return await self._client.request("DELETE", f"{self._root}{ROWS}/{{}}", external_id)
-
     def _shown(self, part: Part) -> dict[str, Any]:
         shown: dict[str, Any] = {
             "method": part.method,
@@ -104,13 +101,6 @@ class SalesforceApi:
         if part.headers:
             shown["httpHeaders"] = dict(part.headers)
         return shown
-
-
-def checked(part: Part, answer: HttpAnswer) -> HttpAnswer:
-    """Return the answer of a part. Raises `HttpError` unless its status is 2xx."""
-    if not 200 <= answer.status < 300:
-        raise HttpError(part.method, answer, code=code_of(answer.body))
-    return answer
 
 
 def _answer(given: Mapping[str, Any], whole: HttpAnswer) -> HttpAnswer:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from zenskar import Connection, InvalidInput, Setting
 from zenskar.http import base_address
+from zenskar.webhooks import split_secrets
+from zenskar_salesforce.record_ids import ORG_PREFIX, long_id
 
 API_VERSION = "66.0"
 TIMEOUT_SECONDS = 30.0
@@ -21,6 +23,12 @@ SETTINGS = (
     Setting("username", help="User of the integration, for JWT bearer."),
     Setting("private_key", secret=True, help="RSA key as PEM that signs, for JWT bearer."),
     Setting("audience", help="Audience of the JWT; by default that of the domain."),
+    Setting(
+        "webhook_token",
+        secret=True,
+        help="Last part of the address of Outbound Messages; comma-separated while rotating.",
+    ),
+    Setting("org_id", help="Own org id; messages of other orgs are ignored."),
     Setting("api_base", help="Address of the API; by default that of the token."),
     Setting("api_version", default=API_VERSION, help="Version of the REST API."),
     Setting(
@@ -52,6 +60,8 @@ class Config:
     username: str = ""
     private_key: str = field(repr=False, default="")
     audience: str = LOGIN_AUDIENCE
+    webhook_tokens: tuple[str, ...] = field(repr=False, default=())
+    org_id: str | None = None
     api_base: str | None = None
     api_version: str = API_VERSION
     allow_duplicates: bool = False
@@ -73,6 +83,8 @@ class Config:
             username=_text(given, "username"),
             private_key=_text(given, "private_key"),
             audience=_text(given, "audience") or _audience(domain),
+            webhook_tokens=split_secrets(given.get("webhook_token")),
+            org_id=_org_id(connection),
             api_base=_address(connection, "api_base") if given.get("api_base") else None,
             api_version=version,
             allow_duplicates=bool(given.get("allow_duplicates")),
@@ -103,6 +115,14 @@ def _address(connection: Connection, name: str) -> str:
         allow_http=bool(given.get("allow_http")),
         hint=f", or set {connection.name.upper()}_ALLOW_HTTP=true",
     )
+
+
+def _org_id(connection: Connection) -> str | None:
+    text = _text(connection.settings, "org_id")
+    found = long_id(text)
+    if text and (found is None or not found.startswith(ORG_PREFIX)):
+        raise InvalidInput(f"{connection.name.upper()}_ORG_ID is no id of an org such as 00D…")
+    return found
 
 
 def _audience(domain: str) -> str:

@@ -10,14 +10,12 @@ from zenskar.http import classify as by_status
 EXTERNAL_ID = "Zenskar_Id__c"
 """The unique field that carries the id of our record."""
 
-DELETED = "ENTITY_IS_DELETED"
-"""The code of a call for a contact in the recycle bin."""
-
 _DAY_IS_OVER_SECONDS = 900.0
 """A pause when the calls of 24 hours are used up: Salesforce says no time, and the day rolls."""
 _CROWDED_SECONDS = 5.0
 _MOST_FIELDS = 5
 
+_DELETED = "ENTITY_IS_DELETED"
 _ADMIN = FailureKind.CREDENTIALS
 """Every record fails alike until an admin of the org acts, so the connection is paused."""
 _KINDS = {
@@ -45,7 +43,7 @@ _KINDS = {
         ),
         FailureKind.UNKNOWN_OUTCOME,
     ),
-    DELETED: FailureKind.GONE,
+    _DELETED: FailureKind.GONE,
     "NOT_FOUND": FailureKind.NOT_VISIBLE,
     "MALFORMED_ID": FailureKind.NOT_VISIBLE,
     "INVALID_QUERY_FILTER_OPERATOR": FailureKind.NOT_VISIBLE,
@@ -116,6 +114,9 @@ def _problems(body: Any, method: str, status: int) -> Iterator[_Problem]:
 def _kind(code: str, text: str, method: str, status: int) -> FailureKind:
     if code == "DUPLICATE_VALUE" and method == "POST" and EXTERNAL_ID in text:
         # An earlier create of the same record took effect, so the core looks for it.
+        return FailureKind.UNKNOWN_OUTCOME
+    if code == _DELETED and method == "PATCH":
+        # A merge deletes a contact too, so the core fetches the contact before it deletes a record.
         return FailureKind.UNKNOWN_OUTCOME
     known = _KINDS.get(code) or _STATUSES.get(status)
     if known is not None:

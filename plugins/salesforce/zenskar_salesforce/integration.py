@@ -1,11 +1,10 @@
 """The integration class."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 from zenskar import (
     BaseIntegration,
@@ -15,20 +14,19 @@ from zenskar import (
     ExternalObject,
     Failure,
     Health,
-    IntentKind,
     Page,
     Push,
     PushResult,
     SandboxInfo,
     Setting,
+    WebhookAnswer,
+    WebhookEvent,
+    WebhookRequest,
 )
-from zenskar.http import BadAnswer, HttpAnswer, HttpError
-from zenskar_salesforce import contacts, failures, feed, lookup
-from zenskar_salesforce.client import ROWS, Part, SalesforceApi, checked
+from zenskar.webhooks import verify_token
+from zenskar_salesforce import contacts, failures, feed, lookup, outbound_messages, pushes
+from zenskar_salesforce.client import SalesforceApi
 from zenskar_salesforce.config import SETTINGS, Config
-from zenskar_salesforce.record_ids import long_id
-
-_READ = f"?fields={','.join(contacts.COLUMNS)}"
 
 
 class SalesforceIntegration(BaseIntegration):
@@ -41,11 +39,13 @@ class SalesforceIntegration(BaseIntegration):
     carries: ClassVar[Mapping[str, tuple[str, ...]]] = {contacts.ENTITY: contacts.FIELDS.names}
     settings: ClassVar[tuple[Setting, ...]] = SETTINGS
     sandbox_on_request: ClassVar[bool] = True
+    fetch_many_limit: ClassVar[int] = lookup.MOST_IDS
     poll_every: ClassVar[timedelta | None] = timedelta(minutes=1)
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         config = Config.of(connection)
+        self._org_id, self._tokens = config.org_id, config.webhook_tokens
         self._api = SalesforceApi(config)
         self._create_headers = (
             {"Sforce-Duplicate-Rule-Header": "allowSave=true"} if config.allow_duplicates else {}
@@ -65,6 +65,27 @@ class SalesforceIntegration(BaseIntegration):
         await self._api.limits()
         return self._api.org_id
 
+    def verify_webhook(self, request: WebhookRequest) -> None:
+        """Raise `BadSignature` unless the address of a message holds our token."""
+        verify_token(self._tokens, request.token)
+
+    def read_webhook(self, request: WebhookRequest) -> Any:
+        """Return the ids of an Outbound Message."""
+        return outbound_messages.read(request.body)
+
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:  # noqa: ARG002
+        """Return an event for each notification of a message."""
+        return list(outbound_messages.events(body, self._org_id))
+
+    def answer_webhook(
+        self,
+        request: WebhookRequest,  # noqa: ARG002
+        accepted: int,  # noqa: ARG002
+        dead: int,  # noqa: ARG002
+    ) -> WebhookAnswer:
+        """Acknowledge a message as Salesforce demands."""
+        return outbound_messages.acknowledgement()
+
     async def changes(self, checkpoint: str | None) -> Changes:
         """Return changed and deleted contacts."""
         return await feed.changes(self._api, checkpoint)
@@ -79,19 +100,22 @@ class SalesforceIntegration(BaseIntegration):
 
     async def push(self, push: Push) -> PushResult:
         """Create, update or delete a contact in one call; the answer shows the contact."""
-        if push.kind is IntentKind.CREATE:
-            write = Part("write", "POST", ROWS, push.body, self._create_headers)
-            return await self._write(push, write, "@{write.id}")
-        if push.external_id is None:
-            raise ValueError(f"a push of kind {push.kind} needs an external id")
-        if push.kind is IntentKind.UPDATE:
-            return await self._update(push, push.external_id)
-        answer = await self._api.delete(push.external_id)
-        return PushResult.unseen(push, answered_at=answer.answered_at)
+        (result,) = await pushes.send(self._api, [push], self._create_headers)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # noqa: ARG002
         """Return a contact, without data when it lies in the recycle bin."""
         return await lookup.fetch(self._api, external_id)
+
+    async def fetch_many(
+        self,
+        entity_type: str,  # noqa: ARG002
+        external_ids: Sequence[str],
+    ) -> Sequence[ExternalObject]:
+        """Return the contacts that are visible and were not merged."""
+        return await lookup.fetch_many(self._api, external_ids)
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002
         """Return the contact that carries this record's id."""
@@ -109,43 +133,9 @@ class SalesforceIntegration(BaseIntegration):
     def sandbox(
         cls,
         data_dir: Path,
-        webhook_url: str,  # noqa: ARG003 - the sandbox is polled
+        webhook_url: str,
     ) -> AbstractAsyncContextManager[SandboxInfo] | None:
         """Return a local Salesforce that keeps its contacts and its credentials in `data_dir`."""
         from zenskar_salesforce.local import run_sandbox
 
-        return run_sandbox(data_dir)
-
-    async def _update(self, push: Push, external_id: str) -> PushResult:
-        headers = contacts.condition(push.if_version) if push.if_version else {}
-        reference = quote(external_id, safe="")
-        write = Part("write", "PATCH", f"{ROWS}/{reference}", push.body, headers)
-        try:
-            return await self._write(push, write, reference)
-        except HttpError as error:
-            if error.code == failures.DELETED:
-                # A merge deletes a contact too, and that is no delete of the customer.
-                await lookup.fetch(self._api, external_id)
-            raise
-
-    async def _write(self, push: Push, write: Part, reference: str) -> PushResult:
-        """Write and read a contact in one call.
-
-        A write that succeeded counts, also when the contact is not visible to us any more.
-        """
-        read = Part("read", "GET", f"{ROWS}/{reference}{_READ}")
-        written, shown = await self._api.composite(write, read)
-        checked(write, written)
-        if shown.status == 200 and isinstance(shown.body, dict):
-            return PushResult(contacts.seen(shown.body, shown.answered_at))
-        external_id = push.external_id or _new_id(written)
-        return PushResult.unseen(push, external_id, answered_at=written.answered_at)
-
-
-def _new_id(written: HttpAnswer) -> str:
-    """Return the id in the answer of a create. Raises `BadAnswer` for an answer without one."""
-    body = written.body if isinstance(written.body, dict) else {}
-    identifier = long_id(str(body.get("id")))
-    if identifier is None:
-        raise BadAnswer("POST", written, problem="no id")
-    return identifier
+        return run_sandbox(data_dir, webhook_url)

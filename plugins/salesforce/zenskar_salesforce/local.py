@@ -21,12 +21,16 @@ _FIRST_STEP = (
 
 
 @asynccontextmanager
-async def run_sandbox(data_dir: Path) -> AsyncIterator[SandboxInfo]:
-    """Run a sandbox that keeps its data in `data_dir`."""
-    sandbox = await _started(_app(data_dir), data_dir / _STORE)
+async def run_sandbox(data_dir: Path, webhook_url: str) -> AsyncIterator[SandboxInfo]:
+    """Run a sandbox that keeps its data in `data_dir` and sends its messages to `webhook_url`."""
+    kept = _credentials(data_dir)
+    token = kept.pop("webhook_token")
+    sandbox = await _started(ConnectedApp(**kept), data_dir / _STORE)
+    sandbox.messages.url = f"{webhook_url}/{token}"
     try:
         url = sandbox.base_url
-        yield SandboxInfo(url, settings_of(sandbox), _FIRST_STEP.format(url=url))
+        settings = {**settings_of(sandbox), "webhook_token": token}
+        yield SandboxInfo(url, settings, _FIRST_STEP.format(url=url))
     finally:
         await sandbox.stop()
 
@@ -45,14 +49,16 @@ async def _started(app: ConnectedApp, store: Path) -> SalesforceSandbox:
     return sandbox
 
 
-def _app(data_dir: Path) -> ConnectedApp:
-    """Return the app with the stored credentials, in a file of the owner only."""
+def _credentials(data_dir: Path) -> dict[str, str]:
+    """Return the stored credentials and the token of messages, in a file of the owner only."""
     path = data_dir / _CREDENTIALS
     if not path.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
-        made = {"client_id": secrets.token_urlsafe(12), "client_secret": secrets.token_urlsafe(24)}
+        names = ("client_id", "client_secret", "webhook_token")
+        made = {name: secrets.token_urlsafe(24) for name in names}
         _write_private(path, json.dumps(made))
-    return ConnectedApp(**json.loads(path.read_text()))
+    kept: dict[str, str] = json.loads(path.read_text())
+    return kept
 
 
 def _write_private(path: Path, text: str) -> None:

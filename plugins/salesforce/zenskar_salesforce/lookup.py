@@ -3,6 +3,8 @@
 The row API answers 404 for a contact that was deleted, and for a contact that our user may not see.
 """
 
+from collections.abc import Sequence
+
 from zenskar import CallFailed, ExternalObject, Failure, FailureKind, Page
 from zenskar_salesforce import contacts
 from zenskar_salesforce.client import Rows, SalesforceApi
@@ -10,6 +12,8 @@ from zenskar_salesforce.failures import EXTERNAL_ID
 
 PAGE = 2000
 """The most rows of a page."""
+MOST_IDS = 200
+"""The most ids in a query, whose address has at most 16,384 bytes."""
 SELECT = f"SELECT {', '.join(contacts.COLUMNS)} FROM Contact"  # noqa: S608 - constants only
 
 
@@ -24,6 +28,14 @@ async def fetch(api: SalesforceApi, external_id: str) -> ExternalObject:
     if contacts.is_merged(rows.records[0]):
         raise _hidden("merged", "the contact was merged into another one")
     return contacts.seen(rows.records[0], rows.answered_at)
+
+
+async def fetch_many(api: SalesforceApi, external_ids: Sequence[str]) -> list[ExternalObject]:
+    """Return contacts, without those that are not visible or were merged."""
+    listed = ", ".join(map(quoted, external_ids))
+    rows = await api.query(f"{SELECT} WHERE Id IN ({listed})", deleted=True)
+    own = (row for row in rows.records if not contacts.is_merged(row))
+    return [contacts.seen(row, rows.answered_at) for row in own]
 
 
 async def find(api: SalesforceApi, record_id: str) -> ExternalObject | None:

@@ -110,6 +110,7 @@ async def test_it_creates_reads_updates_upserts_pages_and_deletes(
     assert [row["LastName"] for row in sandbox.contacts] == ["n0", "n1", "n2", "n3"]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 async def test_it_logs_in_with_a_signed_assertion(
     key: rsa.RSAPrivateKey, session: requests.Session
 ) -> None:

@@ -40,6 +40,7 @@ class Org:
         self.id = org_id
         self.rights = Rights()
         self.rows: dict[str, Row] = dict(file.load())
+        self.changed: Callable[[str, str], None] = lambda *_: None
         self._ids = max((_number(each) for each in self.rows), default=0)
 
     @property
@@ -209,6 +210,7 @@ class Org:
         row |= {"Name": full_name(row), **self._stamps(user)}
         self._check_unique(row)
         self._put(row)
+        self.changed(row["Id"], user)
 
     def _check_unique(self, row: Row) -> None:
         value = row[EXTERNAL_ID]

@@ -12,6 +12,7 @@ from zenskar_salesforce.record_ids import ORG_PREFIX, long_id
 from .allowance import Allowance
 from .control import Controlled, SandboxControl, is_for_this_machine
 from .faults import Faults
+from .messages import OutboundMessages
 from .org import Org, shown_time
 from .rest import Habits, Rest
 from .rows_file import RowsFile
@@ -33,8 +34,8 @@ _GRACE_SECONDS = 2.0
 class SalesforceSandbox:
     """A local Salesforce with contacts, as an async context manager.
 
-    `org`, `faults`, `tokens`, `allowance`, `habits` and `clock_shift` control the sandbox.
-    `clock_shift` is in seconds, and `requests` holds all requests, oldest first.
+    `org`, `faults`, `tokens`, `allowance`, `messages`, `habits` and `clock_shift`, in seconds,
+    control the sandbox. `requests` holds all requests, oldest first.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class SalesforceSandbox:
         self._file = RowsFile(store_path)
         org_id = long_id(f"{ORG_PREFIX}{org_number:012d}") or ""
         self.org = Org(self.now, self._file, org_id)
+        self.messages = OutboundMessages(self.org)
+        self.org.changed = self.messages.changed
         self.faults = Faults()
         self.tokens = Tokens(app, self.now, org_id, token_idle_seconds)
         self.allowance = Allowance(self.now)
@@ -137,12 +140,14 @@ class SalesforceSandbox:
         self._runner = runner
 
     async def settle(self) -> None:
-        """Wait for the effects of late calls."""
+        """Wait for the effects of late calls, and for every message."""
         await self._server.settle()
+        await self.messages.settle()
 
     async def stop(self) -> None:
         """Stop at once; the rows stay in the file, if the sandbox has one."""
         runner, self._runner = self._runner, None
+        await self.messages.close()
         await self._server.close()
         if runner is not None:
             await runner.cleanup()
