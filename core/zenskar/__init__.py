@@ -1,6 +1,7 @@
 """The public API for authors of integrations; every other module is private to zenskar."""
 
 from zenskar.errors import BadSignature, CallFailed, Failure, FailureKind, InvalidInput, Violation
+from zenskar.model.call_limit import CallLimit, Usage
 from zenskar.model.integration import (
     Change,
     Changes,
@@ -34,6 +35,7 @@ __all__ = [
     "BadSignature",
     "BaseIntegration",
     "CallFailed",
+    "CallLimit",
     "Change",
     "Changes",
     "ConflictRecorded",
@@ -55,6 +57,7 @@ __all__ = [
     "RecordChanged",
     "SandboxInfo",
     "Setting",
+    "Usage",
     "Violation",
     "WebhookAnswer",
     "WebhookEvent",

@@ -104,7 +104,8 @@ class Failure:
 
     `retry_after` is in seconds. `replayed`: the external system repeated its earlier answer to
     this idempotency key, and will repeat it on every retry. `external_id` is that of the object
-    which exists (`EXISTS`).
+    which exists (`EXISTS`). `limit` is the name of the only call limit that was exceeded
+    (`RATE_LIMITED`), None for a limit of all calls.
     """
 
     kind: FailureKind
@@ -113,6 +114,7 @@ class Failure:
     retry_after: float | None = None
     replayed: bool = False
     external_id: str | None = None
+    limit: str | None = None
 
 
 class CallFailed(ZenskarError):

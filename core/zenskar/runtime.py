@@ -1,5 +1,6 @@
 """The composition root: build the parts of a process in order, and close them in reverse."""
 
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -44,7 +45,9 @@ from zenskar.sync.ingest.receiver import WebhookReceiver
 from zenskar.sync.outbound.calls import Caller
 from zenskar.sync.outbound.failure_handler import FailureHandler
 from zenskar.sync.outbound.push import OutboundSync
+from zenskar.sync.resilience.call_limiter import CallLimiter
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
+from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.translator import Translator
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.loop_watchdog import Blockage, watched_loop
@@ -56,6 +59,8 @@ from zenskar.worker.progress import Progress
 from zenskar.worker.scheduler import Scheduler
 from zenskar.worker.service import ROLES, Consumer, WorkerService
 
+_LONGEST_WAIT_SECONDS = 60.0
+"""A job of a worker ends rather than wait longer for calls, and starts again later."""
 _log = get_logger(__name__)
 
 
@@ -93,7 +98,7 @@ class Runtime:
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
         circuit_breaker = CircuitBreaker(self.context.invoker, self.connections)
-        factory = self.operations()
+        factory = self.operations(longest_wait_seconds=_LONGEST_WAIT_SECONDS)
         accounts = AccountCheck(self.context)
         outbound = OutboundSync(
             self.context,
@@ -140,9 +145,18 @@ class Runtime:
             report=lambda c: self.context.clocks.save(c, self.context.monotonic()),
         )
 
-    def operations(self) -> OperationFactory:
-        """Build the factory of the operations that read a whole external system."""
-        return OperationFactory(self.context, self.bus, self.schemas["event"], self.settings)
+    def operations(self, *, longest_wait_seconds: float = math.inf) -> OperationFactory:
+        """Build the factory of the operations that read a whole external system.
+
+        An operation ends rather than wait longer for calls within the limits of its connection.
+        """
+        return OperationFactory(
+            self.context,
+            self.bus,
+            self.schemas["event"],
+            self.settings,
+            longest_wait_seconds=longest_wait_seconds,
+        )
 
     def watched_loop(self) -> AbstractAsyncContextManager[None]:
         """Log and count each blockage of the event loop, with the plugin's name."""
@@ -266,6 +280,7 @@ async def open_runtime(
             sources=connections,
             broadcaster=broadcaster,
         )
+        backoff = RateLimitBackoff()
         context = SyncContext(
             engine,
             router,
@@ -275,7 +290,9 @@ async def open_runtime(
             bus.wake,
             letters,
             Clocks({n: c.integration.clock_tolerance for n, c in connections.items()}, metrics),
+            backoff=backoff,
             broadcaster=broadcaster,
+            limiter=CallLimiter(engine, router, connections, metrics, backoff),
         )
         for source in connections:
             metrics.held.labels(source).set_function(partial(context.backoff.left, source))

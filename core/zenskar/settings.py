@@ -54,14 +54,18 @@ class ConnectionSettings(BaseSettings):
     breaker_failures: int = Field(5, ge=1)
     delete_guard_limit: int = Field(100, ge=0)
     delete_guard_window_seconds: float = Field(3600.0, gt=0)
+    backfill_share: float = Field(0.6, gt=0, le=1)
+    read_share: float = Field(0.8, gt=0, le=1)
+    push_share: float = Field(0.95, gt=0, le=1)
 
 
-class PollSettings(BaseSettings):
+class OwnSettings(BaseSettings):
     """Settings that a connection alone has; zenskar's own `POLL_SECONDS` is about the bus."""
 
     model_config = SettingsConfigDict(frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     poll_seconds: float | None = Field(None, gt=0)
+    daily_calls: int | None = Field(None, ge=1, lt=2**31)
 
 
 class Settings(ConnectionSettings):
@@ -167,12 +171,12 @@ def overridden(settings: Settings, environment: Mapping[str, str], connection: s
     return settings.model_copy(update=changed) if changed else settings
 
 
-def poll_seconds(environment: Mapping[str, str], connection: str) -> float | None:
-    """Return the time between two polls that a connection sets, None when it sets none.
+def own_settings(environment: Mapping[str, str], connection: str) -> OwnSettings:
+    """Return the settings that a connection alone has.
 
-    Raises `ConfigurationError` when the setting is wrong.
+    Raises `ConfigurationError`, which names every wrong setting of the connection.
     """
-    return _build(PollSettings, environment, f"{connection}_".upper(), {}).poll_seconds
+    return _build(OwnSettings, environment, f"{connection}_".upper(), {})
 
 
 def environment(folder: Path | None = None) -> dict[str, str]:

@@ -1,11 +1,19 @@
 """Systems whose webhooks only name objects, and systems without webhooks, both ways."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from tests.e2e.crm_variants import JournalCrm, NamingIntegration, PolledIntegration
+from plugins.template.tests.crm import Crm
+from tests.e2e.crm_variants import (
+    BulkCrm,
+    BulkIntegration,
+    JournalCrm,
+    NamingIntegration,
+    PolledIntegration,
+)
 from tests.e2e.test_template import Synced
 from tests.support.flow import Flow, running_worker
 from tests.support.wait import until
@@ -21,7 +29,7 @@ VARIANTS = [NamingIntegration, PolledIntegration]
 
 @asynccontextmanager
 async def synced(
-    database_url: str, kind: type[BaseIntegration], crm: JournalCrm, *, webhooks: bool = True
+    database_url: str, kind: type[BaseIntegration], crm: Crm, *, webhooks: bool = True
 ) -> AsyncIterator[Synced]:
     """Run an integration with a CRM that runs already."""
     variables = {
@@ -131,3 +139,27 @@ async def test_changes_that_the_system_has_forgotten_arrive_by_a_reconcile(
         wanted = "SELECT (state -> 'wanted')::boolean FROM schedules WHERE name = 'compare:crm'"
         await both.flow.until_scalar(wanted)
         await equal(both, "Eve", "Hopper")
+
+
+async def test_many_changes_cost_few_calls(database_url: str) -> None:
+    names = [f"Customer {number:02}" for number in range(20)]
+    async with BulkCrm() as crm, synced(database_url, BulkIntegration, crm) as both:
+        await asyncio.gather(*(both.flow.create(name=name) for name in names))
+        await equal(both, *names)
+        assert sum(crm.bulks) + both.writes().count("POST") == 20 + len(crm.bulks)
+        assert len(both.writes()) < 15
+        await crm.settle()
+        await equal(both, *names)
+
+
+async def test_a_system_that_others_use_up_gets_no_push(database_url: str) -> None:
+    held = "SELECT held_until > now() FROM connections WHERE name = 'crm'"
+    async with BulkCrm() as crm, synced(database_url, BulkIntegration, crm) as both:
+        crm.others = 950
+        await asyncio.gather(*(both.flow.create(name=f"Customer {n}") for n in range(4)))
+        await both.settle()
+        # The first slices are used up, and the next one needs the count of the system.
+        for number in range(4, 20):
+            await both.flow.create(name=f"Customer {number}")
+        await both.flow.until_scalar(held)
+        assert len(crm.contacts) < 20

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from zenskar import BaseIntegration, Setting
+from zenskar import BaseIntegration, CallLimit, Setting
 from zenskar.plugins import declarations
 
 
@@ -50,6 +50,15 @@ def test_a_name_that_no_shell_can_export_is_refused(name: str) -> None:
         ({"poll_every": timedelta()}, "`poll_every`"),
         ({"missed_events": hook}, "use `changes`"),
         ({"fetch_many_limit": 0}, "`fetch_many_limit`"),
+        ({"push_many_limit": 1.5}, "`push_many_limit`"),
+        ({"call_limits": CallLimit(calls=1, seconds=1)}, "`call_limits`"),
+        ({"call_limits": (CallLimit(calls=0, seconds=1),)}, "above 0"),
+        ({"call_limits": (CallLimit(calls=1.5, seconds=1),)}, "above 0"),  # type: ignore[arg-type]
+        ({"call_limits": (CallLimit(calls=1, seconds=0.01),)}, "0.1 s or more"),
+        ({"call_limits": (CallLimit("a b", calls=1, seconds=1),)}, "lower-case"),
+        ({"call_limits": (CallLimit(calls=1, seconds=1, hooks=("health",)),)}, "'health'"),
+        ({"call_limits": (CallLimit(calls=1, seconds=1),) * 2}, "two limits"),
+        ({"usage": lambda _self: []}, "no `call_limits`"),
         ({"to_canonical": hook, "classify_error": hook}, "to_canonical, classify_error"),
     ],
 )

@@ -1,5 +1,6 @@
 """An external system in memory, with an integration for it, for tests of the core."""
 
+import asyncio
 import itertools
 import json
 import time
@@ -11,6 +12,7 @@ from typing import Any
 from zenskar import (
     BadSignature,
     BaseIntegration,
+    CallLimit,
     Change,
     Changes,
     Connection,
@@ -24,6 +26,7 @@ from zenskar import (
     Page,
     Push,
     PushResult,
+    Usage,
     WebhookEvent,
     WebhookRequest,
 )
@@ -42,9 +45,11 @@ class FakeError(Exception):
         replayed: bool = False,
         retry_after: float | None = None,
         external_id: str | None = None,
+        limit: str | None = None,
     ) -> None:
         self.kind = kind
         self.external_id = external_id
+        self.limit = limit
         self.retry_after = retry_after
         self.replayed = replayed
         super().__init__(kind.value)
@@ -62,7 +67,9 @@ class FakeSystem:
     `reading` runs before every other call, with the hook and its id or cursor. The system keeps
     and shows only the fields in `holds`; `carries` is the declaration of its plugin. The webhooks
     of a `thin` system name their objects only, and a `batching` system shows many in one call.
-    The answers of a `blind` system to pushes do not show the object.
+    A `gathering` system takes many pushes in one call, and returns their `results`.
+    The answers of a `blind` system to pushes do not show the object. A system with `usage` shows
+    the calls that it counts.
     """
 
     objects: dict[str, dict[str, Any] | None] = field(default_factory=dict)
@@ -70,6 +77,7 @@ class FakeSystem:
     calls: list[Push] = field(default_factory=list)
     fetches: list[str] = field(default_factory=list)
     batches: list[tuple[str, ...]] = field(default_factory=list)
+    gathered: list[tuple[Push, ...]] = field(default_factory=list)
     webhooks: list[WebhookRequest] = field(default_factory=list)
     pages: list[str | None] = field(default_factory=list)
     feed: list[WebhookEvent] = field(default_factory=list)
@@ -78,6 +86,8 @@ class FakeSystem:
     page_size: int = 100
     thin: bool = False
     batching: bool = False
+    gathering: bool = False
+    results: Callable[[list[Any]], list[Any]] = lambda found: found
     blind: bool = False
     latest: float = 0.0
     account: str | None = None
@@ -86,6 +96,8 @@ class FakeSystem:
     after: Callable[[Push], None] = lambda _push: None
     holds: tuple[str, ...] = TRAVELLING
     carries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    call_limits: tuple[CallLimit, ...] = ()
+    usage: tuple[Usage, ...] | None = None
     reading: Callable[[str, str | None], Awaitable[None] | None] = lambda _hook, _about: None
     on_the_way: Callable[[Push], Awaitable[None]] | None = None
     on_the_way_back: Callable[[Push], Awaitable[None]] | None = None
@@ -278,6 +290,7 @@ class FakeIntegration(BaseIntegration):
                 retry_after=error.retry_after,
                 replayed=error.replayed,
                 external_id=error.external_id,
+                limit=error.limit,
             )
         return super().classify_error(error)
 
@@ -294,10 +307,25 @@ class BatchingIntegration(FakeIntegration):
         return [self.system.shown(each, data) for each, data in found if data is not None]
 
 
+class GatheringIntegration(FakeIntegration):
+    """A fake integration that makes many pushes at once."""
+
+    async def push_many(self, pushes: Sequence[Push]) -> Sequence[PushResult | Exception]:
+        self.system.gathered.append(tuple(pushes))
+        await self.system.read("push_many", None)
+        found = await asyncio.gather(*map(self.push, pushes), return_exceptions=True)
+        await self.system.read("push_many_answered", None)
+        return self.system.results(list(found))
+
+
 def fake_class(system: FakeSystem) -> type[FakeIntegration]:
     """Return an integration class bound to one system."""
     kind = BatchingIntegration if system.batching else FakeIntegration
-    return type("BoundFake", (kind,), {"system": system})
+    kind = GatheringIntegration if system.gathering else kind
+    parts: dict[str, Any] = {"system": system, "call_limits": system.call_limits}
+    if system.usage is not None:
+        parts["usage"] = lambda _self: system.usage
+    return type("BoundFake", (kind,), parts)
 
 
 def fake_connection(name: str, system: FakeSystem) -> FakeIntegration:

@@ -13,8 +13,16 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
 from plugins.template.tests import test_conformance as kit
-from zenskar import BadSignature, CallFailed, Failure, FailureKind, WebhookAnswer
-from zenskar.http import HttpError, classify
+from zenskar import (
+    BadSignature,
+    CallFailed,
+    CallLimit,
+    Failure,
+    FailureKind,
+    Usage,
+    WebhookAnswer,
+)
+from zenskar.http import HttpError, NoAnswer, classify
 from zenskar.webhooks import verify_age, verify_hmac
 from zenskar_template import TemplateIntegration
 
@@ -413,3 +421,63 @@ class ClosesOnlyAfterOpen(TemplateIntegration):
         if not self.is_open:
             raise RuntimeError("not open")
         await super().close()
+
+
+# --- limits and pushes together ---------------------------------------------------------------
+
+
+class Limited(TemplateIntegration):
+    call_limits = (
+        CallLimit("search", calls=4, seconds=1, hooks=("find",)),
+        CallLimit(calls=15_000, seconds=86_400),
+    )
+
+
+@broken("a_rate_limit_names_a_declared_limit")
+class BlamesTheSearch(Limited):
+    def classify_error(self, error):
+        failure = super().classify_error(error)
+        limited = failure and failure.kind is FailureKind.RATE_LIMITED
+        return replace(failure, limit="search") if limited else failure
+
+
+@broken("usage_is_counted")
+class CountsAnUndeclaredLimit(Limited):
+    def usage(self):
+        return [Usage(used=3, limit="daily")]
+
+
+@broken("usage_is_counted")
+class CountsBelowZero(Limited):
+    def usage(self):
+        return [Usage(used=-1)]
+
+
+@broken("declarations_are_valid")
+class AllowsNoCalls(TemplateIntegration):
+    call_limits = (CallLimit(calls=0, seconds=1),)
+
+
+class Together(TemplateIntegration):
+    async def push_many(self, pushes):
+        return await asyncio.gather(*map(self.push, pushes), return_exceptions=True)
+
+
+@broken("each_push_has_its_result")
+class ReturnsAnotherOrder(Together):
+    async def push_many(self, pushes):
+        return (await super().push_many(pushes))[::-1]
+
+
+@broken("a_refused_push_leaves_the_others")
+class FailsAllForOne(Together):
+    async def push_many(self, pushes):
+        return await asyncio.gather(*map(self.push, pushes))
+
+
+@broken("a_lost_answer_is_unknown_for_all")
+class TakesALostBatchForARefusal(Together):
+    async def push_many(self, pushes):
+        found = await super().push_many(pushes)
+        refused = CallFailed(Failure(FailureKind.REJECTED, "refused"))
+        return [refused if isinstance(each, NoAnswer) else each for each in found]

@@ -11,7 +11,7 @@ import pytest
 
 from plugins.template.tests import test_conformance as kit
 from tests.support.databases import Databases
-from tests.testing.broken import BROKEN
+from tests.testing.broken import BROKEN, Limited, Together
 from tests.testing.variants import StatefulCase
 from zenskar.testing import (
     CapabilityVerdict,
@@ -22,6 +22,7 @@ from zenskar.testing import (
     judge,
 )
 from zenskar.testing.check_method import capability_of, checks_of
+from zenskar.testing.limit_checks import LimitChecks
 from zenskar_template import TemplateIntegration
 
 REASON = "the CRM is down"
@@ -40,7 +41,10 @@ def test_every_capability_of_the_template(databases: Databases) -> None:
     verdicts = {each.capability: each for each in by_capability(judge(Case, only=only))}
     outcomes = {name: each.outcome for name, each in verdicts.items()}
     missing = {name for name, outcome in outcomes.items() if outcome is CheckOutcome.NOT_OFFERED}
-    assert missing == {"idempotency keys", "feeds", "origins", "fetch many", "versions", "memos"}
+    assert missing == {
+        *("idempotency keys", "feeds", "origins", "fetch many", "versions", "memos"),
+        *("call limits", "pushes together"),
+    }
     assert "idempotency_key_lifetime" in verdicts["idempotency keys"].reasons[0]
     passed = {name for name, outcome in outcomes.items() if outcome is CheckOutcome.PASSED}
     assert passed == {
@@ -58,6 +62,15 @@ def test_an_integration_that_offers_everything_passes() -> None:
     offered = {each.capability for each in verdicts if each.outcome is CheckOutcome.PASSED}
     assert failed == []
     assert offered >= {"feeds", "origins", "fetch many", "versions", "memos", "clocks"}
+
+
+@pytest.mark.parametrize("kind", [Limited, Together])
+def test_limits_and_pushes_together(kind: type[TemplateIntegration]) -> None:
+    case = type("Case", (kit.TestConformance,), {"integration": kind})
+    kind.__module__ = TemplateIntegration.__module__
+    checks = {name for name in dir(LimitChecks) if name.startswith("test_")}
+    outcomes = {v.outcome for v in judge(case, only=checks)}
+    assert outcomes == {CheckOutcome.PASSED, CheckOutcome.NOT_OFFERED}
 
 
 def test_a_missing_part_is_not_offered() -> None:

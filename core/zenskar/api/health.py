@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from zenskar.api.shared_answer import SharedAnswer
 from zenskar.db import connections, workers
 from zenskar.db.driver.engine import in_transaction, ping
-from zenskar.db.writable import check_writable
+from zenskar.db.driver.writable import check_writable
 from zenskar.errors import Unavailable, ZenskarError
 
 REQUIRED = frozenset({"database", "bus", "consumers"})
@@ -127,7 +127,7 @@ class SystemHealth:
         states = await in_transaction(self._engine, connections.states)
         paused = sorted(name for name, state in states.items() if state.paused)
         held = sorted(
-            f"{name} for {state.held_seconds:.0f} s, as its system asked"
+            f"{name} for {state.held_seconds:.0f} s because of a rate limit"
             for name, state in states.items()
             if state.held_seconds and not state.paused
         )

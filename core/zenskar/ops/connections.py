@@ -1,12 +1,13 @@
 """List, pause and resume connections, for the API and the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import connection_accounts, connections, held_deletes, polls
+from zenskar.db import call_limits, connection_accounts, connections, held_deletes, polls
+from zenskar.db.call_limits import CallCount
 from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, ConnectionState
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import Backlog
@@ -16,6 +17,7 @@ from zenskar.model.actor import Actor
 from zenskar.model.sync_event import NO_SOURCE
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync import announcements
+from zenskar.sync.resilience.call_grants import stated, used
 
 PAUSED_BY_OPERATOR = "paused by an operator"
 """The reason of a pause that an operator asked for."""
@@ -23,16 +25,32 @@ _NO_BACKLOG = Backlog(waiting=0, oldest_seconds=None, dead=0)
 
 
 @dataclass(frozen=True, slots=True)
+class CallUse:
+    """The calls of a connection that are used or taken by a process, of one limit.
+
+    `name` is that of an endpoint, which is held back until `held_until`.
+    """
+
+    name: str
+    seconds: float
+    calls: int
+    used: int
+    held_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionStatus:
     """A connection's state, the sync events that wait for it, and whether it is configured.
 
-    `polled_at` is when its feed was last read to its end.
+    `polled_at` is when its feed was last read to its end. `call_limits` has the limits of which
+    calls were used since the connection was last resumed.
     """
 
     state: ConnectionState
     backlog: Backlog
     configured: bool = True
     polled_at: datetime | None = None
+    call_limits: tuple[CallUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +75,27 @@ class ResumeRequest:
 async def statuses(db: AsyncConnection, configured: Sequence[str]) -> list[ConnectionStatus]:
     """Return the configured connections, then those that only the database knows."""
     states, backlog = await connections.states(db), await event_log.backlog(db)
-    feeds = await polls.read(db)
+    feeds, counts = await polls.read(db), await call_limits.read(db)
     return [
         ConnectionStatus(
             states.get(name, ConnectionState(name)),
             backlog.get(name, _NO_BACKLOG),
             configured=name in configured,
             polled_at=feeds[name].polled_at if name in feeds else None,
+            call_limits=_uses(counts, name),
         )
         for name in dict.fromkeys((*configured, *states, *backlog))
         if name != NO_SOURCE
     ]
+
+
+def _uses(
+    counts: Mapping[str, Sequence[tuple[CallCount, datetime | None]]], name: str
+) -> tuple[CallUse, ...]:
+    return tuple(
+        CallUse(count.name, count.seconds, stated(count), used(count), held_until)
+        for count, held_until in counts.get(name, ())
+    )
 
 
 async def status(db: AsyncConnection, name: str, configured: Sequence[str]) -> ConnectionStatus:
@@ -86,7 +114,7 @@ async def pause(db: AsyncConnection, name: str, by: Actor, broadcaster: Broadcas
 async def resume(
     db: AsyncConnection, name: str, by: Actor, request: ResumeRequest, broadcaster: Broadcaster
 ) -> None:
-    """Resume a connection.
+    """Resume a connection. If it was not paused, its calls are counted anew.
 
     Only deletes that are held at this moment pass the guard, and none that arrives later. Raises
     `StateConflict` when the request does not match the changes that are held.
@@ -104,6 +132,8 @@ async def resume(
     elif request.apply_deletes:
         raise StateConflict(f"the connection {name} holds no deletes")
     await announcements.resume(db, broadcaster, name, str(by), "; ".join(notes) or None)
+    if reason is None:
+        await call_limits.forget(db, name)
 
 
 async def held(db: AsyncConnection, name: str, most: int) -> HeldDeletes:

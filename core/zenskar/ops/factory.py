@@ -1,5 +1,7 @@
 """Build the operations that read a whole external system."""
 
+import math
+
 from zenskar.bus.port import Bus
 from zenskar.ops.drop_deletes import HeldDeleteDropper
 from zenskar.ops.undelete import Undeleter
@@ -24,17 +26,28 @@ _READ_ATTEMPTS, _READ_RETRY_SECONDS = 8, 60.0
 
 
 class OperationFactory:
-    """Builds the operations on external systems, which share one reader and one publisher."""
+    """Builds the operations on external systems, which share one reader and one publisher.
+
+    An operation ends when the limits of a connection demand a wait of more than
+    `longest_wait_seconds`, and resumes at its checkpoint when it is started again.
+    """
 
     def __init__(
-        self, context: SyncContext, bus: Bus, event_schema: Schema, settings: Settings
+        self,
+        context: SyncContext,
+        bus: Bus,
+        event_schema: Schema,
+        settings: Settings,
+        *,
+        longest_wait_seconds: float = math.inf,
     ) -> None:
         self._context = context
         self._settings = settings
         self._bus = bus
         self._event_schema = event_schema
         self._publisher = SnapshotPublisher(context, bus, event_schema)
-        self._reader = self._build_reader(RetryLimits(self._interactive_retry))
+        limits = RetryLimits(self._interactive_retry, longest_wait_seconds=longest_wait_seconds)
+        self._reader = self._build_reader(limits)
         self._accounts = AccountCheck(context)
         self._comparator = Comparator(
             context, self._reader, self._publisher, stale_seconds=settings.resend_seconds

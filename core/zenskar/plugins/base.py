@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from zenskar.errors import Failure, FailureKind, InvalidInput
+from zenskar.model.call_limit import CallLimit, Usage
 from zenskar.model.integration import (
     Change,
     Changes,
@@ -66,6 +67,10 @@ class BaseIntegration:
     """Whether `zenskar dev` starts the sandbox only for `--with`."""
     fetch_many_limit: ClassVar[int] = 100
     """The most objects that one `fetch_many` is called with."""
+    push_many_limit: ClassVar[int] = 100
+    """The most pushes that one `push_many` is called with."""
+    call_limits: ClassVar[tuple[CallLimit, ...]] = ()
+    """The calls that the external system allows, by period and endpoint; the core keeps them."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -131,6 +136,10 @@ class BaseIntegration:
         """Make one call that creates, updates or deletes an object."""
         raise NotImplementedError
 
+    async def push_many(self, pushes: Sequence[Push]) -> Sequence[PushResult | Exception]:
+        """Make one push after another; the core itself calls `push` instead of this default."""
+        return [await self.push(push) for push in pushes]
+
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
         """Return one object, with `data` None when its deletion is proven."""
         raise NotImplementedError
@@ -148,6 +157,10 @@ class BaseIntegration:
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:
         """Return one page of all objects."""
         raise NotImplementedError
+
+    def usage(self) -> Sequence[Usage]:
+        """Return no counts by default, so the core knows its own calls only."""
+        return ()
 
     def classify_error(self, error: Exception) -> Failure | None:
         """Return `UNKNOWN_OUTCOME` for a timeout or a broken connection, else None."""

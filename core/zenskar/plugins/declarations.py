@@ -1,11 +1,13 @@
 """Check the declarations of a plugin before the core uses the plugin."""
 
 import inspect
+import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from zenskar.model.call_limit import PURPOSES, CallLimit
 from zenskar.model.fields import SHAPES
 from zenskar.model.integration import Setting
 from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
@@ -22,6 +24,7 @@ USE_TOUCHED = (
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _SETTING_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _METHODS = ("GET", "POST")
+_MOST_CALLS, _LEAST_SECONDS = 2**31, 0.1
 _SYNCHRONOUS = (
     "answer_challenge",
     "verify_webhook",
@@ -30,6 +33,7 @@ _SYNCHRONOUS = (
     "answer_webhook",
     "to_canonical",
     "from_canonical",
+    "usage",
     "classify_error",
 )
 
@@ -141,10 +145,42 @@ def _durations(integration: type[BaseIntegration]) -> str | None:
     return None if valid else "`poll_every` must be a timedelta above 0"
 
 
-def _limits(integration: type[BaseIntegration]) -> str | None:
-    limit: Any = integration.fetch_many_limit
-    valid = isinstance(limit, int) and limit > 0
-    return None if valid else "`fetch_many_limit` must be a number above 0"
+def _batches(integration: type[BaseIntegration]) -> str | None:
+    for name in ("fetch_many_limit", "push_many_limit"):
+        limit: Any = getattr(integration, name)
+        if not isinstance(limit, int) or limit <= 0:
+            return f"`{name}` must be a number above 0"
+    return None
+
+
+def _call_limits(integration: type[BaseIntegration]) -> str | None:
+    limits: Any = integration.call_limits
+    if not isinstance(limits, tuple) or not all(isinstance(each, CallLimit) for each in limits):
+        return "`call_limits` must be a tuple of CallLimit"
+    if not limits and integration.usage is not BaseIntegration.usage:
+        return "implements `usage` and declares no `call_limits`"
+    problem = next(filter(None, map(_call_limit, limits)), None)
+    periods = [(limit.name, limit.seconds) for limit in limits]
+    if problem is None and len(set(periods)) < len(periods):
+        return "`call_limits` has two limits of one name and one period"
+    return problem
+
+
+def _call_limit(limit: CallLimit) -> str | None:
+    name: Any = limit.name
+    if not isinstance(name, str) or (name and not NAME.fullmatch(name)):
+        return "the name of a CallLimit must be lower-case letters, digits and _"
+    calls, seconds = _number(limit.calls), _number(limit.seconds)
+    if calls != int(calls) or not 0 < calls < _MOST_CALLS or seconds < _LEAST_SECONDS:
+        return f"a CallLimit needs a number of calls above 0, and {_LEAST_SECONDS:g} s or more"
+    unknown = ", ".join(repr(hook) for hook in limit.hooks if hook not in PURPOSES)
+    return f"a CallLimit names hooks whose calls do not count: {unknown}" if unknown else None
+
+
+def _number(value: Any) -> float:
+    """Return a number, 0 for any other value."""
+    valid = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if valid else 0
 
 
 def _replaced(integration: type[BaseIntegration]) -> str | None:
@@ -162,5 +198,6 @@ _CHECKS = (
     _hooks,
     _broadcasts,
     _durations,
-    _limits,
+    _batches,
+    _call_limits,
 )

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from zenskar.errors import ConfigurationError, ZenskarError
 from zenskar.kernel import ConflictPolicy, MergePolicy
+from zenskar.model.call_limit import DAY_SECONDS, CallLimit
 from zenskar.model.coverage import Coverage
 from zenskar.model.integration import Connection, Setting
 from zenskar.model.sync_event import NO_SOURCE
@@ -28,7 +29,7 @@ from zenskar.plugins.profile.profile_file import ProfileError
 from zenskar.plugins.profile.profiles import Profile, load_profile
 from zenskar.plugins.profile.record_rules import RecordRules
 from zenskar.schema_catalog import Schema, load_folder
-from zenskar.settings import PREFIX, Settings, lookup, overridden, poll_seconds
+from zenskar.settings import PREFIX, Settings, lookup, overridden, own_settings
 from zenskar.telemetry.stack_traces import place
 
 GROUP = "zenskar.plugins"
@@ -68,7 +69,7 @@ class ConfiguredConnection:
     every `poll_seconds`. With a `problem`, the
     `__init__` of the integration has failed, and the integration cannot be used; the same holds
     for a `profile_problem`, which a restart alone removes. `routes` and `rules` are those of its
-    profile, by entity type.
+    profile, by entity type. `call_limits` has the operator's limit of `daily_calls`, if any.
     """
 
     connection: Connection
@@ -82,6 +83,8 @@ class ConfiguredConnection:
     routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
     rules: Mapping[str, RecordRules] = field(default_factory=dict)
     profile_problem: str | None = None
+    call_limits: tuple[CallLimit, ...] = ()
+    daily_calls: int | None = None
 
     def coverage(self, entity_type: str) -> Coverage | None:
         """Return the parts of a record that travel to the connection, None for all."""
@@ -257,9 +260,10 @@ def _build_connection(
     connection = Connection(name, values)
     policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
     integration, problem = _instantiate(plugin.integration, connection)
-    own = overridden(settings, environment, name)
     profile, profile_problem = _load_profile(name, integration, environment)
     merge_policy = _parse_policy(name, policy)
+    own, alone = overridden(settings, environment, name), own_settings(environment, name)
+    declared = plugin.integration.poll_every
     return ConfiguredConnection(
         connection=connection,
         plugin=plugin,
@@ -269,11 +273,14 @@ def _build_connection(
         ),
         propagate_deletes=own.propagate_deletes,
         settings=own,
-        poll_seconds=_poll_seconds(name, plugin.integration, settings, environment),
+        poll_seconds=alone.poll_seconds
+        or (declared.total_seconds() if declared else settings.sweep_seconds),
         problem=profile_problem or problem,
         routes=profile.routes,
         rules=profile.rules,
         profile_problem=profile_problem,
+        call_limits=_call_limits(plugin.integration, alone.daily_calls),
+        daily_calls=alone.daily_calls,
     )
 
 
@@ -290,11 +297,12 @@ def _load_profile(
         return Profile(), str(error)
 
 
-def _poll_seconds(
-    name: str, kind: type[BaseIntegration], settings: Settings, environment: Mapping[str, str]
-) -> float:
-    own, declared = poll_seconds(environment, name), kind.poll_every
-    return own or (declared.total_seconds() if declared else settings.sweep_seconds)
+def _call_limits(kind: type[BaseIntegration], daily_calls: int | None) -> tuple[CallLimit, ...]:
+    """Return the declared limits; an operator's limit of a day replaces the declared one."""
+    if daily_calls is None:
+        return kind.call_limits
+    declared = (limit for limit in kind.call_limits if not limit.daily)
+    return (*declared, CallLimit(calls=daily_calls, seconds=DAY_SECONDS))
 
 
 def rebuild(connection: ConfiguredConnection) -> ConfiguredConnection:

@@ -17,6 +17,7 @@ from typing import Any
 import pluggy
 
 from zenskar.errors import Failure
+from zenskar.model.call_limit import Usage
 from zenskar.model.integration import (
     Change,
     Changes,
@@ -160,6 +161,17 @@ class IntegrationSpec:
         """
 
     @hookspec
+    async def push_many(  # type: ignore[empty-body]
+        self, pushes: Sequence[Push]
+    ) -> Sequence[PushResult | Exception]:
+        """Make several pushes in one call, and return their results in the same order. Optional.
+
+        Called for pushes of one entity type that wait together, at most `push_many_limit` at once;
+        a single push still goes to `push`. Return the error of a refused push in its place, so that
+        the others keep their results. An error that is raised is one of all pushes.
+        """
+
+    @hookspec
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # type: ignore[empty-body]
         """Return one object, with `data` None when its deletion is proven.
 
@@ -189,6 +201,16 @@ class IntegrationSpec:
 
         Called by `zenskar reconcile` and `zenskar backfill`. The order must not skip objects while
         others change.
+        """
+
+    # --- limits and failures ----------------------------------------------------------------
+
+    @hookspec
+    def usage(self) -> Sequence[Usage]:  # type: ignore[empty-body]
+        """Return the calls that the external system counted, as its last answers showed. Optional.
+
+        Called often, between calls, so make no call: keep the values of the last answers. The core
+        compares each new count with its own, and takes the higher one.
         """
 
     @hookspec

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from zenskar.errors import CallFailed, Failure, FailureKind
-from zenskar.model.integration import ExternalObject
+from zenskar.model.call_limit import Purpose
+from zenskar.model.integration import ExternalObject, Push, PushResult
 from zenskar.plugins.router import PluginRouter
 from zenskar.telemetry.metrics import Metrics
 
@@ -46,18 +47,28 @@ class Answer(Generic[T]):
     timing: Timing
 
 
+class CallGate(Protocol):
+    """Admits calls within the limits of external systems."""
+
+    async def admit(self, source: str, hook: str, purpose: Purpose | None = None) -> None:
+        """Count a call; raise `CallFailed` for a call that must be made later."""
+
+
 @dataclass(frozen=True, slots=True)
 class PluginInvoker:
     """Calls the hooks of the integration that owns a source system.
 
     `clock` shows Unix seconds and may be set; `monotonic` never is. Every call is counted and
-    timed in the metrics, by source system, hook and result.
+    timed in the metrics, by source system, hook and result. `gate` admits each call, for the
+    `purpose` that a hook usually has, or for this one.
     """
 
     router: PluginRouter
     metrics: Metrics
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    gate: CallGate | None = None
+    purpose: Purpose | None = None
 
     async def call(
         self, source: str, hook: str, expect: type[T], *, seconds: float, **arguments: Any
@@ -67,6 +78,7 @@ class PluginInvoker:
         Raises `CallFailed`: of kind `UNKNOWN_OUTCOME` after `seconds` without an answer, of kind
         `BUG` for an answer of another type.
         """
+        await self._admit(source, hook)
         with self._measured(source, hook):
             return _checked(await self._answer(source, hook, seconds, arguments), expect)
 
@@ -78,6 +90,7 @@ class PluginInvoker:
         Raises `CallFailed`.
         """
         arguments = {"entity_type": entity_type, "record_id": record_id}
+        await self._admit(source, "find")
         with self._measured(source, "find"):
             answer = await self._answer(source, "find", seconds, arguments)
             return None if answer.value is None else _checked(answer, ExternalObject)
@@ -90,6 +103,7 @@ class PluginInvoker:
         Raises `CallFailed`.
         """
         arguments = {"entity_type": entity_type, "external_id": external_id}
+        await self._admit(source, "fetch")
         ended = self._stopwatch()
         with self._measured(source, "fetch"):
             try:
@@ -108,12 +122,43 @@ class PluginInvoker:
         Raises `CallFailed`.
         """
         arguments = {"entity_type": entity_type, "external_ids": tuple(external_ids)}
+        await self._admit(source, "fetch_many")
         with self._measured(source, "fetch_many"):
             answer = await self._answer(source, "fetch_many", seconds, arguments)
             seen = [expected(each, ExternalObject) for each in _listed(answer.value)]
         wanted = {(entity_type, each) for each in external_ids}
         found = {s.external_id: s for s in seen if (s.entity_type, s.external_id) in wanted}
         return Answer(found, answer.timing)
+
+    async def push_many(
+        self, source: str, pushes: Sequence[Push], *, seconds: float
+    ) -> Answer[list[PushResult | CallFailed]]:
+        """Make several pushes in one call; the answer holds the result of each, in their order.
+
+        Raises `CallFailed` when the whole call fails, or has another number of results.
+        """
+        await self._admit(source, "push_many")
+        with self._measured(source, "push_many"):
+            answer = await self._answer(source, "push_many", seconds, {"pushes": tuple(pushes)})
+            results = _listed(answer.value)
+            if len(results) != len(pushes):
+                text = f"the integration returned {len(results)} results of {len(pushes)} pushes"
+                raise CallFailed(Failure(FailureKind.BUG, text))
+        return Answer([self._result(source, each) for each in results], answer.timing)
+
+    def _result(self, source: str, value: Any) -> PushResult | CallFailed:
+        if isinstance(value, CallFailed):
+            return value
+        if isinstance(value, Exception):
+            return CallFailed(self.router.classify(source, value))
+        try:
+            return expected(value, PushResult)
+        except CallFailed as error:
+            return error
+
+    async def _admit(self, source: str, hook: str) -> None:
+        if self.gate is not None:
+            await self.gate.admit(source, hook, self.purpose)
 
     async def _answer(
         self, source: str, hook: str, seconds: float, arguments: Mapping[str, Any]

@@ -4,15 +4,17 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from zenskar.errors import Failure
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.plugins.invoker import PluginInvoker
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.clocks import Clocks
 from zenskar.sync.dead_letters import DeadLetterWriter
-from zenskar.sync.resilience.rate_limit import RateLimitBackoff
+from zenskar.sync.resilience.call_limiter import CallLimiter
+from zenskar.sync.resilience.rate_limit import RateLimitBackoff, hold_back
 from zenskar.sync.resilience.retry import RetryPolicy
 from zenskar.sync.translator import Translator
 from zenskar.telemetry.metrics import Metrics
@@ -27,7 +29,8 @@ class SyncContext:
     """The database, the integrations, and `wake(topic)`, which wakes the workers of a topic.
 
     `failpoint(name)` is called between steps; crash tests stop a worker there. `clock` shows Unix
-    seconds and may be set; `monotonic` never is. `backoff` delays calls after a rate limit.
+    seconds and may be set; `monotonic` never is. `backoff` delays calls after a rate limit,
+    and `limiter` keeps calls within the declared limits.
     """
 
     engine: AsyncEngine
@@ -43,6 +46,7 @@ class SyncContext:
     monotonic: Callable[[], float] = time.monotonic
     backoff: RateLimitBackoff = field(default_factory=RateLimitBackoff)
     broadcaster: Broadcaster = field(default_factory=Broadcaster)
+    limiter: CallLimiter | None = None
 
     def retry(self, source: str) -> RetryPolicy:
         """Return the retry policy of a connection."""
@@ -56,4 +60,16 @@ class SyncContext:
     @property
     def invoker(self) -> PluginInvoker:
         """The invoker of calls to external systems."""
-        return PluginInvoker(self.router, self.metrics, self.clock, self.monotonic)
+        return PluginInvoker(self.router, self.metrics, self.clock, self.monotonic, self.limiter)
+
+    async def hold_back(self, db: AsyncConnection, source: str, failure: Failure) -> float:
+        """Delay the calls of a connection, or of the endpoint that a rate limit names.
+
+        Returns the seconds until the refused call should be made again, with jitter.
+        """
+        if self.limiter is not None:
+            seconds = await self.limiter.hold(db, source, failure)
+            if seconds is not None:
+                return seconds
+        await hold_back(self.backoff, db, source, failure.retry_after)
+        return self.backoff.wait(source)

@@ -81,6 +81,26 @@ class Metrics:
             "Seconds until the calls of a rate-limited connection resume",
             "source",
         )
+        self.calls_held = self._counter(
+            "zenskar_calls_held",
+            "Calls held back because a call limit left none, by purpose",
+            "source",
+            "purpose",
+        )
+        self.call_limit = self._gauge(
+            "zenskar_call_limit",
+            "Calls that an external system allows in a period",
+            "source",
+            "limit",
+            "seconds",
+        )
+        self.call_limit_used = self._gauge(
+            "zenskar_call_limit_used",
+            "Calls of the period that are used or taken by a process, when this one last took some",
+            "source",
+            "limit",
+            "seconds",
+        )
         self.last_poll = self._gauge(
             "zenskar_last_poll_timestamp_seconds",
             "Unix time at which this process last read a feed to its end",

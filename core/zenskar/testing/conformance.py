@@ -6,6 +6,7 @@ from zenskar.testing.event_checks import EventChecks
 from zenskar.testing.failure_checks import FailureChecks
 from zenskar.testing.feed_checks import FeedChecks
 from zenskar.testing.life_checks import LifeChecks
+from zenskar.testing.limit_checks import LimitChecks
 from zenskar.testing.runtime_checks import RuntimeChecks
 from zenskar.testing.state_checks import StateChecks
 from zenskar.testing.translation_checks import TranslationChecks
@@ -21,6 +22,7 @@ class IntegrationConformance(
     FeedChecks,
     StateChecks,
     FailureChecks,
+    LimitChecks,
     RuntimeChecks,
 ):
     """All checks of an integration: subclass it in a test module, and pytest runs the checks.

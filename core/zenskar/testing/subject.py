@@ -91,8 +91,12 @@ class Subject:
 
     async def delete(self, seen: ExternalObject, record_id: str) -> ExternalObject:
         """Delete an object, and return what the answer shows."""
+        return await self.push(self.make_delete(seen, record_id))
+
+    def make_delete(self, seen: ExternalObject, record_id: str) -> Push:
+        """Return the push that deletes an object."""
         change = Change(IntentKind.DELETE, seen.entity_type, record_id, {}, {}, seen.memo)
-        return await self.push(self.make_push(change, seen))
+        return self.make_push(change, seen)
 
     def new_change(self, entity_type: str, document: Mapping[str, Any], record_id: str) -> Change:
         """Return the change that creates an object with a document."""

@@ -1,7 +1,7 @@
 """`/connections` over HTTP."""
 
 from tests.support.api import Api, body_of, open_api, problem_of
-from zenskar.db import connections
+from zenskar.db import call_limits, connections
 from zenskar.db.driver.engine import in_transaction
 
 
@@ -23,9 +23,30 @@ async def test_list_shows_state_last_error_and_lag(database_url: str) -> None:
         "paused_at": None,
         "held_until": None,
         "polled_at": None,
+        "call_limits": [],
         "last_error": None,
     }
     assert two["last_error"] | {"kind": "transient", "message": "timeout"} == two["last_error"]
+
+
+async def test_list_shows_the_calls_of_each_limit(database_url: str) -> None:
+    async with open_api(database_url) as api:
+        limits = [("", 86_400.0, 100), ("search", 1.0, 4)]
+        engine = api.services.engine
+        await in_transaction(engine, lambda c: call_limits.lock(c, "fake", limits))
+        await in_transaction(engine, lambda c: call_limits.hold(c, "fake", "search", 600.0))
+        (view,) = (await body_of(await api.client.get("/connections"), 200))["data"]
+        all_calls, search = view["call_limits"]
+        assert all_calls == {
+            "name": "",
+            "seconds": 86_400.0,
+            "calls": 100,
+            "used": 0,
+            "held_until": None,
+        }
+        assert (search["name"], search["held_until"] is None) == ("search", False)
+        resumed = await body_of(await api.client.post("/connections/fake/resume"), 200)
+        assert resumed["call_limits"] == []
 
 
 async def test_pause_and_resume(api: Api) -> None:

@@ -5,6 +5,8 @@ import pytest
 from tests.cli.conftest import Cli, with_flow
 from tests.support.flow import Flow
 from zenskar import ConnectionPaused, ConnectionResumed, hookimpl
+from zenskar.db import call_limits
+from zenskar.db.driver.engine import in_transaction
 from zenskar.model.sync_event import Direction
 from zenskar.plugins import discovery
 from zenskar.plugins.discovery import Plugin
@@ -28,6 +30,18 @@ def test_a_connection_is_paused_and_resumed(cli: Cli, stripe: None) -> None:
     assert "is active" in cli("connections", "resume", "stripe")
     (row,) = cli.json("connections", "list")["data"]
     assert (row["state"], row["reason"]) == ("active", None)
+
+
+def test_the_calls_of_a_limit_are_shown(cli: Cli, stripe: None, database: str) -> None:
+    async def use_some(flow: Flow) -> None:
+        limits = [("", 86_400.0, 100)]
+        await in_transaction(flow.runtime.engine, lambda c: call_limits.lock(c, "stripe", limits))
+
+    with_flow(database, use_some)
+    (row,) = cli.json("connections", "list")["data"]
+    (limit,) = row["call_limits"]
+    assert (limit["calls"], limit["used"]) == (100, 0)
+    assert "0/100 in 86400 s" in " ".join(cli("connections", "list").split())
 
 
 def test_a_pause_is_announced_to_broadcast_plugins(

@@ -159,6 +159,16 @@ def _view(status: ConnectionStatus, entities: tuple[str, ...]) -> dict[str, Any]
         "paused_at": state.paused_at and timestamp(state.paused_at),
         "held_until": state.held_until and timestamp(state.held_until),
         "polled_at": status.polled_at and timestamp(status.polled_at),
+        "call_limits": [
+            {
+                "name": each.name,
+                "seconds": each.seconds,
+                "calls": each.calls,
+                "used": each.used,
+                "held_until": each.held_until and timestamp(each.held_until),
+            }
+            for each in status.call_limits
+        ],
         "last_error": state.error_at
         and {
             "kind": state.error_kind,
@@ -228,6 +238,7 @@ _CONNECTION: JsonSchema = {
         "paused_at",
         "held_until",
         "polled_at",
+        "call_limits",
         "last_error",
         "lag",
     ],
@@ -240,11 +251,29 @@ _CONNECTION: JsonSchema = {
         "paused_at": _TIME,
         "held_until": {
             **_TIME,
-            "description": "No call before this time, because the external system asked for fewer.",
+            "description": "No call before this time, because of a rate limit.",
         },
         "polled_at": {
             **_TIME,
             "description": "When the feed of the system was last read to its end.",
+        },
+        "call_limits": {
+            "description": "The calls of each period that are used, with those of the limit.",
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "seconds", "calls", "used", "held_until"],
+                "properties": {
+                    "name": {
+                        "type": "string",
+                        "description": "An endpoint of the system, empty for all calls.",
+                    },
+                    "seconds": {"type": "number"},
+                    "calls": {"type": "integer"},
+                    "used": {"type": "integer"},
+                    "held_until": _TIME,
+                },
+            },
         },
         "last_error": {
             "type": ["object", "null"],

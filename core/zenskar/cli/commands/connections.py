@@ -30,6 +30,7 @@ _COLUMNS = {
     "reason": "REASON",
     "account": "ACCOUNT",
     "held_until": "HELD UNTIL",
+    "calls": "CALLS",
     "polled_at": "POLLED",
     "waiting": "WAITING",
     "oldest_seconds": "OLDEST (S)",
@@ -202,6 +203,7 @@ def _run(
 
 def _row(status: "ConnectionStatus", off: Mapping[str, str] | None = None) -> dict[str, Any]:
     row = asdict(status.state) | asdict(status.backlog) | {"polled_at": status.polled_at}
+    row["call_limits"] = [asdict(each) for each in status.call_limits]
     del row["held_seconds"]
     if not status.configured:
         row["state"] = "not configured"
@@ -218,5 +220,8 @@ def _show(row: dict[str, Any], output: Output) -> None:
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row for the table, with the use of the limit with the longest period."""
     oldest = row["oldest_seconds"]
-    return {**row, "oldest_seconds": None if oldest is None else round(oldest)}
+    longest = max(row["call_limits"], key=lambda each: each["seconds"], default=None)
+    calls = longest and f"{longest['used']}/{longest['calls']} in {longest['seconds']:g} s"
+    return {**row, "oldest_seconds": None if oldest is None else round(oldest), "calls": calls}

@@ -9,6 +9,7 @@ from zenskar.cli.data_folder import DataFolder, DevState
 from zenskar.cli.doctor import check_bus, check_clocks, check_database
 from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.errors import ConfigurationError, ZenskarError
+from zenskar.model.call_limit import Usage
 from zenskar.model.integration import Health
 from zenskar.plugins.discovery import (
     ConfiguredConnection,
@@ -23,6 +24,7 @@ from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
 from zenskar.plugins.router import PluginRouter
 from zenskar.settings import Settings
 from zenskar.sync.clocks import offset_of
+from zenskar.sync.resilience.call_limiter import checked_usage
 from zenskar.telemetry.metrics import Metrics
 
 _CALL_SECONDS = 5.0
@@ -118,18 +120,33 @@ async def _connection(name: str, connection: ConfiguredConnection) -> list[Findi
     if problem := await start(connection, OPEN_SECONDS):
         return [failed(part, problem, fix)]
     try:
-        invoker = PluginInvoker(PluginRouter({name: connection.integration}), Metrics())
+        router = PluginRouter({name: connection.integration})
+        invoker = PluginInvoker(router, Metrics())
         answer = await invoker.call(name, "health", Health, seconds=_CALL_SECONDS)
         health, account = answer.value, None
         if health.ok:
             account = (await invoker.call(name, "account", object, seconds=_CALL_SECONDS)).value
+        used = _usage(router, name)
     except ZenskarError as error:
         return [failed(part, str(error), fix)]
     finally:
         await stop(connection)
-    detail = f"{health.detail}, account {account}" if account else health.detail
+    detail = ", ".join((health.detail, *([f"account {account}"] if account else []), *used))
     found = ok(part, detail) if health.ok else failed(part, health.detail, fix)
     if health.answered_at is None:
         return [found]
     offset = offset_of(answer.timing, health.answered_at)
     return [found, check_clocks.check_offset(f"clock of {name}", offset)]
+
+
+def _usage(router: PluginRouter, name: str) -> list[str]:
+    """Return the calls that the external system counts, in words."""
+    try:
+        return [_used(checked_usage(each)) for each in router.call(name, "usage")]
+    except Exception as error:  # noqa: BLE001 - a failed check is a result, not a crash
+        return [f"`usage` failed: {type(error).__name__}"]
+
+
+def _used(usage: Usage) -> str:
+    of = "" if usage.calls is None else f" of {usage.calls}"
+    return f"{usage.used}{of} calls used{f' at {usage.limit}' if usage.limit else ''}"

@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Double,
     Identity,
     Index,
     Integer,
@@ -273,6 +274,23 @@ schedules = Table(
     Column("name", Text, primary_key=True),
     Column("state", JSONB, nullable=False, server_default=text("'{}'")),
     _time("due_at", nullable=False),
+)
+
+call_limits = Table(
+    "call_limits",
+    metadata,
+    Column("source_system", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("slot", BigInteger, nullable=False, server_default=text("0")),
+    Column("taken", ARRAY(Integer), nullable=False, server_default=text("'{}'")),
+    Column("others", Integer, nullable=False, server_default=text("0")),
+    Column("reported_calls", Integer),
+    _time("reported_until"),
+    _time("held_until"),
+    _time("updated_at", nullable=False),
+    PrimaryKeyConstraint("source_system", "name", "seconds"),
 )
 
 checkpoints = Table(

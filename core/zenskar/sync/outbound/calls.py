@@ -7,8 +7,9 @@ from zenskar.kernel import StepKind
 from zenskar.model.integration import ExternalObject, Push, PushResult
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import Intent
-from zenskar.plugins.invoker import Timing
+from zenskar.plugins.invoker import Answer, Timing
 from zenskar.sync.context import SyncContext
+from zenskar.sync.outbound.batch_pusher import BatchPusher
 from zenskar.sync.outbound.object_fetcher import ObjectFetcher
 from zenskar.sync.translator import memo_of
 
@@ -53,6 +54,7 @@ class Caller:
         self._invoker = context.invoker
         self._timeout = timeout_seconds
         self._fetcher = ObjectFetcher(context, timeout_seconds=timeout_seconds)
+        self._pusher = BatchPusher(context, timeout_seconds=timeout_seconds)
 
     async def make(self, call: Call) -> Observation | None:
         """Make a call and return the observation of its answer, None when `find` finds nothing.
@@ -63,9 +65,7 @@ class Caller:
             raise CallFailed(held)
         invoker, source, seconds = self._invoker, call.source, self._timeout
         if call.pushes:
-            pushed = await invoker.call(
-                source, "push", PushResult, seconds=seconds, push=_push(call)
-            )
+            pushed = await self._push(source, _push(call))
             return self._observation(call, pushed.value, pushed.timing)
         if call.step is StepKind.FETCH:
             fetch = self._fetcher.fetch_together if call.together else self._fetcher.fetch
@@ -77,6 +77,13 @@ class Caller:
         if found is None:
             return None
         return self._observation(call, PushResult(found.value), found.timing)
+
+    async def _push(self, source: str, push: Push) -> Answer[PushResult]:
+        if self._pusher.offered(source):
+            return await self._pusher.push(source, push)
+        return await self._invoker.call(
+            source, "push", PushResult, seconds=self._timeout, push=push
+        )
 
     def _observation(self, call: Call, answer: PushResult, timing: Timing) -> Observation:
         """Return the observation of an answer; that of a fetch shows the object, too."""

@@ -23,7 +23,7 @@ from zenskar.sync.resilience.failures import (
     action_of,
     retry_delay,
 )
-from zenskar.sync.resilience.rate_limit import HELD, hold_back
+from zenskar.sync.resilience.rate_limit import HELD
 from zenskar.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -64,7 +64,7 @@ class FailureHandler:
             has_object = call.external_id is not None
             action = action_after_push(failure.kind, call.step, has_object=has_object, held=held)
         if action.next is NextAction.RETRY and await self._circuit_breaker.outage(
-            job.source, job.subject
+            job.source, job.subject, failure
         ):
             return replace(action, next=NextAction.OUTAGE)
         return action
@@ -82,7 +82,8 @@ class FailureHandler:
             # Another worker took over and has ended the event; this failure no longer matters.
             return Ack()
         if what is NextAction.WAIT and failure.code == HELD:
-            return await self._wait(db, job, failure)
+            left = max(self._context.backoff.wait(job.source), failure.retry_after or 0.0)
+            return await self._wait(db, job, failure, left)
         attempts = event.attempts + 1
         await connections.note_error(db, job.source, failure.kind, failure.message)
         if what in {NextAction.PAUSE, NextAction.OUTAGE}:
@@ -91,8 +92,8 @@ class FailureHandler:
             await self._postpone(db, job, failure)
             return Park()
         if what is NextAction.WAIT:
-            await hold_back(self._context.backoff, db, job.source, failure.retry_after)
-            return await self._wait(db, job, failure)
+            left = await self._context.hold_back(db, job.source, failure)
+            return await self._wait(db, job, failure, left)
         retry = self._context.retry(job.source)
         if (delay := retry_delay(failure, attempts, retry, self._rng)) is not None:
             await self._end_attempt(db, job, failure, SyncStatus.RETRYING, delay)
@@ -102,8 +103,9 @@ class FailureHandler:
         self._context.metrics.outbound_events.labels(job.source, "dead").inc()
         return Ack()
 
-    async def _wait(self, db: AsyncConnection, job: PushJob, failure: Failure) -> Nack:
-        delay = self._context.backoff.wait(job.source)
+    async def _wait(
+        self, db: AsyncConnection, job: PushJob, failure: Failure, delay: float
+    ) -> Nack:
         await self._postpone(db, job, failure, delay)
         return Nack(delay)
 

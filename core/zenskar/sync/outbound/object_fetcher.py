@@ -5,21 +5,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from zenskar.bus.batcher import Batcher
-from zenskar.errors import CallFailed, FailureKind
+from zenskar.errors import CallFailed
 from zenskar.model.integration import ExternalObject
 from zenskar.plugins.invoker import Answer
 from zenskar.sync.context import SyncContext
+from zenskar.sync.resilience.failures import FAILURES_OF_ALL
 
 _TURNS = 4
-_OF_ALL = frozenset(
-    {
-        FailureKind.UNKNOWN_OUTCOME,
-        FailureKind.TRANSIENT,
-        FailureKind.RATE_LIMITED,
-        FailureKind.CREDENTIALS,
-    }
-)
-"""Failures of a whole call. Any other may be due to one object, so each is fetched alone."""
 
 
 class ObjectFetcher:
@@ -64,7 +56,7 @@ class ObjectFetcher:
             try:
                 found = await self._found(source, entity_type, names)
             except CallFailed as error:
-                if error.failure.kind in _OF_ALL:
+                if error.failure.kind in FAILURES_OF_ALL:
                     return [CallFailed(error.failure) for _ in external_ids]
         rest = [name for name in names if name not in found]
         alone = await asyncio.gather(*(self._alone(source, entity_type, each) for each in rest))

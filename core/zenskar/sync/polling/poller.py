@@ -20,7 +20,7 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.event_publisher import EventPublisher
 from zenskar.sync.polling.feed_events import FeedReader, unreadable
 from zenskar.sync.resilience.failures import retry_delay
-from zenskar.sync.resilience.rate_limit import HELD, hold_back
+from zenskar.sync.resilience.rate_limit import HELD
 from zenskar.sync.unreadable import dead_letter_unread, of_item
 from zenskar.telemetry.logs import get_logger
 
@@ -142,10 +142,12 @@ class FeedPoller:
             if refused:
                 await self._pause(db, source, failure)
             seconds = min(connection.poll_seconds, delay or connection.poll_seconds)
-            if failure.kind is FailureKind.RATE_LIMITED and failure.code != HELD:
-                await hold_back(self._context.backoff, db, source, failure.retry_after)
-            if failure.kind is FailureKind.RATE_LIMITED:
-                seconds = min(connection.poll_seconds, self._context.backoff.wait(source))
+            if failure.code == HELD:
+                left = max(self._context.backoff.wait(source), failure.retry_after or 0.0)
+                seconds = min(connection.poll_seconds, left)
+            elif failure.kind is FailureKind.RATE_LIMITED:
+                left = await self._context.hold_back(db, source, failure)
+                seconds = min(connection.poll_seconds, left)
             await polls.fail(db, source, failures, next_in=seconds)
 
         await self._store(store)

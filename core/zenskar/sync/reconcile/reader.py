@@ -5,18 +5,19 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from zenskar.db import connections
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed, Failure, FailureKind
+from zenskar.model.call_limit import Purpose
 from zenskar.model.integration import ExternalObject, Page
 from zenskar.model.interval import Interval
 from zenskar.plugins.invoker import Timing, expected
 from zenskar.sync.context import SyncContext
 from zenskar.sync.resilience.failures import retry_delay
-from zenskar.sync.resilience.rate_limit import hold_back
+from zenskar.sync.resilience.rate_limit import HELD
 from zenskar.sync.resilience.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -44,10 +45,14 @@ class SnapshotPage:
 
 @dataclass(frozen=True, slots=True)
 class RetryLimits:
-    """The retry policy of a connection, and the number of rate limits to wait for."""
+    """The retry policy of a connection, and the number of rate limits to wait for.
+
+    `longest_wait_seconds` is the longest wait for calls within the limits of a connection.
+    """
 
     retry: Callable[[str], RetryPolicy]
     rate_limit_waits: int = 100
+    longest_wait_seconds: float = math.inf
 
 
 class ExternalReader:
@@ -65,7 +70,7 @@ class ExternalReader:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._context = context
-        self._invoker = context.invoker
+        self._invoker = replace(context.invoker, purpose=Purpose.BACKFILL)
         self._limits = limits
         self._timeout = timeout_seconds
         self._sleep = sleep
@@ -121,14 +126,15 @@ class ExternalReader:
             try:
                 return await call()
             except CallFailed as error:
+                held = error.failure.code == HELD
                 limited = error.failure.kind is FailureKind.RATE_LIMITED
-                waits, attempts = waits + limited, attempts + (not limited)
-                if limited:
+                waits, attempts = waits + (limited and not held), attempts + (not limited)
+                if limited and not held:
                     await self._hold_back(source, error.failure)
                 delay = self._delay(source, error.failure, attempts, waits)
                 if delay is None:
                     raise
-            if not limited:
+            if delay:
                 await self._sleep(delay)
 
     async def _wait_for_backoff(self, source: str) -> None:
@@ -136,7 +142,7 @@ class ExternalReader:
         backoff = self._context.backoff
         await self._refresh_backoff()
         while (held := backoff.held(source)) is not None:
-            if not self._limits.rate_limit_waits:
+            if not self._waits(held):
                 raise CallFailed(held)
             await self._sleep(min(backoff.wait(source), _POLL_SECONDS))
             await self._refresh_backoff()
@@ -151,12 +157,19 @@ class ExternalReader:
 
     async def _hold_back(self, source: str, failure: Failure) -> None:
         await in_transaction(
-            self._context.engine,
-            lambda c: hold_back(self._context.backoff, c, source, failure.retry_after),
+            self._context.engine, lambda c: self._context.hold_back(c, source, failure)
         )
+
+    def _waits(self, held: Failure) -> bool:
+        """Return whether to wait for a call that is held back."""
+        left = held.retry_after or 0.0
+        return self._limits.rate_limit_waits > 0 and left <= self._limits.longest_wait_seconds
 
     def _delay(self, source: str, failure: Failure, attempts: int, waits: int) -> float | None:
         """Return the seconds before the next attempt, None when there is no further attempt."""
+        if failure.code == HELD:
+            left = failure.retry_after or 0.0
+            return min(left, _POLL_SECONDS) if self._waits(failure) else None
         if failure.kind is FailureKind.RATE_LIMITED:
             return 0.0 if waits <= self._limits.rate_limit_waits else None
         return retry_delay(failure, attempts, self._limits.retry(source), self._rng)

@@ -52,6 +52,8 @@ class ReconcileJob:
         states = await in_transaction(self._context.engine, connections.states)
         self._context.backoff.learn(states)
         held = self._context.backoff.left(source) > 0
+        if self._context.limiter is not None:
+            held = held or self._context.limiter.left(source, "list_page") > 0
         return held or (source in states and states[source].paused)
 
     async def _reconcile(self, source: str, entity_type: str) -> bool:

@@ -8,7 +8,7 @@ kept during the pause: the first failed call after it pauses again, until a call
 from collections import Counter
 from collections.abc import Mapping
 
-from zenskar.errors import CallFailed
+from zenskar.errors import CallFailed, Failure
 from zenskar.model.integration import Health
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.plugins.invoker import PluginInvoker
@@ -28,20 +28,24 @@ class CircuitBreaker:
         self._invoker = invoker
         self._connections = connections
         self._in_a_row: dict[str, Counter[str]] = {}
+        self._last: dict[str, Failure] = {}
 
     def succeeded(self, source: str) -> None:
         """Count an answered call."""
         self._in_a_row.pop(source, None)
+        self._last.pop(source, None)
 
-    async def outage(self, source: str, record_id: str) -> bool:
+    async def outage(self, source: str, record_id: str, failure: Failure) -> bool:
         """Count a failed call; return whether the whole external system is unavailable.
 
-        Failures of many different records are an outage, whatever the health check returns.
+        The one failure of a call for several records counts once. Failures of many different
+        records are an outage, whatever the health check returns.
         """
         failures = self._connections[source].settings.breaker_failures
         failed = self._in_a_row.setdefault(source, Counter())
-        if len(failed) < _MANY * failures:
+        if len(failed) < _MANY * failures and self._last.get(source) is not failure:
             failed[record_id] += 1
+        self._last[source] = failure
         if failed.total() < failures:
             return False
         return len(failed) >= _MANY * failures or not await self.healthy(source)

@@ -38,6 +38,16 @@ class FailureAction:
     push: IntentState | None = None
 
 
+FAILURES_OF_ALL = frozenset(
+    {
+        FailureKind.UNKNOWN_OUTCOME,
+        FailureKind.TRANSIENT,
+        FailureKind.RATE_LIMITED,
+        FailureKind.CREDENTIALS,
+    }
+)
+"""Failures of a call for several objects as a whole. Any other may be due to one object."""
+
 _REFUSED = {
     True: {FailureKind.GONE, FailureKind.NOT_VISIBLE, FailureKind.STALE_VERSION},
     False: {FailureKind.EXISTS},

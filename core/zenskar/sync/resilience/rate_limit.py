@@ -99,7 +99,7 @@ class RateLimitBackoff:
         left = self.left(source)
         if left <= 0:
             return None
-        text = f"held back for {left:.0f} s, as the external system asked"
+        text = f"held back for {left:.0f} s because of a rate limit"
         return Failure(FailureKind.RATE_LIMITED, text, HELD, left)
 
     def succeeded(self, source: str) -> None:

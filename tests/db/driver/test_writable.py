@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.kafka.postgres import open_server
 from zenskar.db.driver.engine import create_engine, ping
-from zenskar.db.writable import check_writable
+from zenskar.db.driver.writable import check_writable
 from zenskar.errors import Unavailable
 
 
