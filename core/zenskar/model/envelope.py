@@ -64,6 +64,7 @@ class EnvelopeData(TypedDict, total=False):
     occurred: Sequence[int]
     sent: Sequence[int]
     kind: str
+    polled: bool
     ignored: str | None
     origin_key: str | None
     changed: Sequence[str] | None

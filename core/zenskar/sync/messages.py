@@ -46,12 +46,14 @@ class UnreadableMessage(InvalidInput):
 class MessageOrigin(NamedTuple):
     """How an event arrived: its kind, and when it was sent on the external clock.
 
-    `made_at` is the time of its message in RFC 3339, on our clock.
+    `made_at` is the time of its message in RFC 3339, on our clock. A feed showed the event if it is
+    `polled`, a webhook or a call otherwise.
     """
 
     made_at: str
     sent: Interval
     kind: ObservationKind = ObservationKind.WEBHOOK
+    polled: bool = False
 
 
 def utc_now() -> str:
@@ -118,6 +120,8 @@ def inbound_message(
         },
         correlation_id=correlation_id,
     )
+    if origin.polled:
+        envelope.data["polled"] = True
     if touched is not None:
         _name_object(envelope.data, touched)
     return OutboxMessage(INBOUND, subject, source, envelope, json_bytes(envelope.to_json()))

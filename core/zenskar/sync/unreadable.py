@@ -50,6 +50,7 @@ def of_item(item: EventItem, error: Exception) -> Unreadable:
     event, seen, touched = item.event, item.event.seen, item.event.touched
     kept = {
         "kind": item.origin.kind.value,
+        "polled": item.origin.polled,
         "sent": item.origin.sent,
         "exact": item.exact,
         "type": event.type,
@@ -123,7 +124,8 @@ def item_of(envelope: Envelope, made_at: str) -> EventItem:
         touched=touched and ObjectRef(*touched),
     )
     sent = Interval(*kept.get("sent", occurred)).after(waited(envelope.time, made_at))
-    origin = MessageOrigin(made_at, sent, ObservationKind(kept["kind"]))
+    kind, polled = ObservationKind(kept["kind"]), kept.get("polled", False)
+    origin = MessageOrigin(made_at, sent, kind, polled)
     return EventItem(envelope.source, event, envelope.correlation_id, origin, exact=kept["exact"])
 
 

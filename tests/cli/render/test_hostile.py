@@ -33,6 +33,7 @@ DETAIL = {
             "winner": HOSTILE,
         }
     ],
+    "violations": [{"plugin": HOSTILE, "pointer": HOSTILE, "message": HOSTILE}],
 }
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "events show": (EVENT,),

@@ -10,13 +10,21 @@ import pytest_asyncio
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
-from zenskar import FailureKind, IntentKind
+from zenskar import FailureKind, IntentKind, ObjectRef, Violation, WebhookEvent, hookimpl
+from zenskar.cli.render.explain_words import details, title
 from zenskar.db import connections
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import new_id
 from zenskar.ops.explain.explainer import explain, find, narrow
-from zenskar.ops.explain.model import Explanation, FieldDiff, HistoryStep, HistoryStepKind
+from zenskar.ops.explain.model import (
+    BrokenRule,
+    Explanation,
+    FieldDiff,
+    HistoryStep,
+    HistoryStepKind,
+)
+from zenskar.plugins.discovery import Plugin
 
 FIRST, NEWER, MINE, THEIRS, OLD = (f"{n}@ada.example" for n in ("a", "b", "mine", "theirs", "old"))
 _UNAPPLIED = """
@@ -299,6 +307,44 @@ async def test_a_push_without_an_answer_is_open(database_url: str) -> None:
         (intent,) = system.open_intents
         assert (intent.kind, intent.state, system.in_sync) == ("create", "unknown", False)
         assert [event.status for event in found.unfinished] == ["dead"]
+
+
+class NoTwins:
+    """Refuses one e-mail address."""
+
+    @hookimpl
+    def validate_record(self, document: dict[str, Any]) -> list[Violation]:
+        return [Violation("/email", "is taken")] if document["email"] == NEWER else []
+
+
+async def test_a_broken_rule_is_told_with_the_change_that_breaks_it(database_url: str) -> None:
+    rules = {"no_twins": Plugin("no_twins", "test-no-twins", "1", broadcast=NoTwins())}
+    async with open_flow(database_url, extra=rules) as flow:
+        flow.systems["fake"].create(name="Ada", email=NEWER)
+        await flow.deliver()
+        found = await explained(flow, str(await flow.scalar("SELECT id FROM customers")))
+    (step,) = [s for s in found.steps if s.violations]
+    assert step.verdict == "created"
+    assert step.violations == (BrokenRule("/email", "is taken", plugin="no_twins"),)
+    assert "violates no_twins /email: is taken" in details(step)
+    assert any(s.violations for s in narrow(found, "email").steps)
+    assert not any(s.violations for s in narrow(found, "name").steps)
+
+
+async def test_an_event_of_a_feed_is_no_webhook(database_url: str) -> None:
+    async with open_flow(database_url, sweep_seconds=0.05) as flow:
+        system = flow.systems["fake"]
+        external_id = system.create(name="Ada", email=FIRST)
+        system.report(external_id)
+        await flow.until_scalar("SELECT count(*) FROM customers")
+        touched = ObjectRef("customer", external_id)
+        system.feed.append(WebhookEvent("chg_2", "changed", touched=touched))
+        await flow.until_scalar("SELECT count(*) = 3 FROM sync_events WHERE status <> 'pending'")
+        await flow.settle()
+        found = await explained(flow, str(await flow.scalar("SELECT id FROM customers")))
+    seen = [step for step in found.steps if step.kind is HistoryStepKind.OBSERVED]
+    assert [step.reason for step in seen] == ["poll", "poll"]
+    assert title(seen[1]) == f"fake: seen in a poll chg_2, changed of {external_id}"
 
 
 async def test_what_the_history_lacks_is_said(database_url: str) -> None:

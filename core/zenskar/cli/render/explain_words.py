@@ -10,6 +10,8 @@ import orjson
 from zenskar.kernel.policy import Ground
 from zenskar.model.fields import unescape
 from zenskar.ops.explain.model import (
+    POLL,
+    BrokenRule,
     ConflictSeen,
     FieldDiff,
     HistoryStep,
@@ -46,6 +48,7 @@ _GROUNDS = MappingProxyType(
         Ground.OWN_PUSH.value: "won: our push without an answer had written that value",
     }
 )
+_SEEN_IN = MappingProxyType({"list": "seen in a list", POLL: "seen in a poll"})
 _SHOWN_FOR = ("echo", "stale", "tombstone", "duplicate")
 
 
@@ -73,6 +76,7 @@ def details(step: HistoryStep) -> Iterator[str]:
     """Yield the details of a step, one line each."""
     yield from map(_diff, step.changes)
     yield from map(_conflict, step.conflicts)
+    yield from map(_violation, step.violations)
     if step.kind is HistoryStepKind.CALL and step.call != "resend":
         yield from (f"write {name_of(p)} = {value_text(v)}" for p, v in step.writes.items())
     yield from (f"seen {name_of(path)} = {value_text(v)}" for path, v in step.seen.items())
@@ -131,7 +135,7 @@ def _queued(step: HistoryStep) -> str:
 
 
 def _observed(step: HistoryStep) -> str:
-    how = "seen in a list" if step.reason == "list" else str(step.reason)
+    how = _SEEN_IN.get(step.reason or "", step.reason)
     event = f" {step.external_event_id}" if step.external_event_id else ""
     return f"{step.source_system}: {how}{event}, {step.event_type} of {step.external_id}"
 
@@ -199,6 +203,11 @@ def _conflict(one: ConflictSeen) -> str:
     base = value_text(one.base)
     why = _GROUNDS.get(one.policy, f"won by {one.policy}")
     return f"conflict over {name_of(one.path)}: base {base}, {sides}; {one.winner} {why}"
+
+
+def _violation(one: BrokenRule) -> str:
+    owner = one.plugin or one.connection
+    return f"violates {owner} {one.pointer or '/'}: {one.message}"
 
 
 def _occurred(at: datetime, low: datetime, high: datetime) -> str:

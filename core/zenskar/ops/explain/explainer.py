@@ -127,6 +127,9 @@ def _only(step: HistoryStep, concerned: Callable[[str], bool]) -> HistoryStep:
         step,
         changes=tuple(diff for diff in step.changes if concerned(diff.path)),
         conflicts=tuple(c for c in step.conflicts if concerned(c.path)),
+        violations=tuple(
+            v for v in step.violations if v.pointer[:1] != "/" or concerned(v.pointer)
+        ),
         writes={path: value for path, value in step.writes.items() if concerned(path)},
         seen={path: value for path, value in step.seen.items() if concerned(path)},
         shown={path: value for path, value in step.shown.items() if concerned(path)},

@@ -6,6 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+POLL = "poll"
+"""The reason of an inbound event that a feed showed; else it is how the object was seen."""
+
 
 class HistoryStepKind(StrEnum):
     """The kind of a history step."""
@@ -15,7 +18,7 @@ class HistoryStepKind(StrEnum):
     QUEUED = "queued"
     """A change that was queued for a connection, made elsewhere or by a resync."""
     OBSERVED = "observed"
-    """An inbound event: a webhook, or an object of a list or a fetch."""
+    """An inbound event: a webhook, an event of a feed, or an object of a list or a fetch."""
     VERDICT = "verdict"
     """The kernel's decision on an inbound event."""
     CALL = "call"
@@ -61,6 +64,19 @@ class ConflictSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenRule:
+    """A rule that an applied change violates: the place and the text.
+
+    The rule belongs to a `plugin`, or to the profile of a `connection`.
+    """
+
+    pointer: str
+    message: str
+    plugin: str | None = None
+    connection: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryStep:
     """A step of a record's history. `cause` is the number of the step that led to this one.
 
@@ -103,6 +119,7 @@ class HistoryStep:
     seen: Mapping[str, Any] = field(default_factory=dict)
     shown: Mapping[str, Any] = field(default_factory=dict)
     conflicts: tuple[ConflictSeen, ...] = ()
+    violations: tuple[BrokenRule, ...] = ()
     queued: tuple[Queued, ...] = ()
 
 

@@ -15,7 +15,15 @@ from zenskar.model.fields import CUSTOMER, flatten
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops.events import REVEALED
-from zenskar.ops.explain.model import ConflictSeen, HistoryStep, HistoryStepKind, Provenance, Queued
+from zenskar.ops.explain.model import (
+    POLL,
+    BrokenRule,
+    ConflictSeen,
+    HistoryStep,
+    HistoryStepKind,
+    Provenance,
+    Queued,
+)
 from zenskar.ops.explain.provenance import FieldProvenance
 from zenskar.sync import fanout
 from zenskar.sync.republish import REQUESTED
@@ -126,7 +134,7 @@ class TimelineBuilder:
             event,
             entry,
             cause=cause,
-            reason=data.get("kind") or "webhook",
+            reason=POLL if data.get("polled") else data.get("kind") or "webhook",
             external_id=event.external_id,
             external_event_id=event.external_event_id,
             occurred=interval(data.get("occurred")),
@@ -181,6 +189,7 @@ class TimelineBuilder:
             seen=detail.get("seen") or {},
             shown=self._steps[self._opening[event.id]].shown,
             conflicts=tuple(_conflicts(detail)),
+            violations=tuple(BrokenRule(**each) for each in detail.get("violations") or ()),
         )
         changes = self.provenance.write(place, detail.get("changes") or {})
         self._steps[place] = replace(self._steps[place], changes=changes)

@@ -42,7 +42,7 @@ class FeedReader:
         kind = ObservationKind.WEBHOOK
         if event.occurred is None:
             kind, event = ObservationKind.FETCH, replace(event, occurred=during)
-        origin = MessageOrigin(now, during, kind)
+        origin = MessageOrigin(now, during, kind, polled=True)
         return EventItem(source, complete(event, during), run_id, origin)
 
 
