@@ -1,6 +1,7 @@
 """The kind of failure of every HTTP status."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from zenskar.errors import Failure, FailureKind
 from zenskar.http.http_errors import BadAnswer, HttpError, RenewalFailed
@@ -30,7 +31,7 @@ _NOT_MADE = {
 
 def classify(
     error: Exception,
-    overrides: Mapping[int | str, FailureKind] | None = None,
+    overrides: Mapping[Any, FailureKind] | None = None,
     *,
     system: str = "the external system",
 ) -> Failure | None:
@@ -45,7 +46,7 @@ def classify(
     return Failure(kind or _kind(error), message, error.code, error.retry_after)
 
 
-def _override(error: HttpError, overrides: Mapping[int | str, FailureKind]) -> FailureKind | None:
+def _override(error: HttpError, overrides: Mapping[Any, FailureKind]) -> FailureKind | None:
     by_code = overrides.get(error.code) if error.code is not None else None
     return by_code or (overrides.get(error.status) if error.status is not None else None)
 

@@ -78,7 +78,8 @@ class DeclarationChecks(AuthorPart):
                     names = subject.shape(entity_type).names
                     person = {name: each for name, each in PERSON.items() if name in names}
                     seen = await subject.create(entity_type, person, subject.record_id())
-                    await subject.update(seen, subject.record_id(), {**person, "name": "Quatsch"})
+                    changed = {**person, "name": "Quatsch"}
+                    seen = await subject.update(seen, subject.record_id(), changed)
                     for status in (400, 401, 403, 404, 409, 410, 422, 429, 500, 503):
                         with faults.faulty(Refusal(status)):
                             hide(hidden, *await _texts(subject, entity_type, person))
