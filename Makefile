@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PLUGINS := salesforce stripe template
+EXAMPLES := cardfile doorbell
 PROJECTS := pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)
 JOBS ?= 2
 
@@ -61,7 +62,8 @@ test-stripe-mock: $(STAMP) ## Check every request to Stripe against Stripe's own
 lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core/zenskar $(foreach plugin,$(PLUGINS),plugins/$(plugin)/zenskar_$(plugin))
+	$(BIN)/mypy core/zenskar $(foreach plugin,$(PLUGINS),plugins/$(plugin)/zenskar_$(plugin)) \
+		$(foreach example,$(EXAMPLES),examples/$(example)/zenskar_$(example))
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## Format the code

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,9 @@ PACKAGES = sorted(path.parent for path in MODULES if path.name == "__init__.py")
 MOST_ENTRIES = 25
 TOOLKIT = ("zenskar.fields", "zenskar.http", "zenskar.http.lookalike", "zenskar.webhooks")
 """The modules that a plugin may import besides `zenskar`."""
+
+EXAMPLES = sorted(path.parent for path in ROOT.glob("examples/*/pyproject.toml"))
+PLUGINS = [*sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")), *EXAMPLES]
 
 SHARED_FILE_NAMES = {
     # The same thing in several layers: its table, its service, its route, its command.
@@ -89,19 +93,24 @@ def test_a_plugin_may_import_nothing_but_the_public_modules() -> None:
     assert set(contract["forbidden_modules"]) == private
 
 
-def test_the_plugins_import_the_packages_themselves() -> None:
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda path: path.name)
+def test_a_plugin_imports_the_public_packages_themselves(folder: Path) -> None:
     """A module inside of a public package is private."""
     public = {"zenskar", *TOOLKIT}
-    found = {
-        f"{path.relative_to(ROOT)}: {node.module}"
-        for plugin in ("salesforce", "stripe", "template")
-        for path in (ROOT / "plugins" / plugin / f"zenskar_{plugin}").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom)
-        and (node.module or "").partition(".")[0] == "zenskar"
-        and node.module not in public
-    }
-    assert found == set()
+    modules = (folder / f"zenskar_{folder.name}").rglob("*.py")
+    assert {name for path in modules for name in imported(path)} - public == set()
+
+
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_tested_with_the_kit_alone(folder: Path) -> None:
+    public = {"zenskar", "zenskar.testing", *TOOLKIT}
+    used = {name for path in (folder / "tests").glob("*.py") for name in imported(path)}
+    assert used - public == set()
+    assert "zenskar.testing" in used
+    (entry,) = project_of(folder)["entry-points"]["zenskar.plugins"].items()
+    module, _, name = entry[1].partition(":")
+    assert (entry[0], module) == (folder.name, f"zenskar_{folder.name}")
+    assert issubclass(getattr(importlib.import_module(module), name), zenskar.BaseIntegration)
 
 
 def test_the_core_names_no_plugin() -> None:
@@ -139,6 +148,22 @@ def test_a_class_name_exists_once() -> None:
 def test_a_file_name_exists_once_unless_the_folder_distinguishes_it() -> None:
     files = ((path.stem, str(path.parent)) for path in MODULES if path.name != "__init__.py")
     assert shared(files) <= SHARED_FILE_NAMES
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the modules of zenskar that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module or ""]
+        yield from (name for name in names if name.partition(".")[0] == "zenskar")
+
+
+def project_of(folder: Path) -> dict[str, Any]:
+    """Return the project table of a distribution."""
+    text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    return project
 
 
 def submodules(package: str) -> set[str]:

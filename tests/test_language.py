@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 CODE = (
     *("core/zenskar", "plugins/stripe/zenskar_stripe", "plugins/template/zenskar_template"),
     *("plugins/salesforce/zenskar_salesforce", "plugins/salesforce/tests"),
-    *("benchmarks", "migrations"),
+    *("benchmarks", "examples", "migrations"),
     *(f"tests/{name}" for name in ("crash", "deploy", "e2e", "kafka", "packaging")),
     *(f"tests/{name}" for name in ("performance", "simulation", "stripe_mock", "support")),
     *(f"tests/{name}" for name in ("catalog", "kernel", "model", "ops")),
@@ -26,7 +26,9 @@ CODE = (
 INSTALLED = ROOT / "benchmarks" / "peers"
 """The folder of the installed contenders."""
 DOCUMENTS = sorted(
-    path for folder in ("", "docs", "plugins/*") for path in ROOT.glob(f"{folder}/*.md".lstrip("/"))
+    path
+    for folder in ("", "docs", "plugins/*", "examples", "examples/*")
+    for path in ROOT.glob(f"{folder}/*.md".lstrip("/"))
 )
 WORDS = {
     r"mend(s|ed|ing)?": "fix, repair",

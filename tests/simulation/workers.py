@@ -73,6 +73,10 @@ class Worker:
         """Kill the worker at the next pass of this failpoint."""
         self._fatal_point = point
 
+    def spare(self) -> None:
+        """Revoke the kill at a failpoint that the worker has not passed."""
+        self._fatal_point = None
+
     def kill_in(self, seconds: float) -> None:
         """Kill the worker after a while, at any await."""
         asyncio.get_running_loop().call_later(seconds, self._die)

@@ -19,6 +19,7 @@ from zenskar import WebhookRequest
 from zenskar.catalog.service import CustomerService
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import Unavailable
+from zenskar.http.lookalike import LookAlike
 from zenskar.plugins.discovery import Plugin, discover
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import Settings, load
@@ -45,6 +46,10 @@ class World:
     settings: Settings
     environment: dict[str, str]
     plugins: Mapping[str, Plugin]
+    webhook_url: str = ""
+    """The address of the receiver; the name of a connection follows."""
+    others: list[LookAlike] = field(default_factory=list)
+    """The other external systems."""
     workers: list[Worker] = field(default_factory=list)
     kills: int = 0
     fatal: set[str] = field(default_factory=set)
@@ -121,7 +126,8 @@ class World:
         if await self._works():
             return False
         try:
-            await self.sandbox.settle(1)
+            for system in (self.sandbox, *self.others):
+                await system.settle(1)
         except TimeoutError:
             return False
         return not await self._works()
@@ -228,15 +234,17 @@ async def open_world(
     workers: int = WORKERS,
     ours: float = 0.0,
     theirs: float = 0.0,
+    clock: Clock | None = None,
+    others: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
-    """Open a world with running workers."""
-    clock, plugins = Clock(), discover() if plugins is None else plugins
+    """Open a world with running workers; `others` are the settings of more connections."""
+    clock, plugins = clock or Clock(), discover() if plugins is None else plugins
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(
             StripeSandbox(seed=seed, clock=clock, webhook_retry_base=0.01, webhook_max_attempts=50)
         )
-        environment = _environment(sandbox)
+        environment = {**_environment(sandbox), **(others or {})}
         loaded = load({}, database_url=database_url, **(_SETTINGS | settings))
         runtime = await stack.enter_async_context(
             open_runtime(loaded, environment, plugins=plugins)
@@ -245,8 +253,8 @@ async def open_world(
             clock, WrongClock(clock, ours), theirs, sandbox, runtime, loaded, environment, plugins
         )
         sandbox.shift_clock(theirs)
-        url = await stack.enter_async_context(_receiver(world))
-        sandbox.add_webhook_endpoint(url, SECRET)
+        world.webhook_url = await stack.enter_async_context(_receiver(world))
+        sandbox.add_webhook_endpoint(f"{world.webhook_url}stripe", SECRET)
         for _ in range(workers):
             world.workers.append(await world.start_worker())
         try:
@@ -289,12 +297,13 @@ async def _receiver(world: World) -> AsyncIterator[str]:
         if world.dies("webhook.received"):
             return web.Response(status=502)
         try:
-            await world.runtime.ingress.accept("stripe", webhook, "simulation")
+            source = request.match_info["source"]
+            await world.runtime.ingress.accept(source, webhook, "simulation")
         except Unavailable:
             return web.Response(status=503)
         return web.Response(status=502 if world.dies("webhook.published") else 200)
 
     app = web.Application()
-    app.router.add_post("/", receive)
+    app.router.add_post("/{source}", receive)
     async with TestServer(app) as server:
         yield str(server.make_url("/"))
