@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.processes import Running, ada, ask, customers, empty_folder, environment, until
 from tests.packaging.building import ROOT, build, execute, install
+from tests.packaging.conftest import Environment
 
 T = TypeVar("T")
 
@@ -32,28 +33,37 @@ class NewPlugin:
 
 
 @pytest.fixture(scope="module")
-def plugin() -> Iterator[NewPlugin]:
+def plugin(author: Environment) -> Iterator[NewPlugin]:
     """Make a plugin with the installed core, then build and install it."""
     with empty_folder() as folder:
-        venv = folder / "venv"
-        core = build(ROOT, folder / "dist")
-        install(venv, f"{core}[embedded,testing]", "pytest-asyncio")
-        execute(venv / "bin" / "zenskar", "plugins", "new", "acme_crm", cwd=folder)
-        made = NewPlugin(folder / "zenskar-acme-crm", venv / "bin")
-        install(venv, build(made.folder, folder / "dist"))
+        execute(author.programs / "zenskar", "plugins", "new", "acme_crm", cwd=folder)
+        made = NewPlugin(folder / "zenskar-acme-crm", author.programs)
+        install(author.folder, build(made.folder, folder / "dist"))
         yield made
 
 
-def test_its_tests_pass_at_once(plugin: NewPlugin) -> None:
-    assert " passed" in plugin.run("pytest", "-q")
+def listed(plugin: NewPlugin) -> dict[str, dict[str, Any]]:
+    found = json.loads(plugin.run("zenskar", "plugins", "list", "--output", "json"))["data"]
+    return {each["name"]: each for each in found}
 
 
 def test_it_is_found_and_names_its_settings(plugin: NewPlugin) -> None:
-    (found,) = json.loads(plugin.run("zenskar", "plugins", "list", "--output", "json"))["data"]
-    assert (found["name"], found["problem"]) == ("acme_crm", None)
+    found = listed(plugin)["acme_crm"]
+    assert found["problem"] is None
     assert found["distribution"] == "zenskar-acme-crm"
     required = ["ACME_CRM_API_BASE", "ACME_CRM_API_KEY", "ACME_CRM_WEBHOOK_SECRET"]
     assert found["missing"] == required
+
+
+def test_the_examples_are_distributions_too(plugin: NewPlugin, author: Environment) -> None:
+    folders = sorted(path.parent for path in ROOT.glob("examples/*/pyproject.toml"))
+    install(
+        author.folder, *(build(folder, author.wheels.folder / folder.name) for folder in folders)
+    )
+    found = listed(plugin)
+    for folder in folders:
+        assert found[folder.name]["problem"] is None
+        assert found[folder.name]["distribution"] == f"zenskar-{folder.name}"
 
 
 def test_its_look_alike_prints_the_settings(plugin: NewPlugin) -> None:

@@ -9,21 +9,16 @@ import pytest
 
 from tests.cli.processes import Running, ada, ask, customers, empty_folder, environment, until
 from tests.packaging.building import ROOT, build, execute, install
-
-PROJECTS = (ROOT, ROOT / "plugins" / "stripe")
+from tests.packaging.conftest import Wheels
 
 
 @pytest.fixture(scope="module")
-def installed() -> Iterator[Path]:
+def installed(wheels: Wheels) -> Iterator[Path]:
     """Build the wheels as `make build` does, and install them into an empty environment."""
     with empty_folder() as folder:
-        yield _install(folder)
-
-
-def _install(folder: Path) -> Path:
-    core, stripe = (build(project, folder / "dist") for project in PROJECTS)
-    install(folder / "venv", f"{core}[embedded]", stripe)
-    return folder / "venv" / "bin" / "zenskar"
+        stripe = build(ROOT / "plugins" / "stripe", folder / "dist")
+        install(folder / "venv", f"{wheels.core}[embedded]", stripe)
+        yield folder / "venv" / "bin" / "zenskar"
 
 
 def test_they_hold_everything_that_is_needed(installed: Path) -> None:

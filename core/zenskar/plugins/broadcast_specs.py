@@ -20,11 +20,10 @@ from zenskar.model.notices import (
     DeadLetterAdded,
     RecordChanged,
 )
-from zenskar.plugins.hookspecs import PROJECT
+from zenskar.plugins.markers import PROJECT, hookspec
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a broadcast plugin as the implementation of a hook."""
-_hookspec = pluggy.HookspecMarker(PROJECT)
 
 
 class BroadcastSpec:
@@ -32,7 +31,7 @@ class BroadcastSpec:
 
     # --- before the commit ------------------------------------------------------------------
 
-    @_hookspec
+    @hookspec
     def validate_record(
         self,
         entity_type: str,
@@ -59,22 +58,22 @@ class BroadcastSpec:
     # While a plain function does not return, its plugin is called no further. At most 1000 notices
     # of a plugin wait; further ones are dropped and counted, and so are those of a killed process.
 
-    @_hookspec
+    @hookspec
     def record_changed(self, notice: RecordChanged) -> None:
         """Receive the change of a record, from the API or from a connection."""
 
-    @_hookspec
+    @hookspec
     def conflict_recorded(self, notice: ConflictRecorded) -> None:
         """Receive a conflict, once for each field."""
 
-    @_hookspec
+    @hookspec
     def dead_letter_added(self, notice: DeadLetterAdded) -> None:
         """Receive a sync event that became a dead letter."""
 
-    @_hookspec
+    @hookspec
     def connection_paused(self, notice: ConnectionPaused) -> None:
         """Receive the pause of a connection that was active."""
 
-    @_hookspec
+    @hookspec
     def connection_resumed(self, notice: ConnectionResumed) -> None:
         """Receive the end of a connection's pause."""

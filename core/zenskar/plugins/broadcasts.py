@@ -20,7 +20,7 @@ from zenskar.model.notices import (
     RecordChanged,
 )
 from zenskar.plugins.broadcast_specs import BroadcastSpec
-from zenskar.plugins.hookspecs import PROJECT
+from zenskar.plugins.markers import PROJECT
 from zenskar.plugins.notice_queue import NoticeQueue
 from zenskar.plugins.router import taking
 from zenskar.telemetry.logs import get_logger

@@ -10,8 +10,8 @@ from typing import Any
 from zenskar.model.call_limit import PURPOSES, CallLimit
 from zenskar.model.fields import SHAPES
 from zenskar.model.integration import Setting
-from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
-from zenskar.plugins.hookspecs import PROJECT
+from zenskar.plugins.base import HOOKS, PLUGIN_API_VERSION, BaseIntegration
+from zenskar.plugins.markers import PROJECT
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """Names of plugins and connections; in upper case they are prefixes of environment variables."""
@@ -25,16 +25,8 @@ _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _SETTING_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _METHODS = ("GET", "POST")
 _MOST_CALLS, _LEAST_SECONDS = 2**31, 0.1
-_SYNCHRONOUS = (
-    "answer_challenge",
-    "verify_webhook",
-    "read_webhook",
-    "parse_webhook",
-    "answer_webhook",
-    "to_canonical",
-    "from_canonical",
-    "usage",
-    "classify_error",
+_SYNCHRONOUS = tuple(
+    name for name in HOOKS if not inspect.iscoroutinefunction(getattr(BaseIntegration, name))
 )
 
 

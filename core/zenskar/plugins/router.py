@@ -16,17 +16,15 @@ from zenskar.errors import (
     PluginError,
     Unavailable,
 )
-from zenskar.plugins.base import BaseIntegration
-from zenskar.plugins.hookspecs import PROJECT, IntegrationSpec
-
-_HOOKS = frozenset(name for name in vars(IntegrationSpec) if not name.startswith("_"))
+from zenskar.plugins.base import HOOKS, BaseIntegration
+from zenskar.plugins.markers import PROJECT
 
 
 class _Manager(pluggy.PluginManager):
     """Registers the overridden methods of a `BaseIntegration` as hooks, without a decorator."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
-        if isinstance(plugin, BaseIntegration) and name in _HOOKS:
+        if isinstance(plugin, BaseIntegration) and name in HOOKS:
             options: dict[str, Any] = dict.fromkeys(
                 ("wrapper", "hookwrapper", "optionalhook", "tryfirst", "trylast"), False
             )
@@ -48,7 +46,7 @@ class PluginRouter:
 
     def __init__(self, integrations: Mapping[str, BaseIntegration]) -> None:
         self._manager = _Manager(PROJECT)
-        self._manager.add_hookspecs(IntegrationSpec)
+        self._manager.add_hookspecs(BaseIntegration)
         self._integrations = dict(integrations)
         for name, integration in self._integrations.items():
             self._register(name, integration)

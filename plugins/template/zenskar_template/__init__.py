@@ -53,6 +53,7 @@ class TemplateIntegration(BaseIntegration):
     unique `external_ref` of a contact holds the id of our record.
     """
 
+    plugin_api: ClassVar[int] = 1
     webhook_headers: ClassVar[tuple[str, ...]] = ("x-timestamp", "x-signature")
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting("api_base", required=True, help="Address of the CRM's API."),

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from plugins.template.tests.crm import Crm
-from tests.e2e.bulk_crm import BulkCrm, BulkIntegration
+from tests.e2e.crm_variants import BulkCrm, BulkIntegration
 from tests.e2e.test_template import Synced
 from tests.support.flow import Flow, running_worker
 from tests.support.wait import until
