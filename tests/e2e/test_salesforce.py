@@ -37,8 +37,7 @@ class BothSides:
         return only
 
     def creates(self) -> int:
-        bodies = [each.body for each in self.org.requests if each.path.endswith("/composite")]
-        return sum(body["compositeRequest"][0]["method"] == "POST" for body in bodies)
+        return self.org.writes().count("POST")
 
     async def field(self, record_id: str, name: str, value: Any) -> None:
         """Wait until the record has this value."""

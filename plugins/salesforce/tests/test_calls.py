@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from plugins.salesforce.tests.conftest import ADA, NOW, settings_for
-from zenskar import CallFailed, Changes, Connection, FailureKind, IntentKind, Push
+from zenskar import CallFailed, Changes, Connection, FailureKind, IntentKind, Push, PushResult
 from zenskar.http import HttpError
 from zenskar_salesforce import SalesforceIntegration
 from zenskar_salesforce.feed import KEPT_SECONDS, OVERLAP_SECONDS
@@ -133,6 +133,32 @@ async def test_a_hidden_field_refuses_the_connection_and_empties_nothing(
         salesforce.fetch("customer", made.external_id),
     ):
         assert await kind_of(salesforce, call) is FailureKind.CREDENTIALS
+
+
+async def test_several_pushes_are_one_call_with_an_outcome_each(
+    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
+) -> None:
+    first, second = [
+        (await salesforce.push(replace(CREATE, body={**BODY, "Zenskar_Id__c": name}))).seen
+        for name in ("rec_2", "rec_3")
+    ]
+    sandbox.clock_shift = 1
+    sandbox.edit(second.external_id, Phone="1")
+    before = sandbox.allowance.used
+    delete = replace(update(first.external_id), kind=IntentKind.DELETE, body={})
+    stale = update(second.external_id, second.version, Phone="2")
+    results = await salesforce.push_many([CREATE, stale, delete])
+    made, refused, gone = results
+    assert isinstance(made, PushResult)
+    assert isinstance(refused, HttpError)
+    assert isinstance(gone, PushResult)
+    found = salesforce.classify_error(refused)
+    assert found is not None
+    assert (found.kind, gone.seen.data) == (FailureKind.STALE_VERSION, None)
+    assert made.seen.record_id == "rec_1"
+    assert sandbox.allowance.used == before + 1
+    (usage,) = salesforce.usage()
+    assert (usage.used, usage.calls) == (before + 1, sandbox.allowance.limit)
 
 
 async def test_a_duplicate_rule_is_overridden_on_request_only(sandbox: SalesforceSandbox) -> None:

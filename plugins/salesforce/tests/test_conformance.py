@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from zenskar.testing import IntegrationConformance
 from zenskar_salesforce import SalesforceIntegration
@@ -28,6 +29,7 @@ def message(*contacts: str) -> bytes:
 class TestConformance(IntegrationConformance):
     """Every check of the kit; Salesforce has no idempotency keys, and signs no messages."""
 
+    sandbox: SalesforceSandbox
     integration = SalesforceIntegration
     settings = SETTINGS
     address_setting = "api_base"
@@ -43,6 +45,18 @@ class TestConformance(IntegrationConformance):
 
     @asynccontextmanager
     async def external_system(self) -> AsyncIterator[Mapping[str, str]]:
-        async with SalesforceSandbox() as sandbox:
-            sandbox.habits.page_rows = 2
-            yield {**settings_of(sandbox), "api_base": sandbox.base_url}
+        async with SalesforceSandbox() as self.sandbox:
+            self.sandbox.habits.page_rows = 2
+            self.sandbox.org.rights.before_save = self.tick
+            yield {**settings_of(self.sandbox), "api_base": self.sandbox.base_url}
+
+    def tick(self, row: Mapping[str, Any]) -> None:
+        """Make each save a second later than the last one: versions have whole seconds."""
+        self.sandbox.clock_shift += 1
+
+    async def send_webhooks_to(self, url: str) -> None:
+        self.sandbox.messages.url = f"{url}/token-of-the-checks"
+        self.sandbox.messages.habits.retry_seconds = 0.1
+
+    async def lose_changes(self) -> None:
+        self.sandbox.clock_shift += 16 * 86_400

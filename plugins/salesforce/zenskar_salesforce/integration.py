@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from zenskar import (
     BaseIntegration,
+    CallLimit,
     Change,
     Changes,
     Connection,
@@ -19,14 +20,19 @@ from zenskar import (
     PushResult,
     SandboxInfo,
     Setting,
+    Usage,
     WebhookAnswer,
     WebhookEvent,
     WebhookRequest,
 )
 from zenskar.webhooks import verify_token
-from zenskar_salesforce import contacts, failures, feed, lookup, outbound_messages, pushes
+from zenskar_salesforce import contacts, failures, feed, lookup, outbound_messages
 from zenskar_salesforce.client import SalesforceApi
 from zenskar_salesforce.config import SETTINGS, Config
+from zenskar_salesforce.pushes import MOST_PUSHES, send
+
+DEVELOPER_CALLS = 15_000
+"""The calls of the smallest edition in 24 hours; each answer shows the true number."""
 
 
 class SalesforceIntegration(BaseIntegration):
@@ -39,6 +45,10 @@ class SalesforceIntegration(BaseIntegration):
     carries: ClassVar[Mapping[str, tuple[str, ...]]] = {contacts.ENTITY: contacts.FIELDS.names}
     settings: ClassVar[tuple[Setting, ...]] = SETTINGS
     sandbox_on_request: ClassVar[bool] = True
+    call_limits: ClassVar[tuple[CallLimit, ...]] = (
+        CallLimit(calls=DEVELOPER_CALLS, seconds=86_400),
+    )
+    push_many_limit: ClassVar[int] = MOST_PUSHES
     fetch_many_limit: ClassVar[int] = lookup.MOST_IDS
     poll_every: ClassVar[timedelta | None] = timedelta(minutes=1)
 
@@ -100,10 +110,18 @@ class SalesforceIntegration(BaseIntegration):
 
     async def push(self, push: Push) -> PushResult:
         """Create, update or delete a contact in one call; the answer shows the contact."""
-        (result,) = await pushes.send(self._api, [push], self._create_headers)
+        (result,) = await send(self._api, [push], self._create_headers)
         if isinstance(result, Exception):
             raise result
         return result
+
+    async def push_many(self, pushes: Sequence[Push]) -> Sequence[PushResult | Exception]:
+        """Create, update and delete several contacts in one call."""
+        return await send(self._api, pushes, self._create_headers)
+
+    def usage(self) -> Sequence[Usage]:
+        """Return the calls of all applications of the org, as the last answer showed them."""
+        return self._api.usage
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # noqa: ARG002
         """Return a contact, without data when it lies in the recycle bin."""

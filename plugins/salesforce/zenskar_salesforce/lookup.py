@@ -9,6 +9,7 @@ from zenskar import CallFailed, ExternalObject, Failure, FailureKind, Page
 from zenskar_salesforce import contacts
 from zenskar_salesforce.client import Rows, SalesforceApi
 from zenskar_salesforce.failures import EXTERNAL_ID
+from zenskar_salesforce.record_ids import long_id
 
 PAGE = 2000
 """The most rows of a page."""
@@ -32,15 +33,19 @@ async def fetch(api: SalesforceApi, external_id: str) -> ExternalObject:
 
 async def fetch_many(api: SalesforceApi, external_ids: Sequence[str]) -> list[ExternalObject]:
     """Return contacts, without those that are not visible or were merged."""
-    listed = ", ".join(map(quoted, external_ids))
-    rows = await api.query(f"{SELECT} WHERE Id IN ({listed})", deleted=True)
+    # One text that is no id would refuse the whole query.
+    listed = ", ".join(quoted(each) for each in external_ids if long_id(each))
+    if not listed:
+        return []
+    rows = await api.query_whole(f"{SELECT} WHERE Id IN ({listed})", deleted=True)
     own = (row for row in rows.records if not contacts.is_merged(row))
     return [contacts.seen(row, rows.answered_at) for row in own]
 
 
 async def find(api: SalesforceApi, record_id: str) -> ExternalObject | None:
     """Return the contact that carries this record's id, a living one before a deleted one."""
-    rows = await api.query(f"{SELECT} WHERE {EXTERNAL_ID} = {quoted(record_id)}", deleted=True)
+    where = f"{EXTERNAL_ID} = {quoted(record_id)}"
+    rows = await api.query_whole(f"{SELECT} WHERE {where}", deleted=True)
     own = [row for row in rows.records if not contacts.is_merged(row)]
     own.sort(key=lambda row: bool(row.get("IsDeleted")))
     return contacts.seen(own[0], rows.answered_at) if own else None

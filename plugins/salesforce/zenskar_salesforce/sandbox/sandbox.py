@@ -97,6 +97,12 @@ class SalesforceSandbox:
         """Return the living contacts, as all users see them."""
         return [row for row in self.org.rows.values() if not row["IsDeleted"]]
 
+    def writes(self) -> list[str]:
+        """Return the methods of all writes in composites, oldest first, also of refused ones."""
+        calls = [each.body for each in self.requests if each.path.endswith("/composite")]
+        parts = [part for body in calls for part in body["compositeRequest"]]
+        return [part["method"] for part in parts if part["method"] != "GET"]
+
     def now(self) -> float:
         """Return the present time of the sandbox in Unix seconds."""
         return self._clock() + self.clock_shift
