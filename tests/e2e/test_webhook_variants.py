@@ -93,6 +93,7 @@ async def test_a_body_in_any_encoding_is_kept_until_the_plugin_is_fixed(
     monkeypatch.setattr(SoapIntegration, "read_webhook", read)
     async with connected(database_url, crm, SoapIntegration) as both:
         crm.add(full_name="Grace")
+        await crm.settle()
         assert crm.answers == ['{"accepted":0,"dead":1}']
         dead = EventFilter(status=SyncStatus.DEAD)
         assert await both.flow.runtime.replay.retry(dead, Actor("me", "here")) == 1

@@ -39,6 +39,8 @@ class AuthorPart:
     """The number of objects that needs more than one page."""
     examples: ClassVar[int] = 30
     """The number of documents that each check of a translation sends."""
+    version_seconds: ClassVar[float] = 0.0
+    """The time between two changes that have two versions, where a version is a time."""
     patience_seconds: ClassVar[float] = 30.0
     """The time in which a whole runtime must make both sides equal."""
 

@@ -1,5 +1,6 @@
 """Check what an integration says about a state: its time, its version, its memo."""
 
+import asyncio
 import copy
 import json
 import time
@@ -52,8 +53,8 @@ class StateChecks(AuthorPart):
             same = await subject.fetch(made.entity_type, made.external_id)
             require(same.version == made.version, "a fetch shows another version of an equal state")
             require(len(made.version or "") <= _MOST_VERSION, "a version is too long")
-            later = await _rename(subject, made, "Berta Quatsch")
-            again = await _rename(subject, later, "Carla Quatsch")
+            later = await self._rename(subject, made, "Berta Quatsch")
+            again = await self._rename(subject, later, "Carla Quatsch")
             versions = {made.version, later.version, again.version}
             require(len(versions) == 3, "two states have one version")
 
@@ -61,7 +62,7 @@ class StateChecks(AuthorPart):
     async def test_a_push_to_another_version_is_refused(self) -> None:
         """An update with an old `if_version` has no effect, and fails as `STALE_VERSION`."""
         async with self._versioned() as (subject, made):
-            await _rename(subject, made, "Berta Quatsch")
+            await self._rename(subject, made, "Berta Quatsch")
             failure = await failure_of(_rename(subject, made, "Carla Quatsch"))
             require(failure.kind is FailureKind.STALE_VERSION, f"the failure is {failure.kind}")
             seen = await subject.fetch(made.entity_type, made.external_id)
@@ -105,6 +106,11 @@ class StateChecks(AuthorPart):
                 bodies = [subject.make_push(change, made).body for _ in range(2)]
                 require(change == before, "`from_canonical` changes the memo")
                 require(bodies[0] == bodies[1], "the bodies of one change differ")
+
+    async def _rename(self, subject: Subject, seen: ExternalObject, name: str) -> ExternalObject:
+        """Change the name of an object once its next state has another version."""
+        await asyncio.sleep(self.version_seconds)
+        return await _rename(subject, seen, name)
 
     @asynccontextmanager
     async def _versioned(self) -> AsyncIterator[tuple[Subject, ExternalObject]]:

@@ -39,6 +39,7 @@ class TestConformance(IntegrationConformance):
         message("001000000000003AAA").replace(b"04l000000000001", b"04l000000000009"),
     )
     examples = 10
+    version_seconds = 1.1
 
     def sign(self, body: bytes, at: int) -> Mapping[str, str]:
         return {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""'}
