@@ -70,6 +70,20 @@ class InventsOrigins(StatefulIntegration):
         return replace(part, events=tuple(replace(e, origin_key="ours") for e in part.events))
 
 
+@broken("a_webhook_names_the_origin")
+class InventsOriginsOfWebhooks(TemplateIntegration):
+    def parse_webhook(self, request, body):
+        events = super().parse_webhook(request, body)
+        return [replace(each, origin_key="ours") for each in events]
+
+
+@broken("a_webhook_names_the_origin", patience_seconds=1.0)
+class ReadsNoOwnEvents(TemplateIntegration):
+    def parse_webhook(self, request, body):
+        events = super().parse_webhook(request, body)
+        return [each for each in events if each.seen and not each.seen.record_id]
+
+
 # --- batches and pages ----------------------------------------------------------------------
 
 

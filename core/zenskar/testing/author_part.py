@@ -90,6 +90,11 @@ class AuthorPart:
             headers, body, at, url=self.webhook_url, query=query, token=unquote(token) or None
         )
 
+    def token_path(self) -> str:
+        """Return the end of the path in `webhook_url` that is the token, empty without one."""
+        after = urlsplit(self.webhook_url).path.rpartition("/webhooks/")[2]
+        return "".join(after.partition("/")[1:])
+
     def webhook_bodies(self) -> list[bytes]:
         """Return the bodies of the samples in `webhooks`."""
         return [each if isinstance(each, bytes) else encoded(each) for each in self.webhooks]

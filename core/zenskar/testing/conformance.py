@@ -7,6 +7,7 @@ from zenskar.testing.failure_checks import FailureChecks
 from zenskar.testing.feed_checks import FeedChecks
 from zenskar.testing.life_checks import LifeChecks
 from zenskar.testing.limit_checks import LimitChecks
+from zenskar.testing.origin_checks import OriginChecks
 from zenskar.testing.runtime_checks import RuntimeChecks
 from zenskar.testing.state_checks import StateChecks
 from zenskar.testing.translation_checks import TranslationChecks
@@ -20,6 +21,7 @@ class IntegrationConformance(
     TranslationChecks,
     LifeChecks,
     FeedChecks,
+    OriginChecks,
     StateChecks,
     FailureChecks,
     LimitChecks,

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -110,7 +109,7 @@ class RuntimeChecks(AuthorPart):
             if hooked:
                 served = serve(runtime.api(), "127.0.0.1", 0, settings)
                 address = await stack.enter_async_context(served)
-                await self.send_webhooks_to(f"{address}/webhooks/{SOURCE}{self._token()}")
+                await self.send_webhooks_to(f"{address}/webhooks/{SOURCE}{self.token_path()}")
             yield World(direct, runtime, environment, faults, self.patience_seconds)
 
     def _is_hooked(self) -> bool:
@@ -120,11 +119,6 @@ class RuntimeChecks(AuthorPart):
         if kind.changes is BaseIntegration.changes and not hooked:
             pytest.skip("the test class has no `send_webhooks_to`")
         return hooked and kind.verify_webhook is not BaseIntegration.verify_webhook
-
-    def _token(self) -> str:
-        """Return the end of the path with the token in `webhook_url`, empty without one."""
-        after = urlsplit(self.webhook_url).path.rpartition("/webhooks/")[2]
-        return "".join(after.partition("/")[1:])
 
     async def _create(self, world: World, number: int) -> str:
         document: dict[str, Any] = person(world.direct, CUSTOMER.entity_type)
