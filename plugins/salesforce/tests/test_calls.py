@@ -162,15 +162,23 @@ async def test_several_pushes_are_one_call_with_an_outcome_each(
 
 
 async def test_a_duplicate_rule_is_overridden_on_request_only(sandbox: SalesforceSandbox) -> None:
-    for allowed in (False, True):
+    sandbox.add(**ADA)
+    push = replace(CREATE, body={**BODY, "Email": ADA["Email"]})
+    for rule, allowed, created in [
+        ("alert", False, False),
+        ("alert", True, True),
+        ("block", True, False),
+    ]:
+        sandbox.org.rights.duplicate_rule = rule
         given = settings_for(sandbox, allow_duplicates=allowed)
         salesforce = SalesforceIntegration(Connection("salesforce", given))
-        body = {**BODY, "Zenskar_Id__c": f"rec_{allowed}"}
-        await salesforce.push(replace(CREATE, body=body))
+        before = len(sandbox.contacts)
+        if created:
+            await salesforce.push(push)
+        else:
+            assert await kind_of(salesforce, salesforce.push(push)) is FailureKind.REJECTED
         await salesforce.close()
-        (write, _) = sandbox.requests[-1].body["compositeRequest"]
-        header = {"Sforce-Duplicate-Rule-Header": "allowSave=true"}
-        assert write.get("httpHeaders") == (header if allowed else None)
+        assert len(sandbox.contacts) == before + created
 
 
 async def read_all(salesforce: SalesforceIntegration, checkpoint: str | None) -> list[Changes]:
@@ -211,14 +219,20 @@ async def test_a_poll_begins_before_the_last_one(
     assert ids([second]) == ids([first])
     commit()
     (third,) = await read_all(salesforce, second.checkpoint)
-    assert ids([third]) != ids([first])
+    (event,) = third.events
+    assert event.id not in ids([first])
+    assert event.seen is not None
+    assert event.seen.data is not None
+    assert event.seen.data["Phone"] == "1"
     assert json.loads(third.checkpoint)["since"] == NOW + 540 - OVERLAP_SECONDS
 
 
 async def test_deletes_are_seen_and_merges_delete_nothing(
     sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
 ) -> None:
-    kept, merged, deleted = (sandbox.add(LastName=name) for name in "abc")
+    kept, merged, deleted = (
+        sandbox.add(LastName=name, Zenskar_Id__c=f"rec_{name}") for name in "abc"
+    )
     sandbox.org.merge(kept, [merged], {}, sandbox.org.person)
     sandbox.org.delete(deleted, sandbox.org.person)
     (found,) = await read_all(salesforce, json.dumps({"since": int(NOW) - 60}))
@@ -233,6 +247,7 @@ async def test_deletes_are_seen_and_merges_delete_nothing(
         assert await kind_of(salesforce, late) is FailureKind.UNKNOWN_OUTCOME
     fetch = salesforce.fetch("customer", merged)
     assert await kind_of(salesforce, fetch) is FailureKind.NOT_VISIBLE
+    assert await salesforce.find("customer", "rec_b") is None
 
 
 async def test_a_long_absence_and_another_org_lose_the_position(

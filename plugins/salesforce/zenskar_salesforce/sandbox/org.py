@@ -24,12 +24,17 @@ MOST_MERGED = 3
 
 @dataclass(slots=True)
 class Rights:
-    """The limits of the integration's user: fields, records, and a check of every save."""
+    """The limits of the integration's user: fields, records, and a check of every save.
+
+    A duplicate rule compares the e-mail addresses of new contacts: `alert` refuses a duplicate
+    unless the call allows it, `block` always does.
+    """
 
     hidden: set[str] = field(default_factory=set)
     read_only: set[str] = field(default_factory=set)
     invisible: set[str] = field(default_factory=set)
     before_save: Callable[[Row], None] | None = None
+    duplicate_rule: str = ""
 
 
 class Org:
@@ -48,9 +53,12 @@ class Org:
         """Return the present second, as the API shows times."""
         return shown_time(self._clock())
 
-    def create(self, values: Mapping[str, Any], user: str) -> str:
+    def create(
+        self, values: Mapping[str, Any], user: str, *, allow_duplicates: bool = False
+    ) -> str:
         """Create a contact and return its id. Raises `Refused`."""
         row = self._cleaned(values, {}, user)
+        self._check_duplicates(row, allowed=allow_duplicates)
         self._ids += 1
         identifier = _id(self._ids)
         made: Row = dict.fromkeys(CONTACT_FIELDS)
@@ -219,6 +227,14 @@ class Org:
             if same and other["Id"] != row["Id"] and not other["IsDeleted"]:
                 text = f"{EXTERNAL_ID} duplicates value on record with id: {other['Id']}"
                 raise refused("DUPLICATE_VALUE", f"duplicate value found: {text}")
+
+    def _check_duplicates(self, row: Row, *, allowed: bool) -> None:
+        rule, email = self.rights.duplicate_rule, row.get("Email")
+        if not rule or not email or (rule == "alert" and allowed):
+            return
+        if any(each["Email"] == email and not each["IsDeleted"] for each in self.rows.values()):
+            text = "Use one of these records?"
+            raise refused("DUPLICATES_DETECTED", text)
 
     def _stamps(self, user: str) -> Row:
         now = self.now

@@ -107,7 +107,9 @@ class Rest:
             case "GET", ["describe"]:
                 return Reply(200, self._described())
             case "POST", []:
-                identifier = self.org.create(_given(call), self.org.user)
+                rule = call.headers.get("sforce-duplicate-rule-header", "")
+                allowed = "allowsave=true" in rule.lower().replace(" ", "")
+                identifier = self.org.create(_given(call), self.org.user, allow_duplicates=allowed)
                 return Reply(201, {"id": identifier, "success": True, "errors": []})
             case "GET", [*path]:
                 return self._get(call, version, self._id_at(path))
