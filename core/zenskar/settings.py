@@ -47,6 +47,8 @@ class ConnectionSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     propagate_deletes: bool = False
+    on_restore: Literal["undelete", "ignore"] = "undelete"
+    on_purge: Literal["delete", "erase"] = "delete"
     enforce_limits: bool = True
     retry_max_attempts: int = Field(20, ge=1)
     retry_base_seconds: float = Field(1.0, gt=0)

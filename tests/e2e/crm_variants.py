@@ -1,4 +1,4 @@
-"""Variants of the CRM: thin webhooks, no webhooks, or many changes in one call."""
+"""Variants of the CRM: thin webhooks, no webhooks, bulk calls, or contacts that merge."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +17,7 @@ from zenskar import (
     ExternalObject,
     Failure,
     FailureKind,
+    Interval,
     ObjectRef,
     Push,
     PushResult,
@@ -159,6 +160,57 @@ def _pushed(push: Push, line: Mapping[str, Any]) -> PushResult | Exception:
         return CallFailed(Failure(kind, f"the CRM answered {line['status']}"))
     seen = _seen(push.entity_type, line["contact"])
     return PushResult(replace(seen, data=None) if push.kind == "delete" else seen)
+
+
+class MergingCrm(Crm):
+    """Redirects calls for a merged contact to the contact that remains. May be `silent`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.merged: dict[str, str] = {}
+        self.silent = False
+
+    def merge(self, contact_id: str, into: str) -> None:
+        """Merge a contact into another one, as a person would."""
+        self.merged[contact_id] = into
+        self.contacts.remove(contact_id)
+        self.tell("contact.merged", {"id": contact_id, "into": into})
+
+    def tell(self, kind: str, contact: Record) -> None:
+        """Send an event, unless the CRM is silent."""
+        if not self.silent:
+            super().tell(kind, contact)
+
+    async def _read(self, request: web.Request) -> web.Response:
+        return await super()._read(self._redirected(request))
+
+    async def _update(self, request: web.Request) -> web.Response:
+        return await super()._update(self._redirected(request))
+
+    def _redirected(self, request: web.Request) -> web.Request:
+        contact_id = request.match_info["id"]
+        request.match_info["id"] = self.merged.get(contact_id, contact_id)
+        return request
+
+
+class MergingIntegration(TemplateIntegration):
+    """The CRM with contacts that people merge."""
+
+    def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
+        """Return a merge as such."""
+        if body["type"] != "contact.merged":
+            return super().parse_webhook(request, body)
+        contact = body["contact"]
+        merged = ExternalObject("customer", contact["id"], None, merged_into=contact["into"])
+        occurred = Interval.of_millis(body["at"])
+        return [WebhookEvent(body["id"], body["type"], occurred, seen=merged)]
+
+    async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
+        """Return a contact that was redirected as merged."""
+        seen = await super().fetch(entity_type, external_id)
+        if seen.external_id == external_id:
+            return seen
+        return ExternalObject(entity_type, external_id, None, merged_into=seen.external_id)
 
 
 class NamingIntegration(TemplateIntegration):

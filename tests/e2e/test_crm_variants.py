@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from plugins.template.tests.crm import Crm
-from tests.e2e.crm_variants import BulkCrm, BulkIntegration
+from tests.e2e.crm_variants import BulkCrm, BulkIntegration, MergingCrm, MergingIntegration
 from tests.e2e.test_template import Synced
 from tests.support.flow import Flow, running_worker
 from tests.support.wait import until
@@ -76,3 +76,25 @@ async def test_a_system_that_others_use_up_gets_no_push(database_url: str) -> No
             await both.flow.create(name=f"Customer {number}")
         await both.flow.until_scalar(held)
         assert len(crm.contacts) < 20
+
+
+async def test_merged_contacts_delete_no_customer(database_url: str) -> None:
+    async with MergingCrm() as crm, synced(database_url, MergingIntegration, crm) as both:
+        record_id = await both.flow.create()
+        await equal(both, "Ada")
+        (mine,) = (contact["id"] for contact in crm.contacts.values())
+        crm.silent = True
+        grace = crm.add(full_name="Grace", email="ada@example.com")
+        crm.silent = False
+        crm.merge(mine, grace)
+        await equal(both, "Grace")
+        hopper = crm.add(full_name="Hopper")
+        await equal(both, "Grace", "Hopper")
+        crm.silent = True
+        crm.merge(grace, hopper)
+        crm.silent = False
+        # No webhook reported this merge, so the push is redirected to the other contact.
+        await both.patch(record_id, phone="+91 1")
+        await both.settle()
+        assert crm.contacts[hopper]["phone"] == "+91 1"
+        assert await customers(both) == ["Grace", "Hopper"]

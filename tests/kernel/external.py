@@ -36,7 +36,11 @@ class External:
             return self._create(world, call)
         held = world.objects[call.eid]
         if call.step is StepKind.FETCH:
-            return world, Answer(call.eid, held.fields, changed=held.at, version=held.version)
+            shown = Answer(call.eid, held.fields, changed=held.at, version=held.version)
+            return world, shown._replace(merged=held.merged)
+        if self._bounds.redirects and call.step is StepKind.UPDATE:
+            call = call._replace(eid=last_successor(world, call.eid))
+            held = world.objects[call.eid]
         if held.fields == GONE:
             return world, RESOURCE_MISSING
         if call.version and call.version != held.version:
@@ -87,13 +91,15 @@ class External:
         answer = Answer(eid, fields, version=world.objects[eid].version)
         return world._replace(cache=(*world.cache, (call.kid, eid, fields))), answer
 
-    def put(self, world: World, eid: int, fields: Any, origin: int) -> World:
-        """Change an external object, which causes a webhook."""
+    def put(self, world: World, eid: int, fields: Any, origin: int, *, merged: int = -1) -> World:
+        """Change an external object, which causes a webhook; `merged` is its successor."""
         held = world.objects[eid]
         objects = (
             *world.objects[:eid],
             held._replace(
                 fields=fields,
+                merged=merged,
+                kept=held.fields if self._bounds.restores and fields == GONE else GONE,
                 at=world.clock if self._bounds.dated else 0,
                 version=held.version + self._bounds.versions,
             ),
@@ -104,7 +110,7 @@ class External:
         tag = -1 if fields == GONE and self._bounds.stubs else held.tag
         origin, changed = self._told(held.fields, fields, origin)
         version = objects[eid].version
-        hook = Hook(second, second + per - 1, eid, fields, tag, origin, changed, version)
+        hook = Hook(second, second + per - 1, eid, fields, tag, origin, changed, version, merged)
         return world._replace(objects=objects, hooks=(*world.hooks, hook))
 
     def _told(self, before: Any, after: Any, origin: int) -> tuple[int, int]:
@@ -115,6 +121,13 @@ class External:
             return origin, 0
         changed = [1 << n for n, old in enumerate(before) if old != after[n]]
         return origin, sum(changed)
+
+
+def last_successor(world: World, eid: int) -> int:
+    """Return the object into which an object was merged at last, or the object."""
+    while world.objects[eid].merged >= 0:
+        eid = world.objects[eid].merged
+    return eid
 
 
 def _intent(world: World, kid: int) -> Sent:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tests.kernel.external import last_successor
 from tests.kernel.shell import Shell
 from tests.kernel.world import GONE, Bounds, Map, World, active_map, bit
 from zenskar.kernel import StepKind
@@ -74,11 +75,37 @@ def _unequal(bounds: Bounds, world: World, rid: int) -> str:
         equal = _held(bounds, held.fields) == _held(bounds, record.fields)
         return "" if equal else "is not equal to its external object"
     if not record.deleted:
-        return "lives and its external object is gone"
+        return _merged(world, rid, known)
+    return _ended(bounds, world, known)
+
+
+def _ended(bounds: Bounds, world: World, known: Map) -> str:
+    """A deleted record was deleted by someone, and has no living object."""
+    held = world.objects[known.eid]
+    if not _is_deleted_by_anyone(bounds, world):
+        return "is deleted by nobody"
     left = known.detached and not (bounds.propagate and held.ours)
+    deleted_here = bounds.start.budget.internal_deletes > world.budget.internal_deletes
+    left = left or bool(world.restored >> known.eid & 1 and deleted_here)
     if held.fields != GONE and not left:
         return "is deleted and its external object lives"
     return ""
+
+
+def _merged(world: World, rid: int, known: Map) -> str:
+    """Only a record whose object was merged into the object of another record has none."""
+    if known.merged < 0:
+        return "lives and its external object is gone"
+    last = last_successor(world, known.eid)
+    owner = next((m.rid for m in world.maps if m.eid == last), -1)
+    free = world.objects[last].fields != GONE and owner in {-1, rid}
+    return "does not follow its object" if free else ""
+
+
+def _is_deleted_by_anyone(bounds: Bounds, world: World) -> bool:
+    first, left = bounds.start.budget, world.budget
+    here = first.internal_deletes > left.internal_deletes
+    return here or first.external_deletes > left.external_deletes
 
 
 def _held(bounds: Bounds, fields: Any) -> Any:

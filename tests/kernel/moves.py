@@ -65,16 +65,15 @@ class Moves:
                 yield f"a worker takes up record {rid}", self._next(before, rid)
         for hook in sorted(set(world.hooks)):
             yield f"webhook {_hook(hook)}", self._deliver(world, hook, again=False)
-        for eid in survivors(world):
-            after = self._look(world, eid)
-            if after != world:
-                yield f"a worker looks at object {eid}", after
+        yield from self._looks(world)
         yield from self._looks_after(world)
 
     def costly(self, world: World) -> Iterator[Move]:
         """Yield the moves from outside."""
         yield from self._outside.edits(world)
         yield from self._outside.deletes(world)
+        yield from self._outside.restores(world)
+        yield from self._outside.merges(world)
         yield from self._outside.clones(world)
         yield from self._outside.releases(world)
         yield from self._outside.faults(world)
@@ -104,7 +103,7 @@ class Moves:
 
     def _held(self, world: World, rid: int) -> bool:
         """Whether a live worker is busy with the record, and no other may be."""
-        busy = sum(1 for c in world.calls if c.rid == rid and c.live)
+        busy = sum(1 for c in world.calls if c.rid == rid and c.live and not c.look)
         if not busy:
             return False
         fenced = self._bounds.overlap and busy < 2
@@ -126,7 +125,8 @@ class Moves:
 
     def _send(self, world: World, rid: int, step: StepKind, changes: Any, kid: int) -> World:
         known = active_map(world, rid)
-        live = known if known is not None and known.active else None
+        fetched = step is StepKind.FETCH
+        live = known if known is not None and (known.active or fetched) else None
         rev = live.rev if live else 0
         record = world.records[rid]
         if step is StepKind.UPDATE and _unheard(world, rid, rev):
@@ -171,29 +171,55 @@ class Moves:
         if answer in {RESOURCE_MISSING, STALE_VERSION}:
             world = self.shell.lose(world, rid, call.kid, IntentState.FAILED)
             return self._next(world, rid)
+        if call.step is StepKind.UPDATE and answer.eid != call.eid:
+            return self._next(self.shell.lose(world, rid, call.kid, IntentState.UNKNOWN), rid)
         pushes = call.step not in {StepKind.FETCH, StepKind.FIND}
         low, high = self._second(answer.at)
+        tag = world.objects[answer.eid].tag if call.look and rid < 0 else rid
         seen = Seen(
             ObservationKind.ANSWER if pushes else ObservationKind.FETCH,
             answer.eid,
             low - (world.now - call.sent),
             high,
             answer.fields,
-            rid,
-            rev=call.rev,
+            tag,
+            rev=-1 if call.look and not call.rev else call.rev,
             kid=call.kid if pushes else 0,
+            merged=answer.merged,
             replayed=answer.replayed,
             sent=(low - (world.now - call.sent), high),
             changed_at=self._second(answer.changed) if self._bounds.dated else None,
             version=answer.version,
             blank=self._bounds.blind and pushes and answer.fields != GONE,
         )
+        if call.look:
+            return self._take_in(world, seen)
         world, _, told = self.shell.observe(world, seen)
         if told.verdict is Verdict.DUPLICATE:
             return self._anothers(world, call)
         if told.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
             world = settle(world, (call.kid,), IntentState.FAILED)
         return self._next(world, rid)
+
+    def _looks(self, world: World) -> Iterator[Move]:
+        """Yield the fetches of objects by their names."""
+        for eid in survivors(world):
+            after = self._look(world, eid)
+            if after != world:
+                yield f"a worker looks at object {eid}", after
+        for eid in range(len(world.objects)):
+            if world.looks >> eid & 1:
+                yield f"a worker begins to look at object {eid}", self._begin_look(world, eid)
+
+    def _begin_look(self, world: World, eid: int) -> World:
+        """Send the fetch of an object, as `StepPlanner.begin` does."""
+        world = world._replace(looks=world.looks & ~(1 << eid))
+        known = next((m for m in world.maps if m.eid == eid), None)
+        if known is not None and not known.active and not self._bounds.restores:
+            return world
+        rid, rev = (known.rid, known.rev) if known is not None else (-1, 0)
+        call = Call(rid, StepKind.FETCH, 0, eid, rev, world.now, look=True)
+        return world._replace(calls=(*world.calls, call))
 
     def _anothers(self, world: World, call: Call) -> World:
         """Stop for this record, since the object belongs to another one."""
@@ -233,6 +259,7 @@ class Moves:
             changed=hook.changed,
             sent=self._second(world.clock),
             version=hook.version,
+            merged=hook.merged,
         )
         return self._take_in(world, seen)
 
@@ -267,9 +294,9 @@ class Moves:
 
     def _take_in(self, world: World, seen: Seen) -> World:
         world, rid, told = self.shell.observe(world, seen)
-        if seen.fields == GONE:
+        if seen.fields == GONE and seen.merged < 0:
             world = world._replace(buried=world.buried | 1 << seen.eid)
-        elif told.creates and world.buried >> seen.eid & 1:
+        elif told.creates and world.buried >> seen.eid & 1 and not world.restored >> seen.eid & 1:
             world = world._replace(broken="an object that was deleted became a record")
         if rid < 0 or not told.verdict.changes_state:
             return world

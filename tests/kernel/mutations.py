@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
-from tests.kernel.scenarios import fresh, native, partial, synced, two_new, versioned
+from tests.kernel.scenarios import fresh, native, neighbours, partial, synced, two_new, versioned
 from tests.kernel.world import Bounds, Origins
 from zenskar import kernel
 from zenskar.kernel import ConflictPolicy, Outcome, Situation, Verdict
@@ -24,6 +24,7 @@ _observe = import_module("zenskar.kernel.observe")
 _first_sight = import_module("zenskar.kernel.first_sight")
 _merge = import_module("zenskar.kernel.merge")
 _plan = import_module("zenskar.kernel.plan")
+_tombstone = import_module("zenskar.kernel.tombstone")
 _unanswered = import_module("zenskar.kernel.unanswered")
 _observation = import_module("zenskar.model.observation")
 
@@ -190,6 +191,26 @@ def _tombstones_are_forgotten() -> list[tuple[Any, str, Any]]:
         return replace(situation, mapping=replace(mapping, state=MappingState.ACTIVE)), seen
 
     return _with_observe(forget)
+
+
+def _merges_are_deletes() -> list[tuple[Any, str, Any]]:
+    return _with_observe(lambda situation, seen: (situation, replace(seen, merged_into=None)))
+
+
+def _any_sight_restores() -> list[tuple[Any, str, Any]]:
+    return [(_tombstone, "_is_look", lambda mapping, seen: True)]
+
+
+def _further_deletes_are_known() -> list[tuple[Any, str, Any]]:
+    return [(_tombstone, "_gone_again", _tombstone._tombstone)]
+
+
+def _old_deletes_count() -> list[tuple[Any, str, Any]]:
+    return [(_observe, "_is_newer", lambda mapping, seen: True)]
+
+
+def _former_objects_are_left() -> list[tuple[Any, str, Any]]:
+    return [(_plan, "_former", lambda record, mapping: _plan.NOTHING)]
 
 
 def _survivors_stay_duplicates() -> list[tuple[Any, str, Any]]:
@@ -373,6 +394,24 @@ _BLIND_FAULT = Bounds(
     crash=False,
 )
 
+_RESTORED = Bounds(
+    "an object is deleted and restored",
+    synced(external_deletes=1, restores=1, copies=1, ticks=1),
+    restores=True,
+)
+_OLD_NEWS = Bounds(
+    "an edit and a delete there", synced(external=1, external_deletes=1), restores=True
+)
+_GONE_TWICE = Bounds(
+    "an object is deleted twice and restored",
+    synced(external_deletes=2, restores=1),
+    restores=True,
+)
+_JOINED = Bounds("two of three objects are merged", neighbours(merges=1))
+_UNDELETED = Bounds(
+    "a record returns by another connection", synced(external_deletes=1, undeletes=1)
+)
+
 _SET_BACK = Bounds("their clock is set back", synced(internal=1, external=1, steps=1), crash=False)
 
 MUTATIONS = [
@@ -402,6 +441,11 @@ MUTATIONS = [
     Mutation(8, "a tombstone is revived", _tombstones_are_forgotten, _DELETES),
     Mutation(8, "a delete before its create is forgotten", _early_deletes_are_ignored, _NATIVE),
     Mutation(8, "an edit wins over a delete", _edits_win_over_deletes, _DELETES),
+    Mutation(8, "a merge is a delete", _merges_are_deletes, _JOINED),
+    Mutation(8, "an old delete ends a restored record", _old_deletes_count, _RESTORED),
+    Mutation(8, "any sight of a deleted object restores it", _any_sight_restores, _OLD_NEWS),
+    Mutation(8, "a look survives a further delete", _further_deletes_are_known, _GONE_TWICE),
+    Mutation(8, "a former object is not looked at", _former_objects_are_left, _UNDELETED),
     Mutation(9, "a conflict leaves no trace", _conflicts_leave_no_trace, _THEIRS),
     Mutation(9, "the time of a look decides", _a_look_counts_as_an_edit, _POLLED),
     Mutation(9, "a base has no version", _pushes_name_no_version, _CONDITIONAL),

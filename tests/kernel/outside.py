@@ -1,10 +1,11 @@
 """Moves from outside: edits and deletes on both sides, lost answers, the clock."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from tests.kernel.external import External
-from tests.kernel.shell import Shell, detach, settle
+from tests.kernel.shell import Shell, detach, settle, want_fetch
 from tests.kernel.world import (
     FIRST_EXTERNAL,
     FIRST_INTERNAL,
@@ -123,6 +124,59 @@ class Outside:
                     gone = self._external.put(world._replace(budget=spent), eid, GONE, 0)
                     yield f"object {eid} is deleted", gone._replace(slack=world.slack + 1)
 
+    def restores(self, world: World) -> Iterator[Move]:
+        """Yield the restores of a deleted object, there and by another connection."""
+        budget = world.budget
+        if budget.restores:
+            spent = budget._replace(restores=budget.restores - 1)
+            for eid, held in enumerate(world.objects):
+                if held.fields == GONE and held.kept != GONE:
+                    back = self._external.put(world._replace(budget=spent), eid, held.kept, 0)
+                    yield (
+                        f"object {eid} is restored",
+                        back._replace(slack=world.slack + 1, restored=world.restored | 1 << eid),
+                    )
+        if budget.undeletes:
+            spent = budget._replace(undeletes=budget.undeletes - 1)
+            for rid, record in enumerate(world.records):
+                known = active_map(world, rid)
+                if record.deleted and known is not None:
+                    yield (
+                        f"record {rid} returns by another connection",
+                        self._undelete(world._replace(budget=spent), rid),
+                    )
+
+    def _undelete(self, world: World, rid: int) -> World:
+        """Undelete a record, and request a look at its former object, as a unit of work does."""
+        known = active_map(world, rid)
+        assert known is not None
+        if not known.active:
+            world = want_fetch(world, known)
+        records = _with(world.records, rid, world.records[rid]._replace(deleted=False))
+        return world._replace(
+            records=records, waiting=world.waiting | 1 << rid, slack=world.slack + 2
+        )
+
+    def merges(self, world: World) -> Iterator[Move]:
+        """Yield the merges of an object into another one, by a person."""
+        if not world.budget.merges:
+            return
+        spent = world._replace(budget=world.budget._replace(merges=world.budget.merges - 1))
+        living = [eid for eid, held in enumerate(world.objects) if held.fields != GONE]
+        for eid, successor in itertools.permutations(living, 2):
+            lost, kept = (_bits(world.objects[each].fields) for each in (eid, successor))
+            merged = self._external.put(spent, eid, GONE, 0, merged=successor)
+            yield (
+                f"object {eid} is merged into object {successor}",
+                merged._replace(
+                    slack=world.slack + 2,
+                    owed=world.owed & ~lost,
+                    back=world.back | kept,
+                    due=0,
+                    newest=0,
+                ),
+            )
+
     def clones(self, world: World) -> Iterator[Move]:
         """Yield the copies of an object that a person makes, with our id."""
         if not world.budget.clones:
@@ -178,6 +232,9 @@ class Outside:
             fates = [("no answer yet to", rest._replace(calls=(*rest.calls, zombie)))]
             fates.append(("never arrives:", rest))
         for fate, after in fates:
+            if call.look:
+                yield f"{fate} {name}", after._replace(looks=after.looks | 1 << call.eid)
+                continue
             waiting = after._replace(waiting=after.waiting | 1 << call.rid)
             if not pushes:
                 yield f"{fate} {name}", waiting
@@ -192,6 +249,10 @@ class Outside:
 
 
 _OPEN = frozenset({IntentState.SENT, IntentState.UNKNOWN})
+
+
+def _bits(fields: Any) -> int:
+    return sum({bit(value) for value in fields})
 
 
 def _quiet(world: World, eid: int) -> bool:

@@ -52,6 +52,15 @@ def retagged(**budget: int) -> World:
     return _world(records, known, (Obj((1, 2), 1),), waiting=2, budget=budget)
 
 
+def neighbours(**budget: int) -> World:
+    """Two records with an object each, and a new object without a record."""
+    records = (Rec((1, 2)), Rec((8, 9)))
+    known = (Map(0, 0, (1, 2), 0, 0), Map(1, 1, (8, 9), 0, 0))
+    objects = (Obj((1, 2), 0, ours=True), Obj((8, 9), 1, ours=True), Obj((6, 7), -1))
+    news = Hook(0, 0, 2, (6, 7), -1, 0)
+    return _world(records, known, objects, budget=budget)._replace(hooks=(news,))
+
+
 def partial(world: World) -> World:
     """The same where the external system holds the first field only."""
     objects = tuple(held._replace(fields=(held.fields[0], 0)) for held in world.objects)
@@ -164,6 +173,80 @@ def small() -> list[Bounds]:
         *_origins(),
         *_versions(),
         *_blind(),
+        *_restored(),
+        *_merges(),
+    ]
+
+
+def _merges() -> list[Bounds]:
+    """People merge external objects."""
+    return [
+        Bounds("two of three objects are merged, a copy", neighbours(merges=1, copies=1)),
+        Bounds("three objects are merged", neighbours(merges=2)),
+        Bounds("objects are merged, an edit here", neighbours(internal=1, merges=1)),
+        Bounds("objects are merged, an edit there", neighbours(external=1, merges=1)),
+        Bounds(
+            "objects are merged, a delete on each side",
+            neighbours(internal_deletes=1, external_deletes=1, merges=1),
+        ),
+        Bounds(
+            "an object and its copy are merged, an edit here, a lost answer",
+            synced(internal=1, clones=1, merges=1, faults=1),
+        ),
+        Bounds(
+            "updates of merged objects are redirected",
+            neighbours(internal=1, merges=1),
+            redirects=True,
+        ),
+        Bounds(
+            "a new object is merged, a lost answer",
+            claimed(internal=1, merges=1, faults=1, copies=1),
+            redirects=True,
+        ),
+    ]
+
+
+def _restored() -> list[Bounds]:
+    """An external system that may restore a deleted object."""
+    return [
+        Bounds(
+            "an object is deleted and restored, an edit on each side",
+            synced(internal=1, external=1, external_deletes=1, restores=1),
+            restores=True,
+        ),
+        Bounds(
+            "an object is deleted twice and restored, a copy, a tick",
+            synced(external_deletes=2, restores=1, copies=1, ticks=1),
+            restores=True,
+        ),
+        Bounds(
+            "an object is deleted on both sides and restored, an edit here",
+            synced(internal=1, internal_deletes=1, external_deletes=1, restores=1),
+            restores=True,
+        ),
+        Bounds(
+            "an object is deleted and restored, an edit here, a lost answer",
+            synced(internal=1, external_deletes=1, restores=1, faults=1),
+            restores=True,
+        ),
+        Bounds(
+            "a new object there is deleted and restored",
+            native(external=1, external_deletes=1, restores=1, copies=1),
+            restores=True,
+        ),
+        Bounds(
+            "a record returns by another connection",
+            synced(internal=1, external=1, external_deletes=1, undeletes=1, copies=1),
+        ),
+        Bounds(
+            "a record that was deleted here returns by another connection, a lost answer",
+            synced(external=1, internal_deletes=1, undeletes=1, faults=1),
+        ),
+        Bounds(
+            "a record returns by another connection, its object was kept",
+            synced(external=1, internal_deletes=1, undeletes=1, copies=1),
+            propagate=False,
+        ),
     ]
 
 

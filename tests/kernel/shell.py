@@ -4,6 +4,7 @@
 the real kernel, which is asked each question once.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tests.kernel.world import GONE, Bounds, Map, Origins, Rec, Sent, World, active_map, bit
@@ -42,6 +43,7 @@ class Seen(NamedTuple):
     changed_at: tuple[int, int] | None = None
     version: int = 0
     blank: bool = False
+    merged: int = -1
 
 
 class Told(NamedTuple):
@@ -52,6 +54,9 @@ class Told(NamedTuple):
     changes: tuple[int | None, int | None]
     creates: bool
     deletes: bool
+    restores: bool
+    look: int
+    successor: Map | None
     shown: int
     disputed: int
     conflicts: int
@@ -64,7 +69,7 @@ class Shell:
     """Asks the kernel, and remembers its answers."""
 
     def __init__(self, bounds: Bounds) -> None:
-        self._policy = MergePolicy(bounds.policy)
+        self._policy = MergePolicy(bounds.policy, restores=bounds.restores)
         self._names_all = bounds.origins is Origins.TOLD
         self._propagate = bounds.propagate
         self._shown = bounds.holds
@@ -84,11 +89,18 @@ class Shell:
         intents = tuple(
             i for i in world.intents if i.rid == rid and (i.state in _OPEN or i.kid == seen.origin)
         )
-        question = (rid, record, known, intents, rival, seen, len(world.records))
+        successor = None
+        if seen.merged >= 0:
+            last = _last_successor(world, seen)
+            seen = seen._replace(merged=last)
+            successor = next((m for m in world.maps if m.eid == last), None)
+        question = (rid, record, known, intents, rival, successor, seen, len(world.records))
         told = self._observed.get(question)
         if told is None:
             told = self._observed[question] = self._ask(question)
         world, rid = _stored(world, rid, told)
+        if told.look >= 0:
+            world = world._replace(looks=world.looks | 1 << told.look)
         if told.disputed & bit(world.due) and not self._names_all:
             world = world._replace(due=0)
         world = settle(world, told.unconfirmed, IntentState.UNKNOWN)
@@ -118,8 +130,10 @@ class Shell:
         return world if changed is None else _with_map(world, changed)
 
     def _ask(self, question: Any) -> Told:
-        rid, record, known, intents, rival, seen, new = question
+        rid, record, known, intents, rival, successor, seen, new = question
         situation = _situation(rid, record, known, intents, rival)
+        if successor is not None:
+            situation = replace(situation, successor=_mapping(successor))
         outcome = kernel.observe(
             situation, self._observation(seen), self._policy, new_record_id=str(new)
         )
@@ -135,6 +149,9 @@ class Shell:
             _changes(outcome.record_changes),
             outcome.create_record,
             outcome.delete_record,
+            outcome.restore_record,
+            -1 if outcome.look is None else int(outcome.look),
+            None if outcome.successor is None else _map(outcome.successor),
             shown,
             sum({bit(conflict.external or 0) for conflict in outcome.conflicts}),
             len(outcome.conflicts),
@@ -162,6 +179,7 @@ class Shell:
             changed_at=None if seen.changed_at is None else Interval(*seen.changed_at),
             version=str(seen.version) if seen.version else None,
             blank=seen.blank,
+            merged_into=str(seen.merged) if seen.merged >= 0 else None,
             changed=tuple(p for n, p in enumerate(PATHS) if seen.changed >> n & 1) or None,
             unseen=frozenset(map(name_of, PATHS)) if len(paths) < len(PATHS) else frozenset(),
             apart=frozenset(paths),
@@ -199,10 +217,11 @@ def _stored(world: World, rid: int, told: Told) -> tuple[World, int]:
     if told.creates:
         rid = len(records)
         records = (*records, Rec(merged((0, 0), told.changes), updated=world.now))
-    elif rid >= 0 and (told.deletes or told.changes != (None, None)):
+    elif rid >= 0 and (told.deletes or told.restores or told.changes != (None, None)):
         record = records[rid]
         changed = record._replace(
-            fields=merged(record.fields, told.changes), deleted=record.deleted or told.deletes
+            fields=merged(record.fields, told.changes),
+            deleted=told.deletes or (record.deleted and not told.restores),
         )
         records = (*records[:rid], changed, *records[rid + 1 :])
     if told.creates:
@@ -217,13 +236,25 @@ def _stored(world: World, rid: int, told: Told) -> tuple[World, int]:
     if told.map is not None:
         world = _with_map(world, told.map)
         rid = told.map.rid if told.map.rid >= 0 else rid
+    if told.successor is not None:
+        world = _with_map(world, told.successor)
     return world, rid
+
+
+def _last_successor(world: World, seen: Seen) -> int:
+    """Return the last object of a chain of merges, as a unit of work does."""
+    merged = {m.eid: m.merged for m in world.maps if m.merged >= 0}
+    last = seen.merged
+    while last in merged:
+        last = merged[last]
+    return last
 
 
 def _with_map(world: World, changed: Map) -> World:
     others = [m for m in world.maps if m.eid != changed.eid]
     before = next((m for m in world.maps if m.eid == changed.eid), None)
-    if before is not None and changed.active and not before.active:
+    returned = world.restored >> changed.eid & 1 or (before is not None and before.fetch)
+    if before is not None and changed.active and not before.active and not returned:
         world = world._replace(broken="a tombstone was revived")
     if before is not None and before.rid not in {-1, changed.rid}:
         world = world._replace(broken="an external object went to another record")
@@ -267,6 +298,8 @@ def _mapping(known: Map) -> ExternalMapping:
         fetch_revision=known.fetch or None,
         detached=known.detached,
         version=str(known.version) if known.version else None,
+        ended_record=known.ended,
+        merged_into=str(known.merged) if known.merged >= 0 else None,
     )
 
 
@@ -282,6 +315,8 @@ def _map(mapping: ExternalMapping) -> Map:
         fetch=mapping.fetch_revision or 0,
         detached=mapping.detached,
         version=int(mapping.version or 0),
+        ended=mapping.ended_record,
+        merged=-1 if mapping.merged_into is None else int(mapping.merged_into),
     )
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.kernel import (
     test_clocks,
+    test_merged_objects,
+    test_restored,
     test_rule_10,
     test_rules_1_to_5,
     test_rules_6_to_9,
@@ -26,6 +28,8 @@ def named_after(rule: int) -> list[Callable[..., None]]:
             test_rule_10,
             test_unanswered,
             test_clocks,
+            test_merged_objects,
+            test_restored,
         )
         for name, test in vars(module).items()
         if name.startswith(f"test_rule_{rule}_")

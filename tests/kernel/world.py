@@ -38,6 +38,8 @@ class Map(NamedTuple):
     fetch: int = 0
     detached: bool = False
     version: int = 0
+    ended: bool = False
+    merged: int = -1
 
 
 class Sent(NamedTuple):
@@ -57,7 +59,8 @@ class Obj(NamedTuple):
     """An external object; its id is its place in `World.objects`. `ours`: a push made it.
 
     `at` is the time of its last change and `version` the number of its changes, where the external
-    system shows them.
+    system shows them. `kept` are the fields of a deleted object that can be restored,
+    and `merged` is the object into which this one was merged.
     """
 
     fields: Any
@@ -65,6 +68,8 @@ class Obj(NamedTuple):
     ours: bool = False
     at: int = 0
     version: int = 0
+    kept: Any = GONE
+    merged: int = -1
 
 
 class Answer(NamedTuple):
@@ -76,6 +81,7 @@ class Answer(NamedTuple):
     at: int = 0
     changed: int = 0
     version: int = 0
+    merged: int = -1
 
 
 # No two negative numbers: -1 and -2 have the same hash.
@@ -87,6 +93,8 @@ STALE_VERSION = Answer(100, GONE)
 
 class Call(NamedTuple):
     """A request on its way; `live`: a worker waits for it. `late`: sent after its record's end.
+
+    `look`: a fetch by the name of an object, not for a record; then `rid` is the owner, if any.
 
     With a `version`, the external system refuses the request for an object of another version.
     """
@@ -101,6 +109,7 @@ class Call(NamedTuple):
     answer: Answer = NOT_ANSWERED
     late: bool = False
     version: int = 0
+    look: bool = False
 
 
 class Hook(NamedTuple):
@@ -114,6 +123,7 @@ class Hook(NamedTuple):
     origin: int
     changed: int = 0
     version: int = 0
+    merged: int = -1
 
 
 class Budget(NamedTuple):
@@ -132,6 +142,9 @@ class Budget(NamedTuple):
     lifetimes: int = 0
     steps: int = 0
     polls: int = 0
+    restores: int = 0
+    undeletes: int = 0
+    merges: int = 0
 
 
 class World(NamedTuple):
@@ -143,7 +156,8 @@ class World(NamedTuple):
     take it, or the history must hold it as a conflict where its origin is unknown. `newest` is the
     value of an edit here that no edit there followed. `buried` are
     the objects, as bits, whose end was reported to the catalog. `clock` is the external system's,
-    and `lag` is the sum of its moves back, so that `now` only rises.
+    and `lag` is the sum of its moves back, so that `now` only rises. `looks` are the objects, as
+    bits, whose fetch was requested, and `restored` those that were restored after a delete.
     """
 
     clock: int
@@ -166,6 +180,8 @@ class World(NamedTuple):
     buried: int = 0
     lag: int = 0
     broken: str = ""
+    looks: int = 0
+    restored: int = 0
 
     @property
     def now(self) -> int:
@@ -197,6 +213,8 @@ class Bounds:
     `dated`: fetches and lists show when an object last changed.
     `blind`: answers to creates and updates do not show the object.
     `versions`: objects show their versions, and a write may name the version that it is based on.
+    `restores`: the external system may restore a deleted object under its id.
+    `redirects`: an update of a merged object changes the object into which it was merged.
     """
 
     name: str
@@ -220,11 +238,13 @@ class Bounds:
     dated: bool = False
     versions: bool = False
     blind: bool = False
+    restores: bool = False
+    redirects: bool = False
 
     @property
     def traceable(self) -> bool:
         """Whether every value shows its writer, so that a lost one is detected."""
-        return not (self.again or self.rewrites or self.refuses)
+        return not (self.again or self.rewrites or self.refuses or self.redirects)
 
 
 Move = tuple[str, World]
@@ -277,6 +297,7 @@ def _canonical(
 ) -> tuple[Any, ...]:
     calls, hooks, cache = rest
     known = {m.rid: m for m in sorted(maps, key=lambda m: m.active)}
+    called = {m.eid: m for m in maps}
     referred = {c.kid for c in calls} | {h.origin for h in hooks}
     kept = [i for i in intents if i.state in _OPEN or i.kid in referred]
     names = {intent.kid: n for n, intent in enumerate(kept, 1)}
@@ -284,7 +305,7 @@ def _canonical(
     return (
         tuple(_ranked_map(m) for m in maps),
         tuple(i._replace(kid=names[i.kid], rev=_ranked(i.rev, known.get(i.rid))) for i in kept),
-        tuple(sorted(_ranked_call(c, known.get(c.rid))._replace(kid=names[c.kid]) for c in calls)),
+        tuple(sorted(_ranked_call(c, called.get(c.eid))._replace(kid=names[c.kid]) for c in calls)),
         tuple(sorted(h._replace(origin=names.get(h.origin, 0)) for h in hooks)),
         tuple((names[k], e, f) for k, e, f in cache if k in names),
     )

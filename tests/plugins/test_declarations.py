@@ -48,6 +48,7 @@ def test_a_name_that_no_shell_can_export_is_refused(name: str) -> None:
         ({"parse_webhook": hook}, "`touched`"),
         ({"poll_every": 60}, "`poll_every`"),
         ({"poll_every": timedelta()}, "`poll_every`"),
+        ({"deletes_are_final": "never"}, "`deletes_are_final`"),
         ({"missed_events": hook}, "use `changes`"),
         ({"fetch_many_limit": 0}, "`fetch_many_limit`"),
         ({"push_many_limit": 1.5}, "`push_many_limit`"),

@@ -39,6 +39,8 @@ class Sides:
     """Whether values and writers between two fetches are unseen."""
     open_pushes: list[dict[str, Any]] = field(default_factory=list)
     out_of_sync: list[str] = field(default_factory=list)
+    returned: frozenset[str] = frozenset()
+    """The ids of the objects that were restored outside."""
 
     @property
     def conflicts(self) -> int:
@@ -68,6 +70,7 @@ async def breaches(
         names_only=names_only,
         open_pushes=await world.rows(OPEN_PUSHES),
         out_of_sync=await world.out_of_sync(),
+        returned=frozenset(memory.returned),
     )
     return breaches_between(sides, memory)
 
@@ -90,7 +93,10 @@ def breaches_between(sides: Sides, memory: Memory) -> list[str]:
 
 
 def unequal(sides: Sides) -> list[str]:
-    """Both sides are equal, and so is the base."""
+    """Both sides are equal, and so is the base.
+
+    A restored object of a record that was deleted here stays alone.
+    """
     active = {m["key"]: m for m in sides.mappings if m["state"] == "active"}
     found = []
     for record in sides.records:
@@ -114,6 +120,7 @@ def unequal(sides: Sides) -> list[str]:
         f"{i} lives though its tombstone is not detached"
         for i in sides.outside
         if i in known and known[i]["state"] == "deleted" and not known[i]["detached"]
+        if known[i]["ended_record"] or i not in sides.returned
     ]
     return found
 

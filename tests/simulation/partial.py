@@ -1,4 +1,4 @@
-"""Stripe as a system that holds some fields only, answers without a body, or names objects."""
+"""Stripe as other systems: with fewer fields, blank answers, named objects, or restores."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -63,6 +63,12 @@ class Naming(StripeIntegration):
         return await asyncio.gather(*(self.fetch(entity_type, each) for each in external_ids))
 
 
+class Restoring(StripeIntegration):
+    """Declares that a deleted customer may be restored."""
+
+    deletes_are_final: ClassVar[bool] = False
+
+
 def _named(event: WebhookEvent) -> WebhookEvent:
     if event.seen is None:
         return event
@@ -74,12 +80,14 @@ def _named(event: WebhookEvent) -> WebhookEvent:
 class System:
     """The fields that the external system holds, and its integration.
 
-    With `names_only`, no state between two fetches is seen, and no writer of a change.
+    With `names_only`, no state between two fetches is seen, and no writer of a change. A system
+    that `restores` returns deleted customers.
     """
 
     held: frozenset[str] = CUSTOMER.names
     integration: type[BaseIntegration] = StripeIntegration
     names_only: bool = False
+    restores: bool = False
 
     def plugins(self, installed: Mapping[str, Plugin]) -> dict[str, Plugin]:
         """Return the installed plugins with this system's integration."""
@@ -95,9 +103,10 @@ _SYSTEMS = (
     System(frozenset(HELD), Declared),
     System(integration=Blind),
     System(integration=Naming, names_only=True),
+    System(integration=Restoring, restores=True),
 )
 
 
 def system_of(seed: int) -> System:
-    """Return the system of a seed: two of seven hold some fields only, one names objects."""
+    """Return the system of a seed: two of eight hold some fields only."""
     return _SYSTEMS[seed % len(_SYSTEMS)]

@@ -6,11 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.simulation.partial import system_of
 from tests.simulation.workers import POINTS
 from tests.simulation.world import World
 from zenskar.errors import NotFound, Unavailable
 from zenskar.model.fields import CUSTOMER, flatten
 from zenskar_stripe.sandbox import Fault, FaultKind
+from zenskar_stripe.sandbox.events import DASHBOARD
 
 FIELDS = ("name", "phone", "metadata")
 ANYWHERE = "anywhere"
@@ -59,6 +61,10 @@ class Memory:
     external: list[str] = field(default_factory=list)
     written: list[Written] = field(default_factory=list)
     restored: list[Restored] = field(default_factory=list)
+    bin: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The deleted customers that may be restored, by id."""
+    returned: set[str] = field(default_factory=set)
+    """The ids of the customers that were restored."""
     faults: int = 0
     set_back: bool = False
 
@@ -107,10 +113,14 @@ _WEIGHTS = {
 }
 
 
+_RESTORES = {"delete_outside": 4, "restore_outside": 6}
+
+
 def draw(seed: int) -> list[Act]:
     """Draw a story."""
     rng = random.Random(seed)
-    kinds, weights = list(_WEIGHTS), list(_WEIGHTS.values())
+    known = _WEIGHTS | (_RESTORES if system_of(seed).restores else {})
+    kinds, weights = list(known), list(known.values())
     picked = rng.choices(kinds, weights, k=rng.randint(5, 16))
     first = rng.choice(["create", "create_outside"])
     return [_act(kind, number, rng) for number, kind in enumerate([first, *picked])]
@@ -229,10 +239,28 @@ async def _delete(world: World, act: Act, _memory: Memory) -> None:
             return
 
 
-async def _delete_outside(world: World, act: Act, _memory: Memory) -> None:
+async def _delete_outside(world: World, act: Act, memory: Memory) -> None:
     external_id = await _anybody_outside(world, act)
     if external_id is not None:
+        memory.bin[external_id] = world.sandbox.dashboard.retrieve(external_id)
         world.sandbox.dashboard.delete(external_id)
+
+
+async def _restore_outside(world: World, act: Act, memory: Memory) -> None:
+    """Restore a deleted customer, whom only the story can restore: Stripe cannot."""
+    dead = sorted(name for name in memory.bin if not _is_living(world, name))
+    if not dead:
+        return
+    external_id = dead[act.who % len(dead)]
+    customer, dashboard = memory.bin[external_id], world.sandbox.dashboard
+    catalog = dashboard._catalog
+    with dashboard._store.transaction():
+        catalog._listing.timeline.add(external_id, customer["created"])
+        catalog._keep(customer)
+        data = {"object": customer, "previous_attributes": {}}
+        catalog._events.emit("customer.updated", DASHBOARD, data)
+    memory.forget(await _owner(world, external_id))
+    memory.returned.add(external_id)
 
 
 async def _tick(world: World, act: Act, _memory: Memory) -> None:
@@ -288,6 +316,7 @@ _ACTS = {
     "edit_back": _edit_back,
     "delete": _delete,
     "delete_outside": _delete_outside,
+    "restore_outside": _restore_outside,
     "tick": _tick,
     "set_our_clock": _set_our_clock,
     "set_their_clock": _set_their_clock,

@@ -69,7 +69,7 @@ class FakeSystem:
     of a `thin` system name their objects only, and a `batching` system shows many in one call.
     A `gathering` system takes many pushes in one call, and returns their `results`.
     The answers of a `blind` system to pushes do not show the object. A system with `usage` shows
-    the calls that it counts.
+    the calls that it counts. A system that `restores` may restore a deleted object.
     """
 
     objects: dict[str, dict[str, Any] | None] = field(default_factory=dict)
@@ -88,6 +88,7 @@ class FakeSystem:
     batching: bool = False
     gathering: bool = False
     results: Callable[[list[Any]], list[Any]] = lambda found: found
+    restores: bool = False
     blind: bool = False
     latest: float = 0.0
     account: str | None = None
@@ -118,6 +119,16 @@ class FakeSystem:
     def delete(self, external_id: str, key: str | None = None) -> None:
         self.announce("deleted", external_id, key)
         self.objects[external_id] = None
+
+    def purge(self, external_id: str) -> None:
+        """Delete an object, also a deleted one, and demand to forget it."""
+        self.objects[external_id] = {"purged": True}
+        self.delete(external_id)
+
+    def restore(self, external_id: str, **values: Any) -> None:
+        """Restore a deleted object with these values."""
+        self.objects[external_id] = values
+        self.announce("created", external_id)
 
     def announce(self, action: str, external_id: str, key: str | None = None) -> None:
         event = {
@@ -157,6 +168,10 @@ class FakeSystem:
     def check(self, push: Push, known: Mapping[str, Any]) -> None:
         """Raise an error to refuse a push to this living object."""
 
+    def target(self, external_id: str) -> str:
+        """Return the object that a push to an id changes."""
+        return external_id
+
     def pushes(self, kind: IntentKind) -> list[Push]:
         return [push for push in self.calls if push.kind is kind]
 
@@ -186,7 +201,15 @@ class FakeIntegration(BaseIntegration):
             return [WebhookEvent(body["id"], body["type"], touched=touched)]
         seen = self.system.shown(body["object"]["id"], body["object"])
         if action == "deleted":
-            seen = ExternalObject("customer", seen.external_id, None, seen.record_id)
+            ends = {name: body["object"].get(name) for name in ("merged_into", "purged")}
+            seen = ExternalObject(
+                "customer",
+                seen.external_id,
+                None,
+                seen.record_id,
+                merged_into=ends["merged_into"],
+                purged=bool(ends["purged"]),
+            )
         return [WebhookEvent(body["id"], body["type"], occurred, seen, origin_key=body["key"])]
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
@@ -227,19 +250,20 @@ class FakeIntegration(BaseIntegration):
         if push.kind is IntentKind.CREATE:
             return self.system.create(key, **self._held(push.body), record_id=push.record_id)
         assert push.external_id is not None
-        known = self.system.objects.get(push.external_id)
+        external_id = self.system.target(push.external_id)
+        known = self.system.objects.get(external_id)
         if known is None:
-            visible = push.external_id in self.system.objects
+            visible = external_id in self.system.objects
             raise FakeError(FailureKind.GONE if visible else FailureKind.NOT_VISIBLE)
         self.system.check(push, known)
         if push.kind is IntentKind.DELETE:
-            self.system.delete(push.external_id, key)
-            return push.external_id
+            self.system.delete(external_id, key)
+            return external_id
         values = dict(push.body)
         metadata = {**(known.get("metadata") or {}), **(values.pop("metadata", None) or {})}
         values["metadata"] = {k: v for k, v in metadata.items() if v is not None}
-        self.system.edit(push.external_id, key, **self._held(values))
-        return push.external_id
+        self.system.edit(external_id, key, **self._held(values))
+        return external_id
 
     def _held(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in values.items() if name in self.system.holds}
@@ -323,6 +347,7 @@ def fake_class(system: FakeSystem) -> type[FakeIntegration]:
     kind = BatchingIntegration if system.batching else FakeIntegration
     kind = GatheringIntegration if system.gathering else kind
     parts: dict[str, Any] = {"system": system, "call_limits": system.call_limits}
+    parts["deletes_are_final"] = not system.restores
     if system.usage is not None:
         parts["usage"] = lambda _self: system.usage
     return type("BoundFake", (kind,), parts)

@@ -5,9 +5,18 @@ from typing import Any
 import orjson
 import pytest
 
-from zenskar.model.envelope import SCHEMA_VERSION
+from zenskar import ExternalObject, Interval, WebhookEvent
+from zenskar.model.envelope import MERGED_VERSION, SCHEMA_VERSION, WRITTEN_VERSION
+from zenskar.model.fields import CUSTOMER
 from zenskar.schema_catalog import core_schemas
-from zenskar.sync.messages import UnreadableMessage, read_envelope
+from zenskar.sync.messages import (
+    MessageOrigin,
+    UnreadableMessage,
+    inbound_message,
+    observation,
+    read_envelope,
+    utc_now,
+)
 
 
 def outbound(version: int) -> dict[str, Any]:
@@ -46,3 +55,26 @@ def test_a_newer_layout_is_named() -> None:
 def test_what_is_no_envelope_is_named(value: bytes) -> None:
     with pytest.raises(UnreadableMessage):
         read_envelope(value, core_schemas()["event"])
+
+
+@pytest.mark.parametrize(
+    ("end", "layout"),
+    [
+        ({}, WRITTEN_VERSION),
+        ({"merged_into": "x2"}, MERGED_VERSION),
+        ({"purged": True}, MERGED_VERSION),
+    ],
+)
+def test_an_older_release_takes_no_other_end_for_a_delete(end: dict[str, Any], layout: int) -> None:
+    second = Interval.of_second(10)
+    seen = ExternalObject("customer", "x1", None, **end)
+    event = WebhookEvent("evt_1", "ended", second, seen)
+    message = inbound_message("fake", event, None, "test", MessageOrigin(utc_now(), second))
+    envelope = read_envelope(message.text or b"", core_schemas()["event"])
+    assert envelope.data["schema_version"] == layout
+    shown = observation(CUSTOMER, envelope.data)
+    assert (shown.deleted, shown.merged_into, shown.purged) == (
+        True,
+        end.get("merged_into"),
+        end.get("purged", False),
+    )

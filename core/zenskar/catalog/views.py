@@ -16,6 +16,8 @@ View = dict[str, Any]
 """A customer: `id`, each field, `version`, `created_at` and `updated_at`."""
 PENDING = "pending"
 """The state of a link before the external object is known."""
+MERGED = "merged"
+"""The state of a link whose external object was merged into an object of another record."""
 
 
 class LinkView(TypedDict):
@@ -65,7 +67,8 @@ def _entry(source: str, link: Link | None, fields: Fields) -> LinkView:
     if link is None:
         link_state, external_id, version, in_sync = PENDING, None, None, False
     else:
-        link_state, external_id, version = link.state.value, link.external_id, link.synced_version
+        link_state = MERGED if link.merged_into is not None else link.state.value
+        external_id, version = link.external_id, link.synced_version
         in_sync = link.state is MappingState.ACTIVE and link.settled and link.shows(fields)
     return {
         "source_system": source,

@@ -13,6 +13,7 @@ _OF = """
     WHERE e.status NOT IN ('succeeded', 'ignored') AND e.status = 'pending'
       AND e.direction = 'inbound' AND e.source_system = :name AND e.external_id IS NOT NULL
       AND json_typeof(e.payload::json #> '{data,object,document}') = 'null'
+      AND e.payload::json #> '{data,object,merged_into}' IS NULL
 """
 
 _LIST = text(f"""

@@ -19,7 +19,8 @@ from zenskar.model.record import ExternalMapping, MappingState
 _STATES = MappingProxyType({state.value: state for state in MappingState})
 
 _COLUMNS = """external_id, CAST(entity_id AS text) AS entity_id, base, asof_low, asof_high,
-    revision, fetch_revision, state, detached, carried, version, memo"""
+    revision, fetch_revision, state, detached, carried, version, memo, merged_into,
+    ended_record"""
 
 _BY_EXTERNAL = f"""
     SELECT {_COLUMNS} FROM external_mappings
@@ -56,25 +57,39 @@ _LOCK_NAMES = """
 _SAVE = """
     INSERT INTO external_mappings AS m (source_system, entity_type, carried, external_id,
         entity_id, base, asof_low, asof_high, revision, fetch_revision, state, detached,
-        synced_version, version, memo)
+        synced_version, version, memo, merged_into, ended_record)
     SELECT $1, $2, $3::text[], t.*
     FROM jsonb_to_recordset($4) AS t(external_id text, entity_id uuid, base jsonb,
         asof_low bigint, asof_high bigint, revision integer, fetch_revision integer, state text,
-        detached boolean, synced_version integer, version text, memo jsonb)
+        detached boolean, synced_version integer, version text, memo jsonb,
+        merged_into text, ended_record boolean)
     ON CONFLICT (source_system, entity_type, external_id) DO UPDATE
     SET entity_id = excluded.entity_id, base = excluded.base, asof_low = excluded.asof_low,
         asof_high = excluded.asof_high, revision = excluded.revision,
         fetch_revision = excluded.fetch_revision, state = excluded.state,
         detached = excluded.detached, updated_at = now(),
         synced_version = coalesce(excluded.synced_version, m.synced_version),
-        carried = excluded.carried, version = excluded.version, memo = excluded.memo
+        carried = excluded.carried, version = excluded.version, memo = excluded.memo,
+        merged_into = excluded.merged_into, ended_record = excluded.ended_record
+"""
+
+# The newest tombstone of each source system, as `_AROUND` orders them.
+_WANT_LOOKS = """
+    UPDATE external_mappings AS m
+    SET revision = m.revision + 1, fetch_revision = m.revision + 1, updated_at = now()
+    FROM (SELECT DISTINCT ON (entity_id, source_system) source_system, external_id, state
+          FROM external_mappings
+          WHERE entity_type = $2 AND entity_id = ANY($3::uuid[]) AND source_system <> $1
+          ORDER BY entity_id, source_system, state, updated_at DESC) AS last
+    WHERE m.source_system = last.source_system AND m.entity_type = $2
+      AND m.external_id = last.external_id AND last.state = 'deleted' AND m.merged_into IS NULL
 """
 
 # A push of unknown outcome does not count, but its fetch does: after the fetch, the push may stay
 # unanswered forever.
 _LINKS = text("""
     SELECT CAST(m.entity_id AS text) AS entity_id, m.source_system, m.external_id, m.state,
-           m.synced_version, m.base, m.carried,
+           m.synced_version, m.base, m.carried, m.merged_into,
            m.fetch_revision IS NULL AND NOT EXISTS (
                SELECT 1 FROM push_intents AS i
                WHERE i.entity_id = m.entity_id AND i.source_system = m.source_system
@@ -96,7 +111,8 @@ class StoredMapping(NamedTuple):
 class Link:
     """The mapping of a record at a source system. `settled`: no fetch or push is pending.
 
-    `carried` are the terms of the coverage of the base, None for all fields.
+    `carried` are the terms of the coverage of the base, None for all fields. `merged_into` is the
+    object into which the object was merged.
     """
 
     source_system: str
@@ -106,6 +122,7 @@ class Link:
     base: Fields
     settled: bool
     carried: frozenset[str] | None = None
+    merged_into: str | None = None
 
     def shows(self, fields: Fields) -> bool:
         """Return whether the base equals these fields, as far as the connection covers them."""
@@ -160,6 +177,7 @@ async def of_records(
             row.base,
             row.settled,
             names_of(row.carried),
+            row.merged_into,
         )
         found[row.entity_id].setdefault(link.source_system, link)
     return found
@@ -191,6 +209,13 @@ async def save(
     await driver(db).execute(_SAVE, source, entity_type, names, rows)
 
 
+async def want_looks(
+    db: AsyncConnection, source: str, entity_type: str, record_ids: Iterable[str]
+) -> None:
+    """Request a fetch of the former objects of locked records, except at one source system."""
+    await driver(db).execute(_WANT_LOOKS, source, entity_type, sorted(record_ids))
+
+
 def _mapping(row: Record) -> ExternalMapping:
     (
         external_id,
@@ -205,6 +230,8 @@ def _mapping(row: Record) -> ExternalMapping:
         _,
         version,
         memo,
+        merged_into,
+        ended_record,
     ) = row
     return ExternalMapping(
         external_id=external_id,
@@ -217,6 +244,8 @@ def _mapping(row: Record) -> ExternalMapping:
         detached=detached,
         version=version,
         memo=memo,
+        merged_into=merged_into,
+        ended_record=ended_record,
     )
 
 
@@ -234,6 +263,8 @@ def _row(mapping: ExternalMapping, synced_version: int | None) -> dict[str, Any]
         "synced_version": synced_version,
         "version": mapping.version,
         "memo": mapping.memo,
+        "merged_into": mapping.merged_into,
+        "ended_record": mapping.ended_record,
     }
 
 

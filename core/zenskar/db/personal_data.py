@@ -1,6 +1,6 @@
 """Erases the personal data of a customer in each table; ids and events stay."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 from urllib.parse import quote_plus
 
@@ -17,7 +17,7 @@ _KEPT = frozenset(
     {
         *("verdict", "record_version", "revision", "fetch_wanted", "answer_to", "step", "reason"),
         *("idempotency_key", "external_id", "received_at", "error_kind", "retry_in_seconds"),
-        *("by", "from", "look", ERASED),
+        *("by", "from", "look", "merged_into", "purged", ERASED),
     }
 )
 """Members of a history entry that stay after an erasure: none of them holds a field value."""
@@ -89,10 +89,19 @@ _REST = {
         UPDATE idempotency_keys SET request_hash = '', response = '{}'
         WHERE entity_id = CAST(:id AS uuid) AND response <> '{}'
     """,
+    "erasure_requests": "DELETE FROM erasure_requests WHERE entity_id = CAST(:id AS uuid)",
 }
 _ERROR_TABLES = ("connections", "connection_history")
 """Tables with texts of external systems, which may repeat a value."""
 
+_REQUEST = text("""
+    INSERT INTO erasure_requests (entity_id, source_system)
+    SELECT unnest(CAST(:ids AS uuid[])), :source
+    ON CONFLICT (entity_id) DO NOTHING
+""")
+_REQUESTED = text("""
+    SELECT CAST(entity_id AS text) AS id, source_system FROM erasure_requests ORDER BY requested_at
+""")
 _ERASED_AT = text("SELECT erased_at FROM customers WHERE id = CAST(:id AS uuid)")
 _LATE = text("""
     SELECT DISTINCT CAST(c.id AS text) FROM sync_events AS e
@@ -121,6 +130,16 @@ async def erase(db: AsyncConnection, customer_id: str) -> dict[str, int]:
 async def under_way(db: AsyncConnection, customer_id: str) -> bool:
     """Return whether a worker holds a push of this customer at this moment."""
     return bool(await db.scalar(_UNDER_WAY, {"id": customer_id}))
+
+
+async def request_erasure(db: AsyncConnection, source: str, customer_ids: Iterable[str]) -> None:
+    """Request the erasure of customers whose objects a source system has purged."""
+    await db.execute(_REQUEST, {"ids": sorted(customer_ids), "source": source})
+
+
+async def requested(db: AsyncConnection) -> list[tuple[str, str]]:
+    """Return the customers to erase, each with the source system of its request."""
+    return [(row.id, row.source_system) for row in await db.execute(_REQUESTED)]
 
 
 class LinkedObject(TypedDict):

@@ -111,6 +111,7 @@ def _buried(record: Record | None, seen: Observation) -> Outcome:
         base={},
         asof=seen.asof,
         state=MappingState.DELETED,
+        ended_record=record is not None and not record.deleted,
     )
     return Outcome(
         Verdict.DELETED,

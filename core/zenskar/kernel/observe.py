@@ -8,9 +8,11 @@ from zenskar.kernel.first_sight import first_sight
 from zenskar.kernel.intervals import Order
 from zenskar.kernel.marks import has_other_memo, with_marks
 from zenskar.kernel.merge import merge, told_edits, wrote
+from zenskar.kernel.merged_object import follow
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation
+from zenskar.kernel.tombstone import gone, risen
 from zenskar.kernel.unanswered import ended, in_vain, reopened, written_by_others
 from zenskar.kernel.unseen import fill, landed, with_look
 from zenskar.model.fields import FieldChanges, Fields, apply, difference
@@ -39,16 +41,29 @@ def _decide(
     mapping = situation.mapping
     if situation.record is not None and situation.record.erased:
         seen = _without_values(seen)
+    if seen.merged_into is not None:
+        return follow(situation, seen, seen.merged_into)
     if mapping is None:
         return first_sight(situation, seen, policy, new_record_id)
     seen = fill(seen, mapping.base, landed(situation.intents, seen))
     if _is_anothers(mapping, seen):
         return Outcome(Verdict.DUPLICATE, unconfirmed=seen.answers)
     if not mapping.active:
-        return _tombstone(situation, mapping, seen)
-    if seen.fields is None:
-        return _delete(situation, mapping, seen)
-    return _living(situation, mapping, seen, seen.fields, policy)
+        alive = risen(situation, mapping, seen, policy)
+        if alive is None:
+            return gone(situation, mapping, seen, policy, new_record_id)
+        return _restored(situation, alive, seen, policy)
+    return _known(situation, mapping, seen, policy)
+
+
+def _known(
+    situation: Situation, mapping: ExternalMapping, seen: Observation, policy: MergePolicy
+) -> Outcome:
+    if seen.fields is not None:
+        return _living(situation, mapping, seen, seen.fields, policy)
+    if policy.restores and not seen.purged and not _is_newer(mapping, seen):
+        return _doubtful_delete(mapping, seen)
+    return _delete(situation, mapping, seen)
 
 
 def _without_values(seen: Observation) -> Observation:
@@ -86,6 +101,10 @@ def _living(
     if _is_echo(situation, seen, fields):
         return Outcome(Verdict.ECHO)
     return _compare(situation, mapping, seen, fields, policy)
+
+
+def _is_newer(mapping: ExternalMapping, seen: Observation) -> bool:
+    return intervals.order(seen, mapping.asof) is Order.AFTER or _is_causal(mapping, seen)
 
 
 def _compare(
@@ -199,6 +218,7 @@ def _delete(situation: Situation, mapping: ExternalMapping, seen: Observation) -
             asof=intervals.later(mapping.asof, seen.asof),
             revision=mapping.revision + 1,
             fetch_revision=None,
+            ended_record=record is not None and not record.deleted and not seen.purged,
         ),
         delete_record=record is not None and not record.deleted,
         settled=seen.answers,
@@ -206,22 +226,25 @@ def _delete(situation: Situation, mapping: ExternalMapping, seen: Observation) -
     )
 
 
-def _tombstone(situation: Situation, mapping: ExternalMapping, seen: Observation) -> Outcome:
-    """Rule 8: a tombstone is never revived, but takes the record of its object if it has none."""
+def _doubtful_delete(mapping: ExternalMapping, seen: Observation) -> Outcome:
+    """Rule 8: a delete that is not surely newer may be older than a restore."""
+    if intervals.order(seen, mapping.asof) is Order.BEFORE:
+        answered = _with_fetch_answered(mapping, seen)
+        return Outcome(Verdict.STALE, mapping=answered, settled=seen.answers)
+    wanted = None if _awaits_later_fetch(mapping, seen) else _want_fetch(mapping)
+    return Outcome(Verdict.AMBIGUOUS, mapping=wanted, unconfirmed=seen.answers)
+
+
+def _restored(
+    situation: Situation, alive: ExternalMapping, seen: Observation, policy: MergePolicy
+) -> Outcome:
+    """Rule 8: link an object again that returned, and merge what was changed there since."""
     record = situation.record
-    settled = seen.answers
-    over = in_vain(situation, seen) if situation.rival is None else ()
-    if mapping.entity_id is not None or record is None or situation.rival is not None:
-        changes = {} if seen.fields is None else difference(mapping.base, seen.fields)
-        return Outcome(Verdict.TOMBSTONE, seen_changes=changes, settled=settled, ended=over)
-    adopted = replace(mapping, entity_id=record.id, revision=mapping.revision + 1)
-    return Outcome(
-        Verdict.DELETED,
-        mapping=adopted,
-        delete_record=not record.deleted,
-        settled=settled,
-        ended=over,
-    )
+    living = replace(situation, record=record and replace(record, deleted=False))
+    alive = with_marks(alive, seen, newer=True)
+    outcome = _take(living, alive, seen, seen.fields or {}, policy)
+    undeletes = record is not None and record.deleted
+    return replace(outcome, verdict=Verdict.RESTORED, restore_record=undeletes)
 
 
 def _is_anothers(mapping: ExternalMapping, seen: Observation) -> bool:

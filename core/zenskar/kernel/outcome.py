@@ -15,6 +15,8 @@ class Verdict(StrEnum):
     LINKED = "linked"
     MERGED = "merged"
     DELETED = "deleted"
+    RESTORED = "restored"
+    MERGED_INTO = "merged_into"
     CONFIRMED = "confirmed"
     ECHO = "echo"
     STALE = "stale"
@@ -45,7 +47,9 @@ class Outcome:
     differences from the base, for the history. `settled` names pushes whose effect the base now
     holds. `unconfirmed` names pushes that were answered while the base does not hold their effect:
     it may still show up, so they stay `unknown`. `ended` names pushes without an answer that can
-    have no further effect.
+    have no further effect. After a merge of objects, `successor` is the mapping of the successor to
+    store. `look` names an object to fetch that is not, or not now, the record's. `restore_record`
+    undeletes the record.
     """
 
     verdict: Verdict
@@ -58,8 +62,12 @@ class Outcome:
     settled: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
+    successor: ExternalMapping | None = None
+    look: str | None = None
+    restore_record: bool = False
 
     @property
     def changes_record(self) -> bool:
-        """Whether the record is created, changed or deleted."""
-        return self.create_record or self.delete_record or bool(self.record_changes)
+        """Whether the record is created, changed, deleted or undeleted."""
+        whole = self.create_record or self.delete_record or self.restore_record
+        return whole or bool(self.record_changes)

@@ -49,7 +49,7 @@ def plan(situation: Situation, *, propagate_deletes: bool) -> Step:
     if mapping is None or _wants_another(situation, record, mapping):
         return _unmapped(situation, record)
     if not mapping.active:
-        return NOTHING
+        return _former(record, mapping)
     if mapping.fetch_revision is not None or _unheard(situation.intents, mapping):
         return Step(StepKind.FETCH)
     return _mapped(record, mapping, propagate_deletes=propagate_deletes)
@@ -57,9 +57,15 @@ def plan(situation: Situation, *, propagate_deletes: bool) -> Step:
 
 def _wants_another(situation: Situation, record: Record, mapping: ExternalMapping) -> bool:
     """Whether a record's object was released, so that the record needs or may have a new one."""
-    if mapping.active or not mapping.detached:
+    if mapping.active or not mapping.detached or mapping.fetch_revision is not None:
         return False
     return not record.deleted or bool(creates_since(situation, mapping))
+
+
+def _former(record: Record, mapping: ExternalMapping) -> Step:
+    """Look at the former object of a record that was undeleted by another connection."""
+    wanted = mapping.fetch_revision is not None and not record.deleted
+    return Step(StepKind.FETCH) if wanted else NOTHING
 
 
 def _unmapped(situation: Situation, record: Record) -> Step:

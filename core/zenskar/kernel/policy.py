@@ -27,6 +27,8 @@ class Side(StrEnum):
 class MergePolicy:
     """A connection's conflict policy, with exceptions by the name of a field or by leaf.
 
+    `restores`: a deleted object may be restored, and then its record is undeleted.
+
     >>> policy = MergePolicy(per_field={"metadata": ConflictPolicy.EXTERNAL_WINS})
     >>> policy.of("/email").value, policy.of("/metadata/plan").value
     ('internal_wins', 'external_wins')
@@ -34,6 +36,7 @@ class MergePolicy:
 
     default: ConflictPolicy = ConflictPolicy.INTERNAL_WINS
     per_field: Mapping[str, ConflictPolicy] = field(default_factory=dict)
+    restores: bool = False
 
     @property
     def compares_clocks(self) -> bool:

@@ -11,13 +11,15 @@ class Situation:
 
     For `observe`, `mapping` is that of the observed external object and `rival` the record's
     mapping to a different object, live or not. `intents` are the pushes without an answer, and
-    the push that an observation names as its origin.
+    the push that an observation names as its origin. `successor` is the mapping of the object into
+    which the observed object was merged.
     """
 
     record: Record | None = None
     mapping: ExternalMapping | None = None
     intents: tuple[Intent, ...] = ()
     rival: ExternalMapping | None = None
+    successor: ExternalMapping | None = None
 
 
 def creates_since(situation: Situation, released: ExternalMapping) -> tuple[Intent, ...]:

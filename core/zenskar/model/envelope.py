@@ -10,9 +10,10 @@ from typing import Any, Required, TypedDict
 from zenskar.model.fields import Document
 
 SPEC_VERSION = "1.0"
-WRITTEN_VERSION, UNREAD_VERSION, TOUCHED_VERSION = 1, 2, 3
-"""Layouts of `data`: of most messages, of unreadable ones, and of events that name an object."""
-SCHEMA_VERSION = TOUCHED_VERSION
+WRITTEN_VERSION, UNREAD_VERSION, TOUCHED_VERSION, MERGED_VERSION = 1, 2, 3, 4
+"""Layouts of `data`: of most messages, of unreadable ones, of events that name an object, and of
+events that show a merged or purged object."""
+SCHEMA_VERSION = MERGED_VERSION
 """The newest known layout; a reader parks messages with a newer one."""
 
 OUTBOUND = "sync.outbound"
@@ -33,6 +34,8 @@ class ObservedObject(TypedDict, total=False):
     changed_at: Sequence[int]
     version: str
     memo: Mapping[str, Any]
+    merged_into: str
+    purged: bool
 
 
 class TouchedObject(TypedDict):

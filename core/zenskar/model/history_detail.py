@@ -62,6 +62,10 @@ class HistoryDetail(_Actor, total=False):
     """
     look: str
     """The event of the fetch that shows the object which an event names."""
+    merged_into: str
+    """The object into which the observed object was merged."""
+    purged: bool
+    """Whether the external system demands to forget the deleted object."""
     revision: int
     """The revision of the mapping after the decision."""
     fetch_wanted: bool

@@ -85,7 +85,9 @@ class ExternalObject:
     an HTTP `Date` header; see `http_date`. `changed_at` is the time of the object's last change on
     the external clock, where the object shows that. `version` is the external system's own name of
     this state, such as an ETag; the core compares it for equality only. `memo` is a JSON object of
-    at most 4096 bytes, which comes back in `Change.memo`.
+    at most 4096 bytes, which comes back in `Change.memo`. `merged_into` is the id of the object
+    into which this object was merged; `data` is None then, and nothing is deleted. `purged` says
+    that the external system has deleted the object and demands that its data is forgotten.
     """
 
     entity_type: str
@@ -96,6 +98,8 @@ class ExternalObject:
     changed_at: Interval | None = None
     version: str | None = None
     memo: Mapping[str, Any] | None = field(repr=False, default=None)
+    merged_into: str | None = None
+    purged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

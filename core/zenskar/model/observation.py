@@ -36,6 +36,8 @@ class Observation:
     (None when unknown). `version` is the external system's own name of the state (None when it has
     none, or does not show it). `memo` is the integration's note on the object (None when it makes
     none here). `blank` says that the external system made the call and does not show the object.
+    `merged_into` is the object into which this object was merged; `fields` is None then.
+    `purged` says that the external system demands to forget a deleted object.
     """
 
     kind: ObservationKind
@@ -55,15 +57,22 @@ class Observation:
     memo: Mapping[str, Any] | None = None
     blank: bool = False
     apart: frozenset[str] = frozenset()
+    merged_into: str | None = None
+    purged: bool = False
 
     @property
     def deleted(self) -> bool:
-        """Whether the object was seen deleted."""
+        """Whether the object was seen deleted, or merged into another object."""
         return self.fields is None
 
     def hidden(self, fields: Fields) -> Fields:
         """Return the leaves of some fields that the observation does not show."""
         return {p: v for p, v in fields.items() if is_unseen(p, self.unseen, self.apart)}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ids of the object, and of the object into which it was merged."""
+        return (self.external_id,) + (() if self.merged_into is None else (self.merged_into,))
 
     def tells_origin_of(self, path: str) -> bool:
         """Whether the observation shows the origin of the last change of this field."""

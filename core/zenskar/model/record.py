@@ -41,7 +41,9 @@ class ExternalMapping:
     `detached` says that the external object was released: the record was deleted while its object
     stays, or the record lives and gets another object. `version` is the external object's own name
     of the state in `base`, or of an earlier state; None when unknown. `memo` is the integration's
-    note on the object, which the kernel does not read.
+    note on the object, which the kernel does not read. `merged_into` is the successor of an object
+    that was merged into another object. `ended_record` says that the delete of this object deleted
+    the record, so that its restore may undelete the record.
     """
 
     external_id: str
@@ -54,6 +56,8 @@ class ExternalMapping:
     detached: bool = False
     version: str | None = None
     memo: Mapping[str, Any] | None = None
+    merged_into: str | None = None
+    ended_record: bool = False
 
     @property
     def active(self) -> bool:

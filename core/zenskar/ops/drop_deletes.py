@@ -54,7 +54,7 @@ class HeldDeleteDropper:
         while waiting := await self._next(name, after):
             after = waiting[-1].id
             snapshots = await self._fetch(name, waiting)
-            gone = {i for i, each in snapshots.items() if each and each.seen.data is None}
+            gone = {i for i, each in snapshots.items() if each is not None and _is_deleted(each)}
             wrong = [each for each in waiting if each.external_id not in gone]
             await self._drop(wrong, by)
             living = [each for i, each in snapshots.items() if each and i not in gone]
@@ -93,6 +93,10 @@ class HeldDeleteDropper:
             for each in wrong
         ]
         await in_transaction(self.context.engine, lambda c: sync_events.move(c, moves))
+
+
+def _is_deleted(snapshot: Snapshot) -> bool:
+    return snapshot.seen.data is None and snapshot.seen.merged_into is None
 
 
 async def _require_guard(db: AsyncConnection, name: str) -> None:

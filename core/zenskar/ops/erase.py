@@ -85,6 +85,17 @@ class Eraser:
 
             await in_transaction(self._engine, erase)
 
+    async def erase_purged(self, _state: Any = None) -> None:
+        """Erase the customers whose erasure an external system demands.
+
+        A customer with a push in progress is erased by a later run.
+        """
+        for customer_id, source in await in_transaction(self._engine, personal_data.requested):
+            try:
+                await self.erase(customer_id, Actor("a purge", source))
+            except StateConflict as error:
+                _log.info("erasure_waits", id=customer_id, reason=str(error))
+
     async def _erase(self, db: AsyncConnection, customer_id: str, by: Actor) -> Erased:
         present = await customers.read(db, customer_id, lock=True)
         if present is None:

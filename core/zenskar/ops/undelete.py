@@ -31,6 +31,8 @@ class LinkState(StrEnum):
     """The object is proven deleted, so a new object is created."""
     NOT_VISIBLE = "not_visible"
     """The credentials do not show the object, so nothing is done at this connection."""
+    MERGED = "merged"
+    """The object was merged into another object, so no new object is created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,9 @@ class Undeleter:
             raise StateConflict(f"{known.external_id} of {source} changed meanwhile: try again")
         if snapshot is None:
             state = LinkState.NOT_VISIBLE
+        elif snapshot.seen.merged_into is not None:
+            work.note_merge(known.external_id, snapshot.seen.merged_into)
+            state = LinkState.MERGED
         elif snapshot.seen.data is None:
             work.release(known.external_id)
             state = LinkState.RECREATED

@@ -73,6 +73,8 @@ class BaseIntegration:
     request_lifetime: ClassVar[timedelta] = timedelta(minutes=5)
     """How long a sent request without an answer may still take effect."""
 
+    deletes_are_final: ClassVar[bool] = True
+    """Whether the external system never restores a deleted object under its id."""
     poll_every: ClassVar[timedelta | None] = None
     """How often `changes` is called; None: every `ZENSKAR_SWEEP_SECONDS`."""
     sandbox_on_request: ClassVar[bool] = False
@@ -250,7 +252,8 @@ class BaseIntegration:
         """Return one object, with `data` None when its deletion is proven.
 
         Called when the present state of an object is unclear, in outbound workers. Raise an error
-        for an object that is not found; `classify_error` returns `NOT_VISIBLE`.
+        for an object that is not found; `classify_error` returns `NOT_VISIBLE`. An object that was
+        merged or purged has `merged_into` or `purged`, and the id that was asked for.
         """
         raise NotImplementedError
 

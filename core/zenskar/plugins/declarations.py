@@ -175,6 +175,11 @@ def _number(value: Any) -> float:
     return value if valid else 0
 
 
+def _deletes(integration: type[BaseIntegration]) -> str | None:
+    final: Any = integration.deletes_are_final
+    return None if isinstance(final, bool) else "`deletes_are_final` must be True or False"
+
+
 def _replaced(integration: type[BaseIntegration]) -> str | None:
     old = hasattr(integration, "missed_events")
     return "the hook `missed_events` does not exist any more, use `changes`" if old else None
@@ -192,4 +197,5 @@ _CHECKS = (
     _durations,
     _batches,
     _call_limits,
+    _deletes,
 )

@@ -264,12 +264,15 @@ def _build_connection(
     merge_policy = _parse_policy(name, policy)
     own, alone = overridden(settings, environment, name), own_settings(environment, name)
     declared = plugin.integration.poll_every
+    restores = not plugin.integration.deletes_are_final and own.on_restore == "undelete"
     return ConfiguredConnection(
         connection=connection,
         plugin=plugin,
         integration=integration,
         merge_policy=replace(
-            merge_policy, per_field={**merge_policy.per_field, **profile.policies}
+            merge_policy,
+            per_field={**merge_policy.per_field, **profile.policies},
+            restores=restores,
         ),
         propagate_deletes=own.propagate_deletes,
         settings=own,

@@ -17,6 +17,8 @@ from zenskar.plugins.router import PluginRouter
 from zenskar.telemetry.metrics import Metrics
 
 T = TypeVar("T")
+ANOTHER_OBJECT = "another_object"
+"""The code of the failure of a call that was answered with another object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class PluginInvoker:
     ) -> Answer[ExternalObject]:
         """Read an object; a failure that proves its deletion is an answer.
 
-        Raises `CallFailed`.
+        Raises `CallFailed`; of kind `BUG` for an answer that shows another object.
         """
         arguments = {"entity_type": entity_type, "external_id": external_id}
         await self._admit(source, "fetch")
@@ -112,7 +114,7 @@ class PluginInvoker:
                 if error.failure.kind is not FailureKind.GONE:
                     raise
                 return Answer(ExternalObject(entity_type, external_id, None), ended())
-            return _checked(answer, ExternalObject)
+            return _same(_checked(answer, ExternalObject), external_id)
 
     async def fetch_many(
         self, source: str, entity_type: str, external_ids: Sequence[str], *, seconds: float
@@ -198,6 +200,16 @@ def expected(value: Any, kind: type[T]) -> T:
         text = f"the integration returned {type(value).__name__} instead of {kind.__name__}"
         raise CallFailed(Failure(FailureKind.BUG, text))
     return value
+
+
+def _same(answer: Answer[ExternalObject], external_id: str) -> Answer[ExternalObject]:
+    if answer.value.external_id == external_id:
+        return answer
+    text = (
+        f"`fetch` of {external_id} returned {answer.value.external_id}; if the one was merged into "
+        "the other, it must return the first with `merged_into`"
+    )
+    raise CallFailed(Failure(FailureKind.BUG, text, code=ANOTHER_OBJECT))
 
 
 def _listed(value: Any) -> Sequence[Any]:

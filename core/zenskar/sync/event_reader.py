@@ -141,6 +141,10 @@ def _digest(event: WebhookEvent) -> str:
         seen and [seen.entity_type, seen.external_id, seen.data],
         [event.ignored, event.origin_key, event.changed],
     ]
+    if seen is not None and seen.merged_into is not None:
+        content.append(seen.merged_into)
+    if seen is not None and seen.purged:
+        content.append("purged")
     text = json.dumps(content, default=str, sort_keys=True)
     return f"digest:{hashlib.sha256(text.encode()).hexdigest()}"
 

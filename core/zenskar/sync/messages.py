@@ -17,6 +17,7 @@ from zenskar.errors import CallFailed, Failure, FailureKind, InvalidInput, Schem
 from zenskar.ids import new_id
 from zenskar.model.envelope import (
     INBOUND,
+    MERGED_VERSION,
     OUTBOUND,
     SCHEMA_VERSION,
     TOUCHED_VERSION,
@@ -27,7 +28,7 @@ from zenskar.model.envelope import (
     ObservedObject,
 )
 from zenskar.model.fields import DocumentView
-from zenskar.model.integration import ObjectRef, WebhookEvent
+from zenskar.model.integration import ExternalObject, ObjectRef, WebhookEvent
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import Direction
@@ -124,6 +125,8 @@ def inbound_message(
         envelope.data["polled"] = True
     if touched is not None:
         _name_object(envelope.data, touched)
+    if observed is not None and seen is not None:
+        _add_end(envelope.data, observed, seen)
     return OutboxMessage(INBOUND, subject, source, envelope, json_bytes(envelope.to_json()))
 
 
@@ -139,6 +142,16 @@ def _name_object(data: EnvelopeData, touched: ObjectRef) -> None:
     """Name an object in a message of a newer layout, since older releases would ignore it."""
     data["schema_version"] = TOUCHED_VERSION
     data["touched"] = {"entity_type": touched.entity_type, "external_id": touched.external_id}
+
+
+def _add_end(data: EnvelopeData, observed: ObservedObject, seen: ExternalObject) -> None:
+    """Add a merge or a purge in a newer layout: to older releases both would be deletes."""
+    if seen.merged_into is not None:
+        data["schema_version"] = MERGED_VERSION
+        observed["merged_into"] = seen.merged_into
+    if seen.purged:
+        data["schema_version"] = MERGED_VERSION
+        observed["purged"] = True
 
 
 def unread_envelope(
@@ -299,6 +312,8 @@ def observation(view: DocumentView, data: Mapping[str, Any]) -> Observation:
         changed_at=None if changed_at is None else Interval(*changed_at),
         version=seen.get("version"),
         memo=seen.get("memo"),
+        merged_into=seen.get("merged_into"),
+        purged=seen.get("purged", False),
     )
 
 

@@ -13,9 +13,13 @@ from zenskar.sync.fanout import Cause
 from zenskar.sync.unit_of_work import UnitOfWork, action_of
 
 
-def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> HistoryDetail:
+def describe(
+    work: UnitOfWork, record_id: str | None, seen: Observation, outcome: Outcome
+) -> HistoryDetail:
     """Return an outcome as a detail of the history; call this before the next decision."""
     detail: HistoryDetail = {"verdict": outcome.verdict}
+    if seen.purged:
+        detail["purged"] = True
     if outcome.changes_record and record_id is not None:
         detail["record_version"] = work.records[record_id].version
     if outcome.record_changes:
@@ -34,6 +38,8 @@ def describe(work: UnitOfWork, record_id: str | None, outcome: Outcome) -> Histo
             }
             for c in outcome.conflicts
         ]
+    if outcome.mapping is not None and outcome.mapping.merged_into is not None:
+        detail["merged_into"] = outcome.mapping.merged_into
     if outcome.mapping is not None:
         detail["revision"] = outcome.mapping.revision
         if outcome.mapping.fetch_revision is not None:

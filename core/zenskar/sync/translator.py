@@ -72,6 +72,10 @@ class Translator:
 
         `text` is the JSON that it was parsed from.
         """
+        if seen is not None and seen.merged_into is not None:
+            _check_merge(seen)
+        if seen is not None and seen.purged and seen.data is not None:
+            raise _violation("/purged", "must be False for an object with data")
         if seen is None or seen.data is None:
             return
         _check_marks(seen)
@@ -240,6 +244,14 @@ def memo_of(memo: Any) -> dict[str, Any]:
         raise _violation("/memo", f"must have at most {_MOST_MEMO_BYTES} bytes as JSON")
     kept: dict[str, Any] = orjson.loads(text)
     return kept
+
+
+def _check_merge(seen: ExternalObject) -> None:
+    """Raise `SchemaViolation` for a merge into no other object, or of an object that lives."""
+    if seen.data is not None:
+        raise _violation("/merged_into", "must be None for an object with data")
+    if seen.merged_into == seen.external_id or not is_indexable(seen.merged_into):
+        raise _violation("/merged_into", "must be the id of another object")
 
 
 def _check_marks(seen: ExternalObject) -> None:

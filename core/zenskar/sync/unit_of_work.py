@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar import kernel
-from zenskar.db import duplicates, intents, mappings, records
+from zenskar.db import duplicates, intents, mappings, personal_data, records
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.db.intents import Lifetimes, NewIntent
@@ -49,6 +49,8 @@ class UnitOfWork:
     _mapped: set[str] = field(default_factory=set)
     _settled: dict[str, IntentState] = field(default_factory=dict)
     _unread: set[str] = field(default_factory=set)
+    _restored: set[str] = field(default_factory=set)
+    _purged: set[str] = field(default_factory=set)
     new_intents: list[NewIntent] = field(default_factory=list)
     """Pushes to be sent after the commit."""
     resent: list[str] = field(default_factory=list)
@@ -124,6 +126,8 @@ class UnitOfWork:
 
     def observe(self, seen: Observation) -> tuple[str | None, Outcome]:
         """Apply an observation with the kernel; return the record's id and the outcome."""
+        if seen.merged_into is not None:
+            seen = replace(seen, merged_into=self._last_successor(seen, seen.merged_into))
         situation = self._situation(seen)
         outcome = kernel.observe(
             situation, seen, self.source.merge_policy, new_record_id=_new_record_id(situation, seen)
@@ -133,7 +137,11 @@ class UnitOfWork:
         if outcome.mapping is not None:
             record_id = outcome.mapping.entity_id or record_id
             self._map(outcome.mapping)
+        if outcome.successor is not None:
+            self._map(outcome.successor)
         self._change(record_id, outcome)
+        if seen.purged:
+            self._purge(record_id)
         for intent_id in outcome.settled:
             self.settle(intent_id, IntentState.ANSWERED)
         for intent_id in outcome.unconfirmed:
@@ -195,12 +203,36 @@ class UnitOfWork:
             )
         )
 
+    def note_merge(self, external_id: str, merged_into: str) -> None:
+        """Note that an object was merged into another one, so that its record gets no new one."""
+        mapping = self.mappings[external_id]
+        self._map(
+            replace(
+                mapping,
+                state=MappingState.DELETED,
+                detached=False,
+                revision=mapping.revision + 1,
+                fetch_revision=None,
+                merged_into=merged_into,
+            )
+        )
+
+    def may_return(self, mapping: ExternalMapping) -> bool:
+        """Whether a deleted object may have been restored, so that a fetch of it counts."""
+        possible = mapping.ended_record or mapping.entity_id is None
+        return self.source.merge_policy.restores and possible and mapping.merged_into is None
+
     def revive(self, external_id: str) -> ExternalMapping:
         """Link an object again that is proven to live, at an operator's request."""
         mapping = self.mappings[external_id]
         if not mapping.active:
             mapping = replace(
-                mapping, state=MappingState.ACTIVE, detached=False, revision=mapping.revision + 1
+                mapping,
+                state=MappingState.ACTIVE,
+                detached=False,
+                revision=mapping.revision + 1,
+                merged_into=None,
+                ended_record=False,
             )
             self._map(mapping)
         return mapping
@@ -227,6 +259,11 @@ class UnitOfWork:
         """Enqueue an event of its own for the steps that a record still needs."""
         self.followers.append((self._change_of(record_id, fanout.RESYNC, cause), self.name))
 
+    def look(self, outcome: Outcome, cause: Cause) -> None:
+        """Request the fetch that an outcome wants, if any."""
+        if outcome.look is not None:
+            self.looks.append(LookRequest(self.name, self.entity_type, outcome.look, *cause))
+
     def note(self, event: EventState | None, detail: HistoryDetail) -> None:
         """Add a detail to the history of an event without changing its status."""
         if event is not None:
@@ -239,6 +276,8 @@ class UnitOfWork:
         created = [self.records[i] for i in sorted(self._created)]
         changed = [self.records[i] for i in sorted(self._changed - self._created)]
         saved = [self.mappings[i] for i in sorted(self._mapped)]
+        # Tombstones first: a record may have moved to another object, and has one live mapping.
+        saved.sort(key=lambda mapping: mapping.active)
         await records.insert(db, entity_type, created)
         await records.update(db, entity_type, changed)
         versions = [(m, self._synced_version(m)) for m in saved]
@@ -246,7 +285,18 @@ class UnitOfWork:
         for state in set(self._settled.values()):
             ids = [i for i, s in self._settled.items() if s is state]
             await intents.set_state(db, ids, state)
-        for pending in (self._created, self._changed, self._mapped, self._settled):
+        if self._restored:
+            await mappings.want_looks(db, self.name, entity_type, self._restored)
+        if self._purged:
+            await personal_data.request_erasure(db, self.name, self._purged)
+        for pending in (
+            self._created,
+            self._changed,
+            self._mapped,
+            self._settled,
+            self._restored,
+            self._purged,
+        ):
             pending.clear()
 
     async def look_at_duplicates(self, db: AsyncConnection) -> None:
@@ -284,7 +334,19 @@ class UnitOfWork:
             mapping=mapping,
             intents=self.intents.get(record_id, ()),
             rival=rival,
+            successor=self.mappings.get(seen.merged_into) if seen.merged_into else None,
         )
+
+    def _last_successor(self, seen: Observation, successor_id: str) -> str:
+        """Return the last object of a chain of merges; of a circle, the one that was seen."""
+        passed, last = {seen.external_id}, successor_id
+        while last not in passed:
+            passed.add(last)
+            mapping = self.mappings.get(last)
+            if mapping is None or mapping.merged_into is None:
+                return last
+            last = mapping.merged_into
+        return successor_id
 
     def _dated(self, record: Record) -> Record:
         """Return a record with its last change dated on the external clock, as late as possible."""
@@ -296,7 +358,7 @@ class UnitOfWork:
         self._unread.discard(mapping.external_id)
         if mapping.entity_id is not None:
             self.by_record[mapping.entity_id] = mapping
-            if not mapping.active:
+            if not mapping.active and self._ends(mapping.entity_id, mapping):
                 self.ended.add(mapping.entity_id)
 
     def _lifted(self, known: Record | None, outcome: Outcome) -> Outcome:
@@ -312,6 +374,11 @@ class UnitOfWork:
             changes = routes.coverage.lift(before, outcome.record_changes)
         return replace(outcome, record_changes=changes)
 
+    def _ends(self, record_id: str, mapping: ExternalMapping) -> bool:
+        """Whether a tombstone ends its record at this connection; a merge of objects may not."""
+        record = self.records.get(record_id)
+        return mapping.merged_into is None or (record is not None and record.deleted)
+
     def _change(self, record_id: str | None, outcome: Outcome) -> None:
         if record_id is None:
             return
@@ -319,17 +386,30 @@ class UnitOfWork:
             self.records[record_id] = Record(record_id, dict(outcome.record_changes))
             self._created.add(record_id)
             return
-        if not outcome.record_changes and not outcome.delete_record:
+        if not outcome.changes_record:
             return
+        if outcome.restore_record:
+            self._restored.add(record_id)
         record = self.replaced[record_id] = self.records[record_id]
         self.records[record_id] = Record(
             id=record_id,
             fields=apply(record.fields, outcome.record_changes),
             version=record.version + 1,
             updated_at=record.updated_at,
-            deleted=record.deleted or outcome.delete_record,
+            deleted=outcome.delete_record or (record.deleted and not outcome.restore_record),
         )
         self._changed.add(record_id)
+
+    def _purge(self, record_id: str | None) -> None:
+        """Request the erasure of a record whose object was purged, if the connection erases.
+
+        A record that has another object lives on.
+        """
+        record = self.records.get(record_id or "")
+        if record is None or not record.deleted or record.erased:
+            return
+        if self.source.settings.on_purge == "erase":
+            self._purged.add(record.id)
 
     def _synced_version(self, mapping: ExternalMapping) -> int | None:
         record = self.records.get(mapping.entity_id or "")
@@ -352,7 +432,8 @@ async def load(
     """Lock and load the state of these external objects and records.
 
     The locks are always acquired in one order, so that no two transactions deadlock: first the
-    names of unknown external objects, then the records.
+    names of unknown external objects, then the records. The successors of merged objects are loaded
+    too.
     """
     name = source.connection.name
     work = UnitOfWork(source, entity_type)
@@ -371,6 +452,13 @@ async def load(
     found = await mappings.around(db, name, entity_type, external, work.records)
     for mapping, about in found:
         work.add_mapping(mapping, about)
+    successors = {m.merged_into for m in work.mappings.values() if m.merged_into is not None}
+    if unknown := successors - external:
+        # Locks out of order: the database ends a deadlock, and the transaction is repeated.
+        more = external | unknown
+        return await load(
+            db, source, entity_type, external_ids=more, record_ids=wanted, origins=origins
+        )
     if work.records:
         found_intents = await intents.open_intents(
             db,
@@ -433,7 +521,7 @@ def _new_record_id(situation: Situation, seen: Observation) -> str:
     An object that names an absent record was created by zenskar before the database was restored
     from a backup. Its record is created under the same id, which other systems may have stored.
     """
-    if situation.mapping is not None:
+    if situation.mapping is not None and situation.mapping.entity_id is not None:
         return ""
     named = seen.record_id
     return named if named and situation.record is None and is_id(named) else new_id()
@@ -443,6 +531,8 @@ def action_of(outcome: Outcome) -> str:
     """Return the action of an outcome that changes its record."""
     if outcome.delete_record:
         return fanout.DELETED
+    if outcome.restore_record:
+        return fanout.UNDELETED
     return fanout.CREATED if outcome.create_record else fanout.UPDATED
 
 

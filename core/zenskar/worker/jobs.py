@@ -54,6 +54,8 @@ def upkeep(
     catch_up = CatchUp(context)
     reconcile = ReconcileJob(context, factory.reconciler())
     resender = Resender(context, behind, age_seconds=settings.resend_seconds)
+    owners = tuple(context.connections)
+    eraser = Eraser(context.engine, owners, context.wake, context.broadcaster)
     often = min(_OFTEN_SECONDS, settings.resend_seconds)
     feeds = (
         Job(
@@ -82,7 +84,8 @@ def upkeep(
         Job(Resender.NAME, often, resender.run),
         Job(Unowned.NAME, _HOUR, Unowned(context, age_seconds=settings.unowned_days * _DAY).run),
         Job(LostPushes.NAME, settings.probe_seconds, LostPushes(context).run),
-        Job("erase_late", _HOUR, Eraser(context.engine, (), context.wake).erase_late),
+        Job("erase_late", _HOUR, eraser.erase_late),
+        Job("erase_purged", settings.probe_seconds, eraser.erase_purged),
         *(Job(r.schedule, _HOUR, r.run) for r in retentions(context.engine, settings)),
         *feeds,
         *(job for pair in each for job in pair),

@@ -65,7 +65,8 @@ def _standing(system: SystemState) -> str:
         return f"{system.external_id}, {system.state}, equal to the record"
     if system.state == "active" and system.differences:
         return f"{system.external_id}, active, not equal to the record"
-    return f"{system.external_id}, {system.state}"
+    successor = f" into {system.merged_into}" if system.merged_into else ""
+    return f"{system.external_id}, {system.state}{successor}"
 
 
 def _system_details(system: SystemState) -> Iterator[str]:

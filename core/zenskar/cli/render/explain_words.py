@@ -27,6 +27,8 @@ _VERDICTS = MappingProxyType(
         "linked": "the object belongs to this record",
         "merged": "newer than the base",
         "deleted": "a tombstone is kept",
+        "restored": "the object was restored there, and is linked again",
+        "merged_into": "the object lives on in another object",
         "confirmed": "equal to the known state, nothing to do",
         "echo": "the result of our own write, nothing to do",
         "stale": "older than the known state, ignored",
@@ -151,6 +153,8 @@ def _answer(step: HistoryStep) -> str:
 
 def _decision(step: HistoryStep) -> str:
     known = ", ".join(filter(None, (step.verdict, _VERDICTS.get(step.verdict or ""))))
+    known += f" {step.merged_into}" if step.merged_into else ""
+    known += "; the object was purged" if step.purged else ""
     fetch = "; fetch the object" if step.fetch_wanted else ""
     deleted = "; the record is deleted" if step.deletes else ""
     return f"{known}{_version(step)}{deleted}{fetch}"

@@ -253,6 +253,7 @@ def _mapping(row: Row[Any]) -> TimelineMapping:
         state=MappingState(row.state),
         fetch_revision=row.fetch_revision,
         detached=row.detached,
+        merged_into=row.merged_into,
     )
     return TimelineMapping(
         row.source_system,

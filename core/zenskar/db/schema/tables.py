@@ -57,6 +57,14 @@ customers = Table(
     postgresql_with={"fillfactor": 65},
 )
 
+erasure_requests = Table(
+    "erasure_requests",
+    metadata,
+    Column("entity_id", Uuid(as_uuid=False), primary_key=True),
+    Column("source_system", Text, nullable=False),
+    _time("requested_at", nullable=False),
+)
+
 external_mappings = Table(
     "external_mappings",
     metadata,
@@ -75,6 +83,8 @@ external_mappings = Table(
     Column("carried", ARRAY(Text)),
     Column("version", Text),
     Column("memo", JSONB),
+    Column("merged_into", Text),
+    Column("ended_record", Boolean, nullable=False, server_default=text("false")),
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
     # The column with the most values comes first. Otherwise, without statistics, as on a new

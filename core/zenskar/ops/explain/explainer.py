@@ -148,6 +148,7 @@ def _systems(timeline: Timeline) -> tuple[SystemState, ...]:
 def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline) -> SystemState:
     mapping = stored_mapping.mapping
     state = "detached" if mapping.detached else mapping.state.value
+    state = state if mapping.merged_into is None else "merged"
     fetch_wanted = mapping.fetch_revision is not None
     compared = mapping.active and not record.deleted
     fields = (
@@ -168,6 +169,7 @@ def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline)
             asof=interval((mapping.asof.low, mapping.asof.high)),
             updated_at=stored_mapping.updated_at,
             differences=diffs,
+            merged_into=mapping.merged_into,
         ),
         timeline,
     )

@@ -109,6 +109,8 @@ class HistoryStep:
     verdict: str | None = None
     revision: int | None = None
     fetch_wanted: bool = False
+    merged_into: str | None = None
+    purged: bool = False
     error_kind: str | None = None
     error_message: str | None = None
     retry_in_seconds: float | None = None
@@ -171,8 +173,8 @@ class Unfinished:
 class SystemState:
     """The state of the record at one connection.
 
-    `state` is active, deleted, detached or none. `differences` lead from the base, on which both
-    sides last agreed, to the record.
+    `state` is active, deleted, detached, merged or none. `differences` lead from the base, on which
+    both sides last agreed, to the record. `merged_into` is the successor of a merged object.
     """
 
     source_system: str
@@ -187,6 +189,7 @@ class SystemState:
     paused_reason: str | None = None
     paused_at: datetime | None = None
     differences: tuple[FieldDiff, ...] = ()
+    merged_into: str | None = None
     open_intents: tuple[OpenIntent, ...] = ()
 
 

@@ -174,7 +174,10 @@ class TimelineBuilder:
         """Add the decision on an answer or an event, with the changes to the record."""
         detail, verdict = entry.detail, entry.detail["verdict"]
         deletes = self._deletes(event, verdict)
-        changed = bool(detail.get("changes")) or deletes or verdict == Verdict.CREATED
+        undeletes = verdict == Verdict.RESTORED and self.provenance.deleted
+        self.provenance.deleted &= not undeletes
+        created = verdict == Verdict.CREATED
+        changed = bool(detail.get("changes")) or deletes or undeletes or created
         version = self.provenance.reach(detail.get("record_version")) if changed else None
         place = self._add(
             HistoryStepKind.ANSWER if "answer_to" in detail else HistoryStepKind.VERDICT,
@@ -239,6 +242,8 @@ class TimelineBuilder:
             "retry_in_seconds": detail.get("retry_in_seconds"),
             "revision": detail.get("revision"),
             "fetch_wanted": bool(detail.get("fetch_wanted")),
+            "merged_into": detail.get("merged_into"),
+            "purged": bool(detail.get("purged")),
         }
         self._steps.append(HistoryStep(kind, entry.at, **(common | values)))
         self._times.append(self._now)

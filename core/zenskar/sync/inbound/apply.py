@@ -274,7 +274,7 @@ class InboundSync:
             db,
             self._context.connections[source],
             entity_type,
-            external_ids=[o.external_id for o in observations],
+            external_ids=[name for o in observations for name in o.names],
             record_ids=[o.record_id for o in observations if o.record_id],
             origins=[o.origin_key for o in observations if o.origin_key],
         )
@@ -283,7 +283,7 @@ class InboundSync:
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
             cause = Cause(envelope.correlation_id, event_id)
-            detail = describe(work, record_id, outcome)
+            detail = describe(work, record_id, seen, outcome)
             detail.update(broadcast(broadcaster, work, record_id, outcome, cause))
             batch.moves.append(transition(event_id, record_id, seen, outcome, detail))
             batch.applied.append(Applied(envelope, source, outcome.verdict, outcome))
@@ -295,6 +295,8 @@ class InboundSync:
                 work.causes[record_id] = cause
             if outcome.verdict is Verdict.LATE:
                 work.looks.append(LookRequest(source, entity_type, seen.external_id, *cause))
+            elif outcome.look is not None:
+                work.look(outcome, cause)
             elif record_id is not None and outcome.verdict.changes_state:
                 _follow(work, record_id, outcome, owners, cause)
         allowed = DeleteGuard.of(self._context.connections[source].settings)

@@ -7,7 +7,7 @@ from zenskar.kernel import StepKind
 from zenskar.model.integration import ExternalObject, Push, PushResult
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import Intent
-from zenskar.plugins.invoker import Answer, Timing
+from zenskar.plugins.invoker import ANOTHER_OBJECT, Answer, Timing
 from zenskar.sync.context import SyncContext
 from zenskar.sync.outbound.batch_pusher import BatchPusher
 from zenskar.sync.outbound.object_fetcher import ObjectFetcher
@@ -66,6 +66,7 @@ class Caller:
         invoker, source, seconds = self._invoker, call.source, self._timeout
         if call.pushes:
             pushed = await self._push(source, _push(call))
+            _check_same(call, pushed.value.seen)
             return self._observation(call, pushed.value, pushed.timing)
         if call.step is StepKind.FETCH:
             fetch = self._fetcher.fetch_together if call.together else self._fetcher.fetch
@@ -103,7 +104,7 @@ class Caller:
             apart=shown.apart,
             # An object that was requested by a record's id belongs to the record.
             record_id=call.record_id or seen.record_id,
-            seen_revision=call.revision if call.record_id else None,
+            seen_revision=call.revision if call.record_id or call.revision else None,
             intent_id=call.intent.id if call.intent and call.pushes else None,
             replayed=answer.replayed,
             blank=not answer.shows,
@@ -111,7 +112,19 @@ class Caller:
             changed_at=seen.changed_at,
             version=seen.version,
             memo=None if seen.memo is None else memo_of(seen.memo),
+            merged_into=seen.merged_into,
+            purged=seen.purged,
         )
+
+
+def _check_same(call: Call, seen: ExternalObject) -> None:
+    """Raise `CallFailed` if the answer to an update or a delete shows another object.
+
+    The object may have been merged into that object, so it is fetched before any value counts.
+    """
+    if call.external_id not in {None, seen.external_id}:
+        text = f"the push to {call.external_id} was answered with {seen.external_id}"
+        raise CallFailed(Failure(FailureKind.UNKNOWN_OUTCOME, text, code=ANOTHER_OBJECT))
 
 
 def check_free(call: Call, seen: ExternalObject) -> None:

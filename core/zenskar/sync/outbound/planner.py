@@ -79,7 +79,7 @@ class StepPlanner:
         if job.external_id is None:
             return self._next(work, job, "in_sync")
         mapping = work.mappings.get(job.external_id)
-        if mapping is not None and not mapping.active:
+        if mapping is not None and not mapping.active and not work.may_return(mapping):
             tombstone = Verdict.TOMBSTONE.value
             work.moves.append(Transition(job.event_id, SyncStatus.IGNORED, tombstone))
             return PlannedStep(Ack())
@@ -91,8 +91,9 @@ class StepPlanner:
             job.external_id,
             together=not failed,
         )
-        if mapping is not None and mapping.entity_id is not None:
-            call = replace(call, record_id=mapping.entity_id, revision=mapping.revision)
+        if mapping is not None:
+            owner = mapping.entity_id or ""
+            call = replace(call, record_id=owner, revision=mapping.revision)
         step: HistoryDetail = {"step": call.step.value}
         work.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=step))
         return PlannedStep(call)
@@ -121,7 +122,7 @@ class StepPlanner:
             if outcome.verdict is Verdict.DUPLICATE and not _is_mapped(work, job):
                 kind = FailureKind.REJECTED if call.links else FailureKind.BUG
                 raise CallFailed(anothers_object(kind, seen.external_id))
-            detail.update(describe(work, record_id, outcome))
+            detail.update(describe(work, record_id, seen, outcome))
             detail.update(broadcast(self._broadcaster, work, record_id, outcome, job.cause))
             detail["external_id"] = seen.external_id
             if outcome.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
@@ -129,6 +130,7 @@ class StepPlanner:
                 work.settle(call.intent_id, IntentState.FAILED)
             conflicts, deletes = outcome.conflicts, outcome.delete_record
             _mark(work, job, outcome)
+            work.look(outcome, job.cause)
             owners = self._router.owners_of(job.entity_type)
             work.follow(record_id or job.record_id, outcome, owners, job.cause)
         work.note(event, detail)
@@ -200,9 +202,10 @@ class StepPlanner:
         record_id, outcome = work.observe(seen)
         detail: HistoryDetail = {
             "answer_to": StepKind.FETCH.value,
-            **describe(work, record_id, outcome),
+            **describe(work, record_id, seen, outcome),
             **broadcast(self._broadcaster, work, record_id, outcome, job.cause),
         }
+        work.look(outcome, job.cause)
         if record_id is not None and outcome.verdict.changes_state:
             owners = self._router.owners_of(job.entity_type)
             work.follow(record_id, outcome, owners, job.cause)
@@ -226,6 +229,8 @@ class StepPlanner:
             work.mark_in_sync(job.record_id)
             mapping = work.by_record.get(job.record_id)
             external_id = mapping.external_id if mapping is not None else None
+            if mapping is not None and not mapping.active and mapping.merged_into is not None:
+                reason = Verdict.MERGED_INTO.value
             work.moves.append(
                 Transition(job.event_id, SyncStatus.SUCCEEDED, reason, external_id=external_id)
             )
@@ -237,7 +242,8 @@ class StepPlanner:
     def _call(self, work: UnitOfWork, job: PushJob, step: Step) -> Call:
         """Return the call of a step; a push is stored with its exact body and key."""
         mapping = work.by_record.get(job.record_id)
-        live = mapping if mapping is not None and mapping.active else None
+        fetches = step.kind is StepKind.FETCH
+        live = mapping if mapping is not None and (mapping.active or fetches) else None
         external_id, revision = (live.external_id, live.revision) if live else (None, 0)
         intent = step.intent
         if step.kind in _PUSHES:

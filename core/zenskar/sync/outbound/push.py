@@ -209,7 +209,7 @@ class OutboundSync:
                 work = await self._load(
                     db,
                     [answer.job for answer in group],
-                    [each.external_id for each in seen],
+                    [name for each in seen for name in each.names],
                     [each.record_id for each in seen if each.record_id is not None],
                 )
                 for answer in group:

@@ -219,7 +219,7 @@ class Comparator:
             db,
             self._context.connections[source],
             entity_type,
-            external_ids=[*(each.external_id for each in seen), *hidden],
+            external_ids=[*(name for each in seen for name in each.names), *hidden],
             record_ids=[*record_ids, *(each.record_id for each in seen if each.record_id)],
         )
 

@@ -91,7 +91,7 @@ def drift_of_unmapped_record(
 ) -> Drift | None:
     """Return the drift of a living record without an object; `found` carries the record's id."""
     record, mapping = work.records.get(record_id), work.by_record.get(record_id)
-    if record is None or record.deleted or (mapping is not None and mapping.active):
+    if record is None or record.deleted or (mapping is not None and _is_settled(mapping)):
         return None
     if found is not None:
         return drift_of_object(work, found)
@@ -99,9 +99,16 @@ def drift_of_unmapped_record(
     return Drift(DriftKind.MISSING_THERE, None, record_id, outward=outward)
 
 
+def _is_settled(mapping: ExternalMapping) -> bool:
+    """Whether a record has an object, or needs none since the object was merged."""
+    return mapping.active or mapping.merged_into is not None
+
+
 def _kind(
     work: UnitOfWork, before: ExternalMapping | None, seen: Observation, outcome: Outcome
 ) -> tuple[DriftKind, tuple[str, ...]] | None:
+    if seen.merged_into is not None:
+        return (DriftKind.MISSING_THERE, ()) if outcome.mapping is not None else None
     if seen.deleted:
         return (DriftKind.MISSING_THERE, ()) if outcome.delete_record else None
     if outcome.verdict is Verdict.DUPLICATE:

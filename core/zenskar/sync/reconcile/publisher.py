@@ -74,6 +74,8 @@ class SnapshotPublisher:
             changed_at=seen.changed_at,
             version=seen.version,
             memo=None if seen.memo is None else memo_of(seen.memo),
+            merged_into=seen.merged_into,
+            purged=seen.purged,
         )
 
     async def publish(
