@@ -23,14 +23,15 @@ from tests.e2e.example_systems import (
 )
 from tests.simulation.clock import Clock
 from tests.simulation.workers import POINTS
-from tests.simulation.world import OPEN, World, open_world
+from tests.simulation.world import OPEN, PATIENCE_SECONDS, World, open_world
 from tests.support.wait import until
 from zenskar.http.lookalike import Fault, FaultKind
 from zenskar.plugins.discovery import discover
 
 SEED = 20
 CUSTOMERS, ROUNDS = 4, 8
-PATIENCE_SECONDS = 20.0
+REST_SECONDS = 90.0
+"""The time until all sides are at rest, on a busy machine."""
 FAULTS = (FaultKind.DROP_ANSWER, FaultKind.DROP_REQUEST, FaultKind.SERVER_ERROR)
 PUSHES_FOR_EACH = 3
 """The most pushes that a change, a fault, a kill or a conflict causes, on average."""
@@ -139,7 +140,7 @@ class Three:
             return not await self.problems(number)
 
         try:
-            await until(ended, PATIENCE_SECONDS)
+            await until(ended, REST_SECONDS)
         except TimeoutError:
             problems, history = await self.problems(number), await self.world.trace()
             pytest.fail("\n".join((f"seed {SEED}", *problems, *history)))

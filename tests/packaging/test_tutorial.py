@@ -27,6 +27,8 @@ PORTS = ("8000", "9000")
 INSTALLED = "pip install 'zenskar[embedded,testing]'"
 """The command that makes the environment of an author."""
 SERVERS = ("python -m tests.guestbook", "zenskar dev")
+COMMAND_SECONDS = 280
+"""The limit of a command; a conformance test with a whole runtime takes long on a busy machine."""
 _INDEX = re.compile(r"(UV|PIP|SSL|HTTPS?|ALL|NO)_", re.IGNORECASE)
 """The variables by which uv finds the index of packages."""
 _FILE = re.compile(r"`([\w./]+)`:$")
@@ -45,7 +47,8 @@ class Terminal:
         """Run commands to their end, and stay in their last folder; return their output."""
         place = self.folder.parent / "place"
         script = f"set -eu\n{commands}\npwd > {place}"
-        output = execute("bash", "-c", script, cwd=self.folder, variables=self.variables)
+        command, variables = ("bash", "-c", script), self.variables
+        output = execute(*command, cwd=self.folder, variables=variables, seconds=COMMAND_SECONDS)
         self.folder = Path(place.read_text().strip())
         return output
 
@@ -84,6 +87,7 @@ def _write_pip(path: Path, author: Environment) -> None:
     path.chmod(0o755)
 
 
+@pytest.mark.timeout(600)
 def test_the_tutorial_leads_to_a_synced_record(terminal: Terminal) -> None:
     found = steps(PAGE)
     assert INSTALLED in found[0].fence.text

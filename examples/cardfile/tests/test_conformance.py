@@ -19,6 +19,7 @@ class TestConformance(IntegrationConformance):
     settings = SETTINGS
     address_setting = "api_base"
     listed_objects = 101
+    examples = 10
 
     @asynccontextmanager
     async def external_system(self) -> AsyncIterator[Mapping[str, str]]:

@@ -19,6 +19,7 @@ class TestConformance(IntegrationConformance):
     settings = SETTINGS
     address_setting = "api_base"
     listed_objects = 101
+    examples = 10
     webhooks = (
         {"rings": [{"about": "person", "id": "p_1"}, {"about": "person", "id": "p_2"}]},
         {"rings": [{"about": "visit", "id": "v_1"}]},
