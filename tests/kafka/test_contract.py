@@ -13,7 +13,7 @@ from zenskar.bus.kafka.options import KafkaOptions
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres.bus import PostgresBus
 from zenskar.bus.postgres.notifier import Notifier
-from zenskar.db.driver.engine import create_engine
+from zenskar.db.driver import engine as driver
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND
 from zenskar.testing import BusConformance
@@ -35,7 +35,7 @@ class TestKafkaBus(BusConformance):
 
     @asynccontextmanager
     async def open_bus(self) -> AsyncIterator[Bus]:
-        engine = create_engine(self.url, pool_size=5)
+        engine = driver.create_engine(self.url, pool_size=5)
         outbox = PostgresBus(engine, Notifier(self.url), poll_seconds=0.2, lease_seconds=60)
         bus = KafkaBus(self.options, outbox, engine, poll_seconds=0.2)
         await bus.start()
@@ -47,9 +47,9 @@ class TestKafkaBus(BusConformance):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        engine = create_engine(self.url, pool_size=2)
+        engine = driver.create_engine(self.url, pool_size=2)
         try:
-            async with engine.begin() as db:
+            async with driver.transaction(engine) as db:
                 yield db
         finally:
             await engine.dispose()

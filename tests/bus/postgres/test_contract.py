@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres.bus import PostgresBus
 from zenskar.bus.postgres.notifier import Notifier
-from zenskar.db.driver.engine import create_engine
+from zenskar.db.driver import engine as driver
 from zenskar.testing import BusConformance
 
 
@@ -24,7 +24,7 @@ class TestPostgresBus(BusConformance):
 
     @asynccontextmanager
     async def open_bus(self) -> AsyncIterator[Bus]:
-        engine = create_engine(self.url, pool_size=5)
+        engine = driver.create_engine(self.url, pool_size=5)
         bus = PostgresBus(engine, Notifier(self.url), poll_seconds=0.2, lease_seconds=60)
         await bus.start()
         try:
@@ -35,9 +35,9 @@ class TestPostgresBus(BusConformance):
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        engine = create_engine(self.url, pool_size=2)
+        engine = driver.create_engine(self.url, pool_size=2)
         try:
-            async with engine.begin() as db:
+            async with driver.transaction(engine) as db:
                 yield db
         finally:
             await engine.dispose()
