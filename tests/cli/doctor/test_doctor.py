@@ -9,8 +9,13 @@ import pytest
 
 from tests.cli.conftest import Cli, with_flow
 from tests.cli.processes import run
+from tests.support.fake import FakeSystem, fake_class
 from tests.support.flow import Flow
 from tests.support.postgres import apart
+from zenskar import CallLimit, Usage
+from zenskar.cli.doctor.checks import Checkup
+from zenskar.plugins.discovery import Plugin
+from zenskar.settings import load
 from zenskar_stripe.sandbox import StripeSandbox
 
 
@@ -50,6 +55,17 @@ def test_what_the_database_tells(cli: Cli, database: str, home: Path) -> None:
     checks = with_flow(database, look)
     assert checks["workers"]["detail"] == "1 alive"
     assert checks["api keys"]["verdict"] == "ok"
+
+
+async def test_the_calls_that_a_system_counts_are_shown() -> None:
+    limits, usage = (CallLimit(calls=100, seconds=86_400),), (Usage(used=90, calls=1000),)
+    system = FakeSystem(call_limits=limits, usage=usage)
+    plugins = {"fake": Plugin("fake", "test-fake", "1", fake_class(system))}
+    for shown, counted in ((usage, "90 of 1000 calls used"), ((3,), "`usage` failed: ValueError")):
+        system.usage = shown  # type: ignore[assignment]
+        checkup = Checkup(load({}), {}, plugins, None)
+        (finding,) = await checkup._connections()
+        assert counted in finding.detail
 
 
 def test_a_connection_is_tried_out(

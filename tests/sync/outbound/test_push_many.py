@@ -28,7 +28,11 @@ async def gathering(
     for name, value in parts.items():
         setattr(system, name, value)
     async with open_flow(
-        database_url, working=False, systems={"fake": system}, propagate_deletes=True
+        database_url,
+        working=False,
+        systems={"fake": system},
+        propagate_deletes=True,
+        breaker_failures=2,
     ) as flow:
         for name in NAMES[:created]:
             await flow.create(name=name)

@@ -118,8 +118,7 @@ class BatchPusher:
         if same_object and seen.record_id in {None, push.record_id}:
             return Answer(result, answer.timing)
         self._push_next_alone(source, [push])
-        text = "`push_many` of the integration returned the result of another push"
-        return CallFailed(Failure(FailureKind.UNKNOWN_OUTCOME, text))
+        return CallFailed(_ANOTHER)
 
     async def _failed(
         self, source: str, pushes: Sequence[Push], failure: Failure
@@ -148,4 +147,9 @@ class BatchPusher:
             return error
 
 
+_ANOTHER = Failure(
+    FailureKind.UNKNOWN_OUTCOME,
+    "`push_many` of the integration returned the result of another push",
+)
+"""The circuit breaker counts this failure once for a whole call."""
 _LATE = Failure(FailureKind.RATE_LIMITED, "waited too long for a call before it", HELD, 0.0)
