@@ -11,6 +11,7 @@ from tests.support.flow import Flow, running_worker
 from tests.support.wait import until
 from zenskar import BaseIntegration
 from zenskar.api.server import serve
+from zenskar.http.lookalike import Fault, FaultKind
 from zenskar.plugins.discovery import Plugin
 from zenskar.runtime import open_runtime
 from zenskar.settings import load
@@ -54,10 +55,16 @@ async def equal(both: Synced, *names: str) -> None:
     await until(same)
 
 
+async def create_during_a_call(both: Synced, names: list[str]) -> None:
+    """Create customers while the first push is on its way, so that the others gather."""
+    both.crm.faults.add(Fault(kind=FaultKind.DELAY, method="POST", delay_seconds=1.0))
+    await asyncio.gather(*(both.flow.create(name=name) for name in names))
+
+
 async def test_many_changes_cost_few_calls(database_url: str) -> None:
     names = [f"Customer {number:02}" for number in range(20)]
     async with BulkCrm() as crm, synced(database_url, BulkIntegration, crm) as both:
-        await asyncio.gather(*(both.flow.create(name=name) for name in names))
+        await create_during_a_call(both, names)
         await equal(both, *names)
         assert sum(crm.bulks) + both.writes().count("POST") == 20 + len(crm.bulks)
         assert len(both.writes()) < 15
@@ -69,9 +76,9 @@ async def test_a_system_that_others_use_up_gets_no_push(database_url: str) -> No
     held = "SELECT held_until > now() FROM connections WHERE name = 'crm'"
     async with BulkCrm() as crm, synced(database_url, BulkIntegration, crm) as both:
         crm.others = 950
-        await asyncio.gather(*(both.flow.create(name=f"Customer {n}") for n in range(4)))
+        await create_during_a_call(both, [f"Customer {number}" for number in range(4)])
         await both.settle()
-        # The first slices are used up, and the next one needs the count of the system.
+        # The first calls are used up, and the next ones need the count of the system.
         for number in range(4, 20):
             await both.flow.create(name=f"Customer {number}")
         await both.flow.until_scalar(held)

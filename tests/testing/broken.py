@@ -463,7 +463,7 @@ class Together(TemplateIntegration):
         return await asyncio.gather(*map(self.push, pushes), return_exceptions=True)
 
 
-@broken("each_push_has_its_result")
+@broken("each_push_has_its_result", "a_refused_push_leaves_the_others")
 class ReturnsAnotherOrder(Together):
     async def push_many(self, pushes):
         return (await super().push_many(pushes))[::-1]
