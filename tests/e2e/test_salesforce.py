@@ -210,6 +210,26 @@ async def test_merged_contacts_delete_no_customer(both: BothSides) -> None:
     assert len(both.org.contacts) == 1
 
 
+async def test_a_restored_contact_brings_its_customer_back(both: BothSides) -> None:
+    record_id = await both.flow.create()
+    await both.settle()
+    identifier = both.contact()["Id"]
+    both.org.org.delete(identifier, both.org.org.person)
+
+    async def deleted() -> bool:
+        return (await both.flow.record(record_id))["deleted_at"] is not None
+
+    await until(deleted)
+    await both.settle()
+    both.org.clock_shift = 2
+    both.org.org.undelete(identifier, both.org.org.person)
+    await both.field(record_id, "deleted_at", None)
+    await both.settle()
+    both.org.edit(identifier, Phone="+49 1")
+    await both.field(record_id, "phone", "+49 1")
+    assert both.creates() == 1
+
+
 async def test_a_message_brings_an_edit_at_once(database_url: str) -> None:
     # Without a further poll, only the message can show the edit.
     hourly = {"SALESFORCE_POLL_SECONDS": "3600", "SALESFORCE_WEBHOOK_TOKEN": TOKEN}

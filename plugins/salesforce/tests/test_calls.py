@@ -238,15 +238,16 @@ async def test_deletes_are_seen_and_merges_delete_nothing(
     (found,) = await read_all(salesforce, json.dumps({"since": int(NOW) - 60}))
     events = {str(event.id)[:18]: event for event in found.events}
     assert events[kept].seen is not None
-    assert (events[merged].seen, events[merged].ignored) == (None, "merged")
+    loser = events[merged].seen
+    assert loser is not None
+    assert (loser.data, loser.merged_into) == (None, kept)
     gone = events[deleted].seen
     assert gone is not None
     assert gone.data is None
     for gone_too in (merged, deleted):
         late = salesforce.push(update(gone_too, Phone="1"))
         assert await kind_of(salesforce, late) is FailureKind.UNKNOWN_OUTCOME
-    fetch = salesforce.fetch("customer", merged)
-    assert await kind_of(salesforce, fetch) is FailureKind.NOT_VISIBLE
+    assert (await salesforce.fetch("customer", merged)).merged_into == kept
     assert await salesforce.find("customer", "rec_b") is None
 
 

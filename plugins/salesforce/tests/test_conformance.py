@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+
+import pytest
 
 from zenskar.testing import IntegrationConformance
 from zenskar_salesforce import SalesforceIntegration
@@ -48,12 +49,7 @@ class TestConformance(IntegrationConformance):
     async def external_system(self) -> AsyncIterator[Mapping[str, str]]:
         async with SalesforceSandbox() as self.sandbox:
             self.sandbox.habits.page_rows = 2
-            self.sandbox.org.rights.before_save = self.tick
             yield {**settings_of(self.sandbox), "api_base": self.sandbox.base_url}
-
-    def tick(self, row: Mapping[str, Any]) -> None:
-        """Make each save a second later than the last one: versions have whole seconds."""
-        self.sandbox.clock_shift += 1
 
     async def send_webhooks_to(self, url: str) -> None:
         self.sandbox.messages.url = f"{url}/token-of-the-checks"
@@ -61,3 +57,6 @@ class TestConformance(IntegrationConformance):
 
     async def lose_changes(self) -> None:
         self.sandbox.clock_shift += 16 * 86_400
+
+    @pytest.mark.skip(reason="Salesforce sends no message for the writes of our user")
+    def test_a_webhook_names_the_origin(self) -> None: ...

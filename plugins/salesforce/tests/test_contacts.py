@@ -110,4 +110,7 @@ def test_a_contact_shows_its_version_and_the_time_of_its_change() -> None:
 def test_a_contact_in_the_bin_is_deleted_and_a_merged_one_is_known() -> None:
     assert contacts.seen(row(IsDeleted=True)).data is None
     assert not contacts.is_merged(row(IsDeleted=True))
-    assert contacts.is_merged(row(IsDeleted=True, MasterRecordId="003000000000002AAA"))
+    merged = row(IsDeleted=True, MasterRecordId="003000000000002AAA")
+    assert contacts.is_merged(merged)
+    assert contacts.seen(merged).merged_into == "003000000000002AAA"
+    assert contacts.seen(row(IsDeleted=True)).merged_into is None

@@ -102,4 +102,5 @@ async def test_several_contacts_are_fetched_in_one_call(
     sandbox.org.merge(kept, [merged], {}, sandbox.org.person)
     sandbox.org.delete(deleted, sandbox.org.person)
     found = await salesforce.fetch_many("customer", [kept, merged, deleted, "003000000000099AAA"])
-    assert {each.external_id: each.data is None for each in found} == {kept: False, deleted: True}
+    shown = {each.external_id: (each.data is None, each.merged_into) for each in found}
+    assert shown == {kept: (False, None), merged: (True, kept), deleted: (True, None)}

@@ -70,7 +70,7 @@ COLUMNS = (
 
 
 def seen(row: Mapping[str, Any], answered_at: int | None = None) -> ExternalObject:
-    """Return a contact as an external object, without data when it is deleted.
+    """Return a contact as an external object, without data when it is deleted or was merged.
 
     Raises `BadAnswer` for an answer that is no contact.
     """
@@ -81,7 +81,8 @@ def seen(row: Mapping[str, Any], answered_at: int | None = None) -> ExternalObje
     data = {name: row.get(name) for name in COLUMNS if name in row}
     record_id = FIELDS.record_id(row)
     if row["IsDeleted"]:
-        return ExternalObject(ENTITY, identifier, None, record_id, answered_at)
+        into = long_id(str(row.get("MasterRecordId")))
+        return ExternalObject(ENTITY, identifier, None, record_id, answered_at, merged_into=into)
     return ExternalObject(
         ENTITY,
         identifier,

@@ -97,9 +97,8 @@ def _event(row: Mapping[str, Any]) -> WebhookEvent:
     """Return an event; its id holds the state, so a row that is read again has no effect."""
     state = {name: value for name, value in row.items() if name != "attributes"}
     identifier = f"{row.get('Id')}:{row.get('SystemModstamp')}:{event_digest(state)[:16]}"
-    if contacts.is_merged(row):
-        return WebhookEvent(identifier, "contact.merged", ignored="merged")
     kind = "contact.deleted" if row.get("IsDeleted") else "contact.changed"
+    kind = "contact.merged" if contacts.is_merged(row) else kind
     return WebhookEvent(identifier, kind, seen=contacts.seen(row))
 
 

@@ -44,6 +44,7 @@ class SalesforceIntegration(BaseIntegration):
 
     carries: ClassVar[Mapping[str, tuple[str, ...]]] = {contacts.ENTITY: contacts.FIELDS.names}
     settings: ClassVar[tuple[Setting, ...]] = SETTINGS
+    deletes_are_final: ClassVar[bool] = False
     sandbox_on_request: ClassVar[bool] = True
     call_limits: ClassVar[tuple[CallLimit, ...]] = (
         CallLimit(calls=DEVELOPER_CALLS, seconds=86_400),
@@ -132,7 +133,7 @@ class SalesforceIntegration(BaseIntegration):
         entity_type: str,  # noqa: ARG002
         external_ids: Sequence[str],
     ) -> Sequence[ExternalObject]:
-        """Return the contacts that are visible and were not merged."""
+        """Return the contacts that are visible."""
         return await lookup.fetch_many(self._api, external_ids)
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002

@@ -19,27 +19,25 @@ SELECT = f"SELECT {', '.join(contacts.COLUMNS)} FROM Contact"  # noqa: S608 - co
 
 
 async def fetch(api: SalesforceApi, external_id: str) -> ExternalObject:
-    """Return a contact; only a row in the recycle bin proves its delete.
+    """Return a contact; only a row in the recycle bin proves its delete or its merge.
 
-    Raises `CallFailed` for a contact that is not visible, or that was merged into another one.
+    Raises `CallFailed` for a contact that is not visible.
     """
     rows = await api.query(f"{SELECT} WHERE Id = {quoted(external_id)}", deleted=True)
     if not rows.records:
-        raise _hidden("not_visible", "Salesforce shows no such contact")
-    if contacts.is_merged(rows.records[0]):
-        raise _hidden("merged", "the contact was merged into another one")
+        text = "Salesforce shows no such contact"
+        raise CallFailed(Failure(FailureKind.NOT_VISIBLE, text, "not_visible"))
     return contacts.seen(rows.records[0], rows.answered_at)
 
 
 async def fetch_many(api: SalesforceApi, external_ids: Sequence[str]) -> list[ExternalObject]:
-    """Return contacts, without those that are not visible or were merged."""
-    # One text that is no id would refuse the whole query.
+    """Return contacts, without those that are not visible."""
+    # A text that is no id would refuse the whole query.
     listed = ", ".join(quoted(each) for each in external_ids if long_id(each))
     if not listed:
         return []
     rows = await api.query_whole(f"{SELECT} WHERE Id IN ({listed})", deleted=True)
-    own = (row for row in rows.records if not contacts.is_merged(row))
-    return [contacts.seen(row, rows.answered_at) for row in own]
+    return [contacts.seen(row, rows.answered_at) for row in rows.records]
 
 
 async def find(api: SalesforceApi, record_id: str) -> ExternalObject | None:
@@ -68,7 +66,3 @@ def quoted(text: str) -> str:
     """Return a text as a literal of SOQL."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def _hidden(code: str, message: str) -> CallFailed:
-    return CallFailed(Failure(FailureKind.NOT_VISIBLE, message, code))
