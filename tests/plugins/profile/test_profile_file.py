@@ -116,6 +116,13 @@ def test_every_mistake_is_named_in_the_order_of_the_file(path: Path) -> None:
     assert ":3:1: " in second
 
 
+def test_a_strange_key_stays_on_one_short_line(path: Path) -> None:
+    with pytest.raises(ProfileError) as error:
+        load(path, f'{FIELDS}"/a\\n\\u001b" = {{}}\n"/{"b" * 9000}" = {{}}')
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 1500
+
+
 def test_an_entity_type_that_is_not_synced_is_refused(path: Path) -> None:
     class Others(BaseIntegration):
         entities = ("invoice",)

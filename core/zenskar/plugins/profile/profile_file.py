@@ -14,6 +14,7 @@ from zenskar.schema_catalog import Schema
 
 _MOST_BYTES = 262_144
 _MOST_PROBLEMS = 5
+_MOST_CHARACTERS = 400
 _AT = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -41,7 +42,7 @@ class ProfileFile:
     def error(self, problems: Sequence[tuple[Keys, str]]) -> ProfileError:
         """Return the error of these problems, each at its place; the first in the file first."""
         placed = sorted((self._places.of(keys), keys, text) for keys, text in problems)
-        lines = [f"{self._at(place)}: {_name(keys)} {text}" for place, keys, text in placed]
+        lines = [f"{self._at(p)}: {_one_line(f'{_name(keys)} {text}')}" for p, keys, text in placed]
         return ProfileError("; ".join(lines[:_MOST_PROBLEMS]))
 
     @cached_property
@@ -77,6 +78,11 @@ def _read(path: Path) -> str:
 def _keys(pointer: str) -> Keys:
     """Return the keys of a JSON pointer."""
     return tuple(unescape(part) for part in pointer.split("/")[1:])
+
+
+def _one_line(text: str) -> str:
+    """Return a text for a log line; keys of the file may have any characters."""
+    return "".join(c if c.isprintable() else "?" for c in text[:_MOST_CHARACTERS])
 
 
 def _name(keys: Keys) -> str:

@@ -1,7 +1,7 @@
 """The line and the column of every key in a valid TOML document (https://toml.io/en/v1.0.0).
 
-`tomllib` keeps no places, so this module scans the text again. It relies on a text that `tomllib`
-accepts, and reads keys and brackets only.
+`tomllib` keeps no places, so this module scans the text again. The scan relies on a text that
+`tomllib` accepts, and reads keys and brackets only.
 """
 
 import re
