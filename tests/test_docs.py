@@ -27,6 +27,7 @@ from zenskar import errors
 from zenskar.api.app import resources
 from zenskar.api.http import problems, statuses
 from zenskar.api.http.routes import Route
+from zenskar.api.resources.state_metrics import GAUGES
 from zenskar.cli.app import app
 from zenskar.db.schema.tables import metadata
 from zenskar.errors import FailureKind, ZenskarError
@@ -252,6 +253,7 @@ def test_metrics_and_their_labels() -> None:
         if isinstance(metric, Counter | Gauge | Histogram):
             ending = "_total" if isinstance(metric, Counter) else ""
             expected[f"{metric._name}{ending}"] = (metric._type, list(metric._labelnames))
+    expected |= {gauge.name: ("gauge", list(gauge.labels)) for gauge in GAUGES}
     assert {name: (row[1], code(row[2])) for name, row in table.items()} == expected
 
 

@@ -19,7 +19,9 @@ from zenskar.bus.postgres.bus import PostgresBus
 from zenskar.bus.postgres.notifier import Notifier
 from zenskar.catalog.field_limits import FieldLimits
 from zenskar.catalog.service import CustomerService
-from zenskar.db.driver.engine import create_engine
+from zenskar.db.driver.engine import connections_in_use, create_engine, in_transaction
+from zenskar.db.workers import ROLES
+from zenskar.ops import system_state
 from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
 from zenskar.plugins.broadcasts import Broadcaster
@@ -47,6 +49,7 @@ from zenskar.sync.outbound.failure_handler import FailureHandler
 from zenskar.sync.outbound.push import OutboundSync
 from zenskar.sync.resilience.call_limiter import CallLimiter
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
+from zenskar.sync.resilience.delete_guard import DeleteGuard
 from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.translator import Translator
 from zenskar.telemetry.logs import get_logger
@@ -57,7 +60,7 @@ from zenskar.worker.jobs import upkeep
 from zenskar.worker.outbound_consumer import OutboundConsumer
 from zenskar.worker.progress import Progress
 from zenskar.worker.scheduler import Scheduler
-from zenskar.worker.service import ROLES, Consumer, WorkerService
+from zenskar.worker.service import Consumer, WorkerService
 
 _LONGEST_WAIT_SECONDS = 60.0
 """A job of a worker ends rather than wait longer for calls, and starts again later."""
@@ -191,6 +194,7 @@ class Runtime:
 
     def services(self) -> ApiServices:
         """Return the services that the API and the probes use."""
+        guards = {name: DeleteGuard.of(each.settings) for name, each in self.connections.items()}
         return ApiServices(
             settings=self.settings,
             engine=self.engine,
@@ -203,8 +207,8 @@ class Runtime:
             metrics=self.metrics,
             health=SystemHealth(self.engine, self.bus, self.router.off),
             wake=self.bus.wake,
-            depth=self.bus.depth,
             lag=self.bus.lag,
+            state=partial(in_transaction, self.engine, partial(system_state.read, guards=guards)),
         )
 
 
@@ -294,6 +298,9 @@ async def open_runtime(
             broadcaster=broadcaster,
             limiter=CallLimiter(engine, router, connections, metrics, backoff),
         )
+        metrics.start_at_zero(connections)
+        metrics.pool_size.set(settings.database_pool_size)
+        metrics.pool_in_use.set_function(partial(connections_in_use, engine))
         for source in connections:
             metrics.held.labels(source).set_function(partial(context.backoff.left, source))
         yield Runtime(

@@ -13,12 +13,12 @@ from zenskar.db import connections, workers
 from zenskar.db.driver.engine import in_transaction, ping
 from zenskar.db.driver.writable import check_writable
 from zenskar.errors import Unavailable, ZenskarError
+from zenskar.ops.system_state import WORKER_SECONDS
 
 REQUIRED = frozenset({"database", "bus", "consumers"})
 """Parts without which no request can be served; without the others, messages wait."""
 
 _CHECK_SECONDS = 3.0
-_WORKER_SECONDS = 15.0
 _WRITABLE_SECONDS = 5.0
 
 
@@ -106,12 +106,12 @@ class SystemHealth:
 
     async def _workers(self) -> Check:
         alive = await in_transaction(
-            self._engine, lambda c: workers.alive(c, within_seconds=_WORKER_SECONDS)
+            self._engine, lambda c: workers.alive(c, within_seconds=WORKER_SECONDS)
         )
         if alive == 0:
             return Check(HealthStatus.DEGRADED, "no worker has sent a heartbeat lately")
         problems = await in_transaction(
-            self._engine, lambda c: workers.problems(c, within_seconds=_WORKER_SECONDS)
+            self._engine, lambda c: workers.problems(c, within_seconds=WORKER_SECONDS)
         )
         if problems:
             return Check(HealthStatus.DEGRADED, "; ".join(problems))

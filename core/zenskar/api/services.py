@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from zenskar.api.health import HealthReport
 from zenskar.catalog.service import CustomerService
 from zenskar.ops.replay import Replay
+from zenskar.ops.system_state import SystemSnapshot
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
@@ -31,7 +32,7 @@ class HealthChecks(Protocol):
 class ApiServices:
     """The services that handlers use. `schemas` are the core's, by name.
 
-    `depth` returns the number of messages in the outbox, `lag` those on Kafka, both by topic.
+    `state` reads the state of the system, `lag` the number of messages on Kafka by topic.
     """
 
     settings: Settings
@@ -45,5 +46,5 @@ class ApiServices:
     metrics: Metrics
     health: HealthChecks
     wake: Callable[[str], None]
-    depth: Callable[[], Awaitable[Mapping[str, int]]]
     lag: Callable[[], Mapping[str, int]]
+    state: Callable[[], Awaitable[SystemSnapshot]]

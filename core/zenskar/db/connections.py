@@ -215,13 +215,14 @@ async def history(
 
 
 async def recent_deletes(db: AsyncConnection, name: str, window_seconds: float) -> int:
-    """Return the number of recent deletes of a connection, without released ones.
-
-    Locks out other callers until the transaction ends, because the caller deletes next.
-    """
-    await db.execute(_ONE_AT_A_TIME, {"name": name})
+    """Return the number of recent deletes of a connection, without released ones."""
     values = {"name": name, "window": window_seconds}
     return int(await db.scalar(_DELETES, values) or 0)
+
+
+async def lock_deletes(db: AsyncConnection, name: str) -> None:
+    """Lock the deletes of a connection until the transaction ends."""
+    await db.execute(_ONE_AT_A_TIME, {"name": name})
 
 
 async def count_released(db: AsyncConnection, event_ids: Collection[str]) -> int:

@@ -133,6 +133,30 @@ _UNPARK = text("""
 """)
 
 _DEPTH = text("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
+_TOPICS = text("""
+    SELECT topic, state, count(*) AS count,
+           CAST(coalesce(extract(epoch FROM now() - min(due_at)), 0) AS double precision)
+           AS oldest_seconds
+    FROM (
+        SELECT topic, greatest(created_at, available_at) AS due_at,
+               CASE WHEN claimed_until > now() THEN 'claimed' WHEN parked THEN 'parked'
+                    WHEN available_at > now() THEN 'delayed' ELSE 'due' END AS state
+        FROM outbox
+    ) AS message GROUP BY topic, state
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDepth:
+    """The messages of a topic in one state: due, delayed, parked or claimed.
+
+    `oldest_seconds` is for how long the oldest one is due; negative for a delayed one.
+    """
+
+    topic: str
+    state: str
+    count: int
+    oldest_seconds: float
 
 
 async def insert(db: AsyncConnection, messages: Sequence[OutboxMessage]) -> None:
@@ -216,6 +240,11 @@ async def seconds_to_next(db: AsyncConnection, topics: Sequence[str]) -> float |
 async def unpark(db: AsyncConnection, sources: Sequence[str]) -> set[str]:
     """Make the parked messages of active connections due; return the topics to wake."""
     return set(await db.scalars(_UNPARK, {"sources": list(sources)}))
+
+
+async def topics(db: AsyncConnection) -> list[TopicDepth]:
+    """Return the waiting messages by topic and state."""
+    return [TopicDepth(**row._mapping) for row in await db.execute(_TOPICS)]  # noqa: SLF001 - public
 
 
 async def depth(db: AsyncConnection) -> dict[str, int]:

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+ROLES = ("relay", "inbound", "outbound", "scheduler")
+"""The roles that a worker may have."""
+
 _BEAT = text("""
     INSERT INTO workers (id, roles, problem) VALUES (CAST(:id AS uuid), :roles, :problem)
     ON CONFLICT (id) DO UPDATE SET seen_at = now(), problem = excluded.problem
@@ -17,6 +20,11 @@ _PROBLEMS = text("""
 """)
 _ALIVE = text("""
     SELECT count(*) FROM workers WHERE seen_at > now() - make_interval(secs => :within)
+""")
+_ROLES = text("""
+    SELECT role, count(*) AS alive
+    FROM workers, unnest(string_to_array(roles, ',')) AS role
+    WHERE seen_at > now() - make_interval(secs => :within) GROUP BY role
 """)
 
 
@@ -42,3 +50,9 @@ async def alive(db: AsyncConnection, within_seconds: float) -> int:
 async def problems(db: AsyncConnection, within_seconds: float) -> list[str]:
     """Return the problems of the workers with a heartbeat in the last seconds."""
     return list(await db.scalars(_PROBLEMS, {"within": within_seconds}))
+
+
+async def roles(db: AsyncConnection, within_seconds: float) -> dict[str, int]:
+    """Return the number of workers with a heartbeat in the last seconds, by role."""
+    rows = await db.execute(_ROLES, {"within": within_seconds})
+    return {row.role: row.alive for row in rows}

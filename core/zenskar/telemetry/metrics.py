@@ -1,6 +1,12 @@
 """Prometheus metrics. Each runtime has a registry, so no metric is global."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from zenskar.errors import FailureKind
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -10,6 +16,17 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.build = self._gauge(
+            "zenskar_build_info", "Always 1, with the versions of the process", "version", "python"
+        )
+        self.build.labels(version("zenskar"), platform.python_version()).set(1)
+        self.pool_in_use = self._gauge(
+            "zenskar_db_pool_in_use", "Connections to the database that are in use"
+        )
+        self.pool_size = self._gauge(
+            "zenskar_db_pool_size", "Connections to the database that this process may use"
+        )
         self.http_requests = self._counter(
             "zenskar_http_requests", "HTTP requests", "method", "route", "status"
         )
@@ -106,9 +123,6 @@ class Metrics:
             "Unix time at which this process last read a feed to its end",
             "source",
         )
-        self.outbox_depth = self._gauge(
-            "zenskar_outbox_depth", "Messages waiting in the outbox", "topic"
-        )
         self.consumer_lag = self._gauge(
             "zenskar_consumer_lag", "Kafka messages that this worker has not processed yet", "topic"
         )
@@ -117,6 +131,18 @@ class Metrics:
             "Seconds that an external system's clock is ahead of ours",
             "source",
         )
+
+    def start_at_zero(self, sources: Iterable[str]) -> None:
+        """Create the counters of these connections, so that their first increase is seen."""
+        for source in sources:
+            for result in ("accepted", "refused", "unavailable"):
+                self.webhooks.labels(source, result)
+            for status in ("succeeded", "dead"):
+                self.outbound_events.labels(source, status)
+            for winner in ("internal", "external"):
+                self.conflicts.labels(source, winner)
+            for kind in FailureKind:
+                self.dead.labels(source, kind.value)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

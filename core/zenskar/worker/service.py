@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import workers
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.workers import ROLES
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger
 from zenskar.worker.progress import Progress
 
-ROLES = ("relay", "inbound", "outbound", "scheduler")
 _BEAT_SECONDS = 5.0
 _log = get_logger(__name__)
 

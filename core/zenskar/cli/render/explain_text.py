@@ -15,7 +15,13 @@ from zenskar.cli.render.explain_words import (
     title,
     value_text,
 )
-from zenskar.ops.explain.model import Explanation, HistoryStep, OpenIntent, SystemState, Unfinished
+from zenskar.ops.explain.model import (
+    Explanation,
+    HistoryStep,
+    OpenIntent,
+    SystemSnapshot,
+    Unfinished,
+)
 from zenskar.telemetry.terminal import printable
 
 WIDTH = 100
@@ -58,7 +64,7 @@ def _systems(found: Explanation) -> Iterator[Line]:
             yield Line(f"  {'':<14} {line}")
 
 
-def _standing(system: SystemState) -> str:
+def _standing(system: SystemSnapshot) -> str:
     if system.external_id is None:
         return "no external object yet"
     if system.in_sync:
@@ -69,7 +75,7 @@ def _standing(system: SystemState) -> str:
     return f"{system.external_id}, {system.state}{successor}"
 
 
-def _system_details(system: SystemState) -> Iterator[str]:
+def _system_details(system: SystemSnapshot) -> Iterator[str]:
     for diff in system.differences:
         before, after = value_text(diff.before), value_text(diff.after)
         yield f"{name_of(diff.path)}: last agreed {before}, the record has {after}"

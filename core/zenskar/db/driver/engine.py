@@ -12,6 +12,7 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from zenskar.db.driver.address import CannotConnect, read_address
 from zenskar.errors import Unavailable
@@ -304,3 +305,9 @@ async def ping(engine: AsyncEngine) -> None:
     """Raise `Unavailable` unless the database answers."""
     async with transaction(engine) as db:
         await db.execute(text("SELECT 1"))
+
+
+def connections_in_use(engine: AsyncEngine) -> int:
+    """Return the number of connections that the pool of an engine has lent at this moment."""
+    pool = engine.pool
+    return pool.checkedout() if isinstance(pool, QueuePool) else 0

@@ -20,7 +20,7 @@ from zenskar.ops.explain.model import (
     HistoryStep,
     HistoryStepKind,
     OpenIntent,
-    SystemState,
+    SystemSnapshot,
     Unfinished,
 )
 from zenskar.ops.explain.timeline import TimelineBuilder, interval, spaced
@@ -136,16 +136,16 @@ def _only(step: HistoryStep, concerned: Callable[[str], bool]) -> HistoryStep:
     )
 
 
-def _systems(timeline: Timeline) -> tuple[SystemState, ...]:
+def _systems(timeline: Timeline) -> tuple[SystemSnapshot, ...]:
     record = timeline.customer.record
     states = [_mapped(record, m, timeline) for m in timeline.mappings]
     linked = {state.source_system for state in states}
     others = {event.source_system for event in timeline.events} - linked
-    states += [_placed(SystemState(name), timeline) for name in others]
+    states += [_placed(SystemSnapshot(name), timeline) for name in others]
     return tuple(sorted(states, key=lambda state: state.source_system))
 
 
-def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline) -> SystemState:
+def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline) -> SystemSnapshot:
     mapping = stored_mapping.mapping
     state = "detached" if mapping.detached else mapping.state.value
     state = state if mapping.merged_into is None else "merged"
@@ -159,7 +159,7 @@ def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline)
     changes = difference(mapping.base, fields) if compared else {}
     diffs = tuple(FieldDiff(path, mapping.base.get(path), v) for path, v in changes.items())
     placed = _placed(
-        SystemState(
+        SystemSnapshot(
             stored_mapping.source_system,
             mapping.external_id,
             state=state,
@@ -177,7 +177,7 @@ def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline)
     return replace(placed, in_sync=compared and not diffs and not asked)
 
 
-def _placed(state: SystemState, timeline: Timeline) -> SystemState:
+def _placed(state: SystemSnapshot, timeline: Timeline) -> SystemSnapshot:
     """Add the state of the connection, and pushes to this object or to no object yet."""
     connection = timeline.connections.get(state.source_system)
     paused = connection if connection is not None and connection.paused else None

@@ -170,7 +170,7 @@ class Unfinished:
 
 
 @dataclass(frozen=True, slots=True)
-class SystemState:
+class SystemSnapshot:
     """The state of the record at one connection.
 
     `state` is active, deleted, detached, merged or none. `differences` lead from the base, on which
@@ -207,7 +207,7 @@ class Explanation:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
-    systems: tuple[SystemState, ...]
+    systems: tuple[SystemSnapshot, ...]
     provenance: tuple[Provenance, ...]
     unfinished: tuple[Unfinished, ...]
     steps: tuple[HistoryStep, ...]

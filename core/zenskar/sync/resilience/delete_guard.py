@@ -47,6 +47,7 @@ class DeleteGuard:
         """
         if not self.limit or not event_ids:
             return
+        await connections.lock_deletes(db, source)
         before = await connections.recent_deletes(db, source, self.window_seconds)
         if before + len(event_ids) <= self.limit:
             return

@@ -1,0 +1,59 @@
+"""Read the state of the whole system: what waits, what is paused, who works."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import connections, outbox, workers
+from zenskar.db.connections import ConnectionState
+from zenskar.db.events import event_counts
+from zenskar.db.events.event_counts import EventCount
+from zenskar.db.outbox import TopicDepth
+from zenskar.db.schema.table_sizes import table_sizes
+from zenskar.sync.resilience.delete_guard import DeleteGuard
+
+WORKER_SECONDS = 15.0
+"""A worker without a heartbeat for this long counts as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCount:
+    """The recent deletes of a connection, and the most that its guard allows, 0 without one."""
+
+    recent: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSnapshot:
+    """The state that all processes share.
+
+    `deletes` holds each configured connection; `connections` also those that only the database
+    knows.
+    """
+
+    connections: Mapping[str, ConnectionState]
+    events: Sequence[EventCount]
+    deletes: Mapping[str, DeleteCount]
+    workers: Mapping[str, int]
+    topics: Sequence[TopicDepth]
+    table_bytes: Mapping[str, int]
+
+
+async def read(db: AsyncConnection, guards: Mapping[str, DeleteGuard]) -> SystemSnapshot:
+    """Return the state of the system; `guards` are the delete guards by connection."""
+    states = await connections.states(db)
+    return SystemSnapshot(
+        connections={**{name: ConnectionState(name) for name in guards}, **states},
+        events=await event_counts.unfinished(db),
+        deletes={
+            name: DeleteCount(
+                await connections.recent_deletes(db, name, guard.window_seconds), guard.limit
+            )
+            for name, guard in guards.items()
+        },
+        workers=await workers.roles(db, WORKER_SECONDS),
+        topics=await outbox.topics(db),
+        table_bytes=await table_sizes(db),
+    )
