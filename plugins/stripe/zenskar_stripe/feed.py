@@ -5,13 +5,11 @@ Stripe keeps events for 30 days: https://docs.stripe.com/webhooks/process-undeli
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import stripe
 
-from zenskar import Changes, ObjectRef, WebhookEvent
+from zenskar import Changes
 from zenskar_stripe import lookup, webhooks
 from zenskar_stripe.client import Answer, StripeApi
 from zenskar_stripe.config import Config
@@ -50,7 +48,11 @@ class Position:
 
 
 async def changes(api: StripeApi, config: Config, checkpoint: str | None) -> Changes:
-    """Return a page of events, of which deletes show their customer and the others name it."""
+    """Return a page of events.
+
+    An event shows its customer as its webhook does: that webhook may still arrive, and is then a
+    repetition. So every state is recorded, also one that was edited again meanwhile.
+    """
     position = Position.of(checkpoint)
     try:
         answer = await _page(api, position)
@@ -64,7 +66,7 @@ async def changes(api: StripeApi, config: Config, checkpoint: str | None) -> Cha
     then = Position(began - OVERLAP_SECONDS)
     if more:
         then = replace(position, began=began, after=answer.objects[-1]["id"])
-    found = (_event(body, config) for body in answer.objects)
+    found = (webhooks.event(body, config) for body in answer.objects)
     return Changes(
         tuple(event for event in found if event.ignored is None),
         then.checkpoint,
@@ -83,12 +85,3 @@ async def _page(api: StripeApi, position: Position) -> Answer:
         **({"starting_after": position.after} if position.after else {}),
     }
     return await api.list_events(params)
-
-
-def _event(body: Mapping[str, Any], config: Config) -> WebhookEvent:
-    """Return an event; a delete is a fact, and any other state may be old by now."""
-    event = webhooks.event(body, config)
-    if event.seen is None or event.seen.data is None:
-        return event
-    touched = ObjectRef(event.seen.entity_type, event.seen.external_id)
-    return replace(event, seen=None, changed=None, touched=touched)
