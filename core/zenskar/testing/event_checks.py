@@ -47,6 +47,7 @@ class EventChecks(AuthorPart):
     @check("events")
     def test_events_are_deterministic(self) -> None:
         """A webhook that is received again, by another process, has equal events."""
+        self.webhook_subject()
         for webhook in self._samples():
             first, later = (
                 read_events(self.webhook_subject(), each)
