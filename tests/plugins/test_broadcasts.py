@@ -28,6 +28,7 @@ from zenskar.plugins.discovery import (
     discover,
     unusable_connections,
 )
+from zenskar.plugins.enricher import ENRICH
 from zenskar.settings import load
 from zenskar.telemetry.metrics import Metrics
 
@@ -146,7 +147,7 @@ def load_plugin(monkeypatch: pytest.MonkeyPatch, loaded: object, name: str = "ru
 
 def test_the_specification_has_every_hook_that_is_called() -> None:
     names = {name for name in vars(BroadcastSpec) if not name.startswith("_")}
-    assert names == {VALIDATE, *HOOKS.values()}
+    assert names == {VALIDATE, ENRICH, *HOOKS.values()}
 
 
 @pytest.mark.parametrize("loaded", [Rules, Rules()], ids=["class", "object"])

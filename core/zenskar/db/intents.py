@@ -126,6 +126,14 @@ _TAKE = """
     WHERE id = ANY($1::text[]) AND (state = 'unknown' OR lease_until < now())
 """
 
+# The worker that stored the push still holds its first lease, so no other one can have sent it.
+_REPLACE_BODY = """
+    UPDATE push_intents SET body = $2
+    WHERE id = $1 AND state = 'sent' AND lease_until > now()
+      AND lease_until <= created_at + make_interval(secs => $3)
+    RETURNING id
+"""
+
 _SPEND_KEY = "UPDATE push_intents SET key_spent = true WHERE id = $1"
 
 # An answered push stays answered: it may have been sent twice, with one answer.
@@ -197,6 +205,12 @@ async def take(db: AsyncConnection, intent_ids: Sequence[str], lease_seconds: fl
     """Lease intents without an answer, to resolve them."""
     if intent_ids:
         await driver(db).execute(_TAKE, list(intent_ids), lease_seconds)
+
+
+async def replace_body(db: AsyncConnection, intent: Intent, lease_seconds: float) -> bool:
+    """Store another body for an intent that no worker has sent; return whether it was stored."""
+    body = orjson.dumps(intent.body).decode()
+    return bool(await driver(db).fetch(_REPLACE_BODY, intent.id, body, lease_seconds))
 
 
 async def spend_key(db: AsyncConnection, intent_id: str) -> None:

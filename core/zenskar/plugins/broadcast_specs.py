@@ -52,6 +52,31 @@ class BroadcastSpec:
         nothing. A repeated transaction calls the hook again.
         """
 
+    # --- before a push ----------------------------------------------------------------------
+
+    @hookspec
+    def enrich_push(
+        self,
+        entity_type: str,
+        record_id: str,
+        source: str,
+        kind: str,
+        patch: Mapping[str, Any],
+        body: Mapping[str, Any],
+    ) -> Mapping[str, Any] | None:
+        """Return members to add to the body of a create or an update, if any.
+
+        Called before a worker sends a push, by a thread of the plugin: a plain function or a
+        coroutine function. `source` is the connection. `kind` is "create" or "update". `patch` is
+        the canonical change, a JSON merge patch. `body` is that change in the terms of the external
+        system, as the integration has made it.
+
+        The core adds the members at every level of the body, and never changes a member that the
+        integration has set. The body with the additions is stored before the first attempt, and
+        every repeat sends it unchanged. A hook that raises, or takes more than 2 seconds, or more
+        than a tenth of `ZENSKAR_INTENT_LEASE_SECONDS`, adds nothing.
+        """
+
     # --- after the commit -------------------------------------------------------------------
     # Best effort: a plain function or a coroutine function, called by a thread of the plugin,
     # outside of every transaction. The result is ignored. A coroutine is cancelled after 5 seconds.

@@ -1,10 +1,11 @@
-"""Broadcast plugins: check them, ask them for violations, and pass notices on to them."""
+"""Broadcast plugins: check them, ask them about changes, and pass notices on to them."""
 
 import asyncio
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from zenskar.model.notices import (
     RecordChanged,
 )
 from zenskar.plugins.broadcast_specs import BroadcastSpec
+from zenskar.plugins.enricher import ENRICH, PushEnricher, with_members
 from zenskar.plugins.markers import PROJECT
 from zenskar.plugins.notice_queue import NoticeQueue
 from zenskar.plugins.router import taking
@@ -57,6 +59,9 @@ class _Hook(NamedTuple):
     function: Callable[..., Any]
 
 
+_plugin_of = attrgetter("plugin")
+
+
 def find_problem(name: str, plugin: object) -> str | None:
     """Return the reason that an object cannot be used as a broadcast plugin, None without one."""
     manager = _manager()
@@ -90,6 +95,10 @@ class Broadcaster:
         for name, plugin in plugins.items():
             manager.register(plugin, name=name)
         self._rules = _hooks(manager, VALIDATE)
+        self._enrichers = [
+            PushEnricher(hook.plugin, hook.function, self._metrics)
+            for hook in sorted(_hooks(manager, ENRICH), key=_plugin_of)
+        ]
         self._hooks = {kind: _hooks(manager, hook) for kind, hook in HOOKS.items()}
         self._queues = {
             name: NoticeQueue(name, self._metrics, seconds=seconds, most=most_waiting)
@@ -105,6 +114,11 @@ class Broadcaster:
     def validates(self) -> bool:
         """Whether a plugin has business rules."""
         return bool(self._rules)
+
+    @property
+    def enriches(self) -> bool:
+        """Whether a plugin adds members to pushes."""
+        return bool(self._enrichers)
 
     def wants(self, kind: type[Notice]) -> bool:
         """Return whether a plugin receives notices of this kind."""
@@ -138,6 +152,16 @@ class Broadcaster:
             found += own
         return found
 
+    async def enriched(
+        self, body: Mapping[str, Any], *, seconds: float, **about: Any
+    ) -> Mapping[str, Any]:
+        """Return the body of a push with the additions of all plugins, asked at the same time."""
+        arguments = {**about, "body": body}
+        answers = (enricher.ask(seconds, arguments) for enricher in self._enrichers)
+        for added in await asyncio.gather(*answers):
+            body = with_members(body, added)
+        return body
+
     def publish(self, notice: Notice) -> None:
         """Queue a notice for each plugin that wants it, without waiting."""
         for plugin, function in self._hooks[type(notice)]:
@@ -145,6 +169,8 @@ class Broadcaster:
 
     async def close(self) -> None:
         """Pass the waiting notices on, for the time of one call at most."""
+        for enricher in self._enrichers:
+            enricher.close()
         await asyncio.gather(*(asyncio.to_thread(q.close) for q in self._queues.values()))
 
 

@@ -27,6 +27,7 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.job_result import Ack, JobResult, Nack, Park
 from zenskar.sync.messages import event_of, read_envelope
 from zenskar.sync.outbound.calls import Call, Caller
+from zenskar.sync.outbound.enrichment import PushEnrichment
 from zenskar.sync.outbound.failure_handler import FailureHandler, postponed
 from zenskar.sync.outbound.job import PushJob
 from zenskar.sync.outbound.orphaned import wait_or_end
@@ -75,6 +76,7 @@ class OutboundSync:
         self._circuit_breaker = circuit_breaker
         self._accounts = accounts
         self._planner = StepPlanner(context.router, context.translator, context.broadcaster)
+        self._enrichment = PushEnrichment(context)
         self._first_steps = Batcher(self._begin, most=_BATCH, key=lambda job: job.subject)
         self._answers = Batcher(self._apply, most=_BATCH, key=lambda answer: answer.job.subject)
 
@@ -135,6 +137,8 @@ class OutboundSync:
             self._context.metrics.outbound_seconds.labels(job.source).observe(waited)
         await self._context.failpoint("outbound.stored_intent")
         began = time.monotonic()
+        if call.pushes:
+            call = await self._enrichment.enrich(call)
         try:
             seen = await self._caller.make(call)
             self._circuit_breaker.succeeded(call.source)
