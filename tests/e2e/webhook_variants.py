@@ -45,7 +45,9 @@ class UrlSigningCrm(Crm):
 
 
 class UrlSigningIntegration(TemplateIntegration):
-    """Verifies method, URL, body and time."""
+    """Verifies method, URL, body and time, and reads each item of the array alone."""
+
+    webhook_items: ClassVar[bool] = True
 
     def verify_webhook(self, request: WebhookRequest) -> None:
         timestamp = request.headers.get("x-timestamp")
@@ -56,10 +58,10 @@ class UrlSigningIntegration(TemplateIntegration):
 
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
         try:
-            named = [(each["kind"], each["contact"]) for each in body]
+            touched = ObjectRef("customer", body["contact"])
+            return [WebhookEvent(None, body["kind"], touched=touched)]
         except (TypeError, KeyError):
-            raise InvalidInput("the webhook names no contacts") from None
-        return [WebhookEvent(None, kind, touched=ObjectRef("customer", c)) for kind, c in named]
+            raise InvalidInput("the item names no contact") from None
 
 
 class SoapCrm(Crm):

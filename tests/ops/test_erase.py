@@ -150,6 +150,7 @@ async def test_dead_letters_and_errors_that_repeat_it_are_erased(database_url: s
             " status, payload) VALUES (:id, 'inbound', 'fake', 'unreadable', 'c', 'dead', :told)"
         )
         await execute(flow, unreadable, id=new_id(), told=f"half a message: {told}")
+        await execute(flow, unreadable, id=new_id(), told="mail=zarathustra%40quux.example")
         await execute(
             flow,
             "INSERT INTO connections (name, error_message) VALUES ('fake', :told)"
@@ -164,7 +165,9 @@ async def test_dead_letters_and_errors_that_repeat_it_are_erased(database_url: s
         )
         await erase(flow, record_id)
         assert await traces(flow) == {}
-        assert await flow.scalar("SELECT count(*) FROM sync_events WHERE status = 'dead'") == 2
+        encoded = "SELECT count(*) FROM sync_events WHERE payload LIKE '%zarathustra%'"
+        assert await flow.scalar(encoded) == 0
+        assert await flow.scalar("SELECT count(*) FROM sync_events WHERE status = 'dead'") == 3
 
 
 async def test_the_request_that_made_it_makes_it_not_again(database_url: str) -> None:

@@ -44,6 +44,7 @@ def test_a_name_that_no_shell_can_export_is_refused(name: str) -> None:
         ({"answer_challenge": hook}, "coroutine function: answer_challenge"),
         ({"webhook_methods": "POST"}, "`webhook_methods`"),
         ({"webhook_methods": ()}, "`webhook_methods`"),
+        ({"webhook_items": 1}, "`webhook_items`"),
         ({"webhook_methods": ("POST", "PUT")}, "GET and POST"),
         ({"parse_webhook": hook}, "`touched`"),
         ({"poll_every": 60}, "`poll_every`"),

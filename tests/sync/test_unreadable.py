@@ -175,6 +175,40 @@ async def test_a_webhook_that_breaks_its_schema_is_kept_unless_it_is_not_signed(
         assert letter["error_message"] == "webhook_event is not valid: /nothing: is required"
 
 
+async def test_an_invalid_item_of_an_array_stops_no_other(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, broken = FakeIntegration.parse_webhook, [True]
+
+    def parse(self: FakeIntegration, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
+        if broken and body["id"] == "evt_7":
+            raise KeyError("secret")
+        return works(self, request, body)
+
+    monkeypatch.setattr(FakeIntegration, "parse_webhook", parse)
+    monkeypatch.setattr(FakeIntegration, "webhook_items", True)
+    async with open_api(database_url, working=True) as api:
+        plugin = api.flow.runtime.connections["fake"].plugin
+        schemas = {"webhook_event": Schema("webhook_event", {"required": ["object"]})}
+        api.flow.runtime.connections["fake"] = replace(  # type: ignore[index]
+            api.flow.runtime.connections["fake"], plugin=replace(plugin, schemas=schemas)
+        )
+        body = [of(number) for number in range(20)]
+        del body[3]["object"]
+        for _ in range(2):
+            assert await body_of(await api.webhook(body), 200) == {"accepted": 18, "dead": 2}
+            await api.flow.settle()
+        assert await api.flow.scalar("SELECT count(*) FROM customers") == 18
+        found = [(each["reason"], each["error_kind"]) for each in await letters(api.flow)]
+        assert found == [("invalid_webhook", "rejected"), ("invalid_webhook", "bug")]
+        broken.clear()
+        await retry_all(api)
+        (letter,) = await letters(api.flow)
+        assert letter["error_message"] == "webhook_event is not valid: /object: is required"
+        assert await api.flow.scalar("SELECT count(*) FROM customers") == 19
+        assert await body_of(await api.webhook([]), 200) == {"accepted": 0}
+
+
 async def test_what_may_be_read_later_is_asked_for_again(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

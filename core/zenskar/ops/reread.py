@@ -65,7 +65,7 @@ class UnreadableRetry:
     async def _publish_webhook(self, envelope: Envelope) -> None:
         """Publish the events of a webhook as if it came now; known events have no effect."""
         item = self._pipeline.read_again(arrival_of(envelope))
-        error = item.error or item.unread
+        error = item.error or item.unread or next((part.error for part in item.parts), None)
         if error is not None:
             raise error
         await self._store.store([item])

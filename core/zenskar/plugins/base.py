@@ -66,6 +66,9 @@ class BaseIntegration:
     """Headers that every genuine POST has; without them the core does not read the body."""
     webhook_methods: ClassVar[tuple[str, ...]] = ("POST",)
     """The methods of webhooks and challenges: `POST`, `GET` or both."""
+    webhook_items: ClassVar[bool] = False
+    """Whether an array is checked and parsed item by item, so that an invalid one stops no other.
+    """
     idempotency_key_lifetime: ClassVar[timedelta | None] = None
     """How long a create with the same key is safe to repeat; None: never, find the object."""
     clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
@@ -167,10 +170,10 @@ class BaseIntegration:
 
         Called for a verified webhook whose body is valid. Needed for a system with webhooks. `body`
         is the JSON of the webhook, or the result of `read_webhook`, valid against the
-        `webhook_event` schema of the integration. Return an event of an unknown type with
-        `ignored`. This hook makes no call: name an object that must be read as `touched`, and a
-        worker fetches the object. When this hook raises, the webhook becomes a dead letter, which
-        can be retried with a fixed plugin.
+        `webhook_event` schema of the integration; with `webhook_items`, an item of an array. Return
+        an event of an unknown type with `ignored`. This hook makes no call: name an object that
+        must be read as `touched`, and a worker fetches the object. When this hook raises, the
+        webhook or the item becomes a dead letter, which can be retried with a fixed plugin.
         """
         raise NotImplementedError
 

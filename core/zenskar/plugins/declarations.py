@@ -97,6 +97,11 @@ def _webhook_methods(integration: type[BaseIntegration]) -> str | None:
     return f"`webhook_methods` must be a tuple of {' and '.join(_METHODS)}"
 
 
+def _webhook_items(integration: type[BaseIntegration]) -> str | None:
+    items: Any = integration.webhook_items
+    return None if isinstance(items, bool) else "`webhook_items` must be True or False"
+
+
 def _settings(integration: type[BaseIntegration]) -> str | None:
     settings: Any = integration.settings
     if not isinstance(settings, tuple) or not all(isinstance(s, Setting) for s in settings):
@@ -192,6 +197,7 @@ _CHECKS = (
     _settings,
     _webhook_headers,
     _webhook_methods,
+    _webhook_items,
     _hooks,
     _broadcasts,
     _durations,

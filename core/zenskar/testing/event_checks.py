@@ -14,7 +14,7 @@ from zenskar.sync.translator import check_id
 from zenskar.testing.author_part import NOW, AuthorPart
 from zenskar.testing.check_method import check, require
 from zenskar.testing.subject import SOURCE, Subject
-from zenskar.testing.webhook_checks import read_body, read_events
+from zenskar.testing.webhook_checks import items_of, read_body, read_events
 
 _MINUTE = 60
 
@@ -77,10 +77,11 @@ class EventChecks(AuthorPart):
             before = copy.deepcopy(body)
             frozen = replace(webhook, headers=MappingProxyType(dict(webhook.headers)))
             subject.router.call(SOURCE, "verify_webhook", request=frozen)
-            events = subject.router.call(SOURCE, "parse_webhook", request=frozen, body=body)
-            for event in events:
-                if event.seen is not None:
-                    subject.translator.document(SOURCE, event.seen)
+            for item in items_of(subject, body):
+                events = subject.router.call(SOURCE, "parse_webhook", request=frozen, body=item)
+                for event in events:
+                    if event.seen is not None:
+                        subject.translator.document(SOURCE, event.seen)
             require(body == before, "the body of a webhook is changed by a hook")
 
     def _samples(self) -> list[WebhookRequest]:

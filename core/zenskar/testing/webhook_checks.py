@@ -194,14 +194,22 @@ def read_events(subject: Subject, webhook: WebhookRequest) -> list[WebhookEvent]
 
     Raises `InvalidInput` for a webhook that becomes a dead letter.
     """
-    body = read_body(subject, webhook)
     schema = subject.schemas.get("webhook_event")
-    if schema is not None:
-        schema.check(body)
-    parsed = subject.router.call(SOURCE, "parse_webhook", request=webhook, body=body)
-    require(isinstance(parsed, list | tuple), "`parse_webhook` must return a list")
-    require(all(isinstance(e, WebhookEvent) for e in parsed), "not all events are `WebhookEvent`")
-    return list(parsed)
+    events: list[WebhookEvent] = []
+    for body in items_of(subject, read_body(subject, webhook)):
+        if schema is not None:
+            schema.check(body)
+        parsed = subject.router.call(SOURCE, "parse_webhook", request=webhook, body=body)
+        require(isinstance(parsed, list | tuple), "`parse_webhook` must return a list")
+        known = all(isinstance(each, WebhookEvent) for each in parsed)
+        require(known, "not all events are `WebhookEvent`")
+        events += parsed
+    return events
+
+
+def items_of(subject: Subject, body: Any) -> list[Any]:
+    """Return the bodies that `parse_webhook` gets one by one."""
+    return body if subject.integration.webhook_items and isinstance(body, list) else [body]
 
 
 def _read(subject: Subject, webhook: WebhookRequest) -> None:

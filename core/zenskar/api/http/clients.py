@@ -12,7 +12,7 @@ from zenskar.networks import Hosts, Networks, address_of, is_local
 _ADDRESS = web.RequestKey("client_address", str)
 _UNKNOWN = "an unknown address"
 _REMEMBERED = 256
-"""The known results of the networks' comparisons, which take longer than a webhook's routing."""
+"""The addresses that are known: to compare networks takes longer than to route a webhook."""
 
 
 class Clients:
@@ -26,7 +26,7 @@ class Clients:
     def __init__(self, proxies: Networks | None, certificate_header: str | None = None) -> None:
         self._proxies = proxies
         self._certificate_header = certificate_header
-        self._is_proxy = lru_cache(_REMEMBERED)(self._is_among_proxies)
+        self._origin = lru_cache(_REMEMBERED)(self._find_origin)
 
     @web.middleware
     async def find_address(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -37,7 +37,9 @@ class Clients:
     def address(self, request: web.BaseRequest) -> str | None:
         """Return the address of the client, None for a connection without addresses."""
         peer = request.remote
-        return self._origin(request, peer) if peer and self._proxies is not None else peer
+        if not peer or self._proxies is None:
+            return peer
+        return self._origin(peer, tuple(request.headers.getall(hdrs.X_FORWARDED_FOR, ())))
 
     def headers(self, request: web.BaseRequest) -> CIMultiDictProxy[str]:
         """Return the headers of a request, without a certificate that no trusted proxy passes."""
@@ -58,8 +60,7 @@ class Clients:
         lines = headers.getall(self._certificate_header, ())
         return (lines[0] or None) if len(lines) == 1 else None
 
-    def _origin(self, request: web.BaseRequest, peer: str) -> str:
-        lines = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
+    def _find_origin(self, peer: str, lines: tuple[str, ...]) -> str:
         hops = [hop for line in lines for hop in line.split(",")]
         found = peer
         while self._is_proxy(found) and hops:
@@ -69,7 +70,7 @@ class Clients:
             found = str(before)
         return found
 
-    def _is_among_proxies(self, text: str) -> bool:
+    def _is_proxy(self, text: str) -> bool:
         address = address_of(text)
         return address is not None and self._proxies is not None and address in self._proxies
 

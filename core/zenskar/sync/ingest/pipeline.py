@@ -4,7 +4,7 @@ import codecs
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from zenskar.db.driver.storable import loads, storable
 from zenskar.errors import CallFailed, Failure, FailureKind, InvalidInput, Unavailable
@@ -28,12 +28,20 @@ BODY_BOUNDS = Bounds(members=100_000, depth=64)
 """The limits of a webhook's body: hundreds of times the size of the largest known events."""
 
 
+class UnreadPart(NamedTuple):
+    """An item of an array that cannot be read, and the problem."""
+
+    body: Any
+    error: Exception
+
+
 @dataclass(slots=True)
 class PipelineItem:
     """A webhook in the pipeline: the results of the steps so far, or the error that stopped it.
 
     `error` is returned to the sender. `unread` is the problem of a verified webhook that is stored
-    as a dead letter instead. `text` is the JSON that the body was read from, if the core read it.
+    as a dead letter instead, and `parts` are such items of an array that `is_split`. `text` is the
+    JSON that the body was read from, if the core read it.
     """
 
     webhook: ReceivedWebhook
@@ -42,6 +50,8 @@ class PipelineItem:
     text: bytes | None = None
     exact: bool = True
     events: list[EventItem] = field(default_factory=list)
+    is_split: bool = False
+    parts: Sequence[UnreadPart] = ()
     unread: Exception | None = None
     error: Exception | None = None
 
@@ -56,8 +66,12 @@ class WebhookPipeline:
         self._context = context
         self._call = context.router.call
         self._reader = EventReader(context.translator, event_schema)
+        router = context.router
         self._own_readers = frozenset(
-            each for each in context.connections if context.router.implements(each, "read_webhook")
+            each for each in context.connections if router.implements(each, "read_webhook")
+        )
+        self._by_item = frozenset(
+            each for each in context.connections if router.owner(each).webhook_items
         )
 
     def read(self, webhooks: Sequence[ReceivedWebhook]) -> Sequence[PipelineItem]:
@@ -124,17 +138,15 @@ class WebhookPipeline:
             item.body, item.exact = storable_json(item.body)
         elif len(text) > BODY_BOUNDS.members:
             BODY_BOUNDS.check(item.body, text)
-        connection = self._context.connections[item.webhook.source]
-        schema = connection.plugin.schemas.get("webhook_event")
-        if schema is not None:
+        source = item.webhook.source
+        schema = self._context.connections[source].plugin.schemas.get("webhook_event")
+        item.is_split = source in self._by_item and isinstance(item.body, list)
+        if schema is not None and not item.is_split:
             schema.check(item.body, text)
 
     def _parse(self, item: PipelineItem) -> None:
         source, request, correlation_id = item.webhook
-        parsed: Any = self._call(source, "parse_webhook", request=request, body=item.body)
-        known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
-        if not known:
-            raise _wrong_result(parsed)
+        parsed = self._parse_items(item) if item.is_split else self._parsed(item, item.body)
         events = parsed if len(parsed) < 2 else with_unique_ids(parsed, source, correlation_id)
         sent = self._context.clocks.sent
         item.events = [
@@ -151,6 +163,37 @@ class WebhookPipeline:
         for each in item.events:
             if each.event.id is None or each.event.occurred is None:
                 each.event = complete(each.event, each.origin.sent)
+
+    def _parse_items(self, item: PipelineItem) -> list[WebhookEvent]:
+        """Return the events of the items that can be read, and keep the others in `parts`.
+
+        Raises `Unavailable`.
+        """
+        source, _, correlation_id = item.webhook
+        schema = self._context.connections[source].plugin.schemas.get("webhook_event")
+        events: list[WebhookEvent] = []
+        parts: list[UnreadPart] = []
+        for body in item.body:
+            try:
+                if schema is not None:
+                    schema.check(body)
+                events += self._parsed(item, body)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one item must not stop the others
+                report("parse_webhook", source, correlation_id, error)
+                parts.append(UnreadPart(body, error))
+        item.parts = parts
+        return events
+
+    def _parsed(self, item: PipelineItem, body: Any) -> Sequence[WebhookEvent]:
+        source, request, _ = item.webhook
+        parsed: Any = self._call(source, "parse_webhook", request=request, body=body)
+        known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
+        if not known:
+            raise _wrong_result(parsed)
+        events: Sequence[WebhookEvent] = parsed
+        return events
 
 
 _OnError = Callable[[PipelineItem, str, Exception], None]

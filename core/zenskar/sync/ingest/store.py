@@ -1,12 +1,14 @@
 """Store webhooks durably: their events on the bus, unreadable events as dead letters."""
 
+import json
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from zenskar.bus.port import Bus
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_publisher import EventPublisher
-from zenskar.sync.ingest.pipeline import PipelineItem
+from zenskar.sync.ingest.pipeline import PipelineItem, UnreadPart
 from zenskar.sync.unreadable import Unreadable, dead_letter_unread, of_item, of_webhook
 
 
@@ -38,14 +40,22 @@ class WebhookStore:
 
 
 def _unread(item: PipelineItem) -> list[Unreadable]:
-    """Return the unreadable events of a webhook, or the whole webhook when it is unreadable."""
+    """Return the unreadable events and items of a webhook, or the whole webhook instead."""
     if item.unread is not None:
         return [of_webhook(item.webhook, item.made_at, item.unread)]
-    return [of_item(event, event.error) for event in item.events if event.error is not None]
+    events = [of_item(event, event.error) for event in item.events if event.error is not None]
+    return [*events, *(_of_part(item, part) for part in item.parts)]
+
+
+def _of_part(item: PipelineItem, part: UnreadPart) -> Unreadable:
+    """Keep an item of an array as an array of one, which is read in the same way."""
+    body = json.dumps([part.body]).encode()
+    webhook = item.webhook._replace(request=replace(item.webhook.request, body=body))
+    return of_webhook(webhook, item.made_at, part.error)
 
 
 def _count(item: PipelineItem, too_large: Collection[str]) -> StoredWebhook:
     ids = [event.made.envelope.id for event in item.events if event.error is None]
     accepted = sum(each not in too_large for each in ids)
-    whole = int(item.unread is not None)
-    return StoredWebhook(accepted, len(item.events) - accepted + whole)
+    unread = 1 if item.unread is not None else len(item.parts)
+    return StoredWebhook(accepted, len(item.events) - accepted + unread)
