@@ -29,7 +29,7 @@ REASON = "the CRM is down"
 
 
 def test_every_capability_of_the_template(databases: Databases) -> None:
-    """One check of each capability; the template's own tests run all."""
+    """Run a check of each capability; the template's own tests run all."""
 
     class Case(kit.TestConformance):
         examples = 6

@@ -57,11 +57,11 @@ class AuthorPart:
         pytest.skip("the test class has no `sign`")
 
     async def send_webhooks_to(self, url: str) -> None:  # noqa: ARG002
-        """Let the running look-alike send its webhooks to an address, besides earlier ones."""
+        """Send the webhooks of the running look-alike to an address, besides earlier ones."""
         pytest.skip("the test class has no `send_webhooks_to`")
 
     async def lose_changes(self) -> None:
-        """Let the running look-alike forget its past changes, so that a feed cannot show them."""
+        """Remove the past changes of the running look-alike, so that a feed cannot show them."""
         pytest.skip("the test class has no `lose_changes`")
 
     def database(self) -> AbstractAsyncContextManager[str]:

@@ -27,7 +27,7 @@ KEY, SECRET = "key", "secret"
 
 
 class Shop(LookAlike):
-    """Has people, who are created, and edited by a person."""
+    """People, who are created by calls and edited by a person."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(webhook_retries=DeliveryRetries(base=0.01, attempts=3), **options)
