@@ -37,7 +37,7 @@ def test_every_capability_of_the_template(databases: Databases) -> None:
         def database(self) -> AbstractAsyncContextManager[str]:
             return databases.one_more()
 
-    only = {capability_of(each): name for name, each in checks_of(Case).items()}.values()
+    only = {capability_of(each): name for name, each in reversed(checks_of(Case).items())}.values()
     verdicts = {each.capability: each for each in by_capability(judge(Case, only=only))}
     outcomes = {name: each.outcome for name, each in verdicts.items()}
     missing = {name for name, outcome in outcomes.items() if outcome is CheckOutcome.NOT_OFFERED}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import text
@@ -70,6 +70,7 @@ class World:
     environment: Mapping[str, str]
     faults: FaultProxy | None
     patience_seconds: float
+    made: list[str] = field(default_factory=list)
 
     @property
     def text_field(self) -> str:
@@ -80,7 +81,8 @@ class World:
     async def create(self, document: Mapping[str, Any]) -> str:
         """Create a record, and return its id."""
         made = await self.runtime.customers.create(document, correlation_id="conformance")
-        return str(made.view["id"])
+        self.made.append(str(made.view["id"]))
+        return self.made[-1]
 
     async def edit(self, record_id: str, value: str) -> None:
         """Change the text field of a record."""
@@ -109,6 +111,7 @@ class World:
     async def delete_there(self, record_id: str) -> None:
         """Delete the object of a record on the other side."""
         await self.direct.delete(await self.object_of(record_id), record_id)
+        self.made.remove(record_id)
 
     async def until_equal(self, what: str) -> None:
         """Wait until both sides are equal and nothing is left to do.
@@ -157,6 +160,8 @@ class World:
         found = [text for view in page.views for text in await self._differs(view)]
         linked = {_link(view).get("external_id") for view in page.views}
         extra = [name for name in await self._living() if name not in linked]
+        if len(page.views) != len(self.made):
+            found.append(f"{len(page.views)} records exist instead of {len(self.made)}")
         if extra:
             found.append(f"{len(extra)} objects have no record")
         return [*found, *await self._unfinished()]
