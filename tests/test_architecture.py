@@ -31,7 +31,8 @@ PLUGINS = [*sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")
 
 SHARED_FILE_NAMES = {
     # The same thing in several layers: its table, its service, its route, its command.
-    *("connections", "customers", "dead_letters", "erase", "metrics", "migrate", "recover"),
+    *("backfill", "connections", "customers", "dead_letters", "erase", "mappings", "metrics"),
+    *("migrate", "recover"),
     *("events", "sync_events", "timeline"),
     # A part that several packages have, named by the package.
     *("app", "bus", "errors", "records", "service"),

@@ -81,6 +81,10 @@ class External:
             world = world._replace(broken="a create was sent for a deleted record")
         sent = _intent(world, call.kid).changes
         fields = self._kept((0, 0), sent)
+        if self._bounds.matches:
+            for eid, held in enumerate(world.objects):
+                if held.fields != GONE and held.fields[0] == fields[0]:
+                    return world, Answer(eid, GONE, exists=True)
         if self._bounds.upserts and world.objects and world.objects[0].fields != GONE:
             eid = 0
             world = self.put(world, eid, fields, call.kid)

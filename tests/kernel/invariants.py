@@ -44,7 +44,13 @@ def at_rest(bounds: Bounds, shell: Shell, world: World) -> str:
                 return f"record {rid} holds a value that its own side had overwritten"
     if bounds.traceable and world.owed and not _deleted(world):
         return f"the update {world.owed.bit_length() - 1} is lost without a trace"
-    return _reverted(world) or _strays(world)
+    return _reverted(world) or _strays(world) or _twice(bounds, world)
+
+
+def _twice(bounds: Bounds, world: World) -> str:
+    """No two records hold the value by which objects and records are matched."""
+    values = [r.fields[0] for r in world.records if bounds.matches and not r.deleted]
+    return "a person has two records" if len(values) > len(set(values)) else ""
 
 
 def _reverted(world: World) -> str:

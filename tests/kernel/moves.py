@@ -163,11 +163,15 @@ class Moves:
             answer = answer._replace(at=world.clock)
         return changed._replace(calls=(*changed.calls, call._replace(answer=answer)))
 
-    def _receive(self, world: World, call: Call) -> World:
+    def _receive(self, world: World, call: Call) -> World:  # noqa: PLR0911 - one for each answer
         """Apply an answer and continue, as `OutboundSync._answered` and `_look` do."""
         world, rid, answer = without(world, call), call.rid, call.answer
         if answer == NOT_FOUND:
             return self._next(settle(world, (call.kid,), IntentState.FAILED), rid)
+        if answer.exists:
+            return self._exists(world, call)
+        if call.links and (answer.fields == GONE or world.records[rid].deleted):
+            return self._next(world, rid)
         if answer in {RESOURCE_MISSING, STALE_VERSION}:
             world = self.shell.lose(world, rid, call.kid, IntentState.FAILED)
             return self._next(world, rid)
@@ -203,8 +207,9 @@ class Moves:
 
     def _looks(self, world: World) -> Iterator[Move]:
         """Yield the fetches of objects by their names."""
-        for eid in survivors(world):
-            after = self._look(world, eid)
+        undecided = (e for e in range(len(world.objects)) if world.undecided >> e & 1)
+        for eid in (*survivors(world), *undecided):
+            after = self._look(world._replace(undecided=world.undecided & ~(1 << eid)), eid)
             if after != world:
                 yield f"a worker looks at object {eid}", after
         for eid in range(len(world.objects)):
@@ -220,6 +225,24 @@ class Moves:
         rid, rev = (known.rid, known.rev) if known is not None else (-1, 0)
         call = Call(rid, StepKind.FETCH, 0, eid, rev, world.now, look=True)
         return world._replace(calls=(*world.calls, call))
+
+    def _exists(self, world: World, call: Call) -> World:
+        """Fetch the object that refused a create, as `OutboundSync._refused` and `link` do."""
+        rid, eid = call.rid, call.answer.eid
+        if call.step is StepKind.RESEND:
+            # An earlier create may have made the object, so it is found by the record's id.
+            spent = (i._replace(alive=i.alive and i.kid != call.kid) for i in world.intents)
+            world = world._replace(intents=tuple(spent), waiting=world.waiting | 1 << rid)
+            return self.shell.lose(world, rid, call.kid, IntentState.UNKNOWN)
+        world = settle(world, (call.kid,), IntentState.FAILED)
+        known = next((m for m in world.maps if m.eid == eid), None)
+        if known is not None and not (known.active and known.rid == rid):
+            return self._anothers(world, call)
+        mine = active_map(world, rid)
+        if (mine is not None and mine.active) or world.records[rid].deleted:
+            return self._next(world, rid)
+        fetch = Call(rid, StepKind.FETCH, 0, eid, 0, world.now, links=True)
+        return world._replace(calls=(*world.calls, fetch))
 
     def _anothers(self, world: World, call: Call) -> World:
         """Stop for this record, since the object belongs to another one."""
@@ -294,6 +317,8 @@ class Moves:
 
     def _take_in(self, world: World, seen: Seen) -> World:
         world, rid, told = self.shell.observe(world, seen)
+        if told.verdict is Verdict.UNDECIDED:
+            world = world._replace(undecided=world.undecided | 1 << seen.eid)
         if seen.fields == GONE and seen.merged < 0:
             world = world._replace(buried=world.buried | 1 << seen.eid)
         elif told.creates and world.buried >> seen.eid & 1 and not world.restored >> seen.eid & 1:

@@ -7,11 +7,21 @@ from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
-from tests.kernel.scenarios import fresh, native, neighbours, partial, synced, two_new, versioned
+from tests.kernel.scenarios import (
+    both_sides,
+    fresh,
+    native,
+    neighbours,
+    partial,
+    synced,
+    two_new,
+    versioned,
+)
 from tests.kernel.world import Bounds, Origins
 from zenskar import kernel
 from zenskar.kernel import ConflictPolicy, Outcome, Situation, Verdict
 from zenskar.kernel.intervals import Order
+from zenskar.kernel.match import Match
 from zenskar.kernel.merge import Merge
 from zenskar.kernel.policy import Ground
 from zenskar.kernel.unseen import fill
@@ -181,6 +191,20 @@ def _webhooks_do_not_link() -> list[tuple[Any, str, Any]]:
 
 def _links_forget_the_create() -> list[tuple[Any, str, Any]]:
     return [(_first_sight, "_pending_create", lambda intents, seen: None)]
+
+
+def _objects_are_not_matched() -> list[tuple[Any, str, Any]]:
+    return [(_first_sight, "match", lambda situation, fields: Match(()))]
+
+
+def _a_match_takes_the_object_as_it_is() -> list[tuple[Any, str, Any]]:
+    real = _merge.merge
+
+    def merge(record: Any, base: Any, *more: Any) -> Merge:
+        merged: Merge = real(record, base or record.fields, *more)
+        return merged
+
+    return [(_first_sight, "merge", merge)]
 
 
 def _tombstones_are_forgotten() -> list[tuple[Any, str, Any]]:
@@ -414,6 +438,14 @@ _UNDELETED = Bounds(
 
 _SET_BACK = Bounds("their clock is set back", synced(internal=1, external=1, steps=1), crash=False)
 
+_MATCHED = Bounds("a person on both sides", both_sides(1, 9), matches=True)
+_EMPTY = Bounds(
+    "a person on both sides, an edit here",
+    both_sides(1, 0, internal=1),
+    internal_fields=(1,),
+    matches=True,
+)
+
 MUTATIONS = [
     Mutation(1, "the external clock is never set", _clocks_are_trusted, _SET_BACK),
     Mutation(1, "what overlaps counts as newer", _compare_as(Order.AFTER), _EDITS),
@@ -437,6 +469,8 @@ MUTATIONS = [
     Mutation(7, "the create's body is not the base", _links_forget_the_create, _NEW_THEIRS),
     Mutation(7, "an object does not outlive its record", _survivors_stay_duplicates, _MERGED),
     Mutation(7, "late news of a former duplicate count", _survivors_are_not_doubted, _COPY_EDITED),
+    Mutation(7, "an object is not matched", _objects_are_not_matched, _MATCHED),
+    Mutation(7, "a match empties fields", _a_match_takes_the_object_as_it_is, _EMPTY),
     Mutation(8, "a deleted duplicate is forgotten", _deleted_duplicates_are_forgotten, _BOTH_GONE),
     Mutation(8, "a tombstone is revived", _tombstones_are_forgotten, _DELETES),
     Mutation(8, "a delete before its create is forgotten", _early_deletes_are_ignored, _NATIVE),

@@ -61,6 +61,13 @@ def neighbours(**budget: int) -> World:
     return _world(records, known, objects, budget=budget)._replace(hooks=(news,))
 
 
+def both_sides(*there: int, **budget: int) -> World:
+    """A new record, and an object of the same person there, which names no record."""
+    fields = tuple(there)
+    news = Hook(0, 0, 0, fields, -1, 0)
+    return fresh(**budget)._replace(objects=(Obj(fields, -1),), hooks=(news,))
+
+
 def partial(world: World) -> World:
     """The same where the external system holds the first field only."""
     objects = tuple(held._replace(fields=(held.fields[0], 0)) for held in world.objects)
@@ -175,6 +182,32 @@ def small() -> list[Bounds]:
         *_blind(),
         *_restored(),
         *_merges(),
+        *_matches(),
+    ]
+
+
+def _matches() -> list[Bounds]:
+    """A person who is on both sides, before both sides are joined."""
+    joined = Bounds(
+        "a person on both sides, an edit on each side",
+        both_sides(1, 9, internal=1, external=1),
+        internal_fields=(1,),
+        external_fields=(1,),
+        matches=True,
+    )
+    return [
+        *_both(joined),
+        replace(
+            joined,
+            name="a person on both sides, an edit there, a lost answer",
+            start=both_sides(1, 9, external=1, faults=1),
+            policy=_EXTERNAL,
+        ),
+        replace(
+            joined,
+            name="a person on both sides, deletes on both sides, a copy",
+            start=both_sides(1, 0, internal_deletes=1, external_deletes=1, copies=1),
+        ),
     ]
 
 

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 from tests.kernel.world import GONE, Bounds, Map, Origins, Rec, Sent, World, active_map, bit
 from zenskar import kernel
-from zenskar.kernel import MergePolicy, Situation, Step, StepKind, Verdict
+from zenskar.kernel import Candidate, MergePolicy, Situation, Step, StepKind, Verdict
 from zenskar.model.fields import name_of
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
     ExternalMapping,
     Intent,
+    IntentKind,
     IntentState,
     MappingState,
     Record,
@@ -72,6 +73,7 @@ class Shell:
         self._policy = MergePolicy(bounds.policy, restores=bounds.restores)
         self._names_all = bounds.origins is Origins.TOLD
         self._propagate = bounds.propagate
+        self._matches = bounds.matches
         self._shown = bounds.holds
         self._told = tuple(place for place in bounds.tells if place in bounds.holds)
         self._observed: dict[Any, Told] = {}
@@ -94,7 +96,9 @@ class Shell:
             last = _last_successor(world, seen)
             seen = seen._replace(merged=last)
             successor = next((m for m in world.maps if m.eid == last), None)
-        question = (rid, record, known, intents, rival, successor, seen, len(world.records))
+        unnamed = self._matches and known is None and rid < 0 and seen.fields != GONE
+        found = self._candidates(world) if unnamed else ()
+        question = (rid, record, known, intents, rival, successor, found, seen, len(world.records))
         told = self._observed.get(question)
         if told is None:
             told = self._observed[question] = self._ask(question)
@@ -106,6 +110,15 @@ class Shell:
         world = settle(world, told.unconfirmed, IntentState.UNKNOWN)
         world = settle(world, told.ended, IntentState.ENDED)
         return settle(world, told.settled, IntentState.ANSWERED), rid, told
+
+    def _candidates(self, world: World) -> tuple[tuple[int, Rec, bool], ...]:
+        """Return the living records, as `UnitOfWork` does with those of an equal value."""
+        making = {i.rid for i in world.intents if i.state in _OPEN and i.kind is IntentKind.CREATE}
+        return tuple(
+            (rid, record, active_map(world, rid) is None and rid not in making)
+            for rid, record in enumerate(world.records)
+            if not record.deleted
+        )
 
     def plan(self, world: World, rid: int) -> tuple[StepKind, Any, int]:
         """Return the next step for a record: kind, changes, intent."""
@@ -130,10 +143,13 @@ class Shell:
         return world if changed is None else _with_map(world, changed)
 
     def _ask(self, question: Any) -> Told:
-        rid, record, known, intents, rival, successor, seen, new = question
+        rid, record, known, intents, rival, successor, found, seen, new = question
         situation = _situation(rid, record, known, intents, rival)
         if successor is not None:
             situation = replace(situation, successor=_mapping(successor))
+        if found:
+            candidates = tuple(Candidate(_record(*one), free) for *one, free in found)
+            situation = replace(situation, candidates=candidates, match_by=("f",))
         outcome = kernel.observe(
             situation, self._observation(seen), self._policy, new_record_id=str(new)
         )
@@ -214,6 +230,8 @@ def merged(fields: Any, changes: tuple[int | None, int | None]) -> Any:
 
 def _stored(world: World, rid: int, told: Told) -> tuple[World, int]:
     records, broken = world.records, world.broken
+    if rid < 0 and told.map is not None and not told.creates:
+        rid = told.map.rid
     if told.creates:
         rid = len(records)
         records = (*records, Rec(merged((0, 0), told.changes), updated=world.now))
@@ -273,11 +291,7 @@ def _situation(
     rival: Map | None = None,
 ) -> Situation:
     return Situation(
-        record=None
-        if record is None
-        else Record(
-            str(rid), _fields(record.fields), updated_at=record.updated, deleted=record.deleted
-        ),
+        record=None if record is None else _record(rid, record),
         mapping=None if known is None else _mapping(known),
         intents=tuple(
             Intent(str(i.kid), i.kind, _patch(i.changes), i.rev, i.state, i.alive, i.arrives)
@@ -285,6 +299,11 @@ def _situation(
         ),
         rival=None if rival is None else _mapping(rival),
     )
+
+
+def _record(rid: int, record: Rec) -> Record:
+    fields = _fields(record.fields)
+    return Record(str(rid), fields, updated_at=record.updated, deleted=record.deleted)
 
 
 def _mapping(known: Map) -> ExternalMapping:

@@ -23,11 +23,12 @@ from tests.kernel.cases import (
     take,
 )
 from zenskar import kernel
-from zenskar.kernel import Situation, StepKind, Verdict
+from zenskar.kernel import Candidate, ConflictPolicy, MergePolicy, Situation, StepKind, Verdict
+from zenskar.kernel.match import MOST_CANDIDATES
 from zenskar.kernel.policy import Ground, Side
 from zenskar.model.interval import MICROSECONDS
 from zenskar.model.observation import Observation, ObservationKind
-from zenskar.model.record import ExternalMapping, IntentKind, MappingState
+from zenskar.model.record import ExternalMapping, IntentKind, MappingState, Record
 
 SYNCED = Situation(record(), mapping())
 
@@ -200,6 +201,90 @@ def test_an_unknown_object_becomes_a_record() -> None:
     assert (outcome.verdict, outcome.create_record) == (Verdict.CREATED, True)
     assert outcome.mapping is not None
     assert (outcome.mapping.entity_id, outcome.record_changes) == ("r2", {"/name": "Eve"})
+
+
+def candidate(record_id: str, *, free: bool = True, **fields: str) -> Candidate:
+    """Return a record with these fields."""
+    return Candidate(Record(record_id, {f"/{n}": v for n, v in fields.items()}), free)
+
+
+def unnamed(**fields: str) -> Observation:
+    """Return a webhook of an object with these fields, which names no record."""
+    return replace(seen("Eve"), fields={f"/{n}": v for n, v in fields.items()})
+
+
+def matching(*candidates: Candidate, by: tuple[str, ...] = ("email",)) -> Situation:
+    return Situation(candidates=candidates, match_by=by)
+
+
+def test_rule_7_an_object_without_an_id_is_linked_to_the_free_record_with_its_value() -> None:
+    here = candidate("r1", email="ada@x.org", name="Ada", phone="1")
+    there = unnamed(email=" Ada@X.org", name="Ada L.")
+    outcome = take(matching(here), there, EXTERNAL_WINS)
+    assert (outcome.verdict, outcome.matched) == (Verdict.LINKED, ("r1",))
+    assert outcome.mapping is not None
+    assert outcome.mapping.entity_id == "r1"
+    # The phone is empty there, and an empty value never beats a value.
+    assert outcome.record_changes == {"/email": " Ada@X.org", "/name": "Ada L."}
+    assert {c.path: c.winner for c in outcome.conflicts} == dict.fromkeys(
+        ("/email", "/name"), Side.EXTERNAL
+    )
+    kept = take(matching(here), there)
+    assert (kept.verdict, kept.record_changes, len(kept.conflicts)) == (Verdict.LINKED, {}, 2)
+
+
+ONE, OTHER = (
+    candidate("r1", email="x@x.org", name="Ada"),
+    candidate("r2", email="x@x.org", name="Bob"),
+)
+
+
+@pytest.mark.parametrize(
+    ("known", "name", "linked", "undecided"),
+    [
+        (matching(ONE, OTHER), "Ada", None, ("r1", "r2")),
+        (matching(replace(ONE, free=False)), "Ada", None, ("r1",)),
+        (matching(ONE, OTHER, by=("email", "name")), "bob ", "r2", ()),
+        (matching(ONE, replace(OTHER, free=False), by=("email", "name")), "Bob", None, ("r2",)),
+        (matching(ONE, OTHER, by=("email", "name")), "Cid", None, ()),
+        (matching(ONE, OTHER, by=("email", "name")), "", None, ("r1", "r2")),
+        (matching(replace(ONE, free=False), by=("email", "name")), "Bob", None, ()),
+        (matching(ONE, by=("email", "name")), "Bob", "r1", ()),
+        (matching(candidate("r1", email="y@x.org")), "Ada", None, ()),
+    ],
+)
+def test_rule_7_a_match_that_is_not_certain_waits_for_a_person(
+    known: Situation, name: str, linked: str | None, undecided: tuple[str, ...]
+) -> None:
+    fields = {"email": "x@x.org"} | ({"name": name} if name else {})
+    outcome = take(known, unnamed(**fields))
+    if undecided:
+        assert (outcome.verdict, outcome.matched) == (Verdict.UNDECIDED, undecided)
+        assert (outcome.mapping, outcome.record_changes) == (None, {})
+    elif linked:
+        assert (outcome.verdict, outcome.matched) == (Verdict.LINKED, (linked,))
+    else:
+        assert outcome.create_record
+
+
+def test_rule_7_too_many_candidates_are_not_told_apart() -> None:
+    many = [candidate(f"r{n}", email="x@x.org", name=f"N {n}") for n in range(MOST_CANDIDATES + 1)]
+    known = matching(*many, by=("email", "name"))
+    assert take(known, unnamed(email="x@x.org", name="N 1")).verdict is Verdict.UNDECIDED
+
+
+def test_rule_7_the_winner_of_a_join_may_be_another_than_that_of_a_conflict() -> None:
+    here = candidate("r1", email="x@x.org", name="Ada", phone="1")
+    there = unnamed(email="x@x.org", name="Eve", phone="2")
+    theirs = ConflictPolicy.EXTERNAL_WINS
+    policy = MergePolicy(join_per_field={"phone": theirs})
+    assert take(matching(here), there, policy).record_changes == {"/phone": "2"}
+    policy = MergePolicy(per_field={"name": theirs}, join_default=ConflictPolicy.INTERNAL_WINS)
+    assert take(matching(here), there, policy).record_changes == {}
+    # Once joined, the conflict policy decides.
+    edited = replace(SYNCED, record=record("Bob"))
+    (conflict,) = take(edited, seen("Eve", 11), MergePolicy(join_default=theirs)).conflicts
+    assert conflict.winner is Side.INTERNAL
 
 
 # Rule 8: deletes

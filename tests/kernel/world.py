@@ -73,7 +73,10 @@ class Obj(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The answer of the external system and its time, on its clock: an object, or a problem."""
+    """The answer of the external system and its time, on its clock: an object, or a problem.
+
+    `exists`: a create was refused, because this object has the value by which objects are matched.
+    """
 
     eid: int
     fields: Any
@@ -82,6 +85,7 @@ class Answer(NamedTuple):
     changed: int = 0
     version: int = 0
     merged: int = -1
+    exists: bool = False
 
 
 # No two negative numbers: -1 and -2 have the same hash.
@@ -97,6 +101,7 @@ class Call(NamedTuple):
     `look`: a fetch by the name of an object, not for a record; then `rid` is the owner, if any.
 
     With a `version`, the external system refuses the request for an object of another version.
+    `links`: a fetch of the object that refused a create.
     """
 
     rid: int
@@ -110,6 +115,7 @@ class Call(NamedTuple):
     late: bool = False
     version: int = 0
     look: bool = False
+    links: bool = False
 
 
 class Hook(NamedTuple):
@@ -155,9 +161,10 @@ class World(NamedTuple):
     restored. `due` is the value of such an edit without a competing one, so that the record must
     take it, or the history must hold it as a conflict where its origin is unknown. `newest` is the
     value of an edit here that no edit there followed. `buried` are
-    the objects, as bits, whose end was reported to the catalog. `clock` is the external system's,
-    and `lag` is the sum of its moves back, so that `now` only rises. `looks` are the objects, as
-    bits, whose fetch was requested, and `restored` those that were restored after a delete.
+    the objects, as bits, whose end was reported to the catalog, and `undecided` those that match
+    no single free record yet. `clock` is the external system's, and `lag` is the sum of its moves
+    back, so that `now` only rises. `looks` are the objects, as bits, whose fetch was requested, and
+    `restored` those that were restored after a delete.
     """
 
     clock: int
@@ -178,6 +185,7 @@ class World(NamedTuple):
     newest: int = 0
     refused: int = 0
     buried: int = 0
+    undecided: int = 0
     lag: int = 0
     broken: str = ""
     looks: int = 0
@@ -215,6 +223,8 @@ class Bounds:
     `versions`: objects show their versions, and a write may name the version that it is based on.
     `restores`: the external system may restore a deleted object under its id.
     `redirects`: an update of a merged object changes the object into which it was merged.
+    `matches`: an unknown object is matched by its first field, in which the external system refuses
+    a second object with an equal value.
     """
 
     name: str
@@ -240,6 +250,7 @@ class Bounds:
     blind: bool = False
     restores: bool = False
     redirects: bool = False
+    matches: bool = False
 
     @property
     def traceable(self) -> bool:

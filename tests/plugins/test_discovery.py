@@ -146,6 +146,30 @@ def test_policies_may_differ_by_field() -> None:
     assert policy.of("/metadata/plan") is ConflictPolicy.LATEST_WINS
 
 
+def test_a_connection_may_match_by_other_fields_than_its_plugin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    declared = {"customer": ("email", "name")}
+    kind = good()["good"].integration
+    assert kind is not None
+    monkeypatch.setattr(kind, "match_by", declared)
+    environment = {"GOOD_API_KEY": "k", "EU_API_KEY": "k", "US_API_KEY": "k"}
+    environment |= {"EU_MATCH_BY": "email", "US_MATCH_BY": "off"}
+    connections = configure(good(), load({}, connections="good,eu=good,us=good"), environment)
+    assert {name: each.match_by for name, each in connections.items()} == {
+        "good": declared,
+        "eu": {"customer": ("email",)},
+        "us": {},
+    }
+
+
+def test_the_winner_of_a_join_may_differ_by_field() -> None:
+    environment = {"GOOD_API_KEY": "k", "GOOD_JOIN_WINNER": "external, phone=internal"}
+    joins = configure(good(), load({}), environment)["good"].merge_policy.for_joins
+    assert joins.of("/email") is ConflictPolicy.EXTERNAL_WINS
+    assert joins.of("/phone") is ConflictPolicy.INTERNAL_WINS
+
+
 @pytest.mark.parametrize(
     ("connections", "environment", "message"),
     [
@@ -157,6 +181,10 @@ def test_policies_may_differ_by_field() -> None:
         ("good", {"GOOD_API_KEY": "k", "GOOD_STRICT": "maybe"}, "GOOD_STRICT"),
         ("good", {"GOOD_API_KEY": "k", "GOOD_CONFLICT_POLICY": "mine"}, "GOOD_CONFLICT_POLICY"),
         ("good", {"GOOD_API_KEY": "k", "GOOD_PROPAGATE_DELETES": "?"}, "GOOD_PROPAGATE_DELETES"),
+        ("good", {"GOOD_API_KEY": "k", "GOOD_MATCH_BY": "phone"}, "GOOD_MATCH_BY: the first field"),
+        ("good", {"GOOD_API_KEY": "k", "GOOD_MATCH_BY": "email,x"}, "GOOD_MATCH_BY: .* by 'x'"),
+        ("good", {"GOOD_API_KEY": "k", "GOOD_JOIN_WINNER": "mine"}, "GOOD_JOIN_WINNER"),
+        ("good", {"GOOD_API_KEY": "k", "GOOD_JOIN_WINNER": "x=external"}, "GOOD_JOIN_WINNER"),
     ],
 )
 def test_a_wrong_connection_is_named(
@@ -191,7 +219,31 @@ def test_an_integration_carries_what_it_declares_and_all_without_a_declaration()
 def test_a_wrong_declaration_is_told_in_one_line(
     module: str, monkeypatch: pytest.MonkeyPatch, carries: Any, problem: str
 ) -> None:
-    monkeypatch.setattr(Partial, "carries", carries)
+    assert_told(module, monkeypatch, "carries", carries, problem)
+
+
+@pytest.mark.parametrize(
+    ("match_by", "problem"),
+    [
+        (("email",), "must be a mapping"),
+        ({"customer": "email"}, "customer needs a tuple of field names"),
+        ({"customer": ("email", "email")}, "customer needs a tuple of field names, each once"),
+        ({"customer": ("email", [])}, "customer needs a tuple of field names"),
+        ({"customer": ("email", "name")}, "customer cannot be matched by 'name', but by: email"),
+        ({"invoice": ("email",)}, "'invoice', which is no entity type"),
+    ],
+)
+def test_a_wrong_match_is_told_in_one_line(
+    module: str, monkeypatch: pytest.MonkeyPatch, match_by: Any, problem: str
+) -> None:
+    assert_told(module, monkeypatch, "match_by", match_by, problem)
+
+
+def assert_told(
+    module: str, monkeypatch: pytest.MonkeyPatch, name: str, value: Any, problem: str
+) -> None:
+    """Declare an attribute, and check the problem of the plugin."""
+    monkeypatch.setattr(Partial, name, value)
     monkeypatch.setattr(sys.modules[module], "Partial", Partial, raising=False)
     told = discover([entry("partial", f"{module}:Partial")])["partial"].problem
     assert told is not None

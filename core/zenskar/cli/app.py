@@ -16,6 +16,7 @@ from zenskar.cli.commands import (
     events,
     explain,
     keys,
+    mappings,
     migrate,
     plugins,
     reconcile,
@@ -77,5 +78,6 @@ app.add_typer(explain.app, name="explain")
 app.add_typer(erase.app, name="erase")
 app.add_typer(connections.app, name="connections")
 app.add_typer(customers.app, name="customers")
+app.add_typer(mappings.app, name="mappings")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(keys.app, name="keys")

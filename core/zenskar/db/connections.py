@@ -14,6 +14,8 @@ DELETE_GUARD = "delete_guard"
 """The reason of a pause after too many deletes."""
 OTHER_ACCOUNT, SAME_ACCOUNT = "other_account", "same_account"
 """The reasons of pauses for credentials of another account, or of another connection's account."""
+PAUSED_BY_OPERATOR = "paused by an operator"
+"""The reason of a pause that an operator has requested."""
 HOLDS_INBOUND = frozenset({DELETE_GUARD, OTHER_ACCOUNT, SAME_ACCOUNT})
 """Reasons of pauses during which events of the external system wait as well."""
 

@@ -17,7 +17,7 @@ _KEPT = frozenset(
     {
         *("verdict", "record_version", "revision", "fetch_wanted", "answer_to", "step", "reason"),
         *("idempotency_key", "external_id", "received_at", "error_kind", "retry_in_seconds"),
-        *("by", "from", "look", "merged_into", "purged", ERASED),
+        *("by", "from", "look", "merged_into", "purged", "candidates", ERASED),
     }
 )
 """Members of a history entry that stay after an erasure: none of them holds a field value."""

@@ -1,5 +1,6 @@
 """Records of the sync: flat fields, locked, written in sets."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.engine import driver
 from zenskar.db.schema.customer_columns import ASSIGNED, FIELDS, LISTED, TYPED
+from zenskar.db.schema.tables import email_key
 from zenskar.model.fields import CUSTOMER, flatten, unflatten
 from zenskar.model.record import Record
 
@@ -16,6 +18,17 @@ _LOCK = f"""
            CAST(extract(epoch FROM updated_at) * 1000000 AS bigint) AS updated_at,
            deleted_at IS NOT NULL AS deleted, erased_at IS NOT NULL AS erased, {LISTED}
     FROM customers WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+"""  # noqa: S608 - no value is put into the text
+
+# The limit keeps this a search in the index for each value, also without statistics.
+_ALIKE = f"""
+    SELECT wanted.value, CAST(alike.id AS text)
+    FROM unnest($1::text[]) AS wanted(value)
+    CROSS JOIN LATERAL (
+        SELECT c.id FROM customers AS c
+        WHERE {email_key("c.email")} = {email_key("wanted.value")} AND c.deleted_at IS NULL
+        ORDER BY c.id LIMIT $2
+    ) AS alike
 """  # noqa: S608 - no value is put into the text
 
 _ROWS = f"jsonb_to_recordset($1) AS r(id uuid, version integer, deleted boolean, {TYPED})"
@@ -46,6 +59,24 @@ async def lock(db: AsyncConnection, entity_type: str, ids: Iterable[str]) -> dic
         return {}
     rows = await driver(db).fetch(_LOCK, wanted)
     return {row["id"]: _record(row) for row in rows}
+
+
+async def find_alike(
+    db: AsyncConnection, entity_type: str, field: str, values: Iterable[str], *, most: int
+) -> dict[str, list[str]]:
+    """Return by value the ids of living records with an equal value of a searchable field.
+
+    The space around a value and the case of the letters A to Z do not count. Raises as `lock`
+    does, and `LookupError` for a field without an index.
+    """
+    _only_customers(entity_type)
+    if field not in CUSTOMER.searchable:
+        raise LookupError(f"there is no index of {entity_type} by {field}")
+    rows = await driver(db).fetch(_ALIKE, sorted(set(values)), most)
+    found: dict[str, list[str]] = defaultdict(list)
+    for value, record_id in rows:
+        found[value].append(record_id)
+    return found
 
 
 async def insert(db: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:

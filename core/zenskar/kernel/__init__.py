@@ -9,9 +9,10 @@ from zenskar.kernel.observe import lost, observe
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.plan import Step, StepKind, plan
 from zenskar.kernel.policy import Conflict, ConflictPolicy, MergePolicy
-from zenskar.kernel.situation import Situation
+from zenskar.kernel.situation import Candidate, Situation
 
 __all__ = [
+    "Candidate",
     "Conflict",
     "ConflictPolicy",
     "MergePolicy",

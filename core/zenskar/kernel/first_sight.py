@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from zenskar.kernel.intervals import is_late
+from zenskar.kernel.match import match
 from zenskar.kernel.merge import merge
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
@@ -25,7 +26,7 @@ from zenskar.model.record import (
 def first_sight(
     situation: Situation, seen: Observation, policy: MergePolicy, new_record_id: str
 ) -> Outcome:
-    """Link the object to the record that it names, leave a tombstone, or create a record.
+    """Link the object to its record, leave a tombstone, or create a record.
 
     A late observation of a living object shows an old state; the object may be deleted by now.
     """
@@ -39,7 +40,7 @@ def first_sight(
     if is_late(seen):
         return Outcome(Verdict.LATE, seen_changes=dict(seen.fields))
     if record is None:
-        outcome = _created(seen, seen.fields, new_record_id)
+        outcome = _unnamed(situation, seen, seen.fields, policy, new_record_id)
     else:
         outcome = _link(situation, record, seen, policy)
     return outcome if rival is None else _with_doubt(outcome, seen)
@@ -71,6 +72,29 @@ def _survives(
         return False
     creates = (i for i in situation.intents if i.kind is IntentKind.CREATE)
     return not any(i.id == seen.origin_key for i in creates)
+
+
+def _unnamed(
+    situation: Situation,
+    seen: Observation,
+    fields: Fields,
+    policy: MergePolicy,
+    new_record_id: str,
+) -> Outcome:
+    """Link an object to the free record that it matches, or create a record if it matches none.
+
+    A person decides about every other match.
+    """
+    if not situation.candidates:
+        return _created(seen, fields, new_record_id)
+    found = match(situation, fields)
+    if found.record is not None:
+        linked = _link(replace(situation, intents=()), found.record, seen, policy)
+        return replace(linked, matched=found.record_ids)
+    if found.record_ids:
+        changes = dict(fields)
+        return Outcome(Verdict.UNDECIDED, seen_changes=changes, matched=found.record_ids)
+    return _created(seen, fields, new_record_id)
 
 
 def _created(seen: Observation, fields: Fields, new_record_id: str) -> Outcome:
@@ -122,7 +146,7 @@ def _buried(record: Record | None, seen: Observation) -> Outcome:
 
 
 def _link(situation: Situation, record: Record, seen: Observation, policy: MergePolicy) -> Outcome:
-    """Rule 7: an object that carries our record's id belongs to that record."""
+    """Rule 7: an object that carries our record's id, or matches it, belongs to that record."""
     create = _pending_create(situation.intents, seen)
     base = {k: v for k, v in create.changes.items() if v is not None} if create else {}
     seen = fill(seen, base, ())
@@ -146,8 +170,10 @@ def _link(situation: Situation, record: Record, seen: Observation, policy: Merge
     if record.deleted:
         changes = difference(base, fields)
         return Outcome(Verdict.LINKED, mapping=linked, seen_changes=changes, settled=settled)
-    if create is None and _tells_too_little(record, seen):
-        linked = replace(linked, fetch_revision=linked.revision)
+    if create is None:
+        policy = policy.for_joins
+        if _tells_too_little(record, seen):
+            linked = replace(linked, fetch_revision=linked.revision)
     merged = merge(record, base, seen, situation.intents, policy)
     return Outcome(
         Verdict.LINKED,

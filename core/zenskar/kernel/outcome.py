@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     TOMBSTONE = "tombstone"
     DUPLICATE = "duplicate"
     LATE = "late"
+    UNDECIDED = "undecided"
 
     @property
     def changes_state(self) -> bool:
@@ -49,7 +50,8 @@ class Outcome:
     it may still show up, so they stay `unknown`. `ended` names pushes without an answer that can
     have no further effect. After a merge of objects, `successor` is the mapping of the successor to
     store. `look` names an object to fetch that is not, or not now, the record's. `restore_record`
-    undeletes the record.
+    undeletes the record. `matched` names the records that an unknown object
+    matches by its values: the linked record, or those among which a person decides.
     """
 
     verdict: Verdict
@@ -65,6 +67,7 @@ class Outcome:
     successor: ExternalMapping | None = None
     look: str | None = None
     restore_record: bool = False
+    matched: tuple[str, ...] = ()
 
     @property
     def changes_record(self) -> bool:

@@ -1,7 +1,7 @@
 """Conflict policies: the side that wins when both sides changed a field (rule 9)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,7 +27,9 @@ class Side(StrEnum):
 class MergePolicy:
     """A connection's conflict policy, with exceptions by the name of a field or by leaf.
 
-    `restores`: a deleted object may be restored, and then its record is undeleted.
+    `restores`: a deleted object may be restored, and then its record is undeleted. `join_default`
+    and `join_per_field` replace the policy where an object and a record are joined that both
+    existed before.
 
     >>> policy = MergePolicy(per_field={"metadata": ConflictPolicy.EXTERNAL_WINS})
     >>> policy.of("/email").value, policy.of("/metadata/plan").value
@@ -37,6 +39,8 @@ class MergePolicy:
     default: ConflictPolicy = ConflictPolicy.INTERNAL_WINS
     per_field: Mapping[str, ConflictPolicy] = field(default_factory=dict)
     restores: bool = False
+    join_default: ConflictPolicy | None = None
+    join_per_field: Mapping[str, ConflictPolicy] = field(default_factory=dict)
 
     @property
     def compares_clocks(self) -> bool:
@@ -46,6 +50,13 @@ class MergePolicy:
     def of(self, path: str) -> ConflictPolicy:
         """Return the policy for a leaf: its own, else that of its field, else the default."""
         return self.per_field.get(path) or self.per_field.get(name_of(path), self.default)
+
+    @property
+    def for_joins(self) -> "MergePolicy":
+        """The policy that joins an object and a record which were never equal."""
+        if self.join_default is None:
+            return replace(self, per_field={**self.per_field, **self.join_per_field})
+        return replace(self, default=self.join_default, per_field=self.join_per_field)
 
 
 class Ground(StrEnum):

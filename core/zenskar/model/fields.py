@@ -26,6 +26,8 @@ FieldChanges = Mapping[str, Any]
 class EntityShape:
     """The top-level fields of an entity that are synced; `keyed` ones are split by key.
 
+    Records can be found by the values of the `searchable` fields, which have an index.
+
     >>> shape = EntityShape("customer", plain=("name", "phone"), keyed=("metadata",))
     >>> document = {"name": "Ada", "phone": None, "metadata": {"plan": "pro"}}
     >>> flatten(shape, document)
@@ -37,6 +39,7 @@ class EntityShape:
     entity_type: str
     plain: tuple[str, ...]
     keyed: tuple[str, ...] = ()
+    searchable: tuple[str, ...] = ()
 
     @cached_property
     def leaves(self) -> tuple[tuple[str, str], ...]:
@@ -72,7 +75,12 @@ class EntityShape:
         )
 
 
-CUSTOMER = EntityShape("customer", plain=("name", "email", "phone", "address"), keyed=("metadata",))
+CUSTOMER = EntityShape(
+    "customer",
+    plain=("name", "email", "phone", "address"),
+    keyed=("metadata",),
+    searchable=("email",),
+)
 SHAPES: Mapping[str, EntityShape] = MappingProxyType({CUSTOMER.entity_type: CUSTOMER})
 
 

@@ -60,6 +60,8 @@ class HistoryDetail(_Actor, total=False):
 
     After a refused push `gone`, `stale_version` or `exists`.
     """
+    candidates: list[str]
+    """The records that an unknown object matches: the linked one, or those to choose from."""
     look: str
     """The event of the fetch that shows the object which an event names."""
     merged_into: str

@@ -8,7 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import call_limits, connection_accounts, connections, held_deletes, polls
 from zenskar.db.call_limits import CallCount
-from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, ConnectionState
+from zenskar.db.connections import (
+    DELETE_GUARD,
+    OTHER_ACCOUNT,
+    PAUSED_BY_OPERATOR,
+    ConnectionState,
+)
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import Backlog
 from zenskar.db.held_deletes import HeldDelete
@@ -19,8 +24,6 @@ from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync import announcements
 from zenskar.sync.resilience.call_grants import stated, used
 
-PAUSED_BY_OPERATOR = "paused by an operator"
-"""The reason of a pause that an operator asked for."""
 _NO_BACKLOG = Backlog(waiting=0, oldest_seconds=None, dead=0)
 
 

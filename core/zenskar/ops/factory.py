@@ -4,6 +4,7 @@ import math
 
 from zenskar.bus.port import Bus
 from zenskar.ops.drop_deletes import HeldDeleteDropper
+from zenskar.ops.link import ObjectLinker
 from zenskar.ops.undelete import Undeleter
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
@@ -89,6 +90,17 @@ class OperationFactory:
     def undeleter(self) -> Undeleter:
         """Build the undeleter."""
         return Undeleter(self._context, self._accounts, self._reader, self._publisher)
+
+    def object_linker(self, *, wait_seconds: float = _WAIT_SECONDS) -> ObjectLinker:
+        """Build the linker of objects; `wait_seconds` as for a reconciler."""
+        return ObjectLinker(
+            self._context,
+            self._accounts,
+            self._reader,
+            self._comparator,
+            self._publisher,
+            EventWaiter(self._context, wait_seconds),
+        )
 
     def feed_poller(self) -> FeedPoller:
         """Build the poller of feeds; a loss in a feed requests a reconcile."""

@@ -60,6 +60,11 @@ class BaseIntegration:
 
     The core neither compares nor pushes the other fields.
     """
+    match_by: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    """The fields by which an object and a record are the same, by entity type; none by default.
+
+    The first field must be the e-mail address; the others decide where it is not unique.
+    """
     settings: ClassVar[tuple[Setting, ...]] = ()
     """The settings of a connection, read from `<CONNECTION>_<NAME>`."""
     webhook_headers: ClassVar[tuple[str, ...]] = ()

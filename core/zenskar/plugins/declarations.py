@@ -83,6 +83,38 @@ def _carried(integration: type[BaseIntegration], entity_type: Any, names: Any) -
     return f"`carries`: {entity_type} has no field {unknown}, but: {', '.join(known)}"
 
 
+def _match_by(integration: type[BaseIntegration]) -> str | None:
+    declared: Any = integration.match_by
+    if not isinstance(declared, Mapping):
+        return "`match_by` must be a mapping of entity types to tuples of field names"
+    for entity_type, names in declared.items():
+        if entity_type not in integration.entities or entity_type not in SHAPES:
+            return f"`match_by` names {entity_type!r}, which is no entity type that it syncs"
+        if problem := find_match_problem(integration, entity_type, names):
+            return f"`match_by`: {problem}"
+    return None
+
+
+def find_match_problem(
+    integration: type[BaseIntegration], entity_type: str, names: Any
+) -> str | None:
+    """Return the reason that objects cannot be matched by these fields, None without one."""
+    shape = SHAPES[entity_type]
+    wrong = not isinstance(names, tuple) or not all(isinstance(name, str) for name in names)
+    if wrong or not names or len(set(names)) < len(names):
+        return f"{entity_type} needs a tuple of field names, each once"
+    carries: Any = integration.carries
+    # A class may compute the fields that it carries from its connection.
+    carried = carries.get(entity_type, shape.plain) if isinstance(carries, Mapping) else shape.plain
+    known = [name for name in shape.plain if name in carried]
+    unknown = ", ".join(repr(name) for name in names if name not in known)
+    if unknown:
+        return f"{entity_type} cannot be matched by {unknown}, but by: {', '.join(known)}"
+    if names[0] not in shape.searchable:
+        return f"the first field of {entity_type} must be {' or '.join(shape.searchable)}"
+    return None
+
+
 def _webhook_headers(integration: type[BaseIntegration]) -> str | None:
     names: Any = integration.webhook_headers
     if isinstance(names, tuple) and all(_HEADER.fullmatch(str(name)) for name in names):
@@ -194,6 +226,7 @@ _CHECKS = (
     _replaced,
     _entities,
     _carries,
+    _match_by,
     _settings,
     _webhook_headers,
     _webhook_methods,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from importlib_metadata import EntryPoint, entry_points
@@ -17,8 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from zenskar.errors import ConfigurationError, ZenskarError
 from zenskar.kernel import ConflictPolicy, MergePolicy
+from zenskar.kernel.policy import Side
 from zenskar.model.call_limit import DAY_SECONDS, CallLimit
 from zenskar.model.coverage import Coverage
+from zenskar.model.fields import CUSTOMER, SHAPES
 from zenskar.model.integration import Connection, Setting
 from zenskar.model.sync_event import NO_SOURCE
 from zenskar.plugins import broadcasts, declarations
@@ -35,6 +37,13 @@ from zenskar.telemetry.stack_traces import place
 GROUP = "zenskar.plugins"
 PROFILE = "profile"
 """The setting of a connection that names the file of its profile."""
+_OFF = "off"
+_JOIN_POLICIES = MappingProxyType(
+    {
+        Side.INTERNAL: ConflictPolicy.INTERNAL_WINS,
+        Side.EXTERNAL: ConflictPolicy.EXTERNAL_WINS,
+    }
+)
 _NO_CONNECTION = "has broadcast hooks only, so it has no connection"
 
 
@@ -66,10 +75,11 @@ class ConfiguredConnection:
     """A connection that the settings describe, with its policies.
 
     `settings` are the general settings with this connection's overrides. Its feed, if any, is read
-    every `poll_seconds`. With a `problem`, the
-    `__init__` of the integration has failed, and the integration cannot be used; the same holds
-    for a `profile_problem`, which a restart alone removes. `routes` and `rules` are those of its
-    profile, by entity type. `call_limits` has the operator's limit of `daily_calls`, if any.
+    every `poll_seconds`. `match_by` names by entity type the fields by which unknown objects are
+    matched with records. With a `problem`, the `__init__` of the integration has failed, and the
+    integration cannot be used; the same holds for a `profile_problem`, which a restart alone
+    removes. `routes` and `rules` are those of its profile, by entity type. `call_limits` has the
+    operator's limit of `daily_calls`, if any.
     """
 
     connection: Connection
@@ -79,6 +89,7 @@ class ConfiguredConnection:
     propagate_deletes: bool
     settings: Settings
     poll_seconds: float
+    match_by: Mapping[str, tuple[str, ...]]
     problem: str | None = None
     routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
     rules: Mapping[str, RecordRules] = field(default_factory=dict)
@@ -259,9 +270,10 @@ def _build_connection(
     values = {s.name: _read_value(name, s, environment) for s in plugin.integration.settings}
     connection = Connection(name, values)
     policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
+    join_winner = lookup(environment, variable(name, "join_winner"))
     integration, problem = _instantiate(plugin.integration, connection)
     profile, profile_problem = _load_profile(name, integration, environment)
-    merge_policy = _parse_policy(name, policy)
+    merge_policy = _with_join_winner(name, _parse_policy(name, policy), join_winner)
     own, alone = overridden(settings, environment, name), own_settings(environment, name)
     declared = plugin.integration.poll_every
     restores = not plugin.integration.deletes_are_final and own.on_restore == "undelete"
@@ -278,6 +290,7 @@ def _build_connection(
         settings=own,
         poll_seconds=alone.poll_seconds
         or (declared.total_seconds() if declared else settings.sweep_seconds),
+        match_by=_match_by(name, plugin.integration, environment),
         problem=profile_problem or problem,
         routes=profile.routes,
         rules=profile.rules,
@@ -344,6 +357,26 @@ def _read_value(connection: str, setting: Setting, environment: Mapping[str, str
         raise ConfigurationError(f"{name} must be of type {setting.kind.__name__}") from None
 
 
+def _match_by(
+    name: str, kind: type[BaseIntegration], environment: Mapping[str, str]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the fields by which objects are matched: the connection's own, or the declared ones.
+
+    Raises `ConfigurationError` when the setting of the connection is wrong.
+    """
+    text = lookup(environment, variable(name, "match_by"))
+    if text is None:
+        return kind.match_by
+    if text.strip().lower() == _OFF:
+        return {}
+    names = tuple(map(str.strip, text.split(",")))
+    entities = [each for each in kind.entities if each in SHAPES]
+    for entity_type in entities:
+        if problem := declarations.find_match_problem(kind, entity_type, names):
+            raise ConfigurationError(f"{variable(name, 'match_by')}: {problem}; or {_OFF}")
+    return dict.fromkeys(entities, names)
+
+
 def _parse_policy(connection: str, text: str) -> MergePolicy:
     """Parse `internal_wins` or `internal_wins,email=external_wins`."""
     default, per_field = ConflictPolicy.INTERNAL_WINS, {}
@@ -360,3 +393,24 @@ def _parse_policy(connection: str, text: str) -> MergePolicy:
             "with exceptions as in internal_wins,email=external_wins"
         ) from None
     return MergePolicy(default, per_field)
+
+
+def _with_join_winner(connection: str, policy: MergePolicy, text: str | None) -> MergePolicy:
+    """Parse `external` or `internal,phone=external`, if given."""
+    if text is None:
+        return policy
+    default, per_field, known = None, {}, {name: name for name in CUSTOMER.names}
+    try:
+        for item in text.split(","):
+            left, separator, right = item.strip().partition("=")
+            winner = _JOIN_POLICIES[Side(right if separator else left)]
+            if separator:
+                per_field[known[left]] = winner
+            else:
+                default = winner
+    except (KeyError, ValueError):
+        raise ConfigurationError(
+            f"{variable(connection, 'join_winner')}: use {' or '.join(Side)}, "
+            "with exceptions by field as in internal,phone=external"
+        ) from None
+    return replace(policy, join_default=default, join_per_field=per_field)

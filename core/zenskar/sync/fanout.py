@@ -19,6 +19,8 @@ from zenskar.sync.messages import look_message, record_message
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
 LOOK, UNDELETED = sync_events.LOOK, "undeleted"
+AMBIGUOUS_MATCH = "ambiguous_match"
+"""The reason of the dead letter of an object that matches no single free record."""
 
 
 class Cause(NamedTuple):

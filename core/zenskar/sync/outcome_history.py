@@ -40,6 +40,8 @@ def describe(
         ]
     if outcome.mapping is not None and outcome.mapping.merged_into is not None:
         detail["merged_into"] = outcome.mapping.merged_into
+    if outcome.matched:
+        detail["candidates"] = list(outcome.matched)
     if outcome.mapping is not None:
         detail["revision"] = outcome.mapping.revision
         if outcome.mapping.fetch_revision is not None:

@@ -17,16 +17,25 @@ from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.db.intents import Lifetimes, NewIntent
 from zenskar.ids import is_id, new_id
-from zenskar.kernel import Outcome, Situation, Step
+from zenskar.kernel import Candidate, Outcome, Situation, Step
 from zenskar.model.coverage import Coverage
 from zenskar.model.fields import SHAPES, apply, unflatten
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
-from zenskar.model.record import OPEN, ExternalMapping, Intent, IntentState, MappingState, Record
+from zenskar.model.record import (
+    OPEN,
+    ExternalMapping,
+    Intent,
+    IntentKind,
+    IntentState,
+    MappingState,
+    Record,
+)
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.carried import whole
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.sync import fanout
+from zenskar.sync.candidates import CandidateSearch
 from zenskar.sync.clocks import stored_offset
 from zenskar.sync.fanout import Cause, LookRequest, RecordChange
 
@@ -69,9 +78,12 @@ class UnitOfWork:
     """By how many microseconds, at most, the external clock is ahead of ours."""
     coverage: Coverage | None = field(init=False)
     """The parts of a record that travel to the connection; None for all."""
+    search: CandidateSearch = field(init=False)
+    """The records that unknown objects may match, where the connection is configured so."""
 
     def __post_init__(self) -> None:
         self.coverage = self.source.coverage(self.entity_type)
+        self.search = CandidateSearch(self.source.match_by.get(self.entity_type, ()))
 
     @property
     def name(self) -> str:
@@ -128,14 +140,15 @@ class UnitOfWork:
         """Apply an observation with the kernel; return the record's id and the outcome."""
         if seen.merged_into is not None:
             seen = replace(seen, merged_into=self._last_successor(seen, seen.merged_into))
-        situation = self._situation(seen)
+        situation = self.situation_of(seen)
         outcome = kernel.observe(
             situation, seen, self.source.merge_policy, new_record_id=_new_record_id(situation, seen)
         )
-        outcome = self._lifted(situation.record, outcome)
         record_id = situation.record.id if situation.record else None
         if outcome.mapping is not None:
             record_id = outcome.mapping.entity_id or record_id
+        outcome = self._lifted(record_id, outcome)
+        if outcome.mapping is not None:
             self._map(outcome.mapping)
         if outcome.successor is not None:
             self._map(outcome.successor)
@@ -322,20 +335,40 @@ class UnitOfWork:
             causation_id=cause.event_id,
         )
 
-    def _situation(self, seen: Observation) -> Situation:
+    def situation_of(self, seen: Observation) -> Situation:
+        """Return the situation of an observed object."""
         mapping = self.mappings.get(seen.external_id)
         owner = mapping.entity_id if mapping is not None else None
         record_id = owner or seen.record_id or ""
         known = self.by_record.get(record_id)
         rival = known if known and known.external_id != seen.external_id else None
         record = self.records.get(record_id)
-        return Situation(
+        situation = Situation(
             record=record and self._dated(self.shared(record)),
             mapping=mapping,
             intents=self.intents.get(record_id, ()),
             rival=rival,
             successor=self.mappings.get(seen.merged_into) if seen.merged_into else None,
         )
+        if mapping is not None or record is not None or not self.search.is_matched(seen):
+            return situation
+        return replace(situation, candidates=self._candidates(seen), match_by=self.search.match_by)
+
+    def _candidates(self, seen: Observation) -> tuple[Candidate, ...]:
+        living = (self.records[i] for i in self.search.of(seen) if i in self.records)
+        return tuple(
+            Candidate(
+                self._dated(self.shared(record)),
+                free=record.id not in self.by_record and not self.has_open_create(record.id),
+            )
+            for record in living
+            if not record.deleted
+        )
+
+    def has_open_create(self, record_id: str) -> bool:
+        """Return whether a create of a record has no answer yet."""
+        pushes = self.intents.get(record_id, ())
+        return any(i.kind is IntentKind.CREATE and i.state in OPEN for i in pushes)
 
     def _last_successor(self, seen: Observation, successor_id: str) -> str:
         """Return the last object of a chain of merges; of a circle, the one that was seen."""
@@ -361,7 +394,7 @@ class UnitOfWork:
             if not mapping.active and self._ends(mapping.entity_id, mapping):
                 self.ended.add(mapping.entity_id)
 
-    def _lifted(self, known: Record | None, outcome: Outcome) -> Outcome:
+    def _lifted(self, record_id: str | None, outcome: Outcome) -> Outcome:
         """Return an outcome whose changes are those of a whole record, not of its covered part."""
         routes = self.source.routes.get(self.entity_type)
         if routes is None or not (outcome.create_record or outcome.record_changes):
@@ -369,7 +402,7 @@ class UnitOfWork:
         if outcome.create_record:
             changes = routes.with_constants(outcome.record_changes)
         else:
-            record = self.records[known.id] if known else None
+            record = self.records.get(record_id or "")
             before = record.fields if record else {}
             changes = routes.coverage.lift(before, outcome.record_changes)
         return replace(outcome, record_changes=changes)
@@ -385,6 +418,7 @@ class UnitOfWork:
         if outcome.create_record:
             self.records[record_id] = Record(record_id, dict(outcome.record_changes))
             self._created.add(record_id)
+            self.search.add_created(record_id, outcome.record_changes)
             return
         if not outcome.changes_record:
             return
@@ -425,11 +459,14 @@ async def load(
     source: ConfiguredConnection,
     entity_type: str,
     *,
+    seen: Sequence[Observation] = (),
     external_ids: Iterable[str] = (),
     record_ids: Iterable[str] = (),
-    origins: Iterable[str] = (),
 ) -> UnitOfWork:
-    """Lock and load the state of these external objects and records.
+    """Lock and load the state of these external objects and records, and of observed ones.
+
+    Observed objects without a mapping may match records by their values, where the connection is
+    configured so.
 
     The locks are always acquired in one order, so that no two transactions deadlock: first the
     names of unknown external objects, then the records. The successors of merged objects are loaded
@@ -439,11 +476,13 @@ async def load(
     work = UnitOfWork(source, entity_type)
     if source.merge_policy.compares_clocks:
         work.ahead = (await stored_offset(db, source)).high
-    wanted = {i for i in record_ids if is_id(i)}
-    external = set(external_ids)
+    wanted = {i for i in (*record_ids, *(o.record_id for o in seen if o.record_id)) if is_id(i)}
+    external = {*external_ids, *(name for o in seen for name in o.names)}
     if external:
         owners = await _owners(db, name, entity_type, external)
         wanted |= {owner for owner in owners.values() if owner is not None}
+        unknown = [o for o in seen if o.external_id not in owners and work.search.is_matched(o)]
+        wanted |= await work.search.find(db, entity_type, unknown)
     work.records = await records.lock(db, entity_type, wanted)
     if absent := wanted - work.records.keys():
         # Two objects may name one record that does not exist yet: the first creates it.
@@ -453,19 +492,17 @@ async def load(
     for mapping, about in found:
         work.add_mapping(mapping, about)
     successors = {m.merged_into for m in work.mappings.values() if m.merged_into is not None}
-    if unknown := successors - external:
+    if more := successors - external:
         # Locks out of order: the database ends a deadlock, and the transaction is repeated.
-        more = external | unknown
-        return await load(
-            db, source, entity_type, external_ids=more, record_ids=wanted, origins=origins
-        )
+        more |= external
+        return await load(db, source, entity_type, seen=seen, external_ids=more, record_ids=wanted)
     if work.records:
         found_intents = await intents.open_intents(
             db,
             name,
             entity_type,
             work.records,
-            origins=origins,
+            origins=[o.origin_key for o in seen if o.origin_key],
             lifetimes=_lifetimes(source),
         )
         work.intents, work.lapsed = found_intents.by_record, found_intents.lapsed

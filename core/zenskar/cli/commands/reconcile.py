@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _DRIFT, _STOPPED, _INTERRUPTED = 3, 1, 130
+_UNDECIDED = "--filter reason=ambiguous_match"
 _ROLES = ("relay", "inbound", "outbound")
 _PHASES = {
     "list": "reading the list",
@@ -115,7 +116,8 @@ def backfill(
 ) -> None:
     """Import every object of an external system that the catalog does not have as it is.
 
-    The same command resumes a stopped run within a day.
+    Exits with 3 when an object matches no single free customer, so that a person decides. The same
+    command resumes a stopped run within a day.
     """
 
     async def import_objects(
@@ -134,10 +136,14 @@ def backfill(
                 f"{count.source} {count.entity_type}: {count.objects} objects, "
                 f"{count.published} imported, {count.dead} failed, {count.invalid} not valid."
             )
+            if undecided := count.verdicts.get("undecided"):
+                print_lines(f"{undecided} wait for a decision: zenskar dlq list {_UNDECIDED}")
             _show_not_read(count.not_read)
     _fail_if_stopped(counts)
     if any(count.dead or count.invalid for count in counts):
         raise typer.Exit(_STOPPED)
+    if any(count.verdicts.get("undecided") for count in counts):
+        raise typer.Exit(_DRIFT)
 
 
 def _run(

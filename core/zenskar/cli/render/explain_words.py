@@ -36,6 +36,7 @@ _VERDICTS = MappingProxyType(
         "replayed": "an earlier answer served again, ignored",
         "tombstone": "the object was deleted before and is not revived",
         "duplicate": "a second object that claims this record, ignored",
+        "undecided": "matches several records or one that has an object, so a person decides",
         "late": "received long after the change, so the object is fetched first",
         "touched": "the event only names the object, so the object is fetched",
         "not_found": "no object carries this record's id",

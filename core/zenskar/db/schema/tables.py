@@ -32,6 +32,15 @@ def _time(name: str, *, nullable: bool = True) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default)
 
 
+def email_key(email: str) -> str:
+    """Return the SQL of an e-mail address as it is matched: without outer space and without case.
+
+    The locale of the database has no influence. An index row holds at most 2,700 bytes, and
+    external systems hold longer addresses.
+    """
+    return f'lower(btrim("left"({email}, 255)) COLLATE "C")'
+
+
 customers = Table(
     "customers",
     metadata,
@@ -46,10 +55,16 @@ customers = Table(
     _time("updated_at", nullable=False),
     _time("deleted_at"),
     _time("erased_at"),
-    # An index row holds at most 2,700 bytes, and external systems hold longer addresses.
+    # For the same reason as that of `email_key`, this holds the start of an address.
     Index(
         "customers_email_start",
         text('"left"(email, 255)'),
+        "id",
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index(
+        "customers_email_key",
+        text(email_key("email")),
         "id",
         postgresql_where=text("deleted_at IS NULL"),
     ),

@@ -21,7 +21,7 @@ from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import Cause, LookRequest
-from zenskar.sync.inbound.looks import TOUCHED, LookRequests
+from zenskar.sync.inbound.looks import TOUCHED, LookRequests, MatchLooks
 from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.messages import delayed_observation, observation, received_event
 from zenskar.sync.outcome_history import broadcast, describe, transition
@@ -274,12 +274,11 @@ class InboundSync:
             db,
             self._context.connections[source],
             entity_type,
-            external_ids=[name for o in observations for name in o.names],
-            record_ids=[o.record_id for o in observations if o.record_id],
-            origins=[o.origin_key for o in observations if o.origin_key],
+            seen=observations,
         )
         owners = self._context.router.owners_of(entity_type)
         broadcaster = self._context.broadcaster
+        match_looks = MatchLooks(source, entity_type)
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
             cause = Cause(envelope.correlation_id, event_id)
@@ -293,12 +292,15 @@ class InboundSync:
                 _keep_no_payload(batch, event_id, record)
             if record_id is not None:
                 work.causes[record_id] = cause
+            if work.search.match_by:
+                match_looks.add(seen.external_id, outcome.verdict, cause)
             if outcome.verdict is Verdict.LATE:
                 work.looks.append(LookRequest(source, entity_type, seen.external_id, *cause))
             elif outcome.look is not None:
                 work.look(outcome, cause)
             elif record_id is not None and outcome.verdict.changes_state:
                 _follow(work, record_id, outcome, owners, cause)
+        work.looks += await match_looks.requests(db)
         allowed = DeleteGuard.of(self._context.connections[source].settings)
         await allowed.check(db, source, batch.deletes[source])
         await work.flush(db)

@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.db import mappings
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
+from zenskar.kernel import Verdict
 from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import SyncStatus
-from zenskar.sync.fanout import LookRequest
+from zenskar.sync.fanout import AMBIGUOUS_MATCH, Cause, LookRequest
 
 TOUCHED = "touched"
 
@@ -55,3 +56,43 @@ class LookRequests:
         look = LookRequest(self.source, self.entity_type, external_id, correlation_id, event_id)
         self.new.append(look)
         return look.id
+
+
+_FIRST_SIGHTS = frozenset({Verdict.CREATED, Verdict.LINKED})
+
+
+@dataclass(slots=True)
+class MatchLooks:
+    """The fetches of objects that match no single free record, or did not before.
+
+    An object has one fetch that waits for a worker, or one dead letter that waits for a person: a
+    retry fetches the present state.
+    """
+
+    source: str
+    entity_type: str
+    _undecided: dict[str, Cause] = field(default_factory=dict)
+    _decided: dict[str, Cause] = field(default_factory=dict)
+
+    def add(self, external_id: str, verdict: Verdict, cause: Cause) -> None:
+        """Add the verdict on an object of a connection that matches objects."""
+        if verdict is Verdict.UNDECIDED:
+            self._undecided.setdefault(external_id, cause)
+        elif verdict in _FIRST_SIGHTS:
+            self._decided[external_id] = cause
+
+    async def requests(self, db: AsyncConnection) -> list[LookRequest]:
+        """Return the fetches to request.
+
+        The state of an undecided object was not applied. So an object with a mapping is fetched if
+        it was undecided before: a newer state may have come in between.
+        """
+        about = (self.source, self.entity_type)
+        wanted = dict(self._undecided)
+        if wanted:
+            waiting = await sync_events.waiting_looks(db, *about, wanted, dead_for=AMBIGUOUS_MATCH)
+            wanted = {each: cause for each, cause in wanted.items() if each not in waiting}
+        if self._decided:
+            doubtful = await sync_events.have_looked(db, *about, self._decided, AMBIGUOUS_MATCH)
+            wanted |= {each: self._decided[each] for each in sorted(doubtful)}
+        return [LookRequest(*about, external_id, *cause) for external_id, cause in wanted.items()]

@@ -18,6 +18,7 @@ from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentStat
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
+from zenskar.sync.fanout import AMBIGUOUS_MATCH, LookRequest
 from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.outbound.calls import Call, anothers_object
 from zenskar.sync.outbound.job import PushJob
@@ -26,6 +27,7 @@ from zenskar.sync.translator import Translator
 from zenskar.sync.unit_of_work import UnitOfWork
 
 _HELD_SECONDS = 1.0
+_MOST_NAMED = 10
 _PUSHES = {
     StepKind.CREATE: IntentKind.CREATE,
     StepKind.UPDATE: IntentKind.UPDATE,
@@ -128,6 +130,10 @@ class StepPlanner:
             if outcome.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
                 # Only the detached object carries the record's id: none was made since.
                 work.settle(call.intent_id, IntentState.FAILED)
+            if call.links and work.search.match_by:
+                # The object may have been undecided since this fetch was sent.
+                about = (job.source, job.entity_type, seen.external_id)
+                work.looks.append(LookRequest(*about, *job.cause))
             conflicts, deletes = outcome.conflicts, outcome.delete_record
             _mark(work, job, outcome)
             work.look(outcome, job.cause)
@@ -198,8 +204,13 @@ class StepPlanner:
     def _apply_look(
         self, work: UnitOfWork, event: EventState | None, job: PushJob, seen: Observation
     ) -> PlannedStep:
-        """Apply a fetch that found the record of an object; remaining steps get an event."""
+        """Apply a fetch that found the record of an object; remaining steps get an event.
+
+        Raises `CallFailed` when a person must choose the record.
+        """
         record_id, outcome = work.observe(seen)
+        if outcome.verdict is Verdict.UNDECIDED:
+            raise CallFailed(undecided(work, seen.external_id, outcome))
         detail: HistoryDetail = {
             "answer_to": StepKind.FETCH.value,
             **describe(work, record_id, seen, outcome),
@@ -277,6 +288,24 @@ class StepPlanner:
             job.source, kind, job.entity_type, record, step.changes, memo=memo
         )
         return Intent(new_id(), kind, dict(step.changes), revision=revision, body=body)
+
+
+def undecided(work: UnitOfWork, external_id: str, outcome: Outcome) -> Failure:
+    """Return the failure of an object that matches no single free record, without any value.
+
+    While a create of a record is open, the object may be the one that the create has made.
+    """
+    ids = outcome.matched
+    if any(work.has_open_create(each) for each in ids):
+        text = f"{external_id} matches a record whose create is not answered yet"
+        return Failure(FailureKind.TRANSIENT, text)
+    named = ", ".join(ids[:_MOST_NAMED]) + (", …" if len(ids) > _MOST_NAMED else "")
+    fields = " and ".join(work.search.match_by)
+    text = (
+        f"{external_id} may belong to record {named}, by {fields}: more than one record or object "
+        "has this value; choose by `zenskar mappings link`, or change a value and retry"
+    )
+    return Failure(FailureKind.REJECTED, text, code=AMBIGUOUS_MATCH)
 
 
 def ended(event: EventState | None) -> bool:

@@ -18,6 +18,7 @@ from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.errors import CallFailed, Failure, FailureKind, Unavailable
 from zenskar.model.envelope import OUTBOUND, Envelope
+from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
@@ -210,12 +211,7 @@ class OutboundSync:
             planned, works = {}, []
             for group in _by_kind(answers, lambda answer: answer.job):
                 seen = [answer.seen for answer in group if answer.seen is not None]
-                work = await self._load(
-                    db,
-                    [answer.job for answer in group],
-                    [name for each in seen for name in each.names],
-                    [each.record_id for each in seen if each.record_id is not None],
-                )
+                work = await self._load(db, [answer.job for answer in group], seen=seen)
                 for answer in group:
                     name = answer.job.event_id
                     planned[name] = self._planner.apply(work, events.get(name), answer)
@@ -339,14 +335,15 @@ class OutboundSync:
         db: AsyncConnection,
         jobs: Sequence[PushJob],
         external_ids: Sequence[str] = (),
-        record_ids: Sequence[str] = (),
+        seen: Sequence[Observation] = (),
     ) -> UnitOfWork:
         return await unit_of_work.load(
             db,
             self._context.connections[jobs[0].source],
             jobs[0].entity_type,
-            record_ids=[*record_ids, *(job.record_id for job in jobs)],
+            record_ids=[job.record_id for job in jobs],
             external_ids=external_ids,
+            seen=seen,
         )
 
 

@@ -72,9 +72,7 @@ class Backfiller:
         no worker processes the events, and the errors of `check_ready`.
         """
         try:
-            account = await check_ready(
-                self.context, self.accounts, source, entity_type, read_only=False
-            )
+            account = await check_ready(self.context, self.accounts, source, entity_type)
         except CallFailed as error:
             return BackfillCount(source, entity_type, problem=str(error))
         name = f"backfill:{source}:{entity_type}"

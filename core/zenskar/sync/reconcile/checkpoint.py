@@ -1,12 +1,13 @@
 """Checkpoints of long runs, from which a run resumes after a crash."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import checkpoints, connections, reconcile_runs
-from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, SAME_ACCOUNT
+from zenskar.db.connections import OTHER_ACCOUNT, SAME_ACCOUNT
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import InvalidInput, StateConflict, Unavailable
 from zenskar.ids import new_id
@@ -82,11 +83,16 @@ async def close_run(engine: AsyncEngine, run: Checkpoint) -> None:
 
 
 async def check_ready(
-    context: SyncContext, accounts: AccountCheck, source: str, entity_type: str, *, read_only: bool
+    context: SyncContext,
+    accounts: AccountCheck,
+    source: str,
+    entity_type: str,
+    *,
+    allowed: Collection[str] = (),
 ) -> str | None:
     """Check that a connection can be read, and return its account.
 
-    A read-only run is allowed while deletes are held back. Raises `Unavailable` when the
+    A pause for one of the `allowed` reasons does not stop the run. Raises `Unavailable` when the
     connection is off, `InvalidInput` when it does not sync the entity, `StateConflict` when it is
     paused, and `CallFailed` when the account cannot be read.
     """
@@ -99,7 +105,7 @@ async def check_ready(
     await accounts.confirm(source)
     states = await in_transaction(context.engine, connections.states)
     state = states.get(source)
-    if state is None or not state.paused or (read_only and state.reason == DELETE_GUARD):
+    if state is None or not state.paused or state.reason in allowed:
         return accounts.of(source)
     if state.reason in {OTHER_ACCOUNT, SAME_ACCOUNT}:
         raise StateConflict(f"the connection {source} is paused: {state.error_message}")

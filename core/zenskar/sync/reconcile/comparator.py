@@ -25,7 +25,7 @@ from zenskar.sync.reconcile.reader import ExternalReader, Snapshot, together
 from zenskar.sync.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
-_OF_ONE_OBJECT = frozenset(
+OF_ONE_OBJECT = frozenset(
     {
         FailureKind.REJECTED,
         FailureKind.GONE,
@@ -211,7 +211,7 @@ class Comparator:
         db: AsyncConnection,
         source: str,
         entity_type: str,
-        seen: Collection[Observation],
+        seen: Iterable[Observation],
         record_ids: Iterable[str] = (),
         hidden: Iterable[str] = (),
     ) -> UnitOfWork:
@@ -219,8 +219,9 @@ class Comparator:
             db,
             self._context.connections[source],
             entity_type,
-            external_ids=[*(name for each in seen for name in each.names), *hidden],
-            record_ids=[*record_ids, *(each.record_id for each in seen if each.record_id)],
+            seen=tuple(seen),
+            external_ids=hidden,
+            record_ids=record_ids,
         )
 
     async def _sort(
@@ -252,7 +253,7 @@ def _answered(
     for name, answer in zip(names, answers, strict=True):
         if not isinstance(answer, CallFailed):
             found[name] = answer
-        elif answer.failure.kind in _OF_ONE_OBJECT:
+        elif answer.failure.kind in OF_ONE_OBJECT:
             failed[name] = answer.failure
         else:
             raise answer

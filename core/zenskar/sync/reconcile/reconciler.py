@@ -13,6 +13,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import reconcile_runs
+from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.storable import is_indexable
 from zenskar.errors import CallFailed, StateConflict
@@ -72,7 +73,11 @@ class Reconciler:
         """
         try:
             account = await check_ready(
-                self.context, self.accounts, source, entity_type, read_only=not repair
+                self.context,
+                self.accounts,
+                source,
+                entity_type,
+                allowed=() if repair else (DELETE_GUARD,),
             )
         except CallFailed as error:
             return Tally().report(source, entity_type, str(error))

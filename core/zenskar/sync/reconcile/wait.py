@@ -42,7 +42,7 @@ class EventWaiter:
     ) -> WaitResult:
         """Wait for events by their external ids, and for all events of a correlation.
 
-        Returns early when the connection is paused, since its events then do not change.
+        Returns early during a pause of the connection in which these events do not change.
         """
         before, since, pause = WaitResult(unfinished=-1), self._clock(), _POLL_SECONDS
         while True:
@@ -69,5 +69,7 @@ class EventWaiter:
         if correlation_id is not None and not unfinished:
             unfinished = await reconcile_runs.count_open(db, source, correlation_id)
         states = await connections.states(db)
-        paused = source in states and states[source].paused
+        state = states.get(source)
+        # A pause stops the calls, which only the events of the correlation may need.
+        paused = state is not None and (state.paused if correlation_id else state.holds_inbound)
         return WaitResult(sum(status is SyncStatus.DEAD for status in final), unfinished), paused

@@ -1,0 +1,175 @@
+"""Link an external object with the record that a person chooses."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.db import mappings
+from zenskar.db.connections import PAUSED_BY_OPERATOR
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import sync_events
+from zenskar.db.events.sync_events import Transition
+from zenskar.errors import NotFound, StateConflict
+from zenskar.ids import new_id
+from zenskar.kernel import Outcome
+from zenskar.kernel.policy import Side
+from zenskar.model.actor import Actor
+from zenskar.model.fields import apply, difference
+from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.record import Record
+from zenskar.model.sync_event import SyncStatus
+from zenskar.sync.account_check import AccountCheck
+from zenskar.sync.context import SyncContext
+from zenskar.sync.fanout import AMBIGUOUS_MATCH
+from zenskar.sync.reconcile.checkpoint import check_ready
+from zenskar.sync.reconcile.comparator import Comparator
+from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
+from zenskar.sync.reconcile.reader import ExternalReader, Snapshot
+from zenskar.sync.reconcile.wait import EventWaiter
+from zenskar.sync.unit_of_work import UnitOfWork
+
+LINKED = "linked"
+"""The reason of a dead letter whose object a person has linked."""
+
+
+class FieldFate(StrEnum):
+    """The effect of a link on a field that differs."""
+
+    HERE = "taken_here"
+    """The record takes the value of the object."""
+    THERE = "sent_there"
+    """The object gets the value of the record."""
+    HERE_WINS = "conflict_internal"
+    """Both have a value, and the record's wins."""
+    THERE_WINS = "conflict_external"
+    """Both have a value, and the object's wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLink:
+    """A link that is planned or done: the ids, and the fate of each field that differs."""
+
+    source_system: str
+    external_id: str
+    record_id: str
+    creates_record: bool
+    fields: dict[str, FieldFate]
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLinker:
+    """Links objects by events that name the chosen record, as if the object carried its id."""
+
+    context: SyncContext
+    accounts: AccountCheck
+    reader: ExternalReader
+    comparator: Comparator
+    publisher: SnapshotPublisher
+    waiter: EventWaiter
+
+    async def link(
+        self,
+        source: str,
+        entity_type: str,
+        external_id: str,
+        record_id: str | None,
+        by: Actor,
+        *,
+        dry_run: bool = False,
+    ) -> ObjectLink:
+        """Fetch an unlinked object, and link it with a free record, or with a new one for None.
+
+        Raises `NotFound` without such a record, `StateConflict` when the object or the record is
+        not free, `CallFailed` when the external system does not show the object, and the errors of
+        `check_ready`. Nothing is changed then.
+        """
+        allowed = (PAUSED_BY_OPERATOR,)
+        await check_ready(self.context, self.accounts, source, entity_type, allowed=allowed)
+        snapshot = await self.reader.fetch(source, entity_type, external_id)
+        if snapshot.seen.data is None:
+            raise StateConflict(f"the object {external_id} of {source} is deleted")
+        chosen = record_id or new_id()
+        named = Snapshot(replace(snapshot.seen, record_id=chosen), snapshot.asof)
+        (link,) = await self.comparator.dry_run(
+            source,
+            entity_type,
+            [named],
+            lambda work, seen: preview(work, seen, is_new=record_id is None),
+        )
+        if isinstance(link, NotRead):
+            raise StateConflict(f"the object {external_id} of {source} cannot be read: {link.why}")
+        if dry_run:
+            return link
+        await self._publish(source, entity_type, named)
+        await in_transaction(
+            self.context.engine, lambda c: self._settle(c, source, entity_type, link, by)
+        )
+        return replace(link, done=True)
+
+    async def _publish(self, source: str, entity_type: str, named: Snapshot) -> None:
+        run_id, kind = new_id(), ObservationKind.FETCH
+        published = await self.publisher.publish(source, [named], kind, run_id)
+        await self.waiter.wait(source, published.event_ids)
+        external_id = named.seen.external_id
+        owners = await in_transaction(
+            self.context.engine,
+            lambda c: mappings.owners(c, source, entity_type, [external_id]),
+        )
+        if owners.get(external_id) != named.seen.record_id:
+            raise StateConflict(
+                f"{external_id} of {source} was not linked, since either side has changed: "
+                "see `zenskar events list`, then try again"
+            )
+
+    async def _settle(
+        self, db: AsyncConnection, source: str, entity_type: str, link: ObjectLink, by: Actor
+    ) -> None:
+        """End the dead letters that asked for this decision."""
+        dead = await sync_events.dead_looks(
+            db, source, entity_type, link.external_id, AMBIGUOUS_MATCH
+        )
+        ended = [
+            Transition(
+                event_id, SyncStatus.IGNORED, LINKED, detail=by.detail, entity_id=link.record_id
+            )
+            for event_id in dead
+        ]
+        await sync_events.move(db, ended)
+
+
+def preview(work: UnitOfWork, seen: Observation, *, is_new: bool = False) -> ObjectLink:
+    """Return the effect of linking an object with the record that it names, in memory only.
+
+    Raises `NotFound` without such a record, and `StateConflict` unless both sides are free.
+    """
+    record_id = seen.record_id or ""
+    if (known := work.mappings.get(seen.external_id)) is not None:
+        state = f"linked with record {known.entity_id}" if known.active else "deleted or released"
+        raise StateConflict(f"{seen.external_id} of {work.name} is {state}")
+    record = work.records.get(record_id)
+    if record is None and not is_new:
+        raise NotFound(f"there is no {work.entity_type} with the id {record_id}")
+    if record is not None and record.deleted:
+        raise StateConflict(f"the {work.entity_type} {record_id} is deleted")
+    if record_id in work.by_record:
+        other = work.by_record[record_id].external_id
+        raise StateConflict(f"{record_id} already has the object {other} of {work.name}")
+    if work.has_open_create(record_id):
+        raise StateConflict(f"a create of {record_id} at {work.name} is not answered: try again")
+    _, outcome = work.observe(seen)
+    fates = {} if record is None else fates_of(work.shared(record), outcome)
+    return ObjectLink(work.name, seen.external_id, record_id, is_new, fates)
+
+
+def fates_of(record: Record, outcome: Outcome) -> dict[str, FieldFate]:
+    """Return the fate of each field of a record that an outcome links, and that differs."""
+    fates = dict.fromkeys(outcome.record_changes, FieldFate.HERE)
+    if outcome.mapping is not None:
+        after = apply(record.fields, outcome.record_changes)
+        fates |= dict.fromkeys(difference(outcome.mapping.base, after), FieldFate.THERE)
+    for conflict in outcome.conflicts:
+        wins = conflict.winner is Side.INTERNAL
+        fates[conflict.path] = FieldFate.HERE_WINS if wins else FieldFate.THERE_WINS
+    return dict(sorted(fates.items()))
