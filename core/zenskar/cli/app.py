@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from zenskar.cli.commands import (
+    backfill,
     connections,
     customers,
     dev,
@@ -70,7 +71,7 @@ app.command("worker")(serve.worker)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("reconcile")(reconcile.reconcile)
-app.command("backfill")(reconcile.backfill)
+app.command("backfill")(backfill.backfill)
 app.command("recover")(recover.recover)
 app.add_typer(events.app, name="events")
 app.add_typer(dlq.app, name="dlq")

@@ -4,6 +4,8 @@ import math
 
 from zenskar.bus.port import Bus
 from zenskar.ops.drop_deletes import HeldDeleteDropper
+from zenskar.ops.join.applier import JoinApplier
+from zenskar.ops.join.join_planner import JoinPlanner
 from zenskar.ops.link import ObjectLinker
 from zenskar.ops.undelete import Undeleter
 from zenskar.schema_catalog import Schema
@@ -101,6 +103,15 @@ class OperationFactory:
             self._publisher,
             EventWaiter(self._context, wait_seconds),
         )
+
+    def join_planner(self) -> JoinPlanner:
+        """Build the planner of joins."""
+        return JoinPlanner(self._context, self._accounts, self._reader, self._publisher)
+
+    def join_applier(self, *, wait_seconds: float = _WAIT_SECONDS) -> JoinApplier:
+        """Build the applier of join plans; `wait_seconds` as for a reconciler."""
+        waiter = EventWaiter(self._context, wait_seconds)
+        return JoinApplier(self._context, self._accounts, self._reader, self._publisher, waiter)
 
     def feed_poller(self) -> FeedPoller:
         """Build the poller of feeds; a loss in a feed requests a reconcile."""

@@ -1,7 +1,6 @@
 """A create that is refused because the object exists links the object, if it is free."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,25 +9,12 @@ from tests.simulation.clock import Clock, WrongClock
 from tests.simulation.workers import Worker
 from tests.support.fake import FakeError, FakeSystem, fake_class
 from tests.support.flow import Flow, open_flow
+from tests.support.unique_emails import UniqueEmails
 from tests.support.wait import until
 from zenskar import FailureKind, IntentKind, Push
 from zenskar.cli.render.explain_words import title
 from zenskar.ops.explain.explainer import explain
 from zenskar.plugins.discovery import Plugin
-
-
-@dataclass
-class UniqueEmails(FakeSystem):
-    """Refuses a second object with an e-mail address, and names the first one."""
-
-    names_it: bool = True
-
-    def create(self, key: str | None = None, **values: Any) -> str:
-        for external_id, data in self.objects.items():
-            if data is not None and data.get("email") == values.get("email"):
-                named = external_id if self.names_it else None
-                raise FakeError(FailureKind.EXISTS, external_id=named)
-        return super().create(key, **values)
 
 
 def existing(system: FakeSystem, **values: Any) -> str:

@@ -1,4 +1,4 @@
-"""`zenskar reconcile` and `zenskar backfill`."""
+"""`zenskar reconcile`, and the parts that commands on a whole external system share."""
 
 import asyncio
 from collections.abc import (
@@ -11,7 +11,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 
@@ -25,12 +25,12 @@ from zenskar.model.missing import Missing
 if TYPE_CHECKING:
     from zenskar.ops.factory import OperationFactory
     from zenskar.runtime import Runtime
-    from zenskar.sync.reconcile.backfill import BackfillCount
     from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, Report
 
 T = TypeVar("T")
-_DRIFT, _STOPPED, _INTERRUPTED = 3, 1, 130
-_UNDECIDED = "--filter reason=ambiguous_match"
+LEFT, STOPPED = 3, 1
+"""Exit codes: work for a person is left, or the run has stopped."""
+_INTERRUPTED = 130
 _ROLES = ("relay", "inbound", "outbound")
 _PHASES = {
     "list": "reading the list",
@@ -38,6 +38,7 @@ _PHASES = {
     "suspects": "checking differences again",
     "records": "searching records without an object",
     "end": "done",
+    "apply": "applying the plan",
 }
 _EXAMPLES = {
     "kind": "DIFFERENCE",
@@ -47,6 +48,23 @@ _EXAMPLES = {
     "repaired": "REPAIRED",
 }
 _NOT_READ = {"kind": "NOT READ", "external_id": "EXTERNAL", "record_id": "RECORD", "why": "WHY"}
+
+
+class BulkResult(Protocol):
+    """The result of a run over a whole external system; `problem` says why the run stopped."""
+
+    @property
+    def source(self) -> str:
+        """The connection."""
+
+    @property
+    def entity_type(self) -> str:
+        """The entity type."""
+
+    @property
+    def problem(self) -> str | None:
+        """The reason of the stop, None when the run is complete."""
+
 
 Source = Annotated[str, typer.Argument(help="The connection, see `zenskar connections list`.")]
 Entity = Annotated[
@@ -97,67 +115,31 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
             on_progress=on_progress,
         )
 
-    reports = _run(source, entity, compare, with_worker=repair)
+    reports = run_each(source, entity, compare, with_worker=repair)
     if output is Output.JSON:
         print_json({"data": [report.to_json() for report in reports]})
     else:
         for report in reports:
             _show(report)
-    _fail_if_stopped(reports)
+    fail_if_stopped(reports)
     if not all(report.clean for report in reports):
-        raise typer.Exit(_DRIFT)
+        raise typer.Exit(LEFT)
 
 
-def backfill(
-    source: Source,
-    entity: Entity = None,
-    restart: Restart = False,
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Import every object of an external system that the catalog does not have as it is.
-
-    Exits with 3 when an object matches no single free customer, so that a person decides. The same
-    command resumes a stopped run within a day.
-    """
-
-    async def import_objects(
-        factory: "OperationFactory", name: str, on_progress: "OnProgress"
-    ) -> "BackfillCount":
-        return await factory.backfiller().run(
-            source, name, restart=restart, on_progress=on_progress
-        )
-
-    counts = _run(source, entity, import_objects, with_worker=True)
-    if output is Output.JSON:
-        print_json({"data": [count.to_json() for count in counts]})
-    else:
-        for count in counts:
-            print_lines(
-                f"{count.source} {count.entity_type}: {count.objects} objects, "
-                f"{count.published} imported, {count.dead} failed, {count.invalid} not valid."
-            )
-            if undecided := count.verdicts.get("undecided"):
-                print_lines(f"{undecided} wait for a decision: zenskar dlq list {_UNDECIDED}")
-            _show_not_read(count.not_read)
-    _fail_if_stopped(counts)
-    if any(count.dead or count.invalid for count in counts):
-        raise typer.Exit(_STOPPED)
-    if any(count.verdicts.get("undecided") for count in counts):
-        raise typer.Exit(_DRIFT)
-
-
-def _run(
+def run_each(
     source: str,
     entity: str | None,
     operation: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
     *,
     with_worker: bool,
 ) -> list[T]:
-    async def run_each(factory: "OperationFactory") -> list[T]:
-        names = [entity] if entity else factory.entities(source)
-        return await _run_each(factory, names, operation)
+    """Run an operation for the named entity, or for each entity that the connection syncs."""
 
-    return with_factory(run_each, with_worker=with_worker)
+    async def run(factory: "OperationFactory") -> list[T]:
+        names = [entity] if entity else factory.entities(source)
+        return await run_with_progress(factory, names, operation)
+
+    return with_factory(run, with_worker=with_worker)
 
 
 def with_factory(
@@ -184,11 +166,12 @@ def with_factory(
     return asyncio.run(run())
 
 
-async def _run_each(
+async def run_with_progress(
     factory: "OperationFactory",
     names: Iterable[str],
     operation: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
 ) -> list[T]:
+    """Run an operation for each entity, with a progress bar."""
     results = []
     for name in names:
         with _progress_bar() as on_progress:
@@ -259,16 +242,18 @@ def _show(report: "Report") -> None:
         print_lines("", "Examples")
     if report.examples:
         print_table(_EXAMPLES, report.to_json()["examples"])
-    _show_not_read(report.to_json()["not_read"])
+    show_not_read(report.to_json()["not_read"])
 
 
-def _show_not_read(rows: "Sequence[dict[str, Any]]") -> None:
+def show_not_read(rows: "Sequence[dict[str, Any]]") -> None:
+    """Print the objects that could not be read."""
     if rows:
         print_lines("")
         print_table(_NOT_READ, rows)
 
 
-def _fail_if_stopped(results: "list[Report] | list[BackfillCount]") -> None:
+def fail_if_stopped(results: "Sequence[BulkResult]") -> None:
+    """Raise `typer.Exit` when a run has stopped before its end."""
     stopped = [result for result in results if result.problem]
     for result in stopped:
         print_error(
@@ -276,4 +261,4 @@ def _fail_if_stopped(results: "list[Report] | list[BackfillCount]") -> None:
             "the same command resumes from here"
         )
     if stopped:
-        raise typer.Exit(_STOPPED)
+        raise typer.Exit(STOPPED)

@@ -1,0 +1,52 @@
+"""Write and read the file of a plan, which holds ids, versions and digests, but no values."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from zenskar.errors import InvalidInput
+
+_LAYOUT = 1
+_MODE = 0o600
+
+
+def check_new(path: Path) -> None:
+    """Raise `InvalidInput` unless a plan can be written to this new file."""
+    if path.exists():
+        raise InvalidInput(f"{path} exists: choose another file, or remove this one")
+    if not path.absolute().parent.is_dir():
+        raise InvalidInput(f"{path.absolute().parent} is no folder")
+
+
+def write_plan(path: Path, kind: str, plans: list[dict[str, Any]]) -> None:
+    """Write the plans of a kind to a new file that only its owner may read.
+
+    Raises `InvalidInput` when the file exists or cannot be written.
+    """
+    body = {"layout": _LAYOUT, "kind": kind, "plans": plans}
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    except FileExistsError:
+        raise InvalidInput(f"{path} exists: choose another file, or remove this one") from None
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None
+
+
+def read_plan(path: Path, kind: str) -> list[dict[str, Any]]:
+    """Return the plans in a file. Raises `InvalidInput` when the file holds none of the kind."""
+    try:
+        body = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None
+    except orjson.JSONDecodeError:
+        raise InvalidInput(f"{path} holds no plan") from None
+    if not isinstance(body, dict) or body.get("kind") != kind:
+        raise InvalidInput(f"{path} holds no plan of {kind}")
+    if body.get("layout") != _LAYOUT:
+        raise InvalidInput(f"{path} was written by another release: make the plan again")
+    plans: list[dict[str, Any]] = body["plans"]
+    return plans
