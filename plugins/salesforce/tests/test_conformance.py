@@ -52,7 +52,7 @@ class TestConformance(IntegrationConformance):
             yield {**settings_of(self.sandbox), "api_base": self.sandbox.base_url}
 
     async def send_webhooks_to(self, url: str) -> None:
-        self.sandbox.messages.url = f"{url}/token-of-the-checks"
+        self.sandbox.messages.url = url
         self.sandbox.messages.habits.retry_seconds = 0.1
 
     async def lose_changes(self) -> None:
