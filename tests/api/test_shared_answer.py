@@ -14,7 +14,7 @@ from zenskar.api.server import serve
 from zenskar.api.shared_answer import SharedAnswer
 from zenskar.db.outbox import TopicDepth
 from zenskar.errors import Unavailable
-from zenskar.ops.system_state import SystemSnapshot
+from zenskar.ops.system_state import SystemReading
 
 _CALLERS = 40
 
@@ -108,10 +108,10 @@ async def test_concurrent_requests_count_once(api: Api, path: str) -> None:
 
     came: list[str] = []
 
-    async def state() -> SystemSnapshot:
+    async def state() -> SystemReading:
         runs.append("state")
         await all_have_come.wait()
-        return SystemSnapshot({}, (), {}, {}, (TopicDepth("sync.outbound", "due", 7, 0.0),), {})
+        return SystemReading({}, (), {}, {}, (TopicDepth("sync.outbound", "due", 7, 0.0),), {})
 
     class Health:
         async def live(self) -> HealthReport:

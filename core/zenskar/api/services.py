@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from zenskar.api.health import HealthReport
 from zenskar.catalog.service import CustomerService
 from zenskar.ops.replay import Replay
-from zenskar.ops.system_state import SystemSnapshot
+from zenskar.ops.system_state import SystemReading
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
@@ -47,4 +47,4 @@ class ApiServices:
     health: HealthChecks
     wake: Callable[[str], None]
     lag: Callable[[], Mapping[str, int]]
-    state: Callable[[], Awaitable[SystemSnapshot]]
+    state: Callable[[], Awaitable[SystemReading]]

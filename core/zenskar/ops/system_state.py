@@ -26,7 +26,7 @@ class DeleteCount:
 
 
 @dataclass(frozen=True, slots=True)
-class SystemSnapshot:
+class SystemReading:
     """The state that all processes share.
 
     `deletes` holds each configured connection; `connections` also those that only the database
@@ -41,10 +41,10 @@ class SystemSnapshot:
     table_bytes: Mapping[str, int]
 
 
-async def read(db: AsyncConnection, guards: Mapping[str, DeleteGuard]) -> SystemSnapshot:
+async def read(db: AsyncConnection, guards: Mapping[str, DeleteGuard]) -> SystemReading:
     """Return the state of the system; `guards` are the delete guards by connection."""
     states = await connections.states(db)
-    return SystemSnapshot(
+    return SystemReading(
         connections={**{name: ConnectionState(name) for name in guards}, **states},
         events=await event_counts.unfinished(db),
         deletes={

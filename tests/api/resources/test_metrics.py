@@ -12,7 +12,7 @@ from zenskar.api.app import create_probes
 from zenskar.api.server import serve
 from zenskar.db import connections, workers
 from zenskar.errors import Unavailable
-from zenskar.ops.system_state import SystemSnapshot
+from zenskar.ops.system_state import SystemReading
 
 
 async def test_routes_are_counted_by_template(api: Api) -> None:
@@ -101,7 +101,7 @@ async def test_every_state_that_a_person_acts_on_is_shown(database_url: str) -> 
 
 
 async def test_a_state_that_cannot_be_read_is_absent(api: Api) -> None:
-    async def away() -> SystemSnapshot:
+    async def away() -> SystemReading:
         raise Unavailable("the database")
 
     services = replace(api.services, state=away)

@@ -13,7 +13,7 @@ from zenskar.api.resources.state_metrics import StateMetrics
 from zenskar.api.services import ApiServices
 from zenskar.api.shared_answer import SharedAnswer
 from zenskar.errors import Unavailable
-from zenskar.ops.system_state import SystemSnapshot
+from zenskar.ops.system_state import SystemReading
 
 _KEPT_SECONDS = 5.0
 _DEADLINE_SECONDS = 3.0
@@ -43,7 +43,7 @@ class MetricsPage:
             self._lagging.labels(topic).set(left)
         return self._page(request)
 
-    async def _read_state(self) -> SystemSnapshot | None:
+    async def _read_state(self) -> SystemReading | None:
         """Return the state, None when the database does not answer in time."""
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):

@@ -13,7 +13,7 @@ from zenskar.api.health import HealthReport, HealthStatus
 from zenskar.db.events.event_counts import EventCount
 from zenskar.db.workers import ROLES
 from zenskar.model.envelope import INBOUND, OUTBOUND
-from zenskar.ops.system_state import SystemSnapshot
+from zenskar.ops.system_state import SystemReading
 
 
 class StateGauge(NamedTuple):
@@ -73,7 +73,7 @@ class StateMetrics(Collector):
     """Shows the last reading. A gauge whose state could not be read is absent, never old."""
 
     health: HealthReport | None = None
-    state: SystemSnapshot | None = None
+    state: SystemReading | None = None
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Return the names of the gauges."""
@@ -89,7 +89,7 @@ class StateMetrics(Collector):
                 yield _family(gauge, samples)
 
 
-def _samples(state: SystemSnapshot) -> Iterator[tuple[StateGauge, _Samples]]:
+def _samples(state: SystemReading) -> Iterator[tuple[StateGauge, _Samples]]:
     sources, topics = tuple(state.deletes), (INBOUND, OUTBOUND)
     waiting = [each for each in state.events if each.status != _DEAD]
     dead = [each for each in state.events if each.status == _DEAD]
