@@ -60,8 +60,16 @@ def broadcast(
 
     Call this before the next decision. The change is a fact, so it is applied nevertheless.
     """
-    if record_id is None or broadcaster.is_idle:
+    if record_id is None:
         return {}
+    if not broadcaster.is_idle:
+        _announce(broadcaster, work, record_id, outcome, cause)
+    return _violations(broadcaster, work, record_id, outcome) if outcome.changes_record else {}
+
+
+def _announce(
+    broadcaster: Broadcaster, work: UnitOfWork, record_id: str, outcome: Outcome, cause: Cause
+) -> None:
     for each in outcome.conflicts:
         winner = each.winner.value
         conflict = ConflictRecorded(
@@ -69,14 +77,13 @@ def broadcast(
         )
         announce(broadcaster, conflict)
     if not outcome.changes_record:
-        return {}
+        return
     fields = () if outcome.delete_record else tuple(outcome.record_changes)
     version, action = work.records[record_id].version, action_of(outcome)
     changed = RecordChanged(
         work.entity_type, record_id, version, action, work.name, fields, cause.correlation_id
     )
     announce(broadcaster, changed)
-    return _violations(broadcaster, work, record_id, outcome)
 
 
 def _violations(
