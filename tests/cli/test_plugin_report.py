@@ -77,9 +77,10 @@ def test_a_check_that_cannot_start_says_why(
     assert problem in cli("plugins", "check", *arguments, code=1)
 
 
-def test_a_server_is_checked_in_place_of_the_look_alike() -> None:
+def test_a_server_is_checked_in_place_of_the_look_alike(home: Path) -> None:
     """Twice, because the objects of the first run are still there."""
-    crm = Running((sys.executable, "-m", "plugins.template.tests.crm"), ROOT, {})
+    command = (sys.executable, "-m", "plugins.template.tests.crm")
+    crm = Running(command, home, {"PYTHONPATH": str(ROOT)})
     try:
         until(lambda: crm.stdout.count("\n") == 3)
         pairs = (line.partition("=") for line in crm.stdout.splitlines())
