@@ -9,11 +9,11 @@ from zenskar.db.driver.engine import transaction
 from zenskar.ids import new_id
 from zenskar.model.envelope import Envelope
 from zenskar.model.fields import CUSTOMER
-from zenskar.sync import unit_of_work
 from zenskar.sync.event_reader import ReceivedWebhook
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.ingest.pipeline import WebhookPipeline
 from zenskar.sync.messages import observation
+from zenskar.sync.work import work_storage
 
 _WAITS_FOR_A_NAME = """
     SELECT count(*) > 0 FROM pg_locks JOIN pg_database AS d ON d.oid = database
@@ -58,7 +58,7 @@ async def test_two_workers_make_the_record_that_two_objects_name_once(database_u
         first, second = envelopes(flow, record_id)
         seen = observation(CUSTOMER, first.data)
         async with transaction(context.engine) as db:
-            work = await unit_of_work.load(
+            work = await work_storage.load(
                 db,
                 context.connections["fake"],
                 "customer",

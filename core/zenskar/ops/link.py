@@ -27,7 +27,7 @@ from zenskar.sync.reconcile.comparator import Comparator
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, Snapshot
 from zenskar.sync.reconcile.wait import EventWaiter
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 LINKED = "linked"
 """The reason of a dead letter whose object a person has linked."""

@@ -14,12 +14,13 @@ from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping, Record
-from zenskar.sync import fanout, unit_of_work
+from zenskar.sync import fanout
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import RecordChange
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, Snapshot
+from zenskar.sync.work import work_storage
 
 
 class LinkState(StrEnum):
@@ -113,7 +114,7 @@ class Undeleter:
         snapshot: Snapshot | None,
     ) -> RestoredLink:
         """Link an object that lives with the record again, or release one that is deleted."""
-        work = await unit_of_work.load(
+        work = await work_storage.load(
             db,
             self.context.connections[source],
             entity_type,

@@ -20,7 +20,7 @@ from zenskar.model.record import MappingState
 from zenskar.ops.join.join_plan import JoinPlan, JoinStep, JoinStepKind, digest_of
 from zenskar.ops.join.join_planner import matched_by
 from zenskar.ops.link import fates_of
-from zenskar.sync import fanout, unit_of_work
+from zenskar.sync import fanout
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import RecordChange
@@ -30,7 +30,8 @@ from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, Snapshot, together
 from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, silent
 from zenskar.sync.reconcile.wait import EventWaiter
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work import work_storage
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 _BATCH = 50
 
@@ -181,7 +182,7 @@ class JoinApplier:
         seen = [each for _, each in read if isinstance(each, Observation)]
         connected = self.context.connections[plan.source]
         connected = matched_by(connected, plan.entity_type, plan.match_by)
-        work = await unit_of_work.load(db, connected, plan.entity_type, seen=seen)
+        work = await work_storage.load(db, connected, plan.entity_type, seen=seen)
         ready = []
         for each, observed in read:
             if isinstance(observed, NotRead):
@@ -211,7 +212,7 @@ class JoinApplier:
 
         async def enqueue(db: AsyncConnection) -> tuple[list[JoinStep], bool]:
             ids = [step.record_id for step in steps]
-            work = await unit_of_work.load(db, connected, plan.entity_type, record_ids=ids)
+            work = await work_storage.load(db, connected, plan.entity_type, record_ids=ids)
             ready = []
             for step in steps:
                 if _is_done(work, step):

@@ -22,14 +22,14 @@ from zenskar.ops.join.twins import find_twins
 from zenskar.ops.link import FieldFate, fates_of
 from zenskar.plugins import declarations
 from zenskar.plugins.discovery import ConfiguredConnection
-from zenskar.sync import unit_of_work
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.checkpoint import check_ready
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader
 from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, silent
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work import work_storage
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 _RECORDS = 500
 _PAUSES = (DELETE_GUARD, PAUSED_BY_OPERATOR)
@@ -138,7 +138,7 @@ class JoinPlanner:
         found: _Findings,
     ) -> None:
         async def sort(db: AsyncConnection) -> None:
-            work = await unit_of_work.load(db, connected, entity_type, seen=seen)
+            work = await work_storage.load(db, connected, entity_type, seen=seen)
             for each in seen:
                 if each.external_id not in found.external_ids:
                     found.external_ids.add(each.external_id)
@@ -161,7 +161,7 @@ class JoinPlanner:
 
         async def read(db: AsyncConnection) -> list[str]:
             ids = await reconcile_runs.unmapped(db, source, entity_type, after, _RECORDS)
-            work = await unit_of_work.load(
+            work = await work_storage.load(
                 db, connected, entity_type, record_ids=[i for i in ids if i not in known]
             )
             alike = await find_twins(db, work)

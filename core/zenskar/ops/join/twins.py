@@ -6,7 +6,7 @@ from zenskar.db import mappings, records
 from zenskar.kernel.match import MOST_CANDIDATES, is_same
 from zenskar.model.record import Record
 from zenskar.ops.join.join_plan import AmbiguousMatch
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 
 async def find_twins(db: AsyncConnection, work: UnitOfWork) -> dict[str, AmbiguousMatch]:

@@ -18,7 +18,6 @@ from zenskar.kernel import Outcome, StepKind, Verdict
 from zenskar.model.envelope import Envelope
 from zenskar.model.record import Record
 from zenskar.model.sync_event import Direction, SyncStatus
-from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import Cause, LookRequest
 from zenskar.sync.inbound.looks import TOUCHED, LookRequests, MatchLooks
@@ -29,7 +28,8 @@ from zenskar.sync.quarantine import quarantine
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.resilience.failures import bug, failure_of, retry_delay
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work import work_storage
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 
 class Applied(NamedTuple):
@@ -200,7 +200,7 @@ class InboundSync:
         await sync_events.move(db, [m for m in batch.moves if m.event_id not in fresh])
         if batch.erased:
             await sync_events.drop_payloads(db, batch.erased)
-        batch.followed = await unit_of_work.store(db, batch.works, looks=batch.looks)
+        batch.followed = await work_storage.store(db, batch.works, looks=batch.looks)
         return batch
 
     async def _apply_source(
@@ -270,7 +270,7 @@ class InboundSync:
             observation(view, e.data) if name in batch.fresh else delayed_observation(view, e)
             for name, e in events
         ]
-        work = await unit_of_work.load(
+        work = await work_storage.load(
             db,
             self._context.connections[source],
             entity_type,

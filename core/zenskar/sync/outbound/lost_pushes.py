@@ -12,10 +12,10 @@ from zenskar.db.intents import LostPush
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.record import IntentState
-from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import Cause
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work import work_storage
+from zenskar.sync.work.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 
 _BATCH = 100
@@ -76,7 +76,7 @@ class LostPushes:
         for push in pushes:
             kinds[push.entity_type].append(push)
         for entity_type in sorted(kinds):
-            work = await unit_of_work.load(
+            work = await work_storage.load(
                 db,
                 self._context.connections[source],
                 entity_type,
@@ -87,7 +87,7 @@ class LostPushes:
                 cause = Cause(push.correlation_id or new_id(), push.sync_event_id)
                 work.resync(push.record_id, cause)
             await work.flush(db)
-            await unit_of_work.store(db, [work])
+            await work_storage.store(db, [work])
         return len(pushes)
 
 

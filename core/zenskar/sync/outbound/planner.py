@@ -24,7 +24,7 @@ from zenskar.sync.outbound.calls import Call, anothers_object
 from zenskar.sync.outbound.job import PushJob
 from zenskar.sync.outcome_history import broadcast, describe, transition
 from zenskar.sync.translator import Translator
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 _HELD_SECONDS = 1.0
 _MOST_NAMED = 10

@@ -22,7 +22,6 @@ from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.schema_catalog import Schema
-from zenskar.sync import unit_of_work
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.job_result import Ack, JobResult, Nack, Park
@@ -44,7 +43,8 @@ from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.resilience.failures import FailureAction, NextAction, sent_before
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work import work_storage
+from zenskar.sync.work.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 
@@ -178,7 +178,7 @@ class OutboundSync:
                     planned[job.event_id] = self._planner.begin(work, job, failed=failed)
                 await work.flush(db)
                 works.append(work)
-            followed = await unit_of_work.store(db, works, moves)
+            followed = await work_storage.store(db, works, moves)
             return [planned[job.event_id] for job in jobs], followed
 
         return self._wake(*await by_keys(self._context.engine, begin_batch))
@@ -222,7 +222,7 @@ class OutboundSync:
                     await allowed.check(db, work.name, deletes)
                 await work.flush(db)
                 works.append(work)
-            followed = await unit_of_work.store(db, works)
+            followed = await work_storage.store(db, works)
             return [planned[answer.job.event_id] for answer in answers], followed
 
         return self._wake(*await by_keys(self._context.engine, apply_batch))
@@ -307,7 +307,7 @@ class OutboundSync:
         if ended(event):
             self._planner.hand_over(work, job)
         await work.flush(db)
-        await unit_of_work.store(db, [work])
+        await work_storage.store(db, [work])
 
     async def _look(self, db: AsyncConnection, job: PushJob, refused: RefusedPush) -> PlannedStep:
         """Plan the fetch of an object that seems to be gone, or has another version."""
@@ -315,7 +315,7 @@ class OutboundSync:
         work = await self._load(db, [job])
         planned = self._planner.lose(work, job, event, refused)
         await work.flush(db)
-        await unit_of_work.store(db, [work])
+        await work_storage.store(db, [work])
         return planned
 
     async def _link(self, db: AsyncConnection, job: PushJob, refused: RefusedPush) -> PlannedStep:
@@ -324,7 +324,7 @@ class OutboundSync:
         work = await self._load(db, [job], [refused.failure.external_id or ""])
         planned = self._planner.link(work, job, event, refused)
         await work.flush(db)
-        await unit_of_work.store(db, [work])
+        await work_storage.store(db, [work])
         return planned
 
     def _lease_seconds(self, source: str) -> float:
@@ -337,7 +337,7 @@ class OutboundSync:
         external_ids: Sequence[str] = (),
         seen: Sequence[Observation] = (),
     ) -> UnitOfWork:
-        return await unit_of_work.load(
+        return await work_storage.load(
             db,
             self._context.connections[jobs[0].source],
             jobs[0].entity_type,

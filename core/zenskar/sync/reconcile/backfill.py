@@ -16,7 +16,7 @@ from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, SnapshotPage
 from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, add_not_read, silent
 from zenskar.sync.reconcile.wait import EventWaiter
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 
 _LIST = "list"

@@ -11,7 +11,6 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping
-from zenskar.sync import unit_of_work
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.drift import (
     Drift,
@@ -22,7 +21,8 @@ from zenskar.sync.reconcile.drift import (
 )
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, Snapshot, together
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work import work_storage
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 OF_ONE_OBJECT = frozenset(
@@ -215,7 +215,7 @@ class Comparator:
         record_ids: Iterable[str] = (),
         hidden: Iterable[str] = (),
     ) -> UnitOfWork:
-        return await unit_of_work.load(
+        return await work_storage.load(
             db,
             self._context.connections[source],
             entity_type,

@@ -8,7 +8,7 @@ from zenskar.model.fields import difference
 from zenskar.model.missing import Missing
 from zenskar.model.observation import Observation
 from zenskar.model.record import ExternalMapping, Record
-from zenskar.sync.unit_of_work import UnitOfWork
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 
 class DriftKind(StrEnum):

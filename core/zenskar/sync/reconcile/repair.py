@@ -13,7 +13,7 @@ from zenskar.model.integration import ExternalObject
 from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.model.missing import Missing
 from zenskar.model.observation import ObservationKind
-from zenskar.sync import fanout, unit_of_work
+from zenskar.sync import fanout
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import RecordChange
 from zenskar.sync.reconcile.comparator import Findings
@@ -21,6 +21,7 @@ from zenskar.sync.reconcile.drift import Drift
 from zenskar.sync.reconcile.publisher import SnapshotPublisher
 from zenskar.sync.reconcile.reader import Snapshot
 from zenskar.sync.reconcile.wait import EventWaiter
+from zenskar.sync.work import work_storage
 
 
 class Repairer:
@@ -76,7 +77,7 @@ class Repairer:
         external_ids = [drift.external_id for drift in drifts if drift.external_id is not None]
 
         async def release(db: AsyncConnection) -> None:
-            known = await unit_of_work.load(db, connected, entity_type, external_ids=external_ids)
+            known = await work_storage.load(db, connected, entity_type, external_ids=external_ids)
             for external_id in external_ids:
                 mapping = known.mappings.get(external_id)
                 record = known.records.get(mapping.entity_id or "") if mapping else None

@@ -19,7 +19,8 @@ from zenskar.model.observation import Observation, ObservationKind
 from zenskar.ops.link import FieldFate, ObjectLinker
 from zenskar.ops.replay import Replay
 from zenskar.schema_catalog import core_schemas
-from zenskar.sync import unit_of_work
+from zenskar.sync.work import work_storage
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 BY_EMAIL = {"FAKE_MATCH_BY": "email"}
 OPERATOR = Actor("ada", "a test")
@@ -171,8 +172,8 @@ async def test_one_free_record_is_never_linked_by_two_workers(database_url: str)
             at = Interval.of_second(1_700_000_000)
             return Observation(ObservationKind.LIST, external_id, at, {"/email": ADA})
 
-        async def load(db: Any, external_id: str) -> unit_of_work.UnitOfWork:
-            return await unit_of_work.load(db, source, "customer", seen=[shows(external_id)])
+        async def load(db: Any, external_id: str) -> UnitOfWork:
+            return await work_storage.load(db, source, "customer", seen=[shows(external_id)])
 
         async with transaction(flow.runtime.engine) as second:
             async with transaction(flow.runtime.engine) as first:

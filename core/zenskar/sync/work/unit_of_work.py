@@ -1,21 +1,20 @@
 """The records, mappings and pushes that one transaction decides on.
 
-Loaded under locks, decided on in memory by the kernel one observation after another, written in
-sets. Both directions use it for a batch. `flush` writes records, mappings and pushes before the
-next unit of the transaction is loaded, because two units may share a record. `store` writes the
-rest of all units once, at the end.
+Loaded under locks by `work_storage`, decided on in memory by the kernel one observation after
+another, written in sets. Both directions use it for a batch. `flush` writes records, mappings and
+pushes before the next unit of the transaction is loaded, because two units may share a record.
+`work_storage.store` writes the rest of all units once, at the end.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar import kernel
 from zenskar.db import duplicates, intents, mappings, personal_data, records
-from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
-from zenskar.db.intents import Lifetimes, NewIntent
+from zenskar.db.intents import NewIntent
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Candidate, Outcome, Situation, Step
 from zenskar.model.coverage import Coverage
@@ -35,9 +34,8 @@ from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.carried import whole
 from zenskar.plugins.discovery import ConfiguredConnection
 from zenskar.sync import fanout
-from zenskar.sync.candidates import CandidateSearch
-from zenskar.sync.clocks import stored_offset
 from zenskar.sync.fanout import Cause, LookRequest, RecordChange
+from zenskar.sync.work.candidates import CandidateSearch
 
 
 @dataclass(slots=True)
@@ -454,104 +452,6 @@ class UnitOfWork:
         return record.version if self.coverage.shows(record.fields, mapping.base) else None
 
 
-async def load(
-    db: AsyncConnection,
-    source: ConfiguredConnection,
-    entity_type: str,
-    *,
-    seen: Sequence[Observation] = (),
-    external_ids: Iterable[str] = (),
-    record_ids: Iterable[str] = (),
-) -> UnitOfWork:
-    """Lock and load the state of these external objects and records, and of observed ones.
-
-    Observed objects without a mapping may match records by their values, where the connection is
-    configured so.
-
-    The locks are always acquired in one order, so that no two transactions deadlock: first the
-    names of unknown external objects, then the records. The successors of merged objects are loaded
-    too.
-    """
-    name = source.connection.name
-    work = UnitOfWork(source, entity_type)
-    if source.merge_policy.compares_clocks:
-        work.ahead = (await stored_offset(db, source)).high
-    wanted = {i for i in (*record_ids, *(o.record_id for o in seen if o.record_id)) if is_id(i)}
-    external = {*external_ids, *(name for o in seen for name in o.names)}
-    if external:
-        owners = await _owners(db, name, entity_type, external)
-        wanted |= {owner for owner in owners.values() if owner is not None}
-        unknown = [o for o in seen if o.external_id not in owners and work.search.is_matched(o)]
-        wanted |= await work.search.find(db, entity_type, unknown)
-    work.records = await records.lock(db, entity_type, wanted)
-    if absent := wanted - work.records.keys():
-        # Two objects may name one record that does not exist yet: the first creates it.
-        await mappings.lock_names(db, "", entity_type, absent)
-        work.records |= await records.lock(db, entity_type, absent)
-    found = await mappings.around(db, name, entity_type, external, work.records)
-    for mapping, about in found:
-        work.add_mapping(mapping, about)
-    successors = {m.merged_into for m in work.mappings.values() if m.merged_into is not None}
-    if more := successors - external:
-        # Locks out of order: the database ends a deadlock, and the transaction is repeated.
-        more |= external
-        return await load(db, source, entity_type, seen=seen, external_ids=more, record_ids=wanted)
-    if work.records:
-        found_intents = await intents.open_intents(
-            db,
-            name,
-            entity_type,
-            work.records,
-            origins=[o.origin_key for o in seen if o.origin_key],
-            lifetimes=_lifetimes(source),
-        )
-        work.intents, work.lapsed = found_intents.by_record, found_intents.lapsed
-    return work
-
-
-async def store(
-    db: AsyncConnection,
-    works: Sequence[UnitOfWork],
-    moves: Sequence[Transition] = (),
-    looks: Sequence[LookRequest] = (),
-) -> bool:
-    """Write the pushes, history, events and messages of units of work, each kind at once.
-
-    `moves` and `looks` are those of events without a unit. Returns whether messages were enqueued:
-    wake the workers then, after the commit.
-    """
-    await intents.insert(db, [new for work in works for new in work.new_intents])
-    for seconds in {work.lease_seconds for work in works if work.resent}:
-        same = (work for work in works if work.lease_seconds == seconds)
-        await intents.take(db, [each for work in same for each in work.resent], seconds)
-    for event_id, reason in (mark for work in works for mark in work.marks):
-        await sync_events.mark(db, event_id, reason)
-    await sync_events.note(db, [note for work in works for note in work.notes])
-    await sync_events.move(db, [*moves, *(move for work in works for move in work.moves)])
-    for work in works:
-        # Duplicates of this batch are found by their events, so those are written first.
-        await work.look_at_duplicates(db)
-    followers = [follower for work in works for follower in work.followers]
-    wanted = [*looks, *(look for work in works for look in work.looks)]
-    if followers:
-        await fanout.enqueue(db, followers)
-    if wanted:
-        await fanout.enqueue_looks(db, wanted)
-    return bool(followers or wanted)
-
-
-async def _owners(
-    db: AsyncConnection, name: str, entity_type: str, external_ids: set[str]
-) -> dict[str, str | None]:
-    known = await mappings.owners(db, name, entity_type, external_ids)
-    unknown = external_ids - known.keys()
-    if unknown:
-        await mappings.lock_names(db, name, entity_type, unknown)
-        # Another transaction may have created them while this one waited for the names.
-        known |= await mappings.owners(db, name, entity_type, unknown)
-    return known
-
-
 def _new_record_id(situation: Situation, seen: Observation) -> str:
     """Return the id of the record that may be created from an object.
 
@@ -571,12 +471,3 @@ def action_of(outcome: Outcome) -> str:
     if outcome.restore_record:
         return fanout.UNDELETED
     return fanout.CREATED if outcome.create_record else fanout.UPDATED
-
-
-def _lifetimes(source: ConfiguredConnection) -> Lifetimes:
-    integration = source.integration
-    key = integration.idempotency_key_lifetime
-    return Lifetimes(
-        key_seconds=key.total_seconds() if key is not None else 0.0,
-        request_seconds=integration.request_lifetime.total_seconds(),
-    )
