@@ -144,6 +144,7 @@ async def test_a_second_object_waits_unless_a_second_field_tells_them_apart(
     async with open_flow(database_url, environment={"FAKE_MATCH_BY": by}) as flow:
         system = flow.systems["fake"]
         system.create(name="Ada", email=ADA)
+        await flow.deliver()
         system.create(name="Bob", email=ADA)
         await flow.deliver()
         assert await names(flow) == (["Ada"] if waits else ["Ada", "Bob"])
