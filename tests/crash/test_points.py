@@ -7,10 +7,12 @@ from typing import Any
 from tests.crash import test_api_killed, test_sigkill
 from tests.crash.processes import ROOT
 from tests.kafka import test_relay_killed
+from tests.sync.outbound import test_enrichment
 
 KILLERS = (
     test_sigkill.test_a_killed_worker_loses_nothing,
     test_sigkill.test_a_killed_poll_loses_nothing,
+    test_enrichment.test_a_worker_that_dies_leaves_the_body_that_it_has_stored,
     test_api_killed.test_a_webhook_has_one_effect,
     test_relay_killed.test_a_killed_relay_loses_nothing_and_keeps_the_order,
 )
@@ -19,8 +21,14 @@ KILLERS = (
 
 def points_of(test: Callable[..., Any]) -> set[str]:
     """Return the failpoints at which a test kills."""
-    marks = {mark.args[0]: mark.args[1] for mark in getattr(test, "pytestmark", ())}
-    return set(marks["point"])
+    found: set[str] = set()
+    for mark in getattr(test, "pytestmark", ()):
+        names, values = mark.args
+        if names == "point":
+            found |= set(values)
+        elif "point" in names:
+            found |= {each[names.index("point")] for each in values}
+    return found
 
 
 def test_no_point_is_left_out() -> None:

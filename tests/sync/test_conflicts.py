@@ -33,7 +33,7 @@ def counted(flow: Flow) -> dict[str, float]:
         sample.labels["winner"]: sample.value
         for family in flow.runtime.metrics.conflicts.collect()
         for sample in family.samples
-        if sample.name.endswith("_total")
+        if sample.name.endswith("_total") and sample.value
     }
 
 

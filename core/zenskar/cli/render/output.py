@@ -21,7 +21,7 @@ class Output(StrEnum):
 OutputOption = Annotated[
     Output, typer.Option("--output", help="json prints only JSON on standard output.")
 ]
-_PIPE_WIDTH = 250
+_PIPE_WIDTH = 10_000
 """The width of a table in a pipe, which has no screen edge."""
 
 
