@@ -25,15 +25,8 @@ from zenskar.ops import system_state
 from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
 from zenskar.plugins.broadcasts import Broadcaster
-from zenskar.plugins.discovery import (
-    ConfiguredConnection,
-    Plugin,
-    broadcast_plugins,
-    configure,
-    discover,
-    package_of,
-    unusable_connections,
-)
+from zenskar.plugins.configuration import ConfiguredConnection, configure, unusable_connections
+from zenskar.plugins.discovery import Plugin, broadcast_plugins, discover, package_of
 from zenskar.plugins.lifecycle import Lifecycle
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema, core_schemas

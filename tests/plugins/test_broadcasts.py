@@ -21,13 +21,8 @@ from zenskar import (
 )
 from zenskar.plugins.broadcast_specs import BroadcastSpec
 from zenskar.plugins.broadcasts import HOOKS, VALIDATE, Broadcaster
-from zenskar.plugins.discovery import (
-    GROUP,
-    Plugin,
-    configure,
-    discover,
-    unusable_connections,
-)
+from zenskar.plugins.configuration import configure, unusable_connections
+from zenskar.plugins.discovery import GROUP, Plugin, discover
 from zenskar.plugins.enricher import ENRICH
 from zenskar.settings import load
 from zenskar.telemetry.metrics import Metrics

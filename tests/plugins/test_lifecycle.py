@@ -13,7 +13,8 @@ from tests.support.wait import until
 from zenskar import BaseIntegration, Connection
 from zenskar.errors import CallFailed, ConfigurationError, Unavailable
 from zenskar.plugins import lifecycle
-from zenskar.plugins.discovery import ConfiguredConnection, Plugin, configure
+from zenskar.plugins.configuration import ConfiguredConnection, configure
+from zenskar.plugins.discovery import Plugin
 from zenskar.plugins.lifecycle import Lifecycle
 from zenskar.plugins.router import PluginRouter
 from zenskar.settings import load

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from zenskar.errors import SchemaViolation, Violation
 from zenskar.model.fields import FieldChanges, Fields, keep, merge_patch
 from zenskar.plugins.carried import carried
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.plugins.profile.field_routes import FieldRoutes
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from zenskar.errors import ConfigurationError, InvalidInput
 from zenskar.plugins.base import BaseIntegration
-from zenskar.plugins.discovery import Plugin, discover, missing_settings
+from zenskar.plugins.configuration import missing_settings
+from zenskar.plugins.discovery import Plugin, discover
 
 if TYPE_CHECKING:
     from zenskar.testing import CapabilityVerdict, CheckVerdict

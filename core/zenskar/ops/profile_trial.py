@@ -7,7 +7,7 @@ from typing import Any
 from zenskar.model.fields import SHAPES, flatten, unflatten
 from zenskar.model.integration import ExternalObject
 from zenskar.model.record import IntentKind, Record
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
 from zenskar.sync.translator import Translator

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 
 from zenskar.errors import ZenskarError
-from zenskar.plugins.discovery import ConfiguredConnection, rebuild
+from zenskar.plugins.configuration import ConfiguredConnection, rebuild
 from zenskar.plugins.router import PluginRouter
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import place

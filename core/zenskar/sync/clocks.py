@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections
 from zenskar.model.interval import MICROSECONDS, Interval
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.plugins.invoker import Timing
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics

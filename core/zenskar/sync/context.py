@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.errors import Failure
 from zenskar.plugins.broadcasts import Broadcaster
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.plugins.invoker import PluginInvoker
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.clocks import Clocks

@@ -28,7 +28,7 @@ from zenskar.model.integration import Change, ExternalObject
 from zenskar.model.interval import Interval
 from zenskar.model.record import IntentKind, Record
 from zenskar.plugins.carried import carried
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
 

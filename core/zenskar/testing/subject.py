@@ -16,8 +16,9 @@ from zenskar.model.integration import Change, Changes, ExternalObject, Page, Pus
 from zenskar.model.record import IntentKind
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.carried import carried
+from zenskar.plugins.configuration import ConfiguredConnection, configure, variable
 from zenskar.plugins.declarations import find_problem
-from zenskar.plugins.discovery import ConfiguredConnection, Plugin, configure, package_of, variable
+from zenskar.plugins.discovery import Plugin, package_of
 from zenskar.plugins.invoker import PluginInvoker
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema, core_schemas, load_folder

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from zenskar.errors import NotFound
 from zenskar.model.fields import CUSTOMER, flatten
 from zenskar.model.integration import ExternalObject
-from zenskar.plugins.discovery import Plugin, variable
+from zenskar.plugins.configuration import variable
+from zenskar.plugins.discovery import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import Settings, load
 from zenskar.sync.context import no_failpoint

@@ -12,7 +12,7 @@ from zenskar.cli.render.output import Output, OutputOption, print_json, print_li
 from zenskar.errors import ConfigurationError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from zenskar.plugins.discovery import ConfiguredConnection
+    from zenskar.plugins.configuration import ConfiguredConnection
 
 Name = Annotated[str, typer.Argument(help="The connection, see `zenskar connections list`.")]
 _STANDARD_INPUT = "-"
@@ -61,7 +61,8 @@ def show_both_ways(
 
 def _connection(name: str) -> "ConfiguredConnection":
     """Return a connection. Raises `NotFound`, and `ConfigurationError` if it cannot be used."""
-    from zenskar.plugins.discovery import configure, discover
+    from zenskar.plugins.configuration import configure
+    from zenskar.plugins.discovery import discover
 
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)

@@ -176,7 +176,8 @@ def _run(
     """
     from zenskar.cli.data_folder import DataFolder
     from zenskar.plugins.broadcasts import Broadcaster
-    from zenskar.plugins.discovery import broadcast_plugins, configure, discover
+    from zenskar.plugins.configuration import configure
+    from zenskar.plugins.discovery import broadcast_plugins, discover
 
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)

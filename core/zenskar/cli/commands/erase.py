@@ -64,7 +64,8 @@ async def _erase(name: str, *, dry_run: bool) -> "Erased":
     from zenskar.model.envelope import OUTBOUND
     from zenskar.ops.erase import Eraser
     from zenskar.plugins.broadcasts import Broadcaster
-    from zenskar.plugins.discovery import broadcast_plugins, configure, discover
+    from zenskar.plugins.configuration import configure
+    from zenskar.plugins.discovery import broadcast_plugins, discover
 
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)

@@ -13,7 +13,8 @@ from zenskar.cli.dev.ready import Ready
 from zenskar.cli.dev.sandboxes import Sandboxes, run_sandboxes
 from zenskar.cli.process import in_background, stop_signals
 from zenskar.db.schema import migrate
-from zenskar.plugins.discovery import discover, missing_settings
+from zenskar.plugins.configuration import missing_settings
+from zenskar.plugins.discovery import discover
 from zenskar.runtime import Runtime, open_database, open_engine, open_runtime, with_database
 from zenskar.settings import Settings
 

@@ -11,14 +11,13 @@ from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.errors import ConfigurationError, ZenskarError
 from zenskar.model.call_limit import Usage
 from zenskar.model.integration import Health
-from zenskar.plugins.discovery import (
+from zenskar.plugins.configuration import (
     ConfiguredConnection,
-    Plugin,
     configure,
-    discover,
     missing_settings,
     unusable_connections,
 )
+from zenskar.plugins.discovery import Plugin, discover
 from zenskar.plugins.invoker import PluginInvoker
 from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
 from zenskar.plugins.router import PluginRouter

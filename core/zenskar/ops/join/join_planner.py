@@ -21,7 +21,7 @@ from zenskar.ops.join.resolve import Resolution, UnknownObject, resolve
 from zenskar.ops.join.twins import find_twins
 from zenskar.ops.link import FieldFate, fates_of
 from zenskar.plugins import declarations
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.checkpoint import check_ready

@@ -20,7 +20,7 @@ from zenskar.db import call_limits
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.call_limit import PURPOSES, CallLimit, Purpose, Usage
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.resilience.call_grants import CallGrant, CallShare, CallSlice, grant, stated, used
 from zenskar.sync.resilience.rate_limit import HELD, RateLimitBackoff, hold_back

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from zenskar.errors import CallFailed, Failure
 from zenskar.model.integration import Health
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.plugins.invoker import PluginInvoker
 
 OUTAGE = "outage"

@@ -32,7 +32,7 @@ from zenskar.model.record import (
 )
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.carried import whole
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.sync import fanout
 from zenskar.sync.fanout import Cause, LookRequest, RecordChange
 from zenskar.sync.work.candidates import CandidateSearch

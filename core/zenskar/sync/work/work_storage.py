@@ -10,7 +10,7 @@ from zenskar.db.events.sync_events import Transition
 from zenskar.db.intents import Lifetimes
 from zenskar.ids import is_id
 from zenskar.model.observation import Observation
-from zenskar.plugins.discovery import ConfiguredConnection
+from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.sync import fanout
 from zenskar.sync.clocks import stored_offset
 from zenskar.sync.fanout import LookRequest

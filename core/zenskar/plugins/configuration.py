@@ -1,0 +1,321 @@
+"""Build the integration of every connection from the settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from zenskar.errors import ConfigurationError, ZenskarError
+from zenskar.kernel import ConflictPolicy, MergePolicy
+from zenskar.kernel.policy import Side
+from zenskar.model.call_limit import DAY_SECONDS, CallLimit
+from zenskar.model.coverage import Coverage
+from zenskar.model.fields import CUSTOMER, SHAPES
+from zenskar.model.integration import Connection, Setting
+from zenskar.model.sync_event import NO_SOURCE
+from zenskar.plugins import declarations
+from zenskar.plugins.base import BaseIntegration
+from zenskar.plugins.carried import carried, covered
+from zenskar.plugins.discovery import Plugin
+from zenskar.plugins.profile.field_routes import FieldRoutes
+from zenskar.plugins.profile.profile_file import ProfileError
+from zenskar.plugins.profile.profiles import Profile, load_profile
+from zenskar.plugins.profile.record_rules import RecordRules
+from zenskar.settings import PREFIX, Settings, lookup, overridden, own_settings
+from zenskar.telemetry.stack_traces import place
+
+PROFILE = "profile"
+"""The setting of a connection that names the file of its profile."""
+_OFF = "off"
+_JOIN_POLICIES = MappingProxyType(
+    {
+        Side.INTERNAL: ConflictPolicy.INTERNAL_WINS,
+        Side.EXTERNAL: ConflictPolicy.EXTERNAL_WINS,
+    }
+)
+_NO_CONNECTION = "has broadcast hooks only, so it has no connection"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredConnection:
+    """A connection that the settings describe, with its policies.
+
+    `settings` are the general settings with this connection's overrides. Its feed, if any, is read
+    every `poll_seconds`. `match_by` names by entity type the fields by which unknown objects are
+    matched with records. With a `problem`, the `__init__` of the integration has failed, and the
+    integration cannot be used; the same holds for a `profile_problem`, which a restart alone
+    removes. `routes` and `rules` are those of its profile, by entity type. `call_limits` has the
+    operator's limit of `daily_calls`, if any.
+    """
+
+    connection: Connection
+    plugin: Plugin
+    integration: BaseIntegration
+    merge_policy: MergePolicy
+    propagate_deletes: bool
+    settings: Settings
+    poll_seconds: float
+    match_by: Mapping[str, tuple[str, ...]]
+    problem: str | None = None
+    routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
+    rules: Mapping[str, RecordRules] = field(default_factory=dict)
+    profile_problem: str | None = None
+    call_limits: tuple[CallLimit, ...] = ()
+    daily_calls: int | None = None
+
+    def coverage(self, entity_type: str) -> Coverage | None:
+        """Return the parts of a record that travel to the connection, None for all."""
+        routes = self.routes.get(entity_type)
+        if routes is not None:
+            return routes.coverage
+        return covered(carried(self.integration, entity_type))
+
+
+def configure(
+    plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
+) -> dict[str, ConfiguredConnection]:
+    """Build the connections that the settings name, or one for each plugin with its settings.
+
+    A connection whose plugin cannot be used is left out: see `unusable_connections`. Raises
+    `ConfigurationError` when a setting is missing, wrong or shared by two connections.
+    """
+    wanted = _configured_plugins(plugins, settings, environment)
+    _refuse_shared_variables(plugins, wanted)
+    return {
+        name: _build_connection(name, plugins[plugin], settings, environment)
+        for name, plugin in wanted.items()
+        if plugins[plugin].integration is not None
+    }
+
+
+def unusable_connections(
+    plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the configured connections whose plugin cannot be used, with the reason."""
+    return {
+        name: f"plugin {plugin} {plugins[plugin].problem or _NO_CONNECTION}"
+        for name, plugin in _configured_plugins(plugins, settings, environment).items()
+        if plugins[plugin].integration is None
+    }
+
+
+def missing_settings(
+    plugin: Plugin, connection: str, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the required variables of a connection that are not set."""
+    if plugin.integration is None:
+        return ()
+    return tuple(
+        variable(connection, setting.name)
+        for setting in plugin.integration.settings
+        if setting.required and lookup(environment, variable(connection, setting.name)) is None
+    )
+
+
+def variable(connection: str, name: str) -> str:
+    """Return the environment variable of a connection's setting."""
+    return f"{connection}_{name}".upper()
+
+
+def _configured_plugins(
+    plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
+) -> dict[str, str]:
+    if settings.connections is None:
+        return {
+            name: name
+            for name, plugin in plugins.items()
+            if plugin.integration is not None and not missing_settings(plugin, name, environment)
+        }
+    pairs: dict[str, str] = {}
+    for item in filter(None, map(str.strip, settings.connections.split(","))):
+        name, _, plugin_name = item.partition("=")
+        plugin_name = plugin_name or name
+        if not declarations.NAME.fullmatch(name) or name in {*pairs, NO_SOURCE}:
+            raise ConfigurationError(
+                f"ZENSKAR_CONNECTIONS: {name!r} is not a name of its own "
+                "(lower-case letters, digits and _, each once)"
+            )
+        if plugin_name not in plugins:
+            known = ", ".join(sorted(plugins)) or "none"
+            raise ConfigurationError(
+                f"ZENSKAR_CONNECTIONS: no plugin {plugin_name!r} is installed; there are: {known}"
+            )
+        pairs[name] = plugin_name
+    return pairs
+
+
+def _refuse_shared_variables(plugins: Mapping[str, Plugin], wanted: Mapping[str, str]) -> None:
+    """Refuse two connections that share a variable: `a` with `b_key`, `a_b` with `key`."""
+    owners: dict[str, str] = {}
+    for name, plugin in wanted.items():
+        if variable(name, "") == PREFIX:
+            raise ConfigurationError(
+                f"a connection cannot be called {name}: {PREFIX}… holds the settings of zenskar"
+            )
+        integration = plugins[plugin].integration
+        for setting in integration.settings if integration else ():
+            shared = owners.setdefault(variable(name, setting.name), name)
+            if shared != name:
+                raise ConfigurationError(
+                    f"connections {shared} and {name} both read {variable(name, setting.name)}: "
+                    "rename one of them in ZENSKAR_CONNECTIONS"
+                )
+
+
+def _build_connection(
+    name: str, plugin: Plugin, settings: Settings, environment: Mapping[str, str]
+) -> ConfiguredConnection:
+    if plugin.integration is None:
+        raise ValueError(f"plugin {plugin.name} has no integration")
+    if missing := missing_settings(plugin, name, environment):
+        raise ConfigurationError(f"connection {name} needs {', '.join(missing)}")
+    values = {s.name: _read_value(name, s, environment) for s in plugin.integration.settings}
+    connection = Connection(name, values)
+    policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
+    join_winner = lookup(environment, variable(name, "join_winner"))
+    integration, problem = _instantiate(plugin.integration, connection)
+    profile, profile_problem = _load_profile(name, integration, environment)
+    merge_policy = _with_join_winner(name, _parse_policy(name, policy), join_winner)
+    own, alone = overridden(settings, environment, name), own_settings(environment, name)
+    declared = plugin.integration.poll_every
+    restores = not plugin.integration.deletes_are_final and own.on_restore == "undelete"
+    return ConfiguredConnection(
+        connection=connection,
+        plugin=plugin,
+        integration=integration,
+        merge_policy=replace(
+            merge_policy,
+            per_field={**merge_policy.per_field, **profile.policies},
+            restores=restores,
+        ),
+        propagate_deletes=own.propagate_deletes,
+        settings=own,
+        poll_seconds=alone.poll_seconds
+        or (declared.total_seconds() if declared else settings.sweep_seconds),
+        match_by=_match_by(name, plugin.integration, environment),
+        problem=profile_problem or problem,
+        routes=profile.routes,
+        rules=profile.rules,
+        profile_problem=profile_problem,
+        call_limits=_call_limits(plugin.integration, alone.daily_calls),
+        daily_calls=alone.daily_calls,
+    )
+
+
+def _load_profile(
+    name: str, integration: BaseIntegration, environment: Mapping[str, str]
+) -> tuple[Profile, str | None]:
+    """Return the profile of a connection, or the problem that turns the connection off."""
+    path = lookup(environment, variable(name, PROFILE))
+    if path is None:
+        return Profile(), None
+    try:
+        return load_profile(Path(path), integration), None
+    except ProfileError as error:
+        return Profile(), str(error)
+
+
+def _call_limits(kind: type[BaseIntegration], daily_calls: int | None) -> tuple[CallLimit, ...]:
+    """Return the declared limits; an operator's limit of a day replaces the declared one."""
+    if daily_calls is None:
+        return kind.call_limits
+    declared = (limit for limit in kind.call_limits if not limit.daily)
+    return (*declared, CallLimit(calls=daily_calls, seconds=DAY_SECONDS))
+
+
+def rebuild(connection: ConfiguredConnection) -> ConfiguredConnection:
+    """Return the connection with a new integration object."""
+    integration, problem = _instantiate(type(connection.integration), connection.connection)
+    return replace(
+        connection, integration=integration, problem=connection.profile_problem or problem
+    )
+
+
+def _instantiate(
+    kind: type[BaseIntegration], connection: Connection
+) -> tuple[BaseIntegration, str | None]:
+    """Build an integration; when its `__init__` fails, return an unfinished one and the reason."""
+    try:
+        return kind(connection), None
+    except KeyboardInterrupt:
+        raise
+    except ZenskarError as error:
+        problem = str(error)
+    except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end a command
+        problem = f"`__init__` failed: {place(error)}"
+    unfinished = kind.__new__(kind)
+    BaseIntegration.__init__(unfinished, connection)
+    return unfinished, problem
+
+
+def _read_value(connection: str, setting: Setting, environment: Mapping[str, str]) -> Any:
+    name = variable(connection, setting.name)
+    text = lookup(environment, name)
+    if text is None:
+        return setting.default
+    try:
+        return TypeAdapter(setting.kind).validate_python(text)
+    except ValidationError:
+        raise ConfigurationError(f"{name} must be of type {setting.kind.__name__}") from None
+
+
+def _match_by(
+    name: str, kind: type[BaseIntegration], environment: Mapping[str, str]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the fields by which objects are matched: the connection's own, or the declared ones.
+
+    Raises `ConfigurationError` when the setting of the connection is wrong.
+    """
+    text = lookup(environment, variable(name, "match_by"))
+    if text is None:
+        return kind.match_by
+    if text.strip().lower() == _OFF:
+        return {}
+    names = tuple(map(str.strip, text.split(",")))
+    entities = [each for each in kind.entities if each in SHAPES]
+    for entity_type in entities:
+        if problem := declarations.find_match_problem(kind, entity_type, names):
+            raise ConfigurationError(f"{variable(name, 'match_by')}: {problem}; or {_OFF}")
+    return dict.fromkeys(entities, names)
+
+
+def _parse_policy(connection: str, text: str) -> MergePolicy:
+    """Parse `internal_wins` or `internal_wins,email=external_wins`."""
+    default, per_field = ConflictPolicy.INTERNAL_WINS, {}
+    try:
+        for item in text.split(","):
+            left, separator, right = item.strip().partition("=")
+            if separator:
+                per_field[left] = ConflictPolicy(right)
+            else:
+                default = ConflictPolicy(left)
+    except ValueError:
+        raise ConfigurationError(
+            f"{variable(connection, 'conflict_policy')}: use {', '.join(ConflictPolicy)}, "
+            "with exceptions as in internal_wins,email=external_wins"
+        ) from None
+    return MergePolicy(default, per_field)
+
+
+def _with_join_winner(connection: str, policy: MergePolicy, text: str | None) -> MergePolicy:
+    """Parse `external` or `internal,phone=external`, if given."""
+    if text is None:
+        return policy
+    default, per_field, known = None, {}, {name: name for name in CUSTOMER.names}
+    try:
+        for item in text.split(","):
+            left, separator, right = item.strip().partition("=")
+            winner = _JOIN_POLICIES[Side(right if separator else left)]
+            if separator:
+                per_field[known[left]] = winner
+            else:
+                default = winner
+    except (KeyError, ValueError):
+        raise ConfigurationError(
+            f"{variable(connection, 'join_winner')}: use {' or '.join(Side)}, "
+            "with exceptions by field as in internal,phone=external"
+        ) from None
+    return replace(policy, join_default=default, join_per_field=per_field)
