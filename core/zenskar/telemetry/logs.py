@@ -64,7 +64,18 @@ def configure(
     root.setLevel(max(own.level, logging.WARNING))
     # aiokafka logs ten times a second while a broker is unavailable; the bus logs the outage once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(is_not_about_aiokafka)
     root.handlers = [handler]
+
+
+def is_not_about_aiokafka(record: logging.LogRecord) -> bool:
+    """Return whether a line of asyncio is not about a connection of aiokafka.
+
+    A cancelled start of a client forgets the connection that it reads metadata from (aiokafka
+    0.14, `AIOKafkaClient.bootstrap`). The garbage collector closes it, and asyncio reports the
+    connection and its task as errors, although nothing is left open.
+    """
+    return "AIOKafkaConnection" not in record.getMessage()
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
