@@ -294,8 +294,6 @@ async def open_runtime(
         metrics.start_at_zero(connections)
         metrics.pool_size.set(settings.database_pool_size)
         metrics.pool_in_use.set_function(partial(connections_in_use, engine))
-        for source in connections:
-            metrics.held.labels(source).set_function(partial(context.backoff.left, source))
         yield Runtime(
             settings=settings,
             plugins=known,

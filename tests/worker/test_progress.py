@@ -41,7 +41,8 @@ def test_what_is_away_is_no_trouble_of_the_consumer(clock: Clock) -> None:
 
 def test_a_consumer_that_does_nothing_of_what_waits_is_in_trouble(clock: Clock) -> None:
     lag: dict[str, int] = {}
-    seen = Progress(Metrics(), lambda: lag, clock)
+    metrics = Metrics()
+    seen = Progress(metrics, lambda: lag, clock)
     seen.consumes("inbound", INBOUND)
     clock.now += 1000
     assert seen.problems() == []
@@ -50,6 +51,8 @@ def test_a_consumer_that_does_nothing_of_what_waits_is_in_trouble(clock: Clock) 
     assert seen.problems() == []
     clock.now += 1
     assert seen.problems() == ["inbound has done nothing for 120 s, while 5 messages wait"]
+    shown = {"consumer": "inbound"}
+    assert metrics.registry.get_sample_value("zenskar_consumer_stalled_seconds", shown) == 120
     with seen.working("inbound"):
         pass
     assert seen.problems() == []

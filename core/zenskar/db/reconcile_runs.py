@@ -1,6 +1,7 @@
-"""The external objects that a reconcile run has seen, and those still to check."""
+"""The external objects that a reconcile run has seen, those still to check, and its result."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -76,8 +77,57 @@ _OPEN = text(f"""
     WHERE {_UNFINISHED} AND source_system = :source AND correlation_id = :correlation_id
 """)  # noqa: S608 - no value is put into the text
 
+_SAVE_RESULT = text("""
+    INSERT INTO comparisons (source_system, entity_type, found, remaining, not_read)
+    VALUES (:source, :entity_type, CAST(:found AS jsonb), CAST(:remaining AS jsonb), :not_read)
+    ON CONFLICT (source_system, entity_type) DO UPDATE
+    SET found = excluded.found, remaining = excluded.remaining, not_read = excluded.not_read,
+        ended_at = now()
+""")
+
+_RESULTS = text("""
+    SELECT source_system AS source, entity_type, found, remaining, not_read,
+           CAST(extract(epoch FROM ended_at) AS double precision) AS ended
+    FROM comparisons
+""")
+
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 """Sorts before every id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The result of the last complete run. `found` and `remaining` count differences by kind.
+
+    `not_read` counts the objects that could not be read; `ended` is its Unix time.
+    """
+
+    source: str
+    entity_type: str
+    found: Mapping[str, int]
+    remaining: Mapping[str, int]
+    not_read: int
+    ended: float
+
+
+async def save_result(
+    db: AsyncConnection,
+    source: str,
+    entity_type: str,
+    *,
+    found: Mapping[str, int],
+    remaining: Mapping[str, int],
+    not_read: int,
+) -> None:
+    """Store the result of a complete run in place of the last one."""
+    values = {"source": source, "entity_type": entity_type, "not_read": not_read}
+    counts = {"found": dict(found), "remaining": dict(remaining)}
+    await db.execute(_SAVE_RESULT, values | counts)
+
+
+async def results(db: AsyncConnection) -> list[Comparison]:
+    """Return the results of the last complete runs."""
+    return [Comparison(**row._mapping) for row in await db.execute(_RESULTS)]  # noqa: SLF001 - public
 
 
 async def see(

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import connections, outbox, workers
+from zenskar.db import connections, outbox, polls, reconcile_runs, workers
 from zenskar.db.connections import ConnectionState
 from zenskar.db.events import event_counts
 from zenskar.db.events.event_counts import EventCount
 from zenskar.db.outbox import TopicDepth
+from zenskar.db.polls import FeedState
+from zenskar.db.reconcile_runs import Comparison
 from zenskar.db.schema.table_sizes import table_sizes
 from zenskar.sync.resilience.delete_guard import DeleteGuard
 
@@ -36,6 +38,8 @@ class SystemReading:
     connections: Mapping[str, ConnectionState]
     events: Sequence[EventCount]
     deletes: Mapping[str, DeleteCount]
+    feeds: Mapping[str, FeedState]
+    comparisons: Sequence[Comparison]
     workers: Mapping[str, int]
     topics: Sequence[TopicDepth]
     table_bytes: Mapping[str, int]
@@ -53,6 +57,8 @@ async def read(db: AsyncConnection, guards: Mapping[str, DeleteGuard]) -> System
             )
             for name, guard in guards.items()
         },
+        feeds=await polls.read(db),
+        comparisons=await reconcile_runs.results(db),
         workers=await workers.roles(db, WORKER_SECONDS),
         topics=await outbox.topics(db),
         table_bytes=await table_sizes(db),

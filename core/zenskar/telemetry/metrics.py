@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable
+from enum import StrEnum
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -9,6 +10,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from zenskar.errors import FailureKind
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class WebhookRefusal(StrEnum):
+    """The reason of a refused webhook."""
+
+    HEADER = "header"
+    SIGNATURE = "signature"
+    BODY = "body"
+    MEDIA_TYPE = "media_type"
+    TOO_LARGE = "too_large"
 
 
 class Metrics:
@@ -38,6 +49,12 @@ class Metrics:
             "Webhooks by result (accepted, refused, unavailable, challenge)",
             "source",
             "result",
+            "reason",
+        )
+        self.last_webhook = self._gauge(
+            "zenskar_last_webhook_timestamp_seconds",
+            "Unix time at which this process last accepted a webhook",
+            "source",
         )
         self.inbound_events = self._counter(
             "zenskar_inbound_events", "Inbound events by verdict", "source", "verdict"
@@ -93,11 +110,6 @@ class Metrics:
             "Detected losses of messages, by Kafka topic",
             "topic",
         )
-        self.held = self._gauge(
-            "zenskar_connection_held_seconds",
-            "Seconds until the calls of a rate-limited connection resume",
-            "source",
-        )
         self.calls_held = self._counter(
             "zenskar_calls_held",
             "Calls held back because a call limit left none, by purpose",
@@ -118,10 +130,10 @@ class Metrics:
             "limit",
             "seconds",
         )
-        self.last_poll = self._gauge(
-            "zenskar_last_poll_timestamp_seconds",
-            "Unix time at which this process last read a feed to its end",
-            "source",
+        self.consumer_stalled = self._gauge(
+            "zenskar_consumer_stalled_seconds",
+            "Seconds without progress of a consumer whose messages wait on Kafka",
+            "consumer",
         )
         self.consumer_lag = self._gauge(
             "zenskar_consumer_lag", "Kafka messages that this worker has not processed yet", "topic"
@@ -135,8 +147,10 @@ class Metrics:
     def start_at_zero(self, sources: Iterable[str]) -> None:
         """Create the counters of these connections, so that their first increase is seen."""
         for source in sources:
-            for result in ("accepted", "refused", "unavailable"):
-                self.webhooks.labels(source, result)
+            for result in ("accepted", "unavailable"):
+                self.webhooks.labels(source, result, "")
+            for reason in WebhookRefusal:
+                self.webhooks.labels(source, "refused", reason.value)
             for status in ("succeeded", "dead"):
                 self.outbound_events.labels(source, status)
             for winner in ("internal", "external"):

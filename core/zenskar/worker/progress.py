@@ -42,6 +42,8 @@ class Progress:
         """Note that a consumer receives the messages of a topic from now on."""
         self._topics[name] = topic
         self._moved[name] = self._clock()
+        stalled = self._metrics.consumer_stalled.labels(name)
+        stalled.set_function(lambda: self._stalled_seconds(name, self._lag().get(topic, 0)))
 
     def failed(self, name: str, error: Exception) -> None:
         """Count a failure. An unavailable database or bus is no failure of the consumer."""
@@ -68,7 +70,7 @@ class Progress:
         texts = (
             *(self._failing(name, now) for name in self._failures),
             *(self._hung(name, now) for name in self._at_work),
-            *(self._standing(name, lag.get(topic, 0), now) for name, topic in self._topics.items()),
+            *(self._standing(name, lag.get(topic, 0)) for name, topic in self._topics.items()),
         )
         return [problem for problem in texts if problem]
 
@@ -84,10 +86,14 @@ class Progress:
             return None
         return f"{name} has been at the same work for {now - oldest:.0f} s"
 
-    def _standing(self, name: str, waiting: int, now: float) -> str | None:
+    def _stalled_seconds(self, name: str, waiting: int) -> float:
+        now = self._clock()
         if not waiting:
             self._moved[name] = now
-        still = now - self._moved[name]
+        return now - self._moved[name]
+
+    def _standing(self, name: str, waiting: int) -> str | None:
+        still = self._stalled_seconds(name, waiting)
         if still < _SLOW_SECONDS:
             return None
         return f"{name} has done nothing for {still:.0f} s, while {waiting} messages wait"

@@ -1,18 +1,21 @@
 """`/metrics`."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.api import UNKNOWN_ID, Api, body_of, open_api, problem_of
+from tests.support.api import UNKNOWN_ID, Api, body_of, event, open_api, problem_of
 from tests.support.wait import until
 from zenskar.api.app import create_probes
 from zenskar.api.server import serve
-from zenskar.db import connections, workers
+from zenskar.db import connections, polls, reconcile_runs, schedules, workers
 from zenskar.errors import Unavailable
 from zenskar.ops.system_state import SystemReading
+from zenskar.telemetry.metrics import WebhookRefusal
 
 
 async def test_routes_are_counted_by_template(api: Api) -> None:
@@ -73,7 +76,15 @@ async def test_every_state_that_a_person_acts_on_is_shown(database_url: str) -> 
         await api.create()
         async with api.flow.runtime.engine.begin() as db:
             await connections.pause(db, "south", "breaker")
+            await connections.hold(db, "north", 60)
             await workers.beat(db, UNKNOWN_ID, ("inbound", "outbound"))
+            found, left = {"different": 3}, {"different": 1}
+            await reconcile_runs.save_result(
+                db, "north", "customer", found=found, remaining=left, not_read=2
+            )
+            await schedules.take(db, polls.schedule("north"), 60)
+            await polls.end(db, "north", next_in=60)
+            await polls.fail(db, "north", 2, next_in=60)
             await db.exec_driver_sql(
                 "UPDATE sync_events SET status = 'dead', error_kind = 'rejected'"
                 " WHERE direction = 'outbound' AND source_system = 'south'"
@@ -83,8 +94,13 @@ async def test_every_state_that_a_person_acts_on_is_shown(database_url: str) -> 
     assert shown["zenskar_up", "part=connections"] == 0
     assert shown["zenskar_connection_paused", "reason=breaker", "source=south"] == 1
     assert shown["zenskar_connection_paused", "reason=", "source=north"] == 0
-    assert shown["zenskar_backlog", "direction=outbound", "source=north"] == 1
-    assert shown["zenskar_backlog", "direction=outbound", "source=south"] == 0
+    assert shown[("zenskar_ready",)] == 1
+    assert 0 < shown["zenskar_connection_held_seconds", "source=north"] <= 60
+    assert shown["zenskar_connection_held_seconds", "source=south"] == 0
+    backlog = ("zenskar_backlog", "direction=outbound")
+    assert shown[*backlog, "source=north", "status=pending"] == 1
+    assert shown[*backlog, "source=north", "status=retrying"] == 0
+    assert shown[*backlog, "source=south", "status=pending"] == 0
     assert shown["zenskar_backlog_oldest_seconds", "direction=outbound", "source=north"] > 0
     assert shown["zenskar_dead_letters_waiting", "kind=rejected", "source=south"] == 1
     assert shown["zenskar_workers", "role=inbound"] == 1
@@ -95,9 +111,48 @@ async def test_every_state_that_a_person_acts_on_is_shown(database_url: str) -> 
     assert shown["zenskar_delete_guard_limit", "source=north"] == 100
     assert shown["zenskar_table_bytes", "table=customers"] > 0
     assert shown["zenskar_dead_letters_total", "kind=rejected", "source=north"] == 0
-    assert shown["zenskar_webhooks_total", "result=refused", "source=north"] == 0
+    about = ("entity_type=customer", "kind=different", "source=north")
+    assert shown["zenskar_reconcile_differences", *about, "state=found"] == 3
+    assert shown["zenskar_reconcile_differences", *about, "state=remaining"] == 1
+    assert shown["zenskar_reconcile_not_read", "entity_type=customer", "source=north"] == 2
+    compared = ("zenskar_reconcile_last_run_timestamp_seconds", "entity_type=customer")
+    assert abs(shown[*compared, "source=north"] - time.time()) < 60
+    assert (*compared, "source=south") not in shown
+    assert abs(shown["zenskar_last_poll_timestamp_seconds", "source=north"] - time.time()) < 60
+    assert shown["zenskar_poll_failures", "source=north"] == 2
+    refused = ("zenskar_webhooks_total", "reason=signature", "result=refused")
+    assert shown[*refused, "source=north"] == 0
     assert shown[("zenskar_db_pool_size",)] == 10
     assert shown[("process_open_fds",)] > 0
+
+
+async def test_refused_webhooks_are_counted_and_logged_by_their_reason(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    too_large = b"x" * (api.services.settings.max_body_bytes + 1)
+    signed = {"X-Signature": "good"}
+    requests: list[tuple[bytes, dict[str, str], int]] = [
+        (b"{}", {}, 400),
+        (b"{}", {"X-Signature": "bad"}, 400),
+        (b"{", signed, 400),
+        (b"{}", signed | {"Content-Encoding": "gzip"}, 415),
+        (too_large, signed, 413),
+    ]
+    for data, headers, status in requests:
+        async with api.client.post("/webhooks/fake", data=data, headers=headers) as answer:
+            assert answer.status == status
+    await body_of(await api.webhook(event()), 200)
+    shown = await samples(api)
+    counted = {
+        labels[1]: value
+        for labels, value in shown.items()
+        if labels[0] == "zenskar_webhooks_total" and "result=refused" in labels
+    }
+    assert counted == {f"reason={each.value}": 1 for each in WebhookRefusal}
+    logged = [line for line in capsys.readouterr().out.splitlines() if "webhook_refused" in line]
+    assert len(logged) == len(WebhookRefusal)
+    assert all("source=fake" in line and "correlation_id=" in line for line in logged)
+    assert abs(shown["zenskar_last_webhook_timestamp_seconds", "source=fake"] - time.time()) < 60
 
 
 async def test_a_state_that_cannot_be_read_is_absent(api: Api) -> None:

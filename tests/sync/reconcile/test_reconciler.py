@@ -32,6 +32,28 @@ async def test_equal_sides_show_no_drift_and_nothing_is_written(database_url: st
         assert await flow.scalar("SELECT count(*) FROM checkpoints") == 0
 
 
+async def test_the_result_of_the_last_complete_run_is_kept(database_url: str) -> None:
+    async with synced(database_url, 1) as (flow, system):
+        system.create(name="Grace")
+        await reconcile(flow)
+        (row,) = await flow.rows("SELECT * FROM comparisons")
+        assert (row["found"], row["remaining"]) == ({"missing_here": 1}, {"missing_here": 1})
+        readable = system.reading
+
+        def break_off(_hook: str, _about: str | None) -> None:
+            raise FakeError(FailureKind.TRANSIENT)
+
+        system.reading = break_off
+        assert not (await reconcile(flow)).complete
+        system.reading = readable
+        assert await flow.rows("SELECT * FROM comparisons") == [row]
+        async with running_worker(flow.runtime):
+            await reconcile(flow, repair=True)
+        (after,) = await flow.rows("SELECT * FROM comparisons")
+        assert (after["found"], after["remaining"]) == ({"missing_here": 1}, {})
+        assert after["ended_at"] > row["ended_at"]
+
+
 async def test_an_object_without_a_record_is_missing_here(database_url: str) -> None:
     async with synced(database_url, 1) as (flow, system):
         external_id = system.create(name="Grace")

@@ -11,9 +11,11 @@ from prometheus_client.registry import Collector
 
 from zenskar.api.health import HealthReport, HealthStatus
 from zenskar.db.events.event_counts import EventCount
+from zenskar.db.reconcile_runs import Comparison
 from zenskar.db.workers import ROLES
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.ops.system_state import SystemReading
+from zenskar.sync.reconcile.drift import DriftKind
 
 
 class StateGauge(NamedTuple):
@@ -24,12 +26,20 @@ class StateGauge(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
+READY = StateGauge("zenskar_ready", "Whether /health/ready answers 200")
 UP = StateGauge("zenskar_up", "Whether a part of /health/ready is ok", ("part",))
 PAUSED = StateGauge(
     "zenskar_connection_paused", "Whether a connection is paused, and why", ("source", "reason")
 )
+HELD = StateGauge(
+    "zenskar_connection_held_seconds",
+    "Seconds until the calls of a rate-limited connection resume",
+    ("source",),
+)
 BACKLOG = StateGauge(
-    "zenskar_backlog", "Unfinished sync events, without dead letters", ("source", "direction")
+    "zenskar_backlog",
+    "Unfinished sync events, without dead letters",
+    ("source", "direction", "status"),
 )
 BACKLOG_AGE = StateGauge(
     "zenskar_backlog_oldest_seconds",
@@ -54,18 +64,43 @@ DELETES = StateGauge(
 DELETE_LIMIT = StateGauge(
     "zenskar_delete_guard_limit", "Deletes that the delete guard allows, 0 without one", ("source",)
 )
+POLLED = StateGauge(
+    "zenskar_last_poll_timestamp_seconds",
+    "Unix time at which a feed was last read to its end",
+    ("source",),
+)
+POLL_FAILURES = StateGauge(
+    "zenskar_poll_failures", "Polls of a feed that failed in a row", ("source",)
+)
+DIFFERENCES = StateGauge(
+    "zenskar_reconcile_differences",
+    "Differences of the last complete comparison (found, remaining)",
+    ("source", "entity_type", "kind", "state"),
+)
+NOT_READ = StateGauge(
+    "zenskar_reconcile_not_read",
+    "Objects that the last complete comparison could not read",
+    ("source", "entity_type"),
+)
+COMPARED = StateGauge(
+    "zenskar_reconcile_last_run_timestamp_seconds",
+    "Unix time at which the last complete comparison ended",
+    ("source", "entity_type"),
+)
 TABLE_BYTES = StateGauge(
     "zenskar_table_bytes", "Space that a table takes with its indexes", ("table",)
 )
 GAUGES = (
-    *(UP, PAUSED, BACKLOG, BACKLOG_AGE, DEAD, WORKERS),
-    *(OUTBOX, OUTBOX_AGE, DELETES, DELETE_LIMIT, TABLE_BYTES),
+    *(READY, UP, PAUSED, HELD, BACKLOG, BACKLOG_AGE, DEAD, WORKERS),
+    *(OUTBOX, OUTBOX_AGE, DELETES, DELETE_LIMIT, POLLED, POLL_FAILURES),
+    *(DIFFERENCES, NOT_READ, COMPARED, TABLE_BYTES),
 )
 
 _Samples = dict[tuple[str, ...], float]
-_DEAD = "dead"
+_DEAD, _READY = "dead", 200
 _STATES = ("due", "delayed", "parked", "claimed")
 _DIRECTIONS = ("inbound", "outbound")
+_WAITING = ("pending", "processing", "retrying")
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +117,7 @@ class StateMetrics(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges of the last reading."""
         if self.health is not None:
+            yield _family(READY, {(): float(self.health.http_status == _READY)})
             parts = self.health.checks.items()
             yield _family(UP, {(n,): float(c.status is HealthStatus.OK) for n, c in parts})
         if self.state is not None:
@@ -95,7 +131,8 @@ def _samples(state: SystemReading) -> Iterator[tuple[StateGauge, _Samples]]:
     dead = [each for each in state.events if each.status == _DEAD]
     known = state.connections.items()
     yield PAUSED, {(name, each.reason or ""): float(each.paused) for name, each in known}
-    yield BACKLOG, _blank(sources, _DIRECTIONS) | _total(waiting)
+    yield HELD, _by_name({name: each.held_seconds for name, each in known})
+    yield BACKLOG, _blank(sources, _DIRECTIONS, _WAITING) | _total(waiting)
     yield BACKLOG_AGE, _blank(sources, _DIRECTIONS) | _oldest(waiting)
     yield DEAD, _blank(sources, ("",)) | _by_kind(dead)
     yield WORKERS, _by_name({role: state.workers.get(role, 0) for role in ROLES})
@@ -104,11 +141,27 @@ def _samples(state: SystemReading) -> Iterator[tuple[StateGauge, _Samples]]:
     yield OUTBOX_AGE, _by_name(dict.fromkeys(topics, 0.0) | due)
     yield DELETES, _by_name({name: each.recent for name, each in state.deletes.items()})
     yield DELETE_LIMIT, _by_name({name: each.limit for name, each in state.deletes.items()})
+    ended = {n: f.polled_at.timestamp() for n, f in state.feeds.items() if f.polled_at is not None}
+    yield POLLED, _by_name(ended)
+    yield POLL_FAILURES, _by_name({name: feed.failures for name, feed in state.feeds.items()})
+    yield DIFFERENCES, _differences(state.comparisons)
+    compared = {(each.source, each.entity_type): each for each in state.comparisons}
+    yield NOT_READ, {about: float(each.not_read) for about, each in compared.items()}
+    yield COMPARED, {about: each.ended for about, each in compared.items()}
     yield TABLE_BYTES, _by_name(state.table_bytes)
 
 
-def _blank(first: Iterable[str], second: Iterable[str]) -> _Samples:
-    return dict.fromkeys(product(first, second), 0.0)
+def _blank(*labels: Iterable[str]) -> _Samples:
+    return dict.fromkeys(product(*labels), 0.0)
+
+
+def _differences(comparisons: Iterable[Comparison]) -> _Samples:
+    return {
+        (each.source, each.entity_type, kind.value, state): float(counts.get(kind.value, 0))
+        for each in comparisons
+        for state, counts in (("found", each.found), ("remaining", each.remaining))
+        for kind in DriftKind
+    }
 
 
 def _by_name(values: Mapping[str, float]) -> _Samples:
@@ -125,7 +178,7 @@ def _by_kind(events: Iterable[EventCount]) -> _Samples:
 def _total(events: Iterable[EventCount]) -> _Samples:
     found: _Samples = defaultdict(float)
     for each in events:
-        found[each.source, each.direction] += each.count
+        found[each.source, each.direction, each.status] += each.count
     return found
 
 

@@ -1,6 +1,7 @@
 """Serve `/webhooks/{source}` and `/webhooks/{source}/{token}`, the same for all connections."""
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
@@ -10,11 +11,14 @@ from zenskar.api.http.correlation import correlation_id
 from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.resources.webhook_requests import WebhookRequestReader
 from zenskar.api.services import ApiServices
-from zenskar.model.integration import WebhookAnswer
+from zenskar.errors import ZenskarError
+from zenskar.model.integration import WebhookAnswer, WebhookRequest
 from zenskar.sync.event_reader import ReceivedWebhook
 from zenskar.sync.ingest.store import StoredWebhook
+from zenskar.telemetry.metrics import WebhookRefusal
 
 PATH: Final = "/webhooks/{source}"
+_REFUSALS = MappingProxyType({413: WebhookRefusal.TOO_LARGE, 415: WebhookRefusal.MEDIA_TYPE})
 _OPERATIONS = (
     ("POST", PATH, "Receive a webhook"),
     ("POST", f"{PATH}/{{token}}", "Receive a webhook whose path holds a token"),
@@ -41,8 +45,8 @@ class Webhooks:
             raise web.HTTPMethodNotAllowed(request.method, allowed)
         source = request.match_info["source"]
         if request.method == "POST":
-            self._ingress.expect(source, request.headers)
-        webhook = await self._reader.read(request, request.match_info.get("token"))
+            self._ingress.expect(source, request.headers, correlation_id(request))
+        webhook = await self._read(request, source, request.match_info.get("token"))
         received = ReceivedWebhook(source, webhook, correlation_id(request))
         answer = self._ingress.answers.challenge(received)
         if answer is not None:
@@ -56,9 +60,24 @@ class Webhooks:
 
         Raises 413 and 415, and the errors of `WebhookReceiver.accept`.
         """
-        self._ingress.expect(source, request.headers)
-        webhook = await self._reader.read(request)
-        return _counts(await self._ingress.accept(source, webhook, correlation_id(request)))
+        named = correlation_id(request)
+        self._ingress.expect(source, request.headers, named)
+        webhook = await self._read(request, source)
+        return _counts(await self._ingress.accept(source, webhook, named))
+
+    async def _read(
+        self, request: web.Request, source: str, token: str | None = None
+    ) -> WebhookRequest:
+        """Read a webhook, and note its refusal when that fails."""
+        try:
+            return await self._reader.read(request, token)
+        except web.HTTPException as error:
+            if (reason := _REFUSALS.get(error.status)) is not None:
+                self._ingress.refusals.refused(source, correlation_id(request), reason)
+            raise
+        except ZenskarError as error:
+            self._ingress.refusals.failed(source, correlation_id(request), error)
+            raise
 
     def _allowed(self, request: web.Request) -> Collection[str]:
         return self._ingress.methods(request.match_info["source"])

@@ -334,6 +334,18 @@ survey_seen = Table(
     Column("suspect", Boolean, nullable=False, server_default=text("false")),
 )
 
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("source_system", Text, nullable=False),
+    Column("entity_type", Text, nullable=False),
+    Column("found", JSONB, nullable=False),
+    Column("remaining", JSONB, nullable=False),
+    Column("not_read", Integer, nullable=False),
+    _time("ended_at", nullable=False),
+    PrimaryKeyConstraint("source_system", "entity_type"),
+)
+
 workers = Table(
     "workers",
     metadata,

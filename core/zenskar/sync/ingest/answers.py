@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from zenskar.errors import Unavailable
 from zenskar.model.integration import WebhookAnswer, WebhookRequest
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import ReceivedWebhook, report
-from zenskar.sync.ingest.refusals import refusal
+from zenskar.sync.ingest.refusals import RefusalLog, refusal
 from zenskar.sync.ingest.store import StoredWebhook
 
 _HOOKS = ("answer_challenge", "answer_webhook")
@@ -15,8 +14,9 @@ _HOOKS = ("answer_challenge", "answer_webhook")
 class WebhookAnswers:
     """The answers that are not the core's; an integration without them costs nothing."""
 
-    def __init__(self, context: SyncContext) -> None:
+    def __init__(self, context: SyncContext, refusals: RefusalLog) -> None:
         self._router = context.router
+        self._refusals = refusals
         self._count = context.metrics.webhooks
         self._own = {
             (source, hook)
@@ -42,11 +42,10 @@ class WebhookAnswers:
             answer = self._call(source, "answer_challenge", request=request)
         except Exception as error:
             refused = refusal("answer_challenge", source, correlation_id, error)
-            result = "unavailable" if isinstance(refused, Unavailable) else "refused"
-            self._count.labels(source, result).inc()
+            self._refusals.failed(source, correlation_id, refused)
             raise refused from error
         if answer is not None:
-            self._count.labels(source, "challenge").inc()
+            self._count.labels(source, "challenge", "").inc()
         return answer
 
     def answer(self, webhook: ReceivedWebhook, stored: StoredWebhook) -> WebhookAnswer | None:

@@ -12,7 +12,9 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import ReceivedWebhook
 from zenskar.sync.ingest.answers import WebhookAnswers
 from zenskar.sync.ingest.pipeline import WebhookPipeline
+from zenskar.sync.ingest.refusals import RefusalLog
 from zenskar.sync.ingest.store import StoredWebhook, WebhookStore
+from zenskar.telemetry.metrics import WebhookRefusal
 
 _BATCH_SIZE, _RECEIVERS, _TURNS = 400, 2, 4
 """Two receivers, so that a batch is read while another is published; a slow bus gets large ones."""
@@ -25,7 +27,8 @@ class WebhookReceiver:
         self._context = context
         self._pipeline = WebhookPipeline(context, event_schema)
         self._store = WebhookStore(context, bus)
-        self.answers = WebhookAnswers(context)
+        self.refusals = RefusalLog(context.metrics)
+        self.answers = WebhookAnswers(context, self.refusals)
         self._batcher = Batcher(self._receive, most=_BATCH_SIZE, receivers=_RECEIVERS, turns=_TURNS)
 
     def is_plain(self, source: str) -> bool:
@@ -42,7 +45,7 @@ class WebhookReceiver:
         named = self._context.router.owner(source).webhook_methods
         return (*named, "HEAD") if "GET" in named else named
 
-    def expect(self, source: str, headers: Mapping[str, str]) -> None:
+    def expect(self, source: str, headers: Mapping[str, str], correlation_id: str) -> None:
         """Check the headers of a webhook before its body is read.
 
         Raises `NotFound` for a connection that is unknown or receives no webhooks, and
@@ -51,6 +54,7 @@ class WebhookReceiver:
         self._require_webhooks(source)
         for name in self._context.router.owner(source).webhook_headers:
             if not headers.get(name):
+                self.refusals.refused(source, correlation_id, WebhookRefusal.HEADER)
                 raise BadSignature(f"the header {name} is missing")
 
     async def accept(
@@ -72,12 +76,16 @@ class WebhookReceiver:
         self, webhooks: Sequence[ReceivedWebhook]
     ) -> Sequence[StoredWebhook | Exception]:
         outcomes = await self._outcomes(webhooks)
-        results = Counter(
-            (webhook.source, _result(outcome))
-            for webhook, outcome in zip(webhooks, outcomes, strict=True)
-        )
-        for (source, result), count in results.items():
-            self._context.metrics.webhooks.labels(source, result).inc(count)
+        accepted: Counter[str] = Counter()
+        for webhook, outcome in zip(webhooks, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                self.refusals.failed(webhook.source, webhook.correlation_id, outcome)
+            else:
+                accepted[webhook.source] += 1
+        metrics, now = self._context.metrics, self._context.clock()
+        for source, count in accepted.items():
+            metrics.webhooks.labels(source, "accepted", "").inc(count)
+            metrics.last_webhook.labels(source).set(now)
         return outcomes
 
     async def _outcomes(
@@ -89,9 +97,3 @@ class WebhookReceiver:
         except Unavailable as unavailable:
             return [item.error or unavailable for item in items]
         return [item.error or next(stored) for item in items]
-
-
-def _result(outcome: StoredWebhook | Exception) -> str:
-    if isinstance(outcome, StoredWebhook):
-        return "accepted"
-    return "unavailable" if isinstance(outcome, Unavailable) else "refused"

@@ -71,7 +71,6 @@ class FeedPoller:
             await self._failed(source, error.failure, int(state.get("failures") or 0) + 1)
             return
         if ended:
-            self._context.metrics.last_poll.labels(source).set(self._context.clock())
             every = self._context.connections[source].poll_seconds
             await self._store(lambda c: polls.end(c, source, next_in=every))
 

@@ -85,7 +85,7 @@ class Backfiller:
             count.problem = str(error)
             return count
         count.complete = True
-        await close_run(self.context.engine, run)
+        await in_transaction(self.context.engine, lambda c: close_run(c, run))
         return count
 
     async def _walk(self, run: Checkpoint, count: BackfillCount, on_progress: OnProgress) -> None:

@@ -72,14 +72,10 @@ async def save_run(db: AsyncConnection, run: Checkpoint) -> None:
         raise StateConflict(f"another process has resumed {run.name}")
 
 
-async def close_run(engine: AsyncEngine, run: Checkpoint) -> None:
+async def close_run(db: AsyncConnection, run: Checkpoint) -> None:
     """Delete the checkpoint of a finished run."""
-
-    async def delete(db: AsyncConnection) -> None:
-        await checkpoints.delete(db, run.name, run.owner)
-        await reconcile_runs.forget(db, run.id)
-
-    await in_transaction(engine, delete)
+    await checkpoints.delete(db, run.name, run.owner)
+    await reconcile_runs.forget(db, run.id)
 
 
 async def check_ready(

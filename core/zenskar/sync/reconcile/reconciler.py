@@ -90,8 +90,7 @@ class Reconciler:
         except CallFailed as error:
             _log.warning("reconcile_stopped", source=source, kind=error.failure.kind.value)
             return reconcile.tally.report(source, entity_type, str(error))
-        await close_run(self.context.engine, run)
-        return reconcile.tally.report(source, entity_type)
+        return await reconcile.end()
 
 
 class _ReconcileRun:
@@ -135,6 +134,23 @@ class _ReconcileRun:
             phase, self._total = self._run.phase, None
             while self._run.phase == phase:
                 await phases[phase]()
+
+    async def end(self) -> Report:
+        """Store and return the result, and delete the checkpoint in the same transaction."""
+        report = self.tally.report(*self._about)
+
+        async def store(db: AsyncConnection) -> None:
+            await reconcile_runs.save_result(
+                db,
+                *self._about,
+                found=report.found,
+                remaining=report.remaining,
+                not_read=report.invalid,
+            )
+            await close_run(db, self._run)
+
+        await in_transaction(self._reconciler.context.engine, store)
+        return report
 
     async def _read_list(self) -> None:
         """Read one page of the list, and note the objects that differ."""
