@@ -44,6 +44,8 @@ from zenskar.plugins.declarations import find_problem
 from zenskar.schema_catalog import core_schemas
 from zenskar.settings import PREFIX, Settings, load
 from zenskar.sync.reconcile.drift import DriftKind
+from zenskar.sync.reconcile.field_fate import FieldFate
+from zenskar.sync.reconcile.repair_action import RepairAction
 from zenskar.telemetry.metrics import Metrics
 from zenskar_cardfile import CardfileIntegration
 from zenskar_doorbell import DoorbellIntegration
@@ -274,7 +276,9 @@ def test_no_command_is_made_up() -> None:
 
 def test_differences() -> None:
     documented = re.findall(r"^\| `(\w+)` \|", section("cli.md", "### `zenskar reconcile`"), re.M)
-    assert set(documented) == {kind.value for kind in DriftKind}
+    left = {"left", "under_way"}
+    kinds = (*DriftKind, *RepairAction, *FieldFate)
+    assert set(documented) == {kind.value for kind in kinds} | left
 
 
 def test_error_classes() -> None:

@@ -7,6 +7,8 @@ from zenskar.ops.drop_deletes import HeldDeleteDropper
 from zenskar.ops.join.applier import JoinApplier
 from zenskar.ops.join.join_planner import JoinPlanner
 from zenskar.ops.link import ObjectLinker
+from zenskar.ops.repair.repair_applier import RepairApplier
+from zenskar.ops.repair.repair_planner import RepairPlanner
 from zenskar.ops.undelete import Undeleter
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
@@ -67,16 +69,23 @@ class OperationFactory:
 
         A reconcile run waits for workers until no event has changed for `wait_seconds`.
         """
-        waiter = EventWaiter(self._context, wait_seconds)
-        repairer = Repairer(self._context, self._publisher, waiter)
         return Reconciler(
             self._context,
             self._accounts,
             self._reader,
             self._comparator,
-            repairer,
+            self._repairer(wait_seconds),
             settle_seconds,
         )
+
+    def repair_planner(self, *, settle_seconds: float = _SETTLE_SECONDS) -> RepairPlanner:
+        """Build the planner of repairs."""
+        return RepairPlanner(self.reconciler(settle_seconds=settle_seconds), self._accounts)
+
+    def repair_applier(self, *, wait_seconds: float = _WAIT_SECONDS) -> RepairApplier:
+        """Build the applier of repair plans; `wait_seconds` as for a reconciler."""
+        repairer = self._repairer(wait_seconds)
+        return RepairApplier(self._context, self._accounts, self._comparator, repairer)
 
     def backfiller(self, *, wait_seconds: float = _WAIT_SECONDS) -> Backfiller:
         """Build the backfiller; `wait_seconds` as for a reconciler."""
@@ -122,6 +131,10 @@ class OperationFactory:
             on_loss=ReconcileJob.request,
             timeout_seconds=self._settings.request_timeout_seconds,
         )
+
+    def _repairer(self, wait_seconds: float) -> Repairer:
+        waiter = EventWaiter(self._context, wait_seconds)
+        return Repairer(self._context, self._publisher, waiter)
 
     def _interactive_retry(self, source: str) -> RetryPolicy:
         """Bound the retries: a person waits, and a stopped run resumes at its checkpoint."""

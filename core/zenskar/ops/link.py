@@ -1,7 +1,6 @@
 """Link an external object with the record that a person chooses."""
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,18 +11,15 @@ from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
-from zenskar.kernel import Outcome
-from zenskar.kernel.policy import Side
 from zenskar.model.actor import Actor
-from zenskar.model.fields import apply, difference
 from zenskar.model.observation import Observation, ObservationKind
-from zenskar.model.record import Record
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import AMBIGUOUS_MATCH
 from zenskar.sync.reconcile.checkpoint import check_ready
 from zenskar.sync.reconcile.comparator import Comparator
+from zenskar.sync.reconcile.field_fate import FieldFate, fates_of
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, Snapshot
 from zenskar.sync.reconcile.wait import EventWaiter
@@ -31,19 +27,6 @@ from zenskar.sync.work.unit_of_work import UnitOfWork
 
 LINKED = "linked"
 """The reason of a dead letter whose object a person has linked."""
-
-
-class FieldFate(StrEnum):
-    """The effect of a link on a field that differs."""
-
-    HERE = "taken_here"
-    """The record takes the value of the object."""
-    THERE = "sent_there"
-    """The object gets the value of the record."""
-    HERE_WINS = "conflict_internal"
-    """Both have a value, and the record's wins."""
-    THERE_WINS = "conflict_external"
-    """Both have a value, and the object's wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +142,5 @@ def preview(work: UnitOfWork, seen: Observation, *, is_new: bool = False) -> Obj
     if work.has_open_create(record_id):
         raise StateConflict(f"a create of {record_id} at {work.name} is not answered: try again")
     _, outcome = work.observe(seen)
-    fates = {} if record is None else fates_of(work.shared(record), outcome)
+    fates = {} if record is None else fates_of(outcome, work.pushed(record_id).fields)
     return ObjectLink(work.name, seen.external_id, record_id, is_new, fates)
-
-
-def fates_of(record: Record, outcome: Outcome) -> dict[str, FieldFate]:
-    """Return the fate of each field of a record that an outcome links, and that differs."""
-    fates = dict.fromkeys(outcome.record_changes, FieldFate.HERE)
-    if outcome.mapping is not None:
-        after = apply(record.fields, outcome.record_changes)
-        fates |= dict.fromkeys(difference(outcome.mapping.base, after), FieldFate.THERE)
-    for conflict in outcome.conflicts:
-        wins = conflict.winner is Side.INTERNAL
-        fates[conflict.path] = FieldFate.HERE_WINS if wins else FieldFate.THERE_WINS
-    return dict(sorted(fates.items()))

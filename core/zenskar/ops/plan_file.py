@@ -1,5 +1,6 @@
 """Write and read the file of a plan, which holds ids, versions and digests, but no values."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import orjson
 
 from zenskar.errors import InvalidInput
+from zenskar.model.observation import Observation
 
 _LAYOUT = 1
 _MODE = 0o600
@@ -50,3 +52,9 @@ def read_plan(path: Path, kind: str) -> list[dict[str, Any]]:
         raise InvalidInput(f"{path} was written by another release: make the plan again")
     plans: list[dict[str, Any]] = body["plans"]
     return plans
+
+
+def digest_of(plan_id: str, seen: Observation) -> str:
+    """Return the digest of an object's visible fields; the plan's id is its salt."""
+    shown = [plan_id, dict(seen.fields or {}), sorted(seen.unseen)]
+    return hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).hexdigest()

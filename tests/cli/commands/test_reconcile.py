@@ -236,3 +236,29 @@ def test_what_cannot_be_read_is_told_and_gives_an_exit_code(cli: Cli, stripe: Re
     # The log lines on standard error follow the report.
     (intake,) = json.JSONDecoder().raw_decode(text)[0]["data"]
     assert [each["external_id"] for each in intake["not_read"]] == [customer]
+
+
+def test_a_repair_is_planned_and_then_applied(
+    cli: Cli, stripe: Remote, database: str, tmp_path: Path
+) -> None:
+    changed, gone = stripe.create(name="Ada"), stripe.create(name="Grace")
+    cli("backfill", "stripe")
+    age(database)
+    stripe.update(changed, email="secret@example.com")
+    stripe.delete(gone)
+    file = str(tmp_path / "repair.json")
+    shown = cli("reconcile", "stripe", *SETTLE, "--plan", file)
+    assert re.search(r"^delete_here +1 +records that are deleted", shown, re.MULTILINE)
+    assert re.search(r"^email +taken_here +1 *$", shown, re.MULTILINE)
+    assert f"Apply it: zenskar reconcile stripe --apply {file}" in shown
+    assert "secret" not in shown + Path(file).read_text()
+    assert count(database, "customers WHERE deleted_at IS NULL") == 2
+    stripe.create(name="Not planned")
+    (result,) = cli.json("reconcile", "stripe", "--apply", file)["data"]
+    assert (result["steps"], result["done"], result["skipped"]) == (2, 2, [])
+    assert count(database, "customers WHERE deleted_at IS NULL") == 1
+    assert count(database, "customers WHERE email = 'secret@example.com'") == 1
+    wrong = cli("backfill", "stripe", "--apply", file, code=1)
+    assert "holds no plan of backfill" in wrong
+    both = cli("reconcile", "stripe", "--repair", "--apply", file, code=1)
+    assert "not two of them" in both

@@ -18,10 +18,10 @@ from zenskar.db.connections import PAUSED_BY_OPERATOR
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import StateConflict
 from zenskar.model.actor import Actor
-from zenskar.ops.join.applier import JoinResult
 from zenskar.ops.join.join_plan import JoinPlan, JoinStepKind
-from zenskar.ops.link import FieldFate
 from zenskar.ops.plan_file import read_plan, write_plan
+from zenskar.ops.plan_result import PlanResult
+from zenskar.sync.reconcile.field_fate import FieldFate
 
 OPERATOR = Actor("ada", "a test")
 PEOPLE, BOTH, HERE, THERE = 50, range(40), range(40, 45), range(45, 48)
@@ -52,7 +52,7 @@ async def plan(flow: Flow, **options: Any) -> JoinPlan:
     return await factory(flow).join_planner().plan("fake", "customer", **options)
 
 
-async def apply(flow: Flow, made: JoinPlan) -> JoinResult:
+async def apply(flow: Flow, made: JoinPlan) -> PlanResult:
     return await factory(flow).join_applier(wait_seconds=10).apply(made)
 
 

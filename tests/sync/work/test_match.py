@@ -16,9 +16,10 @@ from zenskar.ids import new_id
 from zenskar.kernel import Verdict
 from zenskar.model.actor import Actor
 from zenskar.model.observation import Observation, ObservationKind
-from zenskar.ops.link import FieldFate, ObjectLinker
+from zenskar.ops.link import ObjectLinker
 from zenskar.ops.replay import Replay
 from zenskar.schema_catalog import core_schemas
+from zenskar.sync.reconcile.field_fate import FieldFate
 from zenskar.sync.work import work_storage
 from zenskar.sync.work.unit_of_work import UnitOfWork
 

@@ -1,12 +1,11 @@
 """`zenskar backfill`: import all objects, or join two systems that are both full by a plan."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zenskar.cli.commands.reconcile import (
+from zenskar.cli.bulk_session import (
     LEFT,
     STOPPED,
     Entity,
@@ -14,22 +13,27 @@ from zenskar.cli.commands.reconcile import (
     Source,
     fail_if_stopped,
     run_each,
-    run_with_progress,
     show_not_read,
-    with_factory,
+)
+from zenskar.cli.plans import (
+    SAMPLE,
+    apply_plans,
+    check_options,
+    show_counts,
+    show_sample,
+    write_plans,
 )
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
     from zenskar.ops.factory import OperationFactory
-    from zenskar.ops.join.applier import JoinResult
     from zenskar.ops.join.join_plan import JoinPlan
+    from zenskar.ops.plan_result import PlanResult
     from zenskar.sync.reconcile.backfill import BackfillCount
     from zenskar.sync.reconcile.report import OnProgress
 
 _KIND = "backfill"
-_SAMPLE = 5
 _UNDECIDED = "zenskar dlq list --filter reason=ambiguous_match"
 _MEANINGS = {
     "link": "objects that are linked with a record",
@@ -41,10 +45,7 @@ _MEANINGS = {
     "under_way": "records whose create is in progress",
     "not_read": "objects that cannot be read",
 }
-_COUNTS = {"kind": "PLANNED", "count": "COUNT", "means": "MEANS"}
-_STEPS = {"kind": "STEP", "external_id": "EXTERNAL", "record_id": "RECORD", "fields": "FIELDS"}
 _AMBIGUOUS = {"external_ids": "AMBIGUOUS OBJECTS", "record_ids": "RECORDS"}
-_SKIPPED = {"kind": "SKIPPED", "external_id": "EXTERNAL", "record_id": "RECORD", "why": "WHY"}
 
 
 def backfill(  # noqa: PLR0913, PLR0917 - one for each option
@@ -71,8 +72,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - one for each option
     """
     if match is not None and plan is None:
         raise InvalidInput("--match is for --plan; a connection has the setting MATCH_BY")
-    if plan is not None and apply is not None:
-        raise InvalidInput("give --plan or --apply, not both")
+    check_options(plan, apply)
     if plan is not None:
         _plan(source, entity, match, plan, output)
     elif apply is not None:
@@ -109,9 +109,6 @@ def _import(source: str, entity: str | None, output: Output, *, restart: bool) -
 
 
 def _plan(source: str, entity: str | None, match: str | None, file: Path, output: Output) -> None:
-    from zenskar.ops.plan_file import check_new, write_plan
-
-    check_new(file)
     fields = None if match is None else tuple(map(str.strip, match.split(",")))
 
     async def make(factory: "OperationFactory", name: str, on_progress: "OnProgress") -> "JoinPlan":
@@ -120,85 +117,26 @@ def _plan(source: str, entity: str | None, match: str | None, file: Path, output
         )
 
     plans = run_each(source, entity, make, with_worker=False)
-    write_plan(file, _KIND, [plan.to_json() for plan in plans])
-    if output is Output.JSON:
-        print_json({"data": [plan.to_json() for plan in plans]})
-    else:
-        for plan in plans:
-            _show_plan(plan)
-        print_lines("", f"Nothing was changed. Apply it: zenskar backfill {source} --apply {file}")
-    if not all(plan.certain for plan in plans):
-        raise typer.Exit(LEFT)
+    write_plans(_KIND, source, file, plans, _show_plan, output)
 
 
 def _apply(source: str, file: Path, output: Output) -> None:
     from zenskar.ops.join.join_plan import JoinPlan
-    from zenskar.ops.plan_file import read_plan
 
-    plans = {p.entity_type: p for p in map(JoinPlan.from_json, read_plan(file, _KIND))}
-    if wrong := {plan.source for plan in plans.values()} - {source}:
-        raise InvalidInput(f"the plan is for {', '.join(sorted(wrong))}")
+    async def apply(
+        factory: "OperationFactory", plan: JoinPlan, on_progress: "OnProgress"
+    ) -> "PlanResult":
+        return await factory.join_applier().apply(plan, on_progress=on_progress)
 
-    async def make(
-        factory: "OperationFactory", name: str, on_progress: "OnProgress"
-    ) -> "JoinResult":
-        return await factory.join_applier().apply(plans[name], on_progress=on_progress)
-
-    results = with_factory(
-        lambda factory: run_with_progress(factory, plans, make), with_worker=True
-    )
-    if output is Output.JSON:
-        print_json({"data": [result.to_json() for result in results]})
-    else:
-        for result in results:
-            _show_result(result)
-    fail_if_stopped(results)
-    if any(result.skipped for result in results):
-        raise typer.Exit(LEFT)
+    apply_plans(_KIND, source, file, JoinPlan.from_json, apply, output)
 
 
 def _show_plan(plan: "JoinPlan") -> None:
     by = ", ".join(plan.match_by) or "ids alone"
     print_lines(f"{plan.source} {plan.entity_type}, matched by {by}:", "")
-    counts = [
-        {"kind": kind, "count": count, "means": _MEANINGS[kind]}
-        for kind, count in plan.counts.items()
-    ]
-    print_table(_COUNTS, counts)
-    sample = _sample(plan)
-    if sample:
-        print_lines("", "Examples")
-        print_table(_STEPS, sample)
+    show_counts(plan.counts, _MEANINGS)
+    show_sample(plan.steps)
     if plan.ambiguous:
         print_lines("")
-        print_table(_AMBIGUOUS, plan.to_json()["ambiguous"][:_SAMPLE])
-    show_not_read(plan.not_read[:_SAMPLE])
-
-
-def _sample(plan: "JoinPlan") -> Sequence[dict[str, object]]:
-    """Return the first steps of each kind, those with conflicts first."""
-    rows: list[dict[str, object]] = []
-    for kind in dict.fromkeys(step.kind for step in plan.steps):
-        steps = [step for step in plan.steps if step.kind is kind]
-        steps.sort(key=lambda step: not step.conflicts)
-        rows += [
-            {
-                "kind": kind.value,
-                "external_id": step.external_id,
-                "record_id": step.record_id,
-                "fields": [f"{path[1:]}: {fate.value}" for path, fate in step.fields.items()],
-            }
-            for step in steps[:_SAMPLE]
-        ]
-    return rows
-
-
-def _show_result(result: "JoinResult") -> None:
-    print_lines(
-        f"{result.source} {result.entity_type}: {result.steps} steps, {result.done} done, "
-        f"{result.already_done} done before, {result.queued} queued until the connection is "
-        f"resumed, {len(result.skipped)} skipped."
-    )
-    if result.skipped:
-        print_lines("")
-        print_table(_SKIPPED, result.to_json()["skipped"])
+        print_table(_AMBIGUOUS, plan.to_json()["ambiguous"][:SAMPLE])
+    show_not_read(plan.not_read[:SAMPLE])

@@ -135,7 +135,7 @@ def resume(
 
 def _drop(name: str) -> "DroppedDeletes":
     """Fetch the object of each held delete, and drop the delete unless the object is deleted."""
-    from zenskar.cli.commands.reconcile import with_factory
+    from zenskar.cli.bulk_session import with_factory
 
     by = current_actor()
     return with_factory(lambda factory: factory.held_delete_dropper().drop(name, by))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.commands.reconcile import with_factory
+from zenskar.cli.bulk_session import with_factory
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.cli.replay_session import current_actor
 from zenskar.ids import new_id

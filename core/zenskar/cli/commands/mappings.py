@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zenskar.cli import session
-from zenskar.cli.commands.reconcile import Source, with_factory
+from zenskar.cli.bulk_session import Source, with_factory
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.cli.replay_session import current_actor
 from zenskar.errors import InvalidInput

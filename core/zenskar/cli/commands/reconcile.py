@@ -1,45 +1,53 @@
-"""`zenskar reconcile`, and the parts that commands on a whole external system share."""
+"""`zenskar reconcile`."""
 
-import asyncio
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Sequence,
-)
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from zenskar.cli import session
-from zenskar.cli.error_output import print_error
-from zenskar.cli.process import in_background, stop_signals
+from zenskar.cli.bulk_session import (
+    LEFT,
+    Entity,
+    Restart,
+    Source,
+    fail_if_stopped,
+    run_each,
+    show_not_read,
+)
+from zenskar.cli.plans import (
+    SAMPLE,
+    apply_plans,
+    check_options,
+    show_counts,
+    show_sample,
+    write_plans,
+)
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.errors import InvalidInput
 from zenskar.model.missing import Missing
 
 if TYPE_CHECKING:
     from zenskar.ops.factory import OperationFactory
-    from zenskar.runtime import Runtime
-    from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, Report
+    from zenskar.ops.plan_result import PlanResult
+    from zenskar.ops.repair.repair_plan import RepairPlan
+    from zenskar.sync.reconcile.report import OnProgress, Report
 
-T = TypeVar("T")
-LEFT, STOPPED = 3, 1
-"""Exit codes: work for a person is left, or the run has stopped."""
-_INTERRUPTED = 130
-_ROLES = ("relay", "inbound", "outbound")
-_PHASES = {
-    "list": "reading the list",
-    "unseen": "fetching objects that were not in the list",
-    "suspects": "checking differences again",
-    "records": "searching records without an object",
-    "end": "done",
-    "apply": "applying the plan",
+_KIND = "reconcile"
+_MEANINGS = {
+    "create_here": "objects that become a record",
+    "create_there": "records that become an object",
+    "link": "objects that are linked with a record",
+    "merge": "records and objects that are made equal",
+    "delete_here": "records that are deleted, since their object is missing",
+    "delete_there": "objects that are deleted, since their record is",
+    "restore_here": "records that are undeleted with their object",
+    "follow_merge": "records whose object was merged into another one",
+    "left": "differences without a repair",
+    "under_way": "differences that workers are about to remove",
+    "not_read": "objects that cannot be read",
 }
+_FIELDS = {"field": "FIELD", "fate": "EFFECT", "count": "COUNT"}
+_LEFT = {"kind": "LEFT", "external_id": "EXTERNAL", "record_id": "RECORD", "fields": "FIELDS"}
 _EXAMPLES = {
     "kind": "DIFFERENCE",
     "external_id": "EXTERNAL",
@@ -47,32 +55,6 @@ _EXAMPLES = {
     "fields": "FIELDS",
     "repaired": "REPAIRED",
 }
-_NOT_READ = {"kind": "NOT READ", "external_id": "EXTERNAL", "record_id": "RECORD", "why": "WHY"}
-
-
-class BulkResult(Protocol):
-    """The result of a run over a whole external system; `problem` says why the run stopped."""
-
-    @property
-    def source(self) -> str:
-        """The connection."""
-
-    @property
-    def entity_type(self) -> str:
-        """The entity type."""
-
-    @property
-    def problem(self) -> str | None:
-        """The reason of the stop, None when the run is complete."""
-
-
-Source = Annotated[str, typer.Argument(help="The connection, see `zenskar connections list`.")]
-Entity = Annotated[
-    str | None, typer.Argument(help="Only this entity, such as customer; all by default.")
-]
-Restart = Annotated[
-    bool, typer.Option("--restart", help="Start over instead of resuming a stopped run.")
-]
 
 
 def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
@@ -90,28 +72,58 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
     settle: Annotated[
         float, typer.Option(min=0, help="Seconds that a change in progress may take to arrive.")
     ] = 3.0,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="Only write a plan of the repairs to this new file, and show it."),
+    ] = None,
+    apply: Annotated[
+        Path | None, typer.Option(help="Make the repairs of the plan in this file, and no other.")
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Compare all records with an external system, and report the differences.
 
     Exits with 3 when there are differences, or with --repair when some remain, and when an object
-    could not be read. The same command resumes a stopped run within a day.
+    could not be read. With --plan, exits with 3 when some differences have no repair, and with
+    --apply when a step is skipped. The same command resumes a stopped run within a day.
     """
+    check_options(plan, apply)
+    if repair and (plan is not None or apply is not None):
+        raise InvalidInput("give --repair, --plan or --apply, not two of them")
+    if missing is not None and not repair and plan is None:
+        raise InvalidInput("--missing says how to repair: give --repair or --plan too")
+    options = _RepairOptions(missing, force, restart, settle)
+    if plan is not None:
+        _plan(source, entity, options, plan, output)
+    elif apply is not None:
+        _apply(source, apply, output)
+    else:
+        _compare(source, entity, options, output, repair=repair)
 
-    if missing is not None and not repair:
-        raise InvalidInput("--missing says how to repair: give --repair too")
 
+class _RepairOptions(NamedTuple):
+    """The options that a repair and its plan share; `settle` are seconds."""
+
+    missing: Missing | None
+    force: bool
+    restart: bool
+    settle: float
+
+
+def _compare(
+    source: str, entity: str | None, options: _RepairOptions, output: Output, *, repair: bool
+) -> None:
     async def compare(
         factory: "OperationFactory", name: str, on_progress: "OnProgress"
     ) -> "Report":
-        reconciler = factory.reconciler(settle_seconds=settle)
+        reconciler = factory.reconciler(settle_seconds=options.settle)
         return await reconciler.run(
             source,
             name,
             repair=repair,
-            missing=missing,
-            force=force,
-            restart=restart,
+            missing=options.missing,
+            force=options.force,
+            restart=options.restart,
             on_progress=on_progress,
         )
 
@@ -126,105 +138,52 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
         raise typer.Exit(LEFT)
 
 
-def run_each(
-    source: str,
-    entity: str | None,
-    operation: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
-    *,
-    with_worker: bool,
-) -> list[T]:
-    """Run an operation for the named entity, or for each entity that the connection syncs."""
+def _plan(
+    source: str, entity: str | None, options: _RepairOptions, file: Path, output: Output
+) -> None:
+    async def make(
+        factory: "OperationFactory", name: str, on_progress: "OnProgress"
+    ) -> "RepairPlan":
+        return await factory.repair_planner(settle_seconds=options.settle).plan(
+            source,
+            name,
+            missing=options.missing,
+            force=options.force,
+            restart=options.restart,
+            on_progress=on_progress,
+        )
 
-    async def run(factory: "OperationFactory") -> list[T]:
-        names = [entity] if entity else factory.entities(source)
-        return await run_with_progress(factory, names, operation)
-
-    return with_factory(run, with_worker=with_worker)
-
-
-def with_factory(
-    operation: "Callable[[OperationFactory], Coroutine[Any, Any, T]]", *, with_worker: bool = False
-) -> T:
-    """Run an operation on a whole external system, `with_worker` beside a worker in this process.
-
-    Raises `ConfigurationError` when there is no database, and `typer.Exit` after a signal.
-    """
-    settings, environment = session.read_settings()
-    session.configure_logs(settings, environment, serving=False)
-    session.require_database(settings)
-
-    async def run() -> T:
-        from zenskar.runtime import open_runtime
-
-        async with (
-            stop_signals() as stopping,
-            open_runtime(settings, environment, prepare=session.require_schema) as runtime,
-            _worker(runtime, stopping, with_worker=with_worker),
-        ):
-            return await _unless_stopped(stopping, operation(runtime.operations()))
-
-    return asyncio.run(run())
+    plans = run_each(source, entity, make, with_worker=False)
+    write_plans(_KIND, source, file, plans, _show_plan, output)
 
 
-async def run_with_progress(
-    factory: "OperationFactory",
-    names: Iterable[str],
-    operation: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
-) -> list[T]:
-    """Run an operation for each entity, with a progress bar."""
-    results = []
-    for name in names:
-        with _progress_bar() as on_progress:
-            results.append(await operation(factory, name, on_progress))
-    return results
+def _apply(source: str, file: Path, output: Output) -> None:
+    from zenskar.ops.repair.repair_plan import RepairPlan
+
+    async def apply(
+        factory: "OperationFactory", plan: RepairPlan, on_progress: "OnProgress"
+    ) -> "PlanResult":
+        return await factory.repair_applier().apply(plan, on_progress=on_progress)
+
+    apply_plans(_KIND, source, file, RepairPlan.from_json, apply, output)
 
 
-@asynccontextmanager
-async def _worker(
-    runtime: "Runtime", stopping: asyncio.Event, *, with_worker: bool
-) -> AsyncIterator[None]:
-    """Run a worker here, so that the command needs no other; running workers share the load."""
-    async with AsyncExitStack() as stack:
-        if with_worker:
-            worker = runtime.worker(_ROLES).run(stopping)
-            await stack.enter_async_context(in_background(worker, stopping))
-        yield
-
-
-async def _unless_stopped(stopping: asyncio.Event, operation: Coroutine[Any, Any, T]) -> T:
-    """Await an operation; cancel it after a signal, with its checkpoint stored."""
-    task, stop = asyncio.create_task(operation), asyncio.create_task(stopping.wait())
-    await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
-    if task.done():
-        return task.result()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    print_error("stopped; the same command resumes from here")
-    raise typer.Exit(_INTERRUPTED)
-
-
-@contextmanager
-def _progress_bar() -> "Iterator[OnProgress]":
-    """Show the progress on standard error when it is a terminal."""
-    from rich import progress as rich_progress
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    columns = (
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.MofNCompleteColumn(),
-    )
-    hidden = not console.is_terminal
-    with rich_progress.Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(progress: "ReconcileProgress") -> None:
-            text = f"{_PHASES[progress.phase]}, {progress.found} found"
-            bar.update(task, description=text, completed=progress.done, total=progress.total)
-
-        yield show
+def _show_plan(plan: "RepairPlan") -> None:
+    print_lines(f"{plan.source} {plan.entity_type}, {plan.objects} objects:", "")
+    show_counts(plan.counts, _MEANINGS)
+    fields = [
+        {"field": path[1:], "fate": fate, "count": count}
+        for path, counts in plan.fields.items()
+        for fate, count in counts.items()
+    ]
+    if fields:
+        print_lines("")
+        print_table(_FIELDS, fields)
+    show_sample(plan.steps)
+    if plan.left:
+        print_lines("")
+        print_table(_LEFT, plan.left[:SAMPLE])
+    show_not_read(plan.not_read[:SAMPLE])
 
 
 def _show(report: "Report") -> None:
@@ -243,22 +202,3 @@ def _show(report: "Report") -> None:
     if report.examples:
         print_table(_EXAMPLES, report.to_json()["examples"])
     show_not_read(report.to_json()["not_read"])
-
-
-def show_not_read(rows: "Sequence[dict[str, Any]]") -> None:
-    """Print the objects that could not be read."""
-    if rows:
-        print_lines("")
-        print_table(_NOT_READ, rows)
-
-
-def fail_if_stopped(results: "Sequence[BulkResult]") -> None:
-    """Raise `typer.Exit` when a run has stopped before its end."""
-    stopped = [result for result in results if result.problem]
-    for result in stopped:
-        print_error(
-            f"{result.source} {result.entity_type} is not complete: {result.problem}; "
-            "the same command resumes from here"
-        )
-    if stopped:
-        raise typer.Exit(STOPPED)

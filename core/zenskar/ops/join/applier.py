@@ -1,8 +1,8 @@
 """Apply the plan of a join: every step first checks that both sides are as planned."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,16 +14,15 @@ from zenskar.errors import CallFailed, StateConflict
 from zenskar.ids import new_id
 from zenskar.kernel.match import match
 from zenskar.model.envelope import OUTBOUND
-from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import MappingState
-from zenskar.ops.join.join_plan import JoinPlan, JoinStep, JoinStepKind, digest_of
-from zenskar.ops.join.join_planner import matched_by
-from zenskar.ops.link import fates_of
+from zenskar.ops.join.join_plan import JoinPlan, JoinStep, JoinStepKind
+from zenskar.ops.join.join_planner import link_fates, matched_by
+from zenskar.ops.plan_file import digest_of
+from zenskar.ops.plan_result import PlanResult
 from zenskar.sync import fanout
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
-from zenskar.sync.fanout import RecordChange
 from zenskar.sync.reconcile.checkpoint import check_ready
 from zenskar.sync.reconcile.comparator import OF_ONE_OBJECT
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
@@ -34,41 +33,6 @@ from zenskar.sync.work import work_storage
 from zenskar.sync.work.unit_of_work import UnitOfWork
 
 _BATCH = 50
-
-
-@dataclass(slots=True)
-class SkippedStep:
-    """A step that was not made, and the change that prevents it."""
-
-    kind: str
-    external_id: str | None
-    record_id: str
-    why: str
-
-
-@dataclass(slots=True)
-class JoinResult:
-    """The number of steps by their result, and the steps that were not made.
-
-    `queued` steps wait until the connection is resumed. `problem` says why the run has stopped.
-    """
-
-    source: str
-    entity_type: str
-    steps: int
-    done: int = 0
-    already_done: int = 0
-    queued: int = 0
-    skipped: list[SkippedStep] = field(default_factory=list)
-    problem: str | None = None
-
-    def skip(self, step: JoinStep, why: str) -> None:
-        """Add a step that was not made."""
-        self.skipped.append(SkippedStep(step.kind.value, step.external_id, step.record_id, why))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 class _Checked(NamedTuple):
@@ -91,14 +55,14 @@ class JoinApplier:
     publisher: SnapshotPublisher
     waiter: EventWaiter
 
-    async def apply(self, plan: JoinPlan, *, on_progress: OnProgress = silent) -> JoinResult:
+    async def apply(self, plan: JoinPlan, *, on_progress: OnProgress = silent) -> PlanResult:
         """Make all steps whose objects and records are as planned.
 
         A failing external system ends the run with a problem. Raises `StateConflict` when the
         connection belongs to another account than the plan, `Unavailable` when no worker processes
         the events, and the errors of `check_ready`.
         """
-        result = JoinResult(plan.source, plan.entity_type, len(plan.steps))
+        result = PlanResult(plan.source, plan.entity_type, len(plan.steps))
         try:
             account = await check_ready(
                 self.context,
@@ -114,7 +78,7 @@ class JoinApplier:
             result.problem = str(error)
         return result
 
-    async def _apply(self, plan: JoinPlan, result: JoinResult, on_progress: OnProgress) -> None:
+    async def _apply(self, plan: JoinPlan, result: PlanResult, on_progress: OnProgress) -> None:
         done = 0
         inward = [step for step in plan.steps if step.external_id is not None]
         outward = [step for step in plan.steps if step.external_id is None]
@@ -127,7 +91,7 @@ class JoinApplier:
                 on_progress(ReconcileProgress("apply", done, result.steps, found))
 
     async def _join_objects(
-        self, plan: JoinPlan, steps: Sequence[JoinStep], result: JoinResult
+        self, plan: JoinPlan, steps: Sequence[JoinStep], result: PlanResult
     ) -> None:
         """Link objects, and create records for objects."""
         fetched = await self._fetch(plan, steps, result)
@@ -150,10 +114,10 @@ class JoinApplier:
             if owners.get(step.external_id or "") == step.record_id:
                 result.done += 1
             else:
-                result.skip(step, "it was not applied: see `zenskar events list`")
+                _skip(result, step, "it was not applied: see `zenskar events list`")
 
     async def _fetch(
-        self, plan: JoinPlan, steps: Sequence[JoinStep], result: JoinResult
+        self, plan: JoinPlan, steps: Sequence[JoinStep], result: PlanResult
     ) -> list[_Checked]:
         """Fetch the present state of each object. Raises `CallFailed` when the system fails."""
         answers = await together(
@@ -165,7 +129,7 @@ class JoinApplier:
             if not isinstance(answer, CallFailed):
                 found.append(_Checked(step, answer))
             elif answer.failure.kind in OF_ONE_OBJECT:
-                result.skip(step, f"the object cannot be read: {answer.failure.message}")
+                _skip(result, step, f"the object cannot be read: {answer.failure.message}")
             else:
                 raise answer
         return found
@@ -175,7 +139,7 @@ class JoinApplier:
         db: AsyncConnection,
         plan: JoinPlan,
         fetched: Iterable[_Checked],
-        result: JoinResult,
+        result: PlanResult,
     ) -> list[_Checked]:
         """Return the steps whose object and record are as planned."""
         read = [(each, self._observation(plan, each)) for each in fetched]
@@ -186,11 +150,11 @@ class JoinApplier:
         ready = []
         for each, observed in read:
             if isinstance(observed, NotRead):
-                result.skip(each.step, f"the object cannot be read: {observed.why}")
+                _skip(result, each.step, f"the object cannot be read: {observed.why}")
             elif _is_done(work, each.step):
                 result.already_done += 1
             elif (why := _find_change(work, plan, each.step, observed)) is not None:
-                result.skip(each.step, why)
+                _skip(result, each.step, why)
             else:
                 ready.append(each)
         return ready
@@ -204,7 +168,7 @@ class JoinApplier:
         return replace(seen, record_id=checked.step.record_id)
 
     async def _create_objects(
-        self, plan: JoinPlan, steps: Sequence[JoinStep], result: JoinResult
+        self, plan: JoinPlan, steps: Sequence[JoinStep], result: PlanResult
     ) -> None:
         """Queue the creates of objects, and wait for them unless the connection is paused."""
         correlation_id = new_id()
@@ -218,10 +182,12 @@ class JoinApplier:
                 if _is_done(work, step):
                     result.already_done += 1
                 elif (why := _find_change_here(work, step)) is not None:
-                    result.skip(step, why)
+                    _skip(result, step, why)
                 else:
                     ready.append(step)
-            changes = [_resync(work, step.record_id, correlation_id) for step in ready]
+            changes = [
+                work.change_of(step.record_id, fanout.RESYNC, correlation_id) for step in ready
+            ]
             await fanout.enqueue(db, [(change, plan.source) for change in changes])
             state = (await connections.states(db)).get(plan.source)
             return ready, state is not None and state.paused
@@ -241,7 +207,11 @@ class JoinApplier:
             if link is not None and link.state is MappingState.ACTIVE:
                 result.done += 1
             else:
-                result.skip(step, "it was not created: see `zenskar dlq list`")
+                _skip(result, step, "it was not created: see `zenskar dlq list`")
+
+
+def _skip(result: PlanResult, step: JoinStep, why: str) -> None:
+    result.skip(step.kind.value, step.external_id, step.record_id, why)
 
 
 def _named(checked: _Checked) -> Snapshot:
@@ -276,7 +246,7 @@ def _find_change(work: UnitOfWork, plan: JoinPlan, step: JoinStep, seen: Observa
     situation = replace(work.situation_of(seen), intents=())
     outcome = kernel.observe(situation, seen, work.source.merge_policy, new_record_id="")
     record = work.shared(work.records[step.record_id])
-    same = fates_of(record, outcome) == step.fields
+    same = link_fates(work, record, outcome) == step.fields
     return None if same else "the settings decide otherwise about its fields"
 
 
@@ -302,15 +272,3 @@ def _find_change_here(work: UnitOfWork, step: JoinStep) -> str | None:
     if step.record_id in work.by_record:
         return f"the record has the object {work.by_record[step.record_id].external_id}"
     return "a create of the record is in progress" if work.has_open_create(record.id) else None
-
-
-def _resync(work: UnitOfWork, record_id: str, correlation_id: str) -> RecordChange:
-    record = work.records[record_id]
-    return RecordChange(
-        entity_type=work.entity_type,
-        record_id=record_id,
-        version=record.version,
-        action=fanout.RESYNC,
-        document=unflatten(SHAPES[work.entity_type], record.fields),
-        correlation_id=correlation_id,
-    )

@@ -1,19 +1,13 @@
 """The plan of a join: its steps, and the objects and records about which a person decides."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-import orjson
-
 from zenskar.errors import InvalidInput
-from zenskar.model.observation import Observation
-from zenskar.ops.link import FieldFate
-
-_CONFLICTS = frozenset({FieldFate.HERE_WINS, FieldFate.THERE_WINS})
+from zenskar.sync.reconcile.field_fate import FieldFate, has_conflict
 
 
 class JoinStepKind(StrEnum):
@@ -41,7 +35,7 @@ class JoinStep:
     @property
     def conflicts(self) -> bool:
         """Whether both sides have different values of a field."""
-        return not _CONFLICTS.isdisjoint(self.fields.values())
+        return has_conflict(self.fields)
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
@@ -114,9 +108,3 @@ class JoinPlan:
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InvalidInput("the plan is not complete: make it again") from None
         return cls(**known)
-
-
-def digest_of(plan_id: str, seen: Observation) -> str:
-    """Return the digest of an object's visible fields; the plan's id is its salt."""
-    shown = [plan_id, dict(seen.fields or {}), sorted(seen.unseen)]
-    return hashlib.sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -12,19 +12,20 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.db.reconcile_runs import FIRST_ID
 from zenskar.errors import InvalidInput
 from zenskar.ids import is_id, new_id
-from zenskar.kernel import Candidate, Situation
-from zenskar.model.fields import Fields
+from zenskar.kernel import Candidate, Outcome, Situation
+from zenskar.model.fields import Fields, apply
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import Record
-from zenskar.ops.join.join_plan import AmbiguousMatch, JoinPlan, JoinStep, JoinStepKind, digest_of
+from zenskar.ops.join.join_plan import AmbiguousMatch, JoinPlan, JoinStep, JoinStepKind
 from zenskar.ops.join.resolve import Resolution, UnknownObject, resolve
 from zenskar.ops.join.twins import find_twins
-from zenskar.ops.link import FieldFate, fates_of
+from zenskar.ops.plan_file import digest_of
 from zenskar.plugins import declarations
 from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.checkpoint import check_ready
+from zenskar.sync.reconcile.field_fate import FieldFate, fates_of
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader
 from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, silent
@@ -246,7 +247,15 @@ def _fates(
     joined = replace(situation, record=record, candidates=(), intents=())
     named = replace(seen, record_id=record.id)
     policy = work.source.merge_policy
-    return fates_of(record, kernel.observe(joined, named, policy, new_record_id=""))
+    return link_fates(work, record, kernel.observe(joined, named, policy, new_record_id=""))
+
+
+def link_fates(work: UnitOfWork, record: Record, outcome: Outcome) -> dict[str, FieldFate]:
+    """Return the fate of each field of a record that an outcome links; changes nothing."""
+    after: Fields = apply(record.fields, outcome.record_changes)
+    if work.coverage is not None and outcome.mapping is not None:
+        after = work.coverage.pushed(after, outcome.mapping.base)
+    return fates_of(outcome, after)
 
 
 def _steps_of(resolution: Resolution, found: _Findings) -> list[JoinStep]:

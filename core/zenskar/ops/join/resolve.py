@@ -8,7 +8,7 @@ from zenskar.kernel import Candidate, Situation
 from zenskar.kernel.match import is_same, match, normalized
 from zenskar.model.fields import Fields
 from zenskar.ops.join.join_plan import AmbiguousMatch
-from zenskar.ops.link import FieldFate
+from zenskar.sync.reconcile.field_fate import FieldFate
 
 
 @dataclass(frozen=True, slots=True)

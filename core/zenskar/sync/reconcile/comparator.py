@@ -40,7 +40,7 @@ OF_ONE_OBJECT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The result of a comparison; `snapshots` are the objects by external id.
+    """The result of a comparison; `snapshots` and `seen` show the objects by external id.
 
     `drifts` are the differences, apart from those `under_way`, which workers are about to remove.
     """
@@ -49,6 +49,7 @@ class Findings:
     under_way: tuple[Drift, ...] = ()
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
     not_read: tuple[NotRead, ...] = ()
+    seen: Mapping[str, Observation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ class Comparator:
             return await self._sort(db, source, drifts, moved)
 
         found = await in_transaction(self._context.engine, compare)
-        return Findings(found.drifts, found.under_way, snapshots, not_read)
+        observed = {each.external_id: each for each in seen}
+        return Findings(found.drifts, found.under_way, snapshots, not_read, observed)
 
     async def records(self, source: str, entity_type: str, record_ids: Sequence[str]) -> Findings:
         """Find objects of records without a mapping, and compare them."""
@@ -153,7 +155,8 @@ class Comparator:
         result = await in_transaction(self._context.engine, compare)
         snapshots = {each.seen.external_id: each for each in found.values() if each}
         under_way = (*waiting, *result.under_way)
-        return Findings(result.drifts, under_way, snapshots, not_read)
+        observed = {each.external_id: each for each in seen.values()}
+        return Findings(result.drifts, under_way, snapshots, not_read, observed)
 
     def _observation(
         self, source: str, snapshot: Snapshot, known: ExternalMapping | None = None

@@ -1,6 +1,7 @@
 """Drift: differences between the two sides, as the kernel decides them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from zenskar.kernel import Outcome, StepKind, Verdict
@@ -8,6 +9,13 @@ from zenskar.model.fields import difference
 from zenskar.model.missing import Missing
 from zenskar.model.observation import Observation
 from zenskar.model.record import ExternalMapping, Record
+from zenskar.sync.reconcile.field_fate import FieldFate, fates_of
+from zenskar.sync.reconcile.repair_action import (
+    OF_HIDDEN,
+    RepairAction,
+    inward_action,
+    outward_action,
+)
 from zenskar.sync.work.unit_of_work import UnitOfWork
 
 
@@ -27,6 +35,7 @@ class DriftKind(StrEnum):
 
 
 _ACTS = frozenset(StepKind) - {StepKind.NOTHING, StepKind.WAIT}
+_MERGES = frozenset({RepairAction.LINK, RepairAction.MERGE, RepairAction.RESTORE_HERE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,8 @@ class Drift:
     """A difference between a record and its object: their ids and the fields, without values.
 
     `inward`: an inbound event repairs it. `outward`: a push repairs it. `hidden`: the object is
-    not visible, which proves nothing, so an operator must choose the repair.
+    not visible, which proves nothing, so an operator must choose the repair. `action` is the
+    repair, `fates` its effect on the fields, and `record_version` the record's version before it.
     """
 
     kind: DriftKind
@@ -44,11 +54,22 @@ class Drift:
     inward: bool = False
     outward: bool = False
     hidden: bool = False
+    action: RepairAction | None = None
+    fates: Mapping[str, FieldFate] = field(default_factory=dict)
+    record_version: int | None = None
 
     @property
     def vanished(self) -> bool:
         """Whether a living record has lost the object that it was linked with."""
         return self.kind is DriftKind.MISSING_THERE and self.external_id is not None
+
+    def repair(self, missing: Missing | None) -> RepairAction | None:
+        """Return the repair with this choice for missing objects, None if there is none."""
+        if self.hidden:
+            return OF_HIDDEN[missing] if missing is not None else None
+        if self.vanished and missing is Missing.RECREATE:
+            return RepairAction.CREATE_THERE
+        return self.action
 
     def can_be_repaired(self, missing: Missing | None) -> bool:
         """Whether a repair with this choice for missing objects changes anything."""
@@ -72,9 +93,15 @@ def drift_of_object(work: UnitOfWork, seen: Observation) -> Drift | None:
     if found is None:
         return None
     kind, fields = found
-    inward = outcome.verdict.changes_state
-    outward = not inward and record_id is not None and work.plan(record_id).kind in _ACTS
-    return Drift(kind, seen.external_id, known.id if known else None, fields, inward, outward)
+    drift = Drift(
+        kind,
+        seen.external_id,
+        known.id if known else None,
+        fields,
+        inward=outcome.verdict.changes_state,
+        record_version=known.version if known else None,
+    )
+    return _with_repair(work, drift, before, seen, record_id, outcome)
 
 
 def drift_of_hidden_object(work: UnitOfWork, external_id: str) -> Drift | None:
@@ -83,7 +110,13 @@ def drift_of_hidden_object(work: UnitOfWork, external_id: str) -> Drift | None:
     record = work.records.get(mapping.entity_id or "") if mapping is not None else None
     if mapping is None or not mapping.active or record is None or record.deleted:
         return None
-    return Drift(DriftKind.MISSING_THERE, external_id, record.id, hidden=True)
+    return Drift(
+        DriftKind.MISSING_THERE,
+        external_id,
+        record.id,
+        hidden=True,
+        record_version=record.version,
+    )
 
 
 def drift_of_unmapped_record(
@@ -95,8 +128,36 @@ def drift_of_unmapped_record(
         return None
     if found is not None:
         return drift_of_object(work, found)
-    outward = work.plan(record_id).kind in _ACTS
-    return Drift(DriftKind.MISSING_THERE, None, record_id, outward=outward)
+    step = work.plan(record_id).kind
+    return Drift(
+        DriftKind.MISSING_THERE,
+        None,
+        record_id,
+        outward=step in _ACTS,
+        action=outward_action(step),
+        record_version=record.version,
+    )
+
+
+def _with_repair(
+    work: UnitOfWork,
+    drift: Drift,
+    before: ExternalMapping | None,
+    seen: Observation,
+    record_id: str | None,
+    outcome: Outcome,
+) -> Drift:
+    """Return a drift with its repair and its effect on the fields of a record that exists."""
+    if not drift.inward:
+        step = work.plan(record_id).kind if record_id is not None else StepKind.NOTHING
+        acts = drift.kind is not DriftKind.DUPLICATE
+        action = outward_action(step) if acts else None
+        drift = replace(drift, outward=step in _ACTS, action=action)
+    else:
+        drift = replace(drift, action=inward_action(before, seen, outcome))
+    if drift.record_id is None or drift.action not in _MERGES:
+        return drift
+    return replace(drift, fates=fates_of(outcome, work.pushed(drift.record_id).fields))
 
 
 def _is_settled(mapping: ExternalMapping) -> bool:

@@ -32,6 +32,7 @@ from zenskar.telemetry.logs import get_logger
 T = TypeVar("T")
 _LIST, _UNSEEN, _SUSPECTS, _RECORDS, _END = "list", "unseen", "suspects", "records", "end"
 _BATCH = 100
+OnFindings = Callable[[Findings], None]
 _FEW_MISSING, _MOST_PERCENT = 10, 10
 """A repair of more missing objects than both limits has to be forced."""
 _log = get_logger(__name__)
@@ -64,8 +65,12 @@ class Reconciler:
         force: bool = False,
         restart: bool = False,
         on_progress: OnProgress = silent,
+        on_findings: OnFindings | None = None,
     ) -> Report:
         """Compare everything, or resume a run that stopped within the last day.
+
+        `on_findings` receives all differences that a repair would see, also those that a stopped
+        run has compared, and nothing is repaired.
 
         A failing external system ends the run with an incomplete report: the next run resumes
         there, and no object counts as deleted. Raises `StateConflict` when a repair would delete
@@ -84,7 +89,7 @@ class Reconciler:
         name = f"reconcile:{source}:{entity_type}"
         run = await open_run(self.context.engine, name, _LIST, account, restart=restart)
         reconcile = _ReconcileRun(self, source, entity_type, run, on_progress)
-        reconcile.choose(repair=repair, missing=missing, force=force)
+        reconcile.choose(repair=repair, missing=missing, force=force, on_findings=on_findings)
         try:
             await reconcile.execute()
         except CallFailed as error:
@@ -111,16 +116,25 @@ class _ReconcileRun:
         self._total: int | None = None
         self._missing: Missing | None = None
         self._force = False
+        self._on_findings: OnFindings | None = None
         self.tally = Tally(**run.counts)
 
-    def choose(self, *, repair: bool, missing: Missing | None, force: bool) -> None:
+    def choose(
+        self,
+        *,
+        repair: bool,
+        missing: Missing | None,
+        force: bool,
+        on_findings: OnFindings | None,
+    ) -> None:
         """Set the options. A repair compares the suspects of a run without repair again."""
         more = (repair and not self.tally.repair) or self.tally.missing != missing
-        if more and self._run.phase in {_SUSPECTS, _RECORDS}:
+        again = more or on_findings is not None
+        if again and self._run.phase in {_SUSPECTS, _RECORDS, _END}:
             self._run.phase, self._run.cursor = _SUSPECTS, None
             self.tally.forget_drift()
         self.tally.repair, self.tally.missing = repair, missing
-        self._missing, self._force = missing, force
+        self._missing, self._force, self._on_findings = missing, force, on_findings
 
     async def execute(self) -> None:
         """Run the phases that are left."""
@@ -180,7 +194,7 @@ class _ReconcileRun:
     async def _compare_suspects(self) -> None:
         """Fetch suspects again, after changes in progress have had time to arrive."""
         run = self._run
-        if self.tally.repair and not self._force:
+        if (self.tally.repair or self._on_findings is not None) and not self._force:
             await self._check_missing()
         if self._total is None:
             self._total = await self._read(lambda c: reconcile_runs.count_suspects(c, run.id))
@@ -225,6 +239,8 @@ class _ReconcileRun:
 
         Differences whose repair a stopped run had begun count as found, even if they are gone.
         """
+        if self._on_findings is not None:
+            self._on_findings(findings)
         begun = {drift.key: drift for drift in self.tally.begun()}
         unfinished = tuple(drift for drift in findings.under_way if drift.key in begun)
         remaining = (*findings.drifts, *unfinished)

@@ -9,6 +9,8 @@ from zenskar.sync.reconcile.publisher import NotRead
 
 _MOST_NOT_READ = 100
 """The number of unreadable objects in a report, for each kind; the log names all of them."""
+_STORED = ("kind", "external_id", "record_id", "fields", "inward", "outward", "hidden")
+"""The members of a difference in a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class Tally:
 
     def begin(self, drifts: Iterable[Drift]) -> None:
         """Store the differences that are about to be repaired."""
-        self.repairing = [asdict(drift) for drift in drifts]
+        self.repairing = [{n: getattr(drift, n) for n in _STORED} for drift in drifts]
 
     def begun(self) -> list[Drift]:
         """Return the differences whose repair has begun and that are not counted yet."""

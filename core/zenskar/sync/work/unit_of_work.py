@@ -263,12 +263,12 @@ class UnitOfWork:
         """Enqueue the change of a record for every other source system that syncs it."""
         others = [source for source in owners if source != self.name]
         if outcome.changes_record and others:
-            change = self._change_of(record_id, action_of(outcome), cause)
+            change = self.change_of(record_id, action_of(outcome), *cause)
             self.followers += [(change, source) for source in others]
 
     def resync(self, record_id: str, cause: Cause) -> None:
         """Enqueue an event of its own for the steps that a record still needs."""
-        self.followers.append((self._change_of(record_id, fanout.RESYNC, cause), self.name))
+        self.followers.append((self.change_of(record_id, fanout.RESYNC, *cause), self.name))
 
     def look(self, outcome: Outcome, cause: Cause) -> None:
         """Request the fetch that an outcome wants, if any."""
@@ -320,7 +320,10 @@ class UnitOfWork:
             cause = self.causes[record_id]
             self.looks.append(LookRequest(self.name, self.entity_type, external_id, *cause))
 
-    def _change_of(self, record_id: str, action: str, cause: Cause) -> RecordChange:
+    def change_of(
+        self, record_id: str, action: str, correlation_id: str, causation_id: str | None = None
+    ) -> RecordChange:
+        """Return a record as it is after an action."""
         record = self.records[record_id]
         shape = SHAPES[self.entity_type]
         return RecordChange(
@@ -329,8 +332,8 @@ class UnitOfWork:
             version=record.version,
             action=action,
             document=None if record.deleted else unflatten(shape, record.fields),
-            correlation_id=cause.correlation_id,
-            causation_id=cause.event_id,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
         )
 
     def situation_of(self, seen: Observation) -> Situation:

@@ -1,0 +1,1 @@
+"""Plan the repair of a connection, then apply exactly the planned repairs."""
