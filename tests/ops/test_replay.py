@@ -22,7 +22,9 @@ from zenskar.model.actor import Actor
 from zenskar.model.envelope import INBOUND, Envelope
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops import replay as replay_module
+from zenskar.ops import retry_plan
 from zenskar.ops.replay import Replay
+from zenskar.ops.retry_plan import RetryPlan
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import core_schemas
 from zenskar.sync.dead_letters import as_text
@@ -300,3 +302,44 @@ async def test_what_this_release_can_read_is_sent_on_once(bench: Bench) -> None:
     assert Envelope.from_json(message["envelope"]) == envelope
     history = await in_transaction(bench.engine, lambda c: event_log.history(c, buried))
     assert (history[-1].status, history[-1].detail["message"]) == ("ignored", envelope.id)
+
+
+async def test_a_plan_retries_exactly_the_dead_letters_that_are_as_they_were(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry_plan, "_BATCH", 2)
+    monkeypatch.setattr(replay_module, "_BATCH", 2)
+    kept, again, thrown, lost = [(await bench.inbound()).id for _ in range(4)]
+    unread = await bury(bench, b"not JSON")
+    reread = await bury(
+        bench, orjson.dumps((await bench.inbound(SyncStatus.SUCCEEDED, "Secret")).to_json())
+    )
+    outbound = await bench.outbound()
+    wanted = EventFilter(status=SyncStatus.DEAD)
+    plan = await retry_plan.plan_retry(bench.engine, bench.replay, wanted)
+    assert [s.event_id for s in plan.steps] == [kept, again, thrown, lost, reread, outbound]
+    assert plan.unreadable == (unread,)
+    assert await bench.sent() == []
+    body = orjson.dumps(plan.to_json())
+    assert b"Secret" not in body
+    plan = RetryPlan.from_json(orjson.loads(body))
+    await bench.retry(EventFilter(ids=(again,)))
+    await bench.set_status(again, SyncStatus.DEAD)
+    await bench.discard(EventFilter(ids=(thrown,)))
+    async with bench.engine.begin() as db:
+        await db.execute(text("DELETE FROM sync_events WHERE id = :id"), {"id": lost})
+    later = (await bench.inbound()).id
+    await bench.lose_messages()
+    result = await retry_plan.apply_retry(bench.engine, bench.replay, plan, ME)
+    assert (result.steps, result.done, result.already_done) == (6, 3, 0)
+    assert {each["event_id"]: each["why"] for each in result.skipped} == {
+        again: "it was retried since, and is dead again",
+        thrown: "it was discarded",
+        lost: "it does not exist any more",
+    }
+    assert len(await bench.sent()) == 3
+    states = {event.id: event.status for event in await bench.events()}
+    assert (states[kept], states[again], states[later]) == ("pending", "dead", "dead")
+    repeated = await retry_plan.apply_retry(bench.engine, bench.replay, plan, ME)
+    assert (repeated.done, repeated.already_done, len(repeated.skipped)) == (0, 3, 3)
+    assert len(await bench.sent()) == 3

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run_with_replay(operation: "Callable[[Replay], Awaitable[T]]") -> T:
-    """Run an operation on a replay, then wake the workers of the changed topics."""
+def run_with_replay(operation: "Callable[[AsyncEngine, Replay], Awaitable[T]]") -> T:
+    """Run an operation with a replay, then wake the workers of the changed topics."""
     return session.run_with_engine(lambda engine: _with_replay(engine, operation))
 
 
@@ -33,12 +33,14 @@ def current_actor() -> "Actor":
     return Actor(name, f"the command line on {socket.gethostname()}")
 
 
-async def _with_replay(engine: "AsyncEngine", operation: "Callable[[Replay], Awaitable[T]]") -> T:
+async def _with_replay(
+    engine: "AsyncEngine", operation: "Callable[[AsyncEngine, Replay], Awaitable[T]]"
+) -> T:
     from zenskar.db.driver.engine import in_transaction
     from zenskar.ops.replay import Replay
     from zenskar.schema_catalog import core_schemas
 
     topics: set[str] = set()
-    found = await operation(Replay(engine, topics.add, core_schemas()["event"]))
+    found = await operation(engine, Replay(engine, topics.add, core_schemas()["event"]))
     await in_transaction(engine, lambda c: session.notify(c, *topics))
     return found

@@ -30,12 +30,13 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """The number of events that were retried or ended, and the topics to wake."""
+    """The ids of events that were retried or ended, and the topics to wake."""
 
-    count: int
+    ids: Sequence[str]
     topics: frozenset[str] = frozenset()
 
 
+_Reread = tuple[FailedEvent, OutboxMessage]
 _Step = Callable[[AsyncConnection, Sequence[FailedEvent]], Awaitable[_Done]]
 
 
@@ -53,19 +54,35 @@ class Replay:
         self._event_schema = event_schema
 
     async def retry(self, wanted: EventFilter, operator: Actor) -> int:
-        """Retry failed and held events that match a filter; return their number.
+        """Retry failed and held events that match a filter; return their number."""
+        return len(await self.retry_each(wanted, operator))
+
+    async def retry_each(self, wanted: EventFilter, operator: Actor) -> Sequence[str]:
+        """Retry failed and held events that match a filter; return their ids.
 
         An event whose message cannot be made again stays as it is.
         """
 
         async def retry(db: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
-            unread = [event for event in events if event.reason == UNREADABLE]
-            sent = await self._republish(db, unread, operator)
-            rest = [event for event in events if event.reason != UNREADABLE]
-            sent += await _resend(db, rest, operator)
-            return _Done(len(sent), frozenset(message.topic for message in sent))
+            unread, rest = _by_reason(events)
+            again = self._reread_all(unread)
+            await _republish(db, again, operator)
+            sent = await _resend(db, rest, operator)
+            ids = [e.id for e, _ in again] + [m.envelope.id for m in sent]
+            topics = frozenset(m.topic for m in (*sent, *(m for _, m in again)))
+            return _Done(ids, topics)
 
         return await self._in_batches(wanted, retry)
+
+    async def retryable(self, wanted: EventFilter) -> set[str]:
+        """Return the ids of the matching events whose messages can be made again."""
+
+        async def read(db: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
+            unread, rest = _by_reason(events)
+            ids = [event.id for event, _ in self._reread_all(unread)]
+            return _Done(ids + [m.envelope.id for m in await messages_of(db, rest)])
+
+        return set(await self._in_batches(wanted, read))
 
     async def discard(self, wanted: EventFilter, operator: Actor) -> int:
         """End dead events that match a filter as ignored; return their number."""
@@ -74,23 +91,24 @@ class Replay:
             await sync_events.move(
                 db, [_ended(event.id, DISCARDED, operator.detail) for event in events]
             )
-            return _Done(len(events))
+            return _Done([event.id for event in events])
 
-        return await self._in_batches(replace(wanted, status=SyncStatus.DEAD), end)
+        return len(await self._in_batches(replace(wanted, status=SyncStatus.DEAD), end))
 
     async def count(self, wanted: EventFilter) -> int:
         """Return the number of failed events that match a filter."""
         return await in_transaction(self._engine, lambda c: failed_events.count_failed(c, wanted))
 
-    async def _in_batches(self, wanted: EventFilter, step: _Step) -> int:
-        total, after = 0, None
+    async def _in_batches(self, wanted: EventFilter, step: _Step) -> list[str]:
+        ids: list[str] = []
+        after = None
         while True:
             events, done = await self._batch(wanted, after, step)
             for topic in done.topics:
                 self._wake(topic)
-            total += done.count
+            ids += done.ids
             if len(events) < _BATCH:
-                return total
+                return ids
             after = events[-1].id
 
     async def _batch(
@@ -102,23 +120,8 @@ class Replay:
 
         return await in_transaction(self._engine, transact)
 
-    async def _republish(
-        self, db: AsyncConnection, events: Sequence[FailedEvent], operator: Actor
-    ) -> list[OutboxMessage]:
-        """Send messages that an older release could not read, if this release can read them.
-
-        The message has a sync event of its own, so the event of the dead letter ends.
-        """
-        found = [(event, message) for event in events if (message := self._reread(event))]
-        await outbox.insert(db, [message for _, message in found])
-        await sync_events.move(
-            db,
-            [
-                _ended(e.id, REPUBLISHED, {**operator.detail, "message": m.envelope.id})
-                for e, m in found
-            ],
-        )
-        return [message for _, message in found]
+    def _reread_all(self, events: Sequence[FailedEvent]) -> list[_Reread]:
+        return [(event, message) for event in events if (message := self._reread(event))]
 
     def _reread(self, event: FailedEvent) -> OutboxMessage | None:
         try:
@@ -133,6 +136,29 @@ class Replay:
 
 def _ended(event_id: str, reason: str, detail: HistoryDetail) -> Transition:
     return Transition(event_id, SyncStatus.IGNORED, reason, detail=detail)
+
+
+def _by_reason(
+    events: Sequence[FailedEvent],
+) -> tuple[list[FailedEvent], list[FailedEvent]]:
+    """Return the events whose message an older release could not read, and the others."""
+    unread = [event for event in events if event.reason == UNREADABLE]
+    return unread, [event for event in events if event.reason != UNREADABLE]
+
+
+async def _republish(db: AsyncConnection, again: Sequence[_Reread], operator: Actor) -> None:
+    """Send messages that an older release could not read, and that this release can read.
+
+    The message has a sync event of its own, so the event of the dead letter ends.
+    """
+    await outbox.insert(db, [message for _, message in again])
+    await sync_events.move(
+        db,
+        [
+            _ended(e.id, REPUBLISHED, {**operator.detail, "message": m.envelope.id})
+            for e, m in again
+        ],
+    )
 
 
 async def _resend(

@@ -1,5 +1,7 @@
 """`zenskar dlq`."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,3 +108,24 @@ def test_everything_is_never_meant_by_accident(cli: Cli, dead: str) -> None:
         assert "--all" in cli("dlq", command, code=1)
         assert "--all" in cli("dlq", command, "--all", "--filter", "source=fake", code=1)
         assert "--all" in cli("dlq", command, UNKNOWN_ID, "--all", code=1)
+
+
+def test_a_retry_is_planned_and_then_applied(cli: Cli, dead: str, tmp_path: Path) -> None:
+    file = str(tmp_path / "retry.json")
+    newest, oldest = letters(cli)
+    shown = cli("dlq", "retry", "--filter", "source=fake", "--plan", file)
+    assert re.search(r"^fake +outbound +rejected +2 *$", shown, re.MULTILINE)
+    assert f"Apply it: zenskar dlq retry --apply {file}" in shown
+    assert "ada@example.com" not in shown + Path(file).read_text()
+    assert letters(cli) == [newest, oldest]
+    cli("dlq", "discard", newest["id"])
+    alone = cli("dlq", "retry", "--all", "--apply", file, code=1)
+    assert "of its plan alone" in alone
+    result = cli.json("dlq", "retry", "--apply", file, code=3)
+    assert (result["done"], [each["event_id"] for each in result["skipped"]]) == (
+        1,
+        [newest["id"]],
+    )
+    again = cli("dlq", "retry", "--apply", file, code=3)
+    assert "0 retried, 1 retried before, 1 skipped" in again
+    assert "exists" in cli("dlq", "retry", "--all", "--plan", file, code=1)

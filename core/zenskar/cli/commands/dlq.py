@@ -1,14 +1,17 @@
 """`zenskar dlq`."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zenskar.cli import replay_session, session
 from zenskar.cli.dlq_filter import filter_of
+from zenskar.cli.plans import check_options
 from zenskar.cli.render.event_list import Before, Limit, print_events
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines
+from zenskar.cli.retry_plans import apply_plan, make_plan
 from zenskar.errors import InvalidInput, StateConflict
 
 if TYPE_CHECKING:
@@ -91,15 +94,35 @@ def show_one(
 
 
 @app.command("retry")
-def retry(
+def retry(  # noqa: PLR0913, PLR0917 - one for each option
     event_ids: Ids = None,
     filters: Filters = None,
     every: Every = False,
     dry_run: DryRun = False,
+    plan: Annotated[
+        Path | None, typer.Option(help="Only write a plan to this new file, and show it.")
+    ] = None,
+    apply: Annotated[
+        Path | None,
+        typer.Option(help="Retry the dead letters of the plan in this file that are still dead."),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Retry dead letters: by id, by filters, or all."""
+    """Retry dead letters: by id, by filters, or all.
+
+    With --plan and then --apply, retry exactly the dead letters of the plan. Exits with 3 when
+    --plan finds dead letters that cannot be retried, or when --apply skips one.
+    """
+    check_options(plan, apply)
+    if apply is not None:
+        if event_ids or filters or every or dry_run:
+            raise InvalidInput("--apply retries the dead letters of its plan alone")
+        apply_plan(apply, output)
+        return
     wanted = _selected(event_ids, filters, every=every)
+    if plan is not None:
+        make_plan(wanted, plan, output)
+        return
     _apply(wanted, lambda r, w, by: r.retry(w, by), "retried", dry_run=dry_run, output=output)
 
 
@@ -130,7 +153,7 @@ def _apply(
 ) -> None:
     from zenskar.ops import dead_letters
 
-    async def act(replay: "Replay") -> "ActionCount":
+    async def act(_engine: "AsyncEngine", replay: "Replay") -> "ActionCount":
         by = replay_session.current_actor()
         return await dead_letters.act(replay, wanted, action, by, dry_run=dry_run)
 

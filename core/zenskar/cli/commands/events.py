@@ -92,7 +92,7 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     ids = tuple(map(session.parse_id, event_ids)) if event_ids else None
     wanted = _filter(status, source, direction, customer, ids)
     count = replay_session.run_with_replay(
-        lambda replay: replay.retry(wanted, replay_session.current_actor())
+        lambda _, replay: replay.retry(wanted, replay_session.current_actor())
     )
     if count == 0 and ids:
         raise StateConflict("only sync events that are held back, retrying or dead can be retried")

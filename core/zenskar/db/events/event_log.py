@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Row, func, select, text
+from sqlalchemy import ColumnElement, Row, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.schema.tables import sync_event_history, sync_events
@@ -16,7 +16,10 @@ from zenskar.model.sync_event import Direction, SyncStatus
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """A selection of sync events; None selects all. Ages are since the last change, in seconds."""
+    """A selection of sync events; None selects all. Ages are since the last change, in seconds.
+
+    `unchanged` selects events by their ids and the times of their last changes.
+    """
 
     status: SyncStatus | None = None
     source: str | None = None
@@ -28,6 +31,7 @@ class EventFilter:
     event_type: str | None = None
     older_than: float | None = None
     newer_than: float | None = None
+    unchanged: Sequence[tuple[str, datetime]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,8 @@ def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
         found.append(columns.entity_type == "customer")
     if wanted.ids is not None:
         found.append(columns.id.in_(wanted.ids))
+    if wanted.unchanged is not None:
+        found.append(tuple_(columns.id, columns.updated_at).in_(wanted.unchanged))
     if wanted.older_than is not None:
         found.append(columns.updated_at < _ago(wanted.older_than))
     if wanted.newer_than is not None:
