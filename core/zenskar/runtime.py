@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import contains
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -253,14 +254,15 @@ async def open_runtime(
         known = discover() if plugins is None else plugins
         _report_problems(known)
         connections = configure(known, settings, environment)
+        metrics = Metrics()
         for name, problem in unusable_connections(known, settings, environment).items():
+            metrics.connection_off.labels(name).set(1)
             _log.error("connection_off", source=name, plugin=None, problem=problem)
         router = PluginRouter({name: c.integration for name, c in connections.items()})
         url = await stack.enter_async_context(open_database(settings))
         engine = await stack.enter_async_context(_engine(settings, url, application))
         if prepare is not None:
             await prepare(engine)
-        metrics = Metrics()
         broadcaster = Broadcaster(broadcast_plugins(known), metrics)
         stack.push_async_callback(broadcaster.close)
         bus = _bus(settings, engine, Notifier(url, application))
@@ -294,6 +296,9 @@ async def open_runtime(
         metrics.start_at_zero(connections)
         metrics.pool_size.set(settings.database_pool_size)
         metrics.pool_in_use.set_function(partial(connections_in_use, engine))
+        for source in connections:
+            off = metrics.connection_off.labels(source)
+            off.set_function(partial(contains, router.off, source))
         yield Runtime(
             settings=settings,
             plugins=known,

@@ -110,6 +110,11 @@ class Metrics:
             "Detected losses of messages, by Kafka topic",
             "topic",
         )
+        self.connection_off = self._gauge(
+            "zenskar_connection_off",
+            "Whether the integration of a connection does not work in this process",
+            "source",
+        )
         self.calls_held = self._counter(
             "zenskar_calls_held",
             "Calls held back because a call limit left none, by purpose",

@@ -76,15 +76,7 @@ async def test_every_state_that_a_person_acts_on_is_shown(database_url: str) -> 
         await api.create()
         async with api.flow.runtime.engine.begin() as db:
             await connections.pause(db, "south", "breaker")
-            await connections.hold(db, "north", 60)
             await workers.beat(db, UNKNOWN_ID, ("inbound", "outbound"))
-            found, left = {"different": 3}, {"different": 1}
-            await reconcile_runs.save_result(
-                db, "north", "customer", found=found, remaining=left, not_read=2
-            )
-            await schedules.take(db, polls.schedule("north"), 60)
-            await polls.end(db, "north", next_in=60)
-            await polls.fail(db, "north", 2, next_in=60)
             await db.exec_driver_sql(
                 "UPDATE sync_events SET status = 'dead', error_kind = 'rejected'"
                 " WHERE direction = 'outbound' AND source_system = 'south'"
@@ -95,8 +87,6 @@ async def test_every_state_that_a_person_acts_on_is_shown(database_url: str) -> 
     assert shown["zenskar_connection_paused", "reason=breaker", "source=south"] == 1
     assert shown["zenskar_connection_paused", "reason=", "source=north"] == 0
     assert shown[("zenskar_ready",)] == 1
-    assert 0 < shown["zenskar_connection_held_seconds", "source=north"] <= 60
-    assert shown["zenskar_connection_held_seconds", "source=south"] == 0
     backlog = ("zenskar_backlog", "direction=outbound")
     assert shown[*backlog, "source=north", "status=pending"] == 1
     assert shown[*backlog, "source=north", "status=retrying"] == 0
@@ -111,6 +101,29 @@ async def test_every_state_that_a_person_acts_on_is_shown(database_url: str) -> 
     assert shown["zenskar_delete_guard_limit", "source=north"] == 100
     assert shown["zenskar_table_bytes", "table=customers"] > 0
     assert shown["zenskar_dead_letters_total", "kind=rejected", "source=north"] == 0
+    refused = ("zenskar_webhooks_total", "reason=signature", "result=refused")
+    assert shown[*refused, "source=north"] == 0
+    assert shown[("zenskar_db_pool_size",)] == 10
+    assert shown[("process_open_fds",)] > 0
+
+
+async def test_the_state_of_connections_is_shown(database_url: str) -> None:
+    async with open_api(database_url, "north", "south") as api:
+        async with api.flow.runtime.engine.begin() as db:
+            await connections.hold(db, "north", 60)
+            found, left = {"different": 3}, {"different": 1}
+            await reconcile_runs.save_result(
+                db, "north", "customer", found=found, remaining=left, not_read=2
+            )
+            await schedules.take(db, polls.schedule("north"), 60)
+            await polls.end(db, "north", next_in=60)
+            await polls.fail(db, "north", 2, next_in=60)
+        api.flow.runtime.router.turn_off("south", "a setting is missing")
+        shown = await samples(api)
+    assert shown["zenskar_connection_off", "source=south"] == 1
+    assert shown["zenskar_connection_off", "source=north"] == 0
+    assert 0 < shown["zenskar_connection_held_seconds", "source=north"] <= 60
+    assert shown["zenskar_connection_held_seconds", "source=south"] == 0
     about = ("entity_type=customer", "kind=different", "source=north")
     assert shown["zenskar_reconcile_differences", *about, "state=found"] == 3
     assert shown["zenskar_reconcile_differences", *about, "state=remaining"] == 1
@@ -120,10 +133,6 @@ async def test_every_state_that_a_person_acts_on_is_shown(database_url: str) -> 
     assert (*compared, "source=south") not in shown
     assert abs(shown["zenskar_last_poll_timestamp_seconds", "source=north"] - time.time()) < 60
     assert shown["zenskar_poll_failures", "source=north"] == 2
-    refused = ("zenskar_webhooks_total", "reason=signature", "result=refused")
-    assert shown[*refused, "source=north"] == 0
-    assert shown[("zenskar_db_pool_size",)] == 10
-    assert shown[("process_open_fds",)] > 0
 
 
 async def test_refused_webhooks_are_counted_and_logged_by_their_reason(
