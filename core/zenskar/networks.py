@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _HOST = re.compile(
@@ -83,6 +83,25 @@ def public_address(text: str) -> str:
     if not host or not known or named != text.strip() or not parts.path.isascii():
         raise ValueError(problem)
     return named.rstrip("/")
+
+
+def alert_address(text: str) -> str:
+    """Return the address that alerts are sent to.
+
+    Raises `ValueError` for an address that is neither a webhook nor a mail server with a recipient.
+    """
+    problem = "must be https://HOST/PATH or smtp://USER:PASSWORD@HOST:PORT/?to=MAILBOX"
+    try:
+        parts = urlsplit(text.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(problem) from None
+    mail = parts.scheme in {"smtp", "smtps"} and "to" in parse_qs(parts.query)
+    if not host or port == 0 or not (mail or parts.scheme in {"http", "https"}):
+        raise ValueError(problem)
+    if not text.isascii() or not text.strip().isprintable() or " " in text.strip():
+        raise ValueError(problem)
+    return text.strip()
 
 
 def is_local(host: str, port: int) -> bool:

@@ -263,7 +263,9 @@ async def open_runtime(
         engine = await stack.enter_async_context(_engine(settings, url, application))
         if prepare is not None:
             await prepare(engine)
-        broadcaster = Broadcaster(broadcast_plugins(known), metrics)
+        broadcaster = Broadcaster(
+            broadcast_plugins(known) | _alerts(settings, connections), metrics
+        )
         stack.push_async_callback(broadcaster.close)
         bus = _bus(settings, engine, Notifier(url, application))
         lifecycle = Lifecycle(router, connections)
@@ -342,6 +344,16 @@ def _bus(settings: Settings, engine: AsyncEngine, notifier: Notifier) -> Bus:
 
     options = KafkaOptions.of(settings)
     return KafkaBus(options, postgres, engine, poll_seconds=settings.poll_seconds)
+
+
+def _alerts(settings: Settings, sources: Collection[str]) -> dict[str, object]:
+    """Return the plugin that sends alerts, if an address is configured."""
+    if settings.alert_url is None:
+        return {}
+    from zenskar.ops.alert_targets import target
+    from zenskar.ops.alerts import NAME, AlertPlugin
+
+    return {NAME: AlertPlugin(target(settings.alert_url.get_secret_value()), sources)}
 
 
 def _report_problems(plugins: Mapping[str, Plugin]) -> None:

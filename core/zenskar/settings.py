@@ -17,7 +17,7 @@ from pydantic_settings import (
 )
 
 from zenskar.errors import ConfigurationError
-from zenskar.networks import Hosts, Networks, is_loopback, public_address
+from zenskar.networks import Hosts, Networks, alert_address, is_loopback, public_address
 
 PREFIX = "ZENSKAR_"
 _REDELIVERY_DAYS = 31
@@ -39,6 +39,11 @@ def _parse_header(value: str) -> str:
     if not _HEADER.fullmatch(value):
         raise ValueError("must be the name of a header")
     return value
+
+
+def _parse_alert_url(value: str | SecretStr) -> SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return SecretStr(alert_address(text))
 
 
 class ConnectionSettings(BaseSettings):
@@ -101,6 +106,7 @@ class Settings(ConnectionSettings):
     allowed_hosts: Annotated[Hosts, PlainValidator(_parse_hosts)] | None = None
     trusted_proxies: Annotated[Networks, PlainValidator(_parse_networks)] | None = None
     public_url: Annotated[str, PlainValidator(public_address)] | None = None
+    alert_url: Annotated[SecretStr, PlainValidator(_parse_alert_url)] | None = None
     client_certificate_header: Annotated[str, PlainValidator(_parse_header)] | None = None
     connections: str | None = None
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
