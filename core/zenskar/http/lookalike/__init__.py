@@ -9,6 +9,7 @@ from zenskar.http.lookalike.deliveries import DeliveryRetries
 from zenskar.http.lookalike.endpoints import WebhookEndpoint
 from zenskar.http.lookalike.event_store import EventStore
 from zenskar.http.lookalike.faults import Fault, FaultKind, Faults, Mode
+from zenskar.http.lookalike.local_run import kept_secrets, running_at
 from zenskar.http.lookalike.look_alike import LookAlike, SignedWebhook
 from zenskar.http.lookalike.objects import ObjectPage, Objects
 from zenskar.http.lookalike.record_store import Record, Store, StoreError
@@ -37,5 +38,7 @@ __all__ = [
     "Store",
     "StoreError",
     "WebhookEndpoint",
+    "kept_secrets",
+    "running_at",
     "sent",
 ]

@@ -45,11 +45,13 @@ class DeliveryRetries:
 class WebhookSender:
     """The form of the requests: `encode` returns a body, and `sign` the headers of a request.
 
-    `sign` takes the body, the second, the secret and the URL.
+    `sign` takes the body, the second, the secret and the URL. `acknowledged` takes the status and
+    the beginning of an answer.
     """
 
     encode: Callable[[Record], bytes]
     sign: Callable[[bytes, int, str, str], Mapping[str, str]]
+    acknowledged: Callable[[int, str], bool]
     user_agent: str
     retries: DeliveryRetries
 
@@ -57,7 +59,6 @@ class WebhookSender:
 @dataclass(frozen=True, slots=True)
 class _Delivery:
     event: Record
-    body: bytes
     endpoint: str
     plan: Plan
 
@@ -93,7 +94,7 @@ class Deliveries:
             headers={"User-Agent": self._sender.user_agent, "Content-Type": CONTENT_TYPE},
         )
         for event, endpoint in self._events.outstanding.pending():
-            self._begin(self._delivery(self._events.by_id[event], endpoint, Plan()))
+            self._begin(_Delivery(self._events.by_id[event], endpoint, Plan()))
 
     async def close(self) -> None:
         """Close the client."""
@@ -106,7 +107,7 @@ class Deliveries:
         if endpoints:
             planned = plan(self._faults.for_event(event["type"]))
             for endpoint in endpoints:
-                self._begin(self._delivery(event, endpoint.id, planned))
+                self._begin(_Delivery(event, endpoint.id, planned))
 
     def forget(self, endpoint: str) -> None:
         """End the deliveries to a removed endpoint."""
@@ -131,9 +132,6 @@ class Deliveries:
         task.add_done_callback(tasks.discard)
         # Also when the task was cancelled before it began: no other delivery may wait for the task.
         task.add_done_callback(lambda _: turn.tried.set())
-
-    def _delivery(self, event: Record, endpoint: str, planned: Plan) -> _Delivery:
-        return _Delivery(event, self._sender.encode(event), endpoint, planned)
 
     def _turn(self, delivery: _Delivery) -> Turn:
         if delivery.plan.reorder is not None:
@@ -169,17 +167,20 @@ class Deliveries:
             self._note(delivery, endpoint, attempt, None, "dropped by a fault")
             return False
         copies = delivery.plan.copies if attempt == delivery.plan.drops + 1 else 1
-        sent = [self._send(delivery, endpoint, attempt) for _ in range(copies)]
+        body = self._sender.encode(delivery.event)
+        sent = [self._send(delivery, endpoint, attempt, body) for _ in range(copies)]
         return any(await asyncio.gather(*sent))
 
-    async def _send(self, delivery: _Delivery, endpoint: WebhookEndpoint, attempt: int) -> bool:
+    async def _send(
+        self, delivery: _Delivery, endpoint: WebhookEndpoint, attempt: int, body: bytes
+    ) -> bool:
         status, error, answer = None, None, ""
         try:
-            status, answer = await self._post(endpoint, delivery.body)
+            status, answer = await self._post(endpoint, body)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
             error = type(failure).__name__
         self._note(delivery, endpoint, attempt, status, error, answer)
-        return status is not None and 200 <= status < 300
+        return status is not None and self._sender.acknowledged(status, answer)
 
     async def _post(self, endpoint: WebhookEndpoint, body: bytes) -> tuple[int, str]:
         if self._session is None:

@@ -24,6 +24,8 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "effect": (bool,),
     "retry_after": (int,),
     "reason": (str,),
+    "status": (int,),
+    "code": (str,),
     "delay_seconds": (int, float),
     "copies": (int,),
     "size": (int,),

@@ -14,6 +14,7 @@ class FaultKind(StrEnum):
     """The kind of a fault."""
 
     RATE_LIMITED = "rate_limited"
+    REFUSE = "refuse"
     SERVER_ERROR = "server_error"
     DROP_ANSWER = "drop_answer"
     DROP_REQUEST = "drop_request"
@@ -49,6 +50,7 @@ _CALLS: Final = _COMMON | {"method", "path_prefix"}
 _EVENTS: Final = _COMMON | {"event_type"}
 _ALLOWED: Final[dict[FaultKind, frozenset[str]]] = {
     FaultKind.RATE_LIMITED: _CALLS | {"retry_after", "reason"},
+    FaultKind.REFUSE: _CALLS | {"status", "code", "reason"},
     FaultKind.SERVER_ERROR: _CALLS | {"effect"},
     FaultKind.DROP_ANSWER: _CALLS,
     FaultKind.DROP_REQUEST: _CALLS,
@@ -80,6 +82,8 @@ class Fault:
     effect: bool = False
     retry_after: int | None = None
     reason: str = "global-rate"
+    status: int = 400
+    code: str = ""
     mode: Mode = Mode.CUT
     delay_seconds: float = 1.0
     copies: int = 2
@@ -190,6 +194,8 @@ def _check_values(fault: Fault) -> None:
         raise BadInput("delay_seconds must be a finite number that is not negative")
     if fault.copies < 2 or fault.size < 2 or fault.attempts < 1:
         raise BadInput("copies and size must be at least 2, attempts at least 1")
+    if not 300 <= fault.status < 600:
+        raise BadInput("status must be at least 300 and below 600")
     if fault.retry_after is not None and fault.retry_after < 0:
         raise BadInput("retry_after must not be negative")
     if fault.event_type is not None and fault.event_type.endswith("*"):

@@ -14,27 +14,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refusal = Callable[[Fault], web.Response]
+"""Returns the answer of a fault that refuses a call."""
 
 
 async def answered(
-    request: web.Request, handler: Handler, fault: Fault | None, background: Background
+    request: web.Request,
+    handler: Handler,
+    fault: Fault | None,
+    background: Background,
+    refused: Refusal,
 ) -> web.Response | None:
     """Return the answer of a handler or of a fault, None for a call without an answer."""
     await request.read()
     if fault is None:
         return await _handled(request, handler)
     try:
-        return await _faulty(request, handler, fault, background)
+        return await _faulty(request, handler, fault, background, refused)
     except Interrupted:
         return None
 
 
 async def _faulty(
-    request: web.Request, handler: Handler, fault: Fault, background: Background
+    request: web.Request,
+    handler: Handler,
+    fault: Fault,
+    background: Background,
+    refused: Refusal,
 ) -> web.Response | None:
     match fault.kind:
-        case FaultKind.RATE_LIMITED:
-            return _rate_limited(fault)
+        case FaultKind.RATE_LIMITED | FaultKind.REFUSE:
+            return refused(fault)
         case FaultKind.DROP_REQUEST:
             return None
         case FaultKind.ZOMBIE:
@@ -43,7 +53,7 @@ async def _faulty(
         case FaultKind.SERVER_ERROR:
             if fault.effect:
                 await _handled(request, handler)
-            return refusal_of(500, "server_error")
+            return refused(fault)
     answer = await _handled(request, handler)
     if fault.kind is FaultKind.DELAY:
         await background.pause(fault.delay_seconds)
@@ -55,7 +65,16 @@ def refusal_of(status: int, code: str, headers: Mapping[str, str] | None = None)
     return web.json_response({"error": code}, status=status, headers=headers)
 
 
-def _rate_limited(fault: Fault) -> web.Response:
+def refused_by(fault: Fault) -> web.Response:
+    """Return the answer of a fault that refuses a call; without a code it has no body."""
+    if fault.kind is FaultKind.SERVER_ERROR:
+        return refusal_of(500, "server_error")
+    if fault.kind is FaultKind.REFUSE:
+        return (
+            refusal_of(fault.status, fault.code)
+            if fault.code
+            else web.Response(status=fault.status)
+        )
     hint = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     return refusal_of(429, fault.reason, hint)
 

@@ -21,7 +21,7 @@ from zenskar.http.lookalike.deliveries import (
     WebhookSender,
     as_json,
 )
-from zenskar.http.lookalike.faulty_calls import answered
+from zenskar.http.lookalike.faulty_calls import answered, refused_by
 from zenskar.http.lookalike.guard import is_for_this_machine, is_loopback
 from zenskar.http.lookalike.record_store import MemoryStore, SqliteStore
 from zenskar.http.lookalike.running import Running, WebhookForm
@@ -96,7 +96,7 @@ class LookAlike:
         return None
 
     def encode(self, event: Record) -> bytes:
-        """Return the body of a webhook with an event; by default JSON."""
+        """Return the body of a webhook with an event, for each attempt; by default JSON."""
         return as_json(event)
 
     def sign(self, body: bytes, at: int, secret: str, url: str = "") -> Mapping[str, str]:  # noqa: ARG002
@@ -104,6 +104,14 @@ class LookAlike:
         signed = f"{at}.".encode() + body
         digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
         return {"X-Timestamp": str(at), "X-Signature": f"sha256={digest}"}
+
+    def acknowledged(self, status: int, answer: str) -> bool:  # noqa: ARG002
+        """Return whether an answer ends the retries of a webhook; by default any 2xx."""
+        return 200 <= status < 300
+
+    def refused(self, fault: Fault) -> web.Response:
+        """Return the answer of a fault that refuses a call."""
+        return refused_by(fault)
 
     def edits(self) -> Sequence[tuple[str, str, Edit]]:
         """Return the edits of a person as control routes: method, path below `/_sandbox/`, edit."""
@@ -123,7 +131,7 @@ class LookAlike:
         fault = None
         if answer is None:
             fault = running.faults.for_call(request.method, request.path)
-            answer = await answered(request, handler, fault, running.background)
+            answer = await answered(request, handler, fault, running.background, self.refused)
         if answer is not None:
             answer.headers["Date"] = self.clock.header()
         lost = answer is None or (fault is not None and fault.kind.silent)
@@ -183,6 +191,13 @@ class LookAlike:
         """Add a webhook endpoint; an endpoint with a known URL gets the new secret and types."""
         return self.running.endpoints.add(url, secret, events)
 
+    def send_webhooks_only_to(self, url: str, secret: str) -> None:
+        """Replace the webhook endpoints by an endpoint with this URL."""
+        for endpoint in self.webhook_endpoints():
+            if endpoint.url != url:
+                self.remove_webhook_endpoint(endpoint.id)
+        self.add_webhook_endpoint(url, secret)
+
     def remove_webhook_endpoint(self, identifier: str) -> bool:
         """Remove a webhook endpoint; return whether it existed."""
         return self.running.remove_endpoint(identifier)
@@ -212,7 +227,9 @@ class LookAlike:
     async def start(self) -> None:
         """Open the store, listen and resume pending deliveries. Raises `OSError` when it cannot."""
         store: Store = MemoryStore() if self._store_path is None else SqliteStore(self._store_path)
-        sender = WebhookSender(self.encode, self.sign, self.user_agent, self._retries)
+        sender = WebhookSender(
+            self.encode, self.sign, self.acknowledged, self.user_agent, self._retries
+        )
         form = WebhookForm(sender, self.new_endpoint_id, self.event_types)
         self._parts = parts = Running(store, self.clock, form)
         self.prepare()

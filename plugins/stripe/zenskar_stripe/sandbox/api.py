@@ -19,7 +19,7 @@ from zenskar.http.lookalike import (
 )
 
 from .auth import authorize, check_version, plain
-from .errors import ApiError, rate_limited, server_error
+from .errors import ApiError, injected, rate_limited, server_error
 from .events import API_VERSION, Origin
 from .forms import Pairs, nest
 from .idempotency import Answer, IdempotencyKeys
@@ -105,6 +105,8 @@ class Api:
         kind = fault and fault.kind
         if fault is not None and kind is FaultKind.RATE_LIMITED:
             raise rate_limited(fault.reason, fault.retry_after)
+        if fault is not None and kind is FaultKind.REFUSE:
+            raise injected(fault.status, fault.code, fault.reason)
         pairs = await read_pairs(request)
         if kind is FaultKind.DROP_REQUEST:
             return None

@@ -101,6 +101,11 @@ def server_error() -> ApiError:
     return ApiError(500, message, kind="api_error")
 
 
+def injected(status: int, code: str, reason: str) -> ApiError:
+    """Return the error of a fault that refuses a call."""
+    return ApiError(status, f"Refused by a fault: {reason}", code=code or None)
+
+
 def rate_limited(reason: str, retry_after: int | None) -> ApiError:
     """Return the error for too many requests."""
     headers = {"Stripe-Rate-Limited-Reason": reason}
