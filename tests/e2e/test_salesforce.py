@@ -2,70 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from tests.support.flow import Flow, running_worker
+from tests.e2e.salesforce_sides import COMPOSITE, QUERY, BothSides, both_sides
 from tests.support.wait import until
 from zenskar.api.server import serve
-from zenskar.runtime import open_runtime
-from zenskar.settings import load
-from zenskar_salesforce.sandbox import Fault, FaultKind, SalesforceSandbox, settings_of
+from zenskar_salesforce.sandbox import Fault, FaultKind
 
 TOKEN = "token-of-the-end-to-end-tests"
 FULL = {"phone": "+44 20", "address": {"line1": "1 Main St", "line2": "Floor 2", "city": "London"}}
-
-
-@dataclass
-class BothSides:
-    """A runtime and the org at its connection."""
-
-    flow: Flow
-    org: SalesforceSandbox
-
-    async def settle(self) -> None:
-        await self.flow.settle()
-
-    async def patch(self, record_id: str, **patch: Any) -> None:
-        await self.flow.runtime.customers.patch(record_id, patch, correlation_id="test")
-        await self.settle()
-
-    def contact(self) -> dict[str, Any]:
-        (only,) = self.org.contacts
-        return only
-
-    def creates(self) -> int:
-        return self.org.writes().count("POST")
-
-    async def field(self, record_id: str, name: str, value: Any) -> None:
-        """Wait until the record has this value."""
-
-        async def check() -> bool:
-            return bool((await self.flow.record(record_id))[name] == value)
-
-        await until(check)
-
-
-@asynccontextmanager
-async def both_sides(database_url: str, **environment: str) -> AsyncIterator[BothSides]:
-    async with SalesforceSandbox() as org:
-        settings = settings_of(org).items()
-        variables = {
-            "ZENSKAR_DATABASE_URL": database_url,
-            "ZENSKAR_CONNECTIONS": "salesforce",
-            "ZENSKAR_RETRY_BASE_SECONDS": "0.01",
-            "ZENSKAR_RETRY_MAX_SECONDS": "0.05",
-            "ZENSKAR_POLL_SECONDS": "0.2",
-            "SALESFORCE_POLL_SECONDS": "0.2",
-            "SALESFORCE_PROPAGATE_DELETES": "true",
-            **{f"SALESFORCE_{name.upper()}": text for name, text in settings},
-            **environment,
-        }
-        loaded = load(variables)
-        async with open_runtime(loaded, variables) as runtime, running_worker(runtime):
-            yield BothSides(Flow(runtime, {}), org)
 
 
 @pytest.fixture
@@ -109,7 +55,7 @@ async def test_a_contact_becomes_a_customer_once_and_its_delete_deletes_it(
 
     await until(gone)
     await both.settle()
-    assert both.org.contacts == []
+    assert both.org.living == []
     assert await both.flow.scalar("SELECT count(*) FROM customers") == 1
     assert both.creates() == 0
 
@@ -127,11 +73,11 @@ async def test_a_delete_here_puts_the_contact_into_the_bin(both: BothSides) -> N
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(kind=FaultKind.DROP_ANSWER, path_contains="/composite"),
-        Fault(kind=FaultKind.SERVER_ERROR, effect=True, path_contains="/composite"),
-        Fault(kind=FaultKind.CUT, path_contains="/composite"),
-        Fault(kind=FaultKind.REFUSE, code="UNABLE_TO_LOCK_ROW", path_contains="/composite"),
-        Fault(kind=FaultKind.REFUSE, status=401, path_contains="/composite"),
+        Fault(kind=FaultKind.DROP_ANSWER, path_prefix=COMPOSITE),
+        Fault(kind=FaultKind.SERVER_ERROR, effect=True, path_prefix=COMPOSITE),
+        Fault(kind=FaultKind.TRUNCATE, path_prefix=COMPOSITE),
+        Fault(kind=FaultKind.REFUSE, code="UNABLE_TO_LOCK_ROW", path_prefix=COMPOSITE),
+        Fault(kind=FaultKind.REFUSE, status=401, path_prefix=COMPOSITE),
     ],
     ids=lambda fault: f"{fault.kind.value}-{fault.code or fault.status}",
 )
@@ -151,7 +97,7 @@ async def test_a_write_that_crosses_an_edit_loses_neither(database_url: str) -> 
         record_id = await both.flow.create()
         await both.settle()
         identifier = both.contact()["Id"]
-        both.org.clock_shift = 2
+        both.org.shift_clock(2)
         both.org.edit(identifier, Email="eve@example.com", Phone="+49 1")
         await both.patch(record_id, phone="+44 20", name="Eve")
         contact = both.contact()
@@ -161,8 +107,8 @@ async def test_a_write_that_crosses_an_edit_loses_neither(database_url: str) -> 
 
 
 async def test_an_edit_before_the_lost_answer_is_found_is_kept(both: BothSides) -> None:
-    both.org.faults.add(Fault(kind=FaultKind.DROP_ANSWER, path_contains="/composite"))
-    both.org.faults.add(Fault(kind=FaultKind.DELAY, path_contains="/query", delay_seconds=0.3))
+    both.org.faults.add(Fault(kind=FaultKind.DROP_ANSWER, path_prefix=COMPOSITE))
+    both.org.faults.add(Fault(kind=FaultKind.DELAY, path_prefix=QUERY, delay_seconds=0.3))
     record_id = await both.flow.create()
     await until(lambda: created(both))
     both.org.edit(both.contact()["Id"], Phone="+49 1")
@@ -172,11 +118,11 @@ async def test_an_edit_before_the_lost_answer_is_found_is_kept(both: BothSides) 
 
 
 async def created(both: BothSides) -> bool:
-    return bool(both.org.contacts)
+    return bool(both.org.living)
 
 
 async def test_a_create_that_arrives_late_makes_no_second_contact(both: BothSides) -> None:
-    zombie = Fault(kind=FaultKind.ZOMBIE, path_contains="/composite", delay_seconds=0.5)
+    zombie = Fault(kind=FaultKind.ZOMBIE, path_prefix=COMPOSITE, delay_seconds=0.5)
     both.org.faults.add(zombie)
     record_id = await both.flow.create()
     await both.settle()
@@ -200,14 +146,14 @@ async def test_a_hidden_field_pauses_the_connection_and_empties_nothing(both: Bo
 async def test_merged_contacts_delete_no_customer(both: BothSides) -> None:
     first, second = await both.flow.create(name="Ada"), await both.flow.create(name="Eve")
     await both.settle()
-    ids = {row["Zenskar_Id__c"]: row["Id"] for row in both.org.contacts}
+    ids = {row["Zenskar_Id__c"]: row["Id"] for row in both.org.living}
     both.org.org.merge(ids[first], [ids[second]], {}, both.org.org.person)
     both.org.edit(ids[first], Phone="+49 1")
     await both.field(first, "phone", "+49 1")
     await both.patch(second, phone="+44 20")
     for record_id in (first, second):
         assert (await both.flow.record(record_id))["deleted_at"] is None
-    assert len(both.org.contacts) == 1
+    assert len(both.org.living) == 1
 
 
 async def test_a_restored_contact_brings_its_customer_back(both: BothSides) -> None:
@@ -221,7 +167,7 @@ async def test_a_restored_contact_brings_its_customer_back(both: BothSides) -> N
 
     await until(deleted)
     await both.settle()
-    both.org.clock_shift = 2
+    both.org.shift_clock(2)
     both.org.org.undelete(identifier, both.org.org.person)
     await both.field(record_id, "deleted_at", None)
     await both.settle()
@@ -234,28 +180,29 @@ async def test_a_message_brings_an_edit_at_once(database_url: str) -> None:
     # Without a further poll, only the message can show the edit.
     hourly = {"SALESFORCE_POLL_SECONDS": "3600", "SALESFORCE_WEBHOOK_TOKEN": TOKEN}
     async with both_sides(database_url, **hourly) as both, served(both) as address:
-        messages = both.org.messages
-        messages.url, messages.habits.retry_seconds = f"{address}/wrong-token", 0.05
-        messages.habits.copies = 2
+        endpoint = both.org.add_webhook_endpoint(f"{address}/wrong-token", TOKEN)
         record_id = await both.flow.create()
         await both.settle()
-        assert messages.sent == []
+        assert list(both.org.deliveries) == []
 
         both.org.edit(both.contact()["Id"], Email="eve@example.com", Phone="+49 1")
         await until(lambda: refused(both))
-        messages.url = f"{address}/{TOKEN}"
+        both.org.remove_webhook_endpoint(endpoint.id)
+        both.org.add_webhook_endpoint(f"{address}/{TOKEN}", TOKEN)
+        both.org.faults.add(Fault(kind=FaultKind.WEBHOOK_DUPLICATE))
+        both.org.edit(both.contact()["Id"], Email="eva@example.com")
         await both.org.settle()
-        await both.field(record_id, "email", "eve@example.com")
+        await both.field(record_id, "email", "eva@example.com")
         await both.settle()
         assert (await both.flow.record(record_id))["phone"] == "+49 1"
-        assert messages.sent[-1].acknowledged
+        assert [each.status for each in both.org.deliveries][-2:] == [200, 200]
         assert {each["status"] for each in await both.flow.events("inbound")} <= {
             *("succeeded", "ignored")
         }
 
 
 async def refused(both: BothSides) -> bool:
-    return any(sent.status == 400 for sent in both.org.messages.sent)
+    return any(sent.status == 400 for sent in both.org.deliveries)
 
 
 @asynccontextmanager

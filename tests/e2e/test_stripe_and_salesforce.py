@@ -11,14 +11,12 @@ import pytest
 
 from tests.e2e.stack import API_KEY, SECRET, Stack, open_stack
 from tests.support.wait import until
-from zenskar_salesforce.sandbox import Fault as OrgFault
-from zenskar_salesforce.sandbox import FaultKind as OrgFaultKind
 from zenskar_salesforce.sandbox import SalesforceSandbox, settings_of
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
 
 CUSTOMERS, EDITS = 4, 24
 STRIPE_FAULTS = (FaultKind.DROP_ANSWER, FaultKind.DROP_REQUEST, FaultKind.SERVER_ERROR)
-ORG_FAULTS = (OrgFaultKind.DROP_ANSWER, OrgFaultKind.DROP_REQUEST, OrgFaultKind.CUT)
+ORG_FAULTS = (FaultKind.DROP_ANSWER, FaultKind.DROP_REQUEST, FaultKind.TRUNCATE)
 
 
 @dataclass
@@ -58,7 +56,7 @@ class ThreeSystems:
             self.stripe.faults.add(Fault(kind=self.rng.choice(STRIPE_FAULTS)))
             self.faults += 1
         if self.rng.random() < 0.4:
-            self.org.faults.add(OrgFault(kind=self.rng.choice(ORG_FAULTS)))
+            self.org.faults.add(Fault(kind=self.rng.choice(ORG_FAULTS)))
             self.faults += 1
 
     async def external(self, number: int) -> Mapping[str, str]:
@@ -99,7 +97,7 @@ async def open_three(database_url: str, seed: int) -> AsyncIterator[ThreeSystems
         SalesforceSandbox() as org,
     ):
         stripe.shift_clock(-20)
-        org.clock_shift = 15.0
+        org.shift_clock(15.0)
         settings = {f"SALESFORCE_{name.upper()}": text for name, text in settings_of(org).items()}
         environment = {
             **settings,
@@ -135,7 +133,7 @@ async def test_three_systems_become_equal_under_faults(three: ThreeSystems) -> N
     conflicts = await conflicts_of(three.zenskar)
     most = 2 * (three.edits + conflicts) + three.faults
     assert three.writes() - first <= most, "a change goes back and forth"
-    assert len(three.org.contacts) == CUSTOMERS
+    assert len(three.org.living) == CUSTOMERS
     everyone = (await three.zenskar.ask("GET", "/customers?limit=100"))["data"]
     assert [each["metadata"] for each in everyone] == [{"n": "1"}] * CUSTOMERS
     dead = [each for each in await three.zenskar.events("limit=200") if each["status"] == "dead"]

@@ -34,6 +34,8 @@ def test_a_name_that_no_shell_can_export_is_refused(name: str) -> None:
         ({"entities": "customer"}, "`entities`"),
         ({"entities": ()}, "no entity type"),
         ({"entities": (3,)}, "`entities`"),
+        ({"limits": "customer"}, "`limits`"),
+        ({"limits": {"invoice": "invoice.limits"}}, "'invoice'"),
         ({"settings": None}, "`settings`"),
         ({"settings": ({"name": "api_key"},)}, "`settings`"),
         ({"settings": (Setting("api-key"),)}, "'api-key'"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from zenskar.errors import SchemaViolation, Violation
 from zenskar.model.fields import FieldChanges, Fields, keep, merge_patch
-from zenskar.plugins.carried import carried
+from zenskar.plugins.carried import carried, limits_name
 from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.plugins.profile.field_routes import FieldRoutes
 
@@ -13,7 +13,8 @@ class FieldLimits:
     """Checks changes against the limits of each connection's system, and against its profile.
 
     An integration declares its limits as `schemas/<entity>.limits.schema.json`, over the canonical
-    form. Unchanged members are not checked: an external system may hold any value.
+    form, or names another schema in `limits`. Unchanged members are not checked: an external system
+    may hold any value.
     """
 
     def __init__(self, connections: Mapping[str, ConfiguredConnection]) -> None:
@@ -49,7 +50,7 @@ class FieldLimits:
 def _violations(
     name: str, connection: ConfiguredConnection, entity_type: str, written: Fields
 ) -> list[Violation]:
-    limits = connection.plugin.schemas.get(f"{entity_type}.limits")
+    limits = connection.plugin.schemas.get(limits_name(connection.integration, entity_type))
     if limits is None or not connection.settings.enforce_limits:
         return []
     if entity_type not in connection.integration.entities:

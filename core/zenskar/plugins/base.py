@@ -60,6 +60,8 @@ class BaseIntegration:
 
     The core neither compares nor pushes the other fields.
     """
+    limits: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """The name of the schema with the limits, by entity type; by default `<entity>.limits`."""
     match_by: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     """The fields by which an object and a record are the same, by entity type; none by default.
 

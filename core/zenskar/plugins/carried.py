@@ -1,4 +1,4 @@
-"""The fields of an entity that an integration carries."""
+"""The fields of an entity that an integration carries, and the name of their limits."""
 
 from functools import cache
 
@@ -11,6 +11,11 @@ def carried(integration: BaseIntegration, entity_type: str) -> EntityShape:
     """Return the shape of an entity with the fields that the integration carries."""
     declared = integration.carries.get(entity_type)
     return SHAPES[entity_type] if declared is None else _only(entity_type, tuple(declared))
+
+
+def limits_name(integration: BaseIntegration, entity_type: str) -> str:
+    """Return the name of the schema with the limits of an entity's fields."""
+    return integration.limits.get(entity_type, f"{entity_type}.limits")
 
 
 @cache

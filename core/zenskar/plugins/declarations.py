@@ -83,6 +83,16 @@ def _carried(integration: type[BaseIntegration], entity_type: Any, names: Any) -
     return f"`carries`: {entity_type} has no field {unknown}, but: {', '.join(known)}"
 
 
+def _limits(integration: type[BaseIntegration]) -> str | None:
+    limits: Any = integration.limits
+    if not isinstance(limits, Mapping) or not all(
+        isinstance(name, str) for name in limits.values()
+    ):
+        return "`limits` must be a mapping of entity types to names of schemas"
+    unknown = next((each for each in limits if each not in integration.entities), None)
+    return unknown and f"`limits` names {unknown!r}, which is no entity type that it syncs"
+
+
 def _match_by(integration: type[BaseIntegration]) -> str | None:
     declared: Any = integration.match_by
     if not isinstance(declared, Mapping):
@@ -226,6 +236,7 @@ _CHECKS = (
     _replaced,
     _entities,
     _carries,
+    _limits,
     _match_by,
     _settings,
     _webhook_headers,

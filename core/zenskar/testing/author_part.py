@@ -10,6 +10,7 @@ import pytest
 
 from zenskar.model.integration import WebhookRequest
 from zenskar.plugins.base import BaseIntegration
+from zenskar.plugins.carried import limits_name
 from zenskar.testing.check_method import require
 from zenskar.testing.databases import empty_database
 from zenskar.testing.documents import Documents, customers
@@ -71,7 +72,7 @@ class AuthorPart:
     def documents(self, subject: Subject, entity_type: str) -> Documents:
         """Return the documents that the checks of translations send, within the limits."""
         made = customers(subject.shape(entity_type))
-        limits = subject.schemas.get(f"{entity_type}.limits")
+        limits = subject.schemas.get(limits_name(subject.integration, entity_type))
         return made.filter(limits.accepts) if limits else made
 
     # --- the parts in use -------------------------------------------------------------------

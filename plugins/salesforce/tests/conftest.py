@@ -14,6 +14,7 @@ from zenskar_salesforce.sandbox import APP, SalesforceSandbox, settings_of
 NOW = 1_800_000_000.0
 """The time of the sandbox's clock when a test starts."""
 BASE = "/services/data/v66.0"
+COMPOSITE = f"{BASE}/composite"
 ADA = {"LastName": "Lovelace", "FirstName": "Ada", "Email": "ada@example.com"}
 
 
@@ -81,6 +82,15 @@ async def sandbox() -> AsyncIterator[SalesforceSandbox]:
 async def caller(sandbox: SalesforceSandbox) -> AsyncIterator[Caller]:
     """A caller that is logged in."""
     async with aiohttp.ClientSession() as http:
+        made = Caller(sandbox, http)
+        await made.log_in()
+        yield made
+
+
+@pytest.fixture
+async def has_codes() -> AsyncIterator[Caller]:
+    """A caller that is logged in to an org with State and Country Picklists."""
+    async with SalesforceSandbox(has_codes=True) as sandbox, aiohttp.ClientSession() as http:
         made = Caller(sandbox, http)
         await made.log_in()
         yield made

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plugins.salesforce.tests.conftest import ADA, NOW, settings_for
+from plugins.salesforce.tests.conftest import ADA, COMPOSITE, NOW, settings_for
 from zenskar import CallFailed, Changes, Connection, FailureKind, IntentKind, Push, PushResult
 from zenskar.http import HttpError
 from zenskar_salesforce import SalesforceIntegration
@@ -50,26 +50,26 @@ async def test_an_update_of_another_version_is_refused(
     sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
 ) -> None:
     made = (await salesforce.push(CREATE)).seen
-    sandbox.clock_shift = 1
+    sandbox.shift_clock(1)
     sandbox.edit(made.external_id, Email="eve@example.com")
     stale = update(made.external_id, made.version, Phone="1")
     assert await kind_of(salesforce, salesforce.push(stale)) is FailureKind.STALE_VERSION
     fresh = await salesforce.fetch("customer", made.external_id)
     await salesforce.push(update(made.external_id, fresh.version, Phone="1"))
-    (row,) = sandbox.contacts
+    (row,) = sandbox.living
     assert (row["Email"], row["Phone"]) == ("eve@example.com", "1")
 
 
 async def test_a_second_create_is_refused_and_the_first_is_found(
     sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
 ) -> None:
-    sandbox.faults.add(Fault(kind=FaultKind.ZOMBIE, delay_seconds=0.01))
+    sandbox.faults.add(Fault(kind=FaultKind.ZOMBIE, path_prefix=COMPOSITE, delay_seconds=0.01))
     assert await kind_of(salesforce, salesforce.push(CREATE)) is FailureKind.UNKNOWN_OUTCOME
     await sandbox.settle()
     assert await kind_of(salesforce, salesforce.push(CREATE)) is FailureKind.UNKNOWN_OUTCOME
     found = await salesforce.find("customer", "rec_1")
     assert found is not None
-    assert [row["Id"] for row in sandbox.contacts] == [found.external_id]
+    assert [row["Id"] for row in sandbox.living] == [found.external_id]
     assert await salesforce.find("customer", "rec_1' OR Id != '") is None
 
 
@@ -142,7 +142,7 @@ async def test_several_pushes_are_one_call_with_an_outcome_each(
         (await salesforce.push(replace(CREATE, body={**BODY, "Zenskar_Id__c": name}))).seen
         for name in ("rec_2", "rec_3")
     ]
-    sandbox.clock_shift = 1
+    sandbox.shift_clock(1)
     sandbox.edit(second.external_id, Phone="1")
     before = sandbox.allowance.used
     delete = replace(update(first.external_id), kind=IntentKind.DELETE, body={})
@@ -172,13 +172,13 @@ async def test_a_duplicate_rule_is_overridden_on_request_only(sandbox: Salesforc
         sandbox.org.rights.duplicate_rule = rule
         given = settings_for(sandbox, allow_duplicates=allowed)
         salesforce = SalesforceIntegration(Connection("salesforce", given))
-        before = len(sandbox.contacts)
+        before = len(sandbox.living)
         if created:
             await salesforce.push(push)
         else:
             assert await kind_of(salesforce, salesforce.push(push)) is FailureKind.REJECTED
         await salesforce.close()
-        assert len(sandbox.contacts) == before + created
+        assert len(sandbox.living) == before + created
 
 
 async def read_all(salesforce: SalesforceIntegration, checkpoint: str | None) -> list[Changes]:
@@ -214,7 +214,7 @@ async def test_a_poll_begins_before_the_last_one(
     made = sandbox.add(**ADA)
     (first,) = await read_all(salesforce, json.dumps({"since": int(NOW) - 60}))
     commit = sandbox.hold(made, Phone="1")
-    sandbox.clock_shift = 540
+    sandbox.shift_clock(540)
     (second,) = await read_all(salesforce, first.checkpoint)
     assert ids([second]) == ids([first])
     commit()
@@ -258,7 +258,11 @@ async def test_a_long_absence_and_another_org_lose_the_position(
         return (await salesforce.changes(json.dumps(position))).lost
 
     recent = int(NOW) - 60
-    assert not await lost(since=recent, org=sandbox.org.id)
+    assert not await lost(since=recent, org=sandbox.org_id)
     assert await lost(since=recent, org="00D000000000009EAA")
-    assert not await lost(since=int(NOW) - KEPT_SECONDS, org=sandbox.org.id)
-    assert await lost(since=int(NOW) - KEPT_SECONDS - 1, org=sandbox.org.id)
+    assert not await lost(since=int(NOW) - KEPT_SECONDS, org=sandbox.org_id)
+    assert await lost(since=int(NOW) - KEPT_SECONDS - 1, org=sandbox.org_id)
+    for unreadable in ("", "{", "[]", '{"since": 1, "another": 2}'):
+        found = await salesforce.changes(unreadable)
+        assert found.lost
+        assert not (await salesforce.changes(found.checkpoint)).lost

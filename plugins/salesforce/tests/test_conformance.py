@@ -7,10 +7,7 @@ import pytest
 
 from zenskar.testing import IntegrationConformance
 from zenskar_salesforce import SalesforceIntegration
-from zenskar_salesforce.sandbox import SalesforceSandbox, settings_of
-from zenskar_salesforce.sandbox.messages import OutboundMessages
-from zenskar_salesforce.sandbox.org import Org
-from zenskar_salesforce.sandbox.rows_file import RowsFile
+from zenskar_salesforce.sandbox import DeliveryRetries, SalesforceSandbox, messages, settings_of
 
 SETTINGS = {
     "client_id": "client-of-the-checks",
@@ -20,11 +17,10 @@ SETTINGS = {
 }
 
 
-def message(*contacts: str) -> bytes:
+def sample(*contacts: str) -> bytes:
     """An Outbound Message about contacts."""
-    org = Org(lambda: 1_800_000_000.0, RowsFile(), "00D000000000001EAA")
     numbered = [(f"04l00000000000{place}AAA", each) for place, each in enumerate(contacts, 1)]
-    return OutboundMessages(org).message(numbered).encode()
+    return messages.message("00D000000000001EAA", numbered, {})
 
 
 class TestConformance(IntegrationConformance):
@@ -36,8 +32,8 @@ class TestConformance(IntegrationConformance):
     address_setting = "api_base"
     webhook_url = "https://zenskar.example/webhooks/salesforce/token-of-the-checks"
     webhooks = (
-        message("003000000000001AAA", "003000000000002AAA"),
-        message("001000000000003AAA").replace(b"04l000000000001", b"04l000000000009"),
+        sample("003000000000001AAA", "003000000000002AAA"),
+        sample("001000000000003AAA").replace(b"04l000000000001", b"04l000000000009"),
     )
     examples = 10
     version_seconds = 1.1
@@ -47,16 +43,16 @@ class TestConformance(IntegrationConformance):
 
     @asynccontextmanager
     async def external_system(self) -> AsyncIterator[Mapping[str, str]]:
-        async with SalesforceSandbox() as self.sandbox:
+        retries = DeliveryRetries(base=0.1)
+        async with SalesforceSandbox(message_retries=retries) as self.sandbox:
             self.sandbox.habits.page_rows = 2
             yield {**settings_of(self.sandbox), "api_base": self.sandbox.base_url}
 
     async def send_webhooks_to(self, url: str) -> None:
-        self.sandbox.messages.url = url
-        self.sandbox.messages.habits.retry_seconds = 0.1
+        self.sandbox.add_webhook_endpoint(url, "no secret")
 
     async def lose_changes(self) -> None:
-        self.sandbox.clock_shift += 16 * 86_400
+        self.sandbox.shift_clock(self.sandbox.clock.shift + 16 * 86_400)
 
     @pytest.mark.skip(reason="Salesforce sends no message for the writes of our user")
     def test_a_webhook_names_the_origin(self) -> None: ...

@@ -9,7 +9,7 @@ from zenskar import CallFailed, Connection, FailureKind, IntentKind, Push
 from zenskar.http import BadAnswer, HttpAnswer, HttpError
 from zenskar_salesforce import SalesforceIntegration
 from zenskar_salesforce.failures import classify, code_of
-from zenskar_salesforce.sandbox import Fault, FaultKind, SalesforceSandbox
+from zenskar_salesforce.sandbox import Fault, FaultKind, Mode, SalesforceSandbox
 
 K = FailureKind
 DUPLICATE = "duplicate value found: {} duplicates value on record with id: 003000000000001AAA"
@@ -32,22 +32,36 @@ def entry(code: str, message: str = "ada@example.com", *fields: str) -> dict[str
         (403, "API_CURRENTLY_DISABLED", K.TRANSIENT),
         (403, "INSUFFICIENT_ACCESS", K.REJECTED),
         (400, "INSUFFICIENT_ACCESS_OR_READONLY", K.REJECTED),
+        (400, "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", K.REJECTED),
         (400, "INVALID_FIELD", K.CREDENTIALS),
         (400, "INVALID_TYPE", K.CREDENTIALS),
         (400, "INVALID_FIELD_FOR_INSERT_UPDATE", K.CREDENTIALS),
+        (400, "LIMIT_EXCEEDED", K.CREDENTIALS),
         (400, "STORAGE_LIMIT_EXCEEDED", K.CREDENTIALS),
         (410, "UNSUPPORTED_API_VERSION", K.CREDENTIALS),
         (400, "UNABLE_TO_LOCK_ROW", K.TRANSIENT),
         (400, "TXN_SECURITY_METERING_ERROR", K.TRANSIENT),
+        (400, "TOO_MANY_APEX_REQUESTS", K.TRANSIENT),
+        (400, "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", K.TRANSIENT),
+        (400, "DUPLICATE_EXTERNAL_ID", K.REJECTED),
         (400, "REQUIRED_FIELD_MISSING", K.REJECTED),
         (400, "STRING_TOO_LONG", K.REJECTED),
+        (400, "INVALID_EMAIL_ADDRESS", K.REJECTED),
+        (400, "FIELD_INTEGRITY_EXCEPTION", K.REJECTED),
+        (400, "FIELD_CUSTOM_VALIDATION_EXCEPTION", K.REJECTED),
+        (400, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", K.REJECTED),
+        (400, "NUMBER_OUTSIDE_VALID_RANGE", K.REJECTED),
+        (400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", K.REJECTED),
+        (400, "INVALID_CROSS_REFERENCE_KEY", K.REJECTED),
         (400, "DUPLICATES_DETECTED", K.REJECTED),
         (400, "ENTITY_IS_LOCKED", K.REJECTED),
-        (400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", K.REJECTED),
         (404, "ENTITY_IS_DELETED", K.UNKNOWN_OUTCOME),
         (404, "NOT_FOUND", K.NOT_VISIBLE),
+        (400, "MALFORMED_ID", K.NOT_VISIBLE),
         (400, "QUERY_TIMEOUT", K.UNKNOWN_OUTCOME),
+        (400, "REQUEST_RUNNING_TOO_LONG", K.UNKNOWN_OUTCOME),
         (500, "UNKNOWN_EXCEPTION", K.UNKNOWN_OUTCOME),
+        (503, "SERVER_UNAVAILABLE", K.UNKNOWN_OUTCOME),
     ],
 )
 def test_a_code_leads_to_a_recovery(status: int, code: str, kind: FailureKind) -> None:
@@ -66,7 +80,10 @@ def test_a_code_leads_to_a_recovery(status: int, code: str, kind: FailureKind) -
         (420, K.TRANSIENT),
         (428, K.TRANSIENT),
         (429, K.RATE_LIMITED),
+        (300, K.REJECTED),
         (302, K.UNKNOWN_OUTCOME),
+        (500, K.UNKNOWN_OUTCOME),
+        (502, K.UNKNOWN_OUTCOME),
         (503, K.UNKNOWN_OUTCOME),
     ],
 )
@@ -125,6 +142,10 @@ def test_a_second_delete_finds_the_contact_gone() -> None:
         assert failure(status, entry("ENTITY_IS_DELETED"), method="DELETE").kind is K.GONE
 
 
+def test_a_create_at_an_object_that_is_not_visible_is_about_all_records() -> None:
+    assert failure(404, entry("NOT_FOUND"), method="POST").kind is K.CREDENTIALS
+
+
 def test_other_errors_are_not_salesforces() -> None:
     assert classify(ValueError()) is None
     unread = classify(BadAnswer("POST", HttpAnswer(400)))
@@ -160,7 +181,7 @@ async def test_a_login_that_is_refused_means_wrong_credentials(sandbox: Salesfor
 async def test_an_html_answer_is_unknown(
     sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
 ) -> None:
-    sandbox.faults.add(Fault(kind=FaultKind.HTML))
+    sandbox.faults.add(Fault(kind=FaultKind.TRUNCATE, mode=Mode.HTML, method="GET"))
     with pytest.raises((HttpError, CallFailed)) as caught:
         await salesforce.find("customer", "rec_1")
     found = salesforce.classify_error(caught.value)

@@ -36,7 +36,7 @@ async def test_a_signed_assertion_opens_the_org() -> None:
     async with SalesforceSandbox(app=app) as sandbox:
         given = settings_for(sandbox, client_secret=None, username=USER, private_key=private)
         salesforce = SalesforceIntegration(Connection("salesforce", given))
-        assert await salesforce.account() == sandbox.org.id
+        assert await salesforce.account() == sandbox.org_id
         assert private.splitlines()[1] not in repr(vars(salesforce))
         await salesforce.close()
 

@@ -4,9 +4,12 @@ import pytest
 
 from zenskar import BadSignature, Connection, InvalidInput, ObjectRef, WebhookRequest
 from zenskar_salesforce import SalesforceIntegration, outbound_messages
+from zenskar_salesforce.object_kinds import object_kind
 from zenskar_salesforce.sandbox import SalesforceSandbox
 from zenskar_salesforce.sandbox.messages import is_acknowledgement
+from zenskar_salesforce.sandbox.messages import message as made_message
 
+CONTACT = object_kind()
 ORG = "00D000000000001EAA"
 SETTINGS = {"client_id": "client", "client_secret": "secret", "domain": "acme.my.salesforce.com"}
 
@@ -16,18 +19,18 @@ def numbered(*contacts: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def message(sandbox: SalesforceSandbox) -> str:
+def message(sandbox: SalesforceSandbox) -> bytes:
     made = [sandbox.add(LastName="<Ada> & Co"), sandbox.add(LastName="Byron")]
-    return sandbox.messages.message(numbered(*made, "001000000000001AAA"))
+    return made_message(ORG, numbered(*made, "001000000000001AAA"), sandbox.org.rows)
 
 
 def integration(**settings: str) -> SalesforceIntegration:
     return SalesforceIntegration(Connection("salesforce", {**SETTINGS, **settings}))
 
 
-def test_an_event_names_each_contact_of_a_message(message: str) -> None:
-    body = outbound_messages.read(message.encode())
-    found = list(outbound_messages.events(body, ORG))
+def test_an_event_names_each_contact_of_a_message(message: bytes) -> None:
+    body = outbound_messages.read(message)
+    found = list(outbound_messages.events(body, ORG, CONTACT))
     assert [(each.id, each.ignored) for each in found] == [
         ("04l000000000001AAA", None),
         ("04l000000000002AAA", None),
@@ -37,11 +40,11 @@ def test_an_event_names_each_contact_of_a_message(message: str) -> None:
     assert "Byron" not in str(body)
 
 
-def test_a_message_of_another_org_is_ignored(message: str) -> None:
-    body = outbound_messages.read(message.encode())
-    others = outbound_messages.events(body, "00D000000000002EAA")
+def test_a_message_of_another_org_is_ignored(message: bytes) -> None:
+    body = outbound_messages.read(message)
+    others = outbound_messages.events(body, "00D000000000002EAA", CONTACT)
     assert {each.ignored for each in others} == {"other_org"}
-    assert all(each.touched is None for each in outbound_messages.events(body, "x"))
+    assert all(each.touched is None for each in outbound_messages.events(body, "x", CONTACT))
 
 
 @pytest.mark.parametrize(
@@ -62,11 +65,11 @@ def test_any_other_body_is_refused(body: bytes) -> None:
         outbound_messages.read(body)
 
 
-def test_a_message_with_too_many_notifications_is_refused(sandbox: SalesforceSandbox) -> None:
+def test_a_message_with_too_many_notifications_is_refused() -> None:
     one = numbered("003000000000001AAA")
-    assert outbound_messages.read(sandbox.messages.message(one * 100).encode())
+    assert outbound_messages.read(made_message(ORG, one * 100, {}))
     with pytest.raises(InvalidInput):
-        outbound_messages.read(sandbox.messages.message(one * 102).encode())
+        outbound_messages.read(made_message(ORG, one * 102, {}))
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,10 @@
-"""The page of the integration has every setting, fault and control of the code."""
+"""The page of the integration has every setting of the code, and every edit of its sandbox."""
 
 import re
 from pathlib import Path
-from unittest.mock import MagicMock
 
 from zenskar_salesforce import SalesforceIntegration
-from zenskar_salesforce.sandbox import FaultKind
-from zenskar_salesforce.sandbox.control import SandboxControl
+from zenskar_salesforce.sandbox import SalesforceSandbox
 
 PAGE = Path(__file__).parents[3] / "docs" / "salesforce.md"
 
@@ -30,10 +28,7 @@ def test_settings_and_their_defaults() -> None:
         assert table[f"SALESFORCE_{each.name.upper()}"].split(" | ")[0].strip() == wanted
 
 
-def test_faults_of_the_sandbox() -> None:
-    assert first_cells("### Faults").keys() == {kind.value for kind in FaultKind}
-
-
-def test_controls_of_the_sandbox() -> None:
-    routes = SandboxControl(MagicMock()).routes()
-    assert first_cells("## Sandbox").keys() == {f"{each.method} {each.path}" for each in routes}
+async def test_edits_of_the_sandbox() -> None:
+    async with SalesforceSandbox() as sandbox:
+        edits = {f"{method} /_sandbox/{path}" for method, path, _ in sandbox.edits()}
+    assert first_cells("## Sandbox").keys() == edits

@@ -40,13 +40,15 @@ class Rows:
 class SalesforceApi:
     """The calls that the integration makes; each is made once.
 
-    `usage` is the number of calls in 24 hours, of all applications of the org.
+    `kind` is the object that the connection syncs. `usage` is the number of calls in 24 hours, of
+    all applications of the org.
     Every method raises `HttpError`, and `CallFailed` for a login that cannot be used.
     """
 
     def __init__(self, config: Config) -> None:
         self._login = Login(config)
         self.usage: tuple[Usage, ...] = ()
+        self.kind = config.kind
         self._root = f"/services/data/v{config.api_version}"
         self._client = Client(
             config.domain,

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from zenskar import Connection, InvalidInput, Setting
 from zenskar.http import base_address
 from zenskar.webhooks import split_secrets
+from zenskar_salesforce.object_kinds import ACCOUNT, CONTACT, ObjectKind, object_kind
 from zenskar_salesforce.record_ids import ORG_PREFIX, long_id
 
 API_VERSION = "66.0"
@@ -23,6 +24,17 @@ SETTINGS = (
     Setting("username", help="User of the integration, for JWT bearer."),
     Setting("private_key", secret=True, help="RSA key as PEM that signs, for JWT bearer."),
     Setting("audience", help="Audience of the JWT; by default that of the domain."),
+    Setting("object", default=CONTACT, help="Object of a customer: Contact, or Account."),
+    Setting(
+        "metadata_field",
+        help="Long text area that holds the metadata, such as Zenskar_Metadata__c.",
+    ),
+    Setting(
+        "address_codes",
+        kind=bool,
+        default=False,
+        help="Sync codes of states and countries; the org has their picklists.",
+    ),
     Setting(
         "webhook_token",
         secret=True,
@@ -35,7 +47,7 @@ SETTINGS = (
         "allow_duplicates",
         kind=bool,
         default=False,
-        help="Save contacts that a duplicate rule only warns about.",
+        help="Save records that a duplicate rule only warns about.",
     ),
     Setting(
         "allow_http",
@@ -60,6 +72,7 @@ class Config:
     username: str = ""
     private_key: str = field(repr=False, default="")
     audience: str = LOGIN_AUDIENCE
+    kind: ObjectKind = field(default_factory=object_kind)
     webhook_tokens: tuple[str, ...] = field(repr=False, default=())
     org_id: str | None = None
     api_base: str | None = None
@@ -83,6 +96,7 @@ class Config:
             username=_text(given, "username"),
             private_key=_text(given, "private_key"),
             audience=_text(given, "audience") or _audience(domain),
+            kind=_kind(connection),
             webhook_tokens=split_secrets(given.get("webhook_token")),
             org_id=_org_id(connection),
             api_base=_address(connection, "api_base") if given.get("api_base") else None,
@@ -115,6 +129,21 @@ def _address(connection: Connection, name: str) -> str:
         allow_http=bool(given.get("allow_http")),
         hint=f", or set {connection.name.upper()}_ALLOW_HTTP=true",
     )
+
+
+def _kind(connection: Connection) -> ObjectKind:
+    """Return the object that the connection syncs."""
+    given, prefix = connection.settings, connection.name.upper()
+    name, metadata = _text(given, "object") or CONTACT, _text(given, "metadata_field")
+    if name not in (CONTACT, ACCOUNT):
+        raise InvalidInput(f"{prefix}_OBJECT must be {CONTACT} or {ACCOUNT}")
+    # The name becomes a part of queries.
+    if metadata and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*__c", metadata):
+        raise InvalidInput(
+            f"{prefix}_METADATA_FIELD is no custom field such as Zenskar_Metadata__c"
+        )
+    codes = bool(given.get("address_codes"))
+    return object_kind(name, metadata_field=metadata or None, has_codes=codes)
 
 
 def _org_id(connection: Connection) -> str | None:

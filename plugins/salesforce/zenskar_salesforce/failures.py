@@ -53,6 +53,8 @@ _KINDS = {
     "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": FailureKind.REJECTED,
 }
 _STATUSES: dict[int | str, FailureKind] = {
+    # Several records have one external id: the field is not unique.
+    300: FailureKind.REJECTED,
     # A retired version of the API, and no deleted record.
     410: FailureKind.CREDENTIALS,
     406: FailureKind.TRANSIENT,
@@ -118,6 +120,9 @@ def _kind(code: str, text: str, method: str, status: int) -> FailureKind:
     if code == _DELETED and method == "PATCH":
         # A merge deletes a contact too, so the core fetches the contact before it deletes a record.
         return FailureKind.UNKNOWN_OUTCOME
+    if code == "NOT_FOUND" and method == "POST":
+        # The address of a create names no record, so our user may not see the object at all.
+        return _ADMIN
     known = _KINDS.get(code) or _STATUSES.get(status)
     if known is not None:
         return known

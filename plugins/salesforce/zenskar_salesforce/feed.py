@@ -1,7 +1,7 @@
-"""Poll the contacts that changed, by their modification stamp.
+"""Poll the records that changed, by their modification stamp.
 
 A row gets its stamp when it is written, and shows when its transaction commits, up to ten minutes
-later. So each poll begins some minutes before the last one. Contacts in the recycle bin show for 15
+later. So each poll begins some minutes before the last one. Records in the recycle bin show for 15
 days: https://help.salesforce.com/s/articleView?id=xcloud.home_delete.htm.
 """
 
@@ -14,16 +14,16 @@ from typing import Any
 
 from zenskar import Changes, WebhookEvent
 from zenskar.webhooks import event_digest
-from zenskar_salesforce import contacts
 from zenskar_salesforce.client import SalesforceApi
-from zenskar_salesforce.lookup import PAGE, SELECT, has_more, quoted
+from zenskar_salesforce.lookup import PAGE, has_more, quoted
+from zenskar_salesforce.object_kinds import ObjectKind, is_merged, second
 
 OVERLAP_SECONDS = 13 * 60
 """The longest transaction (10 minutes), the longest query (2 minutes), and a margin."""
 FIRST_SECONDS = 86_400
 """The start of the first poll: `zenskar backfill` imports what is older."""
 KEPT_SECONDS = 14 * 86_400
-"""For this long a deleted contact certainly shows."""
+"""For this long a deleted record certainly shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,19 @@ class Position:
     last: str = ""
 
     @classmethod
-    def of(cls, checkpoint: str | None) -> "Position":
-        """Return the position that a checkpoint holds, or the first position."""
+    def of(cls, checkpoint: str | None) -> "Position | None":
+        """Return the position that a checkpoint holds, None for an unreadable checkpoint."""
         if checkpoint is None:
-            return cls(int(time.time()) - FIRST_SECONDS)
-        return cls(**json.loads(checkpoint))
+            return cls.first()
+        try:
+            return cls(**json.loads(checkpoint))
+        except (ValueError, TypeError):
+            return None
+
+    @classmethod
+    def first(cls) -> "Position":
+        """Return the position of a first poll."""
+        return cls(int(time.time()) - FIRST_SECONDS)
 
     @property
     def checkpoint(self) -> str:
@@ -66,22 +74,23 @@ class Position:
 
 
 async def changes(api: SalesforceApi, checkpoint: str | None) -> Changes:
-    """Return a page of changed and deleted contacts, oldest first."""
-    position = Position.of(checkpoint)
-    text = f"{SELECT} WHERE {position.condition} ORDER BY SystemModstamp, Id LIMIT {PAGE}"
+    """Return a page of changed and deleted records, oldest first."""
+    known = Position.of(checkpoint)
+    position = known or Position.first()
+    text = f"{api.kind.select} WHERE {position.condition} ORDER BY SystemModstamp, Id LIMIT {PAGE}"
     rows = await api.query(text, deleted=True)
     began = position.began or rows.answered_at or int(time.time())
     then = Position(began - OVERLAP_SECONDS, api.org_id)
     more = has_more(rows)
     if more:
         last = rows.records[-1]
-        stamp, identifier = contacts.second(last["SystemModstamp"]), str(last["Id"])
+        stamp, identifier = second(last["SystemModstamp"]), str(last["Id"])
         then = replace(then, since=position.since, began=began, stamp=stamp, last=identifier)
     return Changes(
-        tuple(_event(row) for row in rows.records),
+        tuple(_event(api.kind, row) for row in rows.records),
         then.checkpoint,
         more=more,
-        lost=_is_lost(position, began, api.org_id),
+        lost=known is None or _is_lost(position, began, api.org_id),
         answered_at=rows.answered_at,
     )
 
@@ -93,13 +102,13 @@ def _is_lost(position: Position, began: int, org: str | None) -> bool:
     return another_org or (is_first_page and began - position.since > KEPT_SECONDS)
 
 
-def _event(row: Mapping[str, Any]) -> WebhookEvent:
+def _event(kind: ObjectKind, row: Mapping[str, Any]) -> WebhookEvent:
     """Return an event; its id holds the state, so a row that is read again has no effect."""
     state = {name: value for name, value in row.items() if name != "attributes"}
     identifier = f"{row.get('Id')}:{row.get('SystemModstamp')}:{event_digest(state)[:16]}"
-    kind = "contact.deleted" if row.get("IsDeleted") else "contact.changed"
-    kind = "contact.merged" if contacts.is_merged(row) else kind
-    return WebhookEvent(identifier, kind, seen=contacts.seen(row))
+    what = "deleted" if row.get("IsDeleted") else "changed"
+    what = "merged" if is_merged(row) else what
+    return WebhookEvent(identifier, f"{kind.name.lower()}.{what}", seen=kind.seen(row))
 
 
 def _moment(seconds: int) -> str:

@@ -1,59 +1,58 @@
-"""Read contacts by queries, which also show the recycle bin.
+"""Read records by queries, which also show the recycle bin.
 
-The row API answers 404 for a contact that was deleted, and for a contact that our user may not see.
+The row API answers 404 for a record that was deleted, and for a record that our user may not see.
 """
 
 from collections.abc import Sequence
 
 from zenskar import CallFailed, ExternalObject, Failure, FailureKind, Page
-from zenskar_salesforce import contacts
 from zenskar_salesforce.client import Rows, SalesforceApi
 from zenskar_salesforce.failures import EXTERNAL_ID
+from zenskar_salesforce.object_kinds import is_merged
 from zenskar_salesforce.record_ids import long_id
 
 PAGE = 2000
 """The most rows of a page."""
 MOST_IDS = 200
 """The most ids in a query, whose address has at most 16,384 bytes."""
-SELECT = f"SELECT {', '.join(contacts.COLUMNS)} FROM Contact"  # noqa: S608 - constants only
 
 
 async def fetch(api: SalesforceApi, external_id: str) -> ExternalObject:
-    """Return a contact; only a row in the recycle bin proves its delete or its merge.
+    """Return a record; only a row in the recycle bin proves its delete or its merge.
 
-    Raises `CallFailed` for a contact that is not visible.
+    Raises `CallFailed` for a record that is not visible.
     """
-    rows = await api.query(f"{SELECT} WHERE Id = {quoted(external_id)}", deleted=True)
+    rows = await api.query(f"{api.kind.select} WHERE Id = {quoted(external_id)}", deleted=True)
     if not rows.records:
-        text = "Salesforce shows no such contact"
+        text = "Salesforce shows no such record"
         raise CallFailed(Failure(FailureKind.NOT_VISIBLE, text, "not_visible"))
-    return contacts.seen(rows.records[0], rows.answered_at)
+    return api.kind.seen(rows.records[0], rows.answered_at)
 
 
 async def fetch_many(api: SalesforceApi, external_ids: Sequence[str]) -> list[ExternalObject]:
-    """Return contacts, without those that are not visible."""
+    """Return records, without those that are not visible."""
     # A text that is no id would refuse the whole query.
     listed = ", ".join(quoted(each) for each in external_ids if long_id(each))
     if not listed:
         return []
-    rows = await api.query_whole(f"{SELECT} WHERE Id IN ({listed})", deleted=True)
-    return [contacts.seen(row, rows.answered_at) for row in rows.records]
+    rows = await api.query_whole(f"{api.kind.select} WHERE Id IN ({listed})", deleted=True)
+    return [api.kind.seen(row, rows.answered_at) for row in rows.records]
 
 
 async def find(api: SalesforceApi, record_id: str) -> ExternalObject | None:
-    """Return the contact that carries this record's id, a living one before a deleted one."""
+    """Return the record that carries this record's id, a living one before a deleted one."""
     where = f"{EXTERNAL_ID} = {quoted(record_id)}"
-    rows = await api.query_whole(f"{SELECT} WHERE {where}", deleted=True)
-    own = [row for row in rows.records if not contacts.is_merged(row)]
+    rows = await api.query_whole(f"{api.kind.select} WHERE {where}", deleted=True)
+    own = [row for row in rows.records if not is_merged(row)]
     own.sort(key=lambda row: bool(row.get("IsDeleted")))
-    return contacts.seen(own[0], rows.answered_at) if own else None
+    return api.kind.seen(own[0], rows.answered_at) if own else None
 
 
 async def list_page(api: SalesforceApi, cursor: str | None) -> Page:
-    """Return a page of living contacts, by rising ids, so that no change shifts a page."""
+    """Return a page of living records, by rising ids, so that no change shifts a page."""
     after = "" if cursor is None else f" WHERE Id > {quoted(cursor)}"
-    rows = await api.query(f"{SELECT}{after} ORDER BY Id LIMIT {PAGE}")
-    found = tuple(contacts.seen(row, rows.answered_at) for row in rows.records)
+    rows = await api.query(f"{api.kind.select}{after} ORDER BY Id LIMIT {PAGE}")
+    found = tuple(api.kind.seen(row, rows.answered_at) for row in rows.records)
     return Page(found, found[-1].external_id if has_more(rows) else None, rows.answered_at)
 
 

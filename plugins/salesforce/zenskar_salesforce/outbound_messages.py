@@ -1,7 +1,7 @@
-"""Read Outbound Messages, which Salesforce sends as SOAP when a contact changes.
+"""Read Outbound Messages, which Salesforce sends as SOAP when a record changes.
 
 A message has no signature, and no order: it shows the state at its sending, or an older one. So
-only its ids are read, and the contact is fetched. The address of the messages holds a token.
+only its ids are read, and the record is fetched. The address of the messages holds a token.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,8 +9,8 @@ from typing import Any
 from xml.parsers import expat
 
 from zenskar import InvalidInput, ObjectRef, WebhookAnswer, WebhookEvent
-from zenskar_salesforce.contacts import ENTITY
-from zenskar_salesforce.record_ids import CONTACT_PREFIX, long_id
+from zenskar_salesforce.object_kinds import ENTITY, ObjectKind
+from zenskar_salesforce.record_ids import long_id
 
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _OUTBOUND = "http://soap.sforce.com/2005/09/outbound"
@@ -42,16 +42,18 @@ def read(body: bytes) -> dict[str, Any]:
     return {"organization": reader.organization, "notifications": reader.notifications}
 
 
-def events(body: Mapping[str, Any], org_id: str | None) -> Iterator[WebhookEvent]:
+def events(body: Mapping[str, Any], org_id: str | None, kind: ObjectKind) -> Iterator[WebhookEvent]:
     """Yield an event for each notification; `org_id` is that of our org, None for any."""
     foreign = org_id is not None and long_id(body["organization"]) != org_id
     for each in body["notifications"]:
         external_id = long_id(each["object"])
         ignored = "other_org" if foreign else None
-        if external_id is None or not external_id.startswith(CONTACT_PREFIX):
+        if external_id is None or not external_id.startswith(kind.prefix):
             ignored = ignored or "other_object"
         touched = ObjectRef(ENTITY, external_id) if external_id and not ignored else None
-        yield WebhookEvent(each["id"], "contact.message", ignored=ignored, touched=touched)
+        yield WebhookEvent(
+            each["id"], f"{kind.name.lower()}.message", ignored=ignored, touched=touched
+        )
 
 
 def acknowledgement() -> WebhookAnswer:

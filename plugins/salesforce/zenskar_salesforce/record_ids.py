@@ -2,6 +2,7 @@
 
 import re
 
+ACCOUNT_PREFIX = "001"
 CONTACT_PREFIX = "003"
 ORG_PREFIX = "00D"
 

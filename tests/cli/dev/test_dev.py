@@ -200,7 +200,7 @@ def test_a_sandbox_on_request_brings_a_customer_to_a_third_place(
     ready = dev.ready()
     assert set(ready["sandboxes"]) == {"stripe", "salesforce"}
     person = {"FirstName": "Grace", "LastName": "Hopper", "Email": "grace@example.com"}
-    ask(f"{ready['sandboxes']['salesforce']}/_sandbox/contacts", person)
+    ask(f"{ready['sandboxes']['salesforce']}/_sandbox/records", person)
 
     def everywhere() -> bool:
         found = customers(ready["api"]).get("Grace Hopper")

@@ -9,6 +9,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from zenskar.http import BadAnswer, Client, Header, HttpError, NoAnswer
 from zenskar.http.lookalike import (
@@ -20,6 +21,8 @@ from zenskar.http.lookalike import (
     Mode,
     Objects,
     SignedWebhook,
+    kept_secrets,
+    running_at,
 )
 from zenskar.webhooks import verify_hmac
 
@@ -129,6 +132,8 @@ async def test_a_caller_without_the_key_is_refused_before_any_fault(shop: Shop) 
 
 FAULTS: list[tuple[dict[str, Any], type[HttpError], int | None, int]] = [
     ({"kind": FaultKind.RATE_LIMITED, "retry_after": 7}, HttpError, 429, 0),
+    ({"kind": FaultKind.REFUSE, "status": 423, "code": "locked"}, HttpError, 423, 0),
+    ({"kind": FaultKind.REFUSE, "status": 420}, HttpError, 420, 0),
     ({"kind": FaultKind.SERVER_ERROR}, HttpError, 500, 0),
     ({"kind": FaultKind.SERVER_ERROR, "effect": True}, HttpError, 500, 1),
     ({"kind": FaultKind.DROP_ANSWER}, NoAnswer, None, 1),
@@ -179,6 +184,56 @@ async def test_webhooks_are_signed_and_retried(shop: Shop) -> None:
     assert [each.status for each in shop.deliveries] == [500, 200]
     (event,) = shop.events
     assert shop.signed(event, SECRET).body == first.body
+
+
+class Strict(Shop):
+    """A shop that tells the present name, and wants an answer of its own."""
+
+    def encode(self, event: Any) -> bytes:
+        return str(self.people[event["person"]["id"]]["name"]).encode()
+
+    def acknowledged(self, status: int, answer: str) -> bool:
+        return answer == "thanks"
+
+
+async def test_a_webhook_shows_the_present_state_until_the_right_answer() -> None:
+    answers, received = ["ok", "thanks"], list[bytes]()
+
+    async def receive(request: web.Request) -> web.Response:
+        received.append(await request.read())
+        shop.people.change("p_1", {"name": "Eve"})
+        return web.Response(text=answers.pop(0))
+
+    app = web.Application()
+    app.router.add_post("/", receive)
+    async with Strict() as shop, TestServer(app) as server:
+        shop.add_webhook_endpoint(str(server.make_url("/")), SECRET)
+        shop.add({"name": "Ada"})
+        await shop.settle()
+    assert (received, answers) == ([b"Ada", b"Eve"], [])
+
+
+async def test_a_sandbox_keeps_its_port_while_it_is_free_and_its_secrets(tmp_path: Path) -> None:
+    async with Shop() as other:
+        taken = other._runner.addresses[0][1]  # type: ignore[union-attr]
+        async with running_at(taken, lambda port: Shop(port=port)) as shop:
+            assert shop.base_url != other.base_url
+    async with running_at(taken, lambda port: Shop(port=port)) as shop:
+        assert shop.base_url.endswith(f":{taken}")
+    path = tmp_path / "data" / "secrets.json"
+    made = kept_secrets(path, {"key": "sk_", "token": ""})
+    assert made["key"].startswith("sk_")
+    assert path.stat().st_mode & 0o077 == 0
+    assert kept_secrets(path, {"key": "sk_", "token": ""}) == made
+
+
+async def test_one_endpoint_replaces_all_others(shop: Shop) -> None:
+    for name in "ab":
+        shop.add_webhook_endpoint(f"http://127.0.0.1/{name}", SECRET)
+    shop.send_webhooks_only_to("http://127.0.0.1/b", "new")
+    assert [(each.url, each.secret) for each in shop.webhook_endpoints()] == [
+        ("http://127.0.0.1/b", "new")
+    ]
 
 
 async def test_pages_do_not_shift(shop: Shop) -> None:

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from plugins.salesforce.tests.conftest import ADA, BASE, Caller
-from zenskar_salesforce.sandbox import Fault, FaultKind, SalesforceSandbox
+from zenskar_salesforce.sandbox import Fault, FaultKind, Mode, SalesforceSandbox
 
 ROWS = "/sobjects/Contact"
 
@@ -16,7 +16,7 @@ async def test_the_token_endpoint_takes_a_form_with_the_secret_only(caller: Call
     made = await caller.log_in()
     assert made.status == 200
     assert made.body["instance_url"] == caller.sandbox.base_url
-    assert f"/id/{caller.sandbox.org.id}/" in made.body["id"]
+    assert f"/id/{caller.sandbox.org_id}/" in made.body["id"]
     assert "expires_in" not in made.body
     for form, error in [
         ({"client_secret": "wrong"}, "invalid_client"),
@@ -33,11 +33,11 @@ async def test_tokens_end_without_use_and_when_revoked(caller: Caller) -> None:
     first = caller.token
     await caller.log_in()
     caller.token = first
-    caller.sandbox.clock_shift = 7000
+    caller.sandbox.shift_clock(7000)
     assert (await caller.call("GET", ROWS + "/describe")).status == 200
-    caller.sandbox.clock_shift = 14_000
+    caller.sandbox.shift_clock(14_000)
     assert (await caller.call("GET", ROWS + "/describe")).status == 200
-    caller.sandbox.clock_shift = 21_201
+    caller.sandbox.shift_clock(21_201)
     reply = await caller.call("GET", ROWS + "/describe")
     assert (reply.status, reply.codes) == (401, ["INVALID_SESSION_ID"])
     await caller.log_in()
@@ -87,10 +87,10 @@ async def test_all_or_none_takes_everything_back(caller: Caller) -> None:
     )
     answers = await composite(caller, *parts, all_or_none=True)
     assert [each["httpStatusCode"] for each in answers] == [400, 400, 400]
-    assert [row["Phone"] for row in caller.sandbox.contacts] == [None]
+    assert [row["Phone"] for row in caller.sandbox.living] == [None]
     answers = await composite(caller, *parts)
     assert [each["httpStatusCode"] for each in answers] == [201, 204, 400]
-    assert len(caller.sandbox.contacts) == 2
+    assert len(caller.sandbox.living) == 2
 
 
 async def test_conditions_of_a_part_and_the_limits_of_a_composite(caller: Caller) -> None:
@@ -115,7 +115,7 @@ async def test_the_allowance_is_shown_counted_and_kept_for_a_day(caller: Caller)
     assert (refused.status, refused.codes) == (403, ["REQUEST_LIMIT_EXCEEDED"])
     versions = await caller.raw("GET", "/services/data/")
     assert (versions.status, "Sforce-Limit-Info" in versions.headers) == (200, False)
-    caller.sandbox.clock_shift = 86_400
+    caller.sandbox.shift_clock(86_400)
     await caller.log_in()
     assert (await caller.call("GET", "/limits")).status == 200
 
@@ -138,10 +138,10 @@ async def test_a_refusal_of_any_code_is_injected_for_some_calls(caller: Caller) 
         (Fault(kind=FaultKind.DROP_ANSWER), 1),
         (Fault(kind=FaultKind.DROP_REQUEST), 0),
         (Fault(kind=FaultKind.ZOMBIE, delay_seconds=0.01), 1),
-        (Fault(kind=FaultKind.CUT), 1),
+        (Fault(kind=FaultKind.TRUNCATE, mode=Mode.CUT), 1),
         (Fault(kind=FaultKind.SERVER_ERROR), 0),
         (Fault(kind=FaultKind.SERVER_ERROR, effect=True), 1),
-        (Fault(kind=FaultKind.HTML), 1),
+        (Fault(kind=FaultKind.TRUNCATE, mode=Mode.HTML), 1),
     ],
     ids=lambda value: value.kind.value if isinstance(value, Fault) else str(value),
 )
@@ -155,24 +155,24 @@ async def test_a_fault_hides_whether_a_call_took_effect(
     except aiohttp.ClientError:
         pass
     await caller.sandbox.settle()
-    assert len(caller.sandbox.contacts) == effect
+    assert len(caller.sandbox.living) == effect
     await caller.create()
 
 
 async def test_the_control_surface_edits_as_a_person(caller: Caller) -> None:
-    made = await caller.raw("POST", "/_sandbox/contacts", json=ADA)
-    path = f"/_sandbox/contacts/{made.body['Id']}"
+    made = await caller.raw("POST", "/_sandbox/records", json=ADA)
+    path = f"/_sandbox/records/{made.body['Id']}"
     assert made.body["CreatedById"] == caller.sandbox.org.person
     edited = await caller.raw("PATCH", path, json={"Phone": "1"})
     assert edited.body["Phone"] == "1"
-    other = (await caller.raw("POST", "/_sandbox/contacts", json=ADA)).body["Id"]
+    other = (await caller.raw("POST", "/_sandbox/records", json=ADA)).body["Id"]
     await caller.raw("POST", path + "/merge", json={"losers": [other], "values": {"Phone": "2"}})
-    assert [row["Phone"] for row in caller.sandbox.contacts] == ["2"]
+    assert [row["Phone"] for row in caller.sandbox.living] == ["2"]
     await caller.raw("DELETE", path)
-    assert caller.sandbox.contacts == []
+    assert caller.sandbox.living == []
     await caller.raw("POST", path + "/undelete")
-    assert len(caller.sandbox.contacts) == 1
-    assert len((await caller.raw("GET", "/_sandbox/contacts")).body["data"]) == 2
+    assert len(caller.sandbox.living) == 1
+    assert len((await caller.raw("GET", "/_sandbox/records")).body["data"]) == 2
     fault = await caller.raw("POST", "/_sandbox/faults", json={"kind": "refuse", "status": 503})
     assert fault.status == 201
     assert (await caller.call("GET", "/limits")).status == 503
@@ -194,9 +194,9 @@ async def test_no_other_site_reaches_the_control_surface(
     caller: Caller, headers: dict[str, str]
 ) -> None:
     given = {"Content-Type": "application/json", **headers}
-    reply = await caller.raw("POST", "/_sandbox/contacts", data=b"{}", headers=given)
-    assert reply.status == 403
-    assert caller.sandbox.contacts == []
+    reply = await caller.raw("POST", "/_sandbox/records", data=b"{}", headers=given)
+    assert reply.status in (403, 415)
+    assert caller.sandbox.living == []
 
 
 async def test_a_sandbox_stops_while_a_call_is_late() -> None:
@@ -207,4 +207,4 @@ async def test_a_sandbox_stops_while_a_call_is_late() -> None:
             sandbox.faults.add(Fault(kind=FaultKind.ZOMBIE, delay_seconds=3600))
             with pytest.raises(aiohttp.ClientError):
                 await caller.call("POST", ROWS, ADA)
-    assert sandbox.contacts == []
+    assert sandbox.living == []

@@ -107,7 +107,7 @@ async def test_it_creates_reads_updates_upserts_pages_and_deletes(
 ) -> None:
     sandbox.habits.page_rows = 2
     await in_thread(use, session=session)
-    assert [row["LastName"] for row in sandbox.contacts] == ["n0", "n1", "n2", "n3"]
+    assert [row["LastName"] for row in sandbox.living] == ["n0", "n1", "n2", "n3"]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

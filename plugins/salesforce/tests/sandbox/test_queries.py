@@ -71,7 +71,7 @@ async def test_a_value_of_a_wrong_type_is_refused(caller: Caller, where: str, co
 )
 async def test_conditions_and_orders(caller: Caller, where: str, names: list[str]) -> None:
     for second, name in enumerate(("Ada", "Byron", "Cole")):
-        caller.sandbox.clock_shift = second
+        caller.sandbox.shift_clock(second)
         caller.sandbox.add(LastName=name)
     text = f"SELECT LastName FROM Contact WHERE {where} ORDER BY LastName"
     found = (await caller.query(text))["records"]
@@ -97,7 +97,7 @@ async def test_pages_are_shorter_than_asked_and_show_the_state_of_the_query(call
         caller.sandbox.add(LastName=f"n{number}")
     caller.sandbox.habits.page_rows = 2
     page = await caller.query("SELECT LastName FROM Contact ORDER BY Id LIMIT 4")
-    caller.sandbox.edit(caller.sandbox.contacts[3]["Id"], LastName="late")
+    caller.sandbox.edit(caller.sandbox.living[3]["Id"], LastName="late")
     names, path = [], ""
     while True:
         names += [each["LastName"] for each in page["records"]]

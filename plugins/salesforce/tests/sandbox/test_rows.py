@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from plugins.salesforce.tests.conftest import Caller
+from zenskar_salesforce.outbound_messages import ACKNOWLEDGEMENT
 from zenskar_salesforce.record_ids import long_id
 from zenskar_salesforce.sandbox import Refused, SalesforceSandbox
 
@@ -59,7 +62,7 @@ async def test_a_create_is_refused_with_every_problem(
 ) -> None:
     reply = await caller.call("POST", ROWS, {"LastName": "Lovelace", **values})
     assert (reply.status, sorted(reply.codes)) == (400, sorted(codes))
-    assert caller.sandbox.contacts == []
+    assert caller.sandbox.living == []
 
 
 async def test_an_update_has_no_body_and_null_unsets(caller: Caller) -> None:
@@ -90,13 +93,13 @@ async def test_a_condition_has_a_resolution_of_a_second(caller: Caller) -> None:
     seen = {"If-Unmodified-Since": "Fri, 15 Jan 2027 08:00:00 GMT"}
     path = f"{ROWS}/{identifier}"
     assert (await caller.call("PATCH", path, {"Phone": "1"}, seen)).status == 204
-    caller.sandbox.clock_shift = 1
+    caller.sandbox.shift_clock(1)
     assert (await caller.call("PATCH", path, {"Phone": "2"}, seen)).status == 204
     assert (await caller.call("PATCH", path, {"Phone": "3"}, seen)).status == 412
     assert caller.sandbox.org.rows[identifier]["Phone"] == "2"
     wrong = {"If-Unmodified-Since": "yesterday"}
     assert (await caller.call("PATCH", path, {"Phone": "4"}, wrong)).status == 400
-    caller.sandbox.clock_shift = 5
+    caller.sandbox.shift_clock(5)
     caller.sandbox.org.touch(identifier)
     later = {"If-Unmodified-Since": "Fri, 15 Jan 2027 08:00:01 GMT"}
     assert (await caller.call("PATCH", path, {"Phone": "5"}, later)).status == 204
@@ -114,7 +117,7 @@ async def test_a_deleted_contact_lies_in_the_bin_for_15_days(caller: Caller) -> 
     query = "SELECT Id, IsDeleted FROM Contact"
     assert (await caller.query(query))["records"] == []
     assert (await caller.query(query, "queryAll"))["records"][0]["IsDeleted"] is True
-    caller.sandbox.clock_shift = 15 * 86_400 + 1
+    caller.sandbox.shift_clock(15 * 86_400 + 1)
     await caller.log_in()
     assert (await caller.query(query, "queryAll"))["records"] == []
     assert (await caller.call("DELETE", path)).codes == ["NOT_FOUND"]
@@ -176,7 +179,7 @@ async def test_rights_hide_fields_and_records_from_the_integration_alone(caller:
 async def test_a_transaction_commits_late_with_its_old_stamp(caller: Caller) -> None:
     identifier = await caller.create()
     commit = caller.sandbox.hold(identifier, Phone="1")
-    caller.sandbox.clock_shift = 540
+    caller.sandbox.shift_clock(540)
     query = "SELECT Phone, SystemModstamp FROM Contact"
     assert (await caller.query(query))["records"][0]["Phone"] is None
     commit()
@@ -200,5 +203,55 @@ async def test_rows_and_their_ids_survive_a_restart(tmp_path: Any) -> None:
         first.org.purge(purged)
     assert path.stat().st_mode & 0o077 == 0
     async with SalesforceSandbox(store_path=path) as second:
-        assert [row["LastName"] for row in second.contacts] == ["Kept"]
+        assert [row["LastName"] for row in second.living] == ["Kept"]
         assert second.add(LastName="New") != kept
+
+
+async def test_codes_and_texts_of_an_address_agree(has_codes: Caller) -> None:
+    made = await has_codes.create(MailingCountryCode="US", MailingStateCode="FL")
+    row = has_codes.sandbox.org.rows[made]
+    assert (row["MailingCountry"], row["MailingState"]) == ("United States", "Florida")
+    path = f"{ROWS}/{made}"
+    assert (await has_codes.call("PATCH", path, {"MailingState": "new york"})).status == 204
+    assert has_codes.sandbox.org.rows[made]["MailingStateCode"] == "NY"
+    for wrong in (
+        {"MailingCountry": "Deutschland"},
+        {"MailingCountryCode": "DE"},
+        {"MailingCountryCode": None, "MailingStateCode": "FL"},
+        {"MailingCountry": "Canada", "MailingCountryCode": "US"},
+    ):
+        reply = await has_codes.call("PATCH", path, wrong)
+        assert reply.codes == ["FIELD_INTEGRITY_EXCEPTION"], wrong
+    assert (await has_codes.call("PATCH", path, {"MailingCountryCode": None})).status == 204
+    row = has_codes.sandbox.org.rows[made]
+    assert {row[f"Mailing{name}"] for name in ("Country", "State", "StateCode")} == {None}
+
+
+async def test_an_org_of_accounts_has_accounts_only() -> None:
+    async with SalesforceSandbox(object_name="Account") as sandbox, ClientSession() as http:
+        caller = Caller(sandbox, http)
+        await caller.log_in()
+        made = await caller.call("POST", "/sobjects/Account", {"Name": "Ada & Co"})
+        assert made.body["id"].startswith("001")
+        assert (await caller.call("POST", ROWS, {"LastName": "Ada"})).status == 404
+        assert (await caller.call("POST", "/sobjects/Account", {})).codes == [
+            "REQUIRED_FIELD_MISSING"
+        ]
+        found = await caller.query("SELECT Name FROM Account WHERE Name LIKE '%Co'")
+        assert [each["Name"] for each in found["records"]] == ["Ada & Co"]
+
+
+async def test_messages_have_new_numbers_after_a_restart(tmp_path: Any) -> None:
+    async def acknowledge(_: web.Request) -> web.Response:
+        return web.Response(text=ACKNOWLEDGEMENT, content_type="text/xml")
+
+    app = web.Application()
+    app.router.add_post("/", acknowledge)
+    async with TestServer(app) as server:
+        for _ in range(2):
+            async with SalesforceSandbox(store_path=tmp_path / "org.db") as sandbox:
+                sandbox.send_webhooks_only_to(str(server.make_url("/")), "no secret")
+                sandbox.add(LastName="Ada")
+                await sandbox.settle()
+                sent = [each for event in sandbox.events for each in event["notifications"]]
+    assert len({number for number, _ in sent}) == len(sent) == 2

@@ -1,6 +1,7 @@
-"""A local Salesforce: contacts, SOQL, composite calls, tokens and injected faults."""
+"""A local Salesforce: contacts or accounts, SOQL, composite calls, tokens, injected faults."""
 
-from .faults import Fault, FaultKind, Faults
+from zenskar.http.lookalike import DeliveryRetries, Fault, FaultKind, Mode
+
 from .problems import Refused
 from .sandbox import APP, SalesforceSandbox, settings_of
 from .tokens import ConnectedApp
@@ -8,9 +9,10 @@ from .tokens import ConnectedApp
 __all__ = [
     "APP",
     "ConnectedApp",
+    "DeliveryRetries",
     "Fault",
     "FaultKind",
-    "Faults",
+    "Mode",
     "Refused",
     "SalesforceSandbox",
     "settings_of",

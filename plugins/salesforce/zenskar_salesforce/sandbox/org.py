@@ -1,4 +1,4 @@
-"""The contacts of an org: writes, the recycle bin, and rights."""
+"""The records of an org: writes, the recycle bin, and rights."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from zenskar_salesforce.record_ids import CONTACT_PREFIX, long_id
+from zenskar_salesforce.record_ids import long_id
 
-from .contact_fields import CONTACT_FIELDS, EXTERNAL_ID, OBJECT, field_named, full_name
+from .object_types import EXTERNAL_ID
+from .picklists import agreed
 from .problems import Problem, Refused, deleted, refused, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .rows_file import RowsFile
+    from zenskar.http.lookalike import Store
+
+    from .object_types import ObjectField, ObjectType
 
 Row = dict[str, Any]
 
@@ -26,7 +29,7 @@ MOST_MERGED = 3
 class Rights:
     """The limits of the integration's user: fields, records, and a check of every save.
 
-    A duplicate rule compares the e-mail addresses of new contacts: `alert` refuses a duplicate
+    A duplicate rule compares the e-mail addresses of new records: `alert` refuses a duplicate
     unless the call allows it, `block` always does.
     """
 
@@ -38,13 +41,12 @@ class Rights:
 
 
 class Org:
-    """The contacts, by id. A method that writes says which user writes."""
+    """The records of one object, by id. A method that writes says which user writes."""
 
-    def __init__(self, clock: Callable[[], float], file: RowsFile, org_id: str) -> None:
-        self._clock, self._file = clock, file
-        self.id = org_id
+    def __init__(self, clock: Callable[[], float], store: Store, kind: ObjectType) -> None:
+        self._clock, self._store, self.kind = clock, store, kind
         self.rights = Rights()
-        self.rows: dict[str, Row] = dict(file.load())
+        self.rows: dict[str, Row] = dict(store.load(kind.name))
         self.changed: Callable[[str, str], None] = lambda *_: None
         self._ids = max((_number(each) for each in self.rows), default=0)
 
@@ -56,18 +58,18 @@ class Org:
     def create(
         self, values: Mapping[str, Any], user: str, *, allow_duplicates: bool = False
     ) -> str:
-        """Create a contact and return its id. Raises `Refused`."""
+        """Create a record and return its id. Raises `Refused`."""
         row = self._cleaned(values, {}, user)
         self._check_duplicates(row, allowed=allow_duplicates)
         self._ids += 1
-        identifier = _id(self._ids)
-        made: Row = dict.fromkeys(CONTACT_FIELDS)
+        identifier = _id(self.kind.prefix, self._ids)
+        made: Row = dict.fromkeys(self.kind.fields)
         made |= {"Id": identifier, "IsDeleted": False, "CreatedDate": self.now, "CreatedById": user}
         self._save({**made, **row}, user)
         return identifier
 
     def update(self, identifier: str, values: Mapping[str, Any], user: str) -> None:
-        """Change fields of a contact; null empties a field. Raises `Refused`."""
+        """Change fields of a record; null empties a field. Raises `Refused`."""
         row = self.living(identifier, user)
         self._save({**row, **self._cleaned(values, row, user)}, user)
 
@@ -76,11 +78,11 @@ class Org:
         self._put({**self.rows[identifier], "SystemModstamp": self.now})
 
     def delete(self, identifier: str, user: str) -> None:
-        """Put a contact into the recycle bin. Raises `Refused`."""
+        """Put a record into the recycle bin. Raises `Refused`."""
         self._put({**self.living(identifier, user), "IsDeleted": True, **self._stamps(user)})
 
     def undelete(self, identifier: str, user: str) -> None:
-        """Take a contact out of the recycle bin, with the same id. Raises `Refused`."""
+        """Take a record out of the recycle bin, with the same id. Raises `Refused`."""
         row = self.rows[self.found_id(identifier)]
         if not row["IsDeleted"]:
             raise unknown("the record is not deleted")
@@ -89,7 +91,7 @@ class Org:
         self._put(back)
 
     def merge(self, winner: str, losers: list[str], values: Mapping[str, Any], user: str) -> None:
-        """Merge one or two contacts into another; `values` are those that a person chose.
+        """Merge one or two records into another; `values` are those that a person chose.
 
         A chosen external id leaves its loser. Raises `Refused`.
         """
@@ -105,19 +107,19 @@ class Org:
         self.update(winner, values, user)
 
     def purge(self, identifier: str) -> None:
-        """Remove a contact from the recycle bin, without a trace."""
+        """Remove a record from the recycle bin, without a trace."""
         self.rows.pop(identifier, None)
-        self._file.delete(identifier)
+        self._store.delete(self.kind.name, identifier)
 
     def empty_bin(self) -> None:
-        """Purge contacts that were deleted more than 15 days ago."""
+        """Purge records that were deleted more than 15 days ago."""
         oldest = shown_time(self._clock() - BIN_SECONDS)
         old = [i for i, r in self.rows.items() if r["IsDeleted"] and r["SystemModstamp"] < oldest]
         for identifier in old:
             self.purge(identifier)
 
     def living(self, text: str, user: str) -> Row:
-        """Return a contact that the user sees. Raises `Refused` for a deleted or a hidden one."""
+        """Return a record that the user sees. Raises `Refused` for a deleted or a hidden one."""
         row = self.rows.get(self.found_id(text))
         if row is None or (user == self.user and row["Id"] in self.rights.invisible):
             raise unknown()
@@ -130,12 +132,12 @@ class Org:
         identifier = long_id(text)
         if identifier is None:
             raise refused("MALFORMED_ID", f"malformed id {text}")
-        if not identifier.startswith(CONTACT_PREFIX):
+        if not identifier.startswith(self.kind.prefix):
             raise unknown()
         return identifier
 
     def with_external_id(self, value: str, user: str) -> list[Row]:
-        """Return the living contacts with an external id; the API ignores its case."""
+        """Return the living records with an external id; the API ignores its case."""
         return [
             row
             for row in self.visible(user)
@@ -143,7 +145,7 @@ class Org:
         ]
 
     def visible(self, user: str) -> Iterator[Row]:
-        """Yield the contacts that a user sees, also deleted ones."""
+        """Yield the records that a user sees, also deleted ones."""
         self.empty_bin()
         limited = user == self.user
         for row in self.rows.values():
@@ -157,11 +159,16 @@ class Org:
 
     @property
     def person(self) -> str:
-        """Return the id of a person who edits contacts in the browser."""
+        """Return the id of a person who edits records in the browser."""
         return "005000000000002AAA"
 
+    def shown(self, identifier: str) -> Row:
+        """Return the fields of a record that are not hidden, its id alone when it was purged."""
+        row = self.rows.get(identifier, {"Id": identifier})
+        return {name: value for name, value in row.items() if name not in self.rights.hidden}
+
     def clear(self) -> None:
-        """Remove every contact."""
+        """Remove every record."""
         for identifier in list(self.rows):
             self.purge(identifier)
 
@@ -178,20 +185,14 @@ class Org:
         self._put(row)
 
     def _cleaned(self, values: Mapping[str, Any], before: Row, user: str) -> Row:
+        """Return the given values as Salesforce stores them. Raises `Refused`."""
         limited = user == self.user
-        problems: list[Problem] = []
         cleaned: Row = {}
         forbidden: list[str] = []
         for name, value in values.items():
             if name == "attributes":
                 continue
-            known = field_named(name)
-            if known is None or (limited and known.name in self.rights.hidden):
-                text = f"No such column '{name}' on sobject of type {OBJECT}"
-                raise Refused(400, Problem("INVALID_FIELD", text))
-            if known.name == "Id":
-                text = "The Id field should not be specified in the sobject data."
-                raise Refused(400, Problem("INVALID_FIELD", text))
+            known = self._settable(name, limited=limited)
             if not known.writable or (limited and known.name in self.rights.read_only):
                 forbidden.append(known.name)
                 continue
@@ -203,19 +204,36 @@ class Org:
                 "read/write for your profile or permission set."
             )
             raise refused("INVALID_FIELD_FOR_INSERT_UPDATE", text, *forbidden)
-        whole = {**before, **cleaned}
-        for each in CONTACT_FIELDS.values():
-            if each.writable and (each.name in cleaned or each.required):
-                found = each.problem(whole.get(each.name))
-                problems += [found] if found else []
-        if problems:
-            raise Refused(400, *problems)
+        if self.kind.has_codes:
+            cleaned = agreed(before, cleaned, self.kind.address)
+        self._check_values(cleaned, {**before, **cleaned})
         return cleaned
+
+    def _settable(self, name: str, *, limited: bool) -> ObjectField:
+        known = self.kind.field(name)
+        if known is None or (limited and known.name in self.rights.hidden):
+            text = f"No such column '{name}' on sobject of type {self.kind.name}"
+            raise Refused(400, Problem("INVALID_FIELD", text))
+        if known.name == "Id":
+            text = "The Id field should not be specified in the sobject data."
+            raise Refused(400, Problem("INVALID_FIELD", text))
+        return known
+
+    def _check_values(self, changed: Row, whole: Row) -> None:
+        """Raise `Refused` with every problem of the changed and the required fields."""
+        problems = (
+            each.problem(whole.get(each.name))
+            for each in self.kind.fields.values()
+            if each.writable and (each.name in changed or each.required)
+        )
+        found = [problem for problem in problems if problem is not None]
+        if found:
+            raise Refused(400, *found)
 
     def _save(self, row: Row, user: str) -> None:
         if self.rights.before_save is not None:
             self.rights.before_save(row)
-        row |= {"Name": full_name(row), **self._stamps(user)}
+        row |= {"Name": self.kind.full_name(row), **self._stamps(user)}
         self._check_unique(row)
         self._put(row)
         self.changed(row["Id"], user)
@@ -242,7 +260,7 @@ class Org:
 
     def _put(self, row: Row) -> None:
         self.rows[row["Id"]] = row
-        self._file.put(row["Id"], row)
+        self._store.put(self.kind.name, row["Id"], row)
 
 
 def shown_time(seconds: float) -> str:
@@ -250,8 +268,8 @@ def shown_time(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
-def _id(number: int) -> str:
-    made = long_id(f"{CONTACT_PREFIX}0000{number:08d}")
+def _id(prefix: str, number: int) -> str:
+    made = long_id(f"{prefix}0000{number:08d}")
     if made is None:
         raise ValueError(f"{number} makes no id")
     return made

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from . import soql, soql_filter
-from .contact_fields import CONTACT_FIELDS, EXTERNAL_ID, OBJECT, field_named
+from .object_types import EXTERNAL_ID
 from .problems import Problem, Refused, deleted, refused, unknown
 
 if TYPE_CHECKING:
@@ -60,11 +60,10 @@ class Habits:
 
 
 class Rest:
-    """Answers calls for the contacts of an org."""
+    """Answers calls for the records of an org."""
 
-    def __init__(self, org: Org, allowance: Allowance) -> None:
-        self.org, self._allowance = org, allowance
-        self.habits = Habits()
+    def __init__(self, org: Org, allowance: Allowance, habits: Habits) -> None:
+        self.org, self._allowance, self._habits = org, allowance, habits
         self._cursors: dict[str, list[Row]] = {}
 
     def answer(self, call: RestCall) -> Reply:
@@ -95,8 +94,8 @@ class Rest:
             case ["query" | "queryAll", cursor]:
                 return Reply(200, self._page(version, cursor))
             case ["sobjects"]:
-                return Reply(200, {"encoding": "UTF-8", "sobjects": [{"name": OBJECT}]})
-            case ["sobjects", name, *rest] if name.lower() == OBJECT.lower():
+                return Reply(200, {"encoding": "UTF-8", "sobjects": [{"name": self._object_name}]})
+            case ["sobjects", name, *rest] if name.lower() == self._object_name.lower():
                 return self._object(call, version, rest)
         raise unknown()
 
@@ -138,26 +137,28 @@ class Rest:
     def _get(self, call: RestCall, version: int, text: str) -> Reply:
         row = self._readable(text)
         names = call.params.get("fields")
-        wanted = [name.strip() for name in names.split(",")] if names else list(CONTACT_FIELDS)
-        fields = [field_named(name) for name in wanted]
+        wanted = (
+            [name.strip() for name in names.split(",")] if names else list(self.org.kind.fields)
+        )
+        fields = [self.org.kind.field(name) for name in wanted]
         hidden = self.org.rights.hidden
         for name, known in zip(wanted, fields, strict=True):
             if names and (known is None or known.name in hidden):
-                text = f"No such column '{name}' on sobject of type {OBJECT}"
+                text = f"No such column '{name}' on sobject of type {self._object_name}"
                 raise Refused(400, Problem("INVALID_FIELD", text))
         since = _condition(call, "if-modified-since")
         if since and soql_filter.moment(row["LastModifiedDate"]) <= since:
             return Reply(304)
         self._check_unmodified(call, row)
         shown = {f.name: row[f.name] for f in fields if f is not None and f.name not in hidden}
-        return Reply(200, {**_attributes(version, row["Id"]), **shown, "Id": row["Id"]})
+        return Reply(200, {**self._attributes(version, row["Id"]), **shown, "Id": row["Id"]})
 
     def _readable(self, text: str) -> Row:
         identifier = self.org.found_id(text)
         row = self.org.rows.get(identifier)
         if row is None or identifier in self.org.rights.invisible:
             raise unknown()
-        if row["IsDeleted"] and not self.habits.shows_bin:
+        if row["IsDeleted"] and not self._habits.shows_bin:
             raise deleted()
         return row
 
@@ -191,10 +192,10 @@ class Rest:
         )
         # The id leads to the record, also in a query that does not name it.
         whole = soql.Query((*parsed.fields, "Id"), *_rest_of(parsed))
-        found = soql_filter.run(whole, rows, self.org.rights.hidden)
+        found = soql_filter.run(whole, rows, self.org.kind, self.org.rights.hidden)
         shows_id = any(name.lower() == "id" for name in parsed.fields)
         cursor = f"01g{secrets.token_hex(7)}a"
-        self._cursors[cursor] = [_record(version, row, shows_id=shows_id) for row in found]
+        self._cursors[cursor] = [self._record(version, row, shows_id=shows_id) for row in found]
         return Reply(200, self._page(version, f"{cursor}-0"))
 
     def _page(self, version: int, cursor: str) -> dict[str, Any]:
@@ -202,7 +203,7 @@ class Rest:
         rows = self._cursors.get(name)
         if rows is None or not start.isdigit():
             raise Refused(400, Problem("INVALID_QUERY_LOCATOR", "invalid query locator"))
-        end = int(start) + self.habits.page_rows
+        end = int(start) + self._habits.page_rows
         page = {"totalSize": len(rows), "done": end >= len(rows), "records": rows[int(start) : end]}
         if page["done"]:
             return page
@@ -225,10 +226,22 @@ class Rest:
                 "unique": each.unique,
                 "externalId": each.unique,
             }
-            for each in CONTACT_FIELDS.values()
+            for each in self.org.kind.fields.values()
             if each.name not in rights.hidden
         ]
-        return {"name": OBJECT, "fields": fields, "createable": True, "updateable": True}
+        return {"name": self._object_name, "fields": fields, "createable": True, "updateable": True}
+
+    @property
+    def _object_name(self) -> str:
+        return self.org.kind.name
+
+    def _record(self, version: int, row: Row, *, shows_id: bool) -> Row:
+        shown = row if shows_id else {name: value for name, value in row.items() if name != "Id"}
+        return {**self._attributes(version, row["Id"]), **shown}
+
+    def _attributes(self, version: int, identifier: str) -> dict[str, Any]:
+        url = f"/services/data/v{version}.0/sobjects/{self._object_name}/{identifier}"
+        return {"attributes": {"type": self._object_name, "url": url}}
 
     def _check_unmodified(self, call: RestCall, row: Row) -> None:
         since = _condition(call, "if-unmodified-since")
@@ -244,16 +257,6 @@ def _given(call: RestCall) -> dict[str, Any]:
 
 def _rest_of(query: soql.Query) -> tuple[Any, ...]:
     return query.object_name, query.where, query.orders, query.limit
-
-
-def _record(version: int, row: Row, *, shows_id: bool) -> Row:
-    shown = row if shows_id else {name: value for name, value in row.items() if name != "Id"}
-    return {**_attributes(version, row["Id"]), **shown}
-
-
-def _attributes(version: int, identifier: str) -> dict[str, Any]:
-    url = f"/services/data/v{version}.0/sobjects/{OBJECT}/{identifier}"
-    return {"attributes": {"type": OBJECT, "url": url}}
 
 
 def _condition(call: RestCall, name: str) -> datetime | None:

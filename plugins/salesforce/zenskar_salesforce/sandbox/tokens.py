@@ -52,7 +52,8 @@ class Tokens:
     def __init__(
         self, app: ConnectedApp, clock: Callable[[], float], org_id: str, idle_seconds: float
     ) -> None:
-        self.app, self._clock, self._org_id, self._idle = app, clock, org_id, idle_seconds
+        self.app, self.org_id = app, org_id
+        self._clock, self._idle = clock, idle_seconds
         self._used: dict[str, float] = {}
         self.issued = 0
 
@@ -70,7 +71,7 @@ class Tokens:
             self._check_assertion(form.get("assertion", ""), address)
         else:
             raise TokenRefused("unsupported_grant_type", "grant type not supported")
-        token = f"{self._org_id[:15]}!{secrets.token_urlsafe(48)}"
+        token = f"{self.org_id[:15]}!{secrets.token_urlsafe(48)}"
         self._used[token] = self._clock()
         self.issued += 1
         return {
@@ -78,7 +79,7 @@ class Tokens:
             "signature": base64.b64encode(secrets.token_bytes(32)).decode(),
             "token_format": "opaque",
             "instance_url": address,
-            "id": f"https://login.salesforce.com/id/{self._org_id}/{user}",
+            "id": f"https://login.salesforce.com/id/{self.org_id}/{user}",
             "token_type": "Bearer",
             "issued_at": str(int(self._clock() * 1000)),
         }
