@@ -187,7 +187,7 @@ async def test_webhooks_are_signed_and_retried(shop: Shop) -> None:
 
 
 class Strict(Shop):
-    """A shop that tells the present name, and wants an answer of its own."""
+    """A shop whose webhooks show the present name, and need an answer of their own."""
 
     def encode(self, event: Any) -> bytes:
         return str(self.people[event["person"]["id"]]["name"]).encode()
