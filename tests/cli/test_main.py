@@ -1,5 +1,6 @@
 """The common behaviour of all commands."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,8 +66,11 @@ def test_a_database_url_that_cannot_be_followed_is_one_line(
     assert query.partition("=")[0] in said
     assert "s3cret" not in said
     if command != "doctor":
-        assert said.startswith("error: ")
         assert len(said.splitlines()) == 1
+        if command in {"api", "worker"}:
+            assert json.loads(said)["event"] == "command_failed"
+        else:
+            assert said.startswith("error: ")
 
 
 def test_help_loads_no_server_and_no_database() -> None:
@@ -129,8 +133,37 @@ def test_a_database_that_is_away_is_said_in_one_line(
 ) -> None:
     monkeypatch.setenv("ZENSKAR_DATABASE_URL", url)
     text = cli(*command.split(), code=1)
+    if command in {"api", "worker"}:
+        text = f"error: {json.loads(text)['problem']}"
     assert text.startswith("error: the database is unavailable")
     assert "s3cret" not in text
+
+
+@pytest.mark.parametrize(("command", "code"), [("events list", 1), ("events list --limit many", 2)])
+def test_an_error_is_json_where_the_logs_are(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str, code: int
+) -> None:
+    monkeypatch.setenv("ZENSKAR_LOG_FORMAT", "json")
+    line = json.loads(cli(*command.split(), code=code))
+    assert (line["event"], line["level"], line["logger"]) == (
+        "command_failed",
+        "error",
+        "zenskar.cli",
+    )
+
+
+def test_a_bug_is_json_without_its_text(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("ada-canary")
+
+    monkeypatch.setattr(servers, "_prepare", fail)
+    line = json.loads(cli("api", code=1))
+    assert line["event"] == "command_crashed"
+    assert line["trace"][0] == "KeyError"
+    assert "canary" not in str(line)
+    monkeypatch.setenv("ZENSKAR_LOG_FORMAT", "console")
+    with pytest.raises(AssertionError, match="ada-canary"):
+        cli("api")
 
 
 def test_a_database_that_does_not_exist_is_said_in_one_line(

@@ -26,18 +26,19 @@ from zenskar.cli.commands import (
 )
 from zenskar.cli.error_output import exit_code_of
 from zenskar.cli.render.output import print_lines
-from zenskar.errors import ZenskarError
 
 
 class Commands(TyperGroup):
-    """The root of the commands, which prints a `ZenskarError` without a traceback."""
+    """The root of the commands, which reports a failure in one line."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except (ZenskarError, KeyboardInterrupt) as error:
-            raise typer.Exit(exit_code_of(error)) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - reported or raised again
+            raise typer.Exit(exit_code_of(error, ctx.invoked_subcommand)) from None
 
 
 app = typer.Typer(

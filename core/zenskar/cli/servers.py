@@ -23,20 +23,33 @@ def print_ready(what: str, address: str) -> None:
     print(f"zenskar {what} is ready on {address}", flush=True)  # noqa: T201
 
 
-def api(ready: Announce = print_ready) -> None:
+def log_ready(what: str, address: str) -> None:
+    """Log that a server is ready."""
+    from zenskar.telemetry.logs import get_logger
+
+    _log = get_logger(__name__)
+    _log.info("server_ready", server=what, address=address)
+
+
+def api(ready: Announce | None = None) -> None:
     """Serve the API until a signal arrives."""
     settings, environment = _prepare()
-    run_server(_api(settings, environment, ready))
+    run_server(_api(settings, environment, ready or _announce(settings)))
 
 
-def worker(ready: Announce = print_ready, roles: str = ALL_ROLES) -> None:
+def worker(ready: Announce | None = None, roles: str = ALL_ROLES) -> None:
     """Process messages in some roles until a signal arrives.
 
     Raises `InvalidInput` when a role is unknown.
     """
     chosen = _roles(roles)
     settings, environment = _prepare()
-    run_server(_worker(settings, environment, chosen, ready))
+    run_server(_worker(settings, environment, chosen, ready or _announce(settings)))
+
+
+def _announce(settings: "Settings") -> Announce:
+    """Return the announcement by default: with JSON logs, no other line may be written."""
+    return print_ready if settings.log_format == "console" else log_ready
 
 
 async def _api(settings: "Settings", environment: Mapping[str, str], ready: Announce) -> None:

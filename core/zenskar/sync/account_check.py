@@ -118,12 +118,10 @@ class AccountCheck:
     async def _pause(self, db: AsyncConnection, source: str, reason: str, text: str) -> None:
         broadcaster = self._context.broadcaster
         why = {"error_kind": reason, "error_message": text}
-        if await announcements.pause(db, broadcaster, source, reason, **why):
-            _log.error("connection_paused", source=source, reason=reason, problem=text)
+        await announcements.pause(db, broadcaster, source, reason, **why)
 
     async def _resume(self, db: AsyncConnection, source: str) -> None:
         """Resume a connection that was paused for a wrong account and has the right one now."""
         state = (await connections.states(db)).get(source)
         if state is not None and state.paused and state.reason in {OTHER_ACCOUNT, SAME_ACCOUNT}:
             await announcements.resume(db, self._context.broadcaster, source)
-            _log.info("connection_resumed", source=source)

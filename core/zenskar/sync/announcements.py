@@ -1,5 +1,6 @@
-"""Announce changes to the broadcast plugins, once the transaction that makes them commits."""
+"""Announce changes to the log and the broadcast plugins, once their transaction commits."""
 
+from collections.abc import Mapping
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,6 +9,9 @@ from zenskar.db import connections
 from zenskar.db.driver.engine import after_commit
 from zenskar.model.notices import ConnectionPaused, ConnectionResumed, Notice
 from zenskar.plugins.broadcasts import Broadcaster
+from zenskar.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
 
 
 def announce(broadcaster: Broadcaster, notice: Notice) -> None:
@@ -22,15 +26,14 @@ async def pause(
     source: str,
     reason: str,
     **about: str | None,
-) -> bool:
-    """Pause a connection and announce it; return whether the connection was active before.
+) -> None:
+    """Pause a connection, and announce that unless the connection was paused.
 
     `about` are the `error_kind`, the `error_message` and the operator (`by`), if any.
     """
-    first = await connections.pause(db, source, reason, **about)
-    if first:
+    if await connections.pause(db, source, reason, **about):
+        after_commit(partial(_log_pause, source, reason, about))
         announce(broadcaster, ConnectionPaused(source, reason))
-    return first
 
 
 async def resume(
@@ -42,4 +45,18 @@ async def resume(
 ) -> None:
     """Resume a connection, and announce that unless the connection was active."""
     if await connections.resume(db, source, by, note):
+        after_commit(partial(_log_resume, source, by, note))
         announce(broadcaster, ConnectionResumed(source))
+
+
+def _log_pause(source: str, reason: str, about: Mapping[str, str | None]) -> None:
+    if (by := about.get("by")) is not None:
+        _log.info("connection_paused", source=source, reason=reason, by=by)
+        return
+    _log.error(
+        "connection_paused", source=source, reason=reason, problem=about.get("error_message")
+    )
+
+
+def _log_resume(source: str, by: str | None, note: str | None) -> None:
+    _log.info("connection_resumed", source=source, by=by, note=note)

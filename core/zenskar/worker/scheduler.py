@@ -12,12 +12,9 @@ from zenskar.sync import announcements
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.resilience.circuit_breaker import OUTAGE, CircuitBreaker
-from zenskar.telemetry.logs import get_logger
 from zenskar.worker.jobs import Job
 from zenskar.worker.progress import Progress
 from zenskar.worker.receive_loop import run_until
-
-_log = get_logger(__name__)
 
 
 class Scheduler:
@@ -100,4 +97,3 @@ class Scheduler:
         )
         for topic in (OUTBOUND, INBOUND):
             self._context.wake(topic)
-        _log.info("connection_resumed", source=name)

@@ -1,6 +1,7 @@
 """`zenskar api` and `zenskar worker` as processes."""
 
 import asyncio
+import json
 import signal
 import urllib.request
 
@@ -29,6 +30,16 @@ def test_both_serve_and_stop_when_told_to(start: Start, database_url: str) -> No
         assert "zenskar_" in response.read().decode()
     assert (worker.stop(), api.stop(signal.SIGINT)) == (0, 0)
     assert "Traceback" not in api.stderr + worker.stderr
+
+
+def test_a_server_writes_json_alone(start: Start, database_url: str) -> None:
+    variables = {"ZENSKAR_DATABASE_URL": database_url, **ANY_PORT}
+    api = start("api", **variables)
+    lines = until(lambda: [json.loads(line) for line in api.stderr.splitlines()] or None)
+    assert lines[-1]["event"] == "server_ready"
+    assert lines[-1]["address"].startswith("http://127.0.0.1:")
+    assert api.stop() == 0
+    assert api.stdout == ""
 
 
 def _workers(address: str) -> dict[str, str] | None:

@@ -31,7 +31,7 @@ def worker(
     servers.worker(_announce(output), roles)
 
 
-def _announce(output: Output) -> servers.Announce:
+def _announce(output: Output) -> servers.Announce | None:
     if output is Output.JSON:
         return lambda what, address: print_json({"status": "ready", what: address})
-    return servers.print_ready
+    return None

@@ -156,7 +156,7 @@ class FailureHandler:
     async def _pause(
         self, db: AsyncConnection, job: PushJob, failure: Failure, reason: str
     ) -> None:
-        first = await announcements.pause(
+        await announcements.pause(
             db,
             self._context.broadcaster,
             job.source,
@@ -164,5 +164,3 @@ class FailureHandler:
             error_kind=failure.kind.value,
             error_message=failure.message,
         )
-        if first:
-            _log.error("connection_paused", source=job.source, reason=reason)

@@ -164,8 +164,7 @@ class FeedPoller:
         kind = failure.kind.value
         broadcaster = self._context.broadcaster
         why = {"error_kind": kind, "error_message": failure.message}
-        if await announcements.pause(db, broadcaster, source, kind, **why):
-            _log.error("connection_paused", source=source, reason=kind)
+        await announcements.pause(db, broadcaster, source, kind, **why)
 
     async def _is_held(self, source: str) -> bool:
         states = await in_transaction(self._context.engine, connections.states)

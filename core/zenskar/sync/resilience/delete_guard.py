@@ -12,9 +12,6 @@ from zenskar.errors import ZenskarError
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.settings import Settings
 from zenskar.sync import announcements
-from zenskar.telemetry.logs import get_logger
-
-_log = get_logger(__name__)
 
 
 class TooManyDeletes(ZenskarError):
@@ -59,8 +56,8 @@ class DeleteGuard:
 async def trip(engine: AsyncEngine, broadcaster: Broadcaster, error: TooManyDeletes) -> None:
     """Pause the connection with too many deletes."""
 
-    async def pause(db: AsyncConnection) -> bool:
-        return await announcements.pause(
+    async def pause(db: AsyncConnection) -> None:
+        await announcements.pause(
             db,
             broadcaster,
             error.source,
@@ -69,5 +66,4 @@ async def trip(engine: AsyncEngine, broadcaster: Broadcaster, error: TooManyDele
             error_message=str(error),
         )
 
-    if await in_transaction(engine, pause):
-        _log.error("connection_paused", source=error.source, reason=DELETE_GUARD)
+    await in_transaction(engine, pause)
