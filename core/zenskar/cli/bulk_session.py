@@ -8,6 +8,7 @@ from collections.abc import (
     Coroutine,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -72,24 +73,33 @@ def run_each(
     operation: "Callable[[OperationFactory, str, OnProgress], Awaitable[T]]",
     *,
     with_worker: bool,
+    variables: Mapping[str, str] | None = None,
 ) -> list[T]:
-    """Run an operation for the named entity, or for each entity that the connection syncs."""
+    """Run an operation for the named entity, or for each entity that the connection syncs.
+
+    The `variables` replace those of the environment.
+    """
 
     async def run(factory: "OperationFactory") -> list[T]:
         names = [entity] if entity else factory.entities(source)
         return await run_with_progress(factory, names, operation)
 
-    return with_factory(run, with_worker=with_worker)
+    return with_factory(run, with_worker=with_worker, variables=variables)
 
 
 def with_factory(
-    operation: "Callable[[OperationFactory], Coroutine[Any, Any, T]]", *, with_worker: bool = False
+    operation: "Callable[[OperationFactory], Coroutine[Any, Any, T]]",
+    *,
+    with_worker: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> T:
     """Run an operation on a whole external system, `with_worker` beside a worker in this process.
 
+    The `variables` replace those of the environment.
     Raises `ConfigurationError` when there is no database, and `typer.Exit` after a signal.
     """
     settings, environment = session.read_settings()
+    environment = {**environment, **(variables or {})}
     session.configure_logs(settings, environment, serving=False)
     session.require_database(settings)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zenskar.sync.reconcile.field_fate import FieldFate
     from zenskar.sync.reconcile.report import OnProgress
 
-SAMPLE = 5
+SAMPLE, _MOST_EXAMPLES = 5, 20
 _COUNTS = {"kind": "PLANNED", "count": "COUNT", "means": "MEANS"}
 _STEPS = {"kind": "STEP", "external_id": "EXTERNAL", "record_id": "RECORD", "fields": "FIELDS"}
 _SKIPPED = {"kind": "SKIPPED", "external_id": "EXTERNAL", "record_id": "RECORD", "why": "WHY"}
@@ -153,7 +153,7 @@ def show_counts(counts: Mapping[str, int], meanings: Mapping[str, str]) -> None:
 
 
 def show_sample(steps: Sequence[BulkStep]) -> None:
-    """Print the first steps of each kind, those with conflicts first."""
+    """Print examples of each kind of step and of each effect on a field, conflicts first."""
     from zenskar.sync.reconcile.field_fate import has_conflict
 
     rows: list[dict[str, object]] = []
@@ -167,11 +167,22 @@ def show_sample(steps: Sequence[BulkStep]) -> None:
                 "record_id": step.record_id,
                 "fields": [f"{path[1:]}: {fate.value}" for path, fate in step.fields.items()],
             }
-            for step in some[:SAMPLE]
+            for step in _sample(some)
         ]
     if rows:
         print_lines("", "Examples")
         print_table(_STEPS, rows)
+
+
+def _sample(steps: Sequence[BulkStep]) -> list[BulkStep]:
+    """Return the first steps, and the first step of each further effect on a field."""
+    chosen = list(steps[:SAMPLE])
+    shown = {effect for step in chosen for effect in step.fields.items()}
+    for step in steps[SAMPLE:]:
+        if len(chosen) < _MOST_EXAMPLES and not shown.issuperset(step.fields.items()):
+            chosen.append(step)
+            shown.update(step.fields.items())
+    return chosen
 
 
 def _show_result(result: "PlanResult") -> None:

@@ -47,8 +47,8 @@ class ConfiguredConnection:
     every `poll_seconds`. `match_by` names by entity type the fields by which unknown objects are
     matched with records. With a `problem`, the `__init__` of the integration has failed, and the
     integration cannot be used; the same holds for a `profile_problem`, which a restart alone
-    removes. `routes` and `rules` are those of its profile, by entity type. `call_limits` has the
-    operator's limit of `daily_calls`, if any.
+    removes. `routes` and `rules` are those of its profile, by entity type, and `profile_digest`
+    identifies its content. `call_limits` has the operator's limit of `daily_calls`, if any.
     """
 
     connection: Connection
@@ -63,6 +63,7 @@ class ConfiguredConnection:
     routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
     rules: Mapping[str, RecordRules] = field(default_factory=dict)
     profile_problem: str | None = None
+    profile_digest: str | None = None
     call_limits: tuple[CallLimit, ...] = ()
     daily_calls: int | None = None
 
@@ -200,6 +201,7 @@ def _build_connection(
         routes=profile.routes,
         rules=profile.rules,
         profile_problem=profile_problem,
+        profile_digest=profile.digest,
         call_limits=_call_limits(plugin.integration, alone.daily_calls),
         daily_calls=alone.daily_calls,
     )

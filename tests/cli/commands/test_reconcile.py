@@ -262,3 +262,21 @@ def test_a_repair_is_planned_and_then_applied(
     assert "holds no plan of backfill" in wrong
     both = cli("reconcile", "stripe", "--repair", "--apply", file, code=1)
     assert "not two of them" in both
+
+
+def test_a_profile_is_planned_before_the_connection_has_it(
+    cli: Cli, stripe: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = stripe.create(name="Ada", metadata={"tier": "pro"})
+    cli("backfill", "stripe")
+    profile, file = tmp_path / "new.toml", str(tmp_path / "plan.json")
+    profile.write_text('[customer.fields]\n"/metadata/plan" = { there = "/metadata/tier" }\n')
+    assert "for --plan" in cli("reconcile", "stripe", "--profile", str(profile), code=1)
+    chosen = ("--plan", file, "--profile", str(profile))
+    shown = cli("reconcile", "stripe", *SETTLE, *chosen)
+    assert re.search(r"^metadata/plan +taken_here +1 *$", shown, re.MULTILINE)
+    assert re.search(rf"^merge +{customer} .*metadata/plan: taken_here", shown, re.MULTILINE)
+    assert "another profile" in cli("reconcile", "stripe", "--apply", file, code=1)
+    monkeypatch.setenv("STRIPE_PROFILE", str(profile))
+    (result,) = cli.json("reconcile", "stripe", "--apply", file)["data"]
+    assert (result["done"], result["skipped"]) == (1, [])

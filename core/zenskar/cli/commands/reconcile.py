@@ -79,6 +79,10 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
     apply: Annotated[
         Path | None, typer.Option(help="Make the repairs of the plan in this file, and no other.")
     ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="With --plan: a profile that the connection does not have yet."),
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Compare all records with an external system, and report the differences.
@@ -92,9 +96,11 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
         raise InvalidInput("give --repair, --plan or --apply, not two of them")
     if missing is not None and not repair and plan is None:
         raise InvalidInput("--missing says how to repair: give --repair or --plan too")
+    if profile is not None and plan is None:
+        raise InvalidInput("--profile is for --plan; a connection has the setting PROFILE")
     options = _RepairOptions(missing, force, restart, settle)
     if plan is not None:
-        _plan(source, entity, options, plan, output)
+        _plan(source, entity, options, plan, profile, output)
     elif apply is not None:
         _apply(source, apply, output)
     else:
@@ -139,8 +145,15 @@ def _compare(
 
 
 def _plan(
-    source: str, entity: str | None, options: _RepairOptions, file: Path, output: Output
+    source: str,
+    entity: str | None,
+    options: _RepairOptions,
+    file: Path,
+    profile: Path | None,
+    output: Output,
 ) -> None:
+    from zenskar.plugins.configuration import PROFILE, variable
+
     async def make(
         factory: "OperationFactory", name: str, on_progress: "OnProgress"
     ) -> "RepairPlan":
@@ -153,7 +166,8 @@ def _plan(
             on_progress=on_progress,
         )
 
-    plans = run_each(source, entity, make, with_worker=False)
+    variables = {} if profile is None else {variable(source, PROFILE): str(profile)}
+    plans = run_each(source, entity, make, with_worker=False, variables=variables)
     write_plans(_KIND, source, file, plans, _show_plan, output)
 
 

@@ -34,14 +34,19 @@ class RepairApplier:
         """Make all steps whose objects and records are as planned.
 
         A failing external system ends the run with a problem. Raises `StateConflict` when the
-        connection belongs to another account than the plan, `Unavailable` when the bus or the
-        database is, and the errors of `check_ready`.
+        connection has another account or another profile than the plan, `Unavailable` when the bus
+        or the database is, and the errors of `check_ready`.
         """
         result = PlanResult(plan.source, plan.entity_type, len(plan.steps))
         try:
             account = await check_ready(self.context, self.accounts, plan.source, plan.entity_type)
             if account != plan.account:
                 raise StateConflict(f"the plan was made for another account of {plan.source}")
+            if self.context.connections[plan.source].profile_digest != plan.profile:
+                raise StateConflict(
+                    f"the plan was made for another profile of {plan.source}: configure the "
+                    "planned profile and restart all processes, or make the plan again"
+                )
             done = 0
             for steps in _batches(plan):
                 await _RepairBatch(self, plan, steps, result).apply()

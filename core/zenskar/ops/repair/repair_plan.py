@@ -35,7 +35,8 @@ class RepairPlan:
 
     `left` holds the differences that no repair removes, by kind and ids. `under_way` counts the
     differences that workers are about to remove. `not_read` holds the first unreadable objects of
-    each kind, and `invalid` counts all of them. No step changes any of these.
+    each kind, and `invalid` counts all of them. No step changes any of these. `profile` is the
+    digest of the connection's profile.
     """
 
     id: str
@@ -43,6 +44,7 @@ class RepairPlan:
     entity_type: str
     account: str | None
     missing: Missing | None
+    profile: str | None = None
     objects: int = 0
     steps: tuple[RepairStep, ...] = ()
     left: tuple[dict[str, Any], ...] = ()

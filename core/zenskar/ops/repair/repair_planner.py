@@ -79,6 +79,7 @@ class RepairPlanner:
             entity_type,
             self.accounts.of(source),
             missing,
+            self.reconciler.context.connections[source].profile_digest,
             report.objects,
             tuple(found.steps.values()),
             tuple(found.left.values()),

@@ -1,8 +1,11 @@
 """Load the profile of a connection."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from zenskar.kernel import ConflictPolicy
 from zenskar.model.fields import SHAPES
@@ -19,11 +22,15 @@ SCHEMA = "profile"
 
 @dataclass(frozen=True)
 class Profile:
-    """A compiled profile: routes and rules by entity type, conflict policies by field or leaf."""
+    """A compiled profile: routes and rules by entity type, conflict policies by field or leaf.
+
+    `digest` identifies its content; an empty profile has none.
+    """
 
     routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
     rules: Mapping[str, RecordRules] = field(default_factory=dict)
     policies: Mapping[str, ConflictPolicy] = field(default_factory=dict)
+    digest: str | None = None
 
 
 def load_profile(path: Path, integration: BaseIntegration) -> Profile:
@@ -46,4 +53,11 @@ def load_profile(path: Path, integration: BaseIntegration) -> Profile:
             rules[entity_type] = own
     if problems:
         raise file.error(problems)
-    return Profile(routes, rules, policies)
+    return Profile(routes, rules, policies, _digest_of(file.document))
+
+
+def _digest_of(document: Mapping[str, Any]) -> str | None:
+    if not document:
+        return None
+    text = json.dumps(document, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
