@@ -4,7 +4,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zenskar.plugins.profile.toml_places import TomlPlaces
@@ -67,6 +67,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(KEYS, VALUES, max_size=6))
 def test_every_key_of_a_table_is_found_on_its_line(table: dict[str, str]) -> None:
     text, lines = "[t]\n", {}
