@@ -7,7 +7,7 @@ from zenskar.ops.dead_letters import _NAMES, _VALUES
 from zenskar.ops.explain.model import ConflictSeen
 
 DECLARED = set(HistoryDetail.__annotations__)
-TEXTS = {"error_message", "message"}
+TEXTS = {"error_message", "message", "added"}
 """Members that erasing a customer removes although they are no fields of it."""
 
 

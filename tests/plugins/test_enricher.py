@@ -10,6 +10,7 @@ import pytest
 
 from tests.plugins.test_broadcasts import Counted, hook
 from tests.support.wait import until
+from zenskar.plugins.broadcasts import EnrichedBody
 from zenskar.plugins.enricher import ENRICH, with_members
 
 BODY = {"name": "Ada", "custom": {"plan": "pro", "empty": None}}
@@ -17,6 +18,10 @@ ABOUT = {"entity_type": "customer", "record_id": "r", "source": "crm", "kind": "
 
 
 async def enriched(counted: Counted, seconds: float = 60.0) -> Any:
+    return (await ask(counted, seconds)).body
+
+
+async def ask(counted: Counted, seconds: float = 60.0) -> EnrichedBody:
     return await counted.broadcaster.enriched(BODY, seconds=seconds, patch={}, **ABOUT)
 
 
@@ -34,8 +39,9 @@ async def test_members_are_added_at_every_level_and_none_is_changed() -> None:
         "origin": "zenskar",
         "more": [1],
     }
+    assert (await ask(counted)).added == {"one": ["/custom/tier", "/origin"], "two": ["/more"]}
     assert BODY == {"name": "Ada", "custom": {"plan": "pro", "empty": None}}
-    assert {counted.count(each, "ok", ENRICH) for each in ("one", "two", "three")} == {1}
+    assert {counted.count(each, "ok", ENRICH) for each in ("one", "two", "three")} == {2}
 
 
 def test_a_nested_member_never_replaces_a_value() -> None:

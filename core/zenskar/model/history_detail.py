@@ -28,6 +28,13 @@ class ViolationDetail(TypedDict):
     message: str
 
 
+class AdditionDetail(TypedDict):
+    """The pointers of the members that a plugin has added to the body of a push."""
+
+    plugin: str
+    members: list[str]
+
+
 class HistoryDetail(_Actor, total=False):
     """The members that a history entry may have; an entry holds those that apply to it.
 
@@ -77,6 +84,8 @@ class HistoryDetail(_Actor, total=False):
     conflicts: list[ConflictDetail]
     violations: list[ViolationDetail]
     """The rules that a change of a connection violates; it was applied nevertheless."""
+    added: list[AdditionDetail]
+    """The members that plugins have added to the push of the entry before."""
     message: str
     """The id of the message that replaces an unreadable one."""
     erased: bool

@@ -21,7 +21,7 @@ from zenskar.model.notices import (
     RecordChanged,
 )
 from zenskar.plugins.broadcast_specs import BroadcastSpec
-from zenskar.plugins.enricher import ENRICH, PushEnricher, with_members
+from zenskar.plugins.enricher import ENRICH, PushEnricher, added_members, with_members
 from zenskar.plugins.markers import PROJECT
 from zenskar.plugins.notice_queue import NoticeQueue
 from zenskar.plugins.router import taking
@@ -52,6 +52,13 @@ class PluginViolation(NamedTuple):
     plugin: str
     pointer: str
     message: str
+
+
+class EnrichedBody(NamedTuple):
+    """The body of a push, and the pointers of the members that each plugin has added."""
+
+    body: Mapping[str, Any]
+    added: Mapping[str, list[str]]
 
 
 class _Hook(NamedTuple):
@@ -154,13 +161,16 @@ class Broadcaster:
 
     async def enriched(
         self, body: Mapping[str, Any], *, seconds: float, **about: Any
-    ) -> Mapping[str, Any]:
+    ) -> EnrichedBody:
         """Return the body of a push with the additions of all plugins, asked at the same time."""
         arguments = {**about, "body": body}
         answers = (enricher.ask(seconds, arguments) for enricher in self._enrichers)
-        for added in await asyncio.gather(*answers):
-            body = with_members(body, added)
-        return body
+        added: dict[str, list[str]] = {}
+        for enricher, answer in zip(self._enrichers, await asyncio.gather(*answers), strict=True):
+            before, body = body, with_members(body, answer)
+            if members := added_members(before, body):
+                added[enricher.plugin] = members
+        return EnrichedBody(body, added)
 
     def publish(self, notice: Notice) -> None:
         """Queue a notice for each plugin that wants it, without waiting."""

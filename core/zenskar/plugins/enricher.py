@@ -8,15 +8,18 @@ import copy
 import inspect
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
+from zenskar.model.fields import escape
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
 from zenskar.telemetry.stack_traces import place
 
 ENRICH = "enrich_push"
+_MOST_MEMBERS, _MOST_CHARACTERS = 50, 200
 _log = get_logger(__name__)
 
 
@@ -24,7 +27,7 @@ class PushEnricher:
     """Asks a plugin; a plugin that fails or is late adds nothing."""
 
     def __init__(self, plugin: str, function: Callable[..., Any], metrics: Metrics) -> None:
-        self._plugin = plugin
+        self.plugin = plugin
         self._function = function
         self._metrics = metrics
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -47,7 +50,7 @@ class PushEnricher:
                 added, problem = await asyncio.wrap_future(call)
         except TimeoutError:
             self._await_response()
-            _log.error("broadcast_timed_out", plugin=self._plugin, hook=ENRICH)
+            _log.error("broadcast_timed_out", plugin=self.plugin, hook=ENRICH)
             return self._nothing("timed_out")
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -55,7 +58,7 @@ class PushEnricher:
                 raise
             return self._nothing("dropped")  # the loop of the plugin has stopped
         if problem is not None:
-            _log.error("broadcast_failed", plugin=self._plugin, hook=ENRICH, problem=problem)
+            _log.error("broadcast_failed", plugin=self.plugin, hook=ENRICH, problem=problem)
             return self._nothing("failed")
         self._count("ok")
         return added
@@ -82,7 +85,7 @@ class PushEnricher:
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             loop = asyncio.new_event_loop()
-            name = f"broadcast-{self._plugin}-enrich"
+            name = f"broadcast-{self.plugin}-enrich"
             threading.Thread(target=_run, args=(loop,), name=name, daemon=True).start()
             self._loop = loop
         return self._loop
@@ -92,7 +95,7 @@ class PushEnricher:
         return {}
 
     def _count(self, result: str) -> None:
-        self._metrics.broadcasts.labels(self._plugin, ENRICH, result).inc()
+        self._metrics.broadcasts.labels(self.plugin, ENRICH, result).inc()
 
 
 def with_members(body: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,6 +108,20 @@ def with_members(body: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str,
         elif isinstance(own, Mapping) and isinstance(value, Mapping):
             made[name] = with_members(own, value)
     return made
+
+
+def added_members(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return the pointers of the members that a body has after additions and had not before."""
+    return list(islice(_new_members(before, after, ""), _MOST_MEMBERS))
+
+
+def _new_members(before: Mapping[str, Any], after: Mapping[str, Any], at: str) -> Iterator[str]:
+    for name, value in after.items():
+        pointer, own = f"{at}/{escape(name)}", before.get(name)
+        if name not in before:
+            yield pointer[:_MOST_CHARACTERS]
+        elif isinstance(own, Mapping) and isinstance(value, Mapping):
+            yield from _new_members(own, value, pointer)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -12,8 +12,11 @@ from tests.support.fake import FakeError, FakeSystem, fake_class
 from tests.support.flow import open_flow
 from tests.support.wait import until
 from zenskar import FailureKind, IntentKind, Push, hookimpl
+from zenskar.cli.render.explain_words import details
 from zenskar.db import intents
 from zenskar.model.record import Intent
+from zenskar.ops.explain.explainer import explain
+from zenskar.ops.explain.model import Addition, HistoryStepKind
 from zenskar.plugins.discovery import Plugin
 
 
@@ -69,6 +72,14 @@ async def test_creates_and_updates_are_enriched_and_deletes_are_not(database_url
         bodies = await flow.rows("SELECT body FROM push_intents ORDER BY created_at")
         assert [json.loads(row["body"]) for row in bodies] == [dict(c.body) for c in system.calls]
         assert (await flow.record(record_id))["name"] == "Ada"
+        steps = (await explain(flow.runtime.engine, record_id)).steps
+        calls = [step for step in steps if step.kind is HistoryStepKind.CALL]
+        added = (Addition("tagger", ("/tag",)),)
+        assert [step.added for step in calls] == [added, added, ()]
+        assert "added by tagger: tag" in details(calls[0])
+        assert not any(step.kind is HistoryStepKind.NOTE for step in steps)
+        stored = await flow.rows("SELECT detail FROM sync_event_history WHERE detail LIKE '%tag%'")
+        assert not any("fake 1" in row["detail"] for row in stored)
 
 
 async def test_a_repeat_sends_the_stored_body(database_url: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from zenskar.cli.render.output import cell
-from zenskar.model.history_detail import ConflictDetail, HistoryDetail
+from zenskar.model.history_detail import AdditionDetail, ConflictDetail, HistoryDetail
 
 _HEAD = {
     "event_type": "type",
@@ -20,7 +20,7 @@ _HEAD = {
     "attempts": "attempts",
     "next_attempt_at": "next attempt",
 }
-_NESTED = ("changes", "seen", "conflicts", "violations")
+_NESTED = ("changes", "seen", "conflicts", "violations", "added")
 
 
 def event_text(event: Mapping[str, Any]) -> list[str]:
@@ -67,7 +67,12 @@ def _entry(entry: Mapping[str, Any]) -> list[str]:
     for each in detail.get("violations") or ():
         owner = each.get("plugin") or each.get("connection")
         lines.append(f"      violates {owner} {each['pointer']}: {each['message']}")
+    lines += [f"      {_addition(addition)}" for addition in detail.get("added") or ()]
     return lines
+
+
+def _addition(addition: AdditionDetail) -> str:
+    return f"added by {addition['plugin']}: {', '.join(addition['members'])}"
 
 
 def _fields(title: str, changes: Mapping[str, Any] | None) -> list[str]:

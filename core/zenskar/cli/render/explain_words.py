@@ -82,6 +82,8 @@ def details(step: HistoryStep) -> Iterator[str]:
     yield from map(_violation, step.violations)
     if step.kind is HistoryStepKind.CALL and step.call != "resend":
         yield from (f"write {name_of(p)} = {value_text(v)}" for p, v in step.writes.items())
+    for each in step.added:
+        yield f"added by {each.plugin}: {', '.join(map(name_of, each.members))}"
     yield from (f"seen {name_of(path)} = {value_text(v)}" for path, v in step.seen.items())
     if step.verdict in _SHOWN_FOR and not step.seen:
         yield from _showed(step.shown)

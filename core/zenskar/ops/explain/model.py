@@ -77,13 +77,22 @@ class BrokenRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Addition:
+    """The pointers of the members that a plugin has added to the body of a push."""
+
+    plugin: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryStep:
     """A step of a record's history. `cause` is the number of the step that led to this one.
 
     `version` is the record's version after a change. `changes` were made to the record, `writes`
     were sent to the external object, `seen` are the differences from the base. `shown` are all
     fields of an inbound event, `occurred` is its time on the external clock. `push_state` is the
-    present state of a push. `by` names the operator of a retry or a discard, from `place`.
+    present state of a push, `added` are the additions of plugins to its body. `by` names the
+    operator of a retry or a discard, from `place`.
     """
 
     kind: HistoryStepKind
@@ -122,6 +131,7 @@ class HistoryStep:
     shown: Mapping[str, Any] = field(default_factory=dict)
     conflicts: tuple[ConflictSeen, ...] = ()
     violations: tuple[BrokenRule, ...] = ()
+    added: tuple[Addition, ...] = ()
     queued: tuple[Queued, ...] = ()
 
 

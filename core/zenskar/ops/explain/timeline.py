@@ -17,6 +17,7 @@ from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops.events import REVEALED
 from zenskar.ops.explain.model import (
     POLL,
+    Addition,
     BrokenRule,
     ConflictSeen,
     HistoryStep,
@@ -82,6 +83,8 @@ class TimelineBuilder:
             self._add_call(event, entry)
         elif "verdict" in detail:
             self._add_decision(event, entry)
+        elif "added" in detail:
+            self._add_additions(event, entry)
         elif "error_kind" in detail:
             self._add(HistoryStepKind.FAILED, event, entry, cause=self._latest[event.id])
         elif detail.get("reason") == REQUESTED:
@@ -169,6 +172,16 @@ class TimelineBuilder:
         )
         if key is not None:
             self._pushes[key] = place
+
+    def _add_additions(self, event: StoredEvent, entry: StoredEntry) -> None:
+        """Add the additions of plugins to the call that was planned before."""
+        place = self._latest[event.id]
+        if self._steps[place].kind is not HistoryStepKind.CALL:
+            place = self._add(HistoryStepKind.NOTE, event, entry, cause=self._opening[event.id])
+        additions = tuple(
+            Addition(each["plugin"], tuple(each["members"])) for each in entry.detail["added"]
+        )
+        self._steps[place] = replace(self._steps[place], added=additions)
 
     def _add_decision(self, event: StoredEvent, entry: StoredEntry) -> None:
         """Add the decision on an answer or an event, with the changes to the record."""

@@ -6,8 +6,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import intents
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import sync_events
 from zenskar.kernel import StepKind
 from zenskar.model.fields import SHAPES, merge_patch
+from zenskar.model.history_detail import HistoryDetail
+from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
 from zenskar.sync.outbound.calls import Call
 
@@ -27,9 +30,10 @@ class PushEnrichment:
     def __init__(self, context: SyncContext) -> None:
         self._context = context
 
-    async def enrich(self, call: Call) -> Call:
+    async def enrich(self, call: Call, event_id: str) -> Call:
         """Return the call with the additions of the plugins, once they are stored.
 
+        The history of the sync event then names the added members, without values.
         Raises `Unavailable` when the database is unavailable.
         """
         broadcaster, intent = self._context.broadcaster, call.intent
@@ -37,7 +41,7 @@ class PushEnrichment:
             return call
         source, entity_type = call.source, call.entity_type
         lease = self._context.connections[source].settings.intent_lease_seconds
-        body = await broadcaster.enriched(
+        body, added = await broadcaster.enriched(
             intent.body,
             seconds=min(_SECONDS, lease * _PART_OF_LEASE),
             entity_type=entity_type,
@@ -46,12 +50,18 @@ class PushEnrichment:
             kind=intent.kind.value,
             patch=merge_patch(SHAPES[entity_type], intent.changes),
         )
-        if body == intent.body:
+        if not added:
             return call
         enriched = replace(intent, body=body)
+        detail: HistoryDetail = {
+            "added": [{"plugin": name, "members": members} for name, members in added.items()]
+        }
 
         async def store(db: AsyncConnection) -> bool:
-            return await intents.replace_body(db, enriched, lease)
+            replaced = await intents.replace_body(db, enriched, lease)
+            if replaced:
+                await sync_events.note(db, [(event_id, SyncStatus.PROCESSING, detail)])
+            return replaced
 
         stored = await in_transaction(self._context.engine, store)
         await self._context.failpoint("outbound.enriched")

@@ -139,7 +139,7 @@ class OutboundSync:
         await self._context.failpoint("outbound.stored_intent")
         began = time.monotonic()
         if call.pushes:
-            call = await self._enrichment.enrich(call)
+            call = await self._enrichment.enrich(call, job.event_id)
         try:
             seen = await self._caller.make(call)
             self._circuit_breaker.succeeded(call.source)
