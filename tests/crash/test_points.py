@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from tests.cli.commands import test_mappings
 from tests.crash import test_api_killed, test_sigkill
 from tests.crash.processes import ROOT
 from tests.kafka import test_relay_killed
@@ -14,6 +15,7 @@ KILLERS = (
     test_sigkill.test_a_killed_poll_loses_nothing,
     test_enrichment.test_a_worker_that_dies_leaves_the_body_that_it_has_stored,
     test_api_killed.test_a_webhook_has_one_effect,
+    test_mappings.test_a_killed_link_is_completed_by_a_repeat,
     test_relay_killed.test_a_killed_relay_loses_nothing_and_keeps_the_order,
 )
 """The last file runs in the Kafka lane: without Kafka there is no relay."""

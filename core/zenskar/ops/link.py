@@ -64,6 +64,7 @@ class ObjectLinker:
     ) -> ObjectLink:
         """Fetch an unlinked object, and link it with a free record, or with a new one for None.
 
+        A repeat ends the dead letters of an object that is linked with the record already.
         Raises `NotFound` without such a record, `StateConflict` when the object or the record is
         not free, `CallFailed` when the external system does not show the object, and the errors of
         `check_ready`. Nothing is changed then.
@@ -85,7 +86,9 @@ class ObjectLinker:
             raise StateConflict(f"the object {external_id} of {source} cannot be read: {link.why}")
         if dry_run:
             return link
-        await self._publish(source, entity_type, named)
+        if not link.done:
+            await self._publish(source, entity_type, named)
+        await self.context.failpoint("link.applied")
         await in_transaction(
             self.context.engine, lambda c: self._settle(c, source, entity_type, link, by)
         )
@@ -94,6 +97,7 @@ class ObjectLinker:
     async def _publish(self, source: str, entity_type: str, named: Snapshot) -> None:
         run_id, kind = new_id(), ObservationKind.FETCH
         published = await self.publisher.publish(source, [named], kind, run_id)
+        await self.context.failpoint("link.published")
         await self.waiter.wait(source, published.event_ids)
         external_id = named.seen.external_id
         owners = await in_transaction(
@@ -125,10 +129,13 @@ class ObjectLinker:
 def preview(work: UnitOfWork, seen: Observation, *, is_new: bool = False) -> ObjectLink:
     """Return the effect of linking an object with the record that it names, in memory only.
 
+    The link is done if an earlier run, which was interrupted, has made it.
     Raises `NotFound` without such a record, and `StateConflict` unless both sides are free.
     """
     record_id = seen.record_id or ""
     if (known := work.mappings.get(seen.external_id)) is not None:
+        if known.active and known.entity_id == record_id:
+            return ObjectLink(work.name, seen.external_id, record_id, is_new, {}, done=True)
         state = f"linked with record {known.entity_id}" if known.active else "deleted or released"
         raise StateConflict(f"{seen.external_id} of {work.name} is {state}")
     record = work.records.get(record_id)
