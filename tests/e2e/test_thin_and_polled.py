@@ -17,7 +17,7 @@ from tests.e2e.example_systems import (
     running,
     writes,
 )
-from tests.support.flow import Flow, running_worker
+from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
 from zenskar.api.server import serve
 from zenskar.http.lookalike import Fault, FaultKind
@@ -69,8 +69,8 @@ thin = pytest.mark.parametrize("external", ["doorbell"], indirect=True)
 
 
 @asynccontextmanager
-async def joined(database_url: str, external: ExampleSystem) -> AsyncIterator[Joined]:
-    """Run the integration with a system that runs already."""
+async def joined(database_url: str, external: ExampleSystem, *roles: str) -> AsyncIterator[Joined]:
+    """Run the integration with a system that runs already, and a worker with these roles or all."""
     variables = {
         "ZENSKAR_DATABASE_URL": database_url,
         "ZENSKAR_RETRY_BASE_SECONDS": "0.01",
@@ -85,7 +85,7 @@ async def joined(database_url: str, external: ExampleSystem) -> AsyncIterator[Jo
         address = await stack.enter_async_context(serve(runtime.api(), "127.0.0.1", 0, settings))
         if isinstance(external, DoorbellSystem):
             external.system.send_webhooks_to(f"{address}/webhooks/doorbell")
-        await stack.enter_async_context(running_worker(runtime))
+        await stack.enter_async_context(running_worker(runtime, *roles))
         yield Joined(Flow(runtime, {}), external, address)
 
 
@@ -159,6 +159,25 @@ async def test_a_system_without_webhooks_receives_none(
         session.post(f"{both_sides.address}/webhooks/cardfile", json={}) as answer,
     ):
         assert answer.status == 404
+
+
+@polled
+async def test_a_card_belongs_to_the_customer_with_its_address(
+    database_url: str, external: ExampleSystem
+) -> None:
+    # The customer is older than the connection, so no card was created.
+    async with open_flow(database_url) as flow:
+        record_id = await flow.create(phone="1")
+        await flow.settle()
+    card = external.add(name="Ada L.", email="ADA@example.com")
+    async with joined(database_url, external, "inbound", "outbound") as both_sides:
+        backfiller = both_sides.flow.runtime.operations().backfiller(wait_seconds=30)
+        count = await backfiller.run("cardfile", "customer")
+        assert (count.complete, count.verdicts) == (True, {"linked": 1})
+        await both_sides.equal("Ada")
+        mapping = await both_sides.flow.mapping(record_id, "cardfile")
+        assert (mapping["external_id"], writes(external)) == (card, ["PATCH"])
+        assert external.states()[card] == ("Ada", "ada@example.com", "1")
 
 
 @polled

@@ -42,6 +42,7 @@ class CardfileIntegration(BaseIntegration):
 
     plugin_api: ClassVar[int] = 1
     carries: ClassVar[Mapping[str, tuple[str, ...]]] = {"customer": ("name", *ITEMS)}
+    match_by: ClassVar[Mapping[str, tuple[str, ...]]] = {"customer": ("email",)}
     poll_every: ClassVar[timedelta | None] = timedelta(seconds=30)
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting("api_base", required=True, help="Address of Cardfile's API."),
