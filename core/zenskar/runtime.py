@@ -1,10 +1,11 @@
 """The composition root: build the parts of a process in order, and close them in reverse."""
 
+import asyncio
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import contains
 
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.api.app import create_app, create_probes
-from zenskar.api.health import SystemHealth
+from zenskar.api.health import HealthScope, SystemHealth
 from zenskar.api.services import ApiServices
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres.bus import PostgresBus
@@ -63,7 +64,10 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The parts of a process, built by `open_runtime`."""
+    """The parts of a process, built by `open_runtime`.
+
+    Set `stopping` before the process closes its port, so that no more requests are sent to it.
+    """
 
     settings: Settings
     plugins: Mapping[str, Plugin]
@@ -78,6 +82,7 @@ class Runtime:
     ingress: WebhookReceiver
     replay: Replay
     progress: Progress
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def api(self) -> web.Application:
         """Build the HTTP API."""
@@ -85,8 +90,7 @@ class Runtime:
 
     def probes(self) -> web.Application:
         """Build the HTTP server of a worker: its probes and its metrics."""
-        problems = self.progress.problems
-        health = SystemHealth(self.engine, self.bus, self.router.off, problems)
+        health = self._health(self.progress.by_consumer)
         return create_probes(replace(self.services(), health=health))
 
     def worker(self, roles: Collection[str] = ROLES) -> WorkerService:
@@ -186,6 +190,17 @@ class Runtime:
             return None
         return Relay(self.context, self.bus, self.progress)
 
+    def _health(self, consumers: Callable[[], Mapping[str, str]] | None = None) -> SystemHealth:
+        kafka = bool(self.settings.kafka_bootstrap_servers)
+        scope = HealthScope(
+            self.router.sources,
+            self.router.off,
+            [role for role in ROLES if kafka or role != "relay"],
+            consumers,
+            self.stopping.is_set,
+        )
+        return SystemHealth(self.engine, self.bus, scope)
+
     def services(self) -> ApiServices:
         """Return the services that the API and the probes use."""
         guards = {name: DeleteGuard.of(each.settings) for name, each in self.connections.items()}
@@ -199,7 +214,7 @@ class Runtime:
             broadcaster=self.context.broadcaster,
             schemas=self.schemas,
             metrics=self.metrics,
-            health=SystemHealth(self.engine, self.bus, self.router.off),
+            health=self._health(),
             wake=self.bus.wake,
             lag=self.bus.lag,
             state=partial(in_transaction, self.engine, partial(system_state.read, guards=guards)),

@@ -117,6 +117,7 @@ class Settings(ConnectionSettings):
     inbound_batch: int | None = Field(None, ge=1, le=5000)
     poll_seconds: float = Field(2.0, gt=0)
     shutdown_grace_seconds: float = Field(8.0, gt=0)
+    drain_seconds: float = Field(0.0, ge=0)
     loop_block_seconds: float = Field(1.0, gt=0)
     conflict_policy: Policy = "internal_wins"
     intent_lease_seconds: float = Field(60.0, gt=0)

@@ -1,6 +1,7 @@
 """Probes, and what they look at."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from aiohttp import ClientResponse
@@ -10,8 +11,9 @@ from tests.support.api import Api, body_of, open_api
 from tests.support.postgres import open_gate
 from tests.support.wait import until
 from zenskar.api import health
-from zenskar.api.health import HealthStatus, SystemHealth
+from zenskar.api.health import HealthScope, HealthStatus, SystemHealth
 from zenskar.db import connections, workers
+from zenskar.db.connections import PAUSED, ConnectionState
 from zenskar.db.driver.engine import create_engine, in_transaction
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
@@ -30,8 +32,8 @@ class Bus:
             await asyncio.Event().wait()
 
 
-async def beat(engine: AsyncEngine) -> None:
-    await in_transaction(engine, lambda c: workers.beat(c, new_id(), ["inbound"]))
+async def beat(engine: AsyncEngine, roles: Sequence[str] = workers.ROLES) -> None:
+    await in_transaction(engine, lambda c: workers.beat(c, new_id(), roles))
 
 
 async def test_live(api: Api) -> None:
@@ -60,6 +62,43 @@ async def test_a_worker_that_fell_silent_does_not_count(engine: AsyncEngine) -> 
     async with engine.begin() as db:
         await db.exec_driver_sql("UPDATE workers SET seen_at = now() - interval '16 s'")
     assert (await SystemHealth(engine, Bus()).ready()).status is HealthStatus.DEGRADED
+
+
+async def test_a_role_without_a_worker_is_named_with_the_work_that_waits(
+    engine: AsyncEngine,
+) -> None:
+    await beat(engine, ["relay", "inbound"])
+    scope = HealthScope(roles=("inbound", "outbound"))
+    check = (await SystemHealth(engine, Bus(), scope).ready()).checks["workers"]
+    assert check.detail == "outbound: no worker: changes for external systems wait"
+    assert {name: part.status.value for name, part in check.parts.items()} == {
+        "inbound": "ok",
+        "outbound": "degraded",
+    }
+
+
+async def test_without_a_connection_nothing_is_synced(engine: AsyncEngine) -> None:
+    await beat(engine)
+    report = await SystemHealth(engine, Bus(), HealthScope(sources=())).ready()
+    assert (report.status, report.http_status) == (HealthStatus.DEGRADED, 200)
+    assert report.checks["connections"].detail.startswith("no connection is configured")
+
+
+@pytest.mark.parametrize("reason", sorted(health.PAUSE_WORDS))
+def test_a_pause_is_explained(reason: str) -> None:
+    state = ConnectionState("crm", PAUSED, reason)
+    check = health.connection_health(state, None)
+    assert check.status is HealthStatus.DEGRADED
+    assert check.detail == f"paused ({reason}): {health.PAUSE_WORDS[reason]}"
+
+
+async def test_a_stopping_process_asks_for_no_more_requests_at_once(api: Api) -> None:
+    assert (await api.client.get("/health/ready")).status == 200
+    api.flow.runtime.stopping.set()
+    report = await body_of(await api.client.get("/health/ready"), 503)
+    assert report["checks"]["process"]["detail"] == "is stopping: send requests elsewhere"
+    assert (await api.client.get("/health/live")).status == 200
+    assert (await api.client.get("/customers?limit=1")).status == 200
 
 
 async def test_a_paused_connection_is_named(engine: AsyncEngine) -> None:

@@ -111,9 +111,12 @@ async def test_concurrent_requests_count_once(api: Api, path: str) -> None:
     async def state() -> SystemReading:
         runs.append("state")
         await all_have_come.wait()
-        return SystemReading({}, (), {}, {}, (TopicDepth("sync.outbound", "due", 7, 0.0),), {})
+        depths = (TopicDepth("sync.outbound", "due", 7, 0.0),)
+        return SystemReading({}, (), {}, {}, (), {}, depths, {})
 
     class Health:
+        stopping = False
+
         async def live(self) -> HealthReport:
             raise AssertionError
 

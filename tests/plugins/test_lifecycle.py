@@ -186,8 +186,10 @@ async def test_work_of_a_connection_that_is_off_waits(database_url: str) -> None
         )
         with pytest.raises(Unavailable, match="off"):
             await flow.runtime.ingress.accept("dash", system.webhooks[0], "test")
-        health = (await flow.runtime.services().health.ready()).to_json()
-        assert health["checks"]["connections"] == {"status": "degraded", "detail": "off: dash"}
+        found = (await flow.runtime.services().health.ready()).to_json()["checks"]["connections"]
+        assert (found["status"], found["detail"]) == ("degraded", "off: dash")
+        assert found["parts"]["dash"] == {"status": "degraded", "detail": "off: not yet"}
+        assert found["parts"]["fake"] == {"status": "ok", "detail": ""}
         assert not system.calls
         Dash.ready = True
         flow.runtime.router.turn_on("dash", flow.runtime.connections["dash"].integration)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.flow import Flow, open_flow
 from tests.support.wait import until
-from zenskar.api.health import HealthStatus, SystemHealth
+from zenskar.api.health import HealthScope, HealthStatus, SystemHealth
 from zenskar.db import outbox
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.outbox import OutboxRow
@@ -150,8 +150,10 @@ async def test_a_consumer_that_fails_again_and_again_is_not_healthy(
         await put(flow, INBOUND, "fake:1", envelope(INBOUND))
         await until(lambda: _true(runtime.progress.problems()))
         assert runtime.progress.problems() == ["inbound fails again and again (KeyError)"]
-        worker = SystemHealth(runtime.engine, runtime.bus, consumers=runtime.progress.problems)
-        report = await worker.ready()
+        scope = HealthScope(consumers=runtime.progress.by_consumer)
+        report = await SystemHealth(runtime.engine, runtime.bus, scope).ready()
+        parts = {name: part.status.value for name, part in report.checks["consumers"].parts.items()}
+        assert (parts["inbound"], parts["outbound"]) == ("unavailable", "ok")
         assert (report.status, report.http_status) == (HealthStatus.UNAVAILABLE, 503)
         await until(lambda: flow.scalar("SELECT problem FROM workers"))
         api = await SystemHealth(runtime.engine, runtime.bus).ready()

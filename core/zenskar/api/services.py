@@ -21,6 +21,10 @@ from zenskar.telemetry.metrics import Metrics
 class HealthChecks(Protocol):
     """Reports the health of the process and of its dependencies."""
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the process is about to close its port."""
+
     async def live(self) -> HealthReport:
         """Report on the process alone."""
 

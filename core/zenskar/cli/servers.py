@@ -1,5 +1,6 @@
 """Run the API server and the worker until a signal arrives."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -64,6 +65,9 @@ async def _api(settings: "Settings", environment: Mapping[str, str], ready: Anno
         freeze_startup_objects()
         ready("api", address)
         await stopping.wait()
+        runtime.stopping.set()
+        # Load balancers need some probes to see it; meanwhile requests are served.
+        await asyncio.sleep(settings.drain_seconds)
 
 
 async def _worker(
@@ -82,6 +86,7 @@ async def _worker(
         freeze_startup_objects()
         ready("worker", address)
         await stopping.wait()
+        runtime.stopping.set()
 
 
 @asynccontextmanager

@@ -65,25 +65,34 @@ class Progress:
             del self._at_work[name][ticket]
 
     def problems(self) -> list[str]:
-        """Return a text for each consumer in trouble."""
-        now, lag = self._clock(), self._lag()
-        texts = (
-            *(self._failing(name, now) for name in self._failures),
-            *(self._hung(name, now) for name in self._at_work),
-            *(self._standing(name, lag.get(topic, 0)) for name, topic in self._topics.items()),
-        )
-        return [problem for problem in texts if problem]
+        """Return a text for each problem of a consumer."""
+        return [text for texts in self._texts().values() for text in texts]
 
-    def _failing(self, name: str, now: float) -> str | None:
+    def by_consumer(self) -> dict[str, str]:
+        """Return the problems of each consumer, "" without one."""
+        return {name: "; ".join(texts) for name, texts in self._texts().items()}
+
+    def _texts(self) -> dict[str, list[str]]:
+        now, lag = self._clock(), self._lag()
+        found: dict[str, list[str]] = {name: [] for name in self._topics}
+        for name in self._failures:
+            found.setdefault(name, []).append(self._failing(name, now))
+        for name in self._at_work:
+            found.setdefault(name, []).append(self._hung(name, now))
+        for name, topic in self._topics.items():
+            found[name].append(self._standing(name, lag.get(topic, 0)))
+        return {name: [text for text in texts if text] for name, texts in found.items()}
+
+    def _failing(self, name: str, now: float) -> str:
         latest = self._failures[name]
         if len(latest) < _MANY or now - latest[0][0] > _WITHIN_SECONDS:
-            return None
+            return ""
         return f"{name} fails again and again ({latest[-1][1]})"
 
-    def _hung(self, name: str, now: float) -> str | None:
+    def _hung(self, name: str, now: float) -> str:
         oldest = min(self._at_work[name].values(), default=now)
         if now - oldest < _HUNG_SECONDS:
-            return None
+            return ""
         return f"{name} has been at the same work for {now - oldest:.0f} s"
 
     def _stalled_seconds(self, name: str, waiting: int) -> float:
@@ -92,8 +101,8 @@ class Progress:
             self._moved[name] = now
         return now - self._moved[name]
 
-    def _standing(self, name: str, waiting: int) -> str | None:
+    def _standing(self, name: str, waiting: int) -> str:
         still = self._stalled_seconds(name, waiting)
         if still < _SLOW_SECONDS:
-            return None
+            return ""
         return f"{name} has done nothing for {still:.0f} s, while {waiting} messages wait"

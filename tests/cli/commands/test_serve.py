@@ -32,6 +32,18 @@ def test_both_serve_and_stop_when_told_to(start: Start, database_url: str) -> No
     assert "Traceback" not in api.stderr + worker.stderr
 
 
+def test_readiness_ends_before_the_port_is_closed(start: Start, database_url: str) -> None:
+    variables = {"ZENSKAR_DATABASE_URL": database_url, "ZENSKAR_DRAIN_SECONDS": "60", **ANY_PORT}
+    api = start("api", "--output", "json", **variables)
+    address = api.ready()["api"]
+    assert ask(f"{address}/health/ready")[0] == 200
+    api.process.send_signal(signal.SIGTERM)
+    until(lambda: ask(f"{address}/health/ready")[0] == 503)
+    assert ask(f"{address}/health/live")[0] == 200
+    # A second signal ends the wait.
+    assert api.stop() == 130
+
+
 def test_a_server_writes_json_alone(start: Start, database_url: str) -> None:
     variables = {"ZENSKAR_DATABASE_URL": database_url, **ANY_PORT}
     api = start("api", **variables)

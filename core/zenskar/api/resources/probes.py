@@ -1,6 +1,7 @@
 """Serve `/health/live` and `/health/ready`."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -26,7 +27,9 @@ class Probes:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """Return whether the process should receive requests."""
-        return _answer(await self._ready.get())
+        # A kept report would attract requests until the port is closed.
+        kept = not self._health.stopping
+        return _answer(await (self._ready.get() if kept else self._health.ready()))
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -42,10 +45,21 @@ class Probes:
     def components(self) -> Mapping[str, JsonSchema]:
         """The schemas of the routes."""
         status = {"type": "string", "enum": [status.value for status in HealthStatus]}
-        check = {
+        check: dict[str, Any] = {
             "type": "object",
             "required": ["status", "detail"],
             "properties": {"status": status, "detail": {"type": "string"}},
+        }
+        part = {
+            **check,
+            "properties": {
+                **check["properties"],
+                "parts": {
+                    "description": "The roles, the consumers or the connections, by name.",
+                    "type": "object",
+                    "additionalProperties": check,
+                },
+            },
         }
         return {
             "Health": {
@@ -53,7 +67,7 @@ class Probes:
                 "required": ["status", "checks"],
                 "properties": {
                     "status": status,
-                    "checks": {"type": "object", "additionalProperties": check},
+                    "checks": {"type": "object", "additionalProperties": part},
                 },
             }
         }
