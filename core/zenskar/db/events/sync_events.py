@@ -68,25 +68,29 @@ _NAMES = """id, direction, source_system, entity_type, entity_id, external_id, e
         external_event_id, correlation_id, causation_id, payload"""
 _TYPED = """id uuid, direction text, source_system text, entity_type text, entity_id uuid,
         external_id text, event_type text, external_event_id text, correlation_id text,
-        causation_id text, payload text"""
+        causation_id text"""
 
+# Long texts are an array beside the rows. As members of the rows, they would be escaped here and
+# unescaped by PostgreSQL, which costs a quarter of the statement.
 _INSERT = f"""
     INSERT INTO sync_events ({_NAMES}, status)
-    SELECT {_NAMES}, 'pending' FROM jsonb_to_recordset($1) AS t({_TYPED})
+    SELECT {_NAMES}, 'pending'
+    FROM ROWS FROM (jsonb_to_recordset($1) AS ({_TYPED}), unnest($2::text[])) AS t({_NAMES})
     ON CONFLICT DO NOTHING
     RETURNING id
 """  # noqa: S608 - no value is put into the text
 
 _RECORD = f"""
-    INSERT INTO sync_events ({_NAMES}, status, reason)
-    SELECT {_NAMES}, status, reason
-    FROM jsonb_to_recordset($1) AS t({_TYPED}, status text, reason text)
+    INSERT INTO sync_events (status, reason, {_NAMES})
+    SELECT status, reason, {_NAMES}
+    FROM ROWS FROM (jsonb_to_recordset($1) AS (status text, reason text, {_TYPED}),
+                    unnest($2::text[])) AS t(status, reason, {_NAMES})
 """  # noqa: S608 - no value is put into the text
 
 _HISTORY = """
     INSERT INTO sync_event_history (event_id, status, detail)
     SELECT t.event_id, t.status, t.detail
-    FROM ROWS FROM (jsonb_to_recordset($1) AS (event_id uuid, status text, detail text))
+    FROM ROWS FROM (jsonb_to_recordset($1) AS (event_id uuid, status text), unnest($2::text[]))
          WITH ORDINALITY AS t(event_id, status, detail, ordinal)
     ORDER BY t.ordinal
 """
@@ -157,7 +161,7 @@ async def insert(db: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str
     """Insert sync events as pending and return the ids of the new ones."""
     if not events:
         return set()
-    rows = await driver(db).fetch(_INSERT, [_row(event) for event in events])
+    rows = await driver(db).fetch(_INSERT, [_row(event) for event in events], _payloads(events))
     written = {str(row["id"]) for row in rows}
     await _history(
         db,
@@ -174,7 +178,8 @@ async def record(db: AsyncConnection, over: Sequence[tuple[NewSyncEvent, Transit
     """
     if not over:
         return
-    await driver(db).execute(_RECORD, [_final_row(event, end) for event, end in over])
+    rows, payloads = [_final_row(event, end) for event, end in over], _payloads(e for e, _ in over)
+    await driver(db).execute(_RECORD, rows, payloads)
     steps = ((e.id, SyncStatus.PENDING, e.detail) for e, _ in over)
     ends = ((t.event_id, t.status, _detail(t)) for _, t in over)
     await _history(db, [entry for pair in zip(steps, ends, strict=True) for entry in pair])
@@ -262,8 +267,11 @@ async def by_external_id(
     }
 
 
+def _payloads(events: Iterable[NewSyncEvent]) -> list[str | None]:
+    return [None if event.payload is None else event.payload.decode() for event in events]
+
+
 def _row(event: NewSyncEvent) -> dict[str, Any]:
-    payload = None if event.payload is None else event.payload.decode()
     return {
         "id": event.id,
         "direction": event.direction,
@@ -275,7 +283,6 @@ def _row(event: NewSyncEvent) -> dict[str, Any]:
         "external_event_id": event.external_event_id,
         "correlation_id": event.correlation_id,
         "causation_id": event.causation_id,
-        "payload": payload,
     }
 
 
@@ -322,12 +329,6 @@ async def _history(
 ) -> None:
     if not entries:
         return
-    rows = [
-        {
-            "event_id": event_id,
-            "status": status,
-            "detail": orjson.dumps(detail).decode() if detail else None,
-        }
-        for event_id, status, detail in entries
-    ]
-    await driver(db).execute(_HISTORY, rows)
+    rows = [{"event_id": event_id, "status": status} for event_id, status, _ in entries]
+    details = [orjson.dumps(detail).decode() if detail else None for _, _, detail in entries]
+    await driver(db).execute(_HISTORY, rows, details)
