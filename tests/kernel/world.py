@@ -225,6 +225,7 @@ class Bounds:
     `redirects`: an update of a merged object changes the object into which it was merged.
     `matches`: an unknown object is matched by its first field, in which the external system refuses
     a second object with an equal value.
+    `slow`: a search takes more than five seconds, so the test suite leaves it out.
     """
 
     name: str
@@ -251,6 +252,7 @@ class Bounds:
     restores: bool = False
     redirects: bool = False
     matches: bool = False
+    slow: bool = False
 
     @property
     def traceable(self) -> bool:

@@ -7,7 +7,7 @@ from tests.support.databases import Databases
 from zenskar.plugins.discovery import discover
 from zenskar.telemetry import logs
 
-SEEDS, GROUPS = 96, 8
+SEEDS, GROUPS = 48, 8
 
 
 @pytest.mark.timeout(600)
