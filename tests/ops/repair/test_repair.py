@@ -148,6 +148,29 @@ async def test_an_object_that_carries_the_id_of_a_record_is_one_link(database_ur
         assert system.objects["obj_0"]["email"] == "here@example.com"
 
 
+async def test_a_matching_object_is_one_link(database_url: str) -> None:
+    by_email = {"FAKE_MATCH_BY": "email"}
+    async with synced(database_url, 0, environment=by_email) as (flow, system):
+        record_id = await flow.create(name="Ada", email="ada@example.com")
+        await lose_what_waits(flow)
+        system.create(name="Ada", email="ada@example.com", phone="1")
+        made = await plan(flow)
+        (step,) = made.steps
+        assert (step.kind, step.record_id, step.record_version) == (
+            RepairAction.LINK,
+            record_id,
+            1,
+        )
+        assert step.fields == {"/phone": FieldFate.HERE}
+        await flow.runtime.customers.patch(record_id, {"name": "Eve"}, correlation_id="test")
+        await lose_what_waits(flow)
+        async with running_worker(flow.runtime):
+            (skipped,) = (await apply(flow, made)).skipped
+            assert skipped.why == "the record was changed"
+            assert (await apply(flow, await plan(flow))).done == 1
+            assert (await flow.mapping(record_id))["external_id"] == "obj_0"
+
+
 async def test_a_plan_stops_before_too_many_missing_objects(database_url: str) -> None:
     async with synced(database_url, 2) as (flow, system):
         for name in list(system.objects):

@@ -23,19 +23,21 @@ class _Collection:
     missing: Missing | None
     steps: dict[str | None, RepairStep] = field(default_factory=dict)
     left: dict[str | None, dict[str, Any]] = field(default_factory=dict)
+    linked: set[str | None] = field(default_factory=set)
+    """The records of the steps."""
 
     def add(self, findings: Findings) -> None:
         """Add the differences of a comparison.
 
         The object of a planned link is still unlinked when its record is compared.
         """
-        linked = {step.record_id for step in self.steps.values()}
         for drift in findings.drifts:
-            if drift.external_id is None and drift.record_id in linked:
+            if drift.external_id is None and drift.record_id in self.linked:
                 continue
             step = step_of(self.plan_id, drift, findings, self.missing)
             if step is not None:
                 self.steps[drift.key] = step
+                self.linked.add(drift.record_id)
             else:
                 self.left[drift.key] = _stay(drift)
 

@@ -89,6 +89,8 @@ def drift_of_object(work: UnitOfWork, seen: Observation) -> Drift | None:
     record_id, outcome = work.observe(seen)
     if outcome.create_record:
         known = None
+    elif known is None and outcome.matched:
+        known = _matched(work, outcome)
     found = _kind(work, before, seen, outcome)
     if found is None:
         return None
@@ -137,6 +139,13 @@ def drift_of_unmapped_record(
         action=outward_action(step),
         record_version=record.version,
     )
+
+
+def _matched(work: UnitOfWork, outcome: Outcome) -> Record | None:
+    """Return the record with which an object was linked by its values, as it was before."""
+    record_id = outcome.mapping.entity_id if outcome.mapping is not None else None
+    known = work.replaced if outcome.changes_record else work.records
+    return known.get(record_id or "")
 
 
 def _with_repair(

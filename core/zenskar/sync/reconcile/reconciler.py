@@ -69,8 +69,7 @@ class Reconciler:
     ) -> Report:
         """Compare everything, or resume a run that stopped within the last day.
 
-        `on_findings` receives all differences that a repair would see, also those that a stopped
-        run has compared, and nothing is repaired.
+        `on_findings` receives all differences, also those that a stopped run has compared.
 
         A failing external system ends the run with an incomplete report: the next run resumes
         there, and no object counts as deleted. Raises `StateConflict` when a repair would delete
