@@ -14,7 +14,7 @@ PYTHON_PEERS = ("faststream[kafka]==0.7.8", "stripe==16.1.0", "httpx==0.28.1")
 """Libraries shared with zenskar have its versions."""
 _SHARED = ("aiokafka", "asyncpg", "orjson", "uvloop", "aiohttp")
 _ROOT = HERE.parent
-_PROJECTS = (_ROOT, _ROOT / "plugins" / "stripe")
+_PROJECTS = (_ROOT, _ROOT / "plugins" / "stripe", _ROOT / "plugins" / "salesforce")
 
 
 class PeerMissing(Exception):

@@ -58,7 +58,7 @@ class PresentClock(Clock):
 
 
 @dataclass
-class Sides:
+class ThreeSides:
     """The world with Stripe, the org beside it, and what persons wrote on each side."""
 
     world: World
@@ -194,7 +194,7 @@ class Sides:
 
 
 @asynccontextmanager
-async def three_sides(database_url: str) -> AsyncIterator[Sides]:
+async def three_sides(database_url: str) -> AsyncIterator[ThreeSides]:
     clock = PresentClock()
     async with SalesforceSandbox(clock=clock) as org:
         org.shift_clock(SALESFORCE_AHEAD)
@@ -205,7 +205,7 @@ async def three_sides(database_url: str) -> AsyncIterator[Sides]:
         )
         async with opened as world:
             world.others = [org]
-            yield Sides(world, org, random.Random(SEED))
+            yield ThreeSides(world, org, random.Random(SEED))
 
 
 async def test_three_systems_become_equal_though_workers_are_killed(database_url: str) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.simulation.beside import unequal_beside
 from tests.simulation.story import Memory
 from tests.simulation.world import PATIENCE_SECONDS, World
 from zenskar.model.fields import CUSTOMER, flatten, keep, name_of
@@ -14,7 +15,10 @@ _PUSHES_ANYWAY = 20
 _QUOTED = re.compile(r"""(?<=['"])[\w@.+-]+(?=['"])""")
 
 RECORDS = "SELECT *, CAST(id AS text) AS key FROM customers"
-MAPPINGS = "SELECT *, CAST(entity_id AS text) AS key FROM external_mappings"
+MAPPINGS = (
+    "SELECT *, CAST(entity_id AS text) AS key FROM external_mappings WHERE source_system = 'stripe'"
+)
+_MAPPINGS_BESIDE = MAPPINGS.replace("stripe", "salesforce")
 OPEN_PUSHES = "SELECT id, kind, state, changes FROM push_intents WHERE state IN ('sent', 'unknown')"
 UNFINISHED = (
     "SELECT status, event_type, error_kind, error_message FROM sync_events"
@@ -41,6 +45,9 @@ class Sides:
     out_of_sync: list[str] = field(default_factory=list)
     returned: frozenset[str] = frozenset()
     """The ids of the objects that were restored outside."""
+    contacts: dict[str, dict[str, Any]] | None = None
+    """The living contacts of the org beside, None without an org."""
+    contact_mappings: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def conflicts(self) -> int:
@@ -64,13 +71,16 @@ async def breaches(
         outside={seen["id"]: seen for seen in world.sandbox.dashboard.living()},
         history=await world.history(),
         unfinished=await world.rows(UNFINISHED),
-        pushes=sum(call.method in {"POST", "DELETE"} for call in world.sandbox.requests),
+        pushes=sum(call.method in {"POST", "DELETE"} for call in world.sandbox.requests)
+        + (0 if world.org is None else len(world.org.sandbox.writes())),
         kills=world.kills,
         held=held,
         names_only=names_only,
         open_pushes=await world.rows(OPEN_PUSHES),
         out_of_sync=await world.out_of_sync(),
         returned=frozenset(memory.returned),
+        contacts=None if world.org is None else world.org.contacts(),
+        contact_mappings=await world.rows(_MAPPINGS_BESIDE),
     )
     return breaches_between(sides, memory)
 
@@ -81,6 +91,7 @@ def breaches_between(sides: Sides, memory: Memory) -> list[str]:
     most = _PUSHES_ANYWAY + _PUSHES_FOR_EACH * (causes + sides.conflicts)
     return [
         *unequal(sides),
+        *unequal_at_salesforce(sides),
         *erased(sides, memory),
         *doubled(sides, memory),
         *(f"{row}" for row in sides.unfinished),
@@ -123,6 +134,13 @@ def unequal(sides: Sides) -> list[str]:
         if known[i]["ended_record"] or i not in sides.returned
     ]
     return found
+
+
+def unequal_at_salesforce(sides: Sides) -> list[str]:
+    """Each living record has an equal contact in the org beside, if there is an org."""
+    if sides.contacts is None:
+        return []
+    return unequal_beside(sides.records, sides.contact_mappings, sides.contacts)
 
 
 def erased(sides: Sides, memory: Memory) -> list[str]:
@@ -180,7 +198,8 @@ def lost(sides: Sides, memory: Memory) -> list[str]:
     see are not checked.
     """
     living = {r["key"] for r in sides.records if r["deleted_at"] is None}
-    living |= {m["external_id"] for m in sides.mappings if m["state"] == "active"}
+    mappings = [*sides.mappings, *sides.contact_mappings]
+    living |= {m["external_id"] for m in mappings if m["state"] == "active"}
     present = f"{sides.records}{list(sides.outside.values())}{sides.history}"
     values = set(_QUOTED.findall(present))
     return [

@@ -81,13 +81,14 @@ class System:
     """The fields that the external system holds, and its integration.
 
     With `names_only`, no state between two fetches is seen, and no writer of a change. A system
-    that `restores` returns deleted customers.
+    that `restores` returns deleted customers. `beside`: a Salesforce org is at a second connection.
     """
 
     held: frozenset[str] = CUSTOMER.names
     integration: type[BaseIntegration] = StripeIntegration
     names_only: bool = False
     restores: bool = False
+    beside: bool = False
 
     def plugins(self, installed: Mapping[str, Plugin]) -> dict[str, Plugin]:
         """Return the installed plugins with this system's integration."""
@@ -98,7 +99,7 @@ class System:
 _SYSTEMS = (
     System(),
     System(),
-    System(),
+    System(beside=True),
     System(frozenset(HELD), Silent),
     System(frozenset(HELD), Declared),
     System(integration=Blind),

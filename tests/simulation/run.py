@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.simulation.beside import org_beside
+from tests.simulation.clock import Clock
 from tests.simulation.invariants import breaches
 from tests.simulation.partial import System, system_of
 from tests.simulation.story import SHIFTS, Act, Memory, draw, perform
@@ -64,11 +66,21 @@ class Stage:
     async def run_story(self, seed: int, story: Iterable[Act]) -> StoryResult:
         """Run a story in a fresh world and return its breaches."""
         acts, memory, system = tuple(story), Memory(), system_of(seed)
-        plugins = system.plugins(self.plugins)
+        plugins, clock = system.plugins(self.plugins), Clock()
         async with (
             self.databases.one_more() as url,
-            open_world(url, seed, plugins=plugins, **_settings(seed)) as world,
+            org_beside(clock, present=system.beside) as org,
+            open_world(
+                url,
+                seed,
+                plugins=plugins,
+                clock=clock,
+                others=None if org is None else org.environment,
+                **_settings(seed),
+            ) as world,
         ):
+            if org is not None:
+                world.org, world.others = org, [org.sandbox]
             for act in acts:
                 await perform(world, act, memory)
             wrong = await self._ending(world, memory, system)
@@ -94,6 +106,9 @@ class Stage:
     async def _ending(self, world: World, memory: Memory, system: System) -> list[str]:
         try:
             await world.settle(self.patience)
+            if world.org is not None:
+                await world.org.show_everything(world.runtime, self.patience)
+                await world.settle(self.patience)
         except TimeoutError:
             return await world.unfinished()
         return await breaches(

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.simulation.beside import FAULTS as BESIDE_FAULTS
 from tests.simulation.partial import system_of
 from tests.simulation.workers import POINTS
 from tests.simulation.world import World
@@ -116,10 +117,14 @@ _WEIGHTS = {
 _RESTORES = {"delete_outside": 4, "restore_outside": 6}
 
 
+_BESIDE = {"create_beside": 2, "edit_beside": 6, "delete_beside": 1, "fault_beside": 4}
+
+
 def draw(seed: int) -> list[Act]:
     """Draw a story."""
     rng = random.Random(seed)
-    known = _WEIGHTS | (_RESTORES if system_of(seed).restores else {})
+    system = system_of(seed)
+    known = _WEIGHTS | (_RESTORES if system.restores else {}) | (_BESIDE if system.beside else {})
     kinds, weights = list(known), list(known.values())
     picked = rng.choices(kinds, weights, k=rng.randint(5, 16))
     first = rng.choice(["create", "create_outside"])
@@ -131,6 +136,8 @@ def _act(kind: str, number: int, rng: random.Random) -> Act:
         "edit": FIELDS,
         "edit_outside": FIELDS,
         "edit_back": FIELDS,
+        "edit_beside": ("name", "phone"),
+        "fault_beside": BESIDE_FAULTS,
         "fault": tuple(_FAULTS),
         "kill": (*POINTS, *API_POINTS, ANYWHERE, ANYWHERE),
     }.get(kind, ("",))
@@ -263,6 +270,37 @@ async def _restore_outside(world: World, act: Act, memory: Memory) -> None:
     memory.returned.add(external_id)
 
 
+async def _create_beside(world: World, act: Act, memory: Memory) -> None:
+    if world.org is not None:
+        memory.external.append(world.org.create(act.value))
+
+
+async def _edit_beside(world: World, act: Act, memory: Memory) -> None:
+    contact = world.org and world.org.anybody(act.who)
+    if world.org is None or contact is None:
+        return
+    memory.forget(await _owner(world, contact))
+    if contact in world.org.contacts():
+        world.org.edit(contact, act.what, act.value)
+        # A feed shows the last state of a contact, so an earlier edit may stay unseen.
+        memory.written = [
+            one for one in memory.written if (one.whose, one.field) != (contact, act.what)
+        ]
+        memory.written.append(Written(act.value, "beside", contact, act.what))
+
+
+async def _delete_beside(world: World, act: Act, _memory: Memory) -> None:
+    contact = world.org and world.org.anybody(act.who)
+    if world.org is not None and contact is not None:
+        world.org.delete(contact)
+
+
+async def _fault_beside(world: World, act: Act, memory: Memory) -> None:
+    if world.org is not None:
+        world.org.break_next(act.what)
+        memory.faults += 1
+
+
 async def _tick(world: World, act: Act, _memory: Memory) -> None:
     world.clock.tick(0.3 + act.seconds)
 
@@ -317,6 +355,10 @@ _ACTS = {
     "delete": _delete,
     "delete_outside": _delete_outside,
     "restore_outside": _restore_outside,
+    "create_beside": _create_beside,
+    "edit_beside": _edit_beside,
+    "delete_beside": _delete_beside,
+    "fault_beside": _fault_beside,
     "tick": _tick,
     "set_our_clock": _set_our_clock,
     "set_their_clock": _set_their_clock,

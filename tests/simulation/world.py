@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.simulation.beside import OrgBeside
 from tests.simulation.clock import Clock, WrongClock
 from tests.simulation.workers import Worker
 from zenskar import WebhookRequest
@@ -50,6 +51,7 @@ class World:
     """The address of the receiver; the name of a connection follows."""
     others: list[LookAlike] = field(default_factory=list)
     """The other external systems."""
+    org: OrgBeside | None = None
     workers: list[Worker] = field(default_factory=list)
     kills: int = 0
     fatal: set[str] = field(default_factory=set)
@@ -86,7 +88,8 @@ class World:
 
         Raises TimeoutError when nothing changes for this long, or after ten times as long.
         """
-        self.sandbox.faults.clear()
+        for system in (self.sandbox, *self.others):
+            system.faults.clear()
         began = changed = time.monotonic()
         progress = await self._progress()
         while not await self._at_rest():

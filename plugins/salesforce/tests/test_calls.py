@@ -204,6 +204,15 @@ async def test_rows_of_one_stamp_are_read_once_each_on_any_pages(
     assert len(found) == 4
     again = await read_all(salesforce, start)
     assert ids(again) == ids(found)
+    first = await salesforce.changes(start)
+    sandbox.shift_clock(1)
+    sandbox.edit(seen[0], Phone="0")
+    sandbox.edit(seen[9], Phone="0")
+    rest = await read_all(salesforce, first.checkpoint)
+    shown = [e.seen.external_id for part in rest for e in part.events if e.seen is not None]
+    assert sorted(shown[-2:]) == sorted((seen[0], seen[9]))
+    assert sorted(shown) == sorted((set(seen[3:]) - {seen[9]}) | {seen[0], seen[9]})
+    found += rest
     sandbox.edit(seen[0], Phone="1")
     assert len(set(ids(await read_all(salesforce, start))) - set(ids(found))) == 1
 

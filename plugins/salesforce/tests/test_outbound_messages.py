@@ -47,6 +47,15 @@ def test_a_message_of_another_org_is_ignored(message: bytes) -> None:
     assert all(each.touched is None for each in outbound_messages.events(body, "x", CONTACT))
 
 
+def test_a_broken_notification_stops_none_of_the_others() -> None:
+    whole = made_message(ORG, numbered(*["003000000000001AAA"] * 9) * 11, {})
+    broken = whole.replace(b"<Id>04l000000000005AAA</Id>", b"", 1)
+    body = outbound_messages.read(broken)
+    found = list(outbound_messages.events(body, ORG, CONTACT))
+    assert [each.ignored for each in found].count("no_id") == 1
+    assert len([each for each in found if each.touched]) == len(found) - 1 == 98
+
+
 @pytest.mark.parametrize(
     "body",
     [

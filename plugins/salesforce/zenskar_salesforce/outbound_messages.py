@@ -43,9 +43,15 @@ def read(body: bytes) -> dict[str, Any]:
 
 
 def events(body: Mapping[str, Any], org_id: str | None, kind: ObjectKind) -> Iterator[WebhookEvent]:
-    """Yield an event for each notification; `org_id` is that of our org, None for any."""
+    """Yield an event for each notification; `org_id` is that of our org, None for any.
+
+    A notification without an id is ignored alone: the feed shows its record.
+    """
     foreign = org_id is not None and long_id(body["organization"]) != org_id
     for each in body["notifications"]:
+        if not each["id"]:
+            yield WebhookEvent(None, f"{kind.name.lower()}.message", ignored="no_id")
+            continue
         external_id = long_id(each["object"])
         ignored = "other_org" if foreign else None
         if external_id is None or not external_id.startswith(kind.prefix):
