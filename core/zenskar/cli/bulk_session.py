@@ -22,6 +22,8 @@ from zenskar.cli.process import in_background, stop_signals
 from zenskar.cli.render.output import print_lines, print_table
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from zenskar.ops.factory import OperationFactory
     from zenskar.runtime import Runtime
     from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress
@@ -165,6 +167,8 @@ def _progress_bar() -> "Iterator[OnProgress]":
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),
         rich_progress.MofNCompleteColumn(),
+        _rate_column(),
+        rich_progress.TimeRemainingColumn(),
     )
     hidden = not console.is_terminal
     with rich_progress.Progress(*columns, console=console, transient=True, disable=hidden) as bar:
@@ -175,6 +179,20 @@ def _progress_bar() -> "Iterator[OnProgress]":
             bar.update(task, description=text, completed=progress.done, total=progress.total)
 
         yield show
+
+
+def _rate_column() -> "ProgressColumn":
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """The number of objects a second."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f}/s")
+
+    return Rate()
 
 
 def show_not_read(rows: "Sequence[dict[str, Any]]") -> None:
