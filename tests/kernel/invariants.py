@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.kernel.external import last_successor
 from tests.kernel.shell import Shell
-from tests.kernel.world import GONE, Bounds, Map, World, active_map, bit
+from tests.kernel.world import GONE, Bounds, Map, World, active_map, bit, is_outside
 from zenskar.kernel import StepKind
 from zenskar.model.record import IntentState
 
@@ -33,6 +33,9 @@ def at_rest(bounds: Bounds, shell: Shell, world: World) -> str:
         step = shell.plan(world, rid)[0]
         if step is not StepKind.NOTHING:
             return f"record {rid} waits for {step.value} and nobody does it"
+        if is_outside(bounds, record.fields) and not record.deleted:
+            world = _left_alone(world, rid)
+            continue
         problem = _unequal(bounds, world, rid) or _erased(bounds, world, rid)
         problem = problem or _pushing(world, rid)
         if problem:
@@ -44,7 +47,18 @@ def at_rest(bounds: Bounds, shell: Shell, world: World) -> str:
                 return f"record {rid} holds a value that its own side had overwritten"
     if bounds.traceable and world.owed and not _deleted(world):
         return f"the update {world.owed.bit_length() - 1} is lost without a trace"
-    return _reverted(world) or _strays(world) or _twice(bounds, world)
+    return _reverted(world) or _strays(bounds, world) or _twice(bounds, world)
+
+
+def _left_alone(world: World, rid: int) -> World:
+    """Both sides keep what they have, so that no update is lost."""
+    known = active_map(world, rid)
+    kept = [
+        world.records[rid].fields,
+        *([] if known is None else [world.objects[known.eid].fields]),
+    ]
+    present = sum({bit(value) for fields in kept for value in fields})
+    return world._replace(owed=world.owed & ~present)
 
 
 def _twice(bounds: Bounds, world: World) -> str:
@@ -93,6 +107,7 @@ def _ended(bounds: Bounds, world: World, known: Map) -> str:
     left = known.detached and not (bounds.propagate and held.ours)
     deleted_here = bounds.start.budget.internal_deletes > world.budget.internal_deletes
     left = left or bool(world.restored >> known.eid & 1 and deleted_here)
+    left = left or bool(known.fetch) or is_outside(bounds, world.records[known.rid].fields)
     if held.fields != GONE and not left:
         return "is deleted and its external object lives"
     return ""
@@ -139,12 +154,15 @@ def _pushing(world: World, rid: int) -> str:
     return ""
 
 
-def _strays(world: World) -> str:
-    """Every live external object has a record, or names a record with another object."""
+def _strays(bounds: Bounds, world: World) -> str:
+    """Every live external object has a record, or names a record with another object.
+
+    An object that the filter excludes has none.
+    """
     known = {m.eid: m for m in world.maps}
     for eid, held in enumerate(world.objects):
         mapping: Map | None = known.get(eid)
-        if held.fields == GONE or mapping is not None:
+        if held.fields == GONE or mapping is not None or is_outside(bounds, held.fields):
             continue
         rival = active_map(world, held.tag) if held.tag >= 0 else None
         if rival is None or eid in survivors(world):

@@ -10,7 +10,7 @@ from typing import Any
 from tests.kernel.external import External
 from tests.kernel.invariants import survivors
 from tests.kernel.outside import Outside
-from tests.kernel.shell import Seen, Shell, detach, settle, want_fetch
+from tests.kernel.shell import Seen, Shell, detach, leave, settle, want_fetch
 from tests.kernel.world import (
     GONE,
     NOT_ANSWERED,
@@ -26,6 +26,7 @@ from tests.kernel.world import (
     World,
     active_map,
     call_name,
+    is_outside,
     without,
 )
 from zenskar.kernel import StepKind, Verdict
@@ -117,6 +118,11 @@ class Moves:
             assert known is not None
             world = detach(world, known)
             step, changes, kid = self.shell.plan(world, rid)
+        elif step is StepKind.LEAVE:
+            known = active_map(world, rid)
+            assert known is not None
+            world = leave(world, known)
+            step, changes, kid = self.shell.plan(world, rid)
         if step is StepKind.NOTHING:
             return world
         if step is StepKind.WAIT:
@@ -131,6 +137,8 @@ class Moves:
         record = world.records[rid]
         if step is StepKind.UPDATE and _unheard(world, rid, rev):
             world = world._replace(broken="an update is repeated without a look")
+        if step not in {StepKind.FETCH, StepKind.FIND} and is_outside(self._bounds, record.fields):
+            world = world._replace(broken="a record outside of the filter is pushed")
         if step in _PUSHES:
             kid = 1 + max((i.kid for i in world.intents), default=0)
             sent_at = known.rev if known else 0
@@ -187,7 +195,7 @@ class Moves:
             high,
             answer.fields,
             tag,
-            rev=-1 if call.look and not call.rev else call.rev,
+            rev=-1 if call.look and not call.rev and rid < 0 else call.rev,
             kid=call.kid if pushes else 0,
             merged=answer.merged,
             replayed=answer.replayed,
@@ -220,7 +228,8 @@ class Moves:
         """Send the fetch of an object, as `StepPlanner.begin` does."""
         world = world._replace(looks=world.looks & ~(1 << eid))
         known = next((m for m in world.maps if m.eid == eid), None)
-        if known is not None and not known.active and not self._bounds.restores:
+        former = known is not None and known.fetch and not world.records[known.rid].deleted
+        if known is not None and not known.active and not former and not self._bounds.restores:
             return world
         rid, rev = (known.rid, known.rev) if known is not None else (-1, 0)
         call = Call(rid, StepKind.FETCH, 0, eid, rev, world.now, look=True)

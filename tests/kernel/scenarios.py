@@ -193,7 +193,64 @@ def small() -> list[Bounds]:
         *_restored(),
         *_merges(),
         *_matches(),
+        *map(_filtered, _crossings()),
     ]
+
+
+def _crossings() -> list[Bounds]:
+    """Records that leave and enter the filter of a connection."""
+    return [
+        Bounds(
+            "a filter, edits on both sides, theirs win",
+            synced(internal=3, external=2),
+            policy=_EXTERNAL,
+        ),
+        Bounds("a filter, a new object, edits, ticks", native(internal=1, external=2, ticks=1)),
+        Bounds(
+            "a filter, a new record, keys are forgotten", fresh(internal=2, faults=1, forgets=1)
+        ),
+        Bounds(
+            "a filter, an edit and a delete on each side",
+            synced(internal=1, external=1, internal_deletes=1, external_deletes=1),
+        ),
+        Bounds("a filter, edits there, a poll", synced(internal=1, external=2, polls=1, ticks=1)),
+        Bounds("a filter, an object is copied", synced(internal=2, clones=1, copies=1)),
+        Bounds(
+            "a filter, a merge of objects, an edit there",
+            neighbours(external=1, merges=1)._replace(waiting=2),
+        ),
+        Bounds(
+            "a filter, an object is deleted and restored",
+            synced(internal=1, external=1, external_deletes=1, restores=1),
+            restores=True,
+        ),
+    ]
+
+
+def _long_crossings() -> list[Bounds]:
+    """The same with more moves."""
+    return [
+        Bounds("a filter, three edits here, two there", synced(internal=3, external=2)),
+        Bounds(
+            "a filter, a lost answer, a tick",
+            synced(internal=2, external=1, faults=1, ticks=1),
+            crash=False,
+        ),
+        Bounds("a filter, a new record, a lost answer", fresh(internal=3, external=1, faults=1)),
+        Bounds(
+            "a filter, a lease that runs out",
+            synced(internal=2, external=1, faults=1),
+            overlap=True,
+        ),
+        Bounds(
+            "a filter, two edits here, an edit there, deletes",
+            synced(internal=2, external=1, internal_deletes=1, external_deletes=1),
+        ),
+    ]
+
+
+def _filtered(bounds: Bounds) -> Bounds:
+    return replace(bounds, filtered=True, internal_fields=(1,), external_fields=(1,))
 
 
 def _matches() -> list[Bounds]:
@@ -484,6 +541,7 @@ def _rivals() -> list[Bounds]:
 def large() -> list[Bounds]:
     """Bounds that take minutes."""
     return [
+        *map(_filtered, _long_crossings()),
         *_all(
             Bounds(
                 "two edits on each side, one lost answer, one tick",
@@ -638,6 +696,7 @@ def deep() -> list[Bounds]:
     deletes = {"internal_deletes": 1, "external_deletes": 1}
     return [
         *_all(Bounds("long, synced", synced(**edits), overlap=True)),
+        *map(_filtered, _both(Bounds("long, a filter", synced(**edits, **deletes), overlap=True))),
         *_all(
             Bounds(
                 "long, synced, two fields, finer clocks here",

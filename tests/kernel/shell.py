@@ -7,10 +7,21 @@ the real kernel, which is asked each question once.
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tests.kernel.world import GONE, Bounds, Map, Origins, Rec, Sent, World, active_map, bit
+from tests.kernel.world import (
+    GONE,
+    Bounds,
+    Map,
+    Origins,
+    Rec,
+    Sent,
+    World,
+    active_map,
+    bit,
+    is_outside,
+)
 from zenskar import kernel
-from zenskar.kernel import Candidate, MergePolicy, Situation, Step, StepKind, Verdict
-from zenskar.model.fields import name_of
+from zenskar.kernel import Candidate, MergePolicy, Outcome, Situation, Step, StepKind, Verdict
+from zenskar.model.fields import apply, name_of
 from zenskar.model.interval import Interval
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import (
@@ -70,6 +81,7 @@ class Shell:
     """Asks the kernel, and remembers its answers."""
 
     def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
         self._policy = MergePolicy(bounds.policy, restores=bounds.restores)
         self._names_all = bounds.origins is Origins.TOLD
         self._propagate = bounds.propagate
@@ -125,10 +137,13 @@ class Shell:
         question = (rid, world.records[rid], active_map(world, rid), _open_of(world, rid))
         step = self._planned.get(question)
         if step is None:
-            step = self._planned[question] = _step(
-                kernel.plan(_situation(*question), propagate_deletes=self._propagate)
-            )
+            step = self._planned[question] = _step(self._plan(_situation(*question), rid, world))
         return step
+
+    def _plan(self, situation: Situation, rid: int, world: World) -> Step:
+        if is_outside(self._bounds, world.records[rid].fields):
+            return kernel.plan_outside(situation)
+        return kernel.plan(situation, propagate_deletes=self._propagate)
 
     def lose(self, world: World, rid: int, kid: int, state: IntentState) -> World:
         """Mark a push that has no answer, or an answer that cannot be trusted."""
@@ -150,9 +165,7 @@ class Shell:
         if found:
             candidates = tuple(Candidate(_record(*one), free) for *one, free in found)
             situation = replace(situation, candidates=candidates, match_by=("f",))
-        outcome = kernel.observe(
-            situation, self._observation(seen), self._policy, new_record_id=str(new)
-        )
+        outcome = self._decide(situation, self._observation(seen), str(new))
         shown = 0
         for values in (outcome.record_changes, outcome.seen_changes):
             for value in values.values():
@@ -175,6 +188,18 @@ class Shell:
             tuple(int(i) for i in outcome.unconfirmed),
             tuple(int(i) for i in outcome.ended),
         )
+
+    def _decide(self, situation: Situation, news: Observation, new: str) -> Outcome:
+        if not self._bounds.filtered:
+            return kernel.observe(situation, news, self._policy, new_record_id=new)
+        record = situation.record
+
+        def passes(outcome: Outcome) -> bool:
+            known = {} if record is None or outcome.create_record else record.fields
+            fields = apply(known, outcome.record_changes)
+            return not is_outside(self._bounds, tuple(fields.get(path, 0) for path in PATHS))
+
+        return kernel.observe_filtered(situation, news, self._policy, passes, new_record_id=new)
 
     def _observation(self, seen: Seen) -> Observation:
         shown = self._told if seen.kind is ObservationKind.WEBHOOK else self._shown
@@ -221,6 +246,11 @@ def want_fetch(world: World, known: Map) -> World:
 def detach(world: World, known: Map) -> World:
     """Release the object of a deleted record."""
     return _with_map(world, known._replace(active=False, detached=True, rev=known.rev + 1, fetch=0))
+
+
+def leave(world: World, known: Map) -> World:
+    """Release the object of a record that left the filter."""
+    return _with_map(world, _map(kernel.released(_mapping(known))))
 
 
 def merged(fields: Any, changes: tuple[int | None, int | None]) -> Any:

@@ -226,6 +226,7 @@ class Bounds:
     `matches`: an unknown object is matched by its first field, in which the external system refuses
     a second object with an equal value.
     `slow`: a search takes more than five seconds, so the test suite leaves it out.
+    `filtered`: only records whose second field is even pass the filter of the connection.
     """
 
     name: str
@@ -253,6 +254,7 @@ class Bounds:
     redirects: bool = False
     matches: bool = False
     slow: bool = False
+    filtered: bool = False
 
     @property
     def traceable(self) -> bool:
@@ -272,6 +274,11 @@ REWRITTEN = 20
 def bit(value: int) -> int:
     """Return a value as a set of one; nothing is no value."""
     return 1 << value if value else 0
+
+
+def is_outside(bounds: Bounds, fields: Any) -> bool:
+    """Return whether these fields do not pass the filter."""
+    return bounds.filtered and fields != GONE and fields[1] % 2 == 1
 
 
 def without(world: World, call: Call) -> World:

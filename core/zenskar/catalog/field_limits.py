@@ -35,16 +35,23 @@ class FieldLimits:
         """Raise `SchemaViolation` when a change breaks a rule of a connection's profile.
 
         `before` are the fields before the change, None for a create. A rule that they broke is not
-        checked.
+        checked, unless the record begins to travel to that connection.
         """
         found = [
             Violation(each.pointer, f"{each.message} for connection {name}")
             for name, connection in self._connections.items()
-            if (rules := connection.rules.get(entity_type)) is not None
-            for each in rules.new_violations(fields, before)
+            for each in connection.new_violations(entity_type, fields, before)
         ]
         if found:
             raise SchemaViolation(entity_type, found)
+
+    def outside(self, entity_type: str, fields: Fields) -> frozenset[str]:
+        """Return the connections whose filter a record does not pass."""
+        return frozenset(
+            name
+            for name, connection in self._connections.items()
+            if not connection.travels(entity_type, fields)
+        )
 
 
 def _violations(

@@ -134,7 +134,7 @@ class CustomerService:
 
         async def read(db: AsyncConnection) -> View:
             customer = _living(await customers.read(db, customer_id))
-            return (await with_external(db, [customer], self._owners))[0]
+            return (await with_external(db, [customer], self._owners, self._limits))[0]
 
         return await in_transaction(self._engine, read)
 
@@ -208,7 +208,7 @@ class CustomerService:
         async def read(db: AsyncConnection) -> CustomerPage:
             found = await customers.page(db, most=most + 1, before=before, email=email)
             shown = found[:most]
-            views = await with_external(db, shown, self._owners)
+            views = await with_external(db, shown, self._owners, self._limits)
             return CustomerPage(tuple(views), shown[-1].id if len(found) > most else None)
 
         return await in_transaction(self._engine, read)

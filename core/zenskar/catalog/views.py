@@ -6,9 +6,11 @@ from typing import Any, TypedDict
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.catalog.field_limits import FieldLimits
 from zenskar.db import mappings
 from zenskar.db.customers import Customer
 from zenskar.db.mappings import Link
+from zenskar.kernel import Verdict
 from zenskar.model.fields import CUSTOMER, Fields
 from zenskar.model.record import MappingState
 
@@ -18,6 +20,8 @@ PENDING = "pending"
 """The state of a link before the external object is known."""
 MERGED = "merged"
 """The state of a link whose external object was merged into an object of another record."""
+OUTSIDE = Verdict.OUTSIDE.value
+"""The state of a link while the filter of the connection excludes the customer."""
 
 
 class LinkView(TypedDict):
@@ -42,25 +46,44 @@ def view(customer: Customer) -> View:
 
 
 async def with_external(
-    db: AsyncConnection, found: Sequence[Customer], owners: Sequence[str]
+    db: AsyncConnection, found: Sequence[Customer], owners: Sequence[str], limits: FieldLimits
 ) -> list[View]:
     """Return customers with `external`, a list of `LinkView`."""
     known = await mappings.of_records(db, CUSTOMER.entity_type, [c.id for c in found])
     return [
-        {**view(c), "external": external(c.record.fields, known.get(c.id, {}), owners)}
+        {**view(c), "external": external(c.record.fields, known.get(c.id, {}), owners, limits)}
         for c in found
     ]
 
 
-def external(fields: Fields, known: Mapping[str, Link], owners: Sequence[str]) -> list[LinkView]:
+def external(
+    fields: Fields, known: Mapping[str, Link], owners: Sequence[str], limits: FieldLimits
+) -> list[LinkView]:
     """Return a link for each owner, and for each stored link whose connection is gone."""
+    outside = limits.outside(CUSTOMER.entity_type, fields)
     gone = [source for source in known if source not in owners]
-    return [_entry(source, known.get(source), fields) for source in (*owners, *gone)]
+    return [
+        _outside(source, known.get(source))
+        if source in outside
+        else _entry(source, known.get(source), fields)
+        for source in (*owners, *gone)
+    ]
 
 
 def timestamp(moment: datetime) -> str:
     """Return a time as RFC 3339 in UTC."""
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def _outside(source: str, link: Link | None) -> LinkView:
+    """Return the link of a customer that does not travel, so nothing is left to do."""
+    return {
+        "source_system": source,
+        "external_id": link.external_id if link is not None else None,
+        "state": OUTSIDE,
+        "synced_version": link.synced_version if link is not None else None,
+        "in_sync": True,
+    }
 
 
 def _entry(source: str, link: Link | None, fields: Fields) -> LinkView:

@@ -195,6 +195,12 @@ def _rate_column() -> "ProgressColumn":
     return Rate()
 
 
+def show_outside(count: int) -> None:
+    """Print the number of records and objects that the filter excludes, if there are any."""
+    if count:
+        print_lines(f"{count} outside of the filter, which are no differences.")
+
+
 def show_not_read(rows: "Sequence[dict[str, Any]]") -> None:
     """Print the objects that could not be read."""
     if rows:

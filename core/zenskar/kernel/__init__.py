@@ -5,6 +5,7 @@ independent of the source of their data; no IO, no clock, no randomness. Rule nu
 docstrings are those of docs/kernel.md.
 """
 
+from zenskar.kernel.filtered import Passes, is_former, observe_filtered, plan_outside, released
 from zenskar.kernel.observe import lost, observe
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.plan import Step, StepKind, plan
@@ -17,11 +18,16 @@ __all__ = [
     "ConflictPolicy",
     "MergePolicy",
     "Outcome",
+    "Passes",
     "Situation",
     "Step",
     "StepKind",
     "Verdict",
+    "is_former",
     "lost",
     "observe",
+    "observe_filtered",
     "plan",
+    "plan_outside",
+    "released",
 ]

@@ -27,6 +27,8 @@ class Verdict(StrEnum):
     DUPLICATE = "duplicate"
     LATE = "late"
     UNDECIDED = "undecided"
+    ENTERED = "entered"
+    OUTSIDE = "outside"
 
     @property
     def changes_state(self) -> bool:
@@ -35,7 +37,14 @@ class Verdict(StrEnum):
 
 
 _KNOWN = frozenset(
-    {Verdict.CONFIRMED, Verdict.ECHO, Verdict.STALE, Verdict.TOMBSTONE, Verdict.DUPLICATE}
+    {
+        Verdict.CONFIRMED,
+        Verdict.ECHO,
+        Verdict.STALE,
+        Verdict.TOMBSTONE,
+        Verdict.DUPLICATE,
+        Verdict.OUTSIDE,
+    }
 )
 
 

@@ -17,6 +17,7 @@ class StepKind(StrEnum):
     UPDATE = "update"
     DELETE = "delete"
     DETACH = "detach"
+    LEAVE = "leave"
     FETCH = "fetch"
     RESEND = "resend"
     FIND = "find"

@@ -11,6 +11,7 @@ from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
+from zenskar.kernel import Verdict, is_former
 from zenskar.model.actor import Actor
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.sync_event import SyncStatus
@@ -31,7 +32,10 @@ LINKED = "linked"
 
 @dataclass(frozen=True, slots=True)
 class ObjectLink:
-    """A link that is planned or done: the ids, and the fate of each field that differs."""
+    """A link that is planned or done: the ids, and the fate of each field that differs.
+
+    `outside`: the record does not pass the filter of the connection, so nothing travels yet.
+    """
 
     source_system: str
     external_id: str
@@ -39,6 +43,7 @@ class ObjectLink:
     creates_record: bool
     fields: dict[str, FieldFate]
     done: bool = False
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +139,12 @@ def preview(work: UnitOfWork, seen: Observation, *, is_new: bool = False) -> Obj
     """
     record_id = seen.record_id or ""
     if (known := work.mappings.get(seen.external_id)) is not None:
-        if known.active and known.entity_id == record_id:
-            return ObjectLink(work.name, seen.external_id, record_id, is_new, {}, done=True)
-        state = f"linked with record {known.entity_id}" if known.active else "deleted or released"
+        linked = known.active or is_former(known)
+        if linked and known.entity_id == record_id:
+            outside = work.is_outside(record_id)
+            link = ObjectLink(work.name, seen.external_id, record_id, is_new, {}, done=True)
+            return replace(link, outside=outside)
+        state = f"linked with record {known.entity_id}" if linked else "deleted or released"
         raise StateConflict(f"{seen.external_id} of {work.name} is {state}")
     record = work.records.get(record_id)
     if record is None and not is_new:
@@ -148,6 +156,11 @@ def preview(work: UnitOfWork, seen: Observation, *, is_new: bool = False) -> Obj
         raise StateConflict(f"{record_id} already has the object {other} of {work.name}")
     if work.has_open_create(record_id):
         raise StateConflict(f"a create of {record_id} at {work.name} is not answered: try again")
+    if is_new and not work.would_travel(seen):
+        raise StateConflict(f"the filter of {work.name} excludes {seen.external_id}")
     _, outcome = work.observe(seen)
-    fates = {} if record is None else fates_of(outcome, work.pushed(record_id).fields)
-    return ObjectLink(work.name, seen.external_id, record_id, is_new, fates)
+    outside = outcome.verdict is Verdict.OUTSIDE
+    known_fields = {} if record is None or outside else work.pushed(record_id).fields
+    fates = {} if record is None or outside else fates_of(outcome, known_fields)
+    link = ObjectLink(work.name, seen.external_id, record_id, is_new, fates)
+    return replace(link, outside=outside)

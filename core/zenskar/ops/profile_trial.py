@@ -25,6 +25,7 @@ class ProfileTrial:
     def of_record(self, entity_type: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document there, the body of a create, and the record that comes back.
 
+        `travels` says whether the record passes the filter of the connection.
         Raises `SchemaViolation` for a document that is not canonical, and `CallFailed` when the
         integration fails.
         """
@@ -40,17 +41,22 @@ class ProfileTrial:
             "document": dict(create.document),
             "body": body,
             **self._here(entity_type, create.document),
+            "travels": self.connection.travels(entity_type, fields),
         }
 
     def of_object(self, entity_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document that the integration makes of an object, and the new record.
 
+        `travels` says whether that record passes the filter of the connection.
         Raises `SchemaViolation` for an object that is not valid, and `CallFailed` when the
         integration fails.
         """
         seen = ExternalObject(entity_type, "trial", dict(data))
         document = self._translator.document(self._name, seen) or {}
-        return {"document": document, **self._here(entity_type, document)}
+        here = self._here(entity_type, document)
+        fields = flatten(SHAPES[entity_type], here["record"])
+        travels = self.connection.travels(entity_type, fields)
+        return {"document": document, **here, "travels": travels}
 
     def _here(self, entity_type: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the record that an object with this document becomes."""

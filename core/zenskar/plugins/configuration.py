@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from zenskar.errors import ConfigurationError, ZenskarError
+from zenskar.errors import ConfigurationError, Violation, ZenskarError
 from zenskar.kernel import ConflictPolicy, MergePolicy
 from zenskar.kernel.policy import Side
 from zenskar.model.call_limit import DAY_SECONDS, CallLimit
 from zenskar.model.coverage import Coverage
-from zenskar.model.fields import CUSTOMER, SHAPES
+from zenskar.model.fields import CUSTOMER, SHAPES, Fields
 from zenskar.model.integration import Connection, Setting
 from zenskar.model.sync_event import NO_SOURCE
 from zenskar.plugins import declarations
@@ -23,6 +23,7 @@ from zenskar.plugins.discovery import Plugin
 from zenskar.plugins.profile.field_routes import FieldRoutes
 from zenskar.plugins.profile.profile_file import ProfileError
 from zenskar.plugins.profile.profiles import Profile, load_profile
+from zenskar.plugins.profile.record_filter import RecordFilter
 from zenskar.plugins.profile.record_rules import RecordRules
 from zenskar.settings import PREFIX, Settings, lookup, overridden, own_settings
 from zenskar.telemetry.stack_traces import place
@@ -47,8 +48,9 @@ class ConfiguredConnection:
     every `poll_seconds`. `match_by` names by entity type the fields by which unknown objects are
     matched with records. With a `problem`, the `__init__` of the integration has failed, and the
     integration cannot be used; the same holds for a `profile_problem`, which a restart alone
-    removes. `routes` and `rules` are those of its profile, by entity type, and `profile_digest`
-    identifies its content. `call_limits` has the operator's limit of `daily_calls`, if any.
+    removes. `routes`, `rules` and `filters` are those of its profile, by entity type, and
+    `profile_digest` identifies its content. `call_limits` has the operator's limit of
+    `daily_calls`, if any.
     """
 
     connection: Connection
@@ -62,6 +64,7 @@ class ConfiguredConnection:
     problem: str | None = None
     routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
     rules: Mapping[str, RecordRules] = field(default_factory=dict)
+    filters: Mapping[str, RecordFilter] = field(default_factory=dict)
     profile_problem: str | None = None
     profile_digest: str | None = None
     call_limits: tuple[CallLimit, ...] = ()
@@ -73,6 +76,25 @@ class ConfiguredConnection:
         if routes is not None:
             return routes.coverage
         return covered(carried(self.integration, entity_type))
+
+    def travels(self, entity_type: str, fields: Fields) -> bool:
+        """Return whether a record passes the filter of the profile; without a filter, all do."""
+        condition = self.filters.get(entity_type)
+        return condition is None or condition.passes(fields)
+
+    def new_violations(
+        self, entity_type: str, fields: Fields, before: Fields | None
+    ) -> list[Violation]:
+        """Return the rules of the profile that a change breaks, if its record travels.
+
+        `before` are the fields before the change, None for a new record. A record that begins to
+        travel is new to the connection.
+        """
+        rules = self.rules.get(entity_type)
+        if rules is None or not self.travels(entity_type, fields):
+            return []
+        known = before is not None and self.travels(entity_type, before)
+        return rules.new_violations(fields, before if known else None)
 
 
 def configure(
@@ -200,6 +222,7 @@ def _build_connection(
         problem=profile_problem or problem,
         routes=profile.routes,
         rules=profile.rules,
+        filters=profile.filters,
         profile_problem=profile_problem,
         profile_digest=profile.digest,
         call_limits=_call_limits(plugin.integration, alone.daily_calls),

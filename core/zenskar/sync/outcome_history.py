@@ -103,11 +103,10 @@ def _violations(
             work.name,
         )
         found += [{"plugin": p, "pointer": at, "message": text} for p, at, text in broken]
-    if (rules := work.source.rules.get(work.entity_type)) is not None:
-        found += [
-            {"connection": work.name, "pointer": v.pointer, "message": v.message}
-            for v in rules.new_violations(fields, before)
-        ]
+    found += [
+        {"connection": work.name, "pointer": v.pointer, "message": v.message}
+        for v in work.source.new_violations(work.entity_type, fields, before)
+    ]
     return {"violations": found} if found else {}
 
 

@@ -109,13 +109,18 @@ class Translator:
     def check_rules(self, source: str, entity_type: str, document: Fields | None) -> None:
         """Raise `RuleViolation` if the connection refuses an object for a rule of its profile.
 
-        Fields that the document does not show break no rule.
+        Fields that the document does not show break no rule, nor does an object that is seen
+        whole and outside of the filter.
         """
-        rules = self._connections[source].rules.get(entity_type)
+        connection = self._connections[source]
+        rules = connection.rules.get(entity_type)
         if document is None or rules is None or not rules.refuse:
             return
         shown = self.view(source, entity_type).show(document)
-        found = [v for v in rules.violations(shown.fields or {}) if not shown.hides(v.pointer)]
+        fields = shown.fields or {}
+        if not shown.unseen and not connection.travels(entity_type, fields):
+            return
+        found = [v for v in rules.violations(fields) if not shown.hides(v.pointer)]
         if found:
             raise RuleViolation(f"the {entity_type}, by the profile of {source},", found)
 

@@ -11,6 +11,8 @@ PROFILE = """
 [customer.fields]
 "/metadata/plan" = { there = "/metadata/tier" }
 "/email" = { direction = "in" }
+[customer.filter.schema.properties.metadata.properties]
+plan.const = "pro"
 """
 
 
@@ -33,6 +35,7 @@ def test_a_record_is_shown_both_ways(cli: Cli, stripe: Path) -> None:
     assert "email" not in found["body"]
     assert found["record"]["metadata"] == {"plan": "pro"}
     assert found["record"]["email"] is None
+    assert found["travels"] is True
     table = cli("connections", "test", "stripe", "--record", "record.json")
     assert "The body of a create:" in table
     assert '"tier": "pro"' in table
@@ -45,6 +48,7 @@ def test_an_object_is_shown_as_the_record_that_it_becomes(cli: Cli, stripe: Path
     assert found["document"]["metadata"] == {"tier": "gold"}
     assert found["record"]["metadata"] == {"plan": "gold"}
     assert found["record"]["name"] == "Ada"
+    assert found["travels"] is False
 
 
 @pytest.mark.parametrize(

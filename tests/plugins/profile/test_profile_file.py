@@ -75,6 +75,23 @@ def test_a_valid_profile_has_routes_and_policies(path: Path) -> None:
             f'{FIELDS}"/address/city" = {{ there = "/metadata/town" }}',
             ':2:1: customer.fields."/address/city" leaves nothing for /address/city there',
         ),
+        ("[customer.filter]", ":1:1: customer.filter.schema is required"),
+        (
+            "[customer.filter]\n\nschema.required = ['name', 'nam']",
+            ":3:28: customer.filter.schema.required.1 is no field of a customer",
+        ),
+        (
+            "[customer.filter.schema]\nproperties.name.minLength = 1\nproperties.plan.const = 1",
+            ":3:1: customer.filter.schema.properties.plan is no field of a customer",
+        ),
+        (
+            "[customer.filter]\nschema.properties.name.minLength = 'x'",
+            ":2:1: customer.filter.schema.properties.name.minLength is not valid in JSON Schema",
+        ),
+        (
+            "[customer.filter]\nschema = {}\nleave = 'x'",
+            ":3:1: customer.filter.leave is not a known",
+        ),
         ('customer.constants.here."/address/city" = "x"', ":1:1: customer.constants.here"),
         (
             f'{FIELDS}"/name" = {{}}\n[customer.constants.here]\n"/name" = "x"',

@@ -257,7 +257,7 @@ _VIEWS: dict[str, JsonSchema] = {
         "properties": {
             "source_system": {"type": "string"},
             "external_id": _NULLABLE,
-            "state": {"enum": ["active", "deleted", "merged", "pending"]},
+            "state": {"enum": ["active", "deleted", "merged", "outside", "pending"]},
             "synced_version": {"type": ["integer", "null"]},
             "in_sync": {"type": "boolean"},
         },

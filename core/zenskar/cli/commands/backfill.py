@@ -14,6 +14,7 @@ from zenskar.cli.bulk_session import (
     fail_if_stopped,
     run_each,
     show_not_read,
+    show_outside,
 )
 from zenskar.cli.plans import (
     SAMPLE,
@@ -44,6 +45,7 @@ _MEANINGS = {
     "linked": "objects that are linked already",
     "under_way": "records whose create is in progress",
     "not_read": "objects that cannot be read",
+    "outside": "objects and records that the filter excludes",
 }
 _AMBIGUOUS = {"external_ids": "AMBIGUOUS OBJECTS", "record_ids": "RECORDS"}
 
@@ -98,6 +100,7 @@ def _import(source: str, entity: str | None, output: Output, *, restart: bool) -
                 f"{count.source} {count.entity_type}: {count.objects} objects, "
                 f"{count.published} imported, {count.dead} failed, {count.invalid} not valid."
             )
+            show_outside(count.verdicts.get("outside", 0))
             if undecided := count.verdicts.get("undecided"):
                 print_lines(f"{undecided} wait for a decision: {_UNDECIDED}")
             show_not_read(count.not_read)

@@ -22,6 +22,7 @@ _TITLES = {
     "body": "The body of a create",
     "record": "The record that comes back",
     "not_seen": "Fields that are not seen",
+    "travels": "Whether the record passes the filter and travels",
 }
 
 

@@ -57,5 +57,7 @@ def _show(result: "ObjectLink") -> None:
     record = "a new customer" if result.creates_record else f"the customer {result.record_id}"
     verb = "is linked with" if result.done else "would be linked with"
     print_lines(f"{result.external_id} of {result.source_system} {verb} {record}.")
+    if result.outside:
+        print_lines("The filter excludes the customer: both are joined when the customer passes.")
     if result.fields:
         print_table(_COLUMNS, [{"field": f, "fate": e.value} for f, e in result.fields.items()])

@@ -13,6 +13,7 @@ from zenskar.cli.bulk_session import (
     fail_if_stopped,
     run_each,
     show_not_read,
+    show_outside,
 )
 from zenskar.cli.plans import (
     SAMPLE,
@@ -206,6 +207,7 @@ def _show(report: "Report") -> None:
         f"{report.source} {report.entity_type}: {report.objects} objects, {found} differences, "
         f"{left} left, {report.under_way} under way, {report.invalid} not valid."
     )
+    show_outside(report.outside)
     if report.found:
         kinds = [
             {"kind": kind, "found": count, "left": report.remaining.get(kind, 0)}

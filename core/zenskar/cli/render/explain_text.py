@@ -65,6 +65,9 @@ def _systems(found: Explanation) -> Iterator[Line]:
 
 
 def _standing(system: SystemSnapshot) -> str:
+    if system.state == "outside":
+        kept = f"{system.external_id}, " if system.external_id else ""
+        return f"{kept}outside of the filter, so nothing travels"
     if system.external_id is None:
         return "no external object yet"
     if system.in_sync:

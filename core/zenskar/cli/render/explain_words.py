@@ -37,6 +37,8 @@ _VERDICTS = MappingProxyType(
         "tombstone": "the object was deleted before and is not revived",
         "duplicate": "a second object that claims this record, ignored",
         "undecided": "matches several records or one that has an object, so a person decides",
+        "entered": "the record passes the filter, and its object is linked again",
+        "outside": "the filter of the connection excludes the record, so nothing travels",
         "late": "received long after the change, so the object is fetched first",
         "touched": "the event only names the object, so the object is fetched",
         "not_found": "no object carries this record's id",

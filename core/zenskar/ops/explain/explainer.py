@@ -1,7 +1,7 @@
 """Explain the history and the present state of a record."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,10 +10,11 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import timeline as stored
 from zenskar.db.events.timeline import CustomerMatch, StoredEvent, Timeline, TimelineMapping
 from zenskar.errors import InvalidInput, NotFound
+from zenskar.kernel import Verdict
 from zenskar.model.coverage import Coverage
 from zenskar.model.fields import CUSTOMER, difference, escape
 from zenskar.model.record import IntentKind, IntentState, Record
-from zenskar.model.sync_event import SyncStatus
+from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops.explain.model import (
     Explanation,
     FieldDiff,
@@ -24,6 +25,7 @@ from zenskar.ops.explain.model import (
     Unfinished,
 )
 from zenskar.ops.explain.timeline import TimelineBuilder, interval, spaced
+from zenskar.sync.outbound.planner import LEFT
 
 MOST_EVENTS = 1000
 _MOST_MATCHES = 50
@@ -34,6 +36,7 @@ _FOLLOWERS = (
     HistoryStepKind.VERDICT,
 )
 _PAUSES = (HistoryStepKind.PAUSED, HistoryStepKind.RESUMED)
+_OUTSIDE = (Verdict.OUTSIDE.value, LEFT)
 _OPEN = (IntentState.SENT, IntentState.UNKNOWN)
 
 
@@ -138,11 +141,30 @@ def _only(step: HistoryStep, concerned: Callable[[str], bool]) -> HistoryStep:
 
 def _systems(timeline: Timeline) -> tuple[SystemSnapshot, ...]:
     record = timeline.customer.record
+    outside = frozenset() if record.deleted else _outside(timeline.events)
     states = [_mapped(record, m, timeline) for m in timeline.mappings]
     linked = {state.source_system for state in states}
     others = {event.source_system for event in timeline.events} - linked
     states += [_placed(SystemSnapshot(name), timeline) for name in others]
-    return tuple(sorted(states, key=lambda state: state.source_system))
+    found = (_as_outside(s) if s.source_system in outside else s for s in states)
+    return tuple(sorted(found, key=lambda state: state.source_system))
+
+
+def _outside(events: Sequence[StoredEvent]) -> frozenset[str]:
+    """Return the connections whose last push of the record ended since the filter excludes it."""
+    last = {
+        event.source_system: event.reason
+        for event in events
+        if event.direction == Direction.OUTBOUND and not _waits(event)
+    }
+    return frozenset(name for name, reason in last.items() if reason in _OUTSIDE)
+
+
+def _as_outside(state: SystemSnapshot) -> SystemSnapshot:
+    """Return the state of a record that does not travel; a linked object is still in use."""
+    if state.state not in {"none", "detached"}:
+        return state
+    return replace(state, state=Verdict.OUTSIDE.value, in_sync=True)
 
 
 def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline) -> SystemSnapshot:

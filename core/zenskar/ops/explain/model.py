@@ -183,8 +183,8 @@ class Unfinished:
 class SystemSnapshot:
     """The state of the record at one connection.
 
-    `state` is active, deleted, detached, merged or none. `differences` lead from the base, on which
-    both sides last agreed, to the record. `merged_into` is the successor of a merged object.
+    `state` is active, deleted, detached, merged, outside or none. `differences` lead from the base
+    to the record. `merged_into` is the successor of a merged object.
     """
 
     source_system: str

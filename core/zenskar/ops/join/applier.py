@@ -225,7 +225,7 @@ def _is_done(work: UnitOfWork, step: JoinStep) -> bool:
     mapping = work.by_record.get(step.record_id)
     if step.external_id is not None:
         mapping = work.mappings.get(step.external_id)
-    if mapping is None or not mapping.active:
+    if mapping is None or not (mapping.active or kernel.is_former(mapping)):
         return False
     return mapping.entity_id == step.record_id
 

@@ -57,7 +57,8 @@ class JoinPlan:
     """All steps that join an entity type at a connection.
 
     `linked` counts the objects with a mapping, and `under_way` the records whose create is not
-    answered yet. `not_read` counts the objects that cannot be read. No step changes any of these.
+    answered yet. `not_read` counts the objects that cannot be read, and `outside` the objects and
+    records that the filter of the connection excludes. No step changes any of these.
     """
 
     id: str
@@ -70,6 +71,7 @@ class JoinPlan:
     linked: int = 0
     under_way: int = 0
     not_read: tuple[dict[str, Any], ...] = ()
+    outside: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,6 +84,7 @@ class JoinPlan:
             "linked": self.linked,
             "under_way": self.under_way,
             "not_read": len(self.not_read),
+            "outside": self.outside,
         }
 
     @property

@@ -51,8 +51,11 @@ class _Findings:
     twins: list[AmbiguousMatch] = field(default_factory=list)
     """Records without an object that no field distinguishes from another record."""
     not_read: list[NotRead] = field(default_factory=list)
+    excluded: set[str] = field(default_factory=set)
+    """The objects that the filter of the connection excludes from becoming records."""
     linked: int = 0
     under_way: int = 0
+    outside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class JoinPlanner:
             found.linked,
             found.under_way,
             tuple(asdict(each) for each in found.not_read),
+            found.outside,
         )
 
     async def _read_objects(
@@ -169,6 +173,8 @@ class JoinPlanner:
             for record in work.records.values():
                 if work.has_open_create(record.id):
                     found.under_way += 1
+                elif work.is_outside(record.id):
+                    found.outside += 1
                 elif record.id in alike:
                     twins[alike[record.id].record_ids] = alike[record.id]
                 else:
@@ -205,7 +211,11 @@ def _sort(work: UnitOfWork, seen: Observation, digest: str, found: _Findings) ->
         return
     situation = work.situation_of(seen)
     record, record_id = situation.record, seen.record_id or ""
-    if record is None and is_id(record_id):
+    if not work.would_travel(seen):
+        found.excluded.add(seen.external_id)
+    if record is None and is_id(record_id) and seen.external_id in found.excluded:
+        found.outside += 1
+    elif record is None and is_id(record_id):
         step = JoinStep(JoinStepKind.CREATE_HERE, record_id, seen.external_id, digest=digest)
         found.steps.append(step)
     elif record is None:
@@ -251,7 +261,12 @@ def _fates(
 
 
 def link_fates(work: UnitOfWork, record: Record, outcome: Outcome) -> dict[str, FieldFate]:
-    """Return the fate of each field of a record that an outcome links; changes nothing."""
+    """Return the fate of each field of a record that an outcome links; changes nothing.
+
+    No field of a record that stays outside of the filter changes.
+    """
+    if work.stays_outside(record.id, outcome):
+        return {}
     after: Fields = apply(record.fields, outcome.record_changes)
     if work.coverage is not None and outcome.mapping is not None:
         after = work.coverage.pushed(after, outcome.mapping.base)
@@ -270,9 +285,11 @@ def _steps_of(resolution: Resolution, found: _Findings) -> list[JoinStep]:
         )
         for each, record_id in resolution.links
     ]
+    new = [each for each in resolution.new if each.external_id not in found.excluded]
+    found.outside += len(resolution.new) - len(new)
     creates = [
         JoinStep(JoinStepKind.CREATE_HERE, new_id(), each.external_id, digest=each.digest)
-        for each in resolution.new
+        for each in new
     ]
     return [*links, *creates]
 

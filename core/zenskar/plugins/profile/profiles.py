@@ -13,6 +13,7 @@ from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.carried import carried
 from zenskar.plugins.profile.field_routes import FieldRoutes
 from zenskar.plugins.profile.profile_file import ProfileFile
+from zenskar.plugins.profile.record_filter import RecordFilter, compile_filter
 from zenskar.plugins.profile.record_rules import RecordRules, compile_rules
 from zenskar.plugins.profile.route_compiler import Problem, RouteCompiler
 from zenskar.schema_catalog import core_schemas
@@ -22,13 +23,14 @@ SCHEMA = "profile"
 
 @dataclass(frozen=True)
 class Profile:
-    """A compiled profile: routes and rules by entity type, conflict policies by field or leaf.
+    """A compiled profile, by entity type; conflict policies are by field or leaf.
 
     `digest` identifies its content; an empty profile has none.
     """
 
     routes: Mapping[str, FieldRoutes] = field(default_factory=dict)
     rules: Mapping[str, RecordRules] = field(default_factory=dict)
+    filters: Mapping[str, RecordFilter] = field(default_factory=dict)
     policies: Mapping[str, ConflictPolicy] = field(default_factory=dict)
     digest: str | None = None
 
@@ -38,6 +40,7 @@ def load_profile(path: Path, integration: BaseIntegration) -> Profile:
     file = ProfileFile(path, core_schemas()[SCHEMA])
     routes: dict[str, FieldRoutes] = {}
     rules: dict[str, RecordRules] = {}
+    filters: dict[str, RecordFilter] = {}
     policies: dict[str, ConflictPolicy] = {}
     problems: list[Problem] = []
     for entity_type, section in file.document.items():
@@ -51,9 +54,11 @@ def load_profile(path: Path, integration: BaseIntegration) -> Profile:
         problems += compiler.problems
         if own := compile_rules(section, SHAPES[entity_type], problems):
             rules[entity_type] = own
+        if condition := compile_filter(section, SHAPES[entity_type], problems):
+            filters[entity_type] = condition
     if problems:
         raise file.error(problems)
-    return Profile(routes, rules, policies, _digest_of(file.document))
+    return Profile(routes, rules, filters, policies, _digest_of(file.document))
 
 
 def _digest_of(document: Mapping[str, Any]) -> str | None:

@@ -26,6 +26,8 @@ from zenskar.sync.outcome_history import broadcast, describe, transition
 from zenskar.sync.translator import Translator
 from zenskar.sync.work.unit_of_work import UnitOfWork
 
+LEFT = "left"
+"""The reason of an event that released the object of a record which left the filter."""
 _HELD_SECONDS = 1.0
 _MOST_NAMED = 10
 _PUSHES = {
@@ -236,6 +238,13 @@ class StepPlanner:
         if step.kind is StepKind.DETACH:
             work.detach(job.record_id)
             step, reason = work.plan(job.record_id), "detached"
+        elif step.kind is StepKind.LEAVE:
+            work.leave(job.record_id)
+            step, reason = work.plan(job.record_id), LEFT
+        elif step.kind is StepKind.NOTHING and work.is_outside(job.record_id):
+            ignored = Transition(job.event_id, SyncStatus.IGNORED, Verdict.OUTSIDE.value)
+            work.moves.append(ignored)
+            return PlannedStep(Ack())
         if step.kind is StepKind.NOTHING:
             work.mark_in_sync(job.record_id)
             mapping = work.by_record.get(job.record_id)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import mappings, reconcile_runs
+from zenskar.db import mappings, reconcile_runs, records
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.observation import Observation, ObservationKind
@@ -43,6 +43,7 @@ class Findings:
     """The result of a comparison; `snapshots` and `seen` show the objects by external id.
 
     `drifts` are the differences, apart from those `under_way`, which workers are about to remove.
+    `outside` counts the records that the filter of the connection excludes.
     """
 
     drifts: tuple[Drift, ...] = ()
@@ -50,6 +51,7 @@ class Findings:
     snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
     not_read: tuple[NotRead, ...] = ()
     seen: Mapping[str, Observation] = field(default_factory=dict)
+    outside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ class Comparator:
                 for name, mapping in loaded.mappings.items()
                 if name not in before or mapping.revision != before[name].revision
             }
-            drifts = [drift for each in seen if (drift := drift_of_object(loaded, each))]
+            found = [drift_of_object(loaded, each) for each in seen]
+            drifts = [each for each in found if isinstance(each, Drift)]
             drifts += [d for name in hidden if (d := drift_of_hidden_object(loaded, name))]
             return await self._sort(db, source, drifts, moved)
 
@@ -134,9 +137,11 @@ class Comparator:
 
     async def records(self, source: str, entity_type: str, record_ids: Sequence[str]) -> Findings:
         """Find objects of records without a mapping, and compare them."""
-        busy = await self._busy(source, record_ids)
-        waiting = tuple(Drift(DriftKind.MISSING_THERE, None, i) for i in record_ids if i in busy)
-        quiet = [each for each in record_ids if each not in busy]
+        outside = await self._outside(source, entity_type, record_ids)
+        inside = [each for each in record_ids if each not in outside]
+        busy = await self._busy(source, inside)
+        waiting = tuple(Drift(DriftKind.MISSING_THERE, None, i) for i in inside if i in busy)
+        quiet = [each for each in inside if each not in busy]
         found, failed = await self._find(source, entity_type, quiet)
         read = {i: self._observation(source, each) for i, each in found.items() if each}
         seen = {i: each for i, each in read.items() if isinstance(each, Observation)}
@@ -156,7 +161,26 @@ class Comparator:
         snapshots = {each.seen.external_id: each for each in found.values() if each}
         under_way = (*waiting, *result.under_way)
         observed = {each.external_id: each for each in seen.values()}
-        return Findings(result.drifts, under_way, snapshots, not_read, observed)
+        return Findings(result.drifts, under_way, snapshots, not_read, observed, len(outside))
+
+    async def _outside(
+        self, source: str, entity_type: str, record_ids: Sequence[str]
+    ) -> frozenset[str]:
+        """Return the records that the filter of a connection excludes."""
+        connected = self._context.connections[source]
+        if entity_type not in connected.filters:
+            return frozenset()
+
+        async def read(db: AsyncConnection) -> frozenset[str]:
+            known = await records.lock(db, entity_type, record_ids)
+            await db.rollback()
+            return frozenset(
+                each.id
+                for each in known.values()
+                if not connected.travels(entity_type, each.fields)
+            )
+
+        return await in_transaction(self._context.engine, read)
 
     def _observation(
         self, source: str, snapshot: Snapshot, known: ExternalMapping | None = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from zenskar.kernel import Outcome, StepKind, Verdict
+from zenskar.kernel import Outcome, StepKind, Verdict, is_former
 from zenskar.model.fields import difference
 from zenskar.model.missing import Missing
 from zenskar.model.observation import Observation
@@ -81,17 +81,29 @@ class Drift:
         return self.external_id or self.record_id
 
 
-def drift_of_object(work: UnitOfWork, seen: Observation) -> Drift | None:
-    """Return the drift that the kernel would remove by this observation; in memory only."""
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """An object without a record, or a record, that the filter of the connection excludes."""
+
+
+def drift_of_object(work: UnitOfWork, seen: Observation) -> Drift | Outside | None:
+    """Return the drift that the kernel would remove by this observation; in memory only.
+
+    The object of a record that left the filter is not counted, as its record is.
+    """
     before = work.mappings.get(seen.external_id)
     owner = before.entity_id if before is not None else None
     known = work.records.get(owner or seen.record_id or "")
     record_id, outcome = work.observe(seen)
+    if outcome.verdict is Verdict.OUTSIDE:
+        alone = record_id is None or (before is not None and before.active)
+        return Outside() if alone else None
     if outcome.create_record:
         known = None
     elif known is None and outcome.matched:
         known = _matched(work, outcome)
-    found = _kind(work, before, seen, outcome)
+    former = before is not None and is_former(before) and seen.merged_into is None
+    found = _of_former(outcome) if former else _kind(work, before, seen, outcome)
     if found is None:
         return None
     kind, fields = found
@@ -112,6 +124,8 @@ def drift_of_hidden_object(work: UnitOfWork, external_id: str) -> Drift | None:
     record = work.records.get(mapping.entity_id or "") if mapping is not None else None
     if mapping is None or not mapping.active or record is None or record.deleted:
         return None
+    if work.is_outside(record.id):
+        return None
     return Drift(
         DriftKind.MISSING_THERE,
         external_id,
@@ -128,8 +142,10 @@ def drift_of_unmapped_record(
     record, mapping = work.records.get(record_id), work.by_record.get(record_id)
     if record is None or record.deleted or (mapping is not None and _is_settled(mapping)):
         return None
-    if found is not None:
-        return drift_of_object(work, found)
+    waits = mapping is not None and is_former(mapping)
+    if found is not None and not waits:
+        drift = drift_of_object(work, found)
+        return drift if isinstance(drift, Drift) else None
     step = work.plan(record_id).kind
     return Drift(
         DriftKind.MISSING_THERE,
@@ -188,6 +204,14 @@ def _kind(
     if not before.active:
         return None if before.detached else (DriftKind.DELETED_HERE, ())
     return _of_live_mapping(work, before, outcome)
+
+
+def _of_former(outcome: Outcome) -> tuple[DriftKind, tuple[str, ...]] | None:
+    """Return the difference of a former object that shows that its record enters the filter."""
+    if outcome.verdict is not Verdict.ENTERED and outcome.look is None:
+        return None
+    changes = outcome.record_changes or outcome.seen_changes
+    return DriftKind.DIFFERENT, tuple(sorted(changes))
 
 
 def _of_live_mapping(

@@ -22,7 +22,7 @@ from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.checkpoint import Checkpoint, check_ready, close_run, open_run, save_run
 from zenskar.sync.reconcile.comparator import Comparator, Findings
-from zenskar.sync.reconcile.drift import Drift, drift_of_object
+from zenskar.sync.reconcile.drift import Drift, Outside, drift_of_object
 from zenskar.sync.reconcile.publisher import NotRead
 from zenskar.sync.reconcile.reader import ExternalReader
 from zenskar.sync.reconcile.repair import Repairer
@@ -174,6 +174,7 @@ class _ReconcileRun:
         listed = {name for name in names if is_indexable(name)}
         self.tally.objects += len(set(names))
         self.tally.add_not_read(each for each in drifts if isinstance(each, NotRead))
+        self.tally.outside += sum(isinstance(each, Outside) for each in drifts)
         suspects = [n for n, x in zip(names, drifts, strict=True) if isinstance(x, Drift)]
         await self._step(len(listed), page.next_cursor, _UNSEEN, seen=listed, suspects=suspects)
 
@@ -255,6 +256,7 @@ class _ReconcileRun:
             remaining = (*again.drifts, *again.under_way)
         self.tally.add(found, remaining, self._reconciler.examples)
         self.tally.under_way += len(findings.under_way) - len(unfinished)
+        self.tally.records_outside += findings.outside
         self.tally.add_not_read(findings.not_read)
 
     async def _save_begun(self, found: Iterable[Drift]) -> None:

@@ -47,7 +47,8 @@ class Report:
 
     `objects` counts the listed objects and `invalid` those that could not be read; `not_read`
     holds the first of each kind. `under_way` counts differences that workers are about to remove.
-    Unless `complete`, `problem` says why the run stopped, and the next run resumes there.
+    `outside` counts records, and objects without a record, that the filter excludes. Unless
+    `complete`, `problem` says why the run stopped, and the next run resumes there.
     """
 
     source: str
@@ -61,6 +62,7 @@ class Report:
     examples: tuple[Example, ...] = ()
     not_read: tuple[NotRead, ...] = ()
     problem: str | None = None
+    outside: int = 0
 
     @property
     def clean(self) -> bool:
@@ -99,7 +101,8 @@ class Tally:
 
     `deleted` counts objects that were not listed and are proven deleted, `hidden` those that are
     not visible. `missing` is the operator's choice for them. `done` is the progress of the phase,
-    `repairing` holds the differences whose repair has begun.
+    `repairing` holds the differences whose repair has begun. `outside` counts objects without a
+    record that the filter excludes, `records_outside` records.
     """
 
     objects: int = 0
@@ -115,6 +118,8 @@ class Tally:
     hidden: int = 0
     done: int = 0
     repairing: list[dict[str, Any]] = field(default_factory=list)
+    outside: int = 0
+    records_outside: int = 0
 
     def begin(self, drifts: Iterable[Drift]) -> None:
         """Store the differences that are about to be repaired."""
@@ -146,7 +151,7 @@ class Tally:
     def forget_drift(self) -> None:
         """Reset the counts of differences."""
         self.found, self.remaining, self.examples, self.under_way = {}, {}, [], 0
-        self.repairing, self.done = [], 0
+        self.repairing, self.done, self.records_outside = [], 0, 0
 
     def report(self, source: str, entity_type: str, problem: str | None = None) -> Report:
         """Return the report."""
@@ -162,6 +167,7 @@ class Tally:
             not_read=tuple(NotRead(**each) for each in self.not_read),
             examples=tuple(Example(**e | {"fields": tuple(e["fields"])}) for e in self.examples),
             problem=problem,
+            outside=self.outside + self.records_outside,
         )
 
 

@@ -16,7 +16,7 @@ from zenskar.db import duplicates, intents, mappings, personal_data, records
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.db.intents import NewIntent
 from zenskar.ids import is_id, new_id
-from zenskar.kernel import Candidate, Outcome, Situation, Step
+from zenskar.kernel import Candidate, Outcome, Situation, Step, Verdict
 from zenskar.model.coverage import Coverage
 from zenskar.model.fields import SHAPES, apply, unflatten
 from zenskar.model.history_detail import HistoryDetail
@@ -139,12 +139,8 @@ class UnitOfWork:
         if seen.merged_into is not None:
             seen = replace(seen, merged_into=self._last_successor(seen, seen.merged_into))
         situation = self.situation_of(seen)
-        outcome = kernel.observe(
-            situation, seen, self.source.merge_policy, new_record_id=_new_record_id(situation, seen)
-        )
-        record_id = situation.record.id if situation.record else None
-        if outcome.mapping is not None:
-            record_id = outcome.mapping.entity_id or record_id
+        outcome = self._decide(situation, seen)
+        record_id = _record_id(situation, outcome)
         outcome = self._lifted(record_id, outcome)
         if outcome.mapping is not None:
             self._map(outcome.mapping)
@@ -163,9 +159,26 @@ class UnitOfWork:
 
     def plan(self, record_id: str) -> Step:
         """Plan the next step for a record with the kernel."""
-        return kernel.plan(
-            self.planned_situation(record_id), propagate_deletes=self.source.propagate_deletes
-        )
+        situation = self.planned_situation(record_id)
+        if self.is_outside(record_id):
+            return kernel.plan_outside(situation)
+        return kernel.plan(situation, propagate_deletes=self.source.propagate_deletes)
+
+    def is_outside(self, record_id: str | None) -> bool:
+        """Return whether a record, maybe a deleted one, does not pass the connection's filter."""
+        record = self.records.get(record_id or "")
+        if record is None or record.erased:
+            return False
+        return not self.source.travels(self.entity_type, record.fields)
+
+    def would_travel(self, seen: Observation) -> bool:
+        """Return whether the record that is created from an object would pass the filter."""
+        created = Outcome(Verdict.CREATED, record_changes=seen.fields or {}, create_record=True)
+        return self._passes(None, created)
+
+    def stays_outside(self, record_id: str, outcome: Outcome) -> bool:
+        """Return whether a record passes the filter neither before an outcome nor after it."""
+        return self.is_outside(record_id) and not self._passes(record_id, outcome)
 
     def planned_situation(self, record_id: str) -> Situation:
         """Return the situation of a record, for planning."""
@@ -201,6 +214,10 @@ class UnitOfWork:
         """Detach a record's external object; only an operator can link it again."""
         self.release(self.by_record[record_id].external_id)
 
+    def leave(self, record_id: str) -> None:
+        """Release the object of a record that left the filter, until the record enters again."""
+        self._map(kernel.released(self.by_record[record_id]))
+
     def release(self, external_id: str) -> None:
         """Detach an external object, live or not, so that a living record gets another one."""
         mapping = self.mappings[external_id]
@@ -229,7 +246,10 @@ class UnitOfWork:
         )
 
     def may_return(self, mapping: ExternalMapping) -> bool:
-        """Whether a deleted object may have been restored, so that a fetch of it counts."""
+        """Whether a fetch of an object counts that was deleted or is its record's former object."""
+        record = self.records.get(mapping.entity_id or "")
+        if kernel.is_former(mapping) and record is not None and not record.deleted:
+            return True
         possible = mapping.ended_record or mapping.entity_id is None
         return self.source.merge_policy.restores and possible and mapping.merged_into is None
 
@@ -395,6 +415,23 @@ class UnitOfWork:
             if not mapping.active and self._ends(mapping.entity_id, mapping):
                 self.ended.add(mapping.entity_id)
 
+    def _decide(self, situation: Situation, seen: Observation) -> Outcome:
+        policy, new_record_id = self.source.merge_policy, _new_record_id(situation, seen)
+        if self.entity_type not in self.source.filters:
+            return kernel.observe(situation, seen, policy, new_record_id=new_record_id)
+
+        def passes(outcome: Outcome) -> bool:
+            return self._passes(_record_id(situation, outcome), outcome)
+
+        return kernel.observe_filtered(situation, seen, policy, passes, new_record_id=new_record_id)
+
+    def _passes(self, record_id: str | None, outcome: Outcome) -> bool:
+        """Whether a record passes the filter once an outcome is applied."""
+        changes = self._lifted(record_id, outcome).record_changes
+        record = None if outcome.create_record else self.records.get(record_id or "")
+        fields = changes if record is None else apply(record.fields, changes)
+        return self.source.travels(self.entity_type, fields)
+
     def _lifted(self, record_id: str | None, outcome: Outcome) -> Outcome:
         """Return an outcome whose changes are those of a whole record, not of its covered part."""
         routes = self.source.routes.get(self.entity_type)
@@ -409,7 +446,12 @@ class UnitOfWork:
         return replace(outcome, record_changes=changes)
 
     def _ends(self, record_id: str, mapping: ExternalMapping) -> bool:
-        """Whether a tombstone ends its record at this connection; a merge of objects may not."""
+        """Whether a tombstone ends its record at this connection.
+
+        A merge of objects may not, and a former object of a record does not.
+        """
+        if kernel.is_former(mapping):
+            return False
         record = self.records.get(record_id)
         return mapping.merged_into is None or (record is not None and record.deleted)
 
@@ -453,6 +495,12 @@ class UnitOfWork:
         if self.coverage is None:
             return record.version if mapping.base == record.fields else None
         return record.version if self.coverage.shows(record.fields, mapping.base) else None
+
+
+def _record_id(situation: Situation, outcome: Outcome) -> str | None:
+    """Return the id of the record of an outcome, if any."""
+    known = situation.record.id if situation.record else None
+    return (outcome.mapping.entity_id if outcome.mapping is not None else None) or known
 
 
 def _new_record_id(situation: Situation, seen: Observation) -> str:
