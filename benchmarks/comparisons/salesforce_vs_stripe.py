@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
+
 from benchmarks import events
 from benchmarks.bench import Bench, Comparison, Measurement, Target, interleaved, median
 from benchmarks.load import saturate
 from benchmarks.machine import Meter
 from benchmarks.outbound import creates
 from benchmarks.product import Product, open_product
-from benchmarks.servers import Postgres
 from tests.kafka.processes import until
 from zenskar.http.lookalike import LookAlike
 from zenskar_salesforce.sandbox import SalesforceSandbox, settings_of
@@ -29,16 +30,19 @@ _SECONDS = 300.0
 _MANY_CALLS = 10**9
 
 
+_LINKED = "SELECT count(*) >= $1 FROM external_mappings WHERE state = 'active'"
+
+
 @dataclass
 class Side:
     """A system with its own installation of zenskar. `add` creates a record there as a person."""
 
     system: LookAlike
     product: Product
+    database: asyncpg.Connection
     add: Callable[[str], object]
     parts: Mapping[str, Sequence[int]]
-    sent: int = 0
-    received: int = 0
+    linked: int = 0
 
     async def turn(self, bench: Bench, number: int, count: int) -> Measurement:
         """Measure the pushes of new records, and then the feed of records that are new there."""
@@ -49,11 +53,7 @@ class Side:
         (worker,) = self.product.workers
         worker.pause()
         await saturate(self.product.port, creates(number, count), SENDERS)
-        self.sent += count
-        seconds, calls = await self._worked(bench, "outbound", self.sent)
-        # The feed shows the own writes again.
-        self.received += count
-        await self._until("inbound", self.received)
+        seconds, calls = await self._worked(bench, count)
         writes = sum(method != "GET" for method in calls)
         return {"pushes": round(count / seconds, 1), "calls_per_push": writes / count}
 
@@ -62,25 +62,24 @@ class Side:
         worker.pause()
         for each in range(count):
             self.add(f"Person {number:03d} {each:07d}")
-        self.received += count
-        seconds, calls = await self._worked(bench, "inbound", self.received)
+        seconds, calls = await self._worked(bench, count)
         return {"rows": round(count / seconds, 1), "calls_per_row": len(calls) / count}
 
-    async def _worked(self, bench: Bench, direction: str, done: int) -> tuple[float, list[str]]:
-        """Resume the worker; return the seconds and the methods of the calls until its end."""
+    async def _worked(self, bench: Bench, count: int) -> tuple[float, list[str]]:
+        """Resume the worker until all records are linked; return the seconds and the calls."""
         (worker,) = self.product.workers
+        self.linked += count
         self.system.requests.clear()
         meter = Meter({**self.product.pids(), **self.parts})
         began = time.perf_counter()
         worker.resume()
-        await self._until(direction, done)
+        await until(self._all_linked, _SECONDS, "the last record")
         seconds = time.perf_counter() - began
         bench.note(meter.stop())
         return seconds, [call.method for call in self.system.requests]
 
-    async def _until(self, direction: str, done: int) -> None:
-        settled = self.product.settled
-        await until(lambda: settled(direction, done), _SECONDS, f"the last {direction} event")
+    async def _all_linked(self) -> bool:
+        return bool(await self.database.fetchval(_LINKED, self.linked))
 
 
 async def run(bench: Bench) -> Comparison:
@@ -106,8 +105,6 @@ async def run(bench: Bench) -> Comparison:
 
 @asynccontextmanager
 async def _salesforce(bench: Bench) -> AsyncIterator[Side]:
-    postgres = await bench.postgres()
-    database = await postgres.new_database()
     async with SalesforceSandbox() as org:
         org.allowance.limit = _MANY_CALLS
         settings = {f"SALESFORCE_{name.upper()}": text for name, text in settings_of(org).items()}
@@ -116,28 +113,37 @@ async def _salesforce(bench: Bench) -> AsyncIterator[Side]:
             "SALESFORCE_POLL_SECONDS": _POLL_SECONDS,
             "SALESFORCE_DAILY_CALLS": str(_MANY_CALLS),
         }
-        async with open_product(bench.folder, database, **settings) as product:
-            yield Side(org, product, lambda name: org.add(LastName=name), _parts(postgres))
+        async with _side(bench, org, lambda name: org.add(LastName=name), settings) as side:
+            yield side
 
 
 @asynccontextmanager
 async def _stripe(bench: Bench) -> AsyncIterator[Side]:
-    postgres = await bench.postgres()
-    database = await postgres.new_database()
     async with StripeSandbox(api_key=events.API_KEY) as stripe:
         settings = {
             "STRIPE_API_BASE": stripe.base_url,
             "STRIPE_RATE_LIMIT": "0",
             "STRIPE_POLL_SECONDS": _POLL_SECONDS,
         }
-        async with open_product(bench.folder, database, **settings) as product:
 
-            def add(name: str) -> object:
-                return stripe.dashboard.create({"name": name})
+        def add(name: str) -> object:
+            return stripe.dashboard.create({"name": name})
 
-            yield Side(stripe, product, add, _parts(postgres))
+        async with _side(bench, stripe, add, settings) as side:
+            yield side
 
 
-def _parts(postgres: Postgres) -> Mapping[str, Sequence[int]]:
-    """Return the other processes whose use is no disturbance."""
-    return {"driver": [os.getpid()], "postgres": [postgres.process.pid]}
+@asynccontextmanager
+async def _side(
+    bench: Bench, system: LookAlike, add: Callable[[str], object], settings: Mapping[str, str]
+) -> AsyncIterator[Side]:
+    """Run an installation that is connected with a system."""
+    postgres = await bench.postgres()
+    database = await postgres.new_database()
+    parts = {"driver": [os.getpid()], "postgres": [postgres.process.pid]}
+    async with open_product(bench.folder, database, **settings) as product:
+        connection = await asyncpg.connect(database)
+        try:
+            yield Side(system, product, connection, add, parts)
+        finally:
+            await connection.close()

@@ -1,4 +1,4 @@
-"""What persons and admins do in an org reaches the catalog once, and deletes nothing by mistake."""
+"""Edits of persons and admins in an org reach the catalog once, and delete nothing by mistake."""
 
 from collections.abc import AsyncIterator
 from typing import Any
