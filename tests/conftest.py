@@ -1,32 +1,15 @@
-"""Fixtures of all tests: a real PostgreSQL, and a separate database for each test."""
+"""Fixtures of the tests of the core: a separate database for each test."""
 
 import logging
-import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # so that `tests.support` can be imported
-
-from tests.support import postgres
 from tests.support.databases import Databases
 from zenskar.db.driver.engine import create_engine
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Share one server between the workers of a session."""
-    if not hasattr(config, "workerinput"):
-        postgres.prepare_session()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the servers of the tests."""
-    if not hasattr(config, "workerinput"):
-        postgres.finish_session()
 
 
 @pytest.fixture(autouse=True)
@@ -39,20 +22,6 @@ def logging_as_it_was() -> Iterator[None]:
     root.setLevel(levels[0])
     own.setLevel(levels[1])
     structlog.reset_defaults()
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> str:
-    """Return the URL of a running server; use `database_url` unless the test needs the server."""
-    return postgres.server_url()
-
-
-@pytest.fixture(scope="session")
-def databases(postgres_server: str) -> Iterator[Databases]:
-    """Yield the databases of this process."""
-    databases = Databases(postgres_server)
-    yield databases
-    databases.drop_all()
 
 
 @pytest.fixture
