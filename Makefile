@@ -93,6 +93,7 @@ secrets: ## Write what docker-compose.yml reads into secrets/, unless it is ther
 	@test ! -e secrets/database_url || { echo "secrets/ is there already"; exit 1; }
 	@mkdir -p secrets && $(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(24))' > secrets/postgres_password
 	@echo "postgresql://zenskar:$$(cat secrets/postgres_password)@zenskar-postgres:5432/zenskar" > secrets/database_url
+	@$(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(24))' > secrets/grafana_password
 	@touch secrets/stripe_api_key secrets/stripe_webhook_secret
 	@chmod 700 secrets && chmod 644 secrets/*
 	@echo "wrote secrets/; put Stripe's keys into stripe_api_key and stripe_webhook_secret"

@@ -6,8 +6,9 @@ from typing import Any
 import jsonschema
 import pytest
 import typer.main
+import yaml
 
-from tests.deploy.compose import WITH_ZOOKEEPER, WITHOUT, load, ours, schema
+from tests.deploy.compose import ROOT, WITH_ZOOKEEPER, WITHOUT, load, ours, schema
 from zenskar.cli.app import app
 from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
 from zenskar.settings import Settings
@@ -22,6 +23,11 @@ CONTAINERS = {
     "zenskar-worker": ("zenskar-backend-worker", None),
 }
 ONE_SHOT = "zenskar-migrate"
+PROFILES = {
+    "scale": {"zenskar-apis", "zenskar-workers"},
+    "monitoring": {"zenskar-prometheus", "zenskar-grafana"},
+    "backup": {"zenskar-backup"},
+}
 every_file = pytest.mark.parametrize("name", FILES)
 
 
@@ -36,7 +42,9 @@ def test_it_fits_the_compose_specification(name: str) -> None:
 
 def test_containers_images_and_ports_are_those_that_others_rely_on() -> None:
     services = load(WITH_ZOOKEEPER)["services"]
-    assert set(services) == {*CONTAINERS, ONE_SHOT}
+    profiles = {name: body["profiles"] for name, body in services.items() if "profiles" in body}
+    assert set(services) - set(profiles) == {*CONTAINERS, ONE_SHOT}
+    assert profiles == {name: [profile] for profile, names in PROFILES.items() for name in names}
     for name, (image, port) in CONTAINERS.items():
         service = services[name]
         assert (service["container_name"], service["image"]) == (name, image)
@@ -81,7 +89,7 @@ def test_secrets_come_from_files(name: str) -> None:
     mounted = {f"/run/secrets/{secret}" for secret in loaded["secrets"]}
     assert all(body["file"].startswith("./secrets/") for body in loaded["secrets"].values())
     for service in loaded["services"].values():
-        for variable, value in service["environment"].items():
+        for variable, value in service.get("environment", {}).items():
             if re.search("PASSWORD|API_KEY|WEBHOOK_SECRET|DATABASE_URL", variable):
                 assert variable.endswith("_FILE")
                 assert value in mounted
@@ -93,7 +101,7 @@ def test_everything_that_serves_has_a_health_check_and_starts_in_order(name: str
     services = load(name)["services"]
     for service in set(services) - {ONE_SHOT}:
         assert services[service]["healthcheck"]["test"][0] == "CMD"
-    for service in ("zenskar-api", "zenskar-worker"):
+    for service in ("zenskar-api", "zenskar-apis", "zenskar-worker", "zenskar-workers"):
         assert services[service]["depends_on"] == {
             "zenskar-postgres": {"condition": "service_healthy"},
             "zenskar-kafka": {"condition": "service_healthy"},
@@ -107,7 +115,9 @@ def test_everything_that_serves_has_a_health_check_and_starts_in_order(name: str
 def test_health_checks_ask_the_port_that_is_served(name: str) -> None:
     ports = {
         "zenskar-api": Settings.model_fields["port"].default,
+        "zenskar-apis": Settings.model_fields["port"].default,
         "zenskar-worker": Settings.model_fields["worker_health_port"].default,
+        "zenskar-workers": Settings.model_fields["worker_health_port"].default,
     }
     for service, port in ports.items():
         body = ours(name)[service]
@@ -119,7 +129,8 @@ def test_health_checks_ask_the_port_that_is_served(name: str) -> None:
 def test_a_container_may_stop_for_longer_than_zenskar_takes(name: str) -> None:
     grace = Settings.model_fields["shutdown_grace_seconds"].default
     for service in ours(name).values():
-        assert float(service["stop_grace_period"].removesuffix("s")) > grace
+        drain = float(service["environment"]["ZENSKAR_DRAIN_SECONDS"])
+        assert float(service["stop_grace_period"].removesuffix("s")) > drain + grace
 
 
 @every_file
@@ -138,6 +149,7 @@ def test_data_is_on_named_volumes(name: str) -> None:
         volume.partition(":")[0]
         for service in loaded["services"].values()
         for volume in service.get("volumes", ())
+        if not volume.startswith("./")
     }
     assert used == set(loaded["volumes"])
 
@@ -149,3 +161,64 @@ def test_the_address_of_kafka_is_one_that_it_advertises(name: str) -> None:
     assert f"INSIDE://{asked}" in kafka["KAFKA_ADVERTISED_LISTENERS"]
     assert kafka["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
     assert (OUTBOUND, INBOUND, DEAD_LETTER) == ("sync.outbound", "sync.inbound", "sync.dlq")
+
+
+@every_file
+def test_everything_restarts_within_its_memory(name: str) -> None:
+    for service, body in load(name)["services"].items():
+        wanted = "on-failure:5" if service == ONE_SHOT else "unless-stopped"
+        assert body["restart"] == wanted, service
+        assert re.fullmatch(r"\d+[mg]", body["mem_limit"]), service
+
+
+@every_file
+def test_only_services_without_a_name_and_a_fixed_port_can_be_scaled(name: str) -> None:
+    services = load(name)["services"]
+    for service in PROFILES["scale"]:
+        body = services[service]
+        assert "container_name" not in body
+        assert all("-" in port.split(":")[1] for port in body.get("ports", ()))
+    for one, many in (("zenskar-api", "zenskar-apis"), ("zenskar-worker", "zenskar-workers")):
+        own = {"container_name", "ports", "profiles"}
+        alike = [{k: v for k, v in services[n].items() if k not in own} for n in (one, many)]
+        assert alike[0] == alike[1]
+
+
+@every_file
+def test_mounted_files_exist(name: str) -> None:
+    mounted = [
+        volume.split(":")[0]
+        for service in load(name)["services"].values()
+        for volume in service.get("volumes", ())
+        if volume.startswith("./")
+    ]
+    assert len(mounted) == 4
+    for path in mounted:
+        assert (ROOT / path).exists(), path
+
+
+def test_prometheus_finds_every_process_that_compose_can_start() -> None:
+    loaded = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    scraped = {
+        (service, discovery["port"])
+        for job in loaded["scrape_configs"]
+        for discovery in job["dns_sd_configs"]
+        for service in discovery["names"]
+    }
+    ports = {
+        "api": Settings.model_fields["port"],
+        "worker": Settings.model_fields["worker_health_port"],
+    }
+    assert scraped == {
+        (name, ports[service["build"]["target"]].default)
+        for name, service in ours(WITH_ZOOKEEPER).items()
+        if name != ONE_SHOT
+    }
+
+
+def test_grafana_asks_the_prometheus_of_compose() -> None:
+    path = ROOT / "deploy" / "grafana" / "provisioning" / "datasources" / "prometheus.yml"
+    (source,) = yaml.safe_load(path.read_text())["datasources"]
+    services = load(WITH_ZOOKEEPER)["services"]
+    host, _, port = source["url"].removeprefix("http://").partition(":")
+    assert published(services[host]) == [int(port)]
