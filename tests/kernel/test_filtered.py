@@ -212,6 +212,9 @@ def test_a_push_without_an_answer_is_resolved_first() -> None:
     assert (outcome.settled, linked_as(outcome).base) == (("k1",), {"/name": "in sent"})
     lost = replace(update, state=UNKNOWN)
     assert step(Situation(record(OUT), LINKED, (lost,))) is StepKind.LEAVE
+    late = seen("in sent", 20, ANSWER, intent_id="k1", seen_revision=5)
+    outcome = take(Situation(record(OUT), FORMER, (lost,)), late)
+    assert (outcome.settled, outcome.unconfirmed) == ((), ("k1",))
     # The value of the lost push is no edit of the other side.
     shown = take(Situation(record(IN_2), FORMER, (lost,)), look("in sent"), EXTERNAL_WINS)
     assert (shown.verdict, shown.record_changes) == (Verdict.ENTERED, {})
