@@ -13,6 +13,7 @@ from tests.support.flow import Flow, open_flow
 from zenskar.errors import StateConflict, Unavailable
 from zenskar.ops.repair.repair_plan import RepairPlan
 from zenskar.sync.reconcile.field_fate import FieldFate
+from zenskar.sync.reconcile.repair_action import RepairAction
 
 PROFILE = """
 [customer.fields]
@@ -93,6 +94,25 @@ async def test_a_field_that_travels_again_is_sent(database_url: str, tmp_path: P
     async with opened(database_url, tmp_path, system, "", working=False) as flow:
         (step,) = (await plan(flow)).steps
         assert step.fields == {"/phone": FieldFate.THERE}
+
+
+async def test_a_changed_filter_shows_the_records_that_enter_and_that_are_outside(
+    database_url: str, tmp_path: Path
+) -> None:
+    system, named = FakeSystem(), '[customer.filter.schema.properties.name]\nconst = "A"\n'
+    async with opened(database_url, tmp_path, system, named) as flow:
+        await flow.create(name="A")
+        record_id = await flow.create(name="B")
+        await flow.settle()
+        assert (await plan(flow)).counts["outside"] == 1
+    async with opened(database_url, tmp_path, system, "", working=False) as flow:
+        (step,) = (await plan(flow)).steps
+        assert (step.kind, step.record_id) == (RepairAction.CREATE_THERE, record_id)
+    other = named.replace('"A"', '"B"')
+    async with opened(database_url, tmp_path, system, other, working=False) as flow:
+        made = await plan(flow)
+        assert [each.record_id for each in made.steps] == [record_id]
+        assert (made.counts["create_there"], made.counts["outside"]) == (1, 1)
 
 
 async def test_a_profile_with_a_mistake_cannot_be_planned(

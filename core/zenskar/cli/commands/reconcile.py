@@ -46,6 +46,7 @@ _MEANINGS = {
     "left": "differences without a repair",
     "under_way": "differences that workers are about to remove",
     "not_read": "objects that cannot be read",
+    "outside": "records and objects that the filter excludes",
 }
 _FIELDS = {"field": "FIELD", "fate": "EFFECT", "count": "COUNT"}
 _LEFT = {"kind": "LEFT", "external_id": "EXTERNAL", "record_id": "RECORD", "fields": "FIELDS"}

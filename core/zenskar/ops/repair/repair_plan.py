@@ -35,8 +35,9 @@ class RepairPlan:
 
     `left` holds the differences that no repair removes, by kind and ids. `under_way` counts the
     differences that workers are about to remove. `not_read` holds the first unreadable objects of
-    each kind, and `invalid` counts all of them. No step changes any of these. `profile` is the
-    digest of the connection's profile.
+    each kind, and `invalid` counts all of them. `outside` counts records, and objects without a
+    record, that the filter of the connection excludes. No step changes any of these. `profile` is
+    the digest of the connection's profile.
     """
 
     id: str
@@ -51,6 +52,7 @@ class RepairPlan:
     under_way: int = 0
     invalid: int = 0
     not_read: tuple[dict[str, Any], ...] = ()
+    outside: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -61,6 +63,7 @@ class RepairPlan:
             "left": len(self.left),
             "under_way": self.under_way,
             "not_read": self.invalid,
+            "outside": self.outside,
         }
 
     @property

@@ -88,6 +88,7 @@ class RepairPlanner:
             report.under_way,
             report.invalid,
             tuple(asdict(each) for each in report.not_read),
+            report.outside,
         )
 
 

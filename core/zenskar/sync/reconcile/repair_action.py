@@ -64,7 +64,8 @@ def inward_action(
         return None
     if seen.merged_into is not None:
         return RepairAction.FOLLOW_MERGE
-    return RepairAction.LINK if before is None else RepairAction.MERGE
+    joined = before is None or outcome.verdict is Verdict.ENTERED
+    return RepairAction.LINK if joined else RepairAction.MERGE
 
 
 def outward_action(step: StepKind) -> RepairAction | None:
