@@ -153,13 +153,11 @@ async def test_it_is_shown(database_url: str) -> None:
         assert resumed["held_until"] is None
 
 
-async def test_the_metric_tells_how_long(database_url: str) -> None:
+async def test_the_state_of_the_system_tells_how_long(database_url: str) -> None:
     async with open_flow(database_url) as flow:
         await refused(flow)
-        registry = flow.runtime.metrics.registry
-        told = registry.get_sample_value("zenskar_connection_held_seconds", {"source": "fake"})
-        assert told is not None
-        assert 590 < told <= 600
+        state = await flow.runtime.services().state()
+        assert 590 < state.connections["fake"].held_seconds <= 600
         await resume(flow)
         await flow.settle()
 
