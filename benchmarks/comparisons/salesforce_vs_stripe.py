@@ -1,7 +1,8 @@
 """Pushes, feed rows and calls of the Salesforce integration and of Stripe's, at their sandboxes.
 
-Both sandboxes run in the process of the driver, and cost what they cost. The rate of rows includes
-the wait for the next poll.
+Both sandboxes run in the process of the driver, and cost what they cost. Rows of Salesforce are
+polled, so their rate includes the wait for the next poll. Stripe sends webhooks, which wait for the
+worker when the measurement begins.
 """
 
 import os
@@ -62,6 +63,7 @@ class Side:
         worker.pause()
         for each in range(count):
             self.add(f"Person {number:03d} {each:07d}")
+        await self.system.settle(_SECONDS)
         seconds, calls = await self._worked(bench, count)
         return {"rows": round(count / seconds, 1), "calls_per_row": len(calls) / count}
 
@@ -130,6 +132,8 @@ async def _stripe(bench: Bench) -> AsyncIterator[Side]:
             return stripe.dashboard.create({"name": name})
 
         async with _side(bench, stripe, add, settings) as side:
+            url = f"http://localhost:{side.product.port}/webhooks/stripe"
+            stripe.add_webhook_endpoint(url, events.SECRET)
             yield side
 
 
