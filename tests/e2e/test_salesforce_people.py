@@ -114,3 +114,27 @@ async def test_many_deletes_at_once_stop_the_connection(both: BothSides) -> None
     paused = "SELECT count(*) = 1 FROM connections WHERE reason = 'delete_guard'"
     await both.flow.until_scalar(paused)
     assert await both.flow.scalar(LIVING) >= 9 - 5
+
+
+async def test_a_backfill_stops_before_the_pushes(database_url: str) -> None:
+    async with both_sides(database_url, SALESFORCE_POLL_SECONDS="3600") as both:
+        await both.flow.create()
+        await both.settle()
+        for number in range(30):
+            both.org.add(LastName=f"n{number}")
+        both.org.habits.page_rows = 2
+        allowance = both.org.allowance
+        allowance.limit = 100
+        for _ in range(50):
+            allowance.spend()
+        runtime = both.flow.runtime
+        backfiller = runtime.operations(longest_wait_seconds=0.1).backfiller()
+        stopped = await backfiller.run("salesforce", "customer")
+        assert "none is left for a backfill" in str(stopped.problem)
+        imported = await both.flow.scalar("SELECT count(*) FROM customers")
+        assert 1 < imported < 31
+
+        await both.flow.create(name="Eve")
+        await both.settle()
+        assert "Eve" in {row["LastName"] for row in both.org.living}
+        assert allowance.used < allowance.limit
