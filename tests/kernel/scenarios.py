@@ -331,6 +331,11 @@ def _restored() -> list[Bounds]:
             restores=True,
         ),
         Bounds(
+            "an object is deleted and restored during an update, a tick",
+            synced(internal=1, external_deletes=1, restores=1, ticks=1),
+            restores=True,
+        ),
+        Bounds(
             "a new object there is deleted and restored",
             native(external=1, external_deletes=1, restores=1, copies=1),
             restores=True,

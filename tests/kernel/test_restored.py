@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from tests.kernel.cases import (
+    ANSWER,
     FETCH,
     INTERNAL_WINS,
     LIST,
     WEBHOOK,
+    intent,
     mapping,
     record,
     second,
@@ -58,6 +60,13 @@ def test_rule_8_any_other_sight_of_a_deleted_object_is_looked_at(kind, at: int) 
     assert (outcome.verdict, outcome.look) == (Verdict.AMBIGUOUS, "x1")
     assert (outcome.mapping, outcome.changes_record) == (None, False)
     assert outcome.seen_changes == {"/name": "Eve"}
+
+
+def test_rule_8_a_push_that_reached_a_restored_object_is_unconfirmed_until_the_look() -> None:
+    situation = replace(ENDED, intents=(intent("Eve"),))
+    outcome = restore(situation, seen("Eve", 30, ANSWER, answers=("k1",), seen_revision=4))
+    assert (outcome.verdict, outcome.look) == (Verdict.AMBIGUOUS, "x1")
+    assert (outcome.settled, outcome.unconfirmed) == ((), ("k1",))
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ def gone(
     if intervals.order(seen, mapping.asof) is Order.BEFORE:
         return _tombstone(situation, mapping, seen)
     changes = difference(mapping.base, seen.fields)
-    return Outcome(Verdict.AMBIGUOUS, seen_changes=changes, look=seen.external_id)
+    return Outcome(
+        Verdict.AMBIGUOUS, seen_changes=changes, unconfirmed=seen.answers, look=seen.external_id
+    )
 
 
 def _is_look(mapping: ExternalMapping, seen: Observation) -> bool:
