@@ -64,7 +64,7 @@ def test_rule_8_any_other_sight_of_a_deleted_object_is_looked_at(kind, at: int) 
 
 def test_rule_8_a_push_that_reached_a_restored_object_is_unconfirmed_until_the_look() -> None:
     situation = replace(ENDED, intents=(intent("Eve"),))
-    outcome = restore(situation, seen("Eve", 30, ANSWER, answers=("k1",), seen_revision=4))
+    outcome = restore(situation, seen("Eve", 30, ANSWER, intent_id="k1", seen_revision=4))
     assert (outcome.verdict, outcome.look) == (Verdict.AMBIGUOUS, "x1")
     assert (outcome.settled, outcome.unconfirmed) == ((), ("k1",))
 
