@@ -12,6 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from tests.support.wait import DEADLINE_SECONDS
 from zenskar import resources
 from zenskar.db.schema import migrate, revision
 from zenskar.db.schema.online import Limits
@@ -81,9 +82,10 @@ async def test_the_blocking_transaction_is_logged(
     with capture_logs() as logs:
         async with backup(database_url) as holder:
             await holder.execute("SET application_name = 'pg_dump'")
-            running = asyncio.create_task(migrate.downgrade(database_url))
-            while not any(e["event"] == "migration_waits" for e in logs):
-                await asyncio.sleep(0.01)
+            running = asyncio.create_task(migrate.downgrade(database_url, "base"))
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                while not any(e["event"] == "migration_waits" for e in logs):
+                    await asyncio.sleep(0.01)
         await running
     told = next(e for e in logs if e["event"] == "migration_waits")
     assert told["transaction_of"] == "pg_dump"
