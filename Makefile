@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PLUGINS := salesforce stripe template
 EXAMPLES := cardfile doorbell
 PROJECTS := pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)
-JOBS ?= 2
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help install dev test coverage test-pythons test-kafka test-stripe-mock lint format check-kernel check-kernel-small simulate bench secrets docs build clean

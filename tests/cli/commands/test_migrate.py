@@ -1,5 +1,6 @@
 """`zenskar migrate`."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -38,10 +39,15 @@ def test_up_is_the_default_and_may_be_repeated(cli: Cli, database: str, empty: N
 
 
 def test_what_needs_the_tables_names_the_command(cli: Cli, database: str, empty: None) -> None:
-    for command in ("events list", "keys list", "connections list", "api", "worker"):
+    problem = "the database has no tables yet"
+    for command in ("events list", "keys list", "connections list"):
         said = cli(*command.split(), code=1)
-        assert said.startswith("error: the database has no tables yet")
+        assert said.startswith(f"error: {problem}")
         assert "run `zenskar migrate`" in said
+    for server in ("api", "worker"):
+        line = json.loads(cli(server, code=1))
+        assert line["problem"].startswith(problem)
+        assert "run `zenskar migrate`" in line["problem"]
 
 
 def test_down_at_the_bottom_fails_in_one_line(cli: Cli, database: str, empty: None) -> None:
