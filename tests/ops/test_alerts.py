@@ -171,6 +171,15 @@ def test_a_mail_has_the_text_as_its_subject() -> None:
     assert "reason: outage" in lines
 
 
+def test_no_password_is_sent_without_encryption() -> None:
+    server = MailServer()
+    with running(server) as place:
+        alerts = AlertPlugin(target(f"smtp://me:T0KEN@{place}/?to=ops@example.com"), ["crm"])
+        with pytest.raises(Unavailable, match="no TLS"):
+            alerts.connection_paused(ConnectionPaused("crm", "outage"))
+    assert not any("AUTH" in line.upper() for line in server.lines.queue)
+
+
 @pytest.mark.parametrize(
     "url",
     ["ftp://x/T0KEN", "https://", "smtp://mail.example.com/T0KEN", "https://x:0/T0KEN", "T0KEN"],

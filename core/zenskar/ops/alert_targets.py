@@ -44,7 +44,10 @@ def _post(address: SplitResult, alert: Mapping[str, Any]) -> None:
 
 
 def _mail(address: SplitResult, alert: Mapping[str, Any]) -> None:
-    """Send an alert as a mail, encrypted where the server can."""
+    """Send an alert as a mail, encrypted where the server can.
+
+    Raises `Unavailable` when a password would travel without encryption.
+    """
     options, host = parse_qs(address.query), address.hostname or ""
     mail = EmailMessage()
     mail["To"] = ", ".join(options["to"])
@@ -61,6 +64,9 @@ def _mail(address: SplitResult, alert: Mapping[str, Any]) -> None:
         server.ehlo()
         if not secure and server.has_extn("starttls"):
             server.starttls(context=checked)
+            secure = True
         if address.username is not None:
+            if not secure:
+                raise Unavailable("the mail server of alerts has no TLS, so it gets no password")
             server.login(unquote(address.username), unquote(address.password or ""))
         server.send_message(mail)
