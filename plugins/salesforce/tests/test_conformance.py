@@ -68,7 +68,7 @@ class TestContacts(OrgPart):
 
 
 class TestAccounts(OrgPart):
-    """The checks that call the sandbox, with accounts and metadata."""
+    """The same with accounts and metadata."""
 
     object_name = "Account"
     settings = SETTINGS | {"object": "Account", "metadata_field": "Zenskar_Metadata__c"}
@@ -76,11 +76,8 @@ class TestAccounts(OrgPart):
     @pytest.mark.skip(reason="Salesforce sends no message for the writes of our user")
     def test_a_webhook_names_the_origin(self) -> None: ...
 
-    @pytest.mark.skip(reason="the whole runtime runs with contacts")
-    def test_changes_of_both_sides_arrive(self) -> None: ...
-
-    @pytest.mark.skip(reason="the whole runtime runs with contacts")
+    @pytest.mark.skip(reason="TestContacts covers it: faults and kills do not depend on the object")
     def test_faults_leave_both_sides_equal(self) -> None: ...
 
-    @pytest.mark.skip(reason="the whole runtime runs with contacts")
+    @pytest.mark.skip(reason="TestContacts covers it: faults and kills do not depend on the object")
     def test_a_killed_worker_loses_nothing(self) -> None: ...
