@@ -129,6 +129,7 @@ class Settings(ConnectionSettings):
     retention_history_days: float = Field(365.0, ge=0)
     retention_payload_days: float = Field(90.0, ge=0)
     retention_push_days: float = Field(365.0, ge=0)
+    retention_audit_days: float = Field(365.0, ge=0)
     retention_idempotency_key_days: float = Field(1.0, ge=0)
 
     @model_validator(mode="after")

@@ -7,8 +7,8 @@ from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow
 from tests.support.wait import until
 from zenskar import FailureKind, Health, Push
-from zenskar.db import held_deletes
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import held_deletes
 from zenskar.errors import StateConflict
 from zenskar.model.actor import Actor
 from zenskar.ops import connections

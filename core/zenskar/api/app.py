@@ -14,6 +14,7 @@ from zenskar.api.http.pending import PendingBodies
 from zenskar.api.http.response_headers import add_headers
 from zenskar.api.http.routes import Resource, Route, register
 from zenskar.api.lean_webhooks import LEAN, LeanWebhooks
+from zenskar.api.resources.audit import Audit
 from zenskar.api.resources.connections import Connections
 from zenskar.api.resources.customers import Customers
 from zenskar.api.resources.dead_letters import DeadLetterRoutes
@@ -49,6 +50,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         SyncEvents(services),
         DeadLetterRoutes(services),
         Connections(services),
+        Audit(services),
         Probes(services),
         MetricsPage(services),
         StaticPage("/docs", "docs.html", "The description of the API as a page"),

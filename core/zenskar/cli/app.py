@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from zenskar.cli.commands import (
+    audit,
     backfill,
     connections,
     customers,
@@ -83,3 +84,4 @@ app.add_typer(customers.app, name="customers")
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")

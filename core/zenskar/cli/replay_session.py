@@ -3,7 +3,9 @@
 import getpass
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
 
 from zenskar.cli import session
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from zenskar.ops.replay import Replay
 
 T = TypeVar("T")
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", help="Why, for `zenskar audit list`.")
+]
 
 
 def run_with_replay(operation: "Callable[[AsyncEngine, Replay], Awaitable[T]]") -> T:
@@ -21,16 +26,19 @@ def run_with_replay(operation: "Callable[[AsyncEngine, Replay], Awaitable[T]]") 
     return session.run_with_engine(lambda engine: _with_replay(engine, operation))
 
 
-def current_actor() -> "Actor":
-    """Return the user and the machine of this command, for the history."""
-    from zenskar.model.actor import Actor
+def current_actor(reason: str | None = None) -> "Actor":
+    """Return the user and the machine of this command, for the history.
+
+    Raises `InvalidInput` when the reason is not one line.
+    """
+    from zenskar.model.actor import Actor, check_reason
 
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
         # A container may run under a user id without a name.
         name = "an unknown user"
-    return Actor(name, f"the command line on {socket.gethostname()}")
+    return Actor(name, f"the command line on {socket.gethostname()}", check_reason(reason))
 
 
 async def _with_replay(

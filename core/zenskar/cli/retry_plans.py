@@ -50,7 +50,7 @@ def make_plan(wanted: "EventFilter", file: Path, output: Output) -> None:
         raise typer.Exit(LEFT)
 
 
-def apply_plan(file: Path, output: Output) -> None:
+def apply_plan(file: Path, reason: str | None, output: Output) -> None:
     """Retry the dead letters of the plan in a file that are as they were.
 
     Raises `InvalidInput` for a file without such a plan, and `typer.Exit` when some are skipped.
@@ -59,7 +59,7 @@ def apply_plan(file: Path, output: Output) -> None:
     from zenskar.ops.retry_plan import RetryPlan, apply_retry
 
     (plan,) = map(RetryPlan.from_json, read_plan(file, _KIND))
-    by = replay_session.current_actor()
+    by = replay_session.current_actor(reason)
 
     async def apply(engine: "AsyncEngine", replay: "Replay") -> "RetryResult":
         return await apply_retry(engine, replay, plan, by)

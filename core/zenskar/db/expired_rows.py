@@ -57,6 +57,16 @@ _PUSHES = text("""
     )
     SELECT count(*) AS rows, max(id) AS last FROM pushes
 """)
+_AUDIT = text("""
+    WITH old AS MATERIALIZED (
+        SELECT id FROM operator_actions
+        WHERE id > CAST(:after AS uuid) AND id < CAST(:bound AS uuid)
+        ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
+    ), actions AS (
+        DELETE FROM operator_actions AS a USING old WHERE a.id = old.id RETURNING a.id
+    )
+    SELECT count(*) AS rows, CAST(max(CAST(id AS text)) AS text) AS last FROM actions
+""")
 _IDEMPOTENCY_KEYS = text("""
     WITH old AS MATERIALIZED (
         SELECT ctid AS place FROM idempotency_keys
@@ -71,6 +81,7 @@ KINDS: Mapping[str, object] = MappingProxyType(
         "history": _HISTORY,
         "payloads": _PAYLOADS,
         "pushes": _PUSHES,
+        "audit": _AUDIT,
         "idempotency_keys": _IDEMPOTENCY_KEYS,
     }
 )

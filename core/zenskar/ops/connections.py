@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import call_limits, connection_accounts, connections, held_deletes, polls
+from zenskar.db import call_limits, connection_accounts, connections, polls
 from zenskar.db.call_limits import CallCount
 from zenskar.db.connections import (
     DELETE_GUARD,
@@ -14,12 +14,14 @@ from zenskar.db.connections import (
     PAUSED_BY_OPERATOR,
     ConnectionState,
 )
-from zenskar.db.events import event_log
+from zenskar.db.events import event_log, held_deletes
 from zenskar.db.events.event_log import Backlog
-from zenskar.db.held_deletes import HeldDelete
+from zenskar.db.events.held_deletes import HeldDelete
 from zenskar.errors import NotFound, StateConflict
 from zenskar.model.actor import Actor
+from zenskar.model.operator_action import ActionKind
 from zenskar.model.sync_event import NO_SOURCE
+from zenskar.ops.audit import AuditEntry
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync import announcements
 from zenskar.sync.resilience.call_grants import stated, used
@@ -112,6 +114,7 @@ async def status(db: AsyncConnection, name: str, configured: Sequence[str]) -> C
 async def pause(db: AsyncConnection, name: str, by: Actor, broadcaster: Broadcaster) -> None:
     """Stop all calls to an external system until the connection is resumed."""
     await announcements.pause(db, broadcaster, name, PAUSED_BY_OPERATOR, by=str(by))
+    await AuditEntry(ActionKind.PAUSE, by, name).write(db)
 
 
 async def resume(
@@ -124,7 +127,7 @@ async def resume(
     """
     state = (await connections.states(db)).get(name)
     reason = state.reason if state is not None and state.paused else None
-    notes = []
+    entry, notes = AuditEntry(ActionKind.RESUME, by, name), []
     if request.accept_account:
         notes.append(await _accept_account(db, name, reason))
     if reason == DELETE_GUARD:
@@ -132,11 +135,13 @@ async def resume(
         _check_count(name, waiting, request.apply_deletes)
         await connections.release_deletes(db, name)
         notes.append(f"{waiting} held deletes were let go")
+        entry.request = entry.result = {"deletes": waiting}
     elif request.apply_deletes:
         raise StateConflict(f"the connection {name} holds no deletes")
     await announcements.resume(db, broadcaster, name, str(by), "; ".join(notes) or None)
     if reason is None:
         await call_limits.forget(db, name)
+    await entry.write(db)
 
 
 async def held(db: AsyncConnection, name: str, most: int) -> HeldDeletes:

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import connections, held_deletes
+from zenskar.db import connections
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.events import sync_events
+from zenskar.db.events import held_deletes, sync_events
+from zenskar.db.events.held_deletes import HeldDelete
 from zenskar.db.events.sync_events import Transition
-from zenskar.db.held_deletes import HeldDelete
 from zenskar.errors import CallFailed, FailureKind, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import ObservationKind
+from zenskar.model.operator_action import ActionKind, ActionState
 from zenskar.model.sync_event import SyncStatus
+from zenskar.ops.audit import AuditEntry, recorded
 from zenskar.sync import announcements
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.publisher import SnapshotPublisher
@@ -49,6 +52,11 @@ class HeldDeleteDropper:
         system does not answer. Deletes that were dropped before a failure stay dropped.
         """
         await in_transaction(self.context.engine, lambda c: _require_guard(c, name))
+        entry = AuditEntry(ActionKind.DROP_DELETES, by, name)
+        async with recorded(self.context.engine, entry):
+            return await self._drop_all(name, by, entry)
+
+    async def _drop_all(self, name: str, by: Actor, entry: AuditEntry) -> DroppedDeletes:
         dropped = proven = 0
         after, run_id = held_deletes.FIRST_ID, new_id()
         while waiting := await self._next(name, after):
@@ -56,7 +64,8 @@ class HeldDeleteDropper:
             snapshots = await self._fetch(name, waiting)
             gone = {i for i, each in snapshots.items() if each is not None and _is_deleted(each)}
             wrong = [each for each in waiting if each.external_id not in gone]
-            await self._drop(wrong, by)
+            entry.result["dropped"] = dropped + len(wrong)
+            await self._drop(wrong, entry)
             living = [each for i, each in snapshots.items() if each and i not in gone]
             await self.publisher.publish(name, living, ObservationKind.FETCH, run_id)
             dropped, proven = dropped + len(wrong), proven + len(waiting) - len(wrong)
@@ -87,12 +96,15 @@ class HeldDeleteDropper:
             found[external_id] = None if isinstance(answer, CallFailed) else answer
         return found
 
-    async def _drop(self, wrong: Sequence[HeldDelete], by: Actor) -> None:
-        moves = [
-            Transition(each.id, SyncStatus.IGNORED, DROPPED, detail={"by": str(by)})
-            for each in wrong
-        ]
-        await in_transaction(self.context.engine, lambda c: sync_events.move(c, moves))
+    async def _drop(self, wrong: Sequence[HeldDelete], entry: AuditEntry) -> None:
+        detail: HistoryDetail = {"by": str(entry.by)}
+        moves = [Transition(each.id, SyncStatus.IGNORED, DROPPED, detail=detail) for each in wrong]
+
+        async def drop(db: AsyncConnection) -> None:
+            await sync_events.move(db, moves)
+            await entry.write(db, ActionState.BEGUN)
+
+        await in_transaction(self.context.engine, drop)
 
 
 def _is_deleted(snapshot: Snapshot) -> bool:

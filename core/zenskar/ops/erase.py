@@ -15,6 +15,8 @@ from zenskar.ids import new_id
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import CUSTOMER
+from zenskar.model.operator_action import ActionKind
+from zenskar.ops.audit import AuditEntry
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync import fanout
 from zenskar.sync.fanout import RecordChange
@@ -106,6 +108,7 @@ class Eraser:
         if present.deleted_at is None:
             await self._delete(db, present, by, external)
         rows = await personal_data.erase(db, customer_id)
+        await AuditEntry(ActionKind.ERASE, by, customer_id, result={"rows": dict(rows)}).write(db)
         return Erased(customer_id, await personal_data.erased_at(db, customer_id), rows, external)
 
     async def _delete(

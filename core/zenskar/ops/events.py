@@ -12,7 +12,9 @@ from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.errors import NotFound
 from zenskar.model.actor import Actor
 from zenskar.model.history_detail import HistoryDetail
+from zenskar.model.operator_action import ActionKind
 from zenskar.model.sync_event import SyncStatus
+from zenskar.ops.audit import AuditEntry
 
 REVEALED = "revealed"
 """The reason of a history entry that says who was shown personal data."""
@@ -62,9 +64,10 @@ async def read(
 
 
 async def note_reveal(db: AsyncConnection, event: LoggedEvent, to: Actor) -> None:
-    """Add to the history of an event that an operator was shown its message."""
+    """Add to the history of an event and to the audit that an operator was shown its message."""
     detail: HistoryDetail = {"reason": REVEALED, **to.detail}
     await sync_events.note(db, [(event.id, SyncStatus(event.status), detail)])
+    await AuditEntry(ActionKind.REVEAL, to, event.id).write(db)
 
 
 def _parsed(payload: str | None) -> Any:

@@ -14,7 +14,9 @@ from zenskar.ids import new_id
 from zenskar.kernel import Verdict, is_former
 from zenskar.model.actor import Actor
 from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.operator_action import ActionKind
 from zenskar.model.sync_event import SyncStatus
+from zenskar.ops.audit import AuditEntry
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import AMBIGUOUS_MATCH
@@ -129,6 +131,8 @@ class ObjectLinker:
             for event_id in dead
         ]
         await sync_events.move(db, ended)
+        result = {"source": source, "external_id": link.external_id, "dead_letters": len(dead)}
+        await AuditEntry(ActionKind.LINK, by, link.record_id, result=result).write(db)
 
 
 def preview(work: UnitOfWork, seen: Observation, *, is_new: bool = False) -> ObjectLink:

@@ -4,8 +4,9 @@ A retry writes the message again, whether the first one was lost or not. The his
 operator.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,13 +20,17 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.history_detail import HistoryDetail
+from zenskar.model.operator_action import ActionKind, ActionState
 from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.ops.audit import AuditEntry
 from zenskar.schema_catalog import Schema
 from zenskar.sync.messages import UnreadableMessage, read_envelope
 from zenskar.sync.quarantine import UNREADABLE
 from zenskar.sync.republish import DISCARDED, REPUBLISHED, REQUESTED, messages_of
 
 _BATCH = 500
+_MOST_NAMED = 20
+"""The number of ids that the audit names of an action on chosen events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,13 @@ class Replay:
         """Retry failed and held events that match a filter; return their number."""
         return len(await self.retry_each(wanted, operator))
 
-    async def retry_each(self, wanted: EventFilter, operator: Actor) -> Sequence[str]:
+    async def retry_each(
+        self, wanted: EventFilter, operator: Actor, begun: AuditEntry | None = None
+    ) -> Sequence[str]:
         """Retry failed and held events that match a filter; return their ids.
 
-        An event whose message cannot be made again stays as it is.
+        An event whose message cannot be made again stays as it is. The retry is a part of the
+        action `begun`, otherwise an action of its own.
         """
 
         async def retry(db: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
@@ -72,7 +80,8 @@ class Replay:
             topics = frozenset(m.topic for m in (*sent, *(m for _, m in again)))
             return _Done(ids, topics)
 
-        return await self._in_batches(wanted, retry)
+        entry = begun or AuditEntry(ActionKind.RETRY, operator, *_chosen(wanted))
+        return await self._in_batches(wanted, retry, entry, is_part=begun is not None)
 
     async def retryable(self, wanted: EventFilter) -> set[str]:
         """Return the ids of the matching events whose messages can be made again."""
@@ -93,17 +102,36 @@ class Replay:
             )
             return _Done([event.id for event in events])
 
-        return len(await self._in_batches(replace(wanted, status=SyncStatus.DEAD), end))
+        entry = AuditEntry(ActionKind.DISCARD, operator, *_chosen(wanted))
+        dead = replace(wanted, status=SyncStatus.DEAD)
+        return len(await self._in_batches(dead, end, entry))
 
     async def count(self, wanted: EventFilter) -> int:
         """Return the number of failed events that match a filter."""
         return await in_transaction(self._engine, lambda c: failed_events.count_failed(c, wanted))
 
-    async def _in_batches(self, wanted: EventFilter, step: _Step) -> list[str]:
+    async def _in_batches(
+        self,
+        wanted: EventFilter,
+        step: _Step,
+        entry: AuditEntry | None = None,
+        *,
+        is_part: bool = False,
+    ) -> list[str]:
+        """Take a step for each batch, and write the action that it belongs to with each batch."""
         ids: list[str] = []
-        after = None
+        after, before = None, 0 if entry is None else int(entry.result.get("events", 0))
+
+        async def audited(db: AsyncConnection, events: Sequence[FailedEvent]) -> _Done:
+            done = await step(db, events)
+            if entry is not None and (ids or done.ids):
+                entry.result["events"] = before + len(ids) + len(done.ids)
+                ended = len(events) < _BATCH and not is_part
+                await entry.write(db, ActionState.DONE if ended else ActionState.BEGUN)
+            return done
+
         while True:
-            events, done = await self._batch(wanted, after, step)
+            events, done = await self._batch(wanted, after, audited)
             for topic in done.topics:
                 self._wake(topic)
             ids += done.ids
@@ -132,6 +160,22 @@ class Replay:
         topic = OUTBOUND if envelope.data["direction"] == Direction.OUTBOUND else INBOUND
         source = envelope.data["source_system"]
         return OutboxMessage(topic, envelope.subject, source, envelope)
+
+
+def _chosen(wanted: EventFilter) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the target and the request of an action on the events that a filter matches."""
+    ids = wanted.ids or ()
+    if len(ids) == 1:
+        return ids[0], {}
+    given = {name: getattr(wanted, name) for name in wanted.__dataclass_fields__}
+    request: dict[str, Any] = {
+        name: value if isinstance(value, float) else str(value)
+        for name, value in given.items()
+        if value is not None and name not in {"ids", "unchanged"}
+    }
+    if ids:
+        request |= {"ids": list(ids[:_MOST_NAMED]), "events": len(ids)}
+    return wanted.source, request
 
 
 def _ended(event_id: str, reason: str, detail: HistoryDetail) -> Transition:

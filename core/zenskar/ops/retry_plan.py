@@ -13,7 +13,9 @@ from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter, LoggedEvent
 from zenskar.errors import InvalidInput
 from zenskar.model.actor import Actor
+from zenskar.model.operator_action import ActionKind
 from zenskar.model.sync_event import SyncStatus
+from zenskar.ops.audit import AuditEntry, recorded
 from zenskar.ops.replay import Replay
 from zenskar.sync.republish import DISCARDED
 
@@ -120,8 +122,10 @@ async def apply_retry(
 ) -> RetryResult:
     """Retry the dead letters of a plan that have not changed since; a repeat is harmless."""
     result = RetryResult(len(plan.steps))
-    for start in range(0, len(plan.steps), _BATCH):
-        await _apply_batch(engine, replay, plan.steps[start : start + _BATCH], operator, result)
+    entry = AuditEntry(ActionKind.RETRY, operator, request={"events": len(plan.steps)})
+    async with recorded(engine, entry):
+        for start in range(0, len(plan.steps), _BATCH):
+            await _apply_batch(engine, replay, plan.steps[start : start + _BATCH], entry, result)
     return result
 
 
@@ -129,14 +133,14 @@ async def _apply_batch(
     engine: AsyncEngine,
     replay: Replay,
     steps: Sequence[RetryStep],
-    operator: Actor,
+    entry: AuditEntry,
     result: RetryResult,
 ) -> None:
     """Retry some dead letters, then count the others by their present state."""
     unchanged = EventFilter(
         status=SyncStatus.DEAD, unchanged=[(step.event_id, step.dead_since) for step in steps]
     )
-    done = set(await replay.retry_each(unchanged, operator))
+    done = set(await replay.retry_each(unchanged, entry.by, entry))
     result.done += len(done)
     rest = [step for step in steps if step.event_id not in done]
     found = await _page(engine, EventFilter(ids=[step.event_id for step in rest]))

@@ -13,7 +13,9 @@ from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.operator_action import ActionKind
 from zenskar.model.record import ExternalMapping, Record
+from zenskar.ops.audit import AuditEntry
 from zenskar.sync import fanout
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
@@ -78,6 +80,9 @@ class Undeleter:
                 for source in sorted(former)
             ]
             await self._enqueue(db, entity_type, record_id, by, correlation_id)
+            states = {link.source_system: link.state.value for link in links}
+            entry = AuditEntry(ActionKind.UNDELETE, by, record_id, result={"links": states})
+            await entry.write(db)
             return links
 
         links = await in_transaction(self.context.engine, undelete)

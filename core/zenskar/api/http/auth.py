@@ -14,16 +14,24 @@ from aiohttp.typedefs import Handler
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.api.http.clients import client_address
-from zenskar.api.http.routes import scope_of
+from zenskar.api.http.routes import Parameter, scope_of
 from zenskar.bus.batcher import Batcher
 from zenskar.db import api_keys
 from zenskar.db.api_keys import LivingKey
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import InvalidInput
-from zenskar.model.actor import Actor
+from zenskar.model.actor import Actor, check_reason
 from zenskar.model.scope import Scope
 
 ANONYMOUS = "anonymous"
+_REASON = "X-Reason"
+REASON = Parameter(
+    _REASON,
+    "Why, for the audit: one line of at most 500 characters.",
+    place="header",
+    schema={"type": "string", "maxLength": 500},
+)
+"""The parameter of the routes whose requests the audit lists."""
 _KEY = re.compile(r"zsk_([A-Za-z0-9]{8})_[A-Za-z0-9]{43}")
 _NO_HASH = bytes(32)
 _MAX_BATCH = 500
@@ -168,10 +176,13 @@ def client(request: web.Request) -> str:
 
 
 def operator(request: web.Request) -> Actor:
-    """Return the actor of a request for the history: its API key and its address."""
+    """Return the actor of a request: its API key, its address, and the reason that it gives.
+
+    Raises `InvalidInput` when the reason is not one line.
+    """
     key = client(request)
     name = key if key == ANONYMOUS else f"API key {key}"
-    return Actor(name, client_address(request))
+    return Actor(name, client_address(request), check_reason(request.headers.get(_REASON)))
 
 
 def _authorization(request: web.Request) -> str | None:

@@ -7,14 +7,14 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.api.http import bodies
-from zenskar.api.http.auth import operator
+from zenskar.api.http.auth import REASON, operator
 from zenskar.api.http.queries import DEFAULT_LIMIT, PAGE_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
 from zenskar.db.connections import ACTIVE, PAUSED
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.held_deletes import HeldDelete
+from zenskar.db.events.held_deletes import HeldDelete
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.scope import Scope
 from zenskar.ops import connections
@@ -90,6 +90,7 @@ class Connections:
                 "Pause a connection",
                 one,
                 (400, 404, *_COMMON),
+                parameters=(REASON,),
                 scope=Scope.ADMIN,
             ),
             Route(
@@ -99,7 +100,7 @@ class Connections:
                 "Resume a connection",
                 one,
                 (400, 404, 409, *_COMMON),
-                parameters=_RESUME,
+                parameters=(*_RESUME, REASON),
                 scope=Scope.ADMIN,
             ),
             Route(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from zenskar.api.http import bodies
-from zenskar.api.http.auth import operator, require
+from zenskar.api.http.auth import REASON, operator, require
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
 from zenskar.api.http.queries import PAGE_PARAMETERS, Query, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
@@ -126,15 +126,16 @@ class DeadLetterRoutes:
             Route("GET", base, self.list, "List dead letters, newest first", page, (400, *_COMMON),
                   parameters=(*PAGE_PARAMETERS, *parameters_of(_FILTERS)), scope=Scope.READ),
             Route("GET", single, self.get, "Read a dead letter", one, (400, 404, *_COMMON),
-                  parameters=(_REVEAL,), scope=Scope.READ),
+                  parameters=(_REVEAL, REASON), scope=Scope.READ),
             Route("POST", f"{base}/retry", self.retry_many, "Retry dead letters",
-                  retried | would, sent, "DeadLetterChoice", scope=Scope.WRITE),
+                  retried | would, sent, "DeadLetterChoice", parameters=(REASON,),
+                  scope=Scope.WRITE),
             Route("POST", f"{base}/discard", self.discard_many, "Discard dead letters",
-                  ended, sent, "DeadLetterChoice", scope=Scope.ADMIN),
+                  ended, sent, "DeadLetterChoice", parameters=(REASON,), scope=Scope.ADMIN),
             Route("POST", f"{single}/retry", self.retry_one, "Retry a dead letter",
-                  retried, (400, 404, 409, *_COMMON), scope=Scope.WRITE),
+                  retried, (400, 404, 409, *_COMMON), parameters=(REASON,), scope=Scope.WRITE),
             Route("POST", f"{single}/discard", self.discard_one, "Discard a dead letter",
-                  ended, (400, 404, 409, *_COMMON), scope=Scope.ADMIN),
+                  ended, (400, 404, 409, *_COMMON), parameters=(REASON,), scope=Scope.ADMIN),
         )  # fmt: skip
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from zenskar.api.http import bodies
-from zenskar.api.http.auth import operator
+from zenskar.api.http.auth import REASON, operator
 from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.resources.customers import id_of
 from zenskar.api.services import ApiServices
@@ -50,6 +50,7 @@ class Erasures:
                     )
                 },
                 (400, 401, 403, 404, 409, 429, 503),
+                parameters=(REASON,),
                 scope=Scope.ADMIN,
             ),
         )

@@ -9,7 +9,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.api.http import bodies, cursors
-from zenskar.api.http.auth import operator, require
+from zenskar.api.http.auth import REASON, operator, require
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
 from zenskar.api.http.queries import PAGE_PARAMETERS, Query, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
@@ -113,7 +113,7 @@ class SyncEvents:
                 "Read a sync event with its history",
                 {200: ResponseDoc("The sync event.", "SyncEventWithHistory")},
                 (400, 404, *_COMMON),
-                parameters=(include,),
+                parameters=(include, REASON),
                 scope=Scope.READ,
             ),
             Route(
@@ -124,6 +124,7 @@ class SyncEvents:
                 retried,
                 (400, 408, 413, 415, 422, *_COMMON),
                 "RetryFilter",
+                parameters=(REASON,),
                 scope=Scope.WRITE,
             ),
             Route(
@@ -133,6 +134,7 @@ class SyncEvents:
                 "Retry a failed sync event",
                 retried,
                 (400, 404, 409, *_COMMON),
+                parameters=(REASON,),
                 scope=Scope.WRITE,
             ),
         )

@@ -10,12 +10,13 @@ import typer
 from zenskar.cli import session
 from zenskar.cli.commands import connection_trial
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
-from zenskar.cli.replay_session import current_actor
+from zenskar.cli.replay_session import ReasonOption, current_actor
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from zenskar.model.actor import Actor
     from zenskar.ops.connections import ConnectionStatus
     from zenskar.ops.drop_deletes import DroppedDeletes
     from zenskar.plugins.broadcasts import Broadcaster
@@ -65,11 +66,11 @@ def show(output: OutputOption = Output.TABLE) -> None:
 
 
 @app.command("pause")
-def pause(name: Name, output: OutputOption = Output.TABLE) -> None:
+def pause(name: Name, reason: ReasonOption = None, output: OutputOption = Output.TABLE) -> None:
     """Stop all calls to an external system; changes wait."""
     from zenskar.ops import connections
 
-    by = current_actor()
+    by = current_actor(reason)
 
     async def pause_connection(
         db: "AsyncConnection", configured: tuple[str, ...], broadcaster: "Broadcaster"
@@ -96,6 +97,7 @@ def resume(
     accept_account: Annotated[
         bool, typer.Option("--accept-account", help="Accept the other account.")
     ] = False,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Resume a paused connection.
@@ -108,7 +110,8 @@ def resume(
 
     if drop_deletes and apply_deletes is not None:
         raise InvalidInput("give either --apply-deletes or --drop-deletes")
-    by, dropped = current_actor(), _drop(name) if drop_deletes else None
+    by = current_actor(reason)
+    dropped = _drop(name, by) if drop_deletes else None
     request = connections.ResumeRequest(apply_deletes, accept_account)
 
     async def resume_connection(
@@ -133,11 +136,10 @@ def resume(
         raise typer.Exit(_HELD)
 
 
-def _drop(name: str) -> "DroppedDeletes":
+def _drop(name: str, by: "Actor") -> "DroppedDeletes":
     """Fetch the object of each held delete, and drop the delete unless the object is deleted."""
     from zenskar.cli.bulk_session import with_factory
 
-    by = current_actor()
     return with_factory(lambda factory: factory.held_delete_dropper().drop(name, by))
 
 

@@ -8,7 +8,7 @@ import typer
 from zenskar.cli import session
 from zenskar.cli.bulk_session import with_factory
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
-from zenskar.cli.replay_session import current_actor
+from zenskar.cli.replay_session import ReasonOption, current_actor
 from zenskar.ids import new_id
 
 app = typer.Typer(no_args_is_help=True, help="Single customers.")
@@ -24,6 +24,7 @@ def customers() -> None:
 @app.command("undelete")
 def undelete(
     customer: Annotated[str, typer.Argument(metavar="ID", help="The id of a deleted customer.")],
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Restore a deleted customer, and its links to living objects.
@@ -31,7 +32,7 @@ def undelete(
     Each object is fetched first. A new object replaces an object that is proven deleted. Exits with
     3 when an object is not visible: that connection stays unchanged.
     """
-    customer_id, by = session.parse_id(customer), current_actor()
+    customer_id, by = session.parse_id(customer), current_actor(reason)
     links = with_factory(
         lambda factory: factory.undeleter().undelete("customer", customer_id, by, new_id())
     )

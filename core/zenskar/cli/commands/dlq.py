@@ -11,6 +11,7 @@ from zenskar.cli.dlq_filter import filter_of
 from zenskar.cli.plans import check_options
 from zenskar.cli.render.event_list import Before, Limit, print_events
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines
+from zenskar.cli.replay_session import ReasonOption
 from zenskar.cli.retry_plans import apply_plan, make_plan
 from zenskar.errors import InvalidInput, StateConflict
 
@@ -68,6 +69,7 @@ def show_one(
     reveal: Annotated[
         bool, typer.Option("--reveal", help="Show the values of fields: personal data.")
     ] = False,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show a dead letter: its error, its message and its history."""
@@ -76,7 +78,7 @@ def show_one(
     from zenskar.ops import dead_letters
 
     wanted = session.parse_id(event_id)
-    reveal_to = replay_session.current_actor() if reveal else None
+    reveal_to = replay_session.current_actor(reason) if reveal else None
 
     async def read(engine: "AsyncEngine") -> dict[str, Any]:
         letter = await in_transaction(
@@ -106,6 +108,7 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
         Path | None,
         typer.Option(help="Retry the dead letters of the plan in this file that are still dead."),
     ] = None,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Retry dead letters: by id, by filters, or all.
@@ -117,13 +120,15 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     if apply is not None:
         if event_ids or filters or every or dry_run:
             raise InvalidInput("--apply retries the dead letters of its plan alone")
-        apply_plan(apply, output)
+        apply_plan(apply, reason, output)
         return
     wanted = _selected(event_ids, filters, every=every)
     if plan is not None:
         make_plan(wanted, plan, output)
         return
-    _apply(wanted, lambda r, w, by: r.retry(w, by), "retried", dry_run=dry_run, output=output)
+    _apply(
+        wanted, lambda r, w, by: r.retry(w, by), "retried", reason, dry_run=dry_run, output=output
+    )
 
 
 @app.command("discard")
@@ -132,11 +137,19 @@ def discard(
     filters: Filters = None,
     every: Every = False,
     dry_run: DryRun = False,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Discard dead letters permanently; their history stays and names the actor."""
     wanted = _selected(event_ids, filters, every=every)
-    _apply(wanted, lambda r, w, by: r.discard(w, by), "discarded", dry_run=dry_run, output=output)
+    _apply(
+        wanted,
+        lambda r, w, by: r.discard(w, by),
+        "discarded",
+        reason,
+        dry_run=dry_run,
+        output=output,
+    )
 
 
 def _selected(
@@ -149,12 +162,19 @@ def _selected(
 
 
 def _apply(
-    wanted: "EventFilter", action: "Action", done: str, *, dry_run: bool, output: Output
+    wanted: "EventFilter",
+    action: "Action",
+    done: str,
+    reason: str | None,
+    *,
+    dry_run: bool,
+    output: Output,
 ) -> None:
     from zenskar.ops import dead_letters
 
+    by = replay_session.current_actor(reason)
+
     async def act(_engine: "AsyncEngine", replay: "Replay") -> "ActionCount":
-        by = replay_session.current_actor()
         return await dead_letters.act(replay, wanted, action, by, dry_run=dry_run)
 
     acted = replay_session.run_with_replay(act)

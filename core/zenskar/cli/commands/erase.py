@@ -9,10 +9,11 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
-from zenskar.cli.replay_session import current_actor
+from zenskar.cli.replay_session import ReasonOption, current_actor
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from zenskar.model.actor import Actor
     from zenskar.ops.erase import Erased
 
 app = typer.Typer(no_args_is_help=True, help="Erase a customer; only its id stays.")
@@ -32,6 +33,7 @@ def customer(
         bool, typer.Option("--dry-run", help="Only show the rows to erase.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Erase a customer permanently: only its id and the time of the erasure stay.
@@ -42,7 +44,7 @@ def customer(
     name = session.parse_id(customer_id)
     if not (dry_run or yes):
         _ask(name)
-    found = asyncio.run(_erase(name, dry_run=dry_run))
+    found = asyncio.run(_erase(name, current_actor(reason), dry_run=dry_run))
     if output is Output.JSON:
         print_json(asdict(found) | {"dry_run": dry_run})
         return
@@ -59,7 +61,7 @@ def _ask(name: str) -> None:
     typer.confirm(f"Erase the customer {name}? This cannot be undone.", abort=True)
 
 
-async def _erase(name: str, *, dry_run: bool) -> "Erased":
+async def _erase(name: str, by: "Actor", *, dry_run: bool) -> "Erased":
     from zenskar.cli.data_folder import DataFolder
     from zenskar.model.envelope import OUTBOUND
     from zenskar.ops.erase import Eraser
@@ -79,7 +81,7 @@ async def _erase(name: str, *, dry_run: bool) -> "Erased":
         broadcaster = Broadcaster(broadcast_plugins(plugins))
         names = tuple(dict.fromkeys(owners))
         eraser = Eraser(engine, names, lambda _topic: None, broadcaster)
-        found = await eraser.erase(name, current_actor(), dry_run=dry_run)
+        found = await eraser.erase(name, by, dry_run=dry_run)
         await broadcaster.close()
         if not dry_run:
             from zenskar.db.driver.engine import in_transaction

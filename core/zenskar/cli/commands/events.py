@@ -8,6 +8,7 @@ import typer
 from zenskar.cli import replay_session, session
 from zenskar.cli.render.event_list import Before, Limit, print_events
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines
+from zenskar.cli.replay_session import ReasonOption
 from zenskar.errors import InvalidInput, StateConflict
 from zenskar.model.sync_event import Direction, SyncStatus
 
@@ -83,6 +84,7 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     direction: Way = None,
     customer: Customer = None,
     every: Annotated[bool, typer.Option("--all", help="All failed sync events.")] = False,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Retry failed sync events: by id, by the options, or all."""
@@ -92,7 +94,7 @@ def retry(  # noqa: PLR0913, PLR0917 - one for each option
     ids = tuple(map(session.parse_id, event_ids)) if event_ids else None
     wanted = _filter(status, source, direction, customer, ids)
     count = replay_session.run_with_replay(
-        lambda _, replay: replay.retry(wanted, replay_session.current_actor())
+        lambda _, replay: replay.retry(wanted, replay_session.current_actor(reason))
     )
     if count == 0 and ids:
         raise StateConflict("only sync events that are held back, retrying or dead can be retried")

@@ -11,7 +11,8 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
-from zenskar.errors import InvalidInput, NotFound
+from zenskar.cli.replay_session import ReasonOption, current_actor
+from zenskar.errors import InvalidInput
 from zenskar.model.scope import Scope
 
 if TYPE_CHECKING:
@@ -42,15 +43,17 @@ def create(
         str | None,
         typer.Option(help="When the key expires: 12h, 90d or a time such as 2030-01-31."),
     ] = None,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Create a key and print it; it cannot be shown again."""
-    from zenskar.db import api_keys
+    from zenskar.ops import keys
 
     if not (name.isprintable() and 0 < len(name.strip()) <= 200):
         raise InvalidInput("a key's name must be one line of 1 to 200 characters")
     until = _time(expires) if expires is not None else None
-    made, key = _run(lambda db: api_keys.create(db, name, scope, until))
+    by = current_actor(reason)
+    made, key = _run(lambda db: keys.create(db, name, scope, until, by))
     if output is Output.JSON:
         print_json({"key": key, **asdict(made)})
         return
@@ -73,13 +76,14 @@ def show(output: OutputOption = Output.TABLE) -> None:
 @app.command("revoke")
 def revoke(
     prefix: Annotated[str, typer.Argument(help="The key's prefix, see `zenskar keys list`.")],
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Revoke a key; every process refuses the key within seconds."""
-    from zenskar.db import api_keys
+    from zenskar.ops import keys
 
-    if not _run(lambda db: api_keys.revoke(db, prefix)):
-        raise NotFound(f"no living key has the prefix {prefix!r}: see `zenskar keys list`")
+    by = current_actor(reason)
+    _run(lambda db: keys.revoke(db, prefix, by))
     if output is Output.JSON:
         print_json({"revoked": prefix})
     else:

@@ -7,7 +7,7 @@ import typer
 from zenskar.cli import session
 from zenskar.cli.bulk_session import Source, with_factory
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
-from zenskar.cli.replay_session import current_actor
+from zenskar.cli.replay_session import ReasonOption, current_actor
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def mappings() -> None:
 
 
 @app.command("link")
-def link(
+def link(  # noqa: PLR0913, PLR0917 - one for each option
     source: Source,
     external: Annotated[str, typer.Argument(help="The id of the object in that system.")],
     record: Annotated[str | None, typer.Argument(help="The id of the customer.")] = None,
@@ -31,6 +31,7 @@ def link(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print the effect on each field.")
     ] = False,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Link an object that has no customer yet, and end its dead letters.
@@ -40,7 +41,7 @@ def link(
     if (record is None) is not new:
         raise InvalidInput("name the customer, or give --new, and not both")
     record_id = None if record is None else session.parse_id(record)
-    by = current_actor()
+    by = current_actor(reason)
     result = with_factory(
         lambda factory: factory.object_linker().link(
             source, "customer", external, record_id, by, dry_run=dry_run

@@ -346,6 +346,24 @@ comparisons = Table(
     PrimaryKeyConstraint("source_system", "entity_type"),
 )
 
+operator_actions = Table(
+    "operator_actions",
+    metadata,
+    _id(),
+    _time("at", nullable=False),
+    Column("by", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text),
+    Column("reason", Text),
+    Column("request", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("state", Text, nullable=False),
+    Column("result", JSONB, nullable=False, server_default=text("'{}'")),
+    _time("ended_at"),
+    Index("operator_actions_target", "target", "id"),
+    Index("operator_actions_kind", "action", "id"),
+)
+
 workers = Table(
     "workers",
     metadata,
