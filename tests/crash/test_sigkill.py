@@ -9,7 +9,8 @@ import pytest
 
 from tests.crash.processes import DEADLINE_SECONDS, NOWHERE, returncode, victim
 from tests.simulation.invariants import breaches
-from tests.simulation.story import Act, Memory, perform
+from tests.simulation.memory import Act, Memory
+from tests.simulation.story import perform
 from tests.simulation.workers import POINTS
 from tests.simulation.world import World, open_world
 from tests.support.wait import until

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.simulation.invariants import breaches
-from tests.simulation.story import Memory
+from tests.simulation.memory import Memory
 from tests.simulation.world import OPEN, PATIENCE_SECONDS, World, open_world
 from zenskar_stripe.sandbox import Fault, FaultKind
 

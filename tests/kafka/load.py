@@ -14,7 +14,7 @@ import asyncpg
 
 from tests.kafka.processes import until
 from tests.kafka.topology import Topology
-from tests.simulation.story import Memory, Written
+from tests.simulation.memory import Memory, Written
 
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "rate_limited", "probability": 0.02, "retry_after": 0},

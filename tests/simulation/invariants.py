@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.beside import unequal_beside
-from tests.simulation.story import Memory
+from tests.simulation.memory import Memory
 from tests.simulation.world import PATIENCE_SECONDS, World
 from zenskar.model.fields import CUSTOMER, flatten, keep, name_of
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from tests.simulation.people import Unique
 from zenskar import (
     BaseIntegration,
     Change,
@@ -82,6 +83,7 @@ class System:
 
     With `names_only`, no state between two fetches is seen, and no writer of a change. A system
     that `restores` returns deleted customers. `beside`: a Salesforce org is at a second connection.
+    `full`: both sides hold the same people before they are joined.
     """
 
     held: frozenset[str] = CUSTOMER.names
@@ -89,6 +91,7 @@ class System:
     names_only: bool = False
     restores: bool = False
     beside: bool = False
+    full: bool = False
 
     def plugins(self, installed: Mapping[str, Plugin]) -> dict[str, Plugin]:
         """Return the installed plugins with this system's integration."""
@@ -105,9 +108,10 @@ _SYSTEMS = (
     System(integration=Blind),
     System(integration=Naming, names_only=True),
     System(integration=Restoring, restores=True),
+    System(integration=Unique, full=True),
 )
 
 
 def system_of(seed: int) -> System:
-    """Return the system of a seed: two of eight hold some fields only."""
+    """Return the system of a seed: two of nine hold some fields only."""
     return _SYSTEMS[seed % len(_SYSTEMS)]

@@ -10,14 +10,17 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from tests.simulation import people
 from tests.simulation.beside import org_beside
 from tests.simulation.clock import Clock
 from tests.simulation.invariants import breaches
+from tests.simulation.memory import Act, Memory
 from tests.simulation.partial import System, system_of
-from tests.simulation.story import SHIFTS, Act, Memory, draw, perform
+from tests.simulation.story import SHIFTS, draw, perform
 from tests.simulation.world import PATIENCE_SECONDS, World, open_world
 from tests.support import postgres
 from tests.support.databases import Databases
@@ -81,9 +84,12 @@ class Stage:
         ):
             if org is not None:
                 world.org, world.others = org, [org.sandbox]
-            for act in acts:
-                await perform(world, act, memory)
-            wrong = await self._ending(world, memory, system)
+            with people.refusing_equals(world.sandbox) if system.full else nullcontext():
+                if system.full:
+                    await people.pause(world)
+                for act in acts:
+                    await perform(world, act, memory)
+                wrong = await self._ending(world, memory, system)
             return StoryResult(acts, tuple(wrong), tuple(await world.trace()) if wrong else ())
 
     async def run_seed(self, seed: int, *, shorten: bool = True) -> Failure | None:
@@ -105,13 +111,17 @@ class Stage:
 
     async def _ending(self, world: World, memory: Memory, system: System) -> list[str]:
         try:
+            if system.full:
+                # Nothing rests before a pause ends.
+                await people.join(world, memory, planned=False)
             await world.settle(self.patience)
             if world.org is not None:
                 await world.org.show_everything(world.runtime, self.patience)
                 await world.settle(self.patience)
+            wrong = await people.end(world, memory, self.patience) if system.full else []
         except TimeoutError:
             return await world.unfinished()
-        return await breaches(
+        return wrong + await breaches(
             world, memory, system.held, names_only=system.names_only, patience=self.patience
         )
 

@@ -3,11 +3,13 @@
 import asyncio
 import random
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from tests.simulation.beside import FAULTS as BESIDE_FAULTS
+from tests.simulation.memory import Act, Memory, Restored, Written
 from tests.simulation.partial import system_of
+from tests.simulation.people import draw_copies, fill_here, fill_there, join
 from tests.simulation.workers import POINTS
 from tests.simulation.world import World
 from zenskar.errors import NotFound, Unavailable
@@ -22,56 +24,6 @@ CALM_SECONDS = 10.0
 SHIFTS = (0.0, 5.0, -5.0, 60.0, -60.0)
 """The largest error of a clock in seconds; webhook signatures tolerate a few minutes."""
 API_POINTS = ("customer.committed", "webhook.received", "webhook.published")
-
-
-@dataclass(frozen=True)
-class Act:
-    """An act. `who` selects a customer, `what` a field, a fault or a failpoint."""
-
-    kind: str
-    who: int = 0
-    what: str = ""
-    value: str = ""
-    seconds: float = 0.0
-
-
-@dataclass
-class Written:
-    """A written value that must not be lost without a trace."""
-
-    value: str
-    side: str
-    whose: str
-    field: str = ""
-
-
-@dataclass
-class Restored:
-    """An old value of ours that an external edit restored at rest."""
-
-    whose: str
-    path: str
-    value: str
-
-
-@dataclass
-class Memory:
-    """The customers created, the values written, and the values restored since the last edit."""
-
-    local: list[str] = field(default_factory=list)
-    external: list[str] = field(default_factory=list)
-    written: list[Written] = field(default_factory=list)
-    restored: list[Restored] = field(default_factory=list)
-    bin: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The deleted customers that may be restored, by id."""
-    returned: set[str] = field(default_factory=set)
-    """The ids of the customers that were restored."""
-    faults: int = 0
-    set_back: bool = False
-
-    def forget(self, record_id: str | None) -> None:
-        """Drop the expectation for a record, since its next edit competes."""
-        self.restored = [one for one in self.restored if one.whose != record_id]
 
 
 _QUIET_SECONDS = 3.0
@@ -128,7 +80,16 @@ def draw(seed: int) -> list[Act]:
     kinds, weights = list(known), list(known.values())
     picked = rng.choices(kinds, weights, k=rng.randint(5, 16))
     first = rng.choice(["create", "create_outside"])
-    return [_act(kind, number, rng) for number, kind in enumerate([first, *picked])]
+    filled = _filling(rng) if system.full else []
+    kinds = [first, *picked]
+    return filled + [_act(kind, number, rng) for number, kind in enumerate(kinds, len(filled))]
+
+
+def _filling(rng: random.Random) -> list[Act]:
+    """Draw two sides that hold the same people, some edits, and the end of the pause."""
+    copies = [Act(kind, who, value=f"v{n}") for n, (kind, who) in enumerate(draw_copies(rng))]
+    kinds = [*rng.choices(["edit", "edit_outside"], k=rng.randint(0, 3)), "join"]
+    return copies + [_act(kind, number, rng) for number, kind in enumerate(kinds, len(copies))]
 
 
 def _act(kind: str, number: int, rng: random.Random) -> Act:
@@ -179,6 +140,11 @@ async def _create_outside(world: World, act: Act, memory: Memory) -> None:
     memory.external.append(str(created["id"]))
 
 
+async def _join(world: World, act: Act, memory: Memory) -> None:
+    with suppress(TimeoutError):
+        await join(world, memory, planned=act.who % 2 == 0)
+
+
 async def _edit(world: World, act: Act, memory: Memory) -> None:
     known = [row["id"] for row in await world.rows("SELECT CAST(id AS text) AS id FROM customers")]
     if known:
@@ -199,6 +165,8 @@ async def _edit_outside(world: World, act: Act, memory: Memory) -> None:
     # A worker may have deleted the object in the meantime.
     if _is_living(world, external_id):
         world.sandbox.dashboard.update(external_id, change(act))
+        # A value from before the join may not have been seen yet.
+        memory.outdate("unseen", external_id, act.what)
         memory.written.append(Written(act.value, "external", external_id, act.what))
 
 
@@ -283,9 +251,7 @@ async def _edit_beside(world: World, act: Act, memory: Memory) -> None:
     if contact in world.org.contacts():
         world.org.edit(contact, act.what, act.value)
         # A feed shows the last state of a contact, so an earlier edit may stay unseen.
-        memory.written = [
-            one for one in memory.written if (one.whose, one.field) != (contact, act.what)
-        ]
+        memory.outdate("beside", contact, act.what)
         memory.written.append(Written(act.value, "beside", contact, act.what))
 
 
@@ -347,6 +313,9 @@ async def _anybody_outside(world: World, act: Act) -> str | None:
 
 
 _ACTS = {
+    "fill_here": fill_here,
+    "fill_there": fill_there,
+    "join": _join,
     "create": _create,
     "create_outside": _create_outside,
     "edit": _edit,
