@@ -23,6 +23,8 @@ CORE = ROOT / "core" / "zenskar"
 MODULES = sorted(CORE.rglob("*.py"))
 PACKAGES = sorted(path.parent for path in MODULES if path.name == "__init__.py")
 MOST_ENTRIES = 25
+MARKS = {"__pycache__", "py.typed"}
+"""Entries of a folder that nobody reads."""
 TOOLKIT = ("zenskar.fields", "zenskar.http", "zenskar.http.lookalike", "zenskar.webhooks")
 """The modules that a plugin may import besides `zenskar`."""
 
@@ -138,7 +140,7 @@ def test_a_package_has_tests_in_the_folder_of_the_same_path(package: Path) -> No
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(CORE)))
 def test_a_folder_can_be_read_at_a_glance(package: Path) -> None:
-    entries = [path for path in package.iterdir() if path.name != "__pycache__"]
+    entries = [path for path in package.iterdir() if path.name not in MARKS]
     assert len(entries) <= MOST_ENTRIES
 
 

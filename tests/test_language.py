@@ -18,7 +18,7 @@ CODE = (
     *(f"tests/{name}" for name in ("crash", "deploy", "e2e", "kafka", "packaging")),
     *(f"tests/{name}" for name in ("performance", "simulation", "stripe_mock", "support")),
     *(f"tests/{name}" for name in ("catalog", "kernel", "model", "ops")),
-    *("tests/api", "tests/sync", "tests/worker"),
+    *("tests/api", "tests/console", "tests/sync", "tests/worker"),
     *("tests/fields", "tests/http", "tests/webhooks"),
     *("tests/cli", "tests/plugins", "tests/telemetry", "tests/testing", "plugins/stripe/tests"),
     "plugins/template/tests",

@@ -1,6 +1,7 @@
 """Time-ordered ids."""
 
 import uuid
+from datetime import datetime
 
 from uuid_utils import uuid7
 
@@ -8,6 +9,11 @@ from uuid_utils import uuid7
 def new_id() -> str:
     """Return a UUIDv7 (RFC 9562, section 5.7): sorts by creation, so inserts stay local."""
     return str(uuid7())
+
+
+def first_id(at: datetime) -> str:
+    """Return the lowest id of a millisecond: ids that were made later are greater."""
+    return str(uuid.UUID(int=int(at.timestamp() * 1000) << 80))
 
 
 def is_id(text: str) -> bool:

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.api.app import create_app, create_probes
+from zenskar.api.app import create_app, create_open, create_probes
 from zenskar.api.health import HealthScope, SystemHealth
 from zenskar.api.services import ApiServices
 from zenskar.bus.port import Bus
@@ -21,6 +21,7 @@ from zenskar.bus.postgres.bus import PostgresBus
 from zenskar.bus.postgres.notifier import Notifier
 from zenskar.catalog.field_limits import FieldLimits
 from zenskar.catalog.service import CustomerService
+from zenskar.console.console import Console
 from zenskar.db.driver.engine import connections_in_use, create_engine, in_transaction
 from zenskar.db.workers import ROLES
 from zenskar.ops import system_state
@@ -85,8 +86,15 @@ class Runtime:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def api(self) -> web.Application:
-        """Build the HTTP API."""
-        return create_app(self.services())
+        """Build the HTTP API, with the console unless the console has a port of its own."""
+        services = self.services()
+        apart = self.settings.console_port is not None
+        return create_app(services, () if apart else (Console(services),))
+
+    def console(self) -> web.Application:
+        """Build the console for a port of its own."""
+        services = self.services()
+        return create_open(services, [Console(services)])
 
     def probes(self) -> web.Application:
         """Build the HTTP server of a worker: its probes and its metrics."""

@@ -99,6 +99,7 @@ class Settings(ConnectionSettings):
     data_dir: Path = Path(".zenskar")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    console_port: int | None = Field(None, ge=0, le=65535)
     worker_health_port: int = Field(8001, ge=0, le=65535)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"

@@ -27,18 +27,23 @@ from zenskar.api.resources.webhooks import Webhooks
 from zenskar.api.services import ApiServices
 
 
-def create_app(services: ApiServices) -> web.Application:
-    """Return the application of the API."""
+def create_app(services: ApiServices, others: Sequence[Resource] = ()) -> web.Application:
+    """Return the application of the API, and of other resources that OpenAPI does not describe."""
     locked = services.settings.auth == "required"
     guards = _guards(services, KeyRing(services.engine, LoginThrottle()) if locked else None)
-    app = _app(services, resources(services), guards)
+    app = _app(services, [*resources(services), *others], guards)
     app[LEAN] = LeanWebhooks(services, guards)
     return app
 
 
 def create_probes(services: ApiServices) -> web.Application:
     """Return the application of a worker: its probes and its metrics."""
-    return _app(services, [Probes(services), MetricsPage(services)], _guards(services, keys=None))
+    return create_open(services, [Probes(services), MetricsPage(services)])
+
+
+def create_open(services: ApiServices, others: Sequence[Resource]) -> web.Application:
+    """Return an application of resources that need no API key, or have a login of their own."""
+    return _app(services, others, _guards(services, keys=None))
 
 
 def resources(services: ApiServices) -> Sequence[Resource]:
@@ -54,7 +59,6 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         Probes(services),
         MetricsPage(services),
         StaticPage("/docs", "docs.html", "The description of the API as a page"),
-        StaticPage("/console", "console.html", "The operations console"),
     ]
     return [*described, Description(version("zenskar"), described)]
 

@@ -1,7 +1,7 @@
 """Serve an application over HTTP."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -51,6 +51,21 @@ async def serve(
         yield f"http://{_bracketed(host)}:{bound[1]}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def serve_console(
+    build: Callable[[], web.Application], settings: Settings, api: str
+) -> AsyncIterator[str]:
+    """Serve the console on its own port if it has one, and yield its address.
+
+    Otherwise the API at the address `api` serves the console.
+    """
+    if settings.console_port is None:
+        yield api
+        return
+    async with serve(build(), settings.host, settings.console_port, settings) as address:
+        yield address
 
 
 def _connection_limit(settings: Settings) -> int:

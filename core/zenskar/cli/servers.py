@@ -54,16 +54,19 @@ def _announce(settings: "Settings") -> Announce:
 
 
 async def _api(settings: "Settings", environment: Mapping[str, str], ready: Announce) -> None:
-    from zenskar.api.server import serve
+    from zenskar.api.server import serve, serve_console
 
     async with (
         stop_signals() as stopping,
         _open(settings, environment, "zenskar api") as runtime,
         runtime.watched_loop(),
         serve(runtime.api(), settings.host, settings.port, settings) as address,
+        serve_console(runtime.console, settings, address) as console,
     ):
         freeze_startup_objects()
         ready("api", address)
+        if console != address:
+            ready("console", console)
         await stopping.wait()
         runtime.stopping.set()
         # Load balancers need some probes to see it; meanwhile requests are served.

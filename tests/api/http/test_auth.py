@@ -27,7 +27,7 @@ from zenskar.db.events import event_log
 from zenskar.model.scope import Scope
 from zenskar.networks import Hosts, Networks
 
-PUBLIC = ("/health/live", "/health/ready", "/openapi.json", "/docs", "/metrics", "/console")
+PUBLIC = ("/health/live", "/health/ready", "/openapi.json", "/docs", "/metrics")
 PROTECTED = (
     ("GET", "/customers"), ("POST", "/customers"), ("GET", "/customers/x"),
     ("PUT", "/customers/x"), ("PATCH", "/customers/x"), ("DELETE", "/customers/x"),

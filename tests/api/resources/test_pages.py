@@ -1,4 +1,4 @@
-"""`/docs` and `/console`."""
+"""`/docs`."""
 
 import importlib.resources
 import re
@@ -8,7 +8,7 @@ import pytest
 from tests.support.api import Api
 from zenskar.api.resources.pages import content_security_policy
 
-PATHS = {"docs.html": "/docs", "console.html": "/console"}
+PATHS = {"docs.html": "/docs"}
 
 
 def test_every_page_is_known_here() -> None:

@@ -4,6 +4,7 @@ import codecs
 import zlib
 from collections.abc import Collection, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import HttpVersion11, hdrs, web
@@ -15,6 +16,8 @@ from zenskar.model.json_bounds import Bounds
 from zenskar.schema_catalog import Schema
 
 JSON_TYPES = ("application/json",)
+FORM_TYPE = "application/x-www-form-urlencoded"
+_MAX_FIELDS = 300
 PATCH_TYPES = ("application/merge-patch+json", "application/json")
 _BOUNDS = Bounds(members=2000, depth=32)
 """The largest valid body names 1,000 ids to retry."""
@@ -45,6 +48,27 @@ async def read_json(
     schema.check(body)
     valid: dict[str, Any] = body
     return valid
+
+
+async def read_form(request: web.Request) -> dict[str, str]:
+    """Return the fields of an HTML form, each given once.
+
+    Raises 413, 415, or `InvalidInput` when the body is not such a form.
+    """
+    if request.content_type != FORM_TYPE:
+        raise web.HTTPUnsupportedMediaType(text=f"the Content-Type must be {FORM_TYPE}")
+    _encoding(request, _PLAIN)
+    body = await _read(request)
+    try:
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict"
+        )
+    except ValueError:
+        raise InvalidInput("the body is not a form in UTF-8") from None
+    form = dict(pairs)
+    if len(form) < len(pairs):
+        raise InvalidInput("a field of the form is given twice")
+    return form
 
 
 async def read_signed(request: web.Request) -> bytes:

@@ -60,6 +60,15 @@ class Clients:
         lines = headers.getall(self._certificate_header, ())
         return (lines[0] or None) if len(lines) == 1 else None
 
+    def is_encrypted(self, request: web.BaseRequest) -> bool:
+        """Return whether the client uses HTTPS, by the word of a trusted proxy where there is one.
+
+        Two lines prove nothing: the client may have sent the first.
+        """
+        if request.secure or not self._is_proxy(request.remote or ""):
+            return request.secure
+        return request.headers.getall("X-Forwarded-Proto", ()) == ["https"]
+
     def _find_origin(self, peer: str, lines: tuple[str, ...]) -> str:
         hops = [hop for line in lines for hop in line.split(",")]
         found = peer

@@ -122,27 +122,32 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
 
 def response_to(error: Exception) -> web.Response:
     """Return the response to any error; an unexpected error says nothing about itself."""
+    response = problem_of(error).response()
+    if isinstance(error, web.HTTPException) and error.keep_alive is False:
+        response.force_close()
+    return response
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem of any error, and log an error that no sender has caused."""
     if isinstance(error, web.HTTPException):
-        response = of_http(error).response()
-        if error.keep_alive is False:
-            response.force_close()
-        return response
+        return of_http(error)
     problem = of_error(error) if isinstance(error, ZenskarError) else None
     if problem is None:
         return _unexpected(error)
     if problem.status == 503:
         _log.warning("request_unavailable", detail=problem.detail)
-    return problem.response()
+    return problem
 
 
-def _unexpected(error: Exception) -> web.Response:
+def _unexpected(error: Exception) -> Problem:
     """Log the types and the traceback only: the text of an error may hold personal data."""
     _log.error(
         "request_failed",
         error_types=[type(e).__name__ for e in _chain(error)],
         traceback="".join(traceback.format_tb(error.__traceback__)),
     )
-    return Problem(500, "internal", "something went wrong here; it has been logged").response()
+    return Problem(500, "internal", "something went wrong here; it has been logged")
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

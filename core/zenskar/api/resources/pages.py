@@ -1,4 +1,4 @@
-"""Serve `/docs` and `/console`, pages that load nothing from other hosts."""
+"""Serve `/docs`, a page that loads nothing from other hosts."""
 
 import base64
 import hashlib

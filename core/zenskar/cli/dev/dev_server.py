@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from zenskar.api.server import serve
+from zenskar.api.server import serve, serve_console
 from zenskar.cli import session
 from zenskar.cli.data_folder import DataFolder, DevState
 from zenskar.cli.dev.ports import local_address, reserved_port
@@ -80,18 +80,19 @@ class DevServer:
             runtime.watched_loop(),
             in_background(runtime.worker().run(stopping), stopping),
             serve(runtime.api(), self._settings.host, self._settings.port, self._settings) as api,
+            serve_console(runtime.console, self._settings, api) as console,
         ):
             state = DevState(os.getpid(), api, dict(sandboxes.urls), dict(sandboxes.variables))
             self._folder.write_state(state)
             if not stopping.is_set():
-                announce(self._ready(runtime, sandboxes, api))
+                announce(self._ready(runtime, sandboxes, api, console))
             await stopping.wait()
 
-    def _ready(self, runtime: Runtime, sandboxes: Sandboxes, api: str) -> Ready:
+    def _ready(self, runtime: Runtime, sandboxes: Sandboxes, api: str, console: str) -> Ready:
         return Ready(
             api=api,
             docs=f"{api}/docs",
-            console=f"{api}/console",
+            console=f"{console}/console",
             sandboxes=sandboxes.urls,
             first_steps=sandboxes.first_steps,
             connections=tuple(runtime.connections),

@@ -42,9 +42,9 @@ class Ready:
         return [
             "zenskar is ready. Ctrl-C stops it.",
             "",
+            f"  Console  {self.console}",
             f"  API      {self.api}",
             f"  Docs     {self.docs}",
-            f"  Console  {self.console}",
             *sandboxes,
             f"  Data     {self.data_dir}",
         ]

@@ -1,1 +1,1 @@
-"""The actions of operators."""
+"""The actions of operators, and their sessions."""

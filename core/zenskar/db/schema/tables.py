@@ -282,6 +282,15 @@ api_keys = Table(
     _time("revoked_at"),
 )
 
+console_sessions = Table(
+    "console_sessions",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("key_id", Uuid(as_uuid=False), nullable=False),
+    _time("created_at", nullable=False),
+    _time("seen_at", nullable=False),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

@@ -1,0 +1,244 @@
+"""Serve the console: its pages, its actions, its login."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, unquote
+
+from aiohttp import web
+
+from zenskar.api.http import bodies, problems
+from zenskar.api.http.auth import KeyRing, LoginThrottle
+from zenskar.api.http.clients import Clients
+from zenskar.api.http.routes import JsonSchema, Route
+from zenskar.api.services import ApiServices
+from zenskar.console.operators import Doorkeeper, Login, OpenDoor, is_own
+from zenskar.console.page import ROOT, Action, ConsolePage, Done, Operator, Preview, Visit
+from zenskar.console.renderer import Renderer
+from zenskar.console.site_map import ACTIONS, PAGES
+from zenskar.console.static_files import PATH as STATIC_PATH
+from zenskar.console.static_files import StaticFiles
+from zenskar.errors import ZenskarError
+from zenskar.model.scope import Scope
+
+LOGIN, LOGOUT = f"{ROOT}/login", f"{ROOT}/logout"
+_NOTICE = "zenskar_console_notice"
+"""The cookie with the result of an action, for the page that follows."""
+_HTMX = json.dumps(
+    {
+        "allowEval": False,
+        "historyEnabled": False,
+        "includeIndicatorStyles": False,
+        "selfRequestsOnly": True,
+    }
+)
+Answer = Callable[[Visit], Awaitable[web.Response]]
+
+
+class Console:
+    """Serves the pages and the actions of the site map, to operators who have logged in."""
+
+    def __init__(
+        self,
+        services: ApiServices,
+        pages: Sequence[ConsolePage] = PAGES,
+        actions: Sequence[Action] = ACTIONS,
+    ) -> None:
+        self._services = services
+        self._pages, self._actions = pages, actions
+        self._files = StaticFiles()
+        self._door = doorkeeper(services)
+        self._renderer = Renderer(
+            {
+                "menu": [page for page in pages if page.menu],
+                "root": ROOT,
+                "static": self._files.address,
+                "htmx": _HTMX,
+                "asks": self._door.asks,
+            }
+        )
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes. They are public for the API: the console has a login of its own."""
+        pages = (
+            self._route("GET", page.path, self._page(page), page.scope) for page in self._pages
+        )
+        actions = (
+            self._route(method, action.path, answer, action.scope)
+            for action in self._actions
+            for method, answer in (("GET", self._preview(action)), ("POST", self._run(action)))
+        )
+        return (
+            _route("GET", LOGIN, self._show_login),
+            _route("POST", LOGIN, self._log_in),
+            self._route("POST", LOGOUT.removeprefix(ROOT), self._log_out, Scope.READ),
+            _route("GET", STATIC_PATH + "/{name:.+}", self._files.show),
+            self._route("GET", "/{rest:.*}", self._nothing, Scope.READ),
+            *pages,
+            *actions,
+        )
+
+    @property
+    def components(self) -> Mapping[str, JsonSchema]:
+        """No schemas."""
+        return {}
+
+    def _route(self, method: str, path: str, answer: Answer, scope: Scope) -> Route:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            operator = None
+            try:
+                operator = await self._door.recognize(request)
+                if operator is None:
+                    return self._stranger(request)
+                form = await bodies.read_form(request) if method == "POST" else {}
+                _check(operator, scope, form if method == "POST" else None)
+                return await answer(Visit(request, operator, self._services, form))
+            except web.HTTPRedirection:
+                raise
+            except Exception as error:  # noqa: BLE001 - a page for people in place of JSON
+                return self._failed(request, operator, error)
+
+        return _route(method, ROOT + path, handle)
+
+    def _page(self, page: ConsolePage) -> Answer:
+        async def show(visit: Visit) -> web.Response:
+            data = {**await page.read(visit), "live": page.live}
+            section = page.section or page.path
+            response = self._render(visit.request, visit.operator, page.template, data, section)
+            if _NOTICE in visit.request.cookies:
+                response.del_cookie(_NOTICE, path=ROOT)
+            return response
+
+        return show
+
+    def _preview(self, action: Action) -> Answer:
+        async def show(visit: Visit) -> web.Response:
+            return self._dialog(visit, action, await action.preview(visit))
+
+        return show
+
+    def _run(self, action: Action) -> Answer:
+        async def run(visit: Visit) -> web.Response:
+            try:
+                done = await action.run(visit)
+            except ZenskarError as error:
+                problem = problems.problem_of(error)
+                preview = await action.preview(visit)
+                return self._dialog(visit, action, preview, problem.detail, problem.status)
+            return self._finished(visit, action, done)
+
+        return run
+
+    def _dialog(
+        self, visit: Visit, action: Action, preview: Preview, error: str = "", status: int = 200
+    ) -> web.Response:
+        data = {"preview": preview, "error": error, "given": visit.form}
+        return self._render(
+            visit.request, visit.operator, "action.html", data, action.section, status
+        )
+
+    def _finished(self, visit: Visit, action: Action, done: Done) -> web.Response:
+        if done.secret:
+            return self._render(
+                visit.request, visit.operator, "secret.html", {"done": done}, action.section
+            )
+        response = web.Response(status=303, headers={"Location": done.address})
+        response.set_cookie(
+            _NOTICE, quote(done.text), path=ROOT, max_age=60, httponly=True, samesite="Strict"
+        )
+        return response
+
+    async def _show_login(self, request: web.Request) -> web.StreamResponse:
+        if not self._door.asks:
+            return web.Response(status=303, headers={"Location": ROOT})
+        return self._renderer.page("login.html", {"error": "", "next": _next(request)})
+
+    async def _log_in(self, request: web.Request) -> web.StreamResponse:
+        response = web.Response(status=303, headers={"Location": _next(request)})
+        try:
+            form = await bodies.read_form(request)
+            await self._door.admit(request, form.get("key", ""), response)
+        except (web.HTTPException, ZenskarError) as error:
+            problem = problems.problem_of(error)
+            data = {"error": problem.detail, "next": _next(request)}
+            failed = self._renderer.page("login.html", data, problem.status)
+            failed.headers.update(problem.headers)
+            return failed
+        return response
+
+    async def _log_out(self, visit: Visit) -> web.Response:
+        response = web.Response(status=303, headers={"Location": LOGIN})
+        await self._door.dismiss(visit.request, response)
+        return response
+
+    async def _nothing(self, _visit: Visit) -> web.Response:
+        raise web.HTTPNotFound
+
+    def _stranger(self, request: web.Request) -> web.Response:
+        if "HX-Request" in request.headers:
+            # The browser loads the whole page again, which leads to the login.
+            return web.Response(status=401, headers={"HX-Refresh": "true"})
+        if request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            # A browser sends no strict cookie with a link from another site, but with a reload.
+            return self._renderer.page("reload.html", {})
+        here = quote(request.raw_path if request.method == "GET" else ROOT)
+        return web.Response(status=303, headers={"Location": f"{LOGIN}?next={here}"})
+
+    def _failed(
+        self, request: web.Request, operator: Operator | None, error: Exception
+    ) -> web.Response:
+        problem = problems.problem_of(error)
+        data = {"problem": problem, "operator": operator}
+        if operator is None:
+            return self._renderer.page("trouble.html", {**data, **_EMPTY}, problem.status)
+        return self._render(request, operator, "trouble.html", data, "", problem.status)
+
+    def _render(
+        self,
+        request: web.Request,
+        operator: Operator,
+        template: str,
+        data: Mapping[str, Any],
+        section: str,
+        status: int = 200,
+    ) -> web.Response:
+        common = {
+            **_EMPTY,
+            "operator": operator,
+            "section": section,
+            "here": request.raw_path,
+            "notice": unquote(request.cookies.get(_NOTICE, "")),
+        }
+        return self._renderer.page(template, {**common, **data}, status)
+
+
+_EMPTY = {"section": "", "here": ROOT, "notice": "", "live": False}
+
+
+def doorkeeper(services: ApiServices) -> Doorkeeper:
+    """Return the doorkeeper that the settings ask for."""
+    if services.settings.auth == "off":
+        return OpenDoor()
+    keys = KeyRing(services.engine, LoginThrottle())
+    return Login(services.engine, keys, Clients(services.settings.trusted_proxies))
+
+
+def _check(operator: Operator, scope: Scope, form: Mapping[str, str] | None) -> None:
+    """Raise 403 without the scope, or for a form of another session."""
+    if not operator.may(scope):
+        raise web.HTTPForbidden(
+            text=f"this needs a key of the scope {scope}; yours has {operator.scope}"
+        )
+    if form is not None and not is_own(operator, form.get("token", "")):
+        raise web.HTTPForbidden(text="this form is older than your session: load the page again")
+
+
+def _route(method: str, path: str, handler: Any) -> Route:
+    return Route(method, path, handler, "", {}, public=True)
+
+
+def _next(request: web.Request) -> str:
+    """Return the page of the console to show after the login."""
+    wanted = request.query.get("next", "")
+    inside = wanted == ROOT or wanted.startswith((f"{ROOT}/", f"{ROOT}?"))
+    return wanted if inside and wanted.isprintable() and "\\" not in wanted else ROOT

@@ -1,0 +1,159 @@
+"""The pages and the actions of the console, as values."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from zenskar.api.http.clients import client_address
+from zenskar.api.services import ApiServices
+from zenskar.errors import InvalidInput
+from zenskar.model.actor import Actor, check_reason
+from zenskar.model.scope import Scope
+
+ROOT = "/console"
+_LONGEST_FILTER = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The person at the console: the name and the scope of the API key.
+
+    `token` proves that a form comes from a page of this operator. Without a login there is no key.
+    """
+
+    name: str
+    scope: Scope
+    token: str
+    key_id: str | None = None
+
+    def may(self, scope: Scope) -> bool:
+        """Return whether the operator has a scope."""
+        return self.scope.covers(scope)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the operator may run actions."""
+        return self.may(Scope.WRITE)
+
+    @property
+    def reveals(self) -> bool:
+        """Whether the operator may see personal data and manage keys."""
+        return self.may(Scope.ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The request of an operator for a page or an action. A page has no form."""
+
+    request: web.Request
+    operator: Operator
+    services: ApiServices
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    def part(self, name: str) -> str:
+        """Return the text in the path that stands for a placeholder."""
+        return self.request.match_info[name]
+
+    def filter(self, name: str) -> str | None:
+        """Return a filter of the address, None without a value. Raises `InvalidInput`."""
+        value = self.request.query.get(name, "").strip()
+        if len(value) > _LONGEST_FILTER or "\0" in value:
+            raise InvalidInput(f"{name}: must be a text of at most {_LONGEST_FILTER} characters")
+        return value or None
+
+    def address(self, **changed: str | None) -> str:
+        """Return the address of this page with other filters; None removes a filter."""
+        query = {**self.request.query, **changed}
+        kept = {name: value for name, value in query.items() if value}
+        return str(self.request.rel_url.with_query(kept))
+
+    @property
+    def reason(self) -> str:
+        """The reason that the operator gives for an action. Raises `InvalidInput` without one."""
+        reason = check_reason(self.form.get("reason"))
+        if reason is None:
+            raise InvalidInput("a reason is needed")
+        return reason
+
+    @property
+    def actor(self) -> Actor:
+        """The operator with address and reason, for the audit. Raises `InvalidInput`."""
+        key = self.operator.key_id
+        name = self.operator.name if key is None else f"API key {key}"
+        return Actor(name, client_address(self.request), self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolePage:
+    """A page at a path under `/console`.
+
+    `read` returns the data of the template. `menu` is the name in the menu, empty without an
+    entry; `section` is the menu entry that is marked, by default its own. The page of a `live`
+    page is read again while it is visible.
+    """
+
+    path: str
+    template: str
+    read: Callable[[Visit], Awaitable[Mapping[str, Any]]]
+    menu: str = ""
+    icon: str = ""
+    section: str = ""
+    live: bool = False
+    scope: Scope = Scope.READ
+
+
+@dataclass(frozen=True, slots=True)
+class ActionField:
+    """An input of an action besides the reason; one of `choices` if there are any."""
+
+    name: str
+    label: str
+    value: str = ""
+    help: str = ""
+    choices: Sequence[tuple[str, str]] = ()
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The changes that an action would make, before an operator confirms them.
+
+    `counts` are names with values. `kept` are values of this preview that return with the form, so
+    that the action can refuse when they have changed. `refusal` says why there is nothing to run.
+    """
+
+    title: str
+    text: str
+    confirm: str
+    back: str
+    counts: Sequence[tuple[str, str]] = ()
+    details: Sequence[str] = ()
+    fields: Sequence[ActionField] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
+    dangerous: bool = False
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The result of an action in words, and the address of the page that follows.
+
+    `secret` is shown once, in place of that page.
+    """
+
+    text: str
+    address: str
+    secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action at a path under `/console`: GET shows the preview, POST runs it."""
+
+    path: str
+    preview: Callable[[Visit], Awaitable[Preview]]
+    run: Callable[[Visit], Awaitable[Done]]
+    section: str = ""
+    scope: Scope = Scope.WRITE

@@ -1,0 +1,136 @@
+"""The overview: the parts, the connections and the traffic of the last hour."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.api.health import PAUSE_WORDS, HealthReport, HealthStatus
+from zenskar.console.page import ROOT, ConsolePage, Visit
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import event_counts
+from zenskar.db.events.event_counts import EventCount
+from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.ops import activity, connections
+from zenskar.ops.activity import Activity
+from zenskar.ops.connections import ConnectionStatus
+
+_LATE_SECONDS = 600.0
+"""An event that waits for longer needs the attention of an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """A state that an operator should look at, and the address of the page with the details."""
+
+    title: str
+    text: str
+    address: str
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The unfinished sync events of a connection: by direction, the oldest, and dead letters."""
+
+    inbound: int
+    outbound: int
+    dead: int
+    oldest_seconds: float | None
+
+
+async def read(visit: Visit) -> Mapping[str, Any]:
+    """Return the data of the page."""
+    services = visit.services
+
+    async def load(
+        db: AsyncConnection,
+    ) -> tuple[list[ConnectionStatus], list[EventCount], Activity]:
+        return (
+            await connections.statuses(db, services.router.sources),
+            await event_counts.unfinished(db),
+            await activity.last_hour(db),
+        )
+
+    report = await services.health.ready()
+    found, unfinished, hour = await in_transaction(services.engine, load)
+    waiting = {each.state.name: _waiting(unfinished, each.state.name) for each in found}
+    return {
+        "report": report,
+        "connections": found,
+        "waiting": waiting,
+        "off": services.router.off,
+        "hour": hour,
+        "chart": _chart(hour),
+        "pause_words": PAUSE_WORDS,
+        "concerns": _concerns(report, found, waiting, services.router.off),
+        "dead": sum(each.count for each in unfinished if each.status == SyncStatus.DEAD),
+        "unfinished": sum(each.count for each in unfinished if each.status != SyncStatus.DEAD),
+        "oldest": _oldest(unfinished),
+    }
+
+
+def _waiting(unfinished: Sequence[EventCount], source: str) -> Waiting:
+    own = [each for each in unfinished if each.source == source]
+    living = [each for each in own if each.status != SyncStatus.DEAD]
+    return Waiting(
+        inbound=sum(each.count for each in living if each.direction == Direction.INBOUND),
+        outbound=sum(each.count for each in living if each.direction == Direction.OUTBOUND),
+        dead=sum(each.count for each in own if each.status == SyncStatus.DEAD),
+        oldest_seconds=_oldest(own),
+    )
+
+
+def _oldest(unfinished: Sequence[EventCount]) -> float | None:
+    ages = [each.oldest_seconds for each in unfinished if each.status != SyncStatus.DEAD]
+    return max(ages, default=None)
+
+
+def _chart(hour: Activity) -> list[list[int]]:
+    """Return the columns of the chart: the minutes in seconds since 1970, then each direction."""
+    start = int(hour.first.timestamp())
+    minutes = [start + 60 * place for place in range(activity.MINUTES)]
+    return [minutes, list(hour.counts[Direction.INBOUND]), list(hour.counts[Direction.OUTBOUND])]
+
+
+def _concerns(
+    report: HealthReport,
+    found: Sequence[ConnectionStatus],
+    waiting: Mapping[str, Waiting],
+    off: Mapping[str, str],
+) -> list[Concern]:
+    concerns = [
+        Concern(f"The part “{name}” does not work", check.detail, f"{ROOT}/system", urgent=True)
+        for name, check in report.checks.items()
+        if check.status is HealthStatus.UNAVAILABLE
+    ]
+    workers = report.checks.get("workers")
+    if workers is not None and workers.status is HealthStatus.DEGRADED:
+        concerns.append(Concern("Workers are missing", workers.detail, f"{ROOT}/system"))
+    for status in found:
+        concerns += _of_connection(status, waiting[status.state.name], off)
+    return concerns
+
+
+def _of_connection(
+    status: ConnectionStatus, waiting: Waiting, off: Mapping[str, str]
+) -> list[Concern]:
+    state, address = status.state, f"{ROOT}/connections/{status.state.name}"
+    concerns = []
+    if state.name in off:
+        concerns.append(Concern(f"{state.name} is off", off[state.name], address, urgent=True))
+    if state.paused:
+        text = PAUSE_WORDS.get(state.reason or "", "nothing is sent, and changes wait")
+        concerns.append(Concern(f"{state.name} is paused", text, address, urgent=True))
+    elif (waiting.oldest_seconds or 0) > _LATE_SECONDS:
+        text = f"the oldest waits for {int((waiting.oldest_seconds or 0) // 60)} minutes"
+        concerns.append(Concern(f"Events of {state.name} wait", text, address))
+    if waiting.dead:
+        text = f"{waiting.dead:,} operations have failed permanently: retry or discard them"
+        address = f"{ROOT}/dead-letters?source={state.name}"
+        concerns.append(Concern(f"Dead letters of {state.name}", text, address))
+    return concerns
+
+
+PAGE = ConsolePage("", "overview.html", read, menu="Overview", icon="overview", live=True)
