@@ -9,7 +9,7 @@ PROJECTS := pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)
 JOBS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test coverage test-pythons test-kafka test-stripe-mock lint format check-kernel check-kernel-small simulate bench secrets docs build clean
+.PHONY: help install dev test coverage test-pythons test-kafka test-stripe-mock test-console screenshots lint format check-kernel check-kernel-small simulate bench secrets docs build clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,6 +31,7 @@ test: $(STAMP) ## Run every test that needs no outside server
 	test $$code -eq 0 && result=passed || result=FAILED; \
 	echo "lane main (Python $$($(BIN)/python -c 'import platform; print(platform.python_version())'), embedded PostgreSQL, Stripe sandbox, localstripe): $$result"; \
 	echo "lane kafka: did not run, see make test-kafka"; \
+	echo "lane console: did not run, see make test-console"; \
 	exit $$code
 
 coverage: ## Run the same and list the lines that no test reaches
@@ -58,6 +59,15 @@ test-stripe-mock: $(STAMP) ## Check every request to Stripe against Stripe's own
 	test $$code -eq 0 && result=passed || result=FAILED; \
 	echo "lane stripe-mock: $$result"; \
 	exit $$code
+
+test-console: $(STAMP) ## Run the console in the Chromium of this machine
+	@$(BIN)/pytest tests/browser -q $(ARGS); code=$$?; \
+	test $$code -eq 0 && result=passed || result=FAILED; \
+	echo "lane console: $$result"; \
+	exit $$code
+
+screenshots: $(STAMP) ## Write pictures of every page of the console into .screenshots
+	@$(BIN)/python -m tests.browser.screenshots
 
 lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

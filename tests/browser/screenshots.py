@@ -1,0 +1,48 @@
+"""Write pictures of every page of the console: light, dark, and on a phone."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from tests.browser.chromium import DESKTOP, PHONE, chromium, watched
+from tests.browser.test_pages import path_of
+from tests.browser.world import open_world
+from tests.support import postgres
+from tests.support.databases import Databases
+from zenskar.console.site_map import PAGES
+
+FOLDER = Path(__file__).parents[2] / ".screenshots"
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"viewport": DESKTOP},
+    "dark": {"viewport": DESKTOP, "color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "device_scale_factor": 2, "is_mobile": True},
+}
+
+
+async def take(database_url: str) -> None:
+    """Write a picture of each page in each look."""
+    FOLDER.mkdir(exist_ok=True)
+    async with open_world(database_url) as world, chromium() as browser:
+        for look, options in LOOKS.items():
+            async with watched(browser, world.address, **options) as page:
+                for each in PAGES:
+                    await page.open(path_of(each, world))
+                    name = each.template.removesuffix(".html")
+                    picture = FOLDER / f"{name}-{look}.png"
+                    await page.page.screenshot(path=picture, full_page=True)
+
+
+def main() -> None:
+    """Take the pictures on a database of their own."""
+    postgres.prepare_session()
+    databases = Databases(postgres.server_url())
+    try:
+        with databases.one() as url:
+            asyncio.run(take(url))
+    finally:
+        databases.drop_all()
+        postgres.finish_session()
+
+
+if __name__ == "__main__":
+    main()

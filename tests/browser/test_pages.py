@@ -1,0 +1,71 @@
+"""Every page: no error, no other host, no serious finding, and it fits a phone."""
+
+import re
+
+import pytest
+from playwright.async_api import Browser as Chromium
+
+from tests.browser.chromium import PHONE, watched
+from tests.browser.world import World
+from zenskar.console.page import ConsolePage
+from zenskar.console.site_map import PAGES
+
+
+def path_of(page: ConsolePage, world: World) -> str:
+    """Return the path of a page in this world."""
+    return re.sub(r"{(\w+)[^}]*}", lambda found: world.values[found[1]], page.path)
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+async def test_pages_are_clean(browser: Chromium, world: World, colours: str) -> None:
+    findings: dict[str, list[str]] = {}
+    async with watched(browser, world.address, color_scheme=colours) as page:
+        for each in PAGES:
+            await page.open(path_of(each, world))
+            await page.check()
+            assert "Traceback" not in await page.text()
+            findings[each.path] = await page.serious_findings()
+        await page.open("/nothing", 404)
+        findings["/nothing"] = await page.serious_findings()
+    assert {path: found for path, found in findings.items() if found} == {}
+
+
+async def test_pages_fit_a_phone(browser: Chromium, world: World) -> None:
+    async with watched(browser, world.address, viewport=PHONE, is_mobile=True) as page:
+        for each in PAGES:
+            await page.open(path_of(each, world))
+            assert (each.path, await page.overflow()) == (each.path, 0)
+
+
+async def test_a_live_page_is_read_again_while_it_is_visible(
+    browser: Chromium, world: World
+) -> None:
+    async with watched(browser, world.address) as page:
+        await page.open()
+        before = await page.page.inner_text(".figures")
+        await world.console.flow.create(name="Late", email="late@example.com")
+        await page.page.wait_for_function(
+            "before => document.querySelector('.figures').innerText !== before", arg=before
+        )
+        assert await page.page.locator(".chart canvas").count() == 1
+
+
+async def test_a_lost_server_is_reported(browser: Chromium, world: World) -> None:
+    async with watched(browser, world.address) as page:
+        await page.open()
+        await page.context.set_offline(True)
+        await page.page.evaluate("document.body.dispatchEvent(new Event('tick'))")
+        await page.page.wait_for_selector("#stale:not([hidden])")
+        await page.context.set_offline(False)
+        await page.page.evaluate("document.body.dispatchEvent(new Event('tick'))")
+        await page.page.wait_for_selector("#stale", state="hidden")
+        page.faults.clear()
+
+
+async def test_the_keyboard_reaches_the_content(browser: Chromium, world: World) -> None:
+    async with watched(browser, world.address) as page:
+        await page.open()
+        await page.page.keyboard.press("Tab")
+        assert await page.page.evaluate("document.activeElement.className") == "skip"
+        await page.page.keyboard.press("Enter")
+        assert await page.page.evaluate("document.activeElement.id") == "main"

@@ -1,0 +1,84 @@
+"""A console with something on every page: hostile names, failures, a pause."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.console import OpenConsole, open_console
+from tests.support.fake import FakeError
+from zenskar import FailureKind, WebhookRequest
+from zenskar.db.driver.engine import in_transaction
+from zenskar.model.actor import Actor
+from zenskar.ops import connections
+
+HOSTILE = (
+    '<img src=x onerror="alert(1)">',
+    "'); DROP TABLE customers; --",
+    "\u202egnirts desrever",
+    "\u0645\u0631\u062d\u0628\u0627 \u05e9\u05dc\u05d5\u05dd",
+    "{{ 7 * 7 }} ${7 * 7}",
+    "W" * 180,
+    "a\tb\u0007c",
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """A console, and the values that stand for the placeholders in the paths of its pages."""
+
+    console: OpenConsole
+    values: Mapping[str, str]
+
+    @property
+    def address(self) -> str:
+        return self.console.address
+
+
+@asynccontextmanager
+async def open_world(database_url: str, **settings: Any) -> AsyncIterator[World]:
+    """Open a console without a login unless the settings say otherwise."""
+    chosen = {"auth": "off"} | settings
+    opened = open_console(database_url, "crm", "billing", working=True, **chosen)
+    async with opened as console:
+        yield World(console, await _fill(console))
+
+
+async def _fill(console: OpenConsole) -> dict[str, str]:
+    """Create records, edits of both sides, dead letters, and a paused connection."""
+    flow = console.flow
+    crm, billing = flow.systems["crm"], flow.systems["billing"]
+    records = [
+        await flow.create(name=name, email=f"person{number}@example.com", phone="+49 30 1234")
+        for number, name in enumerate(HOSTILE)
+    ]
+    await flow.settle()
+    first = next(iter(crm.objects))
+    crm.edit(first, name="Changed <b>there</b>")
+    await flow.deliver("crm")
+    billing.before = _refuse
+    await flow.create(name="Refused", email="refused@example.com")
+    await flow.settle()
+    webhook = WebhookRequest({"x-signature": "good"}, b'{"id": "<script>", "type": 1}', 0.0)
+    await flow.runtime.ingress.accept("crm", webhook, "test")
+    by, broadcaster = (
+        Actor("test", "a test", "an <i>incident</i>"),
+        flow.runtime.context.broadcaster,
+    )
+    await in_transaction(
+        flow.runtime.engine, lambda c: connections.pause(c, "billing", by, broadcaster)
+    )
+    (event,) = await flow.rows(
+        "SELECT id FROM sync_events WHERE status = 'dead' ORDER BY id LIMIT 1"
+    )
+    return {
+        "name": "crm",
+        "entity": "customer",
+        "id": records[0],
+        "record_id": records[0],
+        "event_id": str(event["id"]),
+    }
+
+
+def _refuse(_push: object) -> None:
+    raise FakeError(FailureKind.REJECTED)
