@@ -68,7 +68,7 @@ async def test_two_workers_make_the_record_that_two_objects_name_once(database_u
             other = asyncio.create_task(InboundSync(context).apply([second]))
             await until(lambda: flow.scalar(_WAITS_FOR_A_NAME))
             _, outcome = work.observe(seen)
-            await work.flush(db)
+            await work_storage.flush(db, work)
         ((applied,), _) = await other
         assert (outcome.verdict, applied.verdict) == ("created", "duplicate")
         assert await flow.scalar("SELECT id FROM customers") == UUID(record_id)

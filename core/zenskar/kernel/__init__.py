@@ -5,7 +5,8 @@ independent of the source of their data; no IO, no clock, no randomness. Rule nu
 docstrings are those of docs/kernel.md.
 """
 
-from zenskar.kernel.filtered import Passes, is_former, observe_filtered, plan_outside, released
+from zenskar.kernel.filtered import Passes, observe_filtered, plan_outside
+from zenskar.kernel.links import detached, is_former, linked_again, merged, released
 from zenskar.kernel.observe import lost, observe
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.plan import Step, StepKind, plan
@@ -23,8 +24,11 @@ __all__ = [
     "Step",
     "StepKind",
     "Verdict",
+    "detached",
     "is_former",
+    "linked_again",
     "lost",
+    "merged",
     "observe",
     "observe_filtered",
     "plan",

@@ -7,6 +7,7 @@ before the record gets another one.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from zenskar.kernel.links import is_former, released
 from zenskar.kernel.observe import observe
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.plan import NOTHING, Step, StepKind, plan
@@ -64,23 +65,6 @@ def plan_outside(situation: Situation) -> Step:
     if pending is None or pending.key_alive:
         return NOTHING
     return Step(StepKind.FIND, intent=pending)
-
-
-def released(mapping: ExternalMapping) -> ExternalMapping:
-    """Release the object of a record that leaves; a fetch precedes every later push."""
-    revision = mapping.revision + 1
-    return replace(
-        mapping,
-        state=MappingState.DELETED,
-        detached=True,
-        revision=revision,
-        fetch_revision=revision,
-    )
-
-
-def is_former(mapping: ExternalMapping) -> bool:
-    """Whether the object was its record's, and is looked at before the record gets another one."""
-    return not mapping.active and mapping.fetch_revision is not None
 
 
 @dataclass(frozen=True, slots=True)

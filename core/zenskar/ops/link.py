@@ -160,7 +160,7 @@ def preview(work: UnitOfWork, seen: Observation, *, is_new: bool = False) -> Obj
         raise StateConflict(f"{record_id} already has the object {other} of {work.name}")
     if work.has_open_create(record_id):
         raise StateConflict(f"a create of {record_id} at {work.name} is not answered: try again")
-    if is_new and not work.would_travel(seen):
+    if is_new and not work.filtered.admits_new(seen):
         raise StateConflict(f"the filter of {work.name} excludes {seen.external_id}")
     _, outcome = work.observe(seen)
     outside = outcome.verdict is Verdict.OUTSIDE

@@ -139,7 +139,7 @@ class Undeleter:
             revived = work.revive(known.external_id)
             work.observe(self._seen(source, revived, snapshot))
             state = LinkState.LINKED
-        await work.flush(db)
+        await work_storage.flush(db, work)
         return RestoredLink(source, known.external_id, state)
 
     def _seen(self, source: str, known: ExternalMapping, snapshot: Snapshot) -> Observation:

@@ -186,7 +186,7 @@ async def test_one_free_record_is_never_linked_by_two_workers(database_url: str)
                     " AND datname = current_database())"
                 )
                 assert work.observe(shows("obj_1"))[0] == record_id
-                await work.flush(first)
+                await work_storage.flush(first, work)
             _, outcome = (await waiting).observe(shows("obj_2"))
             assert (outcome.verdict, outcome.matched) == (Verdict.UNDECIDED, (record_id,))
 

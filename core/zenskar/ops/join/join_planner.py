@@ -173,7 +173,7 @@ class JoinPlanner:
             for record in work.records.values():
                 if work.has_open_create(record.id):
                     found.under_way += 1
-                elif work.is_outside(record.id):
+                elif work.filtered.is_outside(record):
                     found.outside += 1
                 elif record.id in alike:
                     twins[alike[record.id].record_ids] = alike[record.id]
@@ -211,7 +211,7 @@ def _sort(work: UnitOfWork, seen: Observation, digest: str, found: _Findings) ->
         return
     situation = work.situation_of(seen)
     record, record_id = situation.record, seen.record_id or ""
-    if not work.would_travel(seen):
+    if not work.filtered.admits_new(seen):
         found.excluded.add(seen.external_id)
     if record is None and is_id(record_id) and seen.external_id in found.excluded:
         found.outside += 1
@@ -265,7 +265,7 @@ def link_fates(work: UnitOfWork, record: Record, outcome: Outcome) -> dict[str, 
 
     No field of a record that stays outside of the filter changes.
     """
-    if work.stays_outside(record.id, outcome):
+    if work.filtered.stays_outside(record, outcome):
         return {}
     after: Fields = apply(record.fields, outcome.record_changes)
     if work.coverage is not None and outcome.mapping is not None:

@@ -303,7 +303,7 @@ class InboundSync:
         work.looks += await match_looks.requests(db)
         allowed = DeleteGuard.of(self._context.connections[source].settings)
         await allowed.check(db, source, batch.deletes[source])
-        await work.flush(db)
+        await work_storage.flush(db, work)
         batch.works.append(work)
 
     def _count(self, applied: Sequence[Applied]) -> None:

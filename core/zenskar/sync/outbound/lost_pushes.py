@@ -86,7 +86,7 @@ class LostPushes:
             for push in lost.values():
                 cause = Cause(push.correlation_id or new_id(), push.sync_event_id)
                 work.resync(push.record_id, cause)
-            await work.flush(db)
+            await work_storage.flush(db, work)
             await work_storage.store(db, [work])
         return len(pushes)
 

@@ -176,7 +176,7 @@ class OutboundSync:
                 for job in group:
                     failed = events[job.event_id].attempts > 0
                     planned[job.event_id] = self._planner.begin(work, job, failed=failed)
-                await work.flush(db)
+                await work_storage.flush(db, work)
                 works.append(work)
             followed = await work_storage.store(db, works, moves)
             return [planned[job.event_id] for job in jobs], followed
@@ -220,7 +220,7 @@ class OutboundSync:
                 if deletes:
                     allowed = DeleteGuard.of(work.source.settings)
                     await allowed.check(db, work.name, deletes)
-                await work.flush(db)
+                await work_storage.flush(db, work)
                 works.append(work)
             followed = await work_storage.store(db, works)
             return [planned[answer.job.event_id] for answer in answers], followed
@@ -306,7 +306,7 @@ class OutboundSync:
             work.settle(call.intent_id, state)
         if ended(event):
             self._planner.hand_over(work, job)
-        await work.flush(db)
+        await work_storage.flush(db, work)
         await work_storage.store(db, [work])
 
     async def _look(self, db: AsyncConnection, job: PushJob, refused: RefusedPush) -> PlannedStep:
@@ -314,7 +314,7 @@ class OutboundSync:
         event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
         work = await self._load(db, [job])
         planned = self._planner.lose(work, job, event, refused)
-        await work.flush(db)
+        await work_storage.flush(db, work)
         await work_storage.store(db, [work])
         return planned
 
@@ -323,7 +323,7 @@ class OutboundSync:
         event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
         work = await self._load(db, [job], [refused.failure.external_id or ""])
         planned = self._planner.link(work, job, event, refused)
-        await work.flush(db)
+        await work_storage.flush(db, work)
         await work_storage.store(db, [work])
         return planned
 

@@ -124,7 +124,7 @@ def drift_of_hidden_object(work: UnitOfWork, external_id: str) -> Drift | None:
     record = work.records.get(mapping.entity_id or "") if mapping is not None else None
     if mapping is None or not mapping.active or record is None or record.deleted:
         return None
-    if work.is_outside(record.id):
+    if work.filtered.is_outside(record):
         return None
     return Drift(
         DriftKind.MISSING_THERE,

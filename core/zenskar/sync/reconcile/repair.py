@@ -84,7 +84,7 @@ class Repairer:
                 db, connected, entity_type, external_ids=external_ids, record_ids=wanted
             )
             _release(work, external_ids)
-            await work.flush(db)
+            await work_storage.flush(db, work)
             changes = [
                 work.change_of(each, fanout.RESYNC, correlation_id)
                 for each in sorted(wanted & work.records.keys())

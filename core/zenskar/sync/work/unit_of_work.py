@@ -1,22 +1,17 @@
 """The records, mappings and pushes that one transaction decides on.
 
-Loaded under locks by `work_storage`, decided on in memory by the kernel one observation after
-another, written in sets. Both directions use it for a batch. `flush` writes records, mappings and
-pushes before the next unit of the transaction is loaded, because two units may share a record.
-`work_storage.store` writes the rest of all units once, at the end.
+The kernel decides in memory, one observation after another, for a batch of either direction.
+`work_storage` loads a unit under locks and writes it in sets.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from zenskar import kernel
-from zenskar.db import duplicates, intents, mappings, personal_data, records
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.db.intents import NewIntent
 from zenskar.ids import is_id, new_id
-from zenskar.kernel import Candidate, Outcome, Situation, Step, Verdict
+from zenskar.kernel import Candidate, Outcome, Situation, Step
 from zenskar.model.coverage import Coverage
 from zenskar.model.fields import SHAPES, apply, unflatten
 from zenskar.model.history_detail import HistoryDetail
@@ -27,7 +22,6 @@ from zenskar.model.record import (
     Intent,
     IntentKind,
     IntentState,
-    MappingState,
     Record,
 )
 from zenskar.model.sync_event import SyncStatus
@@ -36,6 +30,22 @@ from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.sync import fanout
 from zenskar.sync.fanout import Cause, LookRequest, RecordChange
 from zenskar.sync.work.candidates import CandidateSearch
+from zenskar.sync.work.filtered_decisions import FilteredDecisions
+
+
+@dataclass(slots=True)
+class PendingWrites:
+    """Decisions that are not written yet: ids of records and mappings, and states of pushes.
+
+    `restored` are records that were deleted, `purged` such that are to be erased.
+    """
+
+    created: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    mapped: set[str] = field(default_factory=set)
+    settled: dict[str, IntentState] = field(default_factory=dict)
+    restored: set[str] = field(default_factory=set)
+    purged: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -51,13 +61,8 @@ class UnitOfWork:
     ended: set[str] = field(default_factory=set)
     """Records whose objects were deleted or detached in this transaction."""
     lapsed: frozenset[str] = frozenset()
-    _created: set[str] = field(default_factory=set)
-    _changed: set[str] = field(default_factory=set)
-    _mapped: set[str] = field(default_factory=set)
-    _settled: dict[str, IntentState] = field(default_factory=dict)
+    pending: PendingWrites = field(default_factory=PendingWrites)
     _unread: set[str] = field(default_factory=set)
-    _restored: set[str] = field(default_factory=set)
-    _purged: set[str] = field(default_factory=set)
     new_intents: list[NewIntent] = field(default_factory=list)
     """Pushes to be sent after the commit."""
     resent: list[str] = field(default_factory=list)
@@ -76,11 +81,14 @@ class UnitOfWork:
     """By how many microseconds, at most, the external clock is ahead of ours."""
     coverage: Coverage | None = field(init=False)
     """The parts of a record that travel to the connection; None for all."""
+    filtered: FilteredDecisions = field(init=False)
+    """The records that travel to and from the connection."""
     search: CandidateSearch = field(init=False)
     """The records that unknown objects may match, where the connection is configured so."""
 
     def __post_init__(self) -> None:
         self.coverage = self.source.coverage(self.entity_type)
+        self.filtered = FilteredDecisions(self.source, self.entity_type)
         self.search = CandidateSearch(self.source.match_by.get(self.entity_type, ()))
 
     @property
@@ -132,16 +140,21 @@ class UnitOfWork:
         """Mark a record as in sync: no change of it was in a field that the connection covers."""
         mapping = self.by_record.get(record_id)
         if self.coverage is not None and mapping is not None and mapping.active:
-            self._mapped.add(mapping.external_id)
+            self.pending.mapped.add(mapping.external_id)
 
     def observe(self, seen: Observation) -> tuple[str | None, Outcome]:
         """Apply an observation with the kernel; return the record's id and the outcome."""
         if seen.merged_into is not None:
             seen = replace(seen, merged_into=self._last_successor(seen, seen.merged_into))
         situation = self.situation_of(seen)
-        outcome = self._decide(situation, seen)
+        new_record_id = _new_record_id(situation, seen)
+
+        def record_of(outcome: Outcome) -> Record | None:
+            return self.records.get(_record_id(situation, outcome) or "")
+
+        outcome = self.filtered.decide(situation, seen, record_of, new_record_id)
         record_id = _record_id(situation, outcome)
-        outcome = self._lifted(record_id, outcome)
+        outcome = self.filtered.whole(record_of(outcome), outcome)
         if outcome.mapping is not None:
             self._map(outcome.mapping)
         if outcome.successor is not None:
@@ -164,21 +177,9 @@ class UnitOfWork:
             return kernel.plan_outside(situation)
         return kernel.plan(situation, propagate_deletes=self.source.propagate_deletes)
 
-    def is_outside(self, record_id: str | None) -> bool:
+    def is_outside(self, record_id: str) -> bool:
         """Return whether a record, maybe a deleted one, does not pass the connection's filter."""
-        record = self.records.get(record_id or "")
-        if record is None or record.erased:
-            return False
-        return not self.source.travels(self.entity_type, record.fields)
-
-    def would_travel(self, seen: Observation) -> bool:
-        """Return whether the record that is created from an object would pass the filter."""
-        created = Outcome(Verdict.CREATED, record_changes=seen.fields or {}, create_record=True)
-        return self._passes(None, created)
-
-    def stays_outside(self, record_id: str, outcome: Outcome) -> bool:
-        """Return whether a record passes the filter neither before an outcome nor after it."""
-        return self.is_outside(record_id) and not self._passes(record_id, outcome)
+        return self.filtered.is_outside(self.records.get(record_id))
 
     def planned_situation(self, record_id: str) -> Situation:
         """Return the situation of a record, for planning."""
@@ -220,30 +221,19 @@ class UnitOfWork:
 
     def release(self, external_id: str) -> None:
         """Detach an external object, live or not, so that a living record gets another one."""
-        mapping = self.mappings[external_id]
-        self._map(
-            replace(
-                mapping,
-                state=MappingState.DELETED,
-                detached=True,
-                revision=mapping.revision + 1,
-                fetch_revision=None,
-            )
-        )
+        self._map(kernel.detached(self.mappings[external_id]))
 
     def note_merge(self, external_id: str, merged_into: str) -> None:
         """Note that an object was merged into another one, so that its record gets no new one."""
+        self._map(kernel.merged(self.mappings[external_id], merged_into))
+
+    def revive(self, external_id: str) -> ExternalMapping:
+        """Link an object again that is proven to live, at an operator's request."""
         mapping = self.mappings[external_id]
-        self._map(
-            replace(
-                mapping,
-                state=MappingState.DELETED,
-                detached=False,
-                revision=mapping.revision + 1,
-                fetch_revision=None,
-                merged_into=merged_into,
-            )
-        )
+        revived = kernel.linked_again(mapping)
+        if revived is not mapping:
+            self._map(revived)
+        return revived
 
     def may_return(self, mapping: ExternalMapping) -> bool:
         """Whether a fetch of an object counts that was deleted or is its record's former object."""
@@ -253,26 +243,11 @@ class UnitOfWork:
         possible = mapping.ended_record or mapping.entity_id is None
         return self.source.merge_policy.restores and possible and mapping.merged_into is None
 
-    def revive(self, external_id: str) -> ExternalMapping:
-        """Link an object again that is proven to live, at an operator's request."""
-        mapping = self.mappings[external_id]
-        if not mapping.active:
-            mapping = replace(
-                mapping,
-                state=MappingState.ACTIVE,
-                detached=False,
-                revision=mapping.revision + 1,
-                merged_into=None,
-                ended_record=False,
-            )
-            self._map(mapping)
-        return mapping
-
     def settle(self, intent_id: str, state: IntentState) -> None:
         """Set the state of a push. An answered push stays answered."""
-        if self._settled.get(intent_id) is IntentState.ANSWERED:
+        if self.pending.settled.get(intent_id) is IntentState.ANSWERED:
             return
-        self._settled[intent_id] = state
+        self.pending.settled[intent_id] = state
         for record_id, known in self.intents.items():
             if any(i.id == intent_id for i in known):
                 self.intents[record_id] = tuple(
@@ -300,45 +275,6 @@ class UnitOfWork:
         if event is not None:
             status = event.status if event.status.final else SyncStatus.PROCESSING
             self.notes.append((event.id, status, detail))
-
-    async def flush(self, db: AsyncConnection) -> None:
-        """Write the records, mappings and pushes."""
-        entity_type = self.entity_type
-        created = [self.records[i] for i in sorted(self._created)]
-        changed = [self.records[i] for i in sorted(self._changed - self._created)]
-        saved = [self.mappings[i] for i in sorted(self._mapped)]
-        # Tombstones first: a record may have moved to another object, and has one live mapping.
-        saved.sort(key=lambda mapping: mapping.active)
-        await records.insert(db, entity_type, created)
-        await records.update(db, entity_type, changed)
-        versions = [(m, self._synced_version(m)) for m in saved]
-        await mappings.save(db, self.name, entity_type, versions, self.carried)
-        for state in set(self._settled.values()):
-            ids = [i for i, s in self._settled.items() if s is state]
-            await intents.set_state(db, ids, state)
-        if self._restored:
-            await mappings.want_looks(db, self.name, entity_type, self._restored)
-        if self._purged:
-            await personal_data.request_erasure(db, self.name, self._purged)
-        for pending in (
-            self._created,
-            self._changed,
-            self._mapped,
-            self._settled,
-            self._restored,
-            self._purged,
-        ):
-            pending.clear()
-
-    async def look_at_duplicates(self, db: AsyncConnection) -> None:
-        """Request a fetch of every duplicate of an ended record: it becomes its own record."""
-        ended = self.ended & self.causes.keys()
-        if not ended:
-            return
-        found = await duplicates.of_records(db, self.name, self.entity_type, ended)
-        for record_id, external_id in found:
-            cause = self.causes[record_id]
-            self.looks.append(LookRequest(self.name, self.entity_type, external_id, *cause))
 
     def change_of(
         self, record_id: str, action: str, correlation_id: str, causation_id: str | None = None
@@ -408,42 +344,12 @@ class UnitOfWork:
 
     def _map(self, mapping: ExternalMapping) -> None:
         self.mappings[mapping.external_id] = mapping
-        self._mapped.add(mapping.external_id)
+        self.pending.mapped.add(mapping.external_id)
         self._unread.discard(mapping.external_id)
         if mapping.entity_id is not None:
             self.by_record[mapping.entity_id] = mapping
             if not mapping.active and self._ends(mapping.entity_id, mapping):
                 self.ended.add(mapping.entity_id)
-
-    def _decide(self, situation: Situation, seen: Observation) -> Outcome:
-        policy, new_record_id = self.source.merge_policy, _new_record_id(situation, seen)
-        if self.entity_type not in self.source.filters:
-            return kernel.observe(situation, seen, policy, new_record_id=new_record_id)
-
-        def passes(outcome: Outcome) -> bool:
-            return self._passes(_record_id(situation, outcome), outcome)
-
-        return kernel.observe_filtered(situation, seen, policy, passes, new_record_id=new_record_id)
-
-    def _passes(self, record_id: str | None, outcome: Outcome) -> bool:
-        """Whether a record passes the filter once an outcome is applied."""
-        changes = self._lifted(record_id, outcome).record_changes
-        record = None if outcome.create_record else self.records.get(record_id or "")
-        fields = changes if record is None else apply(record.fields, changes)
-        return self.source.travels(self.entity_type, fields)
-
-    def _lifted(self, record_id: str | None, outcome: Outcome) -> Outcome:
-        """Return an outcome whose changes are those of a whole record, not of its covered part."""
-        routes = self.source.routes.get(self.entity_type)
-        if routes is None or not (outcome.create_record or outcome.record_changes):
-            return outcome
-        if outcome.create_record:
-            changes = routes.with_constants(outcome.record_changes)
-        else:
-            record = self.records.get(record_id or "")
-            before = record.fields if record else {}
-            changes = routes.coverage.lift(before, outcome.record_changes)
-        return replace(outcome, record_changes=changes)
 
     def _ends(self, record_id: str, mapping: ExternalMapping) -> bool:
         """Whether a tombstone ends its record at this connection.
@@ -460,13 +366,13 @@ class UnitOfWork:
             return
         if outcome.create_record:
             self.records[record_id] = Record(record_id, dict(outcome.record_changes))
-            self._created.add(record_id)
+            self.pending.created.add(record_id)
             self.search.add_created(record_id, outcome.record_changes)
             return
         if not outcome.changes_record:
             return
         if outcome.restore_record:
-            self._restored.add(record_id)
+            self.pending.restored.add(record_id)
         record = self.replaced[record_id] = self.records[record_id]
         self.records[record_id] = Record(
             id=record_id,
@@ -475,7 +381,7 @@ class UnitOfWork:
             updated_at=record.updated_at,
             deleted=outcome.delete_record or (record.deleted and not outcome.restore_record),
         )
-        self._changed.add(record_id)
+        self.pending.changed.add(record_id)
 
     def _purge(self, record_id: str | None) -> None:
         """Request the erasure of a record whose object was purged, if the connection erases.
@@ -486,15 +392,7 @@ class UnitOfWork:
         if record is None or not record.deleted or record.erased:
             return
         if self.source.settings.on_purge == "erase":
-            self._purged.add(record.id)
-
-    def _synced_version(self, mapping: ExternalMapping) -> int | None:
-        record = self.records.get(mapping.entity_id or "")
-        if record is None or not mapping.active:
-            return None
-        if self.coverage is None:
-            return record.version if mapping.base == record.fields else None
-        return record.version if self.coverage.shows(record.fields, mapping.base) else None
+            self.pending.purged.add(record.id)
 
 
 def _record_id(situation: Situation, outcome: Outcome) -> str | None:

@@ -4,17 +4,18 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db import intents, mappings, records
+from zenskar.db import duplicates, intents, mappings, personal_data, records
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.db.intents import Lifetimes
 from zenskar.ids import is_id
 from zenskar.model.observation import Observation
+from zenskar.model.record import ExternalMapping
 from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.sync import fanout
 from zenskar.sync.clocks import stored_offset
 from zenskar.sync.fanout import LookRequest
-from zenskar.sync.work.unit_of_work import UnitOfWork
+from zenskar.sync.work.unit_of_work import PendingWrites, UnitOfWork
 
 
 async def load(
@@ -72,6 +73,30 @@ async def load(
     return work
 
 
+async def flush(db: AsyncConnection, work: UnitOfWork) -> None:
+    """Write the records, mappings and pushes of a unit.
+
+    The next unit of the transaction is loaded after that, because two units may share a record.
+    """
+    name, entity_type = work.name, work.entity_type
+    pending, work.pending = work.pending, PendingWrites()
+    created = [work.records[i] for i in sorted(pending.created)]
+    changed = [work.records[i] for i in sorted(pending.changed - pending.created)]
+    saved = [work.mappings[i] for i in sorted(pending.mapped)]
+    # Tombstones first: a record may have moved to another object, and has one live mapping.
+    saved.sort(key=lambda mapping: mapping.active)
+    await records.insert(db, entity_type, created)
+    await records.update(db, entity_type, changed)
+    versions = [(mapping, _synced_version(work, mapping)) for mapping in saved]
+    await mappings.save(db, name, entity_type, versions, work.carried)
+    for state in set(pending.settled.values()):
+        await intents.set_state(db, [i for i, s in pending.settled.items() if s is state], state)
+    if pending.restored:
+        await mappings.want_looks(db, name, entity_type, pending.restored)
+    if pending.purged:
+        await personal_data.request_erasure(db, name, pending.purged)
+
+
 async def store(
     db: AsyncConnection,
     works: Sequence[UnitOfWork],
@@ -93,7 +118,7 @@ async def store(
     await sync_events.move(db, [*moves, *(move for work in works for move in work.moves)])
     for work in works:
         # Duplicates of this batch are found by their events, so those are written first.
-        await work.look_at_duplicates(db)
+        await _look_at_duplicates(db, work)
     followers = [follower for work in works for follower in work.followers]
     wanted = [*looks, *(look for work in works for look in work.looks)]
     if followers:
@@ -101,6 +126,27 @@ async def store(
     if wanted:
         await fanout.enqueue_looks(db, wanted)
     return bool(followers or wanted)
+
+
+async def _look_at_duplicates(db: AsyncConnection, work: UnitOfWork) -> None:
+    """Request a fetch of every duplicate of an ended record: it becomes its own record."""
+    ended = work.ended & work.causes.keys()
+    if not ended:
+        return
+    found = await duplicates.of_records(db, work.name, work.entity_type, ended)
+    for record_id, external_id in found:
+        cause = work.causes[record_id]
+        work.looks.append(LookRequest(work.name, work.entity_type, external_id, *cause))
+
+
+def _synced_version(work: UnitOfWork, mapping: ExternalMapping) -> int | None:
+    """Return the version of the record that its object shows, None if it shows another."""
+    record = work.records.get(mapping.entity_id or "")
+    if record is None or not mapping.active:
+        return None
+    if work.coverage is None:
+        return record.version if mapping.base == record.fields else None
+    return record.version if work.coverage.shows(record.fields, mapping.base) else None
 
 
 async def _owners(
