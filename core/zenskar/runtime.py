@@ -24,9 +24,9 @@ from zenskar.catalog.service import CustomerService
 from zenskar.console.console import Console
 from zenskar.db.driver.engine import connections_in_use, create_engine, in_transaction
 from zenskar.db.workers import ROLES
-from zenskar.ops import system_state
 from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
+from zenskar.ops.state import system_state
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.configuration import ConfiguredConnection, configure, unusable_connections
 from zenskar.plugins.discovery import Plugin, broadcast_plugins, discover, package_of
@@ -60,6 +60,8 @@ from zenskar.worker.service import Consumer, WorkerService
 
 _LONGEST_WAIT_SECONDS = 60.0
 """A job of a worker ends rather than wait longer for calls, and starts again later."""
+_LONGEST_REQUEST_WAIT_SECONDS = 5.0
+"""A person waits for the answer of a request."""
 _log = get_logger(__name__)
 
 
@@ -225,6 +227,7 @@ class Runtime:
             health=self._health(),
             wake=self.bus.wake,
             lag=self.bus.lag,
+            operations=self.operations(longest_wait_seconds=_LONGEST_REQUEST_WAIT_SECONDS),
             state=partial(in_transaction, self.engine, partial(system_state.read, guards=guards)),
         )
 
@@ -373,8 +376,8 @@ def _alerts(settings: Settings, sources: Collection[str]) -> dict[str, object]:
     """Return the plugin that sends alerts, if an address is configured."""
     if settings.alert_url is None:
         return {}
-    from zenskar.ops.alert_targets import target
-    from zenskar.ops.alerts import NAME, AlertPlugin
+    from zenskar.ops.alerting.alert_targets import target
+    from zenskar.ops.alerting.alerts import NAME, AlertPlugin
 
     return {NAME: AlertPlugin(target(settings.alert_url.get_secret_value()), sources)}
 

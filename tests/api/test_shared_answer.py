@@ -14,7 +14,7 @@ from zenskar.api.server import serve
 from zenskar.api.shared_answer import SharedAnswer
 from zenskar.db.outbox import TopicDepth
 from zenskar.errors import Unavailable
-from zenskar.ops.system_state import SystemReading
+from zenskar.ops.state.system_state import SystemReading
 
 _CALLERS = 40
 

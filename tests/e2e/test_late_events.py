@@ -10,8 +10,8 @@ import pytest
 from tests.e2e.stack import API_KEY, SECRET, open_stack
 from tests.e2e.test_clocks import World
 from tests.support.wait import until
-from zenskar.cli.render.explain_words import title
 from zenskar.ops.explain.explainer import explain
+from zenskar.ops.explain.words import title
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
 from zenskar_stripe.sandbox.signing import signature
 

@@ -12,11 +12,11 @@ from tests.support.refuse import refuse, tries
 from tests.support.versioned import VersionedSystem
 from tests.support.wait import until
 from zenskar import IntentKind, Push
-from zenskar.cli.render.explain_words import details
 from zenskar.db import connections
 from zenskar.db.driver.engine import in_transaction
 from zenskar.model.interval import MICROSECONDS, Interval
 from zenskar.ops.explain.explainer import explain
+from zenskar.ops.explain.words import details
 
 REFUSALS = 3
 

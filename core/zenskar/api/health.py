@@ -21,7 +21,7 @@ from zenskar.db.connections import (
 from zenskar.db.driver.engine import in_transaction, ping
 from zenskar.db.driver.writable import check_writable
 from zenskar.errors import FailureKind, Unavailable, ZenskarError
-from zenskar.ops.system_state import WORKER_SECONDS
+from zenskar.ops.state.system_state import WORKER_SECONDS
 from zenskar.sync.resilience.circuit_breaker import OUTAGE
 
 REQUIRED = frozenset({"database", "bus", "consumers"})

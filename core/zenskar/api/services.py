@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.api.health import HealthReport
 from zenskar.catalog.service import CustomerService
+from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
-from zenskar.ops.system_state import SystemReading
+from zenskar.ops.state.system_state import SystemReading
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
@@ -51,4 +52,5 @@ class ApiServices:
     health: HealthChecks
     wake: Callable[[str], None]
     lag: Callable[[], Mapping[str, int]]
+    operations: OperationFactory
     state: Callable[[], Awaitable[SystemReading]]

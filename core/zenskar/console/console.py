@@ -13,7 +13,16 @@ from zenskar.api.http.clients import Clients
 from zenskar.api.http.routes import JsonSchema, Route
 from zenskar.api.services import ApiServices
 from zenskar.console.operators import Doorkeeper, Login, OpenDoor, is_own
-from zenskar.console.page import ROOT, Action, ConsolePage, Done, Operator, Preview, Visit
+from zenskar.console.page import (
+    ROOT,
+    Action,
+    ConsolePage,
+    Done,
+    Operator,
+    Preview,
+    ShownOnce,
+    Visit,
+)
 from zenskar.console.renderer import Renderer
 from zenskar.console.site_map import ACTIONS, PAGES
 from zenskar.console.static_files import PATH as STATIC_PATH
@@ -137,7 +146,11 @@ class Console:
             visit.request, visit.operator, "action.html", data, action.section, status
         )
 
-    def _finished(self, visit: Visit, action: Action, done: Done) -> web.Response:
+    def _finished(self, visit: Visit, action: Action, done: Done | ShownOnce) -> web.Response:
+        if isinstance(done, ShownOnce):
+            return self._render(
+                visit.request, visit.operator, done.template, done.data, action.section
+            )
         if done.secret:
             return self._render(
                 visit.request, visit.operator, "secret.html", {"done": done}, action.section

@@ -149,11 +149,19 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownOnce:
+    """The result of an action as a page, for data that its address must not show again."""
+
+    template: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """An action at a path under `/console`: GET shows the preview, POST runs it."""
 
     path: str
     preview: Callable[[Visit], Awaitable[Preview]]
-    run: Callable[[Visit], Awaitable[Done]]
+    run: Callable[[Visit], Awaitable[Done | ShownOnce]]
     section: str = ""
     scope: Scope = Scope.WRITE

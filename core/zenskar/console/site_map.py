@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from zenskar.console.page import Action, ConsolePage
-from zenskar.console.pages import overview
+from zenskar.console.pages import connections, overview, records
 
-PAGES: Sequence[ConsolePage] = (overview.PAGE,)
-ACTIONS: Sequence[Action] = ()
+PAGES: Sequence[ConsolePage] = (overview.PAGE, *connections.PAGES, *records.PAGES)
+ACTIONS: Sequence[Action] = (*connections.ACTIONS, *records.ACTIONS)

@@ -7,6 +7,7 @@ from zenskar.ops.drop_deletes import HeldDeleteDropper
 from zenskar.ops.join.applier import JoinApplier
 from zenskar.ops.join.join_planner import JoinPlanner
 from zenskar.ops.link import ObjectLinker
+from zenskar.ops.prompt import Prompter
 from zenskar.ops.repair.repair_applier import RepairApplier
 from zenskar.ops.repair.repair_planner import RepairPlanner
 from zenskar.ops.undelete import Undeleter
@@ -121,6 +122,11 @@ class OperationFactory:
         """Build the applier of join plans; `wait_seconds` as for a reconciler."""
         waiter = EventWaiter(self._context, wait_seconds)
         return JoinApplier(self._context, self._accounts, self._reader, self._publisher, waiter)
+
+    def prompter(self) -> Prompter:
+        """Build the prompter, which requests work on a connection or a record now."""
+        seconds = self._settings.request_timeout_seconds
+        return Prompter(self._context, timeout_seconds=seconds)
 
     def feed_poller(self) -> FeedPoller:
         """Build the poller of feeds; a loss in a feed requests a reconcile."""

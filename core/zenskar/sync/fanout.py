@@ -52,14 +52,18 @@ class RecordChange:
 
 @dataclass(frozen=True, slots=True)
 class LookRequest:
-    """A request to fetch an external object; `id` is the id of its sync event."""
+    """A request to fetch an external object; `id` is the id of its sync event.
+
+    `causation_id` is the sync event that led to it, or it was made `by` an operator.
+    """
 
     source: str
     entity_type: str
     external_id: str
     correlation_id: str
-    causation_id: str
+    causation_id: str | None
     id: str = field(default_factory=new_id)
+    by: HistoryDetail | None = None
 
 
 async def enqueue(db: AsyncConnection, targets: Iterable[tuple[RecordChange, str]]) -> list[str]:
@@ -101,6 +105,7 @@ async def enqueue_looks(db: AsyncConnection, looks: Iterable[LookRequest]) -> No
             entity_type=look.entity_type,
             external_id=look.external_id,
             causation_id=look.causation_id,
+            detail=look.by,
         )
         for look in looks
     ]

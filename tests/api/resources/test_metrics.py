@@ -14,7 +14,7 @@ from zenskar.api.app import create_probes
 from zenskar.api.server import serve
 from zenskar.db import connections, polls, reconcile_runs, schedules, workers
 from zenskar.errors import Unavailable
-from zenskar.ops.system_state import SystemReading
+from zenskar.ops.state.system_state import SystemReading
 from zenskar.telemetry.metrics import WebhookRefusal
 
 

@@ -26,7 +26,7 @@ async def test_a_pause_a_backlog_and_missing_workers_are_concerns(database_url: 
             await announcements.pause(db, broadcaster, "fake", DELETE_GUARD)
         async with console.browser(Scope.READ) as browser:
             page = await browser.page()
-    assert "2 states need you" in page
+    assert "2 need attention" in page
     assert "fake is paused" in page
     assert "its deletes and events wait for a decision" in page
     assert "Workers are missing" in page

@@ -11,7 +11,6 @@ from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
 from zenskar import FailureKind, IntentKind, ObjectRef, Violation, WebhookEvent, hookimpl
-from zenskar.cli.render.explain_words import details, title
 from zenskar.db import connections
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import InvalidInput, NotFound
@@ -24,6 +23,7 @@ from zenskar.ops.explain.model import (
     HistoryStep,
     HistoryStepKind,
 )
+from zenskar.ops.explain.words import details, title
 from zenskar.plugins.discovery import Plugin
 
 FIRST, NEWER, MINE, THEIRS, OLD = (f"{n}@ada.example" for n in ("a", "b", "mine", "theirs", "old"))

@@ -12,11 +12,11 @@ from tests.support.fake import FakeError, FakeSystem, fake_class
 from tests.support.flow import open_flow
 from tests.support.wait import until
 from zenskar import FailureKind, IntentKind, Push, hookimpl
-from zenskar.cli.render.explain_words import details
 from zenskar.db import intents
 from zenskar.model.record import Intent
 from zenskar.ops.explain.explainer import explain
 from zenskar.ops.explain.model import Addition, HistoryStepKind
+from zenskar.ops.explain.words import details
 from zenskar.plugins.discovery import Plugin
 
 

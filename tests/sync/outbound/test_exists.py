@@ -12,8 +12,8 @@ from tests.support.flow import Flow, open_flow
 from tests.support.unique_emails import UniqueEmails
 from tests.support.wait import until
 from zenskar import FailureKind, IntentKind, Push
-from zenskar.cli.render.explain_words import title
 from zenskar.ops.explain.explainer import explain
+from zenskar.ops.explain.words import title
 from zenskar.plugins.discovery import Plugin
 
 

@@ -14,11 +14,11 @@ from tests.support.flow import Flow, open_flow
 from tests.support.versioned import VersionedSystem
 from tests.support.wait import until
 from zenskar import ExternalObject, FailureKind, IntentKind, Push
-from zenskar.cli.render.explain_words import title
 from zenskar.db.events.event_log import EventFilter
 from zenskar.model.actor import Actor
 from zenskar.model.sync_event import SyncStatus
 from zenskar.ops.explain.explainer import explain
+from zenskar.ops.explain.words import title
 from zenskar.plugins.discovery import Plugin
 
 _MOST_CALLS = 12

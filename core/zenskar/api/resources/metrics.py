@@ -13,7 +13,7 @@ from zenskar.api.resources.state_metrics import StateMetrics
 from zenskar.api.services import ApiServices
 from zenskar.api.shared_answer import SharedAnswer
 from zenskar.errors import Unavailable
-from zenskar.ops.system_state import SystemReading
+from zenskar.ops.state.system_state import SystemReading
 
 _KEPT_SECONDS = 5.0
 _DEADLINE_SECONDS = 3.0

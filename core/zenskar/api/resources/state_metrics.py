@@ -14,7 +14,7 @@ from zenskar.db.events.event_counts import EventCount
 from zenskar.db.reconcile_runs import Comparison
 from zenskar.db.workers import ROLES
 from zenskar.model.envelope import INBOUND, OUTBOUND
-from zenskar.ops.system_state import SystemReading
+from zenskar.ops.state.system_state import SystemReading
 from zenskar.sync.reconcile.drift import DriftKind
 
 

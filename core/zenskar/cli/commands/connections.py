@@ -143,6 +143,19 @@ def _drop(name: str, by: "Actor") -> "DroppedDeletes":
     return with_factory(lambda factory: factory.held_delete_dropper().drop(name, by))
 
 
+@app.command("poll")
+def poll(name: Name, reason: ReasonOption = None, output: OutputOption = Output.TABLE) -> None:
+    """Make the next poll of a connection's feed due now."""
+    from zenskar.cli.bulk_session import with_factory
+
+    by = current_actor(reason)
+    with_factory(lambda factory: factory.prompter().poll(name, by))
+    if output is Output.JSON:
+        print_json({"name": name, "due": "now"})
+    else:
+        print_lines(f"The feed of {name} is read within seconds.")
+
+
 @app.command("held")
 def held(
     name: Name,

@@ -1,5 +1,6 @@
 """`zenskar customers`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -18,7 +19,50 @@ _LEFT = 3
 
 @app.callback()
 def customers() -> None:
-    """Group the commands, even a single command."""
+    """Group the commands."""
+
+
+CustomerId = Annotated[str, typer.Argument(metavar="ID", help="The id of a customer.")]
+ConnectionOption = Annotated[
+    str | None, typer.Option("--connection", help="Only this connection; all by default.")
+]
+
+
+@app.command("fetch")
+def fetch(
+    customer: CustomerId,
+    connection: ConnectionOption = None,
+    reason: ReasonOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Request a fetch of the customer's external objects now; workers apply their state."""
+    customer_id, by = session.parse_id(customer), current_actor(reason)
+    sources = with_factory(
+        lambda factory: factory.prompter().fetch("customer", customer_id, connection, by)
+    )
+    _report("fetch", customer_id, sources, output)
+
+
+@app.command("push")
+def push(
+    customer: CustomerId,
+    connection: ConnectionOption = None,
+    reason: ReasonOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Request a push of the customer now; workers send it where an object differs."""
+    customer_id, by = session.parse_id(customer), current_actor(reason)
+    sources = with_factory(
+        lambda factory: factory.prompter().push("customer", customer_id, connection, by)
+    )
+    _report("push", customer_id, sources, output)
+
+
+def _report(what: str, customer_id: str, sources: Sequence[str], output: Output) -> None:
+    if output is Output.JSON:
+        print_json({"id": customer_id, "connections": list(sources)})
+    else:
+        print_lines(f"A {what} was requested at {', '.join(sources)}.")
 
 
 @app.command("undelete")

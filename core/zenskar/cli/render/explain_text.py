@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from zenskar.cli.render.explain_words import (
+from zenskar.ops.explain.model import (
+    Explanation,
+    HistoryStep,
+    OpenIntent,
+    SystemSnapshot,
+    Unfinished,
+)
+from zenskar.ops.explain.words import (
     details,
     duration,
     moment,
@@ -14,13 +21,6 @@ from zenskar.cli.render.explain_words import (
     origin,
     title,
     value_text,
-)
-from zenskar.ops.explain.model import (
-    Explanation,
-    HistoryStep,
-    OpenIntent,
-    SystemSnapshot,
-    Unfinished,
 )
 from zenskar.telemetry.terminal import printable
 

@@ -12,9 +12,10 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_counts
 from zenskar.db.events.event_counts import EventCount
 from zenskar.model.sync_event import Direction, SyncStatus
-from zenskar.ops import activity, connections
-from zenskar.ops.activity import Activity
+from zenskar.ops import connections
 from zenskar.ops.connections import ConnectionStatus
+from zenskar.ops.state import activity
+from zenskar.ops.state.activity import Activity
 
 _LATE_SECONDS = 600.0
 """An event that waits for longer needs the attention of an operator."""
@@ -110,7 +111,7 @@ def _concerns(
         concerns.append(Concern("Workers are missing", workers.detail, f"{ROOT}/system"))
     for status in found:
         concerns += _of_connection(status, waiting[status.state.name], off)
-    return concerns
+    return sorted(concerns, key=lambda each: not each.urgent)
 
 
 def _of_connection(
@@ -127,7 +128,7 @@ def _of_connection(
         text = f"the oldest waits for {int((waiting.oldest_seconds or 0) // 60)} minutes"
         concerns.append(Concern(f"Events of {state.name} wait", text, address))
     if waiting.dead:
-        text = f"{waiting.dead:,} operations have failed permanently: retry or discard them"
+        text = f"{waiting.dead:,} failed permanently: retry or discard"
         address = f"{ROOT}/dead-letters?source={state.name}"
         concerns.append(Concern(f"Dead letters of {state.name}", text, address))
     return concerns

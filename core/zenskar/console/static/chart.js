@@ -23,7 +23,7 @@
     return {
       width: element.clientWidth,
       height: 168,
-      padding: [8, 12, 0, 4],
+      padding: [8, 22, 0, 4],
       cursor: { y: false, points: { show: false }, drag: { x: false } },
       legend: { show: false },
       scales: { x: { time: true }, y: { range: (_u, _min, max) => [0, Math.max(5, max * 1.1)] } },

@@ -96,7 +96,11 @@ def narrow(explanation: Explanation, field: str) -> Explanation:
         field=field,
         fields={path: v for path, v in explanation.fields.items() if concerned(path)},
         systems=tuple(
-            replace(s, differences=tuple(d for d in s.differences if concerned(d.path)))
+            replace(
+                s,
+                base={path: value for path, value in s.base.items() if concerned(path)},
+                differences=tuple(d for d in s.differences if concerned(d.path)),
+            )
             for s in explanation.systems
         ),
         provenance=tuple(p for p in explanation.provenance if concerned(p.path)),
@@ -190,6 +194,7 @@ def _mapped(record: Record, stored_mapping: TimelineMapping, timeline: Timeline)
             synced_version=stored_mapping.synced_version,
             asof=interval((mapping.asof.low, mapping.asof.high)),
             updated_at=stored_mapping.updated_at,
+            base=mapping.base,
             differences=diffs,
             merged_into=mapping.merged_into,
         ),

@@ -183,8 +183,9 @@ class Unfinished:
 class SystemSnapshot:
     """The state of the record at one connection.
 
-    `state` is active, deleted, detached, merged, outside or none. `differences` lead from the base
-    to the record. `merged_into` is the successor of a merged object.
+    `state` is active, deleted, detached, merged, outside or none. `base` has the fields on which
+    both sides last agreed; `differences` lead from the base to the record. `merged_into` is the
+    successor of a merged object.
     """
 
     source_system: str
@@ -198,6 +199,7 @@ class SystemSnapshot:
     updated_at: datetime | None = None
     paused_reason: str | None = None
     paused_at: datetime | None = None
+    base: Mapping[str, Any] = field(default_factory=dict)
     differences: tuple[FieldDiff, ...] = ()
     merged_into: str | None = None
     open_intents: tuple[OpenIntent, ...] = ()

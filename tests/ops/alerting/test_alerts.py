@@ -17,8 +17,8 @@ from zenskar.db.connections import PAUSED_BY_OPERATOR
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import ConfigurationError, Unavailable
 from zenskar.model.notices import ConnectionPaused, DeadLetterAdded
-from zenskar.ops.alert_targets import target
-from zenskar.ops.alerts import AlertPlugin
+from zenskar.ops.alerting.alert_targets import target
+from zenskar.ops.alerting.alerts import AlertPlugin
 from zenskar.settings import load
 from zenskar.sync import announcements
 

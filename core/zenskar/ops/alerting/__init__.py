@@ -1,0 +1,1 @@
+"""Send notices to people: the plugin and its targets."""

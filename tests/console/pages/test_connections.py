@@ -1,0 +1,73 @@
+"""The pages of connections, and the actions on them."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tests.support.console import OpenConsole, open_console
+from zenskar import Health
+from zenskar.db.connections import DELETE_GUARD
+from zenskar.model.scope import Scope
+from zenskar.sync import announcements
+
+
+@pytest_asyncio.fixture
+async def console(database_url: str) -> AsyncIterator[OpenConsole]:
+    async with open_console(database_url) as opened:
+        yield opened
+
+
+async def test_a_pause_and_a_resumption_are_previewed_and_audited(console: OpenConsole) -> None:
+    await console.flow.create()
+    async with console.browser(Scope.ADMIN) as browser:
+        assert "fake" in await browser.page("/connections")
+        preview = await browser.page("/connections/fake/pause")
+        assert "<dt>Events that wait already</dt><dd>1</dd>" in preview
+        paused = await browser.act("/connections/fake/pause", "an incident")
+        assert "fake is paused." in paused
+        assert "paused by an operator" in paused
+        assert "paused already" in await browser.page("/connections/fake/pause")
+        assert "<dt>Changes to send</dt><dd>1</dd>" in await browser.page(
+            "/connections/fake/resume"
+        )
+        assert "fake is resumed." in await browser.act("/connections/fake/resume", "it is over")
+    actions = await console.flow.rows(
+        'SELECT action, target, reason, "by" FROM operator_actions ORDER BY id'
+    )
+    assert [(a["action"], a["target"], a["reason"]) for a in actions] == [
+        ("pause", "fake", "an incident"),
+        ("resume", "fake", "it is over"),
+    ]
+    assert all(each["by"].startswith("API key ") for each in actions)
+
+
+async def test_a_resumption_is_refused_when_the_held_deletes_have_changed(
+    console: OpenConsole,
+) -> None:
+    runtime = console.flow.runtime
+    async with runtime.engine.begin() as db:
+        await announcements.pause(db, runtime.context.broadcaster, "fake", DELETE_GUARD)
+    async with console.browser(Scope.ADMIN) as browser:
+        page = await browser.act("/connections/fake/resume", deletes="3", status=409)
+        assert "0 deletes are held at fake" in page
+        assert await console.flow.scalar("SELECT state FROM connections") == "paused"
+
+
+async def test_credentials_are_tested_and_a_feed_is_read(console: OpenConsole) -> None:
+    async with console.browser(Scope.WRITE) as browser:
+        page = await browser.act("/connections/fake/check")
+        assert "fake accepts the credentials" in page
+        console.flow.systems["fake"].health = Health(ok=False, detail="wrong <key>")
+        page = await browser.act("/connections/fake/check")
+        assert "does not accept the credentials: wrong &lt;key&gt;" in page
+        assert "read within seconds" in await browser.act("/connections/fake/poll")
+    due = "SELECT due_at <= now() FROM schedules WHERE name = 'poll:fake'"
+    assert await console.flow.scalar(due)
+
+
+async def test_scopes_limit_the_actions(console: OpenConsole) -> None:
+    async with console.browser(Scope.WRITE) as browser:
+        page = await browser.page("/connections/fake")
+        assert 'title="needs a key of the scope admin">Pause' in page
+        await browser.page("/connections/fake/pause", 403)
+        await browser.page("/connections/nothing", 404)
