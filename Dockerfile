@@ -14,7 +14,7 @@ COPY migrations migrations
 COPY plugins/salesforce plugins/salesforce
 COPY plugins/stripe plugins/stripe
 COPY plugins/template plugins/template
-RUN uv pip install --no-cache --compile-bytecode --python /opt/zenskar/bin/python -c constraints.txt . ./plugins/salesforce ./plugins/stripe
+RUN uv pip install --no-cache --compile-bytecode --python /opt/zenskar/bin/python -c constraints.txt ".[otel,sentry]" ./plugins/salesforce ./plugins/stripe
 
 FROM python:${PYTHON}-slim AS base
 RUN groupadd --system --gid 10001 zenskar \

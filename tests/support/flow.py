@@ -13,6 +13,7 @@ from tests.support.wait import DEADLINE_SECONDS, until
 from zenskar.plugins.discovery import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import load
+from zenskar.telemetry.tracing import Tracing
 from zenskar.worker.service import ROLES
 
 __all__ = ["DEADLINE_SECONDS", "Flow", "open_flow", "running_worker"]
@@ -85,6 +86,7 @@ async def open_flow(
     environment: Mapping[str, str] | None = None,
     extra: Mapping[str, Plugin] | None = None,
     systems: Mapping[str, FakeSystem] | None = None,
+    tracing: Tracing | None = None,
     **settings: Any,
 ) -> AsyncIterator[Flow]:
     """Open a runtime with a fake system at each connection; `fake` alone by default.
@@ -106,7 +108,7 @@ async def open_flow(
     frozen = {name: settings.pop(name) for name in ("intent_lease_seconds",) if name in settings}
     loaded = load({}, **(defaults | settings)).model_copy(update=frozen)
     async with open_runtime(
-        loaded, environment or {}, plugins=plugins | dict(extra or {})
+        loaded, environment or {}, plugins=plugins | dict(extra or {}), tracing=tracing
     ) as runtime:
         flow = Flow(runtime, systems)
         if not working:

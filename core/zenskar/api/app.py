@@ -83,7 +83,16 @@ def _guards(services: ApiServices, keys: KeyRing | None) -> Guards:
         hosts=LocalHosts(settings.allowed_hosts) if settings.auth == "off" else None,
         keys=keys,
         pending=PendingBodies(settings.max_pending_body_bytes),
+        record_span=_record_span(services),
     )
+
+
+def _record_span(services: ApiServices) -> Middleware | None:
+    if services.tracing is None:
+        return None
+    from zenskar.api.http.request_spans import RequestSpans
+
+    return RequestSpans(services.tracing).record
 
 
 def _app(services: ApiServices, described: Sequence[Resource], guards: Guards) -> web.Application:

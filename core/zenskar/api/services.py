@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,6 +17,9 @@ from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
 from zenskar.sync.ingest.receiver import WebhookReceiver
 from zenskar.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from zenskar.telemetry.tracing import Tracing
 
 
 class HealthChecks(Protocol):
@@ -38,6 +41,7 @@ class ApiServices:
     """The services that handlers use. `schemas` are the core's, by name.
 
     `state` reads the state of the system, `lag` the number of messages on Kafka by topic.
+    `tracing` is None unless spans are recorded.
     """
 
     settings: Settings
@@ -54,3 +58,4 @@ class ApiServices:
     lag: Callable[[], Mapping[str, int]]
     operations: OperationFactory
     state: Callable[[], Awaitable[SystemReading]]
+    tracing: "Tracing | None" = None

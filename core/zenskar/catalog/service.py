@@ -49,10 +49,11 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """The request that makes a change, and its actor."""
+    """The request that makes a change, its actor and its trace."""
 
     correlation_id: str
     by: Actor | None
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class CustomerService:
         *,
         correlation_id: str,
         by: Actor | None = None,
+        traceparent: str | None = None,
         once: Idempotency | None = None,
     ) -> Created:
         """Create a customer, or return the stored answer of the same request.
@@ -107,7 +109,7 @@ class CustomerService:
         refuses the customer. Raises `IdempotencyKeyReused`, and `Unavailable` when the key has just
         expired.
         """
-        origin = _Origin(correlation_id, by)
+        origin = _Origin(correlation_id, by, traceparent)
 
         async def create(db: AsyncConnection) -> Created:
             customer_id = new_id()
@@ -145,6 +147,7 @@ class CustomerService:
         *,
         correlation_id: str,
         by: Actor | None = None,
+        traceparent: str | None = None,
         expected: Collection[int] | None = None,
     ) -> View:
         """Replace a customer by a document, within the edit rules.
@@ -156,7 +159,9 @@ class CustomerService:
         def change(present: Customer) -> Document:
             return self._rules.replaced(present, document)
 
-        return await self._edit(customer_id, change, _Origin(correlation_id, by), expected)
+        return await self._edit(
+            customer_id, change, _Origin(correlation_id, by, traceparent), expected
+        )
 
     async def patch(
         self,
@@ -165,6 +170,7 @@ class CustomerService:
         *,
         correlation_id: str,
         by: Actor | None = None,
+        traceparent: str | None = None,
         expected: Collection[int] | None = None,
     ) -> View:
         """Apply a JSON merge patch (RFC 7396) to a customer, within the edit rules.
@@ -176,7 +182,9 @@ class CustomerService:
         def change(present: Customer) -> Document:
             return self._rules.patched(present, patch)
 
-        return await self._edit(customer_id, change, _Origin(correlation_id, by), expected)
+        return await self._edit(
+            customer_id, change, _Origin(correlation_id, by, traceparent), expected
+        )
 
     async def delete(
         self,
@@ -184,13 +192,14 @@ class CustomerService:
         *,
         correlation_id: str,
         by: Actor | None = None,
+        traceparent: str | None = None,
         expected: Collection[int] | None = None,
     ) -> None:
         """Mark a customer as deleted.
 
         Raises `NotFound`, and `StaleVersion` unless it has one of the `expected` versions.
         """
-        origin = _Origin(correlation_id, by)
+        origin = _Origin(correlation_id, by, traceparent)
 
         async def delete(db: AsyncConnection) -> None:
             present = await _locked(db, customer_id, expected)
@@ -263,6 +272,7 @@ class CustomerService:
             action=action,
             document=None if customer.deleted_at else customer.document,
             correlation_id=origin.correlation_id,
+            traceparent=origin.traceparent,
             changes=dict(changes) if changes else None,
             before=dict(before) if before else None,
             by=origin.by.detail if origin.by else None,

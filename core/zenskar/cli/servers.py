@@ -1,6 +1,7 @@
 """Run the API server and the worker until a signal arrives."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -97,11 +98,22 @@ async def _open(
     settings: "Settings", environment: Mapping[str, str], application: str
 ) -> "AsyncIterator[Runtime]":
     from zenskar.runtime import open_runtime
+    from zenskar.telemetry.error_reports import reported_errors
+    from zenskar.telemetry.tracing_setup import recorded_spans
 
-    async with open_runtime(
-        settings, environment, prepare=session.require_schema, application=application
-    ) as runtime:
-        yield runtime
+    service = application.replace(" ", "-")
+    with reported_errors(os.environ, service):
+        async with (
+            recorded_spans(os.environ, service) as tracing,
+            open_runtime(
+                settings,
+                environment,
+                prepare=session.require_schema,
+                application=application,
+                tracing=tracing,
+            ) as runtime,
+        ):
+            yield runtime
 
 
 def _prepare() -> "tuple[Settings, Mapping[str, str]]":

@@ -24,6 +24,7 @@ class NewIntent:
     external_id: str | None
     sync_event_id: str
     lease_seconds: float
+    traceparent: str | None = None
 
 
 _OPEN = """
@@ -113,12 +114,17 @@ _END_OLD = text(f"""
 
 _INSERT = """
     INSERT INTO push_intents (id, source_system, entity_type, entity_id, external_id,
-        sync_event_id, kind, changes, body, revision, state, lease_until)
+        sync_event_id, kind, changes, body, revision, state, lease_until, traceparent)
     SELECT id, source_system, entity_type, entity_id, external_id, sync_event_id, kind, changes,
-        body, revision, 'sent', now() + make_interval(secs => lease)
+        body, revision, 'sent', now() + make_interval(secs => lease), traceparent
     FROM jsonb_to_recordset($1) AS t(id text, source_system text, entity_type text,
         entity_id uuid, external_id text, sync_event_id uuid, kind text, changes text, body text,
-        revision integer, lease double precision)
+        revision integer, lease double precision, traceparent text)
+"""
+
+_TRACES = """
+    SELECT id, traceparent FROM push_intents
+    WHERE id = ANY($1::text[]) AND traceparent IS NOT NULL
 """
 
 _TAKE = """
@@ -201,6 +207,12 @@ async def insert(db: AsyncConnection, intents: Sequence[NewIntent]) -> None:
         await driver(db).execute(_INSERT, [_row(new) for new in intents])
 
 
+async def traceparents(db: AsyncConnection, intent_ids: Sequence[str]) -> dict[str, str]:
+    """Return the `traceparent` of each of these pushes that has a trace."""
+    rows = await driver(db).fetch(_TRACES, list(intent_ids))
+    return {row["id"]: row["traceparent"] for row in rows}
+
+
 async def take(db: AsyncConnection, intent_ids: Sequence[str], lease_seconds: float) -> None:
     """Lease intents without an answer, to resolve them."""
     if intent_ids:
@@ -239,6 +251,7 @@ def _row(new: NewIntent) -> dict[str, Any]:
         "body": orjson.dumps(intent.body).decode(),
         "revision": intent.revision,
         "lease": new.lease_seconds,
+        "traceparent": new.traceparent,
     }
 
 

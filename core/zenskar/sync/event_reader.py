@@ -27,6 +27,7 @@ class ReceivedWebhook(NamedTuple):
     source: str
     request: WebhookRequest
     correlation_id: str
+    traceparent: str | None = None
 
 
 @dataclass(slots=True)

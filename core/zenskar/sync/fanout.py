@@ -24,10 +24,11 @@ AMBIGUOUS_MATCH = "ambiguous_match"
 
 
 class Cause(NamedTuple):
-    """The sync event that led to a change, and the id of the request that both go back to."""
+    """The sync event that led to a change, and the request and the trace that both go back to."""
 
     correlation_id: str
     event_id: str
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class RecordChange:
     document: dict[str, Any] | None
     correlation_id: str
     causation_id: str | None = None
+    traceparent: str | None = None
     changes: dict[str, Any] | None = None
     before: dict[str, Any] | None = None
     by: HistoryDetail | None = None
@@ -62,6 +64,7 @@ class LookRequest:
     external_id: str
     correlation_id: str
     causation_id: str | None
+    traceparent: str | None = None
     id: str = field(default_factory=new_id)
     by: HistoryDetail | None = None
 
@@ -74,7 +77,8 @@ async def enqueue(db: AsyncConnection, targets: Iterable[tuple[RecordChange, str
     pairs = [(_event(change, source), change) for change, source in targets]
     await sync_events.insert(db, [event for event, _ in pairs])
     await outbox.insert(
-        db, [record_message(event, change.version, change.document) for event, change in pairs]
+        db,
+        [record_message(e, c.version, c.document, traceparent=c.traceparent) for e, c in pairs],
     )
     return [event.id for event, _ in pairs]
 
@@ -95,22 +99,23 @@ def announce_change(broadcaster: Broadcaster, change: RecordChange) -> None:
 
 async def enqueue_looks(db: AsyncConnection, looks: Iterable[LookRequest]) -> None:
     """Write sync events and outbox rows for outbound workers to fetch external objects."""
-    events = [
-        NewSyncEvent(
-            id=look.id,
-            direction=Direction.OUTBOUND,
-            source_system=look.source,
-            event_type=f"{look.entity_type}.{LOOK}",
-            correlation_id=look.correlation_id,
-            entity_type=look.entity_type,
-            external_id=look.external_id,
-            causation_id=look.causation_id,
-            detail=look.by,
-        )
-        for look in looks
-    ]
-    await sync_events.insert(db, events)
-    await outbox.insert(db, [look_message(event) for event in events])
+    pairs = [(_look_event(look), look.traceparent) for look in looks]
+    await sync_events.insert(db, [event for event, _ in pairs])
+    await outbox.insert(db, [look_message(event, traceparent=t) for event, t in pairs])
+
+
+def _look_event(look: LookRequest) -> NewSyncEvent:
+    return NewSyncEvent(
+        id=look.id,
+        direction=Direction.OUTBOUND,
+        source_system=look.source,
+        event_type=f"{look.entity_type}.{LOOK}",
+        correlation_id=look.correlation_id,
+        entity_type=look.entity_type,
+        external_id=look.external_id,
+        causation_id=look.causation_id,
+        detail=look.by,
+    )
 
 
 def _event(change: RecordChange, source: str) -> NewSyncEvent:

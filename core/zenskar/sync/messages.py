@@ -48,13 +48,14 @@ class MessageOrigin(NamedTuple):
     """How an event arrived: its kind, and when it was sent on the external clock.
 
     `made_at` is the time of its message in RFC 3339, on our clock. A feed showed the event if it is
-    `polled`, a webhook or a call otherwise.
+    `polled`, a webhook or a call otherwise. `traceparent` names the span of the request.
     """
 
     made_at: str
     sent: Interval
     kind: ObservationKind = ObservationKind.WEBHOOK
     polled: bool = False
+    traceparent: str | None = None
 
 
 def utc_now() -> str:
@@ -120,6 +121,7 @@ def inbound_message(
             "object": observed,
         },
         correlation_id=correlation_id,
+        traceparent=origin.traceparent,
     )
     if origin.polled:
         envelope.data["polled"] = True
@@ -187,7 +189,11 @@ def unread_envelope(
 
 
 def record_message(
-    event: NewSyncEvent | FailedEvent, version: int, document: Mapping[str, Any] | None
+    event: NewSyncEvent | FailedEvent,
+    version: int,
+    document: Mapping[str, Any] | None,
+    *,
+    traceparent: str | None = None,
 ) -> OutboxMessage:
     """Return the message of an outbound event; it shows the record to readers of the topic."""
     about = {
@@ -196,17 +202,23 @@ def record_message(
         "record_version": version,
         "document": document,
     }
-    return _outbound_message(event, f"{event.entity_type}:{event.entity_id}", about)
+    return _outbound_message(event, f"{event.entity_type}:{event.entity_id}", about, traceparent)
 
 
-def look_message(event: NewSyncEvent | FailedEvent) -> OutboxMessage:
+def look_message(
+    event: NewSyncEvent | FailedEvent, *, traceparent: str | None = None
+) -> OutboxMessage:
     """Return the message of an outbound event that requests a fetch of an external object."""
     about = {"entity_type": event.entity_type, "external_id": event.external_id}
-    return _outbound_message(event, f"{event.source_system}:{event.external_id}", about)
+    key = f"{event.source_system}:{event.external_id}"
+    return _outbound_message(event, key, about, traceparent)
 
 
 def _outbound_message(
-    event: NewSyncEvent | FailedEvent, key: str, about: Mapping[str, Any]
+    event: NewSyncEvent | FailedEvent,
+    key: str,
+    about: Mapping[str, Any],
+    traceparent: str | None,
 ) -> OutboxMessage:
     data = {
         "schema_version": WRITTEN_VERSION,
@@ -223,6 +235,7 @@ def _outbound_message(
         data=cast("EnvelopeData", data),
         correlation_id=event.correlation_id,
         causation_id=event.causation_id,
+        traceparent=traceparent,
     )
     return OutboxMessage(OUTBOUND, key, event.source_system, envelope)
 

@@ -84,7 +84,7 @@ def of_webhook(arrival: ReceivedWebhook, made_at: str, error: Exception) -> Unre
 
     Its URL and its token are not kept: the token is a secret.
     """
-    source, request, correlation_id = arrival
+    source, request, correlation_id, _ = arrival
     headers = {name.lower(): value for name, value in request.headers.items()}
     query = _without_secrets(request.query)
     kept = {

@@ -1,4 +1,4 @@
-"""The correlation id of a request: choose it, log it, return it."""
+"""The correlation id of a request: choose it, log it, return it. The name of its span."""
 
 import re
 
@@ -10,6 +10,7 @@ from zenskar.ids import new_id
 
 HEADER = "X-Correlation-Id"
 _KEY = web.RequestKey("correlation_id", str)
+TRACEPARENT = web.RequestKey("traceparent", str)
 _SAFE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -33,3 +34,8 @@ def correlation_id(request: web.Request) -> str:
     """Return the correlation id; a new one if the request reached no middleware."""
     chosen: str | None = request.get(_KEY)
     return new_id() if chosen is None else chosen
+
+
+def traceparent(request: web.Request) -> str | None:
+    """Return the name of the request's span, None unless spans are recorded."""
+    return request.get(TRACEPARENT)

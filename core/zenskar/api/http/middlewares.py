@@ -23,13 +23,14 @@ class Guards:
     """The optional middlewares.
 
     Without `hosts` a request may be for any host. Without `keys` no request needs an API key.
-    Without `pending` the bytes of bodies are not counted.
+    Without `pending` the bytes of bodies are not counted. Without `record_span` there are no spans.
     """
 
     clients: Clients = field(default_factory=lambda: Clients(None))
     hosts: LocalHosts | None = None
     keys: KeyRing | None = None
     pending: PendingBodies | None = None
+    record_span: Middleware | None = None
 
 
 def middlewares(
@@ -39,6 +40,8 @@ def middlewares(
     chosen: tuple[Middleware | None, ...] = (
         # First, so that every log line of the others has the correlation id.
         bind_correlation_id,
+        # Its span has the status of every answer of the others, problems too.
+        guards.record_span,
         # Counts every answer of the others, problems too.
         RequestMeter(metrics).measure,
         answer_problems,

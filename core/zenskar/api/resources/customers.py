@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from zenskar.api.http import bodies, cursors
 from zenskar.api.http.auth import client, operator
-from zenskar.api.http.correlation import correlation_id
+from zenskar.api.http.correlation import correlation_id, traceparent
 from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
@@ -47,6 +47,7 @@ class Customers:
         created = await self._customers.create(
             document,
             correlation_id=correlation_id(request),
+            traceparent=traceparent(request),
             by=operator(request),
             once=_idempotency(request, document),
         )
@@ -79,6 +80,7 @@ class Customers:
                 customer_id,
                 document,
                 correlation_id=correlation_id(request),
+                traceparent=traceparent(request),
                 by=operator(request),
                 expected=_expected(request),
             )
@@ -93,6 +95,7 @@ class Customers:
                 customer_id,
                 patch,
                 correlation_id=correlation_id(request),
+                traceparent=traceparent(request),
                 by=operator(request),
                 expected=_expected(request),
             )
@@ -103,6 +106,7 @@ class Customers:
         await self._customers.delete(
             id_of(request),
             correlation_id=correlation_id(request),
+            traceparent=traceparent(request),
             by=operator(request),
             expected=_expected(request),
         )

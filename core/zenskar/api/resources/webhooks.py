@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from zenskar.api.http import bodies
-from zenskar.api.http.correlation import correlation_id
+from zenskar.api.http.correlation import correlation_id, traceparent
 from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.resources.webhook_requests import WebhookRequestReader
 from zenskar.api.services import ApiServices
@@ -47,7 +47,8 @@ class Webhooks:
         if request.method == "POST":
             self._ingress.expect(source, request.headers, correlation_id(request))
         webhook = await self._read(request, source, request.match_info.get("token"))
-        received = ReceivedWebhook(source, webhook, correlation_id(request))
+        named = correlation_id(request)
+        received = ReceivedWebhook(source, webhook, named, traceparent(request))
         answer = self._ingress.answers.challenge(received)
         if answer is not None:
             return _response(answer)

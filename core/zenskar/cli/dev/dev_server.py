@@ -17,6 +17,7 @@ from zenskar.plugins.configuration import missing_settings
 from zenskar.plugins.discovery import discover
 from zenskar.runtime import Runtime, open_database, open_engine, open_runtime, with_database
 from zenskar.settings import Settings
+from zenskar.telemetry.tracing_setup import recorded_spans
 
 if TYPE_CHECKING:
     import asyncio
@@ -60,11 +61,13 @@ class DevServer:
             variables = {**environment, **sandboxes.variables}
             async with (
                 _migrated(settings) as url,
+                recorded_spans(os.environ, "zenskar-dev") as tracing,
                 open_runtime(
                     with_database(settings, url),
                     variables,
                     plugins=plugins,
                     application="zenskar dev",
+                    tracing=tracing,
                 ) as runtime,
             ):
                 yield runtime, sandboxes

@@ -201,6 +201,7 @@ push_intents = Table(
     _time("lease_until"),
     _time("created_at", nullable=False),
     _time("resolved_at"),
+    Column("traceparent", Text),
     Index(
         "push_intents_open",
         "entity_id",

@@ -281,7 +281,7 @@ class InboundSync:
         match_looks = MatchLooks(source, entity_type)
         for (event_id, envelope), seen in zip(events, observations, strict=True):
             record_id, outcome = work.observe(seen)
-            cause = Cause(envelope.correlation_id, event_id)
+            cause = Cause(envelope.correlation_id, event_id, envelope.traceparent)
             detail = describe(work, record_id, seen, outcome)
             detail.update(broadcast(broadcaster, work, record_id, outcome, cause))
             batch.moves.append(transition(event_id, record_id, seen, outcome, detail))

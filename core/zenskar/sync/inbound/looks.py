@@ -39,7 +39,8 @@ class LookRequests:
         for event_id, envelope in events:
             name = envelope.data["touched"]["external_id"]
             if name not in waiting:
-                waiting[name] = self._request(name, envelope.correlation_id, event_id)
+                cause = Cause(envelope.correlation_id, event_id, envelope.traceparent)
+                waiting[name] = self._request(name, cause)
             ended.append(
                 Transition(
                     event_id,
@@ -52,8 +53,8 @@ class LookRequests:
             )
         return ended
 
-    def _request(self, external_id: str, correlation_id: str, event_id: str) -> str:
-        look = LookRequest(self.source, self.entity_type, external_id, correlation_id, event_id)
+    def _request(self, external_id: str, cause: Cause) -> str:
+        look = LookRequest(self.source, self.entity_type, external_id, *cause)
         self.new.append(look)
         return look.id
 
@@ -95,4 +96,5 @@ class MatchLooks:
         if self._decided:
             doubtful = await sync_events.have_looked(db, *about, self._decided, AMBIGUOUS_MATCH)
             wanted |= {each: self._decided[each] for each in sorted(doubtful)}
-        return [LookRequest(*about, external_id, *cause) for external_id, cause in wanted.items()]
+        source, entity_type = about
+        return [LookRequest(source, entity_type, each, *cause) for each, cause in wanted.items()]

@@ -35,7 +35,7 @@ class WebhookAnswers:
         Raises `InvalidInput` when the integration refuses the challenge, and `Unavailable` when it
         fails.
         """
-        source, request, correlation_id = webhook
+        source, request, correlation_id, _ = webhook
         if (source, "answer_challenge") not in self._own:
             return None
         try:
@@ -50,7 +50,7 @@ class WebhookAnswers:
 
     def answer(self, webhook: ReceivedWebhook, stored: StoredWebhook) -> WebhookAnswer | None:
         """Return the integration's answer to a webhook, None when it has none or has failed."""
-        source, request, correlation_id = webhook
+        source, request, correlation_id, _ = webhook
         if (source, "answer_webhook") not in self._own:
             return None
         try:

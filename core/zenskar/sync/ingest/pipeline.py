@@ -121,7 +121,7 @@ class WebhookPipeline:
             raise TypeError("verify_webhook has to raise BadSignature or to return None")
 
     def _load(self, item: PipelineItem) -> None:
-        source, request, _ = item.webhook
+        source, request, *_ = item.webhook
         if source in self._own_readers:
             item.body = self._call(source, "read_webhook", request=request)
             return
@@ -145,7 +145,7 @@ class WebhookPipeline:
             schema.check(item.body, text)
 
     def _parse(self, item: PipelineItem) -> None:
-        source, request, correlation_id = item.webhook
+        source, request, correlation_id, traceparent = item.webhook
         parsed = self._parse_items(item) if item.is_split else self._parsed(item, item.body)
         events = parsed if len(parsed) < 2 else with_unique_ids(parsed, source, correlation_id)
         sent = self._context.clocks.sent
@@ -154,7 +154,11 @@ class WebhookPipeline:
                 source,
                 event,
                 correlation_id,
-                MessageOrigin(item.made_at, sent(source, event.sent_at, request.received_at)),
+                MessageOrigin(
+                    item.made_at,
+                    sent(source, event.sent_at, request.received_at),
+                    traceparent=traceparent,
+                ),
                 text=item.text,
                 exact=item.exact,
             )
@@ -169,7 +173,7 @@ class WebhookPipeline:
 
         Raises `Unavailable`.
         """
-        source, _, correlation_id = item.webhook
+        source, _, correlation_id, _ = item.webhook
         schema = self._context.connections[source].plugin.schemas.get("webhook_event")
         events: list[WebhookEvent] = []
         parts: list[UnreadPart] = []
@@ -187,7 +191,7 @@ class WebhookPipeline:
         return events
 
     def _parsed(self, item: PipelineItem, body: Any) -> Sequence[WebhookEvent]:
-        source, request, _ = item.webhook
+        source, request, *_ = item.webhook
         parsed: Any = self._call(source, "parse_webhook", request=request, body=body)
         known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
         if not known:
@@ -238,7 +242,7 @@ def _handle_event_error(item: PipelineItem, error: Exception) -> None:
 
 def _refuse(item: PipelineItem, hook: str, error: Exception) -> None:
     """Refuse a webhook that is not verified. The sender may retry after a bug of the plugin."""
-    source, _, correlation_id = item.webhook
+    source, _, correlation_id, _ = item.webhook
     item.error = refusal(hook, source, correlation_id, error)
 
 
@@ -255,6 +259,6 @@ def _keep_unread(item: PipelineItem, hook: str, error: Exception) -> None:
     if isinstance(error, Unavailable):
         item.error = error
         return
-    source, _, correlation_id = item.webhook
+    source, _, correlation_id, _ = item.webhook
     report(hook, source, correlation_id, error)
     item.unread = error

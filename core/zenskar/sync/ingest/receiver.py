@@ -58,7 +58,11 @@ class WebhookReceiver:
                 raise BadSignature(f"the header {name} is missing")
 
     async def accept(
-        self, source: str, request: WebhookRequest, correlation_id: str
+        self,
+        source: str,
+        request: WebhookRequest,
+        correlation_id: str,
+        traceparent: str | None = None,
     ) -> StoredWebhook:
         """Store the events of a webhook durably and return their numbers.
 
@@ -66,7 +70,9 @@ class WebhookReceiver:
         is not JSON, and `Unavailable` when the sender should retry.
         """
         self._context.router.owner(source)
-        return await self._batcher.submit(ReceivedWebhook(source, request, correlation_id))
+        return await self._batcher.submit(
+            ReceivedWebhook(source, request, correlation_id, traceparent)
+        )
 
     def _require_webhooks(self, source: str) -> None:
         if not self._context.router.implements(source, "parse_webhook"):

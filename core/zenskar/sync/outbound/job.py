@@ -24,6 +24,7 @@ class PushJob:
     changed_at: float
     delivery: Delivery
     external_id: str | None = None
+    traceparent: str | None = None
 
     @property
     def subject(self) -> str:
@@ -33,7 +34,7 @@ class PushJob:
     @property
     def cause(self) -> Cause:
         """The sync event of the job, as the cause of other changes."""
-        return Cause(self.correlation_id, self.event_id)
+        return Cause(self.correlation_id, self.event_id, self.traceparent)
 
     @classmethod
     def of(cls, envelope: Envelope, delivery: Delivery) -> "PushJob":
@@ -48,4 +49,5 @@ class PushJob:
             changed_at=datetime.fromisoformat(envelope.time).timestamp(),
             delivery=delivery,
             external_id=data.get("external_id"),
+            traceparent=envelope.traceparent,
         )

@@ -331,6 +331,7 @@ def _stored(work: UnitOfWork, job: PushJob, intent: Intent, external_id: str | N
         external_id,
         job.event_id,
         work.lease_seconds,
+        job.traceparent,
     )
 
 

@@ -277,7 +277,12 @@ class UnitOfWork:
             self.notes.append((event.id, status, detail))
 
     def change_of(
-        self, record_id: str, action: str, correlation_id: str, causation_id: str | None = None
+        self,
+        record_id: str,
+        action: str,
+        correlation_id: str,
+        causation_id: str | None = None,
+        traceparent: str | None = None,
     ) -> RecordChange:
         """Return a record as it is after an action."""
         record = self.records[record_id]
@@ -290,6 +295,7 @@ class UnitOfWork:
             document=None if record.deleted else unflatten(shape, record.fields),
             correlation_id=correlation_id,
             causation_id=causation_id,
+            traceparent=traceparent,
         )
 
     def situation_of(self, seen: Observation) -> Situation:
