@@ -88,7 +88,8 @@ def public_address(text: str) -> str:
 def alert_address(text: str) -> str:
     """Return the address that alerts are sent to.
 
-    Raises `ValueError` for an address that is neither a webhook nor a mail server with a recipient.
+    Raises `ValueError` for an address that is neither a webhook nor a mail server with a recipient,
+    and for one that would send its password to another machine without TLS.
     """
     problem = "must be https://HOST/PATH or smtp://USER:PASSWORD@HOST:PORT/?to=MAILBOX"
     try:
@@ -101,6 +102,8 @@ def alert_address(text: str) -> str:
         raise ValueError(problem)
     if not text.isascii() or not text.strip().isprintable() or " " in text.strip():
         raise ValueError(problem)
+    if parts.scheme == "http" and parts.username is not None and not is_loopback(host):
+        raise ValueError("sends its password without TLS: use https://")
     return text.strip()
 
 

@@ -300,7 +300,9 @@ async def open_runtime(
             _log.error("connection_off", source=name, plugin=None, problem=problem)
         router = PluginRouter({name: c.integration for name, c in connections.items()})
         url = await stack.enter_async_context(open_database(settings))
-        engine = await stack.enter_async_context(_engine(settings, url, application))
+        engine = await stack.enter_async_context(
+            _engine(settings, url, application, metrics.pool_wait_seconds.observe)
+        )
         if prepare is not None:
             await prepare(engine)
         broadcaster = Broadcaster(
@@ -362,8 +364,15 @@ async def open_runtime(
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, url: str, application: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(url, pool_size=settings.database_pool_size, application=application)
+async def _engine(
+    settings: Settings,
+    url: str,
+    application: str,
+    waited: Callable[[float], None] | None = None,
+) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(
+        url, pool_size=settings.database_pool_size, application=application, waited=waited
+    )
     try:
         yield engine
     finally:

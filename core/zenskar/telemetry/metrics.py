@@ -38,6 +38,9 @@ class Metrics:
         self.pool_size = self._gauge(
             "zenskar_db_pool_size", "Connections to the database that this process may use"
         )
+        self.pool_wait_seconds = self._histogram(
+            "zenskar_db_pool_wait_seconds", "Time that was waited for a connection of the pool"
+        )
         self.http_requests = self._counter(
             "zenskar_http_requests", "HTTP requests", "method", "route", "status"
         )

@@ -189,3 +189,11 @@ def test_a_wrong_address_stops_the_start_without_its_text(url: str) -> None:
         load({}, alert_url=url)
     assert "ZENSKAR_ALERT_URL: must be" in str(refused.value)
     assert "T0KEN" not in str(refused.value)
+
+
+def test_a_password_of_a_webhook_goes_to_another_machine_with_tls_only() -> None:
+    with pytest.raises(ConfigurationError, match="without TLS") as refused:
+        load({}, alert_url="http://me:T0KEN@alerts.example.com/zenskar")
+    assert "T0KEN" not in str(refused.value)
+    for allowed in ("https://me:T0KEN@alerts.example.com/", "http://me:T0KEN@127.0.0.1:9093/"):
+        assert load({}, alert_url=allowed).alert_url

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import QueuePool
 
 from zenskar.db.driver.address import CannotConnect, read_address
+from zenskar.db.driver.pool_waits import WAITED, lent
 from zenskar.errors import Unavailable
 
 T = TypeVar("T")
@@ -57,10 +58,12 @@ def create_engine(
     pool_timeout: float = 5.0,
     command_timeout: float | None = 60.0,
     application: str = "zenskar",
+    waited: Callable[[float], None] | None = None,
 ) -> AsyncEngine:
     """Return an engine for a `postgresql://` URL. Both timeouts are in seconds.
 
-    The server shows `application` beside each connection. Outside of `transaction`, every
+    The server shows `application` beside each connection. `waited` receives the seconds of each
+    wait for a connection of the pool. Outside of `transaction`, every
     statement is its own transaction, without round trips for BEGIN and COMMIT.
     Raises `ConfigurationError` when the URL cannot be read.
     """
@@ -73,6 +76,7 @@ def create_engine(
         # The last used connection has its statements prepared.
         pool_use_lifo=True,
         json_serializer=lambda value: value,
+        execution_options={WAITED: waited},
         connect_args={
             "async_creator_fn": read_address(url).connect,
             "seconds": pool_timeout,
@@ -192,7 +196,7 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     Raises `Unavailable` when the database is unavailable.
     """
     with outages():
-        async with engine.connect() as db:
+        async with lent(engine) as db:
             try:
                 yield db
             except Exception as error:
