@@ -22,7 +22,9 @@ from zenskar.api.resources.erasures import Erasures
 from zenskar.api.resources.metrics import MetricsPage
 from zenskar.api.resources.pages import StaticPage
 from zenskar.api.resources.probes import Probes
+from zenskar.api.resources.runs import Runs
 from zenskar.api.resources.sync_events import SyncEvents
+from zenskar.api.resources.undeletes import Undeletes
 from zenskar.api.resources.webhooks import Webhooks
 from zenskar.api.services import ApiServices
 
@@ -55,6 +57,8 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         SyncEvents(services),
         DeadLetterRoutes(services),
         Connections(services),
+        Runs(services),
+        Undeletes(services),
         Audit(services),
         Probes(services),
         MetricsPage(services),

@@ -23,6 +23,7 @@ from zenskar.cli.commands import (
     plugins,
     reconcile,
     recover,
+    runs,
     serve,
 )
 from zenskar.cli.error_output import exit_code_of
@@ -84,4 +85,5 @@ app.add_typer(customers.app, name="customers")
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(keys.app, name="keys")
+app.add_typer(runs.app, name="runs")
 app.add_typer(audit.app, name="audit")

@@ -67,6 +67,16 @@ _AUDIT = text("""
     )
     SELECT count(*) AS rows, CAST(max(CAST(id AS text)) AS text) AS last FROM actions
 """)
+_RUNS = text("""
+    WITH old AS MATERIALIZED (
+        SELECT id FROM operator_runs
+        WHERE id > CAST(:after AS uuid) AND id < CAST(:bound AS uuid) AND ended_at IS NOT NULL
+        ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
+    ), runs AS (
+        DELETE FROM operator_runs AS r USING old WHERE r.id = old.id RETURNING r.id
+    )
+    SELECT count(*) AS rows, CAST(max(CAST(id AS text)) AS text) AS last FROM runs
+""")
 _IDEMPOTENCY_KEYS = text("""
     WITH old AS MATERIALIZED (
         SELECT ctid AS place FROM idempotency_keys
@@ -82,6 +92,7 @@ KINDS: Mapping[str, object] = MappingProxyType(
         "payloads": _PAYLOADS,
         "pushes": _PUSHES,
         "audit": _AUDIT,
+        "runs": _RUNS,
         "idempotency_keys": _IDEMPOTENCY_KEYS,
     }
 )

@@ -42,6 +42,8 @@ class ActionKind(StrEnum):
     """Fetch the object of a record now."""
     PUSH = "push"
     """Compare a record with its object now, and push the difference."""
+    STOP = "stop"
+    """Stop a run."""
     CREATE_KEY = "create_key"
     """Create an API key."""
     REVOKE_KEY = "revoke_key"

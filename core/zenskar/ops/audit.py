@@ -75,7 +75,7 @@ async def recorded(engine: AsyncEngine, entry: AuditEntry) -> AsyncIterator[Audi
     state = ActionState.FAILED
     try:
         yield entry
-        state = ActionState.DONE
+        state = ActionState.FAILED if "problem" in entry.result else ActionState.DONE
     except asyncio.CancelledError:
         state = ActionState.STOPPED
         raise

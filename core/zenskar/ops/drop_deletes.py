@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,6 +30,17 @@ DROPPED = "delete_dropped"
 _BATCH = 100
 
 
+class ObjectState(StrEnum):
+    """The present state of the object of a held delete."""
+
+    ALIVE = "alive"
+    DELETED = "deleted"
+    """The external system proves the delete."""
+    MERGED = "merged"
+    NOT_VISIBLE = "not_visible"
+    """The credentials do not show the object."""
+
+
 @dataclass(frozen=True, slots=True)
 class DroppedDeletes:
     """The number of dropped deletes, and of those whose objects are proven deleted."""
@@ -45,37 +57,64 @@ class HeldDeleteDropper:
     reader: ExternalReader
     publisher: SnapshotPublisher
 
-    async def drop(self, name: str, by: Actor) -> DroppedDeletes:
-        """Fetch the object of each held delete; resume the connection unless some are proven.
+    async def look(self, name: str, waiting: Sequence[HeldDelete]) -> dict[str, ObjectState]:
+        """Fetch the object of each of these held deletes, and change nothing.
 
-        Raises `StateConflict` when the guard holds no deletes, and `CallFailed` when the external
-        system does not answer. Deletes that were dropped before a failure stay dropped.
+        Returns the present state by external id. Raises `CallFailed` when the external system does
+        not answer.
+        """
+        return {i: _state(each) for i, each in (await self._fetch(name, waiting)).items()}
+
+    async def drop(
+        self, name: str, by: Actor, event_ids: Sequence[str] | None = None
+    ) -> DroppedDeletes:
+        """Fetch the object of each held delete; resume the connection unless some are left.
+
+        `event_ids` chooses some of the held deletes. Raises `StateConflict` when the guard holds no
+        deletes, and `CallFailed` when the external system does not answer. Deletes that were
+        dropped before a failure stay dropped.
         """
         await in_transaction(self.context.engine, lambda c: _require_guard(c, name))
-        entry = AuditEntry(ActionKind.DROP_DELETES, by, name)
+        chosen = None if event_ids is None else frozenset(event_ids)
+        request = {} if chosen is None else {"events": len(chosen)}
+        entry = AuditEntry(ActionKind.DROP_DELETES, by, name, request)
         async with recorded(self.context.engine, entry):
-            return await self._drop_all(name, by, entry)
+            done = await self._drop_each(name, chosen, entry)
+            if not done.proven and not await self._are_left(name, chosen):
+                note = f"{done.dropped} held deletes were dropped"
+                await self._resume(name, by, note)
+            return done
 
-    async def _drop_all(self, name: str, by: Actor, entry: AuditEntry) -> DroppedDeletes:
+    async def _drop_each(
+        self, name: str, chosen: frozenset[str] | None, entry: AuditEntry
+    ) -> DroppedDeletes:
         dropped = proven = 0
         after, run_id = held_deletes.FIRST_ID, new_id()
         while waiting := await self._next(name, after):
             after = waiting[-1].id
+            if chosen is not None:
+                waiting = [each for each in waiting if each.id in chosen]
             snapshots = await self._fetch(name, waiting)
-            gone = {i for i, each in snapshots.items() if each is not None and _is_deleted(each)}
+            gone = {i for i, each in snapshots.items() if _state(each) is ObjectState.DELETED}
             wrong = [each for each in waiting if each.external_id not in gone]
             entry.result["dropped"] = dropped + len(wrong)
             await self._drop(wrong, entry)
             living = [each for i, each in snapshots.items() if each and i not in gone]
             await self.publisher.publish(name, living, ObservationKind.FETCH, run_id)
             dropped, proven = dropped + len(wrong), proven + len(waiting) - len(wrong)
-        if not proven:
-            note = f"{dropped} held deletes were dropped"
-            await in_transaction(
-                self.context.engine,
-                lambda c: announcements.resume(c, self.context.broadcaster, name, str(by), note),
-            )
         return DroppedDeletes(dropped, proven)
+
+    async def _are_left(self, name: str, chosen: frozenset[str] | None) -> bool:
+        """Return whether the connection holds deletes that were not chosen."""
+        if chosen is None:
+            return False
+        return await in_transaction(self.context.engine, lambda c: held_deletes.count(c, name)) > 0
+
+    async def _resume(self, name: str, by: Actor, note: str) -> None:
+        await in_transaction(
+            self.context.engine,
+            lambda c: announcements.resume(c, self.context.broadcaster, name, str(by), note),
+        )
 
     async def _next(self, name: str, after: str) -> Sequence[HeldDelete]:
         return await in_transaction(
@@ -107,8 +146,12 @@ class HeldDeleteDropper:
         await in_transaction(self.context.engine, drop)
 
 
-def _is_deleted(snapshot: Snapshot) -> bool:
-    return snapshot.seen.data is None and snapshot.seen.merged_into is None
+def _state(snapshot: Snapshot | None) -> ObjectState:
+    if snapshot is None:
+        return ObjectState.NOT_VISIBLE
+    if snapshot.seen.merged_into is not None:
+        return ObjectState.MERGED
+    return ObjectState.DELETED if snapshot.seen.data is None else ObjectState.ALIVE
 
 
 async def _require_guard(db: AsyncConnection, name: str) -> None:

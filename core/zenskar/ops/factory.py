@@ -2,6 +2,8 @@
 
 import math
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from zenskar.bus.port import Bus
 from zenskar.ops.drop_deletes import HeldDeleteDropper
 from zenskar.ops.join.applier import JoinApplier
@@ -58,6 +60,11 @@ class OperationFactory:
         self._comparator = Comparator(
             context, self._reader, self._publisher, stale_seconds=settings.resend_seconds
         )
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The database."""
+        return self._context.engine
 
     def entities(self, source: str) -> tuple[str, ...]:
         """Return the entity types that a connection syncs."""

@@ -10,6 +10,8 @@ from zenskar.bus.port import Bus
 from zenskar.db import polls
 from zenskar.ops.erase import Eraser
 from zenskar.ops.factory import OperationFactory
+from zenskar.ops.runs import run_requests
+from zenskar.ops.runs.run_job import RunJob
 from zenskar.settings import Settings
 from zenskar.sync.context import SyncContext
 from zenskar.sync.maintenance.catch_up import CatchUp
@@ -21,7 +23,7 @@ from zenskar.sync.reconcile.log_losses import LogLossDetector
 from zenskar.sync.reconcile.reconcile_job import ReconcileJob
 
 _WATCH_SECONDS = 10.0
-_SOON_SECONDS = 5.0
+_SOON_SECONDS, _RUN_LOOK_SECONDS = 5.0, 2.0
 _OFTEN_SECONDS, _SOMETIMES_SECONDS = 15.0, 60.0
 _HOUR, _DAY = 3600.0, 86_400.0
 
@@ -67,8 +69,15 @@ def upkeep(
         for source, connection in context.connections.items()
         if context.router.implements(source, "changes")
     )
+    run_job = RunJob(factory)
     each = (
         (
+            Job(
+                run_requests.schedule(source),
+                _OFTEN_SECONDS,
+                partial(run_job.run, source),
+                _RUN_LOOK_SECONDS,
+            ),
             Job(
                 reconcile.schedule(source),
                 _OFTEN_SECONDS,
@@ -88,5 +97,5 @@ def upkeep(
         Job("erase_purged", settings.probe_seconds, eraser.erase_purged),
         *(Job(r.schedule, _HOUR, r.run) for r in retentions(context.engine, settings)),
         *feeds,
-        *(job for pair in each for job in pair),
+        *(job for some in each for job in some),
     )

@@ -154,5 +154,11 @@ async def test_the_primary_key_leads_to_what_is_old(engine: AsyncEngine, kind: s
 def test_zero_days_keep_for_ever(engine: AsyncEngine) -> None:
     settings = load({"ZENSKAR_RETENTION_PAYLOAD_DAYS": "0"})
     assert {r.schedule for r in retentions(engine, settings)} == {
-        *("forget_history", "forget_pushes", "forget_audit", "forget_idempotency_keys"),
+        *(
+            "forget_history",
+            "forget_pushes",
+            "forget_audit",
+            "forget_runs",
+            "forget_idempotency_keys",
+        ),
     }

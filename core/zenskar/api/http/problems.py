@@ -13,6 +13,7 @@ from zenskar.api.http import statuses
 from zenskar.catalog.service import IdempotencyKeyReused, StaleVersion
 from zenskar.errors import (
     BadSignature,
+    CallFailed,
     InvalidInput,
     NotFound,
     SchemaViolation,
@@ -37,6 +38,7 @@ _KINDS: tuple[tuple[type[ZenskarError], int, str], ...] = (
     (InvalidInput, 400, "invalid-input"),
     (NotFound, 404, "not-found"),
     (StateConflict, 409, "conflict"),
+    (CallFailed, 502, "call-failed"),
     (Unavailable, 503, "unavailable"),
 )
 

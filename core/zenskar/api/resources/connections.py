@@ -7,7 +7,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.api.http import bodies
-from zenskar.api.http.auth import REASON, operator
+from zenskar.api.http.auth import REASON, operator, require
 from zenskar.api.http.queries import DEFAULT_LIMIT, PAGE_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
@@ -19,6 +19,7 @@ from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.scope import Scope
 from zenskar.ops import connections
 from zenskar.ops.connections import ConnectionStatus, ResumeRequest
+from zenskar.ops.drop_deletes import ObjectState
 
 _COMMON = (401, 403, 429, 503)
 
@@ -31,6 +32,7 @@ class Connections:
         self._router = services.router
         self._wake = services.wake
         self._broadcaster = services.broadcaster
+        self._operations = services.operations
 
     async def show(self, _request: web.Request) -> web.Response:
         """Return all connections."""
@@ -66,7 +68,11 @@ class Connections:
         name, limit = self._name(request), query_of(request).number("limit") or DEFAULT_LIMIT
 
         held = await in_transaction(self._engine, lambda c: connections.held(c, name, int(limit)))
-        data = [_held_view(each) for each in held.oldest]
+        states: Mapping[str, ObjectState] = {}
+        if query_of(request).flag("look"):
+            require(request, Scope.WRITE)
+            states = await self._operations.held_delete_dropper().look(name, held.oldest)
+        data = [_held_view(each, states.get(each.external_id)) for each in held.oldest]
         return bodies.json_response({"data": data, "total": held.total})
 
     def routes(self) -> tuple[Route, ...]:
@@ -113,8 +119,8 @@ class Connections:
                         "The oldest held deletes, and the number of all.", "HeldDeletes"
                     )
                 },
-                (400, 404, *_COMMON),
-                parameters=PAGE_PARAMETERS[:1],
+                (400, 404, 502, *_COMMON),
+                parameters=(PAGE_PARAMETERS[0], _LOOK),
                 scope=Scope.READ,
             ),
         )
@@ -184,16 +190,22 @@ def _view(status: ConnectionStatus, entities: tuple[str, ...]) -> dict[str, Any]
     }
 
 
-def _held_view(one: HeldDelete) -> dict[str, Any]:
-    return {
+def _held_view(one: HeldDelete, state: ObjectState | None) -> dict[str, Any]:
+    view = {
         "sync_event_id": one.id,
         "entity_type": one.entity_type,
         "external_id": one.external_id,
         "record_id": one.record_id,
         "created_at": timestamp(one.created_at),
     }
+    return view if state is None else view | {"object": state.value}
 
 
+_LOOK = Parameter(
+    "look",
+    "`true` fetches each object: calls to the external system, which need `write`.",
+    schema={"type": "boolean", "default": False},
+)
 _RESUME = (
     Parameter(
         "apply_deletes",
@@ -221,6 +233,10 @@ _HELD_DELETES: JsonSchema = {
                     "entity_type": {"type": "string"},
                     "external_id": {"type": "string"},
                     "record_id": _TEXT,
+                    "object": {
+                        "description": "The present state of the object, with `look`.",
+                        "enum": [state.value for state in ObjectState],
+                    },
                     "created_at": {"type": "string", "format": "date-time"},
                 },
             },

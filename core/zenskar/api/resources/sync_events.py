@@ -72,6 +72,7 @@ class SyncEvents:
     async def retry_many(self, request: web.Request) -> web.Response:
         """Retry all failed sync events that match a filter."""
         body = await bodies.read_json(request, self._filter)
+        dry_run = body.pop("dry_run", False)
         wanted = EventFilter(
             status=SyncStatus(body["status"]) if "status" in body else None,
             direction=Direction(body["direction"]) if "direction" in body else None,
@@ -80,6 +81,9 @@ class SyncEvents:
             reason=body.get("reason"),
             ids=body.get("ids"),
         )
+        if dry_run:
+            matched = await self._replay.count(wanted)
+            return bodies.json_response({"matched": matched, "retried": 0})
         return bodies.json_response(
             {"retried": await self._replay.retry(wanted, operator(request))}, 202
         )
@@ -121,7 +125,7 @@ class SyncEvents:
                 "/sync-events/retry",
                 self.retry_many,
                 "Retry failed sync events",
-                retried,
+                retried | {200: ResponseDoc("A dry run.", "Retried")},
                 (400, 408, 413, 415, 422, *_COMMON),
                 "RetryFilter",
                 parameters=(REASON,),
@@ -173,7 +177,13 @@ class SyncEvents:
             "Retried": {
                 "type": "object",
                 "required": ["retried"],
-                "properties": {"retried": {"type": "integer", "minimum": 0}},
+                "properties": {
+                    "matched": {
+                        "type": "integer",
+                        "description": "The number of events that a retry would concern.",
+                    },
+                    "retried": {"type": "integer", "minimum": 0},
+                },
             },
         }
 
@@ -256,6 +266,7 @@ _RETRY_FILTER: JsonSchema = {
         "status": {"type": "string", "enum": [status.value for status in RETRYABLE]},
         **{name: kind for name, (_, kind) in FILTERS.items()},
         "ids": {"type": "array", "minItems": 1, "maxItems": 1000, "items": UUID},
+        "dry_run": {"type": "boolean", "description": "Only count."},
     },
     "additionalProperties": False,
 }

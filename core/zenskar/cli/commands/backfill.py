@@ -25,6 +25,7 @@ from zenskar.cli.plans import (
     write_plans,
 )
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
+from zenskar.cli.replay_session import ReasonOption, current_actor
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - one for each option
         Path | None, typer.Option(help="Make the steps of the plan in this file, and no other.")
     ] = None,
     restart: Restart = False,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Import every object of an external system that the catalog does not have as it is.
@@ -78,18 +80,22 @@ def backfill(  # noqa: PLR0913, PLR0917 - one for each option
     if plan is not None:
         _plan(source, entity, match, plan, output)
     elif apply is not None:
-        _apply(source, apply, output)
+        _apply(source, apply, reason, output)
     else:
-        _import(source, entity, output, restart=restart)
+        _import(source, entity, reason, output, restart=restart)
 
 
-def _import(source: str, entity: str | None, output: Output, *, restart: bool) -> None:
+def _import(
+    source: str, entity: str | None, reason: str | None, output: Output, *, restart: bool
+) -> None:
+    from zenskar.ops.runs.bulk_work import BulkWork
+
+    by = current_actor(reason)
+
     async def import_objects(
         factory: "OperationFactory", name: str, on_progress: "OnProgress"
     ) -> "BackfillCount":
-        return await factory.backfiller().run(
-            source, name, restart=restart, on_progress=on_progress
-        )
+        return await BulkWork(factory, by, on_progress).backfill(source, name, restart=restart)
 
     counts = run_each(source, entity, import_objects, with_worker=True)
     if output is Output.JSON:
@@ -112,24 +118,28 @@ def _import(source: str, entity: str | None, output: Output, *, restart: bool) -
 
 
 def _plan(source: str, entity: str | None, match: str | None, file: Path, output: Output) -> None:
+    from zenskar.ops.runs.bulk_work import BulkWork
+
+    by = current_actor()
     fields = None if match is None else tuple(map(str.strip, match.split(",")))
 
     async def make(factory: "OperationFactory", name: str, on_progress: "OnProgress") -> "JoinPlan":
-        return await factory.join_planner().plan(
-            source, name, match_by=fields, on_progress=on_progress
-        )
+        return await BulkWork(factory, by, on_progress).plan_join(source, name, fields)
 
     plans = run_each(source, entity, make, with_worker=False)
     write_plans(_KIND, source, file, plans, _show_plan, output)
 
 
-def _apply(source: str, file: Path, output: Output) -> None:
+def _apply(source: str, file: Path, reason: str | None, output: Output) -> None:
     from zenskar.ops.join.join_plan import JoinPlan
+    from zenskar.ops.runs.bulk_work import BulkWork
+
+    by = current_actor(reason)
 
     async def apply(
         factory: "OperationFactory", plan: JoinPlan, on_progress: "OnProgress"
     ) -> "PlanResult":
-        return await factory.join_applier().apply(plan, on_progress=on_progress)
+        return await BulkWork(factory, by, on_progress).apply_join(plan)
 
     apply_plans(_KIND, source, file, JoinPlan.from_json, apply, output)
 

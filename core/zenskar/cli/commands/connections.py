@@ -1,7 +1,7 @@
 """`zenskar connections`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -16,9 +16,10 @@ from zenskar.errors import InvalidInput
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from zenskar.db.events.held_deletes import HeldDelete
     from zenskar.model.actor import Actor
     from zenskar.ops.connections import ConnectionStatus
-    from zenskar.ops.drop_deletes import DroppedDeletes
+    from zenskar.ops.drop_deletes import DroppedDeletes, ObjectState
     from zenskar.plugins.broadcasts import Broadcaster
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ def pause(name: Name, reason: ReasonOption = None, output: OutputOption = Output
 
 
 @app.command("resume")
-def resume(
+def resume(  # noqa: PLR0913, PLR0917 - one for each option
     name: Name,
     apply_deletes: Annotated[
         int | None,
@@ -94,6 +95,10 @@ def resume(
     drop_deletes: Annotated[
         bool, typer.Option("--drop-deletes", help="Drop held deletes that are not proven.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SYNC_EVENT", help="With --drop-deletes: only this held delete."),
+    ] = None,
     accept_account: Annotated[
         bool, typer.Option("--accept-account", help="Accept the other account.")
     ] = False,
@@ -108,10 +113,12 @@ def resume(
     from zenskar.model.envelope import INBOUND, OUTBOUND
     from zenskar.ops import connections
 
+    if only and not drop_deletes:
+        raise InvalidInput("--only chooses deletes to drop: give --drop-deletes too")
     if drop_deletes and apply_deletes is not None:
         raise InvalidInput("give either --apply-deletes or --drop-deletes")
     by = current_actor(reason)
-    dropped = _drop(name, by) if drop_deletes else None
+    dropped = _drop(name, by, only) if drop_deletes else None
     request = connections.ResumeRequest(apply_deletes, accept_account)
 
     async def resume_connection(
@@ -136,11 +143,13 @@ def resume(
         raise typer.Exit(_HELD)
 
 
-def _drop(name: str, by: "Actor") -> "DroppedDeletes":
+def _drop(name: str, by: "Actor", only: list[str] | None) -> "DroppedDeletes":
     """Fetch the object of each held delete, and drop the delete unless the object is deleted."""
     from zenskar.cli.bulk_session import with_factory
+    from zenskar.ops.runs.bulk_work import BulkWork
 
-    return with_factory(lambda factory: factory.held_delete_dropper().drop(name, by))
+    chosen = [session.parse_id(each) for each in only] if only else None
+    return with_factory(lambda factory: BulkWork(factory, by).drop_deletes(name, chosen))
 
 
 @app.command("poll")
@@ -160,6 +169,9 @@ def poll(name: Name, reason: ReasonOption = None, output: OutputOption = Output.
 def held(
     name: Name,
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the oldest.")] = 100,
+    look: Annotated[
+        bool, typer.Option("--look", help="Fetch each object, and show whether it still exists.")
+    ] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List the deletes that the delete guard holds back, and their records."""
@@ -173,12 +185,19 @@ def held(
         return await connections.held(db, name, limit)
 
     found = _run(read)
-    rows = [asdict(each) for each in found.oldest]
+    states = _look(name, found.oldest) if look else {}
+    rows = [asdict(each) | {"object": states.get(each.external_id)} for each in found.oldest]
     if output is Output.JSON:
         print_json({"data": rows, "total": found.total})
         return
-    print_table(_HELD_COLUMNS, rows)
+    print_table(_HELD_COLUMNS | ({"object": "OBJECT NOW"} if look else {}), rows)
     print_lines(f"{found.total} deletes are held at {name}.")
+
+
+def _look(name: str, waiting: "Sequence[HeldDelete]") -> "Mapping[str, ObjectState]":
+    from zenskar.cli.bulk_session import with_factory
+
+    return with_factory(lambda factory: factory.held_delete_dropper().look(name, waiting))
 
 
 def _run(

@@ -1,7 +1,7 @@
 """`zenskar reconcile`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,7 @@ from zenskar.cli.plans import (
     write_plans,
 )
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
+from zenskar.cli.replay_session import ReasonOption, current_actor
 from zenskar.errors import InvalidInput
 from zenskar.model.missing import Missing
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from zenskar.ops.factory import OperationFactory
     from zenskar.ops.plan_result import PlanResult
     from zenskar.ops.repair.repair_plan import RepairPlan
+    from zenskar.ops.runs.bulk_work import RepairOptions
     from zenskar.sync.reconcile.report import OnProgress, Report
 
 _KIND = "reconcile"
@@ -85,6 +87,7 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
         Path | None,
         typer.Option(help="With --plan: a profile that the connection does not have yet."),
     ] = None,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Compare all records with an external system, and report the differences.
@@ -100,40 +103,36 @@ def reconcile(  # noqa: PLR0913, PLR0917 - one for each option
         raise InvalidInput("--missing says how to repair: give --repair or --plan too")
     if profile is not None and plan is None:
         raise InvalidInput("--profile is for --plan; a connection has the setting PROFILE")
-    options = _RepairOptions(missing, force, restart, settle)
+    from zenskar.ops.runs.bulk_work import RepairOptions
+
+    options = RepairOptions(missing, force, restart, settle)
     if plan is not None:
         _plan(source, entity, options, plan, profile, output)
     elif apply is not None:
-        _apply(source, apply, output)
+        _apply(source, apply, reason, output)
     else:
-        _compare(source, entity, options, output, repair=repair)
-
-
-class _RepairOptions(NamedTuple):
-    """The options that a repair and its plan share; `settle` are seconds."""
-
-    missing: Missing | None
-    force: bool
-    restart: bool
-    settle: float
+        _compare(source, entity, options, reason, output, repair=repair)
 
 
 def _compare(
-    source: str, entity: str | None, options: _RepairOptions, output: Output, *, repair: bool
+    source: str,
+    entity: str | None,
+    options: "RepairOptions",
+    reason: str | None,
+    output: Output,
+    *,
+    repair: bool,
 ) -> None:
+    from zenskar.ops.runs.bulk_work import BulkWork
+
+    by = current_actor(reason)
+
     async def compare(
         factory: "OperationFactory", name: str, on_progress: "OnProgress"
     ) -> "Report":
-        reconciler = factory.reconciler(settle_seconds=options.settle)
-        return await reconciler.run(
-            source,
-            name,
-            repair=repair,
-            missing=options.missing,
-            force=options.force,
-            restart=options.restart,
-            on_progress=on_progress,
-        )
+        work = BulkWork(factory, by, on_progress)
+        run = work.repair if repair else work.compare
+        return await run(source, name, options)
 
     reports = run_each(source, entity, compare, with_worker=repair)
     if output is Output.JSON:
@@ -149,37 +148,36 @@ def _compare(
 def _plan(
     source: str,
     entity: str | None,
-    options: _RepairOptions,
+    options: "RepairOptions",
     file: Path,
     profile: Path | None,
     output: Output,
 ) -> None:
+    from zenskar.ops.runs.bulk_work import BulkWork
     from zenskar.plugins.configuration import PROFILE, variable
+
+    by = current_actor()
 
     async def make(
         factory: "OperationFactory", name: str, on_progress: "OnProgress"
     ) -> "RepairPlan":
-        return await factory.repair_planner(settle_seconds=options.settle).plan(
-            source,
-            name,
-            missing=options.missing,
-            force=options.force,
-            restart=options.restart,
-            on_progress=on_progress,
-        )
+        return await BulkWork(factory, by, on_progress).plan_repair(source, name, options)
 
     variables = {} if profile is None else {variable(source, PROFILE): str(profile)}
     plans = run_each(source, entity, make, with_worker=False, variables=variables)
     write_plans(_KIND, source, file, plans, _show_plan, output)
 
 
-def _apply(source: str, file: Path, output: Output) -> None:
+def _apply(source: str, file: Path, reason: str | None, output: Output) -> None:
     from zenskar.ops.repair.repair_plan import RepairPlan
+    from zenskar.ops.runs.bulk_work import BulkWork
+
+    by = current_actor(reason)
 
     async def apply(
         factory: "OperationFactory", plan: RepairPlan, on_progress: "OnProgress"
     ) -> "PlanResult":
-        return await factory.repair_applier().apply(plan, on_progress=on_progress)
+        return await BulkWork(factory, by, on_progress).apply_repair(plan)
 
     apply_plans(_KIND, source, file, RepairPlan.from_json, apply, output)
 

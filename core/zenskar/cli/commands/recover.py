@@ -10,9 +10,11 @@ import typer
 
 from zenskar.cli import session
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
+from zenskar.cli.replay_session import ReasonOption, current_actor
 from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from zenskar.model.actor import Actor
     from zenskar.ops.recover import LostDelete
     from zenskar.settings import Settings
 
@@ -26,6 +28,7 @@ def recover(
     apply: Annotated[
         bool, typer.Option("--apply", help="Repeat the deletes since the backup.")
     ] = False,
+    reason: ReasonOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Report the differences of a restored database: lost deletes, old API keys, old pauses.
@@ -36,7 +39,9 @@ def recover(
     moment = _moment(since)
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
-    report = asyncio.run(_recover(settings, environment, moment, apply=apply))
+    report = asyncio.run(
+        _recover(settings, environment, moment, current_actor(reason), apply=apply)
+    )
     if output is Output.JSON:
         print_json(report)
         return
@@ -44,7 +49,7 @@ def recover(
 
 
 async def _recover(
-    settings: "Settings", environment: Any, since: datetime, *, apply: bool
+    settings: "Settings", environment: Any, since: datetime, by: "Actor", *, apply: bool
 ) -> dict[str, Any]:
     from zenskar.db import api_keys, connections
     from zenskar.db.driver.engine import in_transaction
@@ -55,7 +60,7 @@ async def _recover(
         keys = await in_transaction(engine, api_keys.read_all)
         states = await in_transaction(engine, connections.states)
     if apply and deletes:
-        await _delete(settings, environment, deletes)
+        await _delete(settings, environment, deletes, by)
     return {
         "deleted_since": [asdict(delete) for delete in deletes],
         "deleted_again": apply,
@@ -75,16 +80,24 @@ async def _outbound(settings: "Settings", since: datetime) -> AsyncIterator[list
         yield values
 
 
-async def _delete(settings: "Settings", environment: Any, deletes: "list[LostDelete]") -> None:
+async def _delete(
+    settings: "Settings", environment: Any, deletes: "list[LostDelete]", by: "Actor"
+) -> None:
     """Delete through the catalog, so that each connection receives the delete."""
     from contextlib import suppress
 
     from zenskar.errors import NotFound
     from zenskar.ids import new_id
+    from zenskar.model.operator_action import ActionKind
+    from zenskar.ops.audit import AuditEntry, recorded
     from zenskar.runtime import open_runtime
 
     correlation_id = new_id()
-    async with open_runtime(settings, environment, prepare=session.require_schema) as runtime:
+    entry = AuditEntry(ActionKind.REPEAT_DELETES, by, request={"records": len(deletes)})
+    async with (
+        open_runtime(settings, environment, prepare=session.require_schema) as runtime,
+        recorded(runtime.engine, entry),
+    ):
         for delete in deletes:
             with suppress(NotFound):
                 await runtime.customers.delete(delete.record_id, correlation_id=correlation_id)

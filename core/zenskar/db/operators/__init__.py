@@ -1,1 +1,1 @@
-"""The actions of operators, and their sessions."""
+"""The actions of operators, their sessions, and the runs that they request."""

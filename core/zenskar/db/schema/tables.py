@@ -374,6 +374,37 @@ operator_actions = Table(
     Index("operator_actions_kind", "action", "id"),
 )
 
+operator_runs = Table(
+    "operator_runs",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    Column("source_system", Text, nullable=False),
+    Column("entity_type", Text, nullable=False, server_default=text("''")),
+    Column("options", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("plan_of", Uuid(as_uuid=False)),
+    Column("by", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("reason", Text),
+    Column("state", Text, nullable=False, server_default=text("'waiting'")),
+    Column("progress", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("result", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("plan", Text),
+    Column("problem", Text),
+    Column("owner", Text),
+    _time("lease_until"),
+    _time("created_at", nullable=False),
+    _time("started_at"),
+    _time("ended_at"),
+    Index(
+        "operator_runs_open",
+        "source_system",
+        "entity_type",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
 workers = Table(
     "workers",
     metadata,

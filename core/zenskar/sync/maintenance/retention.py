@@ -19,7 +19,7 @@ _log = get_logger(__name__)
 
 
 class Retention:
-    """Deletes old rows of one kind: history, payloads, pushes, audit or idempotency keys."""
+    """Deletes old rows of one kind: history, payloads, pushes, audit, runs or idempotency keys."""
 
     def __init__(
         self,
@@ -78,6 +78,7 @@ def retentions(engine: AsyncEngine, settings: Settings) -> tuple[Retention, ...]
         "payloads": settings.retention_payload_days,
         "pushes": settings.retention_push_days,
         "audit": settings.retention_audit_days,
+        "runs": settings.retention_audit_days,
         "idempotency_keys": settings.retention_idempotency_key_days,
     }
     return tuple(Retention(engine, kind, each) for kind, each in days.items() if each)

@@ -1,0 +1,1 @@
+"""Runs on a whole connection: request, carry out beside other work, watch, stop."""
