@@ -192,13 +192,16 @@ class Outside:
                 )
 
     def releases(self, world: World) -> Iterator[Move]:
-        """Yield the release of a record's object by an operator, so that a new one is created."""
+        """Yield the release of a record's object by an operator, so that a new one is created.
+
+        A former object that waits for its fetch may be hidden, so it is released, too.
+        """
         if not world.budget.releases:
             return
         spent = world._replace(budget=world.budget._replace(releases=world.budget.releases - 1))
         for rid, record in enumerate(world.records):
             known = active_map(world, rid)
-            if not record.deleted and known is not None and known.active:
+            if not record.deleted and known is not None and (known.active or known.fetch):
                 released = detach(spent, known)
                 yield (
                     f"the object of record {rid} is let go of",

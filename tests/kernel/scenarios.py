@@ -213,6 +213,10 @@ def _crossings() -> list[Bounds]:
             "a filter, an edit and a delete on each side",
             synced(internal=1, external=1, internal_deletes=1, external_deletes=1),
         ),
+        Bounds(
+            "a filter, an object that is not visible is let go of",
+            unseen(internal=2, external=1, releases=1),
+        ),
         Bounds("a filter, edits there, a poll", synced(internal=1, external=2, polls=1, ticks=1)),
         Bounds("a filter, an object is copied", synced(internal=2, clones=1, copies=1)),
         Bounds(

@@ -11,10 +11,13 @@ from tests.support.flow import Flow
 from tests.sync.test_profiles import both, compared, deliver, edit
 from zenskar import FailureKind, IntentKind, kernel
 from zenskar.cli.render.explain_text import explanation_lines
+from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import SchemaViolation, StateConflict
 from zenskar.model.actor import Actor
+from zenskar.model.missing import Missing
 from zenskar.ops.explain.explainer import explain
-from zenskar.schema_catalog import Schema
+from zenskar.ops.replay import Replay
+from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.sync.reconcile.report import Report
 
 PRO, FREE = {"metadata": {"plan": "pro"}}, {"metadata": {"plan": "free"}}
@@ -203,6 +206,48 @@ async def test_a_lost_push_is_resolved_before_its_record_leaves(
         assert living(flow)[0]["name"] == (await flow.record(record_id))["name"] == "Bob"
         assert await link(flow, record_id) == ACTIVE
         await level(flow)
+
+
+@pytest.mark.parametrize("returns", [True, False])
+async def test_a_former_object_that_is_not_visible_waits_for_a_person(
+    database_url: str, tmp_path: Path, returns: bool
+) -> None:
+    """Not visible proves no delete, so neither a second object is created nor a record deleted."""
+    async with both(database_url, tmp_path, PROFILE) as flow:
+        record_id, objects = await leave(flow, name="Eve"), flow.systems["crm"].objects
+        (external_id,), (there,) = objects, objects.values()
+        del objects[external_id]
+        await patch(flow, record_id, **PRO)
+        (letter,) = await flow.rows("SELECT * FROM sync_events WHERE status = 'dead'")
+        assert letter["error_kind"] == "not_visible"
+        explained = await explain(flow.runtime.engine, record_id)
+        (system,) = (each for each in explained.systems if each.source_system == "crm")
+        assert (system.state, system.in_sync) == ("detached", False)
+        for missing in (None, Missing.DELETE):
+            report = await compared(flow, "crm", repair=True, missing=missing)
+            assert (report.found, report.clean) == ({"missing_there": 1}, False), report
+        assert (objects, await count(flow)) == ({}, 1)
+        if returns:
+            objects[external_id] = there
+            replay = Replay(flow.runtime.engine, set[str]().add, core_schemas()["event"])
+            assert await replay.retry(EventFilter(), Actor("ada", "a test")) == 1
+            await deliver(flow)
+            assert len(living(flow)) == 1
+        else:
+            report = await compared(flow, "crm", repair=True, missing=Missing.RECREATE)
+            assert (report.found, report.clean) == ({"missing_there": 1}, True), report
+            (new,) = objects
+            assert new != external_id
+            objects[external_id] = there
+            flow.systems["crm"].edit(external_id, name="Bob")
+            await deliver(flow)
+            assert (await flow.record(record_id))["name"] == "Eve"
+        assert await link(flow, record_id) == ACTIVE
+        (linked,) = await flow.rows(
+            "SELECT external_id FROM external_mappings WHERE state = 'active' AND"
+            " source_system = 'crm'"
+        )
+        assert objects[linked["external_id"]]["name"] == (await flow.record(record_id))["name"]
 
 
 async def test_reconcile_finds_a_record_that_has_entered_unseen(

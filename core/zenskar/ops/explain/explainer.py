@@ -159,7 +159,7 @@ def _outside(events: Sequence[StoredEvent]) -> frozenset[str]:
     last = {
         event.source_system: event.reason
         for event in events
-        if event.direction == Direction.OUTBOUND and not _waits(event)
+        if event.direction == Direction.OUTBOUND and SyncStatus(event.status).final
     }
     return frozenset(name for name, reason in last.items() if reason in _OUTSIDE)
 

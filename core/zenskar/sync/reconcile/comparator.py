@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.db import mappings, reconcile_runs, records
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed, Failure, FailureKind
+from zenskar.kernel import is_former
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import ExternalMapping
 from zenskar.sync.context import SyncContext
@@ -136,32 +137,52 @@ class Comparator:
         return Findings(found.drifts, found.under_way, snapshots, not_read, observed)
 
     async def records(self, source: str, entity_type: str, record_ids: Sequence[str]) -> Findings:
-        """Find objects of records without a mapping, and compare them."""
+        """Find objects of records without a mapping, and compare them.
+
+        A record that waits for a look at its former object is compared with that object.
+        """
         outside = await self._outside(source, entity_type, record_ids)
         inside = [each for each in record_ids if each not in outside]
         busy = await self._busy(source, inside)
         waiting = tuple(Drift(DriftKind.MISSING_THERE, None, i) for i in inside if i in busy)
         quiet = [each for each in inside if each not in busy]
-        found, failed = await self._find(source, entity_type, quiet)
-        read = {i: self._observation(source, each) for i, each in found.items() if each}
+        answers, failed = await self._find(source, entity_type, quiet)
+        read = {i: self._observation(source, each) for i, each in answers.items() if each}
         seen = {i: each for i, each in read.items() if isinstance(each, Observation)}
         not_read = (*failed, *(each for each in read.values() if isinstance(each, NotRead)))
-        compared = [i for i in found if i not in read or i in seen]
+        compared = [i for i in answers if i not in read or i in seen]
+        hidden = await self._hidden(source, entity_type, compared)
 
         async def compare(db: AsyncConnection) -> Findings:
             loaded = await self._load(db, source, entity_type, seen.values(), compared)
-            drifts = [
-                drift
+            found = [
+                drift_of_hidden_object(loaded, hidden[i])
+                if i in hidden
+                else drift_of_unmapped_record(loaded, i, seen.get(i))
                 for i in compared
-                if (drift := drift_of_unmapped_record(loaded, i, seen.get(i)))
             ]
-            return await self._sort(db, source, drifts)
+            return await self._sort(db, source, [each for each in found if each is not None])
 
         result = await in_transaction(self._context.engine, compare)
-        snapshots = {each.seen.external_id: each for each in found.values() if each}
+        snapshots = {each.seen.external_id: each for each in answers.values() if each}
         under_way = (*waiting, *result.under_way)
         observed = {each.external_id: each for each in seen.values()}
         return Findings(result.drifts, under_way, snapshots, not_read, observed, len(outside))
+
+    async def _hidden(
+        self, source: str, entity_type: str, record_ids: Sequence[str]
+    ) -> dict[str, str]:
+        """Return by record id the former objects that are not visible."""
+
+        async def read(db: AsyncConnection) -> dict[str, str]:
+            loaded = await self._load(db, source, entity_type, (), record_ids)
+            await db.rollback()
+            known = ((i, loaded.by_record.get(i)) for i in record_ids)
+            return {i: m.external_id for i, m in known if m is not None and is_former(m)}
+
+        former = await in_transaction(self._context.engine, read)
+        _, hidden, _ = await self._fetch(source, entity_type, list(former.values()))
+        return {i: name for i, name in former.items() if name in hidden}
 
     async def _outside(
         self, source: str, entity_type: str, record_ids: Sequence[str]

@@ -43,8 +43,9 @@ class Drift:
     """A difference between a record and its object: their ids and the fields, without values.
 
     `inward`: an inbound event repairs it. `outward`: a push repairs it. `hidden`: the object is
-    not visible, which proves nothing, so an operator must choose the repair. `action` is the
-    repair, `fates` its effect on the fields, and `record_version` the record's version before it.
+    not visible, which proves nothing, so an operator must choose the repair. `former`: the record
+    had the object, and waits for a look at it. `action` is the repair, `fates` its effect on the
+    fields, and `record_version` the record's version before it.
     """
 
     kind: DriftKind
@@ -54,6 +55,7 @@ class Drift:
     inward: bool = False
     outward: bool = False
     hidden: bool = False
+    former: bool = False
     action: RepairAction | None = None
     fates: Mapping[str, FieldFate] = field(default_factory=dict)
     record_version: int | None = None
@@ -66,14 +68,16 @@ class Drift:
     def repair(self, missing: Missing | None) -> RepairAction | None:
         """Return the repair with this choice for missing objects, None if there is none."""
         if self.hidden:
-            return OF_HIDDEN[missing] if missing is not None else None
+            chosen = OF_HIDDEN[missing] if missing is not None else None
+            # The end of a former object deletes no record.
+            return None if self.former and missing is Missing.DELETE else chosen
         if self.vanished and missing is Missing.RECREATE:
             return RepairAction.CREATE_THERE
         return self.action
 
     def can_be_repaired(self, missing: Missing | None) -> bool:
         """Whether a repair with this choice for missing objects changes anything."""
-        return self.inward or self.outward or (self.hidden and missing is not None)
+        return self.inward or self.outward or (self.hidden and self.repair(missing) is not None)
 
     @property
     def key(self) -> str | None:
@@ -119,10 +123,13 @@ def drift_of_object(work: UnitOfWork, seen: Observation) -> Drift | Outside | No
 
 
 def drift_of_hidden_object(work: UnitOfWork, external_id: str) -> Drift | None:
-    """Return the drift of an object that is not visible, if a living record has it."""
+    """Return the drift of an object that is not visible, if a living record has or had it."""
     mapping = work.mappings.get(external_id)
     record = work.records.get(mapping.entity_id or "") if mapping is not None else None
-    if mapping is None or not mapping.active or record is None or record.deleted:
+    if mapping is None or record is None or record.deleted:
+        return None
+    former = is_former(mapping)
+    if not mapping.active and not former:
         return None
     if work.filtered.is_outside(record):
         return None
@@ -131,6 +138,7 @@ def drift_of_hidden_object(work: UnitOfWork, external_id: str) -> Drift | None:
         external_id,
         record.id,
         hidden=True,
+        former=former,
         record_version=record.version,
     )
 

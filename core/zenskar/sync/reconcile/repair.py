@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.engine import in_transaction
 from zenskar.ids import new_id
+from zenskar.kernel import is_former
 from zenskar.model.envelope import OUTBOUND
 from zenskar.model.integration import ExternalObject
 from zenskar.model.interval import MICROSECONDS, Interval
@@ -17,6 +18,7 @@ from zenskar.sync.reconcile.comparator import Findings
 from zenskar.sync.reconcile.drift import Drift
 from zenskar.sync.reconcile.publisher import SnapshotPublisher
 from zenskar.sync.reconcile.reader import Snapshot
+from zenskar.sync.reconcile.repair_action import RepairAction
 from zenskar.sync.reconcile.wait import EventWaiter
 from zenskar.sync.work import work_storage
 from zenskar.sync.work.unit_of_work import UnitOfWork
@@ -50,7 +52,7 @@ class Repairer:
             for drift in findings.drifts
             if drift.external_id is not None
             and drift not in released
-            and (drift.inward or (drift.hidden and missing is Missing.DELETE))
+            and (drift.inward or drift.repair(missing) is RepairAction.DELETE_HERE)
         ]
         published = await self._publisher.publish(
             source, snapshots, ObservationKind.FETCH, correlation_id
@@ -100,5 +102,6 @@ def _release(work: UnitOfWork, external_ids: Iterable[str]) -> None:
     for external_id in external_ids:
         mapping = work.mappings.get(external_id)
         record = work.records.get(mapping.entity_id or "") if mapping else None
-        if mapping and mapping.active and record and not record.deleted:
-            work.detach(record.id)
+        linked = mapping is not None and (mapping.active or is_former(mapping))
+        if linked and record and not record.deleted:
+            work.release(external_id)
