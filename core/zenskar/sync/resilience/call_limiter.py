@@ -126,8 +126,11 @@ class CallLimiter:
     async def hold(self, db: AsyncConnection, source: str, failure: Failure) -> float | None:
         """Hold back the calls of the one endpoint whose rate limit a failure names.
 
-        Returns the seconds, None when the failure names no declared limit.
+        Returns the seconds, None when the failure names no declared limit. The count that came with
+        the refusal is not used any more, since it is outdated when the calls go on.
         """
+        for usage in self._usage(source):
+            self._reports[source, usage.limit] = usage
         declared = self._connections[source].call_limits
         limits = [limit for limit in declared if limit.name and limit.name == failure.limit]
         if not limits:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.e2e.salesforce_sides import BothSides, both_sides
+from tests.e2e.salesforce.sides import BothSides, both_sides
 from tests.support.wait import until
 from zenskar.model.actor import Actor
 from zenskar.ops import connections

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.salesforce_sides import BothSides, both_sides
+from tests.e2e.salesforce.sides import BothSides, both_sides
 from tests.support.wait import until
 from zenskar.errors import SchemaViolation
 from zenskar_salesforce.sandbox import SalesforceSandbox

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.salesforce_sides import COMPOSITE, BothSides, both_sides
+from tests.e2e.salesforce.sides import COMPOSITE, BothSides, both_sides
 from tests.support.wait import until
 from zenskar.http.lookalike import Fault, FaultKind
 
@@ -102,6 +102,34 @@ async def test_a_merge_that_moves_our_id_and_a_restored_loser_delete_nothing(
     assert await both.flow.scalar(LIVING) == 2
     assert await both.flow.scalar(DEAD) == 0
     assert both.creates() == 2
+
+
+@pytest.mark.parametrize("are_customers", [True, False])
+async def test_a_chain_of_merges_ends_at_the_last_contact(
+    both: BothSides, are_customers: bool
+) -> None:
+    """A is merged into B, and B into C; either all are customers, or A alone."""
+    org, names = both.org.org, ("Ada", "Bob", "Cyd")
+    ids = [await both.flow.create(name=name) for name in (names if are_customers else names[:1])]
+    await both.settle()
+    by_name = {row["Name"]: row["Id"] for row in both.org.living}
+    both.org.shift_clock(2)
+    # Without a pause, so that no poll sees a part of the chain.
+    a, b, c = (by_name.get(name) or both.org.add(LastName=name) for name in names)
+    org.merge(b, [a], {}, org.person)
+    org.merge(c, [b], {"Phone": "+49 1"}, org.person)
+    await both.field(ids[-1], "phone", "+49 1")
+    await polled(both)
+    both.org.shift_clock(6)
+    both.org.edit(c, Phone="+49 2")
+    await both.field(ids[-1], "phone", "+49 2")
+    await both.patch(ids[0], phone="+44 20")
+    await polled(both)
+    assert await both.flow.scalar(LIVING) == len(ids)
+    assert await both.flow.scalar(DEAD) == 0
+    assert (both.contact()["Id"], both.creates()) == (c, len(ids))
+    expected = "+49 2" if are_customers else "+44 20"
+    assert both.contact()["Phone"] == expected
 
 
 async def test_many_deletes_at_once_stop_the_connection(both: BothSides) -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.e2e.salesforce_sides import COMPOSITE, QUERY, BothSides, both_sides
+from tests.e2e.salesforce.sides import COMPOSITE, QUERY, BothSides, both_sides
 from tests.support.wait import until
 from zenskar.api.server import serve
 from zenskar_salesforce.sandbox import Fault, FaultKind
