@@ -238,6 +238,8 @@ class Runtime:
             health=self._health(),
             wake=self.bus.wake,
             lag=self.bus.lag,
+            log=self.bus.log,
+            plugins=self.plugins,
             operations=self.operations(longest_wait_seconds=_LONGEST_REQUEST_WAIT_SECONDS),
             state=partial(in_transaction, self.engine, partial(system_state.read, guards=guards)),
             tracing=self.tracing,

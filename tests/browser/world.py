@@ -10,6 +10,7 @@ from tests.support.fake import FakeError
 from zenskar import FailureKind, WebhookRequest
 from zenskar.db.driver.engine import in_transaction
 from zenskar.model.actor import Actor
+from zenskar.model.scope import Scope
 from zenskar.ops import connections
 
 HOSTILE = (
@@ -68,6 +69,10 @@ async def _fill(console: OpenConsole) -> dict[str, str]:
     await in_transaction(
         flow.runtime.engine, lambda c: connections.pause(c, "billing", by, broadcaster)
     )
+    waiting = {"name": "Waits <u>here</u>"}
+    await flow.runtime.customers.patch(records[1], waiting, correlation_id="test")
+    await console.key(Scope.READ, "a <s>reader</s>")
+    await flow.until_scalar("SELECT EXISTS (SELECT FROM outbox WHERE parked)")
     (event,) = await flow.rows(
         "SELECT id FROM sync_events WHERE status = 'dead' ORDER BY id LIMIT 1"
     )

@@ -57,6 +57,13 @@ class OpenConsole:
         return key
 
     @asynccontextmanager
+    async def serve_again(self) -> AsyncIterator["OpenConsole"]:
+        """Serve the console again, built from the present parts of the runtime."""
+        runtime = self.flow.runtime
+        async with serve(runtime.console(), "127.0.0.1", 0, runtime.settings) as address:
+            yield OpenConsole(address, self.flow)
+
+    @asynccontextmanager
     async def browser(self, scope: Scope | None = None) -> AsyncIterator[Browser]:
         """Yield a browser, logged in if a scope is given."""
         jar = CookieJar(unsafe=True)
@@ -72,11 +79,11 @@ async def open_console(
     database_url: str, *sources: str, working: bool = False, **settings: Any
 ) -> AsyncIterator[OpenConsole]:
     """Open a console with a login unless the settings say otherwise."""
-    async with open_flow(database_url, *sources, working=working, **settings) as flow:
-        runtime = flow.runtime
-        served = serve(runtime.console(), "127.0.0.1", 0, runtime.settings)
-        async with served as address:
-            yield OpenConsole(address, flow)
+    async with (
+        open_flow(database_url, *sources, working=working, **settings) as flow,
+        OpenConsole("", flow).serve_again() as opened,
+    ):
+        yield opened
 
 
 def token_of(html: str) -> str:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.api.health import HealthReport
+from zenskar.bus.port import LogRange
 from zenskar.catalog.service import CustomerService
 from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
 from zenskar.ops.state.system_state import SystemReading
 from zenskar.plugins.broadcasts import Broadcaster
+from zenskar.plugins.discovery import Plugin
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
@@ -40,7 +42,8 @@ class HealthChecks(Protocol):
 class ApiServices:
     """The services that handlers use. `schemas` are the core's, by name.
 
-    `state` reads the state of the system, `lag` the number of messages on Kafka by topic.
+    `state` reads the state of the system, `lag` the number of messages on Kafka by topic, and `log`
+    the ranges of its partitions.
     `tracing` is None unless spans are recorded.
     """
 
@@ -56,6 +59,8 @@ class ApiServices:
     health: HealthChecks
     wake: Callable[[str], None]
     lag: Callable[[], Mapping[str, int]]
+    log: Callable[[], Awaitable[Mapping[tuple[str, int], LogRange] | None]]
+    plugins: Mapping[str, Plugin]
     operations: OperationFactory
     state: Callable[[], Awaitable[SystemReading]]
     tracing: "Tracing | None" = None

@@ -1,6 +1,8 @@
 """Heartbeats of the workers."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,8 +10,35 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 ROLES = ("relay", "inbound", "outbound", "scheduler")
 """The roles that a worker may have."""
 
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlace:
+    """The machine or container of a worker, and its version of zenskar."""
+
+    host: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """The last heartbeat of a worker. `host` and `version` are None for an older release."""
+
+    id: str
+    roles: str
+    started_at: datetime
+    seen_at: datetime
+    problem: str | None
+    host: str | None
+    version: str | None
+
+
+_ALL = text("""
+    SELECT CAST(id AS text) AS id, roles, started_at, seen_at, problem, host, version
+    FROM workers ORDER BY started_at
+""")
 _BEAT = text("""
-    INSERT INTO workers (id, roles, problem) VALUES (CAST(:id AS uuid), :roles, :problem)
+    INSERT INTO workers (id, roles, problem, host, version)
+    VALUES (CAST(:id AS uuid), :roles, :problem, :host, :version)
     ON CONFLICT (id) DO UPDATE SET seen_at = now(), problem = excluded.problem
 """)
 _LEAVE = text("DELETE FROM workers WHERE id = CAST(:id AS uuid)")
@@ -29,10 +58,20 @@ _ROLES = text("""
 
 
 async def beat(
-    db: AsyncConnection, worker_id: str, roles: Iterable[str], problem: str | None = None
+    db: AsyncConnection,
+    worker_id: str,
+    roles: Iterable[str],
+    problem: str | None = None,
+    place: WorkerPlace | None = None,
 ) -> None:
     """Store the heartbeat and the problem of a worker; remove workers silent for an hour."""
-    values = {"id": worker_id, "roles": ",".join(sorted(roles)), "problem": problem}
+    values = {
+        "id": worker_id,
+        "roles": ",".join(sorted(roles)),
+        "problem": problem,
+        "host": place and place.host,
+        "version": place and place.version,
+    }
     await db.execute(_BEAT, values)
     await db.execute(_FORGET)
 
@@ -56,3 +95,8 @@ async def roles(db: AsyncConnection, within_seconds: float) -> dict[str, int]:
     """Return the number of workers with a heartbeat in the last seconds, by role."""
     rows = await db.execute(_ROLES, {"within": within_seconds})
     return {row.role: row.alive for row in rows}
+
+
+async def read_all(db: AsyncConnection) -> list[WorkerState]:
+    """Return the workers with a heartbeat in the last hour, also those that are gone."""
+    return [WorkerState(**row._mapping) for row in await db.execute(_ALL)]  # noqa: SLF001 - public

@@ -1,15 +1,17 @@
 """Run a worker process: its consumers and its heartbeat."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import workers
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.workers import ROLES
+from zenskar.db.workers import ROLES, WorkerPlace
 from zenskar.errors import Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger
@@ -48,6 +50,7 @@ class WorkerService:
         self._prepare = prepare
         self._report = report
         self._id = new_id()
+        self._place = WorkerPlace(socket.gethostname(), version("zenskar"))
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set; work past the grace period is cancelled and redelivered.
@@ -107,7 +110,7 @@ class WorkerService:
         problem = "; ".join(self._progress.problems()) or None
 
         async def beat(db: AsyncConnection) -> None:
-            await workers.beat(db, self._id, self._roles, problem)
+            await workers.beat(db, self._id, self._roles, problem, self._place)
             if self._report is not None:
                 await self._report(db)
 

@@ -413,6 +413,8 @@ workers = Table(
     _time("started_at", nullable=False),
     _time("seen_at", nullable=False),
     Column("problem", Text),
+    Column("host", Text),
+    Column("version", Text),
 )
 
 log_positions = Table(
