@@ -46,18 +46,25 @@ async def test_a_push_is_one_call_that_shows_the_contact(
     assert sandbox.allowance.used == before + 2
 
 
-async def test_an_update_of_another_version_is_refused(
-    sandbox: SalesforceSandbox, salesforce: SalesforceIntegration
-) -> None:
-    made = (await salesforce.push(CREATE)).seen
-    sandbox.shift_clock(1)
-    sandbox.edit(made.external_id, Email="eve@example.com")
-    stale = update(made.external_id, made.version, Phone="1")
-    assert await kind_of(salesforce, salesforce.push(stale)) is FailureKind.STALE_VERSION
-    fresh = await salesforce.fetch("customer", made.external_id)
-    await salesforce.push(update(made.external_id, fresh.version, Phone="1"))
-    (row,) = sandbox.living
-    assert (row["Email"], row["Phone"]) == ("eve@example.com", "1")
+@pytest.mark.parametrize("object_name", ["Contact", "Account"])
+async def test_an_update_of_another_version_is_refused(object_name: str) -> None:
+    async with SalesforceSandbox(clock=lambda: NOW, object_name=object_name) as sandbox:
+        salesforce = SalesforceIntegration(Connection("salesforce", settings_for(sandbox)))
+        name = {"Name": "Ada"} if object_name == "Account" else {"LastName": "Ada"}
+        created = replace(CREATE, body={**name, "Zenskar_Id__c": "rec_1"})
+        made = (await salesforce.push(created)).seen
+        sandbox.shift_clock(1)
+        sandbox.edit(made.external_id, Phone="2")
+        stale = update(made.external_id, made.version, Phone="1")
+        assert await kind_of(salesforce, salesforce.push(stale)) is FailureKind.STALE_VERSION
+        fresh = await salesforce.fetch("customer", made.external_id)
+        assert fresh.version != made.version
+        (row,) = sandbox.living
+        assert row["Phone"] == "2"
+        await salesforce.push(update(made.external_id, fresh.version, Phone="1"))
+        (row,) = sandbox.living
+        assert row["Phone"] == "1"
+        await salesforce.close()
 
 
 async def test_a_second_create_is_refused_and_the_first_is_found(
