@@ -94,7 +94,7 @@ simulate: $(STAMP) ## Run SEEDS=1000 random histories with faults on a real data
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) $(ARGS)
 
 bench: $(STAMP) ## Measure against peers; ONLY=inbound runs one, ARGS="--rounds 9" more rounds
-	@$(BIN)/python -m benchmarks --only "$(ONLY)" --scale $(SCALE) $(ARGS)
+	@$(BIN)/python -m benchmarks --only "$(ONLY)" --scale $(SCALE) $(BEFORE:%=--before %) $(ARGS)
 
 bench-scale: ## Measure what takes long too: a million customers, memory over 100,000 events
 	@$(MAKE) --no-print-directory bench ARGS="--long $(ARGS)"

@@ -1,4 +1,4 @@
-"""Measures: python -m benchmarks [--only NAME] [--rounds 5] [--scale 1.0] [--long]."""
+"""Measures: python -m benchmarks [--only NAME] [--rounds 5] [--scale 1.0] [--before DIR]."""
 
 import argparse
 import asyncio
@@ -31,8 +31,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the events of a round")
     parser.add_argument("--long", action="store_true", help="also what takes long: scale, memory")
+    parser.add_argument("--before", type=Path, help="another checkout, to compare with this one")
     options = parser.parse_args()
-    modules = _modules(options.only, long=options.long)
+    if options.before is not None:
+        options.before = options.before.resolve()
+    modules = _modules(options)
     if not modules:
         sys.exit(f"no comparison has {options.only!r} in its name")
     with asyncio.Runner(loop_factory=_loop) as runner:
@@ -46,13 +49,16 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def _modules(word: str, *, long: bool) -> dict[str, ModuleType]:
+def _modules(options: argparse.Namespace) -> dict[str, ModuleType]:
+    word = options.only
     names = sorted(module.name for module in pkgutil.iter_modules(comparisons.__path__))
     found = {name: importlib.import_module(f"benchmarks.comparisons.{name}") for name in names}
     return {
         name: module
         for name, module in found.items()
-        if word in name and (long or word or not getattr(module, "LONG", False))
+        if word in name
+        and (options.long or word or not getattr(module, "LONG", False))
+        and (options.before or word or not getattr(module, "BEFORE", False))
     }
 
 
@@ -61,7 +67,7 @@ async def _run(modules: dict[str, ModuleType], options: argparse.Namespace) -> b
     complete = True
     print(f"Python of all sides in Python: {machine.python()}", flush=True)
     async with workplace() as folder, AsyncExitStack() as stack:
-        bench = Bench(folder, stack, options.rounds, options.scale, options.long)
+        bench = Bench(folder, stack, options.rounds, options.scale, options.long, options.before)
         for name, module in modules.items():
             print(f"\n{module.TITLE}", flush=True)
             began, before = time.perf_counter(), os.getloadavg()[0]

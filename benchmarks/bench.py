@@ -24,6 +24,8 @@ class Bench:
     rounds: int = 5
     scale: float = 1.0
     long: bool = False
+    before: Path | None = None
+    """Another checkout, for the comparison with it."""
     versions: dict[str, str] = field(default_factory=dict)
     disturbed: list[float] = field(default_factory=list)
     _postgres: Postgres | None = None

@@ -14,7 +14,7 @@ PYTHON_PEERS = ("faststream[kafka]==0.7.8", "stripe==16.1.0", "httpx==0.28.1")
 """Libraries shared with zenskar have its versions."""
 _SHARED = ("aiokafka", "asyncpg", "orjson", "uvloop", "aiohttp")
 _ROOT = HERE.parent
-_PROJECTS = (_ROOT, _ROOT / "plugins" / "stripe", _ROOT / "plugins" / "salesforce")
+_PLUGINS = ("stripe", "salesforce")
 
 
 class PeerMissing(Exception):
@@ -27,13 +27,22 @@ def python() -> str:
     return _environment("python", [*PYTHON_PEERS, *shared])
 
 
-def product() -> str:
-    """Return the interpreter with this zenskar and the versions of its tests."""
-    constraints = _ROOT / "constraints.txt"
-    declared = [constraints, *(project / "pyproject.toml" for project in _PROJECTS)]
-    editable = [word for project in _PROJECTS for word in ("-e", str(project))]
+def product(checkout: Path | None = None) -> str:
+    """Return the interpreter with this zenskar, or that of another checkout, and its versions.
+
+    Raises `PeerMissing` for a folder without a checkout.
+    """
+    root = checkout or _ROOT
+    constraints = root / "constraints.txt"
+    plugins = (root / "plugins" / name for name in _PLUGINS)
+    projects = [root, *(plugin for plugin in plugins if plugin.exists())]
+    declared = [constraints, *(project / "pyproject.toml" for project in projects)]
+    if not all(path.exists() for path in declared):
+        raise PeerMissing(f"{root} is no checkout of zenskar")
+    editable = [word for project in projects for word in ("-e", str(project))]
     texts = [path.read_text() for path in declared]
-    return _environment("zenskar", ["-c", str(constraints), *editable], *texts)
+    name = "zenskar" if checkout is None else "other_zenskar"
+    return _environment(name, ["-c", str(constraints), *editable], *texts)
 
 
 def node() -> Path:

@@ -1,6 +1,8 @@
 """zenskar as its own processes, as after an installation."""
 
+import asyncio
 import os
+import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +14,6 @@ from aiohttp import ClientError, ClientSession
 from benchmarks import events, peers
 from tests.kafka.cluster import free_ports
 from tests.kafka.processes import Process, serve
-from zenskar.db.schema import migrate
 
 # To count reads the whole table, and what it costs counts as ours: some of the events are looked
 # up first, and what still waits.
@@ -33,6 +34,8 @@ class Product:
 
     folder: Path
     database: str
+    checkout: Path | None = None
+    """Another checkout whose programs run, None for this one."""
     port: int = 0
     api: Process | None = None
     workers: list[Process] = field(default_factory=list)
@@ -64,11 +67,12 @@ async def open_product(
     *,
     api: bool = True,
     workers: int = 1,
+    checkout: Path | None = None,
     **settings: str,
 ) -> AsyncIterator[Product]:
-    """Migrate the database and start an API and workers."""
-    await migrate.upgrade(database)
-    product = Product(folder, database)
+    """Migrate the database and start an API and workers, of another checkout if one is given."""
+    product = Product(folder, database, checkout)
+    await asyncio.to_thread(_migrate, product)
     async with AsyncExitStack() as stack:
         if api:
             (product.port,) = free_ports(1)
@@ -93,9 +97,11 @@ async def _start(
     stack: AsyncExitStack, product: Product, name: str, port: int, settings: Mapping[str, str]
 ) -> Process:
     role = name.partition("-")[0]
-    command = (peers.product(), "-m", "zenskar.cli.main", role)
     process = Process(
-        f"{name}-{port}", command, product.folder, _environment(product, port, settings)
+        f"{name}-{port}",
+        (_program(product), role),
+        product.folder,
+        _environment(product, port, settings),
     )
     stack.push_async_callback(process.stop)
 
@@ -111,6 +117,16 @@ async def _start(
 
     await serve(process, ready, 60)
     return process
+
+
+def _migrate(product: Product) -> None:
+    environment = _environment(product, 0, {})
+    subprocess.run((_program(product), "migrate"), env=environment, check=True, capture_output=True)
+
+
+def _program(product: Product) -> str:
+    """Return the command of the installation, whose modules may have other names."""
+    return str(Path(peers.product(product.checkout)).parent / "zenskar")
 
 
 def _environment(product: Product, port: int, settings: Mapping[str, str]) -> dict[str, str]:
