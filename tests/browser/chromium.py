@@ -52,6 +52,7 @@ class WatchedPage:
     address: str
     context: BrowserContext
     page: Page
+    scripts: bool = True
     faults: list[str] = field(default_factory=list)
 
     async def open(self, path: str = "", status: int = 200) -> None:
@@ -84,7 +85,8 @@ class WatchedPage:
 
     async def check(self) -> None:
         """Raise if the page has had a fault."""
-        self.faults += await self.page.evaluate("window.violations || []")
+        if self.scripts:
+            self.faults += await self.page.evaluate("window.violations || []")
         assert self.faults == []
 
 
@@ -93,7 +95,7 @@ async def watched(browser: Chromium, address: str, **options: Any) -> AsyncItera
     """Yield a page in a context of its own, and check at the end that it had no fault."""
     context = await browser.new_context(**{"viewport": DESKTOP, **options})
     page = await context.new_page()
-    found = WatchedPage(address, context, page)
+    found = WatchedPage(address, context, page, options.get("java_script_enabled", True))
     await page.add_init_script(_VIOLATIONS)
     page.on("console", lambda m: m.type == "error" and found.faults.append(f"console: {m.text}"))
     page.on("pageerror", lambda error: found.faults.append(f"error: {error}"))

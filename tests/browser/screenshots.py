@@ -1,6 +1,7 @@
 """Write pictures of every page of the console: light, dark, and on a phone."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.support.databases import Databases
 from zenskar.console.site_map import PAGES
 
 FOLDER = Path(__file__).parents[2] / ".screenshots"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": DESKTOP},
     "dark": {"viewport": DESKTOP, "color_scheme": "dark"},
@@ -32,13 +34,31 @@ async def take(database_url: str) -> None:
                     await page.page.screenshot(path=picture, full_page=True)
 
 
+async def take_for_documents(database_url: str) -> None:
+    """Write the pictures of the documents."""
+    async with (
+        open_world(database_url) as world,
+        chromium() as browser,
+        watched(browser, world.address) as light,
+        watched(browser, world.address, color_scheme="dark") as dark,
+    ):
+        await light.open()
+        await light.page.screenshot(path=IMAGES / "console-overview.png")
+        await light.open(f"/records/customer/{world.values['waiting_id']}")
+        await light.page.screenshot(path=IMAGES / "console-record.png")
+        await dark.open("/connections/billing")
+        await dark.page.click("text=Resume…")
+        await dark.page.wait_for_selector("dialog[open] #reason")
+        await dark.page.screenshot(path=IMAGES / "console-action.png")
+
+
 def main() -> None:
     """Take the pictures on a database of their own."""
     postgres.prepare_session()
     databases = Databases(postgres.server_url())
     try:
         with databases.one() as url:
-            asyncio.run(take(url))
+            asyncio.run(take_for_documents(url) if "--documents" in sys.argv else take(url))
     finally:
         databases.drop_all()
         postgres.finish_session()

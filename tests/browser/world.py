@@ -45,14 +45,31 @@ async def open_world(database_url: str, **settings: Any) -> AsyncIterator[World]
         yield World(console, await _fill(console))
 
 
+_PAST_HOUR = """
+    INSERT INTO sync_events (id, direction, source_system, entity_type, event_type, correlation_id,
+                             status, reason, created_at, updated_at)
+    SELECT CAST(lpad(to_hex(CAST(extract(epoch FROM at) * 1000 AS bigint)), 12, '0') || '7000'
+                || '8' || lpad(to_hex(n), 15, '0') AS uuid),
+           CASE WHEN n % 5 < 2 THEN 'outbound' ELSE 'inbound' END,
+           CASE WHEN n % 3 = 0 THEN 'billing' ELSE 'crm' END,
+           'customer', 'customer.updated', 'past', 'succeeded', 'merged', at, at
+    FROM (SELECT n, now() - interval '59 minutes' * n / 1500 AS at
+          FROM generate_series(30, 1500) AS n
+          WHERE abs(hashtext(CAST(n AS text))) % 100 < 55 + 40 * sin(n / 110.0)) AS event
+"""
+
+
 async def _fill(console: OpenConsole) -> dict[str, str]:
     """Create records, edits of both sides, dead letters, and a paused connection."""
     flow = console.flow
+    async with flow.runtime.engine.begin() as db:
+        await db.exec_driver_sql(_PAST_HOUR)
     crm, billing = flow.systems["crm"], flow.systems["billing"]
     records = [
         await flow.create(name=name, email=f"person{number}@example.com", phone="+49 30 1234")
         for number, name in enumerate(HOSTILE)
     ]
+    ada = await flow.create(name="Ada Lovelace", email="ada@example.com", phone="+44 20 7946")
     await flow.settle()
     first = next(iter(crm.objects))
     crm.edit(first, name="Changed <b>there</b>")
@@ -69,8 +86,7 @@ async def _fill(console: OpenConsole) -> dict[str, str]:
     await in_transaction(
         flow.runtime.engine, lambda c: connections.pause(c, "billing", by, broadcaster)
     )
-    waiting = {"name": "Waits <u>here</u>"}
-    await flow.runtime.customers.patch(records[1], waiting, correlation_id="test")
+    await flow.runtime.customers.patch(ada, {"name": "Ada King"}, correlation_id="test")
     await console.key(Scope.READ, "a <s>reader</s>")
     await flow.until_scalar("SELECT EXISTS (SELECT FROM outbox WHERE parked)")
     (event,) = await flow.rows(
@@ -81,6 +97,7 @@ async def _fill(console: OpenConsole) -> dict[str, str]:
         "entity": "customer",
         "id": records[0],
         "record_id": records[0],
+        "waiting_id": ada,
         "event_id": str(event["id"]),
     }
 

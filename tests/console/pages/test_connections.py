@@ -65,6 +65,17 @@ async def test_credentials_are_tested_and_a_feed_is_read(console: OpenConsole) -
     assert await console.flow.scalar(due)
 
 
+async def test_a_dead_letter_is_not_sent_by_a_resumption(console: OpenConsole) -> None:
+    await console.flow.create()
+    async with console.browser(Scope.ADMIN) as browser:
+        await browser.act("/connections/fake/pause")
+        async with console.flow.runtime.engine.connect() as db:
+            await db.exec_driver_sql("UPDATE sync_events SET status = 'dead'")
+        assert "<dt>Changes to send</dt><dd>0</dd>" in await browser.page(
+            "/connections/fake/resume"
+        )
+
+
 async def test_scopes_limit_the_actions(console: OpenConsole) -> None:
     async with console.browser(Scope.WRITE) as browser:
         page = await browser.page("/connections/fake")

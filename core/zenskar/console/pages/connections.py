@@ -1,5 +1,6 @@
 """The connections: what each one does, holds and has done, and the actions on it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -115,9 +116,9 @@ async def preview_resume(visit: Visit) -> Preview:
     services, name = visit.services, visit.part("name")
     status, reading = await _status(visit), await services.state()
     held = await in_transaction(services.engine, lambda c: connections.held(c, name, 20))
-    waiting = {
-        way: sum(n for w, _, n, _ in _waiting(reading, name) if w == way) for way in Direction
-    }
+    waiting = Counter[str]()
+    for way, kind, count, _ in _waiting(reading, name):
+        waiting[way] += 0 if kind == SyncStatus.DEAD else count
     guarded = status.state.reason == DELETE_GUARD
     other = status.state.reason == OTHER_ACCOUNT
     text = "What waits is sent and applied at once."
