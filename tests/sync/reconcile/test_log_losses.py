@@ -46,6 +46,11 @@ def test_a_bus_without_a_log_has_lost_what_was_on_one() -> None:
     assert str(loss) == "sync.inbound/0 is no longer used"
 
 
+@pytest.mark.parametrize("seen", [{HERE: LogRange(0, 1, 1)}, None])
+def test_dead_letters_on_the_log_are_no_loss(seen: Mapping[Place, LogRange] | None) -> None:
+    assert losses({("sync.dlq", 9): LogPosition(4)}, seen) == []
+
+
 async def watch(flow: Flow, seen: Mapping[Place, LogRange] | None) -> None:
     async def read() -> Mapping[Place, LogRange] | None:
         return seen

@@ -14,6 +14,7 @@ from zenskar.bus.port import LogRange
 from zenskar.db import log_positions, polls, schedules
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.log_positions import LogPosition, Place
+from zenskar.model.envelope import DEAD_LETTER
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.reconcile_job import ReconcileJob
 from zenskar.telemetry.logs import get_logger
@@ -45,7 +46,11 @@ class LogLoss:
 def losses(
     known: Mapping[Place, LogPosition], seen: Mapping[Place, LogRange] | None
 ) -> list[LogLoss]:
-    """Compare the remembered ends of the log with the present log; None: the log is gone."""
+    """Compare the remembered ends of the log with the present log; None: the log is gone.
+
+    No loss of dead letters counts: their sync events are complete, so no group consumes the topic.
+    """
+    known = {place: end for place, end in known.items() if place[0] != DEAD_LETTER}
     if seen is None:
         return [LogLoss(place, NO_LOG) for place in sorted(known)]
     found = [LogLoss(place, RECREATED) for place in sorted(known.keys() - seen.keys())]
