@@ -9,7 +9,7 @@ PROJECTS := pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)
 JOBS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test coverage test-pythons test-kafka test-stripe-mock test-console screenshots lint format check-kernel check-kernel-small simulate bench secrets docs build clean
+.PHONY: help install dev test coverage test-pythons test-kafka drill test-stripe-mock test-console screenshots lint format check-kernel check-kernel-small simulate bench secrets docs build clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ test-kafka: $(STAMP) ## Run the lane on real Apache Kafka; KAFKA_VERSION=4.x: wi
 	test $$code -eq 0 && result=passed || result=FAILED; \
 	echo "lane kafka: $$result"; \
 	exit $$code
+
+drill: $(STAMP) ## Cause faults on the real topology with Prometheus; ONLY=worker-killed runs one
+	@$(BIN)/pytest tests/drill -q $(if $(ONLY),-k "$(ONLY)") $(ARGS)
 
 test-stripe-mock: $(STAMP) ## Check every request to Stripe against Stripe's own OpenAPI document; needs Go
 	@$(BIN)/pytest tests/stripe_mock -q $(ARGS); code=$$?; \

@@ -15,7 +15,7 @@ CODE = (
     *("core/zenskar", "plugins/stripe/zenskar_stripe", "plugins/template/zenskar_template"),
     *("plugins/salesforce/zenskar_salesforce", "plugins/salesforce/tests"),
     *("benchmarks", "examples", "migrations"),
-    *(f"tests/{name}" for name in ("crash", "deploy", "e2e", "kafka", "packaging")),
+    *(f"tests/{name}" for name in ("crash", "deploy", "drill", "e2e", "kafka", "packaging")),
     *(f"tests/{name}" for name in ("performance", "simulation", "stripe_mock", "support")),
     *(f"tests/{name}" for name in ("catalog", "kernel", "model", "ops")),
     *("tests/api", "tests/console", "tests/sync", "tests/worker"),

@@ -1,0 +1,80 @@
+"""Faults of Stripe, and of our settings for it."""
+
+from tests.drill.fault import Fault
+from tests.drill.scene import Scene
+from tests.kafka.topology import API_KEY, SECRET
+
+_EDITS, _DELETES = 12, 12
+
+
+async def fail(scene: Scene) -> None:
+    """Answer every call with 500."""
+    await scene.fault("server_error")
+
+
+async def end_faults(scene: Scene) -> None:
+    """End the faults of Stripe."""
+    await scene.end_faults()
+
+
+async def set_wrong_key(scene: Scene) -> None:
+    """Restart all processes with a key that Stripe refuses."""
+    await scene.restart(STRIPE_API_KEY="sk_test_of_another_account")
+
+
+async def set_right_key(scene: Scene) -> None:
+    """Set the right key, restart and resume."""
+    await scene.restart(STRIPE_API_KEY=API_KEY)
+    await scene.command("connections", "resume", "stripe")
+
+
+async def set_wrong_secret(scene: Scene) -> None:
+    """Restart all processes with another signing secret; then customers change at Stripe."""
+    await scene.restart(STRIPE_WEBHOOK_SECRET="whsec_of_another_endpoint")
+    await scene.customers_at_stripe(_EDITS, "Unsigned")
+
+
+async def set_right_secret(scene: Scene) -> None:
+    """Set the right secret and restart; Stripe repeats its webhooks."""
+    await scene.restart(STRIPE_WEBHOOK_SECRET=SECRET)
+
+
+async def delete_many(scene: Scene) -> None:
+    """Delete more customers at Stripe than the delete guard allows."""
+    for name in await scene.customers_at_stripe(_DELETES, "Deleted"):
+        await scene.at_stripe("DELETE", f"customers/{name}")
+
+
+async def apply_deletes(scene: Scene) -> None:
+    """Look at the held deletes, and apply them."""
+    held = await scene.command("connections", "held", "stripe")
+    count = str(held["total"])
+    await scene.command("connections", "resume", "stripe", "--apply-deletes", count)
+
+
+_SLOW = frozenset({"ZenskarCallsFail", "ZenskarOutboundSlow"})
+"""The alerts of calls that wait for Stripe, and of changes that wait behind them."""
+
+FAULTS = (
+    Fault("Stripe answers 500", fail, alert="ZenskarConnectionOutage", end=end_faults, also=_SLOW),
+    Fault(
+        "wrong API key",
+        set_wrong_key,
+        alert="ZenskarConnectionPaused",
+        heal=set_right_key,
+        also=_SLOW,
+    ),
+    Fault(
+        "wrong webhook secret",
+        set_wrong_secret,
+        alert="ZenskarWebhooksRefused",
+        heal=set_right_secret,
+    ),
+    Fault(
+        "flood of deletes",
+        delete_many,
+        alert="ZenskarDeleteGuard",
+        heal=apply_deletes,
+        also=_SLOW | {"ZenskarDeleteGuardNear"},
+    ),
+)
