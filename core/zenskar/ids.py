@@ -22,3 +22,9 @@ def is_id(text: str) -> bool:
         return str(uuid.UUID(text)) == text.lower()
     except ValueError:
         return False
+
+
+def bound(before: datetime) -> str:
+    """Return the id above all ids that were created before a moment."""
+    digits = f"{int(before.timestamp() * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"

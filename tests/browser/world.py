@@ -10,8 +10,11 @@ from tests.support.fake import FakeError
 from zenskar import FailureKind, WebhookRequest
 from zenskar.db.driver.engine import in_transaction
 from zenskar.model.actor import Actor
+from zenskar.model.operator_run import RunKind
 from zenskar.model.scope import Scope
 from zenskar.ops import connections
+from zenskar.ops.runs import run_requests
+from zenskar.ops.runs.run_requests import RunRequest
 
 HOSTILE = (
     '<img src=x onerror="alert(1)">',
@@ -89,6 +92,10 @@ async def _fill(console: OpenConsole) -> dict[str, str]:
     await flow.runtime.customers.patch(ada, {"name": "Ada King"}, correlation_id="test")
     await console.key(Scope.READ, "a <s>reader</s>")
     await flow.until_scalar("SELECT EXISTS (SELECT FROM outbox WHERE parked)")
+    request = RunRequest(RunKind.PLAN_REPAIR, "crm", "customer")
+    run = await in_transaction(
+        flow.runtime.engine, lambda c: run_requests.request_run(c, request, by)
+    )
     (event,) = await flow.rows(
         "SELECT id FROM sync_events WHERE status = 'dead' ORDER BY id LIMIT 1"
     )
@@ -99,6 +106,7 @@ async def _fill(console: OpenConsole) -> dict[str, str]:
         "record_id": records[0],
         "waiting_id": ada,
         "event_id": str(event["id"]),
+        "run_id": run.id,
     }
 
 

@@ -58,6 +58,9 @@ _READERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
         "reason": str,
         "error_kind": str,
         "event_type": str,
+        "correlation_id": str,
+        "external_id": str,
+        "error": str,
         "older_than": _seconds,
         "newer_than": _seconds,
     }

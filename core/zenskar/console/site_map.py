@@ -3,14 +3,37 @@
 from collections.abc import Sequence
 
 from zenskar.console.page import Action, ConsolePage
-from zenskar.console.pages import audit, bus, connections, overview, records, system
+from zenskar.console.pages import (
+    audit,
+    bus,
+    connections,
+    dead_letters,
+    events,
+    held,
+    overview,
+    records,
+    runs,
+    system,
+)
 
 PAGES: Sequence[ConsolePage] = (
     overview.PAGE,
     *connections.PAGES,
+    *events.PAGES,
+    dead_letters.PAGE,
+    held.PAGE,
     *records.PAGES,
+    *runs.PAGES,
     bus.PAGE,
     system.PAGE,
     audit.PAGE,
 )
-ACTIONS: Sequence[Action] = (*connections.ACTIONS, *records.ACTIONS, *system.ACTIONS)
+ACTIONS: Sequence[Action] = (
+    *connections.ACTIONS,
+    *events.ACTIONS,
+    *dead_letters.ACTIONS,
+    *held.ACTIONS,
+    *records.ACTIONS,
+    *runs.ACTIONS,
+    *system.ACTIONS,
+)

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.ids import bound
+
 BATCH = 1000
 _FINAL = "status IN ('succeeded', 'ignored')"
 """A dead letter of any age waits for a person."""
@@ -97,12 +99,6 @@ KINDS: Mapping[str, object] = MappingProxyType(
     }
 )
 FIRST = "00000000-0000-0000-0000-000000000000"
-
-
-def bound(before: datetime) -> str:
-    """Return the id above all ids that were created before a moment."""
-    digits = f"{int(before.timestamp() * 1000):012x}"
-    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"
 
 
 async def forget(db: AsyncConnection, kind: str, before: datetime, after: str) -> Piece:

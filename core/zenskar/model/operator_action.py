@@ -18,6 +18,8 @@ class ActionKind(StrEnum):
     """Link an object with a record."""
     RETRY = "retry"
     """Retry sync events."""
+    RESEND = "resend"
+    """Send the message of an unfinished sync event again."""
     DISCARD = "discard"
     """Discard dead letters."""
     REVEAL = "reveal"

@@ -1,38 +1,23 @@
 """Find, show, retry and discard dead letters."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from datetime import datetime
+from typing import Any
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.events import event_log
-from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
+from zenskar.db.events import event_log, event_search
+from zenskar.db.events.event_log import GAP, EventFilter, HistoryEntry, LoggedEvent
 from zenskar.errors import NotFound
 from zenskar.model.actor import Actor
-from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import SyncStatus
-from zenskar.ops.events import note_reveal
+from zenskar.ops.events import hidden, message_of, note_reveal
 from zenskar.ops.replay import Replay
-from zenskar.sync.quarantine import UNREADABLE
 
-HIDDEN = "(hidden)"
-_VALUES = frozenset({"changes", "before", "seen", "conflicts", "violations"})
-"""Members of a history entry that hold field values."""
-_PLAIN = frozenset(
-    {
-        "id", "specversion", "source", "type", "subject", "time", "datacontenttype",
-        "correlationid", "causationid", "traceparent", "data", "schema_version", "direction",
-        "source_system", "entity_type", "entity_id", "record_version", "record_id", "external_id",
-        "external_event_id", "event_type", "occurred", "kind", "ignored", "origin_key", "object",
-    }
-)  # fmt: skip
-"""Members of an envelope that hold no field values."""
-_NAMES = frozenset({"path", "winner", "policy"})
-_NAME = re.compile(r"[\w/.~-]{1,200}")
-"""The names of members that are shown; another name may be personal data too."""
+_VARIABLE = re.compile(r"[\w.:/-]*\d[\w.:/-]*")
+"""A word with a digit: an id, a number, a time, a place."""
 
 
 def only_dead(wanted: EventFilter) -> EventFilter:
@@ -57,6 +42,24 @@ class ActionCount:
     done: int
 
 
+@dataclass(frozen=True, slots=True)
+class LetterGroup:
+    """Dead letters with one cause: the number, the first and the last time, and the newest letter.
+
+    `error` is the text of the failure with a gap in place of each id and number, None without one.
+    """
+
+    source: str
+    direction: str
+    error_kind: str | None
+    reason: str | None
+    error: str | None
+    count: int
+    first_at: datetime
+    last_at: datetime
+    example: str
+
+
 Action = Callable[[Replay, EventFilter, Actor], Awaitable[int]]
 """`Replay.retry` or `Replay.discard`."""
 
@@ -75,8 +78,30 @@ async def find(db: AsyncConnection, event_id: str, *, reveal_to: Actor | None = 
     if reveal_to is not None:
         await note_reveal(db, event, reveal_to)
     payload = await event_log.payload(db, event_id)
-    shown = history if reveal else [_hidden(entry) for entry in history]
-    return DeadLetter(event, _message(event, payload, reveal=reveal), shown)
+    shown = history if reveal else [hidden(entry) for entry in history]
+    return DeadLetter(event, message_of(event, payload, reveal=reveal), shown)
+
+
+async def groups(db: AsyncConnection, wanted: EventFilter) -> Sequence[LetterGroup]:
+    """Return the groups of the newest dead letters that match a filter, the largest first."""
+    found: dict[tuple[Any, ...], LetterGroup] = {}
+    for each in await event_search.letter_counts(db, wanted):
+        error = None if each.message is None else _VARIABLE.sub(GAP, each.message)
+        about = (each.source, each.direction, each.error_kind, each.reason, error)
+        known = found.get(about)
+        group = LetterGroup(*about, each.count, each.first_at, each.last_at, each.example)
+        found[about] = group if known is None else _joined(known, group)
+    return sorted(found.values(), key=lambda group: group.count, reverse=True)
+
+
+def _joined(one: LetterGroup, other: LetterGroup) -> LetterGroup:
+    return replace(
+        one,
+        count=one.count + other.count,
+        first_at=min(one.first_at, other.first_at),
+        last_at=max(one.last_at, other.last_at),
+        example=max(one.example, other.example),
+    )
 
 
 async def act(
@@ -88,36 +113,3 @@ async def act(
         return ActionCount(matched, 0)
     done = await action(replay, wanted, by)
     return ActionCount(max(matched, done), done)
-
-
-def _message(event: LoggedEvent, payload: str | None, *, reveal: bool) -> Any:
-    if payload is None:
-        return None
-    try:
-        message = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return payload if reveal else f"{HIDDEN}: {len(payload)} characters that are not JSON"
-    # A message that breaks the schema may hold personal data anywhere.
-    return message if reveal else _hide(message, _PLAIN, shown=event.reason != UNREADABLE)
-
-
-def _hidden(entry: HistoryEntry) -> HistoryEntry:
-    detail = {
-        name: _hide(value, _NAMES, shown=True) if name in _VALUES else value
-        for name, value in entry.detail.items()
-    }
-    return replace(entry, detail=cast("HistoryDetail", detail))
-
-
-def _hide(value: Any, plain: frozenset[str], *, shown: bool) -> Any:
-    """Hide every value except null and values under plain names."""
-    if isinstance(value, Mapping):
-        return {
-            name if _NAME.fullmatch(name) else HIDDEN: _hide(
-                inner, plain, shown=shown and name in plain
-            )
-            for name, inner in value.items()
-        }
-    if isinstance(value, list):
-        return [_hide(item, plain, shown=shown) for item in value]
-    return value if shown or value is None else HIDDEN

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import outbox
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.events import failed_events, sync_events
+from zenskar.db.events import failed_events, stale_events, sync_events
 from zenskar.db.events.event_log import EventFilter
 from zenskar.db.events.failed_events import FailedEvent, MessageName
 from zenskar.db.events.sync_events import Transition
@@ -82,6 +82,26 @@ class Replay:
 
         entry = begun or AuditEntry(ActionKind.RETRY, operator, *_chosen(wanted))
         return await self._in_batches(wanted, retry, entry, is_part=begun is not None)
+
+    async def resend(self, event_id: str, operator: Actor) -> bool:
+        """Write the message of an unfinished event again, unless the message waits.
+
+        Return False for an event that has ended, that is in its pause before the next attempt, or
+        whose message cannot be made again. A message that arrives twice has no second effect.
+        """
+        entry = AuditEntry(ActionKind.RESEND, operator, event_id)
+
+        async def resend(db: AsyncConnection) -> list[OutboxMessage]:
+            events = await stale_events.lock(db, [event_id], age_seconds=0.0)
+            sent = await _resend(db, events, operator)
+            if sent:
+                await entry.write(db)
+            return sent
+
+        sent = await in_transaction(self._engine, resend)
+        for message in sent:
+            self._wake(message.topic)
+        return bool(sent)
 
     async def retryable(self, wanted: EventFilter) -> set[str]:
         """Return the ids of the matching events whose messages can be made again."""

@@ -70,6 +70,38 @@ async def test_filters(api: Api, query: str, count: int) -> None:
     assert len(page["data"]) == count
 
 
+async def test_groups_have_a_text_that_selects_them(api: Api) -> None:
+    ids = await give_up(api, 2)
+    async with api.services.engine.connect() as db:
+        await db.exec_driver_sql(
+            "UPDATE sync_events SET error_message ="
+            " 'object ' || CAST(id AS text) || ' is 100% late'"
+        )
+    (group,) = (await body_of(await api.client.get("/dead-letters/groups"), 200))["data"]
+    assert group["error"] == "object … is …% late"
+    assert (group["source"], group["error_kind"], group["count"]) == ("fake", "rejected", 2)
+    assert group["example"] == ids[-1]
+    params = {"error": group["error"]}
+    page = await body_of(await api.client.get("/dead-letters", params=params), 200)
+    assert [letter["id"] for letter in page["data"]] == ids[::-1]
+    other = await body_of(await api.client.get("/dead-letters/groups?error=other"), 200)
+    assert other["data"] == []
+    assert await send(api, "discard", 200, error=group["error"]) == {"matched": 2, "discarded": 2}
+
+
+async def test_events_are_found_by_their_ids_elsewhere(api: Api) -> None:
+    await give_up(api, 2)
+    (first, _) = await api.flow.events("outbound")
+    params = {"correlation_id": first["correlation_id"]}
+    found = (await body_of(await api.client.get("/sync-events", params=params), 200))["data"]
+    assert [each["id"] for each in found] == [str(first["id"])]
+    none = (await body_of(await api.client.get("/sync-events?external_id=obj_7"), 200))["data"]
+    assert none == []
+    counted = await api.client.post("/sync-events/retry", json={"source": "fake", "dry_run": True})
+    assert await body_of(counted, 200) == {"matched": 2, "retried": 0}
+    assert set(await statuses(api)) == {"dead"}
+
+
 @pytest.mark.parametrize("query", ["kind=x", "older_than=soon", "newer_than=-1", "direction=up"])
 async def test_a_bad_filter_is_400(api: Api, query: str) -> None:
     await problem_of(await api.client.get(f"/dead-letters?{query}"), 400)

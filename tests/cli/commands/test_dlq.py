@@ -52,6 +52,14 @@ def test_dead_letters_are_listed_newest_first_and_filtered(cli: Cli, dead: str) 
     assert "no such dead letter" in cli("dlq", "list", "--filter", "source=x")
 
 
+def test_groups_are_counted_and_selected_by_their_text(cli: Cli, dead: str) -> None:
+    (group,) = cli.json("dlq", "groups")["data"]
+    assert (group["count"], group["source"], group["error_kind"]) == (2, "fake", "rejected")
+    assert len(letters(cli, "--filter", f"error={group['error']}")) == 2
+    assert "rejected" in cli("dlq", "groups")
+    assert "no such dead letter" in cli("dlq", "groups", "--filter", "error=other")
+
+
 @pytest.mark.parametrize(
     "wrong",
     ["kind=x", "source", "source=", "older_than=soon", "direction=up", "customer_id=x"],

@@ -109,3 +109,22 @@ def test_a_retry_is_never_of_everything_by_accident(cli: Cli, dead: str) -> None
     assert "--all" in cli("events", "retry", code=1)
     assert cli.json("events", "retry", "--source", "nobody") == {"retried": 0}
     assert cli.json("events", "retry", "--all") == {"retried": 1}
+
+
+def test_a_lost_message_is_sent_again(cli: Cli, database: str) -> None:
+    async def lose_message(flow: Flow) -> Any:
+        await flow.create()
+        async with flow.runtime.engine.connect() as db:
+            await db.exec_driver_sql("DELETE FROM outbox")
+        return await flow.scalar("SELECT CAST(id AS text) FROM sync_events")
+
+    event_id = with_flow(database, lose_message, working=False)
+    assert "sent again" in cli("events", "resend", event_id, "--reason", "it is lost")
+    (action,) = cli.json("audit", "list")["data"]
+    assert (action["action"], action["target"], action["reason"]) == (
+        "resend",
+        event_id,
+        "it is lost",
+    )
+    unknown = "01990000-0000-7000-8000-000000000000"
+    assert "error: there is no unfinished" in cli("events", "resend", unknown, code=1)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db import expired_rows
 from zenskar.db.driver.engine import in_transaction, transaction
-from zenskar.ids import new_id
+from zenskar.ids import bound, new_id
 from zenskar.settings import load
 from zenskar.sync.maintenance.retention import Retention, retentions
 
@@ -20,7 +20,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 def made(days_ago: float) -> str:
     """Return an id of that age."""
-    at = expired_rows.bound(NOW - timedelta(days=days_ago))
+    at = bound(NOW - timedelta(days=days_ago))
     return at[:24] + uuid.uuid4().hex[:12]
 
 
@@ -141,7 +141,7 @@ async def test_what_somebody_works_on_is_left_alone(engine: AsyncEngine, databas
 
 @pytest.mark.parametrize("kind", ["history", "payloads", "pushes"])
 async def test_the_primary_key_leads_to_what_is_old(engine: AsyncEngine, kind: str) -> None:
-    values = {"after": expired_rows.FIRST, "bound": expired_rows.bound(NOW), "most": 10}
+    values = {"after": expired_rows.FIRST, "bound": bound(NOW), "most": 10}
     async with transaction(engine) as db:
         explained = text(f"EXPLAIN {expired_rows.KINDS[kind]}")
         await db.execute(text("SET LOCAL enable_seqscan = off"))

@@ -1,14 +1,15 @@
 """Serve `/dead-letters`: list, read, retry and discard dead letters."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from aiohttp import web
 
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator, require
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
-from zenskar.api.http.queries import PAGE_PARAMETERS, Query, query_of
+from zenskar.api.http.queries import MAX_LIMIT, PAGE_PARAMETERS, Query, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.sync_events import (
     FILTERS,
@@ -22,6 +23,7 @@ from zenskar.api.resources.sync_events import (
     parameters_of,
 )
 from zenskar.api.services import ApiServices
+from zenskar.catalog.views import timestamp
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter
@@ -29,7 +31,7 @@ from zenskar.errors import InvalidInput, NotFound, StateConflict
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops import dead_letters
-from zenskar.ops.dead_letters import Action
+from zenskar.ops.dead_letters import Action, LetterGroup
 from zenskar.ops.replay import Replay
 from zenskar.schema_catalog import Schema
 
@@ -48,6 +50,12 @@ class DeadLetterRoutes:
         """Return a page of dead letters."""
         query = query_of(request)
         return await event_page(self._engine, query, _filter_of(query))
+
+    async def groups(self, request: web.Request) -> web.Response:
+        """Return the dead letters by cause, the largest group first."""
+        wanted = _filter_of(query_of(request))
+        found = await in_transaction(self._engine, lambda c: dead_letters.groups(c, wanted))
+        return bodies.json_response({"data": [_group_view(each) for each in found[:MAX_LIMIT]]})
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one dead letter with its message and history."""
@@ -117,6 +125,7 @@ class DeadLetterRoutes:
         """Return the routes."""
         page = {200: ResponseDoc("A page.", "SyncEventPage")}
         one = {200: ResponseDoc("The dead letter.", "DeadLetter")}
+        groups = {200: ResponseDoc("The groups, the largest first.", "DeadLetterGroups")}
         retried = {202: ResponseDoc("To be processed again.", "DeadLettersRetried")}
         would = {200: ResponseDoc("A dry run.", "DeadLettersRetried")}
         ended = {200: ResponseDoc("Ended as ignored.", "DeadLettersDiscarded")}
@@ -125,6 +134,8 @@ class DeadLetterRoutes:
         return (
             Route("GET", base, self.list, "List dead letters, newest first", page, (400, *_COMMON),
                   parameters=(*PAGE_PARAMETERS, *parameters_of(_FILTERS)), scope=Scope.READ),
+            Route("GET", f"{base}/groups", self.groups, "Group dead letters by cause", groups,
+                  (400, *_COMMON), parameters=parameters_of(_FILTERS), scope=Scope.READ),
             Route("GET", single, self.get, "Read a dead letter", one, (400, 404, *_COMMON),
                   parameters=(_REVEAL, REASON), scope=Scope.READ),
             Route("POST", f"{base}/retry", self.retry_many, "Retry dead letters",
@@ -144,6 +155,7 @@ class DeadLetterRoutes:
         return {
             "DeadLetter": {"$ref": "#/$defs/SyncEventWithHistory"},
             "DeadLetterChoice": _CHOICE,
+            "DeadLetterGroups": _GROUPS,
             "DeadLettersRetried": _counts("retried"),
             "DeadLettersDiscarded": _counts("discarded"),
         }
@@ -157,8 +169,14 @@ def _filter_of(query: Query) -> EventFilter:
             event_type=query.text("event_type"),
             older_than=query.number("older_than"),
             newer_than=query.number("newer_than"),
+            error=query.text("error"),
         )
     )
+
+
+def _group_view(group: LetterGroup) -> dict[str, Any]:
+    times = {"first_at": timestamp(group.first_at), "last_at": timestamp(group.last_at)}
+    return asdict(group) | times
 
 
 def _counts(done: str) -> JsonSchema:
@@ -175,8 +193,36 @@ _FILTERS: Filters = {
     **FILTERS,
     "error_kind": ("Only with this kind of failure.", TEXT),
     "event_type": ("Only of this type.", TEXT),
+    "error": ("Only with this text of the failure; … stands for any characters.", TEXT),
     "older_than": ("Only older than this number of seconds.", _SECONDS),
     "newer_than": ("Only newer than this number of seconds.", _SECONDS),
+}
+_NAME = {"type": ["string", "null"]}
+_GROUPS: JsonSchema = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "data": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "source": {"type": "string"},
+                    "direction": {"type": "string"},
+                    "error_kind": _NAME,
+                    "reason": _NAME,
+                    "error": {
+                        **_NAME,
+                        "description": "The text of the failure, with … for ids and numbers.",
+                    },
+                    "count": {"type": "integer"},
+                    "first_at": {"type": "string", "format": "date-time"},
+                    "last_at": {"type": "string", "format": "date-time"},
+                    "example": {"type": "string", "description": "The newest dead letter."},
+                },
+            },
+        }
+    },
 }
 _REVEAL = Parameter(
     "reveal",

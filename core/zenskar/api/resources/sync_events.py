@@ -69,6 +69,16 @@ class SyncEvents:
             raise StateConflict(f"a sync event that is {found.event.status} cannot be retried")
         return bodies.json_response({"retried": retried}, 202)
 
+    async def resend(self, request: web.Request) -> web.Response:
+        """Send the message of an unfinished sync event again."""
+        event_id = event_id_of(request)
+        if not await self._replay.resend(event_id, operator(request)):
+            found = await in_transaction(self._engine, lambda c: events.read(c, event_id))
+            raise StateConflict(
+                f"a sync event that is {found.event.status} has no message to send again now"
+            )
+        return bodies.json_response({"retried": 1}, 202)
+
     async def retry_many(self, request: web.Request) -> web.Response:
         """Retry all failed sync events that match a filter."""
         body = await bodies.read_json(request, self._filter)
@@ -79,6 +89,8 @@ class SyncEvents:
             source=body.get("source"),
             customer_id=body.get("customer_id"),
             reason=body.get("reason"),
+            correlation_id=body.get("correlation_id"),
+            external_id=body.get("external_id"),
             ids=body.get("ids"),
         )
         if dry_run:
@@ -128,6 +140,16 @@ class SyncEvents:
                 retried | {200: ResponseDoc("A dry run.", "Retried")},
                 (400, 408, 413, 415, 422, *_COMMON),
                 "RetryFilter",
+                parameters=(REASON,),
+                scope=Scope.WRITE,
+            ),
+            Route(
+                "POST",
+                "/sync-events/{id}/resend",
+                self.resend,
+                "Send the message of an unfinished sync event again",
+                retried,
+                (400, 404, 409, *_COMMON),
                 parameters=(REASON,),
                 scope=Scope.WRITE,
             ),
@@ -205,6 +227,8 @@ def filter_of(query: Query) -> EventFilter:
         source=query.text("source"),
         customer_id=query.text("customer_id"),
         reason=query.text("reason"),
+        correlation_id=query.text("correlation_id"),
+        external_id=query.text("external_id"),
     )
 
 
@@ -257,6 +281,8 @@ FILTERS: Filters = {
     "direction": ("Only of this direction.", _enum(Direction)),
     "customer_id": ("Only of this customer.", UUID),
     "reason": ("Only with this reason.", TEXT),
+    "correlation_id": ("Only with this correlation id.", TEXT),
+    "external_id": ("Only of this external object.", TEXT),
 }
 """The filters of every list of sync events."""
 _RETRY_FILTER: JsonSchema = {

@@ -10,7 +10,7 @@ from zenskar.cli import replay_session, session
 from zenskar.cli.dlq_filter import filter_of
 from zenskar.cli.plans import check_options
 from zenskar.cli.render.event_list import Before, Limit, print_events
-from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines
+from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.cli.replay_session import ReasonOption
 from zenskar.cli.retry_plans import apply_plan, make_plan
 from zenskar.errors import InvalidInput, StateConflict
@@ -30,13 +30,25 @@ Filters = Annotated[
     typer.Option(
         "--filter",
         metavar="KEY=VALUE",
-        help="Only with this source, direction, customer_id, reason, error_kind or event_type; "
+        help="Only with this source, direction, customer_id, reason, error_kind, event_type, "
+        "correlation_id, external_id or error (where … stands for any characters); "
         "or dead for more (older_than=2h) or less (newer_than=30m) time than this. "
         "All given filters must match.",
     ),
 ]
 Every = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count the dead letters.")]
+_GROUPS = {
+    "count": "COUNT",
+    "source": "SOURCE",
+    "direction": "DIRECTION",
+    "error_kind": "KIND",
+    "reason": "REASON",
+    "error": "ERROR",
+    "first_at": "FIRST",
+    "last_at": "LAST",
+    "example": "NEWEST",
+}
 _COLUMNS = {
     "id": "ID",
     "updated_at": "DEAD SINCE",
@@ -61,6 +73,25 @@ def show_many(
     wanted = filter_of(filters or ())
     none = "There is no such dead letter."
     print_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
+
+
+@app.command("groups")
+def groups(filters: Filters = None, output: OutputOption = Output.TABLE) -> None:
+    """Group dead letters by cause: connection, direction, failure and text."""
+    from zenskar.db.driver.engine import in_transaction
+    from zenskar.ops import dead_letters
+
+    wanted = filter_of(filters or ())
+    found = session.run_with_engine(
+        lambda engine: in_transaction(engine, lambda c: dead_letters.groups(c, wanted))
+    )
+    rows = [asdict(group) for group in found]
+    if output is Output.JSON:
+        print_json({"data": rows})
+    elif rows:
+        print_table(_GROUPS, rows)
+    else:
+        print_lines("There is no such dead letter.")
 
 
 @app.command("show")

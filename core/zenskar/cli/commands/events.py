@@ -76,6 +76,22 @@ def show_one(
         print_lines(*event_text(found))
 
 
+@app.command("resend")
+def resend(
+    event_id: Annotated[str, typer.Argument(help="The sync event's id.")],
+    reason: ReasonOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Send the message of an unfinished sync event again, unless the message waits."""
+    wanted, by = session.parse_id(event_id), replay_session.current_actor(reason)
+    if not replay_session.run_with_replay(lambda _, replay: replay.resend(wanted, by)):
+        raise StateConflict("there is no unfinished sync event whose message can be sent now")
+    if output is Output.JSON:
+        print_json({"resent": 1})
+    else:
+        print_lines("The message is sent again.")
+
+
 @app.command("retry")
 def retry(  # noqa: PLR0913, PLR0917 - one for each option
     event_ids: Annotated[list[str] | None, typer.Argument(help="Sync events to retry.")] = None,

@@ -10,15 +10,21 @@ from sqlalchemy import ColumnElement, Row, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.schema.tables import sync_event_history, sync_events
+from zenskar.ids import bound
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
+
+GAP = "…"
+"""Stands for any characters in the text of a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
     """A selection of sync events; None selects all. Ages are since the last change, in seconds.
 
-    `unchanged` selects events by their ids and the times of their last changes.
+    `unchanged` selects events by their ids and the times of their last changes. `since` and `until`
+    are about the time of their creation. `error` is the text of the failure, where `…` stands for
+    any characters.
     """
 
     status: SyncStatus | None = None
@@ -32,6 +38,11 @@ class EventFilter:
     older_than: float | None = None
     newer_than: float | None = None
     unchanged: Sequence[tuple[str, datetime]] | None = None
+    correlation_id: str | None = None
+    external_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +142,8 @@ async def backlog(db: AsyncConnection) -> dict[str, Backlog]:
     return {row.source_system: Backlog(row.waiting, row.oldest_seconds, row.dead) for row in rows}
 
 
-def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions of a filter."""
-    columns = sync_events.c
+def conditions(wanted: EventFilter, columns: Any = sync_events.c) -> list[ColumnElement[bool]]:
+    """Return the SQL conditions of a filter, on the columns of the table or of its rows."""
     pairs = (
         (columns.status, wanted.status),
         (columns.source_system, wanted.source),
@@ -142,6 +152,8 @@ def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
         (columns.reason, wanted.reason),
         (columns.error_kind, wanted.error_kind),
         (columns.event_type, wanted.event_type),
+        (columns.correlation_id, wanted.correlation_id),
+        (columns.external_id, wanted.external_id),
     )
     found = [column == str(value) for column, value in pairs if value is not None]
     if wanted.customer_id is not None:
@@ -154,7 +166,21 @@ def conditions(wanted: EventFilter) -> list[ColumnElement[bool]]:
         found.append(columns.updated_at < _ago(wanted.older_than))
     if wanted.newer_than is not None:
         found.append(columns.updated_at >= _ago(wanted.newer_than))
+    # An id begins with the time of its creation.
+    if wanted.since is not None:
+        found.append(columns.id >= bound(wanted.since))
+    if wanted.until is not None:
+        found.append(columns.id < bound(wanted.until))
+    if wanted.error is not None:
+        found.append(columns.error_message.like(_pattern(wanted.error), escape="\\"))
     return found
+
+
+def _pattern(text: str) -> str:
+    """Return the pattern of LIKE for a text with gaps."""
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, f"\\{special}")
+    return text.replace(GAP, "%")
 
 
 def _ago(seconds: float) -> ColumnElement[datetime]:

@@ -1,0 +1,165 @@
+"""The dead letters: groups with one cause, the letters of a filter, and the actions on them."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.api.http import cursors
+from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, Visit
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events.event_log import EventFilter
+from zenskar.db.events.event_search import FoundEvents
+from zenskar.errors import InvalidInput, StateConflict
+from zenskar.model.scope import Scope
+from zenskar.model.sync_event import Direction
+from zenskar.ops import dead_letters, events
+from zenskar.ops.dead_letters import LetterGroup
+from zenskar.ops.replay import Replay
+
+SECTION = "/dead-letters"
+_PAGE, _GROUPS, _EXAMPLES = 50, 50, 5
+_TEXTS = ("source", "reason", "error_kind", "event_type", "error")
+
+
+async def read(visit: Visit) -> Mapping[str, Any]:
+    """Return the data of the page."""
+    wanted, before = _filter(visit), cursors.decode(visit.filter("cursor"))
+    one_group = wanted.error is not None
+
+    async def load(db: AsyncConnection) -> tuple[list[LetterGroup], FoundEvents]:
+        groups = [] if one_group or before else await dead_letters.groups(db, wanted)
+        return list(groups), await events.search(db, wanted, limit=_PAGE, before=before)
+
+    groups, found = await in_transaction(visit.services.engine, load)
+    following = cursors.encode(found.last_id)
+    filters = {name: visit.filter(name) for name in (*_TEXTS, "direction")}
+    return {
+        "groups": [(group, _query_of(group)) for group in groups[:_GROUPS]],
+        "more_groups": max(0, len(groups) - _GROUPS),
+        "found": found,
+        "filters": filters,
+        "filtered": any(filters.values()),
+        "chosen": _query(visit),
+        "directions": [direction.value for direction in Direction],
+        "sources": visit.services.router.sources,
+        "next": visit.address(cursor=following) if following else None,
+        "first": visit.address(cursor=None) if before else None,
+    }
+
+
+def _filter(visit: Visit) -> EventFilter:
+    """Return the filter in the address. Raises `InvalidInput`."""
+    direction = visit.filter("direction")
+    try:
+        way = None if direction is None else Direction(direction)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+    texts: dict[str, Any] = {name: visit.filter(name) for name in _TEXTS}
+    return dead_letters.only_dead(EventFilter(direction=way, **texts))
+
+
+def _query_of(group: LetterGroup) -> str:
+    """Return the query that selects a group."""
+    about = {
+        "source": group.source,
+        "direction": group.direction,
+        "error_kind": group.error_kind,
+        "reason": group.reason,
+        "error": group.error,
+    }
+    return urlencode({name: value for name, value in about.items() if value})
+
+
+def _query(visit: Visit) -> str:
+    """Return the query of the filter in the address."""
+    given = {name: visit.filter(name) for name in (*_TEXTS, "direction")}
+    return urlencode({name: value for name, value in given.items() if value})
+
+
+async def _preview(visit: Visit, preview: Preview) -> Preview:
+    """Return a preview with the number of letters, with examples and with the filter in words."""
+    wanted = _filter(visit)
+    found = await in_transaction(
+        visit.services.engine, lambda c: events.search(c, wanted, limit=_EXAMPLES)
+    )
+    count = f"{found.total:,}{'' if found.exact else '+'}"
+    given = {name: visit.filter(name) for name in (*_TEXTS, "direction")}
+    chosen = [(name.replace("_", " "), value) for name, value in given.items() if value]
+    details = [f"{each.event_type}: {each.error_message or each.reason}" for each in found.events]
+    return Preview(
+        preview.title,
+        preview.text,
+        preview.confirm,
+        _address(visit),
+        counts=[("Dead letters", count), *chosen],
+        details=details,
+        kept={"expected": count},
+        dangerous=preview.dangerous,
+        refusal="" if found.total else "No dead letter matches any more.",
+    )
+
+
+async def preview_retry(visit: Visit) -> Preview:
+    """Show what would be retried."""
+    return await _preview(
+        visit,
+        Preview(
+            "Retry these dead letters?",
+            "They are processed again from the present state of both sides. Fix the cause first: "
+            "those that fail again come back.",
+            "Retry",
+            "",
+        ),
+    )
+
+
+async def retry(visit: Visit) -> Done:
+    """Retry what the preview has shown."""
+    wanted = await _unchanged(visit)
+    done = await visit.services.replay.retry(wanted, visit.actor)
+    return Done(f"{done:,} dead letters are processed again.", f"{ROOT}{SECTION}")
+
+
+async def preview_discard(visit: Visit) -> Preview:
+    """Show what would be discarded."""
+    return await _preview(
+        visit,
+        Preview(
+            "Discard these dead letters?",
+            "They end permanently, and their changes are not made. Their history stays.",
+            "Discard",
+            "",
+            dangerous=True,
+        ),
+    )
+
+
+async def discard(visit: Visit) -> Done:
+    """Discard what the preview has shown."""
+    wanted = await _unchanged(visit)
+    done = await Replay.discard(visit.services.replay, wanted, visit.actor)
+    return Done(f"{done:,} dead letters are discarded.", f"{ROOT}{SECTION}")
+
+
+async def _unchanged(visit: Visit) -> EventFilter:
+    """Return the filter. Raises `StateConflict` when the number differs from the preview."""
+    wanted = _filter(visit)
+    found = await in_transaction(visit.services.engine, lambda c: events.search(c, wanted, limit=1))
+    now = f"{found.total:,}{'' if found.exact else '+'}"
+    if now != visit.form.get("expected"):
+        raise StateConflict(f"the number of dead letters has changed to {now}")
+    return wanted
+
+
+def _address(visit: Visit) -> str:
+    query = _query(visit)
+    return f"{ROOT}{SECTION}?{query}" if query else f"{ROOT}{SECTION}"
+
+
+PAGE = ConsolePage(SECTION, "dead_letters.html", read, menu="Dead letters", icon="dead")
+ACTIONS = (
+    Action(f"{SECTION}/retry", preview_retry, retry, SECTION),
+    Action(f"{SECTION}/discard", preview_discard, discard, SECTION, Scope.ADMIN),
+)

@@ -1,0 +1,47 @@
+"""The dead letters: groups by cause, and the actions on a group."""
+
+from tests.console.pages.test_events import dead_event
+from tests.support.console import open_console
+from zenskar.model.scope import Scope
+
+
+async def test_letters_of_one_cause_are_a_group_that_is_retried(database_url: str) -> None:
+    async with open_console(database_url, working=True) as console:
+        flow = console.flow
+        first = await dead_event(console, "Ada")
+        second = await dead_event(console, "Grace")
+        async with flow.runtime.engine.connect() as db:
+            await db.exec_driver_sql(
+                "UPDATE sync_events SET error_message ="
+                " 'object obj_' || CAST(id AS text) || ' is <b>late</b>'"
+            )
+        async with console.browser(Scope.WRITE) as browser:
+            page = await browser.page("/dead-letters")
+            assert "object … is &lt;b&gt;late&lt;/b&gt;" in page
+            assert first in page
+            assert second in page
+            query = (
+                "?source=fake&error_kind=rejected&error=object+%E2%80%A6+is+%3Cb%3Elate%E2%80%A6"
+            )
+            preview = await browser.page(f"/dead-letters/retry{query}")
+            assert "<dt>Dead letters</dt><dd>2</dd>" in preview
+            await browser.page(f"/dead-letters/discard{query}", 403)
+            none = await browser.page("/dead-letters/retry?source=other")
+            assert "No dead letter matches" in none
+            assert "2 dead letters are processed again" in await browser.act(
+                f"/dead-letters/retry{query}"
+            )
+            await flow.settle()
+            assert "No dead letters" in await browser.page("/dead-letters")
+        assert await flow.scalar("SELECT count(*) FROM sync_events WHERE status = 'dead'") == 0
+
+
+async def test_an_action_is_refused_when_the_number_has_changed(database_url: str) -> None:
+    async with open_console(database_url, working=True) as console:
+        await dead_event(console, "Ada")
+        async with console.browser(Scope.ADMIN) as browser:
+            refused = await browser.act("/dead-letters/discard", status=409, expected="7")
+            assert "has changed to 1" in refused
+            assert "1 dead letters are discarded" in await browser.act("/dead-letters/discard")
+        (action,) = await console.flow.rows("SELECT action, result FROM operator_actions")
+        assert action == {"action": "discard", "result": {"events": 1}}

@@ -1,0 +1,50 @@
+"""The held deletes: looked at, dropped one by one, and a record restored."""
+
+from tests.ops.test_connections import ALIVE, flooded
+from tests.support.console import open_console
+from zenskar.model.scope import Scope
+
+
+async def test_held_deletes_are_looked_at_and_dropped(database_url: str) -> None:
+    async with open_console(database_url, working=True, delete_guard_limit=2) as console:
+        flow = console.flow
+        system = await flooded(flow, 5)
+        held = await flow.rows(
+            "SELECT CAST(id AS text) AS id, external_id FROM sync_events"
+            " WHERE status = 'pending' ORDER BY id"
+        )
+        for each in held:
+            system.objects[each["external_id"]] = {"name": "Alive"}
+        async with console.browser(Scope.READ) as browser:
+            page = await browser.page("/held-deletes?look=fake")
+            assert f"holds {len(held)} deletes" in page
+            assert "not looked at" in page
+            assert "No delete is held at other" in await browser.page("/held-deletes?source=other")
+            await browser.page("/held-deletes/fake/drop", 403)
+        async with console.browser(Scope.ADMIN) as browser:
+            looked = await browser.page("/held-deletes?source=fake&look=fake")
+            assert looked.count(">alive<") == len(held)
+            run = await browser.act(f"/held-deletes/fake/drop?event={held[0]['id']}")
+            assert "drop deletes" in run.lower()
+            await flow.until_scalar(
+                "SELECT reason = 'delete_dropped' FROM sync_events WHERE id = :id", id=held[0]["id"]
+            )
+            await flow.until_scalar("SELECT count(*) = 0 FROM operator_runs WHERE ended_at IS NULL")
+            await browser.act("/held-deletes/fake/drop")
+            await flow.until_scalar("SELECT state = 'active' FROM connections")
+            await flow.settle()
+        assert await flow.scalar(ALIVE) >= len(held)
+
+
+async def test_a_deleted_record_is_restored(database_url: str) -> None:
+    async with open_console(database_url, working=True) as console:
+        record_id = await console.flow.create()
+        await console.flow.settle()
+        await console.flow.runtime.customers.delete(record_id, correlation_id="test")
+        await console.flow.settle()
+        async with console.browser(Scope.ADMIN) as browser:
+            path = f"/records/customer/{record_id}"
+            assert "Undelete" in await browser.page(path)
+            assert "The record is back" in await browser.act(f"{path}/undelete")
+            await browser.act(f"{path}/undelete", status=409)
+        assert (await console.flow.record(record_id))["deleted_at"] is None

@@ -1,0 +1,54 @@
+"""The runs: begun, watched, planned, applied and stopped on their pages."""
+
+from tests.support.console import open_console
+from zenskar.model.scope import Scope
+
+_OPEN = "SELECT count(*) = 0 FROM operator_runs WHERE ended_at IS NULL"
+_LAST = "SELECT max(CAST(id AS text)) FROM operator_runs"
+
+
+async def test_a_repair_is_planned_and_applied(database_url: str) -> None:
+    async with open_console(database_url, working=True) as console:
+        flow = console.flow
+        flow.systems["fake"].create(name="Grace")
+        flow.systems["fake"].webhooks.clear()
+        async with console.browser(Scope.ADMIN) as browser:
+            begun = await browser.act("/runs/new/plan_repair/fake/customer", reason="INC-42")
+            assert "Plan repair" in begun
+            await flow.until_scalar(_OPEN)
+            planned = await flow.scalar(_LAST)
+            page = await browser.page(f"/runs/{planned}")
+            assert "INC-42" in page
+            assert "create here" in page
+            assert "Apply the plan" in page
+            await browser.act(f"/runs/{planned}/apply")
+            await flow.until_scalar(_OPEN)
+            assert "done" in await browser.page(f"/runs/{await flow.scalar(_LAST)}")
+            listed = await browser.page("/runs?kind=apply_repair&state=done")
+            assert await flow.scalar(_LAST) in listed
+            assert "No run matches" in await browser.page("/runs?state=failed")
+        assert await flow.scalar("SELECT name FROM customers") == "Grace"
+
+
+async def test_a_writer_compares_and_stops_but_does_not_repair(database_url: str) -> None:
+    async with open_console(database_url) as console:
+        async with console.browser(Scope.WRITE) as browser:
+            refused = await browser.page("/runs/new/repair/fake/customer")
+            assert "needs a key of the scope admin" in refused
+            page = await browser.page("/runs/new/compare/fake/customer")
+            token = page.split('name="token" value="')[1].split('"')[0]
+            answer = await browser.client.post(
+                "/console/runs/new/repair/fake/customer", data={"token": token, "reason": "x"}
+            )
+            assert answer.status == 400
+            begun = await browser.act("/runs/new/compare/fake/customer")
+            assert "No worker has begun it yet" in begun
+            second = await browser.act("/runs/new/compare/fake/customer", status=409)
+            assert "another run" in second.lower()
+            run = await console.flow.scalar(_LAST)
+            assert "stopped" in await browser.act(f"/runs/{run}/stop")
+            assert "stopped already" in await browser.page(f"/runs/{run}/stop")
+            await browser.page("/runs/new/dance/fake/customer", 404)
+            await browser.page("/runs/new/compare/other/customer", 404)
+            await browser.page("/runs/x", 404)
+        assert await console.flow.scalar("SELECT count(*) FROM operator_runs") == 1
