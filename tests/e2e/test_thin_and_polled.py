@@ -181,6 +181,20 @@ async def test_a_card_belongs_to_the_customer_with_its_address(
 
 
 @polled
+async def test_a_refused_create_is_linked_with_the_card_that_exists(
+    database_url: str, external: ExampleSystem
+) -> None:
+    card = external.add(name="Ada L.", email="ADA@example.com")
+    # Without the scheduler nothing polls, so the refusal is the first news of the card.
+    async with joined(database_url, external, "relay", "inbound", "outbound") as both_sides:
+        record_id = await both_sides.flow.create(phone="1")
+        await both_sides.equal("Ada")
+        mapping = await both_sides.flow.mapping(record_id, "cardfile")
+        assert (mapping["external_id"], writes(external)) == (card, ["POST", "PATCH"])
+        assert external.states() == {card: ("Ada", "ada@example.com", "1")}
+
+
+@polled
 async def test_changes_while_nothing_ran_arrive_by_the_checkpoint(
     database_url: str, external: ExampleSystem
 ) -> None:

@@ -10,7 +10,7 @@ from zenskar.model.integration import ExternalObject, Page
 from zenskar.testing.author_part import AuthorPart
 from zenskar.testing.check_method import check, require
 from zenskar.testing.declaration_checks import PERSON
-from zenskar.testing.subject import Subject
+from zenskar.testing.subject import RECORD, Subject
 
 _MOST_PAGES = 1000
 _SHIFTED = 3
@@ -124,25 +124,29 @@ class LifeChecks(AuthorPart):
 
     async def _listed(self, subject: Subject, entity_type: str) -> dict[str, ExternalObject]:
         """Create the objects of more than one page, and return them by id."""
-        document = person(subject, entity_type)
         made = [
-            await subject.create(entity_type, document, subject.record_id(number))
+            await create_person(subject, entity_type, number)
             for number in range(self.listed_objects)
         ]
         return {seen.external_id: seen for seen in made}
 
 
-def person(subject: Subject, entity_type: str) -> dict[str, Any]:
-    """Return a document with every carried field."""
+def person(subject: Subject, entity_type: str, name: object = RECORD) -> dict[str, Any]:
+    """Return a document with every carried field, for a record of this run.
+
+    Its e-mail address is unique, because a system may refuse a second object with an address.
+    """
     names = subject.shape(entity_type).names
-    return {name: value for name, value in PERSON.items() if name in names}
+    whole = {**PERSON, "email": f"{subject.run.hex[:8]}.{name}.{PERSON['email']}"}
+    return {each: value for each, value in whole.items() if each in names}
 
 
 async def create_person(
-    subject: Subject, entity_type: str, name: object = "record"
+    subject: Subject, entity_type: str, name: object = RECORD
 ) -> ExternalObject:
     """Create an object with every carried field, for a record of this run."""
-    return await subject.create(entity_type, person(subject, entity_type), subject.record_id(name))
+    document = person(subject, entity_type, name)
+    return await subject.create(entity_type, document, subject.record_id(name))
 
 
 def _has(fields: Mapping[str, Any], name: str) -> bool:

@@ -121,7 +121,7 @@ class RuntimeChecks(AuthorPart):
         return hooked and kind.verify_webhook is not BaseIntegration.verify_webhook
 
     async def _create(self, world: World, number: int) -> str:
-        document: dict[str, Any] = person(world.direct, CUSTOMER.entity_type)
+        document: dict[str, Any] = person(world.direct, CUSTOMER.entity_type, number)
         return await world.create({**document, "name": f"Wilhelmina Quatsch {number}"})
 
 

@@ -31,6 +31,8 @@ from zenskar.testing.fault_proxy import FaultProxy
 SOURCE = "conformance"
 CALL_SECONDS = 10.0
 """The limit of one call; no look-alike needs so long."""
+RECORD = "record"
+"""The name of the only record of most checks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Subject:
     faults: FaultProxy | None = None
     run: uuid.UUID = field(default_factory=uuid.uuid4)
 
-    def record_id(self, name: object = "record") -> str:
+    def record_id(self, name: object = RECORD) -> str:
         """Return the id of a record of this run; a server may hold the records of another run."""
         return str(uuid.uuid5(self.run, str(name)))
 

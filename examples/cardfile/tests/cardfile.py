@@ -111,6 +111,10 @@ class Cardfile(LookAlike):
         fields = await request.json()
         if fields["label"] in {each["label"] for each in self.cards.values()}:
             return web.json_response({"code": "label_taken"}, status=409)
+        mails = {i["text"].lower() for i in fields["items"] if i["kind"] == "mail"}
+        for card_id in self.cards:
+            if str(self.item(card_id, "mail")).lower() in mails:
+                return web.json_response({"code": "mail_taken", "card": card_id}, status=409)
         location = f"/cards/{self._made(fields)}"
         return web.Response(status=201, headers={"Location": location})
 

@@ -6,6 +6,7 @@ every change of a card; it sends no webhooks.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from zenskar import (
     Setting,
     WebhookEvent,
 )
-from zenskar.http import Basic, Client, HttpAnswer, classify
+from zenskar.http import Basic, Client, HttpAnswer, HttpError, classify
 
 ITEMS = {"email": "mail", "phone": "phone"}
 """The kinds of items that hold our fields."""
@@ -35,6 +36,8 @@ STALE = {
     "kind_taken": FailureKind.STALE_VERSION,
 }
 """Refusals of a write that names the items of an older state: the core fetches the card first."""
+EXISTS = "mail_taken"
+"""The refusal of a create whose address another card has: the core links that card."""
 
 
 class CardfileIntegration(BaseIntegration):
@@ -124,12 +127,22 @@ class CardfileIntegration(BaseIntegration):
 
     def classify_error(self, error: Exception) -> Failure | None:
         """Classify an error of the client by its code, then by its status."""
-        return classify(error, STALE, system="Cardfile") or super().classify_error(error)
+        failure = classify(error, STALE, system="Cardfile")
+        if failure is None or failure.code != EXISTS:
+            return failure or super().classify_error(error)
+        return replace(failure, kind=FailureKind.EXISTS, external_id=_existing(error))
 
     async def _cards(self, **params: Any) -> Page:
         answer = await self._cardfile.request("GET", "/cards", params=params)
         found = tuple(_seen(card, answer) for card in answer.body["cards"])
         return Page(found, answer.body["after"], answer.answered_at)
+
+
+def _existing(error: Exception) -> str | None:
+    """Return the id of the card that a refused create names."""
+    answer = error.answer if isinstance(error, HttpError) else None
+    card = answer.body.get("card") if answer and isinstance(answer.body, dict) else None
+    return card if isinstance(card, str) else None
 
 
 def _item(kind: str, text: str | None, item_id: int | None) -> dict[str, Any] | None:
