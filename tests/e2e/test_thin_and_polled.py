@@ -185,7 +185,7 @@ async def test_a_refused_create_is_linked_with_the_card_that_exists(
     database_url: str, external: ExampleSystem
 ) -> None:
     card = external.add(name="Ada L.", email="ADA@example.com")
-    # Without the scheduler nothing polls, so the refusal is the first news of the card.
+    # Without the scheduler nothing polls, so only the refusal shows the card.
     async with joined(database_url, external, "relay", "inbound", "outbound") as both_sides:
         record_id = await both_sides.flow.create(phone="1")
         await both_sides.equal("Ada")
