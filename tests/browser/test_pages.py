@@ -69,3 +69,15 @@ async def test_the_keyboard_reaches_the_content(browser: Chromium, world: World)
         assert await page.page.evaluate("document.activeElement.className") == "skip"
         await page.page.keyboard.press("Enter")
         assert await page.page.evaluate("document.activeElement.id") == "main"
+
+
+async def test_links_lead_to_pages(browser: Chromium, world: World) -> None:
+    addresses: set[str] = set()
+    async with watched(browser, world.address) as page:
+        for each in PAGES:
+            await page.open(path_of(each, world))
+            found = await page.page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)")
+            addresses |= {address.partition("#")[0] for address in found}
+        answers = {each: (await page.page.request.get(each)).status for each in addresses}
+    assert {address: status for address, status in answers.items() if status != 200} == {}
+    assert len(answers) > len(PAGES)
