@@ -149,6 +149,26 @@ async def test_a_forged_ring_is_refused(database_url: str, external: ExampleSyst
             assert answer.status == 400
 
 
+@thin
+async def test_a_person_forgotten_there_is_erased_here(
+    database_url: str, external: ExampleSystem
+) -> None:
+    external.variables["DOORBELL_ON_PURGE"] = "erase"
+    assert isinstance(external, DoorbellSystem)
+    async with joined(database_url, external) as both_sides:
+        await both_sides.flow.create()
+        await both_sides.equal("Ada")
+        external.system.forget(next(iter(external.states())))
+
+        async def erased() -> bool:
+            await both_sides.settle()
+            return await both_sides.flow.rows("SELECT name, email FROM customers") == [
+                {"name": None, "email": None}
+            ]
+
+        await until(erased)
+
+
 @polled
 async def test_a_system_without_webhooks_receives_none(
     database_url: str, external: ExampleSystem

@@ -23,13 +23,14 @@ BLANK = dict.fromkeys(("display_name", "mail", "phone", "home", "reference"))
 class Doorbell(LookAlike):
     """Serves people to callers with the key, and rings after every change.
 
-    `add`, `edit` and `remove` change people as a user of Doorbell does.
+    `add`, `edit`, `remove` and `forget` change people as a user of Doorbell does.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.api_key = API_KEY
         self.people = Objects("p_")
+        self.forgotten: set[str] = set()
         self._numbers = itertools.count(1)
 
     @property
@@ -60,7 +61,8 @@ class Doorbell(LookAlike):
         return json.dumps({"rings": [{"about": event["type"], "id": event["person"]}]}).encode()
 
     def sign(self, body: bytes, at: int, secret: str, url: str = "") -> Mapping[str, str]:
-        digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        signed = url.encode() + b"\n" + body
+        digest = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
         return {"X-Doorbell-Signature": digest}
 
     def add(self, **fields: Any) -> str:
@@ -80,6 +82,11 @@ class Doorbell(LookAlike):
         self.people.remove(person_id)
         self._ring(person_id)
 
+    def forget(self, person_id: str) -> None:
+        """Remove a person and everything that was known, so that the id alone is left."""
+        self.forgotten.add(person_id)
+        self.remove(person_id)
+
     def _ring(self, person_id: str) -> None:
         self.emit({"id": f"ring_{next(self._numbers)}", "type": "person", "person": person_id})
 
@@ -92,7 +99,8 @@ class Doorbell(LookAlike):
             return known and query.get("reference") in {None, person["reference"]}
 
         page = self.people.page(int(query.get("limit", "100")), query.get("after"), wanted)
-        return web.json_response({"people": page.objects, "after": page.next_cursor})
+        left = [_trace(each) for each in ids or () if each in self.forgotten]
+        return web.json_response({"people": [*page.objects, *left], "after": page.next_cursor})
 
     async def _create(self, request: web.Request) -> web.Response:
         fields = await request.json()
@@ -102,6 +110,8 @@ class Doorbell(LookAlike):
 
     async def _read(self, request: web.Request) -> web.Response:
         person_id = request.match_info["id"]
+        if person_id in self.forgotten:
+            return web.json_response(_trace(person_id))
         return self._refusal(request) or web.json_response(self.people[person_id])
 
     async def _update(self, request: web.Request) -> web.Response:
@@ -125,6 +135,10 @@ class Doorbell(LookAlike):
         if wanted not in {None, self.people[person_id]["revision"]}:
             return web.json_response({"code": "another_revision"}, status=412)
         return None
+
+
+def _trace(person_id: str) -> dict[str, Any]:
+    return {"id": person_id, "forgotten": True}
 
 
 async def run(webhook_url: str | None = None) -> None:

@@ -2,7 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
+import pytest
+
+from zenskar import BadSignature, Connection, WebhookRequest
 from zenskar.testing import IntegrationConformance
 from zenskar_doorbell import FIELDS, DoorbellIntegration
 
@@ -35,7 +39,24 @@ class TestConformance(IntegrationConformance):
         self.doorbell.send_webhooks_to(url)
 
     def sign(self, body: bytes, at: int) -> Mapping[str, str]:
-        return Doorbell().sign(body, at, SECRET)
+        return Doorbell().sign(body, at, SECRET, self.webhook_url)
+
+
+def test_a_sender_without_the_certificate_of_doorbell_is_refused() -> None:
+    given = SETTINGS | {"webhook_certificate": "doorbell"}
+    integration = DoorbellIntegration(Connection("doorbell", given))
+    headers = Doorbell().sign(b"{}", 0, SECRET, "https://zenskar.example/webhooks/doorbell")
+    genuine = WebhookRequest(
+        headers={name.lower(): value for name, value in headers.items()},
+        body=b"{}",
+        received_at=0,
+        url="https://zenskar.example/webhooks/doorbell",
+        certificate="doorbell",
+    )
+    integration.verify_webhook(genuine)
+    for wrong in ({"certificate": None}, {"certificate": "bell"}, {"url": "https://other.example"}):
+        with pytest.raises(BadSignature):
+            integration.verify_webhook(replace(genuine, **wrong))
 
 
 def test_both_translations_undo_each_other() -> None:

@@ -1,13 +1,15 @@
 """Sync customers with the people of Doorbell, a system that rings and shows nothing.
 
-A webhook of Doorbell names the people that changed, without ids, times and states. Every state of
-a person has a revision, and a write may name the revision that it expects.
+A webhook of Doorbell names the people that changed, without ids, times and states. It signs its
+address too, so zenskar has to know its own public address. Every state of a person has a revision,
+and a write may name the revision that it expects. A forgotten person leaves nothing but an id.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from zenskar import (
+    BadSignature,
     BaseIntegration,
     Change,
     Connection,
@@ -55,12 +57,18 @@ class DoorbellIntegration(BaseIntegration):
         Setting("api_base", required=True, help="Address of Doorbell's API."),
         Setting("api_key", required=True, secret=True, help="Key of Doorbell's API."),
         Setting("webhook_secret", required=True, secret=True, help="Signs the webhooks."),
+        Setting(
+            "webhook_certificate",
+            help="The certificate of Doorbell, as the proxy passes it. Without this setting, the "
+            "signature alone proves the sender.",
+        ),
     )
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         given = connection.settings
         self._secrets = split_secrets(given["webhook_secret"])
+        self._certificate = given.get("webhook_certificate")
         self._doorbell = Client(given["api_base"], Bearer(given["api_key"]))
 
     async def close(self) -> None:
@@ -73,9 +81,11 @@ class DoorbellIntegration(BaseIntegration):
         return Health(ok=True, detail="Doorbell answers", answered_at=answer.answered_at)
 
     def verify_webhook(self, request: WebhookRequest) -> None:
-        """Check the signature of the body; a repeated webhook costs a fetch and has no effect."""
+        """Check the sender; a repeated webhook costs a fetch and has no effect."""
+        if self._certificate and request.certificate != self._certificate:
+            raise BadSignature("the sender has another certificate than Doorbell")
         given = request.headers.get("x-doorbell-signature")
-        verify_hmac(self._secrets, request.body, given=given)
+        verify_hmac(self._secrets, request.url, "\n", request.body, given=given)
 
     def parse_webhook(self, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:  # noqa: ARG002
         """Return an event for each ring, which names its person."""
@@ -103,7 +113,7 @@ class DoorbellIntegration(BaseIntegration):
         return PushResult(_seen(answer.body, answer))
 
     async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:  # noqa: ARG002
-        """Return a person. Doorbell answers 410 for a deleted person."""
+        """Return a person. Doorbell answers 410 for a deleted person who is not forgotten."""
         answer = await self._doorbell.request("GET", "/people/{}", external_id)
         return _seen(answer.body, answer)
 
@@ -112,7 +122,7 @@ class DoorbellIntegration(BaseIntegration):
         entity_type: str,  # noqa: ARG002
         external_ids: Sequence[str],
     ) -> Sequence[ExternalObject]:
-        """Return the people with these ids, as far as they live."""
+        """Return the people with these ids who live or are forgotten."""
         return (await self._people(ids=",".join(external_ids))).objects
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:  # noqa: ARG002
@@ -140,6 +150,10 @@ def _event(about: str, person_id: str) -> WebhookEvent:
 
 
 def _seen(person: Mapping[str, Any], answer: HttpAnswer) -> ExternalObject:
+    if person.get("forgotten"):
+        return ExternalObject(
+            "customer", person["id"], None, answered_at=answer.answered_at, purged=True
+        )
     return ExternalObject(
         "customer",
         person["id"],
