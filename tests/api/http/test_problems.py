@@ -55,6 +55,13 @@ async def test_each_class_has_its_status(error: Exception, status: int, kind: st
     assert ("errors" in problem) == isinstance(error, SchemaViolation)
 
 
+async def test_a_failed_call_tells_its_kind_alone() -> None:
+    failure = Failure(FailureKind.RATE_LIMITED, "canary@example.com")
+    problem = await answer_to(CallFailed(failure), 502)
+    assert problem["type"] == "https://zenskar.dev/problems/call-failed"
+    assert problem["detail"] == "a call to the external system failed: rate_limited"
+
+
 @pytest.mark.parametrize(
     "error",
     [

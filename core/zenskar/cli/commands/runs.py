@@ -119,7 +119,7 @@ def _show(run: "OperatorRun", output: Output) -> None:
 
 
 def _progress(progress: Mapping[str, Any]) -> str | None:
-    if not progress:
+    if "phase" not in progress:
         return None
     total = f" of {progress['total']}" if progress.get("total") is not None else ""
     return f"{progress['phase']}: {progress['done']}{total}, {progress['found']} found"
