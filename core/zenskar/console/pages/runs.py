@@ -100,7 +100,7 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "numbers": numbers,
         "counts": counts,
         "examples": {n: v for n, v in examples.items() if not isinstance(v, str)},
-        "applies": applies.value if applies and run.has_plan else None,
+        "applies": bool(applies and run.has_plan and result.get("steps")),
         "percent": _percent(run),
     }
 
