@@ -37,8 +37,6 @@ class Scene:
     clients: Clients
     watch: Watch
     commands: list[tuple[str, ...]] = field(default_factory=list)
-    others: list[Process] = field(default_factory=list)
-    """Processes that a fault has started."""
 
     @property
     def cluster(self) -> Cluster:
@@ -133,4 +131,3 @@ async def open_scene(folder: Path) -> AsyncIterator[Scene]:
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
-                await asyncio.gather(*(process.stop() for process in scene.others))

@@ -1,6 +1,6 @@
 """Faults of single messages and pushes."""
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.drill.fault import Fault
 from tests.drill.scene import Scene
@@ -17,10 +17,22 @@ async def poison(scene: Scene) -> None:
                 await producer.send_and_wait(topic, value, key=b"poison")
 
 
+async def misdirect(scene: Scene) -> None:
+    """Write an outbound message to the inbound topic, where its direction is wrong."""
+    bootstrap = scene.cluster.bootstrap
+    consumer = AIOKafkaConsumer(OUTBOUND, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    async with consumer, AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        found = await consumer.getone()
+        await producer.send_and_wait(INBOUND, found.value, key=b"misdirected")
+
+
 async def discard_letters(scene: Scene) -> None:
     """Look at the dead letters, and discard them."""
     await scene.command("dlq", "list")
     await scene.command("dlq", "discard", "--all")
 
 
-FAULTS = (Fault("poison messages", poison, alert="ZenskarDeadLetters", heal=discard_letters),)
+FAULTS = (
+    Fault("poison messages", poison, alert="ZenskarDeadLetters", heal=discard_letters),
+    Fault("misdirected message", misdirect, alert="ZenskarDeadLetters", heal=discard_letters),
+)

@@ -1,10 +1,13 @@
 """Faults of the database and of Kafka."""
 
+import os
+import shutil
+import signal
+from contextlib import suppress
+from pathlib import Path
+
 from tests.drill.fault import Fault
 from tests.drill.scene import Scene
-
-_BEHIND_KAFKA = frozenset({"ZenskarOutboxOld", "ZenskarConsumerStuck", "ZenskarOutboundSlow"})
-"""The alerts of parts that the fault takes with it."""
 
 
 async def kill_broker(scene: Scene) -> None:
@@ -17,6 +20,53 @@ async def start_broker(scene: Scene) -> None:
     await scene.cluster.start_broker()
 
 
+async def start_database(scene: Scene) -> None:
+    """Start PostgreSQL, as `docker compose up -d zenskar-postgres` does."""
+    await scene.topology.postgres.start()
+
+
+async def stop_database_of_webhooks(scene: Scene) -> None:
+    """Stop PostgreSQL while customers change at Stripe."""
+    await scene.topology.postgres.stop()
+    await scene.customers_at_stripe(_EDITS, "Meanwhile")
+
+
+async def freeze_database(scene: Scene) -> None:
+    """Freeze every process of PostgreSQL, as a hanging disk does."""
+    _signal(scene, signal.SIGSTOP)
+
+
+async def thaw_database(scene: Scene) -> None:
+    """Continue the processes of PostgreSQL."""
+    _signal(scene, signal.SIGCONT)
+
+
+def _signal(scene: Scene, number: signal.Signals) -> None:
+    pid = scene.topology.postgres.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for each in (pid, *map(int, children)):
+        with suppress(ProcessLookupError):
+            os.kill(each, number)
+
+
+async def lose_disk(scene: Scene) -> None:
+    """Lose the disk of the broker, with the messages on it."""
+    await scene.broker.kill()
+    shutil.rmtree(scene.topology.folder / "broker-1")
+    await scene.cluster.start_broker()
+    await scene.cluster.ready()
+
+
+_EDITS = 20
+_BEHIND_KAFKA = frozenset({"ZenskarOutboxOld", "ZenskarConsumerStuck", "ZenskarOutboundSlow"})
+_BEHIND_DATABASE = frozenset(
+    {
+        *("ZenskarNotReady", "ZenskarTargetDown", "ZenskarApiErrors", "ZenskarNoWorker"),
+        *("ZenskarWebhooksUnavailable", "ZenskarConsumerStuck", "ZenskarOutboundSlow"),
+    }
+)
+"""The alerts of parts that the fault takes with it."""
+
 FAULTS = (
     Fault(
         "Kafka killed",
@@ -24,5 +74,26 @@ FAULTS = (
         alert="ZenskarBusDown",
         heal=start_broker,
         also=_BEHIND_KAFKA,
+    ),
+    Fault(
+        "PostgreSQL stopped under webhooks",
+        stop_database_of_webhooks,
+        alert="ZenskarDatabaseDown",
+        heal=start_database,
+        also=_BEHIND_DATABASE,
+    ),
+    Fault(
+        "PostgreSQL frozen",
+        freeze_database,
+        alert="ZenskarDatabaseDown",
+        end=thaw_database,
+        also=_BEHIND_DATABASE,
+    ),
+    Fault(
+        "Kafka loses its disk",
+        lose_disk,
+        alert="ZenskarMessagesLost",
+        within_seconds=150,
+        also=_BEHIND_KAFKA | {"ZenskarBusDown"},
     ),
 )

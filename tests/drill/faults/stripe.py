@@ -54,6 +54,8 @@ async def apply_deletes(scene: Scene) -> None:
 
 _SLOW = frozenset({"ZenskarCallsFail", "ZenskarOutboundSlow"})
 """The alerts of calls that wait for Stripe, and of changes that wait behind them."""
+_RESTART = frozenset({"ZenskarTargetDown"})
+"""The alert of a process that restarts slowly on a loaded machine."""
 
 FAULTS = (
     Fault("Stripe answers 500", fail, alert="ZenskarConnectionOutage", end=end_faults, also=_SLOW),
@@ -62,13 +64,14 @@ FAULTS = (
         set_wrong_key,
         alert="ZenskarConnectionPaused",
         heal=set_right_key,
-        also=_SLOW,
+        also=_SLOW | _RESTART,
     ),
     Fault(
         "wrong webhook secret",
         set_wrong_secret,
         alert="ZenskarWebhooksRefused",
         heal=set_right_secret,
+        also=_RESTART,
     ),
     Fault(
         "flood of deletes",
