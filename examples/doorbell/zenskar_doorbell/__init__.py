@@ -1,7 +1,7 @@
 """Sync customers with the people of Doorbell, a system that rings and shows nothing.
 
-A webhook of Doorbell names the people that changed, without ids, times and states. It signs its
-address too, so zenskar has to know its own public address. Every state of a person has a revision,
+A webhook of Doorbell names the people that changed, without ids, times and states. The signature
+covers the address too, as Doorbell knows the address. Every state of a person has a revision,
 and a write may name the revision that it expects. A forgotten person leaves nothing but an id.
 """
 

@@ -14,7 +14,6 @@ from zenskar.catalog.service import IdempotencyKeyReused, StaleVersion
 from zenskar.errors import (
     BadSignature,
     CallFailed,
-    Failure,
     FailureKind,
     InvalidInput,
     NotFound,
@@ -40,6 +39,7 @@ _KINDS: tuple[tuple[type[ZenskarError], int, str], ...] = (
     (InvalidInput, 400, "invalid-input"),
     (NotFound, 404, "not-found"),
     (StateConflict, 409, "conflict"),
+    (CallFailed, 502, "call-failed"),
     (Unavailable, 503, "unavailable"),
 )
 
@@ -89,25 +89,21 @@ def _clipped(text: str) -> str:
 
 def of_error(error: ZenskarError, status: int | None = None) -> Problem | None:
     """Return the problem of an error that is meant for the sender; None for any other error."""
-    if isinstance(error, CallFailed):
-        return _of_call(error.failure, status)
+    if isinstance(error, CallFailed) and error.failure.kind is FailureKind.BUG:
+        return None
     for kind, usual, name in _KINDS:
         if isinstance(error, kind):
             violations = error.violations if isinstance(error, SchemaViolation) else ()
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if usual == 503 else {}
-            return Problem(status or usual, name, str(error), violations, headers)
+            return Problem(status or usual, name, _detail(error), violations, headers)
     return None
 
 
-def _of_call(failure: Failure, status: int | None) -> Problem | None:
-    """Name the kind of a failure alone, since its text may repeat what an external system said.
-
-    A bug of a plugin is an unexpected error.
-    """
-    if failure.kind is FailureKind.BUG:
-        return None
-    detail = f"a call to the external system failed: {failure.kind.value}"
-    return Problem(status or 502, "call-failed", detail)
+def _detail(error: ZenskarError) -> str:
+    """Return the text of an error; a failed call may repeat what an external system said."""
+    if isinstance(error, CallFailed):
+        return f"a call to the external system failed: {error.failure.kind.value}"
+    return str(error)
 
 
 def of_http(error: web.HTTPException) -> Problem:
