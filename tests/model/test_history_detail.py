@@ -3,7 +3,7 @@
 from zenskar.db.personal_data import _KEPT
 from zenskar.model.actor import Actor
 from zenskar.model.history_detail import ConflictDetail, HistoryDetail
-from zenskar.ops.dead_letters import _NAMES, _VALUES
+from zenskar.ops.events import _NAMES, _VALUES
 from zenskar.ops.explain.model import ConflictSeen
 
 DECLARED = set(HistoryDetail.__annotations__)

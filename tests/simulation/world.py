@@ -296,7 +296,8 @@ def _environment(sandbox: StripeSandbox) -> dict[str, str]:
 async def _receiver(world: World) -> AsyncIterator[str]:
     async def receive(request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        webhook = WebhookRequest(headers, await request.read(), world.ours())
+        body, url = await request.read(), str(request.url)
+        webhook = WebhookRequest(headers, body, world.ours(), url=url)
         if world.dies("webhook.received"):
             return web.Response(status=502)
         try:
