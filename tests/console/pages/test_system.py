@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from tests.support.console import OpenConsole, open_console
 from zenskar.model.scope import Scope
+from zenskar.settings import Settings
 
 
 @pytest_asyncio.fixture
@@ -56,3 +57,11 @@ async def test_workers_have_a_host_and_a_version(console: OpenConsole) -> None:
     assert f"<bdi>{worker['host']}</bdi>" in page
     assert worker["version"] in page
     assert "scheduler" in page
+
+
+async def test_every_retention_is_shown(console: OpenConsole) -> None:
+    kinds = {name for name in Settings.model_fields if name.startswith("retention_")}
+    async with console.browser(Scope.READ) as browser:
+        page = (await browser.page("/system")).partition('id="retention"')[2]
+    assert page.count("<dt>") == len(kinds)
+    assert "Audit" in page

@@ -1,5 +1,6 @@
 """The system: workers, plugins, API keys, tables, retention; the actions on API keys."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -17,14 +18,10 @@ from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.scope import Scope
 from zenskar.ops import keys
 from zenskar.ops.state.system_state import WORKER_SECONDS
+from zenskar.settings import Settings
 
 SECTION = "/system"
-_RETENTIONS = (
-    "retention_history_days",
-    "retention_payload_days",
-    "retention_push_days",
-    "retention_idempotency_key_days",
-)
+_RETENTION = re.compile(r"retention_(.+)_days")
 _LONGEST_NAME = 200
 _LARGEST_TABLES = 7
 _SPANS = {"1": "1 day", "30": "30 days", "90": "90 days", "365": "1 year", "": "never"}
@@ -55,8 +52,9 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "largest": _LARGEST_TABLES,
         "bytes": sum(reading.table_bytes.values()),
         "retentions": {
-            name.removeprefix("retention_").removesuffix("_days"): getattr(settings, name)
-            for name in _RETENTIONS
+            named[1]: getattr(settings, name)
+            for name in Settings.model_fields
+            if (named := _RETENTION.fullmatch(name))
         },
     }
 
