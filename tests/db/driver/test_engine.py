@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from zenskar.db.driver.engine import (
     after_commit,
     by_keys,
+    connected,
     create_engine,
     driver,
     in_transaction,
+    outages,
     transaction,
 )
 from zenskar.errors import Unavailable
@@ -251,3 +253,15 @@ async def test_a_call_after_the_commit_is_not_made_if_the_transaction_fails(
         await in_transaction(alone, fail)
     after_commit(lambda: done.append("at once"))
     assert done == ["at once"]
+
+
+async def test_a_server_that_dies_within_a_statement_is_unavailable(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(*_given: object, **_named: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 11")
+
+    async with connected(engine) as db:
+        monkeypatch.setattr(asyncpg.Connection, "prepare", dies)
+        with pytest.raises(Unavailable), outages():
+            await db.execute(text("SELECT 'not prepared before'"))

@@ -28,6 +28,8 @@ https://www.postgresql.org/docs/15/errcodes-appendix.html
 _UNAVAILABLE_CLASSES = ("08", "57", "53")
 """Connection exception, operator intervention, insufficient resources."""
 _FULL, _READ_ONLY = "53100", "25006"
+_CUT_OFF = frozenset({"InternalClientError", "ConnectionDoesNotExistError"})
+"""The errors of asyncpg between the last message of the server and the end of the connection."""
 _JSONB_VERSION = b"\x01"
 """The first byte of jsonb on the wire: `jsonb_recv` in PostgreSQL's sources."""
 # A single plan for all values, made once: planning costs as much as looking up a few rows. Scans
@@ -284,14 +286,10 @@ def is_unavailable(error: BaseException) -> bool:
     if state is not None and (state == _READ_ONLY or state[:2] in _UNAVAILABLE_CLASSES):
         return True
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated
-    return isinstance(error, OSError) or type(error).__name__ in {
-        "TimeoutError",
-        "InterfaceError",
-        # asyncpg raises these after the server's last message, before the connection ends.
-        "InternalClientError",
-        "ConnectionDoesNotExistError",
-    }
+        reported = error.orig and error.orig.__cause__
+        return error.connection_invalidated or type(reported).__name__ in _CUT_OFF
+    known = {"TimeoutError", "InterfaceError", *_CUT_OFF}
+    return isinstance(error, OSError) or type(error).__name__ in known
 
 
 def is_transient(error: BaseException) -> bool:
