@@ -1,5 +1,7 @@
 """Log lines are JSON, carry the correlation id, and no secret."""
 
+import asyncio
+import gc
 import io
 import json
 import logging
@@ -8,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 import structlog
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 
 from tests.support.log_calls import LogCall, log_calls
 from zenskar.telemetry import logs
@@ -64,6 +67,18 @@ def test_a_secret_in_a_traceback_is_blanked(stream: io.StringIO) -> None:
 def test_lines_of_libraries_are_json_too(stream: io.StringIO) -> None:
     logging.getLogger("some.library").warning("old %s", "style")
     assert json.loads(stream.getvalue())["event"] == "old style"
+
+
+async def test_a_dead_task_of_aiokafka_is_no_error_of_ours(stream: io.StringIO) -> None:
+    async def own() -> None:
+        raise RuntimeError
+
+    for forgotten, logged in ((GroupCoordinator._heartbeat_routine(None), False), (own(), True)):
+        task = asyncio.create_task(forgotten)
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+        assert ("never retrieved" in stream.getvalue()) == logged
 
 
 def test_only_our_own_loggers_are_as_loud_as_asked() -> None:

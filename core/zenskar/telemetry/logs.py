@@ -69,13 +69,15 @@ def configure(
 
 
 def is_not_about_aiokafka(record: logging.LogRecord) -> bool:
-    """Return whether a line of asyncio is not about a connection of aiokafka.
+    """Return whether a line of asyncio is not about a connection or a task of aiokafka.
 
     A cancelled start of a client forgets the connection that it reads metadata from (aiokafka
     0.14, `AIOKafkaClient.bootstrap`). The garbage collector closes it, and asyncio reports the
-    connection and its task as errors, although nothing is left open.
+    connection and its task as errors, although nothing is left open. The tasks of a client end with
+    an error when a broker dies while they write. The bus replaces the client and logs the outage.
     """
-    return "AIOKafkaConnection" not in record.getMessage()
+    message = record.getMessage()
+    return "AIOKafkaConnection" not in message and "/aiokafka/" not in message
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
