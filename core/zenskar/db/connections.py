@@ -114,6 +114,18 @@ _RELEASE = text("""
     WHERE source_system = :name AND available_at > now() AND claimed_until IS NULL
 """)
 
+# The lock waits for a resumption that has not committed yet.
+_RELEASE_IF_RESUMED = text("""
+    WITH resumed AS MATERIALIZED (
+        SELECT name FROM connections
+        WHERE name = :name AND resumed_at > now() - make_interval(secs => :seconds)
+        FOR SHARE
+    )
+    UPDATE outbox SET available_at = now(), parked = false FROM resumed
+    WHERE source_system = resumed.name AND available_at > now() AND claimed_until IS NULL
+    RETURNING outbox.id
+""")
+
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('deletes:' || :name, 0))")
 
 _DELETES = text("""
@@ -138,7 +150,9 @@ _HOLD = text("""
     SET held_until = greatest(c.held_until, excluded.held_until), updated_at = now()
 """)
 
-_END_HOLD = text("UPDATE connections SET held_until = NULL WHERE name = :name")
+_END_HOLD = text("""
+    UPDATE connections SET held_until = NULL, resumed_at = clock_timestamp() WHERE name = :name
+""")
 
 _ERROR = text("""
     INSERT INTO connections (name, error_kind, error_message, error_at)
@@ -200,6 +214,16 @@ async def resume(
     await db.execute(_END_HOLD, {"name": name})
     await db.execute(_RELEASE, {"name": name})
     return resumed.first() is not None
+
+
+async def release_if_resumed(db: AsyncConnection, name: str, seconds: float) -> bool:
+    """Make waiting messages due if their connection was resumed within the last `seconds`.
+
+    A resumption finds no message that is being processed; so whoever delays one calls this
+    afterwards. Returns whether a message became due. The caller wakes the workers.
+    """
+    released = await db.execute(_RELEASE_IF_RESUMED, {"name": name, "seconds": seconds})
+    return released.first() is not None
 
 
 async def release_deletes(db: AsyncConnection, name: str) -> None:

@@ -1,13 +1,14 @@
 """A system that asks for fewer calls gets none of any kind, until then or until it is resumed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tests.support.api import body_of, open_api
 from tests.support.drift import factory
 from tests.support.fake import FakeError, FakeIntegration
-from tests.support.flow import Flow, open_flow
+from tests.support.flow import Flow, open_flow, running_worker
 from zenskar import CallFailed, FailureKind, Push
 from zenskar.db import connections
 from zenskar.db.driver.engine import in_transaction
@@ -59,6 +60,28 @@ async def test_to_resume_ends_it(database_url: str) -> None:
         await flow.settle()
         assert len(flow.systems["fake"].objects) == 1
         assert await flow.scalar(HELD_BACK) is None
+
+
+async def test_to_resume_counts_for_a_push_whose_refusal_is_being_stored(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        flow.systems["fake"].before = limited()
+        decided: list[str] = []
+
+        async def resume_once(point: str) -> None:
+            if point == "outbound.decided" and not decided:
+                decided.append(point)
+                assert await flow.scalar(HELD_BACK)
+                await resume(flow)
+
+        runtime = replace(
+            flow.runtime, context=replace(flow.runtime.context, failpoint=resume_once)
+        )
+        async with running_worker(runtime):
+            await flow.create()
+            await flow.settle()
+        assert (len(flow.systems["fake"].objects), len(decided)) == (1, 1)
 
 
 async def test_to_retry_is_fine_meanwhile_and_makes_no_call(database_url: str) -> None:

@@ -246,6 +246,7 @@ connections = Table(
     _time("paused_at"),
     _time("deletes_allowed_until"),
     _time("held_until"),
+    _time("resumed_at"),
     Column("clock_offset_low", BigInteger),
     Column("clock_offset_high", BigInteger),
     _time("clock_measured_at"),
