@@ -219,7 +219,7 @@ async def resume(
 async def release_if_resumed(db: AsyncConnection, name: str, seconds: float) -> bool:
     """Make waiting messages due if their connection was resumed within the last `seconds`.
 
-    A resumption finds no message that is being processed; so whoever delays one calls this
+    A resumption finds no message that is being processed; so a worker that delays one calls this
     afterwards. Returns whether a message became due. The caller wakes the workers.
     """
     released = await db.execute(_RELEASE_IF_RESUMED, {"name": name, "seconds": seconds})
