@@ -39,7 +39,10 @@ def product(checkout: Path | None = None) -> str:
     declared = [constraints, *(project / "pyproject.toml" for project in projects)]
     if not all(path.exists() for path in declared):
         raise PeerMissing(f"{root} is no checkout of zenskar")
-    editable = [word for project in projects for word in ("-e", str(project))]
+    # A checkout of any release has no such extra.
+    extra = "[otel]" if checkout is None else ""
+    editable = ["-e", f"{root}{extra}"]
+    editable += [word for plugin in projects[1:] for word in ("-e", str(plugin))]
     texts = [path.read_text() for path in declared]
     name = "zenskar" if checkout is None else "other_zenskar"
     return _environment(name, ["-c", str(constraints), *editable], *texts)
