@@ -1,6 +1,7 @@
 """The console: its login, its sessions, its forms, and its headers."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.api import open_api
 from tests.support.console import OpenConsole, open_console, token_of
 from zenskar.api.app import create_app
 from zenskar.api.server import serve
+from zenskar.console import pages
 from zenskar.console.console import Console
 from zenskar.console.page import Action, ConsolePage, Done, Preview, Visit
 from zenskar.console.renderer import POLICY
@@ -192,3 +194,9 @@ async def test_texts_are_escaped_and_control_characters_are_visible(small: OpenC
         page = await browser.page("/names")
     assert "<img" not in page.split("<main")[1]
     assert "a[U+0000]b[U+202E]c" in page
+
+
+def test_every_page_has_its_tests() -> None:
+    modules = {path.stem for path in Path(pages.__file__).parent.glob("[!_]*.py")}
+    tested = (Path(__file__).parent / "pages").glob("test_*.py")
+    assert {path.stem.removeprefix("test_") for path in tested} == modules
