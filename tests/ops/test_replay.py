@@ -13,7 +13,7 @@ from tests.support.fake import FakeSystem, fake_connection
 from zenskar.catalog.service import CustomerService
 from zenskar.db import outbox
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.events import event_log, sync_events
+from zenskar.db.events import event_log, event_search, sync_events
 from zenskar.db.events.event_log import EventFilter
 from zenskar.db.events.sync_events import NewSyncEvent, Transition
 from zenskar.db.outbox import OutboxRow
@@ -103,9 +103,10 @@ class Bench:
         return envelope
 
     async def events(self) -> list[event_log.LoggedEvent]:
-        return await in_transaction(
-            self.engine, lambda c: event_log.page(c, EventFilter(), most=1000)
+        page = await in_transaction(
+            self.engine, lambda c: event_search.page(c, EventFilter(), limit=1000)
         )
+        return list(page.events)
 
 
 @pytest.fixture

@@ -78,9 +78,10 @@ def duration(seconds: float) -> str:
     return "0 s"
 
 
-def number(value: float) -> str:
-    """Return a number with separators of thousands."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+def number(value: float, exact: bool = True) -> str:
+    """Return a number with separators of thousands, and a plus when there may be more."""
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+    return text if exact else f"{text}+"
 
 
 def words(name: str | None) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.schema.customer_columns import FIELDS
@@ -69,11 +69,15 @@ async def page(
     if before is not None:
         statement = statement.where(customers.c.id < before)
     if email is not None:
-        # The index holds the start of the address only.
-        start = func.left(customers.c.email, EMAIL_START) == email[:EMAIL_START]
-        statement = statement.where(start, customers.c.email == email)
+        statement = statement.where(*has_email(email))
     statement = statement.order_by(customers.c.id.desc()).limit(most)
     return [_customer(row) for row in await db.execute(statement)]
+
+
+def has_email(email: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the conditions for an e-mail address; the indexes hold its start only."""
+    column = customers.c.email
+    return func.left(column, EMAIL_START) == email[:EMAIL_START], column == email
 
 
 async def write(

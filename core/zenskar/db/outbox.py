@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.engine import driver
 from zenskar.db.driver.json_bytes import json_bytes
-from zenskar.model.envelope import Envelope
+from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND, Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +151,19 @@ _OLDEST = text("""
 """)
 _DEPTH = text("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
 _TOPICS = text("""
-    SELECT topic, state, count(*) AS count,
+    SELECT name AS topic, state, count(*) AS count,
            CAST(coalesce(extract(epoch FROM now() - min(due_at)), 0) AS double precision)
            AS oldest_seconds
-    FROM (
-        SELECT topic, greatest(created_at, available_at) AS due_at,
+    FROM unnest(CAST(:topics AS text[])) AS topic(name)
+    CROSS JOIN LATERAL (
+        SELECT greatest(created_at, available_at) AS due_at,
                CASE WHEN claimed_until > now() THEN 'claimed' WHEN parked THEN 'parked'
                     WHEN available_at > now() THEN 'delayed' ELSE 'due' END AS state
-        FROM outbox
-    ) AS message GROUP BY topic, state
+        FROM outbox WHERE outbox.topic = topic.name ORDER BY available_at LIMIT :most
+    ) AS message GROUP BY name, state
 """)
+COUNTED = 50_000
+_NAMES = [INBOUND, OUTBOUND, DEAD_LETTER]
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +288,9 @@ async def unpark(db: AsyncConnection, sources: Sequence[str]) -> set[str]:
 
 
 async def topics(db: AsyncConnection) -> list[TopicDepth]:
-    """Return the waiting messages by topic and state."""
-    return [TopicDepth(**row._mapping) for row in await db.execute(_TOPICS)]  # noqa: SLF001 - public
+    """Return the waiting messages by topic and state, those of `COUNTED` at most for a topic."""
+    rows = await db.execute(_TOPICS, {"topics": _NAMES, "most": COUNTED})
+    return [TopicDepth(**row._mapping) for row in rows]  # noqa: SLF001 - public
 
 
 async def depth(db: AsyncConnection) -> dict[str, int]:

@@ -14,8 +14,8 @@ from zenskar.db.connections import (
     PAUSED_BY_OPERATOR,
     ConnectionState,
 )
-from zenskar.db.events import event_log, held_deletes
-from zenskar.db.events.event_log import Backlog
+from zenskar.db.events import event_counts, held_deletes
+from zenskar.db.events.event_counts import Backlog, EventCount
 from zenskar.db.events.held_deletes import HeldDelete
 from zenskar.errors import NotFound, StateConflict
 from zenskar.model.actor import Actor
@@ -25,8 +25,6 @@ from zenskar.ops.audit import AuditEntry
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync import announcements
 from zenskar.sync.resilience.call_grants import stated, used
-
-_NO_BACKLOG = Backlog(waiting=0, oldest_seconds=None, dead=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +58,14 @@ class ConnectionStatus:
 
 @dataclass(frozen=True, slots=True)
 class HeldDeletes:
-    """The oldest deletes that the delete guard holds, and the number of all."""
+    """The oldest deletes that the delete guard holds, and the number of all.
+
+    There may be more than the total when it is not `exact`.
+    """
 
     oldest: Sequence[HeldDelete]
     total: int
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +79,26 @@ class ResumeRequest:
     accept_account: bool = False
 
 
-async def statuses(db: AsyncConnection, configured: Sequence[str]) -> list[ConnectionStatus]:
-    """Return the configured connections, then those that only the database knows."""
-    states, backlog = await connections.states(db), await event_log.backlog(db)
-    feeds, counts = await polls.read(db), await call_limits.read(db)
+async def statuses(
+    db: AsyncConnection,
+    configured: Sequence[str],
+    unfinished: Sequence[EventCount] | None = None,
+) -> list[ConnectionStatus]:
+    """Return the configured connections, then those that only the database knows.
+
+    `unfinished` are the counts of their events if the caller has read them.
+    """
+    states = await connections.states(db)
+    counts = await event_counts.unfinished(db) if unfinished is None else unfinished
+    backlog = event_counts.backlogs(counts)
+    feeds, calls = await polls.read(db), await call_limits.read(db)
     return [
         ConnectionStatus(
             states.get(name, ConnectionState(name)),
-            backlog.get(name, _NO_BACKLOG),
+            backlog.get(name, Backlog()),
             configured=name in configured,
             polled_at=feeds[name].polled_at if name in feeds else None,
-            call_limits=_uses(counts, name),
+            call_limits=_uses(calls, name),
         )
         for name in dict.fromkeys((*configured, *states, *backlog))
         if name != NO_SOURCE
@@ -145,7 +156,13 @@ async def resume(
 
 
 async def held(db: AsyncConnection, name: str, most: int) -> HeldDeletes:
-    """Return the oldest deletes that the delete guard holds at a connection."""
+    """Return the oldest deletes that the delete guard holds, with a total in bounded time."""
+    oldest = await held_deletes.deletes(db, name, most)
+    return HeldDeletes(oldest, *await held_deletes.count_oldest(db, name))
+
+
+async def held_exactly(db: AsyncConnection, name: str, most: int) -> HeldDeletes:
+    """Return the oldest deletes that the delete guard holds, with the number to confirm."""
     oldest = await held_deletes.deletes(db, name, most)
     return HeldDeletes(oldest, await held_deletes.count(db, name))
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_log, event_search, sync_events
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
-from zenskar.db.events.event_search import FoundEvents
+from zenskar.db.events.event_search import EventPage, FoundEvents
 from zenskar.errors import NotFound
 from zenskar.model.actor import Actor
 from zenskar.model.history_detail import HistoryDetail
@@ -39,14 +40,6 @@ REVEALED = "revealed"
 
 
 @dataclass(frozen=True, slots=True)
-class EventPage:
-    """Sync events, newest first, and the id to read the next page from; None on the last page."""
-
-    events: Sequence[LoggedEvent]
-    last_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class EventWithHistory:
     """A sync event and its history; `payload` is its message if that was asked for."""
 
@@ -58,10 +51,26 @@ class EventWithHistory:
 async def page(
     db: AsyncConnection, wanted: EventFilter, *, limit: int, before: str | None = None
 ) -> EventPage:
-    """Return at most `limit` sync events that match a filter and are older than `before`."""
-    found = await event_log.page(db, wanted, most=limit + 1, before=before)
-    last_id = found[limit - 1].id if len(found) > limit else None
-    return EventPage(found[:limit], last_id)
+    """Return at most `limit` sync events that match a filter, in bounded time."""
+    return await event_search.page(db, wanted, limit=limit, before=before)
+
+
+async def newest(
+    engine: AsyncEngine, wanted: EventFilter, *, limit: int, before: str | None = None
+) -> list[LoggedEvent]:
+    """Return the newest `limit` sync events that match a filter, from as many pages as needed."""
+    found: list[LoggedEvent] = []
+    while len(found) < limit:
+        older, left = before, limit - len(found)
+        part = await in_transaction(
+            engine,
+            lambda c: page(c, wanted, limit=left, before=older),  # noqa: B023 - runs at once
+        )
+        found += part.events
+        before = part.last_id
+        if before is None:
+            break
+    return found
 
 
 async def read(

@@ -9,8 +9,9 @@ from typing import Any, Self
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.events import event_log
+from zenskar.db.events import event_search
 from zenskar.db.events.event_log import EventFilter, LoggedEvent
+from zenskar.db.events.event_search import EventPage
 from zenskar.errors import InvalidInput
 from zenskar.model.actor import Actor
 from zenskar.model.operator_action import ActionKind
@@ -107,14 +108,14 @@ async def plan_retry(engine: AsyncEngine, replay: Replay, wanted: EventFilter) -
     unreadable: list[str] = []
     before: str | None = None
     while True:
-        events = await _page(engine, wanted, before)
-        ids = [event.id for event in events]
+        page = await _page(engine, wanted, before)
+        ids = [event.id for event in page.events]
         known = await replay.retryable(EventFilter(status=SyncStatus.DEAD, ids=ids))
-        steps += [_step(event) for event in events if event.id in known]
+        steps += [_step(event) for event in page.events if event.id in known]
         unreadable += [each for each in ids if each not in known]
-        if len(events) < _BATCH:
+        before = page.last_id
+        if before is None:
             return RetryPlan(tuple(reversed(steps)), tuple(reversed(unreadable)))
-        before = ids[-1]
 
 
 async def apply_retry(
@@ -144,7 +145,7 @@ async def _apply_batch(
     result.done += len(done)
     rest = [step for step in steps if step.event_id not in done]
     found = await _page(engine, EventFilter(ids=[step.event_id for step in rest]))
-    states = {event.id: event for event in found}
+    states = {event.id: event for event in found.events}
     for step in rest:
         why = _find_change(step, states.get(step.event_id))
         if why is None:
@@ -166,11 +167,9 @@ def _find_change(step: RetryStep, event: LoggedEvent | None) -> str | None:
     return "its stored message cannot be read"
 
 
-async def _page(
-    engine: AsyncEngine, wanted: EventFilter, before: str | None = None
-) -> list[LoggedEvent]:
+async def _page(engine: AsyncEngine, wanted: EventFilter, before: str | None = None) -> EventPage:
     return await in_transaction(
-        engine, lambda c: event_log.page(c, wanted, most=_BATCH, before=before)
+        engine, lambda c: event_search.page(c, wanted, limit=_BATCH, before=before)
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.api import UNKNOWN_ID, Api, body_of, event, problem_of
 from tests.support.flow import running_worker
+from zenskar.db.events import event_search
 
 FIELDS = {
     "id", "direction", "source_system", "entity_type", "entity_id", "external_id", "event_type",
@@ -44,6 +45,22 @@ async def test_filters(api: Api) -> None:
         assert page == {"data": [], "next_cursor": None}
     both = await body_of(await api.client.get("/sync-events?source=fake&direction=outbound"), 200)
     assert len(both["data"]) == 2
+
+
+async def test_a_page_with_a_cursor_may_be_empty(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rare filter reads a bounded number of events for a page."""
+    monkeypatch.setattr(event_search, "SCANNED", 2)
+    first = await api.create()
+    for _ in range(3):
+        await api.create()
+    await set_status(api, str((await only_event(api, f"?customer_id={first['id']}"))["id"]), "dead")
+    query = f"status=pending&correlation_id={first['id']}"
+    page = await body_of(await api.client.get(f"/sync-events?{query}"), 200)
+    assert page["data"] == []
+    assert page["next_cursor"]
+    path = f"/sync-events?{query}&cursor={page['next_cursor']}"
+    last = await body_of(await api.client.get(path), 200)
+    assert last == {"data": [], "next_cursor": None}
 
 
 async def test_pages(api: Api) -> None:

@@ -1,11 +1,16 @@
 """The held deletes: looked at, dropped one by one, and a record restored."""
 
+import pytest
+
 from tests.ops.test_connections import ALIVE, flooded
 from tests.support.console import open_console
+from zenskar.db.events import held_deletes
 from zenskar.model.scope import Scope
 
 
-async def test_held_deletes_are_looked_at_and_dropped(database_url: str) -> None:
+async def test_held_deletes_are_looked_at_and_dropped(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_console(database_url, working=True, delete_guard_limit=2) as console:
         flow = console.flow
         system = await flooded(flow, 5)
@@ -21,6 +26,10 @@ async def test_held_deletes_are_looked_at_and_dropped(database_url: str) -> None
             assert "not looked at" in page
             assert "No delete is held at other" in await browser.page("/held-deletes?source=other")
             await browser.page("/held-deletes/fake/drop", 403)
+            with monkeypatch.context() as bounded:
+                bounded.setattr(held_deletes, "COUNTED", len(held) - 1)
+                page = await browser.page("/held-deletes")
+            assert f"holds {len(held) - 1}+ deletes" in page
         async with console.browser(Scope.ADMIN) as browser:
             looked = await browser.page("/held-deletes?source=fake&look=fake")
             assert looked.count(">alive<") == len(held)

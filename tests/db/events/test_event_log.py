@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.db.driver.engine import in_transaction, transaction
-from zenskar.db.events import event_log, sync_events
-from zenskar.db.events.event_log import Backlog, EventFilter
+from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import event_log, event_search, sync_events
+from zenskar.db.events.event_log import EventFilter
 from zenskar.db.events.sync_events import NewSyncEvent, Transition
 from zenskar.ids import new_id
 from zenskar.model.sync_event import Direction, SyncStatus
@@ -56,18 +56,18 @@ async def test_filters(
     engine: AsyncEngine, events: list[NewSyncEvent], wanted: EventFilter, found: list[int]
 ) -> None:
     await write(engine, events)
-    page = await in_transaction(engine, lambda c: event_log.page(c, wanted, most=10))
-    ids = [event.id for event in page]
+    page = await in_transaction(engine, lambda c: event_search.page(c, wanted, limit=10))
+    ids = [event.id for event in page.events]
     assert ids == sorted((events[i].id for i in found), reverse=True)
 
 
 async def test_pages_by_key(engine: AsyncEngine, events: list[NewSyncEvent]) -> None:
     await write(engine, events)
-    first = await in_transaction(engine, lambda c: event_log.page(c, EventFilter(), most=2))
+    first = await in_transaction(engine, lambda c: event_search.page(c, EventFilter(), limit=2))
     rest = await in_transaction(
-        engine, lambda c: event_log.page(c, EventFilter(), most=2, before=first[-1].id)
+        engine, lambda c: event_search.page(c, EventFilter(), limit=2, before=first.last_id)
     )
-    ids = [e.id for e in (*first, *rest)]
+    ids = [e.id for e in (*first.events, *rest.events)]
     assert ids == sorted((e.id for e in events), reverse=True)
 
 
@@ -87,14 +87,6 @@ async def test_an_event_with_history_and_payload(
         ("pending", {}),
         ("dead", {"reason": "used_up", "error_kind": "transient"}),
     ]
-
-
-async def test_backlog(engine: AsyncEngine, events: list[NewSyncEvent]) -> None:
-    await write(engine, events)
-    async with transaction(engine) as db:
-        await db.execute(text("UPDATE sync_events SET created_at = now() - interval '9 s'"))
-        found = await event_log.backlog(db)
-    assert found == {"a": Backlog(0, None, 1), "b": Backlog(1, 9.0, 0)}
 
 
 async def test_the_search_for_dead_letters_uses_its_index(engine: AsyncEngine) -> None:

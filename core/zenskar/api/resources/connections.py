@@ -73,7 +73,7 @@ class Connections:
             require(request, Scope.WRITE)
             states = await self._operations.held_delete_dropper().look(name, held.oldest)
         data = [_held_view(each, states.get(each.external_id)) for each in held.oldest]
-        return bodies.json_response({"data": data, "total": held.total})
+        return bodies.json_response({"data": data, "total": held.total, "exact": held.exact})
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -186,6 +186,7 @@ def _view(status: ConnectionStatus, entities: tuple[str, ...]) -> dict[str, Any]
             "waiting": backlog.waiting,
             "oldest_seconds": backlog.oldest_seconds,
             "dead": backlog.dead,
+            "exact": backlog.exact,
         },
     }
 
@@ -222,7 +223,7 @@ _TEXT = {"type": ["string", "null"]}
 _TIME = {"type": ["string", "null"], "format": "date-time"}
 _HELD_DELETES: JsonSchema = {
     "type": "object",
-    "required": ["data", "total"],
+    "required": ["data", "total", "exact"],
     "properties": {
         "data": {
             "type": "array",
@@ -242,6 +243,7 @@ _HELD_DELETES: JsonSchema = {
             },
         },
         "total": {"type": "integer"},
+        "exact": {"type": "boolean", "description": "Whether there are not more than `total`."},
     },
 }
 _CONNECTION: JsonSchema = {
@@ -303,6 +305,10 @@ _CONNECTION: JsonSchema = {
                 "waiting": {"type": "integer"},
                 "oldest_seconds": {"type": ["number", "null"]},
                 "dead": {"type": "integer"},
+                "exact": {
+                    "type": "boolean",
+                    "description": "Whether there are not more than these numbers.",
+                },
             },
         },
     },

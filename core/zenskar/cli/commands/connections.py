@@ -182,7 +182,7 @@ def held(
         db: "AsyncConnection", configured: tuple[str, ...], _: "Broadcaster"
     ) -> connections.HeldDeletes:
         await connections.status(db, name, configured)
-        return await connections.held(db, name, limit)
+        return await connections.held_exactly(db, name, limit)
 
     found = _run(read)
     states = _look(name, found.oldest) if look else {}

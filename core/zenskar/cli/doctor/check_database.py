@@ -11,7 +11,7 @@ from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.db import api_keys, connections, polls, workers
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.writable import check_writable
-from zenskar.db.events import event_log
+from zenskar.db.events import event_counts
 from zenskar.db.polls import FeedState
 from zenskar.errors import ZenskarError
 from zenskar.model.sync_event import NO_SOURCE
@@ -79,7 +79,8 @@ async def _paused(db: AsyncConnection) -> Finding:
 
 
 async def _dead(db: AsyncConnection) -> Finding:
-    dead = {n: b.dead for n, b in (await event_log.backlog(db)).items() if b.dead}
+    backlogs = event_counts.backlogs(await event_counts.unfinished(db))
+    dead = {name: backlog.dead for name, backlog in backlogs.items() if backlog.dead}
     if not dead:
         return ok("dead letters", "there are none")
     unreadable = dead.pop(NO_SOURCE, 0)

@@ -28,16 +28,13 @@ def print_events(
     none: str,
 ) -> None:
     """Print the events that match a filter, newest first; print `none` without a match."""
-    from zenskar.db.driver.engine import in_transaction
     from zenskar.ops import events
 
     older = session.parse_id(before) if before else None
 
     async def read(engine: "AsyncEngine") -> list[dict[str, Any]]:
-        page = await in_transaction(
-            engine, lambda c: events.page(c, wanted, limit=limit, before=older)
-        )
-        return [asdict(event) for event in page.events]
+        found = await events.newest(engine, wanted, limit=limit, before=older)
+        return [asdict(event) for event in found]
 
     rows = session.run_with_engine(read)
     if output is Output.JSON:

@@ -115,7 +115,7 @@ async def preview_resume(visit: Visit) -> Preview:
     """Show what would be sent and applied."""
     services, name = visit.services, visit.part("name")
     status, reading = await _status(visit), await services.state()
-    held = await in_transaction(services.engine, lambda c: connections.held(c, name, 20))
+    held = await in_transaction(services.engine, lambda c: connections.held_exactly(c, name, 20))
     waiting = Counter[str]()
     for way, kind, count, _ in _waiting(reading, name):
         waiting[way] += 0 if kind == SyncStatus.DEAD else count

@@ -54,7 +54,9 @@ async def _look(
 async def preview_drop(visit: Visit) -> Preview:
     """Show how many deletes would be looked at."""
     name, chosen = visit.part("name"), visit.filter("event")
-    held = await in_transaction(visit.services.engine, lambda c: connections.held(c, name, 5))
+    held = await in_transaction(
+        visit.services.engine, lambda c: connections.held_exactly(c, name, 5)
+    )
     count = 1 if chosen else held.total
     return Preview(
         "Drop this delete?" if chosen else f"Drop the held deletes of {name}?",

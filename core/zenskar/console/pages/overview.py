@@ -48,9 +48,10 @@ async def read(visit: Visit) -> Mapping[str, Any]:
     async def load(
         db: AsyncConnection,
     ) -> tuple[list[ConnectionStatus], list[EventCount], Activity]:
+        counts = await event_counts.unfinished(db)
         return (
-            await connections.statuses(db, services.router.sources),
-            await event_counts.unfinished(db),
+            await connections.statuses(db, services.router.sources, counts),
+            counts,
             await activity.last_hour(db),
         )
 
@@ -68,6 +69,7 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "concerns": _concerns(report, found, waiting, services.router.off),
         "dead": sum(each.count for each in unfinished if each.status == SyncStatus.DEAD),
         "unfinished": sum(each.count for each in unfinished if each.status != SyncStatus.DEAD),
+        "exact": all(each.exact for each in unfinished),
         "oldest": _oldest(unfinished),
     }
 

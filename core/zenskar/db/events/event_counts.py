@@ -1,16 +1,26 @@
-"""Count the unfinished sync events, read from one partial index."""
+"""Count the unfinished sync events, read from one partial index.
 
-from dataclasses import dataclass
+The oldest `COUNTED` events of each status are read, so an outage makes no reading long.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from zenskar.model.sync_event import SyncStatus
+
+COUNTED = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class EventCount:
     """The sync events of a connection in one state, and the age of the oldest in seconds.
 
-    `error_kind` is the kind of the last failure, "" without one.
+    `error_kind` is the kind of the last failure, "" without one. A count is not `exact` when its
+    status has more than `COUNTED` events: the newest of them are not counted.
     """
 
     source: str
@@ -19,17 +29,60 @@ class EventCount:
     error_kind: str
     count: int
     oldest_seconds: float
+    exact: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The unfinished events of a connection, and its dead letters; see `EventCount.exact`."""
+
+    waiting: int = 0
+    oldest_seconds: float | None = None
+    dead: int = 0
+    exact: bool = True
+
+
+# The first condition is that of a partial index with the status and the id.
 _UNFINISHED = text("""
     SELECT source_system AS source, direction, status, coalesce(error_kind, '') AS error_kind,
            count(*) AS count,
            CAST(extract(epoch FROM now() - min(created_at)) AS double precision) AS oldest_seconds
-    FROM sync_events WHERE status NOT IN ('succeeded', 'ignored')
+    FROM unnest(CAST(:statuses AS text[])) AS unfinished(name)
+    CROSS JOIN LATERAL (
+        SELECT source_system, direction, status, error_kind, created_at FROM sync_events
+        WHERE status NOT IN ('succeeded', 'ignored') AND status = unfinished.name
+        ORDER BY id LIMIT :most
+    ) AS event
     GROUP BY source_system, direction, status, error_kind
 """)
+_FINISHED = (SyncStatus.SUCCEEDED, SyncStatus.IGNORED)
+_STATUSES = [status.value for status in SyncStatus if status not in _FINISHED]
 
 
 async def unfinished(db: AsyncConnection) -> list[EventCount]:
-    """Return the counts of all unfinished sync events, dead letters included."""
-    return [EventCount(**row._mapping) for row in await db.execute(_UNFINISHED)]  # noqa: SLF001 - public
+    """Return the counts of the unfinished sync events, dead letters included."""
+    rows = await db.execute(_UNFINISHED, {"statuses": _STATUSES, "most": COUNTED})
+    found = [EventCount(**row._mapping) for row in rows]  # noqa: SLF001 - public
+    read: Counter[str] = Counter()
+    for each in found:
+        read[each.status] += each.count
+    return [replace(each, exact=read[each.status] < COUNTED) for each in found]
+
+
+def backlogs(counts: Iterable[EventCount]) -> Mapping[str, Backlog]:
+    """Return the backlog of each connection that has unfinished events."""
+    found: dict[str, list[EventCount]] = defaultdict(list)
+    for each in counts:
+        found[each.source].append(each)
+    return {source: _backlog(own) for source, own in found.items()}
+
+
+def _backlog(counts: Iterable[EventCount]) -> Backlog:
+    dead = [each for each in counts if each.status == SyncStatus.DEAD]
+    waiting = [each for each in counts if each.status != SyncStatus.DEAD]
+    return Backlog(
+        waiting=sum(each.count for each in waiting),
+        oldest_seconds=max((each.oldest_seconds for each in waiting), default=None),
+        dead=sum(each.count for each in dead),
+        exact=all(each.exact for each in counts),
+    )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Row, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Row, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.schema.tables import sync_event_history, sync_events
@@ -78,37 +78,7 @@ class HistoryEntry:
     detail: HistoryDetail
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """The unfinished events of a connection, and its dead letters."""
-
-    waiting: int
-    oldest_seconds: float | None
-    dead: int
-
-
 _COLUMNS = [sync_events.c[name] for name in LoggedEvent.__dataclass_fields__]
-
-_BACKLOG = text("""
-    SELECT source_system,
-           count(*) FILTER (WHERE status <> 'dead') AS waiting,
-           CAST(extract(epoch FROM now() - min(created_at) FILTER (WHERE status <> 'dead'))
-                AS double precision) AS oldest_seconds,
-           count(*) FILTER (WHERE status = 'dead') AS dead
-    FROM sync_events WHERE status NOT IN ('succeeded', 'ignored')
-    GROUP BY source_system
-""")
-
-
-async def page(
-    db: AsyncConnection, wanted: EventFilter, *, most: int, before: str | None = None
-) -> list[LoggedEvent]:
-    """Return sync events, newest first, with ids below `before`."""
-    statement = select(*_COLUMNS).where(*conditions(wanted))
-    if before is not None:
-        statement = statement.where(sync_events.c.id < before)
-    rows = await db.execute(statement.order_by(sync_events.c.id.desc()).limit(most))
-    return [_event(row) for row in rows]
 
 
 async def read(db: AsyncConnection, event_id: str) -> LoggedEvent | None:
@@ -134,12 +104,6 @@ async def history(db: AsyncConnection, event_id: str) -> list[HistoryEntry]:
         HistoryEntry(row.at, row.status, orjson.loads(row.detail) if row.detail else {})
         for row in rows
     ]
-
-
-async def backlog(db: AsyncConnection) -> dict[str, Backlog]:
-    """Return the backlog by source system."""
-    rows = await db.execute(_BACKLOG)
-    return {row.source_system: Backlog(row.waiting, row.oldest_seconds, row.dead) for row in rows}
 
 
 def conditions(wanted: EventFilter, columns: Any = sync_events.c) -> list[ColumnElement[bool]]:

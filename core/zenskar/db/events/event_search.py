@@ -24,15 +24,23 @@ _COLUMNS = [sync_events.c[name] for name in LoggedEvent.__dataclass_fields__]
 
 
 @dataclass(frozen=True, slots=True)
-class FoundEvents:
+class EventPage:
     """The events of a page, newest first, and the id after which the search goes on.
 
-    `last_id` is None at the end. `total` counts at most `COUNTED` events; it is not `exact` when
-    there may be more.
+    `last_id` is None at the end. A page may be short or empty although the search goes on.
     """
 
     events: Sequence[LoggedEvent]
     last_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEvents(EventPage):
+    """A page with the number of all events that match, at most `COUNTED`.
+
+    `total` is not `exact` when there may be more.
+    """
+
     total: int
     exact: bool
 
@@ -52,22 +60,26 @@ class LetterCount:
     example: str
 
 
+async def page(
+    db: AsyncConnection, wanted: EventFilter, *, limit: int, before: str | None = None
+) -> EventPage:
+    """Return at most `limit` events that match a filter, with ids below `before`."""
+    events = await _matches(db, _scanned(wanted, before), _rest(wanted), limit + 1)
+    more = len(events) > limit
+    last_id = events[limit - 1].id if more else await _end(db, wanted, before)
+    return EventPage(events[:limit], last_id)
+
+
 async def search(
     db: AsyncConnection, wanted: EventFilter, *, limit: int, before: str | None = None
 ) -> FoundEvents:
-    """Return at most `limit` events that match a filter, with ids below `before`.
-
-    A page may be short or empty although the search goes on.
-    """
-    rest = _rest(wanted)
-    every, older = _scanned(wanted), _scanned(wanted, before)
-    events = await _page(db, older, rest, limit + 1)
-    more = len(events) > limit
-    last_id = events[limit - 1].id if more else await _end(db, wanted, before)
+    """Return a page of the events that match a filter, and their number."""
+    found = await page(db, wanted, limit=limit, before=before)
+    every, rest = _scanned(wanted), _rest(wanted)
     counted = select(literal(1)).select_from(every).where(*_on(every, rest)).limit(COUNTED + 1)
     total = await db.scalar(select(func.count()).select_from(counted.subquery())) or 0
     exact = total <= COUNTED and await _end(db, wanted, None) is None
-    return FoundEvents(events[:limit], last_id, min(total, COUNTED), exact)
+    return FoundEvents(found.events, found.last_id, min(total, COUNTED), exact)
 
 
 async def letter_counts(db: AsyncConnection, wanted: EventFilter) -> Sequence[LetterCount]:
@@ -90,7 +102,7 @@ async def letter_counts(db: AsyncConnection, wanted: EventFilter) -> Sequence[Le
     return [LetterCount(*row) for row in rows]
 
 
-async def _page(
+async def _matches(
     db: AsyncConnection, scan: Subquery, rest: EventFilter, most: int
 ) -> list[LoggedEvent]:
     columns = [scan.c[name] for name in LoggedEvent.__dataclass_fields__]

@@ -7,14 +7,18 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-# The first condition is that of a partial index. A payload may hold a NUL, which jsonb refuses.
-_OF = """
+# The first condition is that of a partial index.
+_WAITING = """
     FROM sync_events AS e
     WHERE e.status NOT IN ('succeeded', 'ignored') AND e.status = 'pending'
       AND e.direction = 'inbound' AND e.source_system = :name AND e.external_id IS NOT NULL
-      AND json_typeof(e.payload::json #> '{data,object,document}') = 'null'
-      AND e.payload::json #> '{data,object,merged_into}' IS NULL
 """
+# A payload may hold a NUL, which jsonb refuses.
+_DELETES = """
+    json_typeof(e.payload::json #> '{data,object,document}') = 'null'
+    AND e.payload::json #> '{data,object,merged_into}' IS NULL
+"""
+_OF = f"{_WAITING} AND {_DELETES}"
 
 _LIST = text(f"""
     SELECT CAST(e.id AS text) AS id, e.entity_type, e.external_id,
@@ -25,6 +29,13 @@ _LIST = text(f"""
 """)  # noqa: S608 - no value is put into the text
 
 _COUNT = text(f"SELECT count(*) {_OF}")
+
+_COUNT_OLDEST = text(f"""
+    SELECT count(*) FILTER (WHERE {_DELETES}) AS deletes, count(*) AS waiting
+    FROM (SELECT e.payload {_WAITING} ORDER BY e.id LIMIT :most) AS e
+""")  # noqa: S608 - no value is put into the text
+
+COUNTED = 10_000
 
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 """Sorts before every id."""
@@ -52,3 +63,12 @@ async def deletes(
 async def count(db: AsyncConnection, name: str) -> int:
     """Return the number of waiting deletes of a paused connection."""
     return int(await db.scalar(_COUNT, {"name": name}) or 0)
+
+
+async def count_oldest(db: AsyncConnection, name: str) -> tuple[int, bool]:
+    """Return the number of deletes among the oldest `COUNTED` waiting events of a connection.
+
+    The second value is whether these are all waiting deletes.
+    """
+    row = (await db.execute(_COUNT_OLDEST, {"name": name, "most": COUNTED + 1})).one()
+    return min(row.deletes, COUNTED), row.waiting <= COUNTED

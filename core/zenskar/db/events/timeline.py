@@ -109,11 +109,11 @@ async def find(db: AsyncConnection, name: str, *, most: int) -> list[CustomerMat
     of_external = select(mapped.c.entity_id).where(
         mapped.c.entity_type == CUSTOMER.entity_type, mapped.c.external_id == name
     )
-    by_email = select(table).where(table.c.email == name)
+    by_email = select(table).where(*customers.has_email(name))
     attempts = [
         select(table).where(table.c.id.in_(of_external)),
         by_email.where(table.c.deleted_at.is_(None)),
-        by_email,
+        by_email.where(table.c.deleted_at.is_not(None)),
     ]
     if is_id(name):
         attempts.insert(0, select(table).where(table.c.id == name.lower()))

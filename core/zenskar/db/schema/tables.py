@@ -62,6 +62,13 @@ customers = Table(
         "id",
         postgresql_where=text("deleted_at IS NULL"),
     ),
+    # For the search of operators. A living row has no entry, so only a delete writes here.
+    Index(
+        "customers_deleted_email",
+        text('"left"(email, 255)'),
+        "id",
+        postgresql_where=text("deleted_at IS NOT NULL"),
+    ),
     Index(
         "customers_email_key",
         text(email_key("email")),
