@@ -90,12 +90,12 @@ async def statuses(
     """
     states = await connections.states(db)
     counts = await event_counts.unfinished(db) if unfinished is None else unfinished
-    backlog = event_counts.backlogs(counts)
+    backlog = event_counts.backlogs(counts, (*configured, *states))
     feeds, calls = await polls.read(db), await call_limits.read(db)
     return [
         ConnectionStatus(
             states.get(name, ConnectionState(name)),
-            backlog.get(name, Backlog()),
+            backlog[name],
             configured=name in configured,
             polled_at=feeds[name].polled_at if name in feeds else None,
             call_limits=_uses(calls, name),

@@ -3,8 +3,8 @@
 The oldest `COUNTED` events of each status are read, so an outage makes no reading long.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import text
@@ -36,10 +36,10 @@ class EventCount:
 class Backlog:
     """The unfinished events of a connection, and its dead letters; see `EventCount.exact`."""
 
-    waiting: int = 0
-    oldest_seconds: float | None = None
-    dead: int = 0
-    exact: bool = True
+    waiting: int
+    oldest_seconds: float | None
+    dead: int
+    exact: bool
 
 
 # The first condition is that of a partial index with the status and the id.
@@ -69,20 +69,25 @@ async def unfinished(db: AsyncConnection) -> list[EventCount]:
     return [replace(each, exact=read[each.status] < COUNTED) for each in found]
 
 
-def backlogs(counts: Iterable[EventCount]) -> Mapping[str, Backlog]:
-    """Return the backlog of each connection that has unfinished events."""
-    found: dict[str, list[EventCount]] = defaultdict(list)
+def backlogs(counts: Sequence[EventCount], sources: Iterable[str] = ()) -> Mapping[str, Backlog]:
+    """Return the backlogs of these sources, and of all others that have unfinished events.
+
+    Where a status has more events than are counted, no number is exact: not the one of a source
+    without a counted event either.
+    """
+    found: dict[str, list[EventCount]] = {source: [] for source in sources}
     for each in counts:
-        found[each.source].append(each)
-    return {source: _backlog(own) for source, own in found.items()}
+        found.setdefault(each.source, []).append(each)
+    exact = all(each.exact for each in counts)
+    return {source: _backlog(own, exact=exact) for source, own in found.items()}
 
 
-def _backlog(counts: Iterable[EventCount]) -> Backlog:
+def _backlog(counts: Iterable[EventCount], *, exact: bool) -> Backlog:
     dead = [each for each in counts if each.status == SyncStatus.DEAD]
     waiting = [each for each in counts if each.status != SyncStatus.DEAD]
     return Backlog(
         waiting=sum(each.count for each in waiting),
         oldest_seconds=max((each.oldest_seconds for each in waiting), default=None),
         dead=sum(each.count for each in dead),
-        exact=all(each.exact for each in counts),
+        exact=exact,
     )
