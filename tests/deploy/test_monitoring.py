@@ -12,6 +12,7 @@ import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
 from tests.deploy.compose import ROOT
+from tests.drill.faults import ALL
 from tests.test_docs import COMMANDS
 from zenskar.api.resources.state_metrics import GAUGES
 from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, PAUSED_BY_OPERATOR, SAME_ACCOUNT
@@ -120,6 +121,13 @@ def test_every_alert_fires_in_a_test_and_stays_silent_in_another() -> None:
         for check in test["alert_rule_test"]:
             (fired if check.get("exp_alerts") else silent).add(check["alertname"])
     assert fired == silent == {rule["alert"] for rule in rules()}
+
+
+def test_the_faults_of_the_drill_are_documented_with_alerts_that_exist() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text()
+    table = re.findall(r"^\| ([^|]+) \| (none|`Zenskar\w+`) \| [^|]+ \|$", page, re.MULTILINE)
+    assert table == [(fault.name, f"`{fault.alert}`" if fault.alert else "none") for fault in ALL]
+    assert {fault.alert for fault in ALL} <= {rule["alert"] for rule in rules()} | {""}
 
 
 def test_the_tests_of_the_alerts_pass() -> None:

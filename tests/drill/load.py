@@ -13,10 +13,11 @@ _AGAIN_SECONDS = 0.3
 
 @dataclass
 class Clients:
-    """Creates customers until it is stopped, and keeps their ids."""
+    """Creates customers until it is stopped, and keeps their ids and those of deleted ones."""
 
     api_url: str
     made: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
     refused: int = 0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -90,7 +90,7 @@ async def open_prometheus(
 def scaled(rules: str) -> str:
     """Return rules whose times are shorter by the factor, and no alert waits long."""
     rules = re.sub(r"\bfor: (\d+)([smh])", _wait, rules)
-    rules = re.sub(r"\[(\d+)([smh])\]", lambda m: f"[{_seconds(m)}s]", rules)
+    rules = re.sub(r"\[(\d+)([smh])\]", _window, rules)
     rules = re.sub(r"\boffset (\d+)([smh])", lambda m: f"offset {_seconds(m)}s", rules)
     ages = r"((?:oldest|stalled)_seconds\) > )(\d+)"
     return re.sub(ages, lambda m: f"{m[1]}{int(m[2]) // FACTOR}", rules)
@@ -98,6 +98,10 @@ def scaled(rules: str) -> str:
 
 def _wait(found: re.Match[str]) -> str:
     return f"for: {min(max(_seconds(found), SHORTEST_SECONDS), LONGEST_SECONDS)}s"
+
+
+def _window(found: re.Match[str]) -> str:
+    return f"[{max(_seconds(found), 2 * SCRAPE_SECONDS)}s]"
 
 
 def _seconds(found: re.Match[str]) -> int:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from tests.cli.processes import run
 from tests.drill.load import Clients
 from tests.drill.prometheus import open_prometheus
 from tests.drill.watch import Watch, watching
-from tests.kafka.cluster import Cluster
-from tests.kafka.processes import Process
-from tests.kafka.topology import Topology, open_topology, zenskar
+from tests.kafka.cluster import Cluster, free_ports
+from tests.kafka.java import HOST
+from tests.kafka.processes import Process, serve
+from tests.kafka.topology import Topology, answers, open_topology, sandbox, zenskar
 
 ALL_ROLES = "relay,inbound,outbound,scheduler"
 WORKERS = ("worker-1", "worker-2")
+_START_SECONDS = 60.0
 _SETTINGS = {
     "ZENSKAR_LOG_LEVEL": "info",
     "ZENSKAR_DELETE_GUARD_LIMIT": "10",
@@ -37,6 +40,13 @@ class Scene:
     clients: Clients
     watch: Watch
     commands: list[tuple[str, ...]] = field(default_factory=list)
+    others: list[Process] = field(default_factory=list)
+    backed_up: datetime | None = None
+
+    @property
+    def call_seconds(self) -> float:
+        """The time limit of a call."""
+        return float(self.topology.variables["ZENSKAR_REQUEST_TIMEOUT_SECONDS"])
 
     @property
     def cluster(self) -> Cluster:
@@ -47,7 +57,7 @@ class Scene:
     def broker(self) -> Process:
         return self.cluster.brokers[0]
 
-    async def command(self, *words: str, code: int = 0) -> Any:
+    async def command(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
         """Run a command as a person does, and return what it prints."""
         self.commands.append(words)
         done = await asyncio.to_thread(
@@ -58,7 +68,7 @@ class Scene:
             folder=self.topology.folder,
             **self.topology.variables,
         )
-        assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stderr}"
+        assert done.returncode in codes, f"{words} ended with {done.returncode}: {done.stderr}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     async def restart(self, **changed: str) -> None:
@@ -70,6 +80,16 @@ class Scene:
         await here.api.stop()
         here.api = zenskar("api", ("api",), here.folder, here.variables)
         await here.start_api()
+
+    async def stop(self) -> None:
+        """Stop all processes."""
+        here = self.topology
+        await asyncio.gather(*(each.stop() for each in (here.api, *here.workers.values())))
+
+    async def start(self) -> None:
+        """Start all processes."""
+        here = self.topology
+        await asyncio.gather(here.start_api(), *map(here.start_worker, here.workers))
 
     async def restart_worker(self, name: str) -> None:
         """Restart a worker with the present settings."""
@@ -90,6 +110,15 @@ class Scene:
         ):
             assert response.status < 300, f"{response.status}: {await response.text()}"
             return await response.json(content_type=None)
+
+    async def open_other_account(self) -> str:
+        """Start an empty Stripe of another account, and return its address."""
+        (port,) = free_ports(1)
+        other = sandbox("other-account", self.topology.folder, port)
+        self.others.append(other)
+        url = f"http://{HOST}:{port}"
+        await serve(other, lambda: answers(f"{url}/_sandbox/faults"), _START_SECONDS)
+        return url
 
     async def fault(self, kind: str, **options: Any) -> None:
         """Inject a fault into Stripe, until `end_faults`."""
@@ -131,3 +160,4 @@ async def open_scene(folder: Path) -> AsyncIterator[Scene]:
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
+                await asyncio.gather(*(process.stop() for process in scene.others))

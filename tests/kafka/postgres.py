@@ -4,10 +4,12 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -36,6 +38,7 @@ class Server:
     process: Process
     url: str
     version: str
+    initialize: Callable[[], None]
 
     async def start(self) -> None:
         """Start the server, also after a kill: it recovers automatically."""
@@ -43,7 +46,12 @@ class Server:
 
     async def stop(self) -> None:
         """Stop the server as `pg_ctl stop -m fast` does."""
-        await self.process.stop(number=2)
+        await self.process.stop(number=signal.SIGINT)
+
+    async def lose(self) -> None:
+        """Stop the server, and replace its lost data by those of a new server."""
+        await self.process.stop(number=signal.SIGQUIT)
+        await asyncio.to_thread(self.initialize)
 
     async def _serves(self) -> bool:
         try:
@@ -59,12 +67,13 @@ async def open_server(folder: Path) -> AsyncIterator[Server]:
     """Start a server with its data in a folder: PostgreSQL 15 if installed, else the embedded."""
     programs, data, (port,) = binaries(), folder / "postgres", free_ports(1)
     user = _user() if os.geteuid() == 0 else None
-    await asyncio.to_thread(_initdb, programs, data, user)
+    initialize = partial(_initdb, programs, data, user)
+    await asyncio.to_thread(initialize)
     options = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
     command = (str(programs / "postgres"), "-D", str(data), "-p", str(port), *options)
     process = Process("postgres", command, folder, user=user)
     url = f"postgresql://zenskar@{HOST}:{port}/postgres"
-    server = Server(process, url, version(programs))
+    server = Server(process, url, version(programs), initialize)
     await server.start()
     try:
         yield server
@@ -73,6 +82,7 @@ async def open_server(folder: Path) -> AsyncIterator[Server]:
 
 
 def _initdb(programs: Path, data: Path, user: str | None) -> None:
+    shutil.rmtree(data, ignore_errors=True)
     data.mkdir()
     if user is not None:
         shutil.chown(data, user, user)

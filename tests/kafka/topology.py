@@ -127,9 +127,10 @@ async def open_topology(
             chosen["ZENSKAR_KAFKA_GROUP"] = f"lane-{uuid.uuid4().hex[:8]}"
             if cluster.given:
                 await delete_topics(cluster.bootstrap)
+        webhooks = ("--webhook", f"{api_url}/webhooks/stripe", "--secret", SECRET)
         topology = Topology(
             folder, postgres, cluster, chosen | dict(variables or {}),
-            sandbox_url, _sandbox(folder, sandbox_port, api_url),
+            sandbox_url, sandbox("sandbox", folder, sandbox_port, *webhooks),
             api_url, zenskar("api", ("api",), folder, chosen | dict(variables or {})),
         )  # fmt: skip
         stack.push_async_callback(_stop, topology)
@@ -165,13 +166,13 @@ def zenskar(
     return Process(name, (*ZENSKAR, *arguments), folder, variables)
 
 
-def _sandbox(folder: Path, port: int, api_url: str) -> Process:
+def sandbox(name: str, folder: Path, port: int, *options: str) -> Process:
+    """Return a Stripe of an account of its own as a process that has not started."""
     command = (
         *(sys.executable, "-m", "zenskar_stripe.sandbox", "--port", str(port)),
-        *("--api-key", API_KEY, "--retry-base", "0.3"),
-        *("--webhook", f"{api_url}/webhooks/stripe", "--secret", SECRET),
+        *("--api-key", API_KEY, "--retry-base", "0.3", *options),
     )
-    return Process("sandbox", command, folder, environment())
+    return Process(name, command, folder, environment())
 
 
 async def _ended(process: Process) -> bool:

@@ -6,8 +6,9 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from tests.drill.fault import Fault
+from tests.drill.fault import BEHIND_DATABASE, Fault
 from tests.drill.scene import Scene
+from tests.kafka.rest import database
 
 
 async def kill_broker(scene: Scene) -> None:
@@ -23,6 +24,34 @@ async def start_broker(scene: Scene) -> None:
 async def start_database(scene: Scene) -> None:
     """Start PostgreSQL, as `docker compose up -d zenskar-postgres` does."""
     await scene.topology.postgres.start()
+
+
+async def stop_database(scene: Scene) -> None:
+    """Stop PostgreSQL."""
+    await scene.topology.postgres.stop()
+
+
+async def restart_database(scene: Scene) -> None:
+    """Restart PostgreSQL, as an update of its machine does."""
+    await scene.topology.postgres.stop()
+    await scene.topology.postgres.start()
+
+
+async def refuse_writes(scene: Scene) -> None:
+    """Let PostgreSQL refuse every write, as a replica or a full disk does."""
+    await _configure(scene, "ALTER SYSTEM SET default_transaction_read_only = on")
+
+
+async def accept_writes(scene: Scene) -> None:
+    """End the read-only mode of PostgreSQL."""
+    await scene.command("doctor", codes=(1,))
+    await _configure(scene, "ALTER SYSTEM RESET default_transaction_read_only")
+
+
+async def _configure(scene: Scene, statement: str) -> None:
+    async with database(scene.topology) as connection:
+        await connection.execute(statement)
+        await connection.execute("SELECT pg_reload_conf()")
 
 
 async def stop_database_of_webhooks(scene: Scene) -> None:
@@ -59,12 +88,6 @@ async def lose_disk(scene: Scene) -> None:
 
 _EDITS = 20
 _BEHIND_KAFKA = frozenset({"ZenskarOutboxOld", "ZenskarConsumerStuck", "ZenskarOutboundSlow"})
-_BEHIND_DATABASE = frozenset(
-    {
-        *("ZenskarNotReady", "ZenskarTargetDown", "ZenskarApiErrors", "ZenskarNoWorker"),
-        *("ZenskarWebhooksUnavailable", "ZenskarConsumerStuck", "ZenskarOutboundSlow"),
-    }
-)
 """The alerts of parts that the fault takes with it."""
 
 FAULTS = (
@@ -76,18 +99,33 @@ FAULTS = (
         also=_BEHIND_KAFKA,
     ),
     Fault(
+        "PostgreSQL stopped",
+        stop_database,
+        alert="ZenskarDatabaseDown",
+        heal=start_database,
+        also=BEHIND_DATABASE,
+    ),
+    Fault("PostgreSQL restarted", restart_database),
+    Fault(
+        "PostgreSQL refuses writes",
+        refuse_writes,
+        alert="ZenskarDatabaseDown",
+        heal=accept_writes,
+        also=BEHIND_DATABASE,
+    ),
+    Fault(
         "PostgreSQL stopped under webhooks",
         stop_database_of_webhooks,
         alert="ZenskarDatabaseDown",
         heal=start_database,
-        also=_BEHIND_DATABASE,
+        also=BEHIND_DATABASE,
     ),
     Fault(
         "PostgreSQL frozen",
         freeze_database,
         alert="ZenskarDatabaseDown",
         end=thaw_database,
-        also=_BEHIND_DATABASE,
+        also=BEHIND_DATABASE,
     ),
     Fault(
         "Kafka loses its disk",

@@ -5,11 +5,22 @@ from tests.drill.scene import Scene
 from tests.kafka.topology import API_KEY, SECRET
 
 _EDITS, _DELETES = 12, 12
+_RETRY_AFTER_SECONDS = 10
 
 
 async def fail(scene: Scene) -> None:
     """Answer every call with 500."""
     await scene.fault("server_error")
+
+
+async def answer_late(scene: Scene) -> None:
+    """Answer every call after our time limit, with the effect of the call."""
+    await scene.fault("delay", delay_seconds=2 * scene.call_seconds)
+
+
+async def limit_rate(scene: Scene) -> None:
+    """Answer every call with 429 and a duration."""
+    await scene.fault("rate_limited", retry_after=_RETRY_AFTER_SECONDS)
 
 
 async def end_faults(scene: Scene) -> None:
@@ -26,6 +37,20 @@ async def set_right_key(scene: Scene) -> None:
     """Set the right key, restart and resume."""
     await scene.restart(STRIPE_API_KEY=API_KEY)
     await scene.command("connections", "resume", "stripe")
+
+
+async def set_other_account(scene: Scene) -> None:
+    """Restart all processes with credentials of an empty account, and let a person repair."""
+    await scene.restart(STRIPE_API_BASE=await scene.open_other_account())
+    await scene.command("reconcile", "stripe", "--repair", codes=(1,))
+    scene.commands.clear()
+
+
+async def set_own_account(scene: Scene) -> None:
+    """Look at the connection, set the right credentials and restart."""
+    (stripe,) = (await scene.command("connections", "list"))["data"]
+    assert stripe["reason"] == "other_account", stripe
+    await scene.restart(STRIPE_API_BASE=scene.topology.sandbox_url)
 
 
 async def set_wrong_secret(scene: Scene) -> None:
@@ -60,10 +85,33 @@ _RESTART = frozenset({"ZenskarTargetDown"})
 FAULTS = (
     Fault("Stripe answers 500", fail, alert="ZenskarConnectionOutage", end=end_faults, also=_SLOW),
     Fault(
+        "Stripe answers late",
+        answer_late,
+        alert="ZenskarConnectionOutage",
+        within_seconds=150,
+        end=end_faults,
+        also=_SLOW,
+    ),
+    Fault(
+        "Stripe limits the rate",
+        limit_rate,
+        alert="ZenskarRateLimited",
+        within_seconds=150,
+        end=end_faults,
+        also=frozenset({"ZenskarOutboundSlow"}),
+    ),
+    Fault(
         "wrong API key",
         set_wrong_key,
         alert="ZenskarConnectionPaused",
         heal=set_right_key,
+        also=_SLOW | _RESTART,
+    ),
+    Fault(
+        "another account",
+        set_other_account,
+        alert="ZenskarConnectionPaused",
+        heal=set_own_account,
         also=_SLOW | _RESTART,
     ),
     Fault(
