@@ -71,7 +71,7 @@ def test_an_expression_names_series_and_labels_that_exist(name: str, expression:
         assert set(re.findall(r"(\w+)\s*[=!]", matchers)) <= known[metric] | SCRAPED, metric
     labels = set().union(*(known[metric] for metric in used)) | SCRAPED
     for grouped in _GROUPED.findall(bare):
-        assert {label.strip() for label in grouped.split(",")} <= labels
+        assert {label.strip() for label in grouped.split(",") if label} <= labels
 
 
 def test_the_reasons_of_pauses_are_those_of_the_code() -> None:

@@ -19,8 +19,8 @@ _SILENCE_SECONDS = 420.0
 _REST_SECONDS = 240.0
 BEHIND_DATABASE = frozenset(
     {
-        *("ZenskarNotReady", "ZenskarTargetDown", "ZenskarApiErrors", "ZenskarNoWorker"),
-        *("ZenskarWebhooksUnavailable", "ZenskarConsumerStuck", "ZenskarOutboundSlow"),
+        *("ZenskarNotReady", "ZenskarTargetDown", "ZenskarApiErrors"),
+        *("ZenskarWebhooksUnavailable", "ZenskarOutboundSlow"),
     }
 )
 """The alerts of the parts that cannot work without the database."""

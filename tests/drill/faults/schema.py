@@ -29,9 +29,9 @@ def upgrade():
 
 
 def downgrade():
+    op.drop_index("customers_phone", table_name="customers")
     for table in {tables}:
         op.drop_column(table, "of_the_next_release")
-    op.drop_index("customers_phone", table_name="customers")
 """
 
 

@@ -38,7 +38,7 @@ async def restart_database(scene: Scene) -> None:
 
 
 async def refuse_writes(scene: Scene) -> None:
-    """Let PostgreSQL refuse every write, as a replica or a full disk does."""
+    """Set PostgreSQL to read-only: it refuses every write, as with a full disk."""
     await _configure(scene, "ALTER SYSTEM SET default_transaction_read_only = on")
 
 
