@@ -25,6 +25,6 @@ def is_id(text: str) -> bool:
 
 
 def bound(before: datetime) -> str:
-    """Return the id above all ids that were created before a moment."""
-    digits = f"{int(before.timestamp() * 1000):012x}"
+    """Return the id above all ids that were created before a moment; ids begin in 1970."""
+    digits = f"{max(0, int(before.timestamp() * 1000)):012x}"
     return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"

@@ -73,7 +73,8 @@ class Login:
     async def recognize(self, request: web.Request) -> Operator | None:
         """Return the operator of the session in the cookie, None without a session in force."""
         token = request.cookies.get(COOKIE)
-        if not token:
+        # The tokens of sessions are ASCII; other bytes in a cookie have no hash.
+        if not token or not token.isascii():
             return None
         found = await in_transaction(self._engine, lambda c: console_sessions.find(c, token))
         if found is None:

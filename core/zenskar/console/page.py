@@ -1,5 +1,6 @@
 """The pages and the actions of the console, as values."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,12 +9,14 @@ from aiohttp import web
 
 from zenskar.api.http.clients import client_address
 from zenskar.api.services import ApiServices
-from zenskar.errors import InvalidInput
+from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.actor import Actor, check_reason
 from zenskar.model.scope import Scope
 
 ROOT = "/console"
 _LONGEST_FILTER = 512
+_UNSTORED = re.compile("[\0\ud800-\udfff]")
+"""Characters that the database does not store: an address has them where it is not UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,19 @@ class Visit:
     form: Mapping[str, str] = field(default_factory=dict)
 
     def part(self, name: str) -> str:
-        """Return the text in the path that stands for a placeholder."""
-        return self.request.match_info[name]
+        """Return the text in the path that stands for a placeholder.
+
+        Raises `NotFound` for a text with control characters: no name has them.
+        """
+        found = self.request.match_info[name]
+        if not found.isprintable():
+            raise NotFound("there is nothing at this address")
+        return found
 
     def filter(self, name: str) -> str | None:
         """Return a filter of the address, None without a value. Raises `InvalidInput`."""
         value = self.request.query.get(name, "").strip()
-        if len(value) > _LONGEST_FILTER or "\0" in value:
+        if len(value) > _LONGEST_FILTER or _UNSTORED.search(value):
             raise InvalidInput(f"{name}: must be a text of at most {_LONGEST_FILTER} characters")
         return value or None
 

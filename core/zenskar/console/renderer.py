@@ -17,9 +17,9 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-# Control characters, and those that change the direction of the text around them.
+# Control characters, bytes that were not UTF-8, and those that change the direction of the text.
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
 _UNITS = ((86_400 * 2, 86_400, "d"), (7_200, 3_600, "h"), (120, 60, "min"), (0, 1, "s"))
 
@@ -53,7 +53,7 @@ class Renderer:
 
 
 def visible(value: Any) -> Any:
-    """Return a text with each control character as its code point, any other value unchanged."""
+    """Return a text with each invisible character as its code point, any other value unchanged."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
     return _INVISIBLE.sub(lambda found: f"[U+{ord(found[0]):04X}]", value)

@@ -74,6 +74,8 @@ async def test_a_request_that_makes_no_sense_is_refused(api: Api) -> None:
         (ABOUT | {"kind": "dance"}, 422),
         (ABOUT | {"kind": "compare", "force": True}, 400),
         (ABOUT | {"kind": "compare", "source": "other"}, 404),
+        (ABOUT | {"kind": "compare", "entity_type": "invoice"}, 400),
+        (ABOUT | {"kind": "plan_join", "match_by": ["shoe_size"]}, 400),
         (ABOUT | {"kind": "apply_repair", "plan_of": UNKNOWN_ID}, 404),
         ({"kind": "compare", "source": "fake"}, 400),
     ):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.ops.test_connections import ALIVE, flooded
-from tests.support.console import open_console
+from tests.support.console import open_console, token_of
 from zenskar.db.events import held_deletes
 from zenskar.model.scope import Scope
 
@@ -43,6 +43,16 @@ async def test_held_deletes_are_looked_at_and_dropped(
             await flow.until_scalar("SELECT state = 'active' FROM connections")
             await flow.settle()
         assert await flow.scalar(ALIVE) >= len(held)
+
+
+async def test_a_broken_id_of_a_delete_drops_no_delete(database_url: str) -> None:
+    """Without an id the action drops all of them."""
+    async with open_console(database_url) as console, console.browser(Scope.ADMIN) as browser:
+        form = {"token": token_of(await browser.page()), "reason": "x"}
+        for path in ("fake/drop?event=x", "other/drop"):
+            answer = await browser.client.post(f"/console/held-deletes/{path}", data=form)
+            assert answer.status in {400, 404}
+        assert await console.flow.scalar("SELECT count(*) FROM operator_runs") == 0
 
 
 async def test_a_deleted_record_is_restored(database_url: str) -> None:

@@ -1,6 +1,6 @@
 """The runs: begun, watched, planned, applied and stopped on their pages."""
 
-from tests.support.console import open_console
+from tests.support.console import open_console, token_of
 from zenskar.model.scope import Scope
 
 _OPEN = "SELECT count(*) = 0 FROM operator_runs WHERE ended_at IS NULL"
@@ -50,5 +50,20 @@ async def test_a_writer_compares_and_stops_but_does_not_repair(database_url: str
             assert "stopped already" in await browser.page(f"/runs/{run}/stop")
             await browser.page("/runs/new/dance/fake/customer", 404)
             await browser.page("/runs/new/compare/other/customer", 404)
+            await browser.page("/runs/new/compare/fake/invoice", 400)
             await browser.page("/runs/x", 404)
+        assert await console.flow.scalar("SELECT count(*) FROM operator_runs") == 1
+
+
+async def test_a_form_that_the_console_has_not_made_is_refused(database_url: str) -> None:
+    async with open_console(database_url) as console, console.browser(Scope.ADMIN) as browser:
+        repair, join = "/runs/new/repair/fake/customer", "/runs/new/plan_join/fake/customer"
+        assert "one of the choices" in await browser.act(repair, missing="burn", status=400)
+        assert "cannot be matched" in await browser.act(join, match_by="a\0", status=400)
+        await browser.act("/runs/new/compare/fake/customer")
+        run = await console.flow.scalar(_LAST)
+        form = {"token": token_of(await browser.page()), "reason": "x"}
+        for path in (f"/runs/{run}/apply", "/runs/new/apply_repair/fake/customer"):
+            answer = await browser.client.post(f"/console{path}", data=form)
+            assert answer.status == 404
         assert await console.flow.scalar("SELECT count(*) FROM operator_runs") == 1

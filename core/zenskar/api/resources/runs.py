@@ -39,7 +39,7 @@ class Runs:
         wanted = _request_of(body)
         if wanted.kind.changes:
             require(request, Scope.ADMIN)
-        self._router.owner(wanted.source)
+        run_requests.check_target(self._router, wanted)
         by = operator(request)
         run = await in_transaction(self._engine, lambda c: run_requests.request_run(c, wanted, by))
         return bodies.json_response(_view(run), 202, {"Location": f"/runs/{run.id}"})

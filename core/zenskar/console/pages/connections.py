@@ -1,5 +1,6 @@
 """The connections: what each one does, holds and has done, and the actions on it."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, Visit
 from zenskar.db import connections as stored
 from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT
 from zenskar.db.driver.engine import in_transaction
+from zenskar.errors import InvalidInput
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
@@ -22,6 +24,7 @@ from zenskar.ops.state.system_state import SystemReading
 
 SECTION = "/connections"
 _HISTORY_DAYS, _MOST_CHANGES = 90, 50
+_COUNT = re.compile("[0-9]{1,12}")
 
 
 async def read_all(visit: Visit) -> Mapping[str, Any]:
@@ -104,6 +107,7 @@ async def preview_pause(visit: Visit) -> Preview:
 
 async def pause(visit: Visit) -> Done:
     """Pause the connection."""
+    await _status(visit)
     services, name, by = visit.services, visit.part("name"), visit.actor
     await in_transaction(
         services.engine, lambda c: connections.pause(c, name, by, services.broadcaster)
@@ -145,11 +149,12 @@ async def preview_resume(visit: Visit) -> Preview:
 
 async def resume(visit: Visit) -> Done:
     """Resume the connection; refuse when the number of held deletes has changed."""
+    await _status(visit)
     services, name, by = visit.services, visit.part("name"), visit.actor
     deletes = visit.form.get("deletes", "0")
-    request = ResumeRequest(
-        int(deletes) if deletes.isdecimal() else 0, visit.form.get("other") == "1"
-    )
+    if not _COUNT.fullmatch(deletes):
+        raise InvalidInput("deletes: must be the number of held deletes")
+    request = ResumeRequest(int(deletes), visit.form.get("other") == "1")
     await in_transaction(
         services.engine, lambda c: connections.resume(c, name, by, request, services.broadcaster)
     )

@@ -6,9 +6,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, Visit
+from zenskar.console.pages.records import address_of, record_of
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events.held_deletes import HeldDelete
+from zenskar.errors import InvalidInput
 from zenskar.ids import is_id, new_id
 from zenskar.model.operator_run import RunKind
 from zenskar.model.scope import Scope
@@ -53,7 +55,8 @@ async def _look(
 
 async def preview_drop(visit: Visit) -> Preview:
     """Show how many deletes would be looked at."""
-    name, chosen = visit.part("name"), visit.filter("event")
+    name, chosen = visit.part("name"), _chosen(visit)
+    visit.services.router.owner(name)
     held = await in_transaction(
         visit.services.engine, lambda c: connections.held_exactly(c, name, 5)
     )
@@ -72,39 +75,45 @@ async def preview_drop(visit: Visit) -> Preview:
 
 async def drop(visit: Visit) -> Done:
     """Request the run that drops deletes."""
-    chosen = visit.filter("event")
-    ids = (chosen,) if chosen and is_id(chosen) else None
-    request = RunRequest(RunKind.DROP_DELETES, visit.part("name"), event_ids=ids)
-    by = visit.actor
+    name, chosen, by = visit.part("name"), _chosen(visit), visit.actor
+    ids = (chosen,) if chosen else None
+    request = RunRequest(RunKind.DROP_DELETES, name, event_ids=ids)
+    run_requests.check_target(visit.services.router, request)
     run = await in_transaction(
         visit.services.engine, lambda c: run_requests.request_run(c, request, by)
     )
     return Done("The objects are fetched. This page shows the progress.", f"{ROOT}/runs/{run.id}")
 
 
+def _chosen(visit: Visit) -> str | None:
+    """Return the id of the chosen delete, None for all. Raises `InvalidInput` for another text."""
+    chosen = visit.filter("event")
+    if chosen is not None and not is_id(chosen):
+        raise InvalidInput("event: must be the id of a sync event")
+    return chosen
+
+
 async def preview_undelete(visit: Visit) -> Preview:
     """Name the record that is restored."""
+    _, record_id = record_of(visit)
     return Preview(
         "Undelete this record?",
         "Its external objects are fetched. A living object is linked again, a new one replaces an "
         "object that is proven deleted.",
         "Undelete",
-        _record(visit),
-        counts=[("Record", visit.part("id"))],
+        address_of(visit),
+        counts=[("Record", record_id)],
     )
 
 
 async def undelete(visit: Visit) -> Done:
     """Restore the record."""
+    entity_type, record_id = record_of(visit)
     links = await visit.services.operations.undeleter().undelete(
-        visit.part("entity"), visit.part("id"), visit.actor, new_id()
+        entity_type, record_id, visit.actor, new_id()
     )
     states = ", ".join(f"{each.source_system} {each.state.replace('_', ' ')}" for each in links)
-    return Done(f"The record is back. {states}".strip(), _record(visit))
-
-
-def _record(visit: Visit) -> str:
-    return f"{ROOT}/records/{visit.part('entity')}/{visit.part('id')}"
+    return Done(f"The record is back. {states}".strip(), address_of(visit))
 
 
 PAGE = ConsolePage(SECTION, "held_deletes.html", read, menu="Held deletes", icon="held")

@@ -89,7 +89,7 @@ async def read(visit: Visit) -> Mapping[str, Any]:
 
 
 async def _data(visit: Visit, *, reveals: bool) -> Mapping[str, Any]:
-    entity_type, record_id = _record(visit)
+    entity_type, record_id = record_of(visit)
     found = await explainer.explain(visit.services.engine, record_id, most_events=_MOST_EVENTS)
     shown = found if reveals else hidden(found)
     known = visit.services.router.owners_of(entity_type)
@@ -148,7 +148,8 @@ def _timeline(found: Explanation) -> list[TimelineEntry]:
     ]
 
 
-def _record(visit: Visit) -> tuple[str, str]:
+def record_of(visit: Visit) -> tuple[str, str]:
+    """Return the entity type and the id of the record in the address. Raises `NotFound`."""
     entity_type, record_id = visit.part("entity"), visit.part("id")
     if entity_type not in SHAPES or not is_id(record_id):
         raise NotFound("there is no record at this address")
@@ -174,7 +175,7 @@ def _link(link: Mapping[str, Any]) -> str:
 
 async def preview_reveal(visit: Visit) -> Preview:
     """Name the data."""
-    entity_type, record_id = _record(visit)
+    entity_type, record_id = record_of(visit)
     return Preview(
         f"Show the values of this {entity_type}?",
         "The page shows its personal data, now and in its history. The audit names you.",
@@ -185,7 +186,7 @@ async def preview_reveal(visit: Visit) -> Preview:
 
 async def reveal(visit: Visit) -> ShownOnce:
     """Show one record with its values, and write that to the audit."""
-    _, record_id = _record(visit)
+    _, record_id = record_of(visit)
     entry = AuditEntry(ActionKind.REVEAL, visit.actor, record_id)
     data = await _data(visit, reveals=True)
     await in_transaction(visit.services.engine, entry.write)
@@ -213,7 +214,7 @@ async def preview_push(visit: Visit) -> Preview:
 
 
 async def _request(visit: Visit, title: str, text: str, confirm: str) -> Preview:
-    entity_type, record_id = _record(visit)
+    entity_type, record_id = record_of(visit)
     found = await explainer.explain(visit.services.engine, record_id, most_events=1)
     linked = {system.source_system for system in found.systems if system.external_id}
     pushes = confirm == "Push"
@@ -223,7 +224,7 @@ async def _request(visit: Visit, title: str, text: str, confirm: str) -> Preview
         title,
         text,
         confirm,
-        _back(visit),
+        address_of(visit),
         counts=[("Record", f"{entity_type} {record_id}"), ("Version", str(found.version))],
         fields=[ActionField("connection", "Connection", choices=choices)],
         refusal="" if sources else "The record has no object at any connection.",
@@ -232,25 +233,26 @@ async def _request(visit: Visit, title: str, text: str, confirm: str) -> Preview
 
 async def fetch(visit: Visit) -> Done:
     """Request the fetch."""
-    entity_type, record_id = _record(visit)
+    entity_type, record_id = record_of(visit)
     prompter = visit.services.operations.prompter()
     sources = await prompter.fetch(entity_type, record_id, _chosen(visit), visit.actor)
-    return Done(f"A fetch was requested at {', '.join(sources)}.", _back(visit))
+    return Done(f"A fetch was requested at {', '.join(sources)}.", address_of(visit))
 
 
 async def push(visit: Visit) -> Done:
     """Request the push."""
-    entity_type, record_id = _record(visit)
+    entity_type, record_id = record_of(visit)
     prompter = visit.services.operations.prompter()
     sources = await prompter.push(entity_type, record_id, _chosen(visit), visit.actor)
-    return Done(f"A push was requested at {', '.join(sources)}.", _back(visit))
+    return Done(f"A push was requested at {', '.join(sources)}.", address_of(visit))
 
 
 def _chosen(visit: Visit) -> str | None:
     return visit.form.get("connection") or None
 
 
-def _back(visit: Visit) -> str:
+def address_of(visit: Visit) -> str:
+    """Return the address of the page of a record."""
     return f"{ROOT}{SECTION}/{visit.part('entity')}/{visit.part('id')}"
 
 

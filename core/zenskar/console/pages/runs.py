@@ -55,6 +55,7 @@ _MISSING = (
     (Missing.RECREATE.value, "create a new object for each"),
     (Missing.DELETE.value, "delete the records"),
 )
+_ON_ITS_PAGE = "a plan is applied on the page of its run"
 _BRAKE = (
     ("", "stop before a repair of very many missing objects"),
     ("yes", "repair although very many objects are missing"),
@@ -147,8 +148,8 @@ async def preview_request(visit: Visit) -> Preview:
     """Show what a run reads and changes."""
     kind, source, entity = _kind(visit), visit.part("source"), visit.part("entity")
     if kind.planned_by is not None:
-        raise NotFound("a plan is applied on the page of its run")
-    visit.services.router.owner(source)
+        raise NotFound(_ON_ITS_PAGE)
+    run_requests.check_target(visit.services.router, RunRequest(kind, source, entity))
     title, confirm = _TITLES[kind]
     last = await in_transaction(visit.services.engine, reconcile_runs.results)
     known = [each for each in last if (each.source, each.entity_type) == (source, entity)]
@@ -171,10 +172,14 @@ async def preview_request(visit: Visit) -> Preview:
 async def request(visit: Visit) -> Done:
     """Request the run."""
     form, kind = visit.form, _kind(visit)
+    if kind.planned_by is not None:
+        raise NotFound(_ON_ITS_PAGE)
     if refusal := _refusal(visit, kind):
         raise InvalidInput(refusal)
     fields = tuple(each.strip() for each in form.get("match_by", "").split(",") if each.strip())
-    missing = form.get("missing")
+    missing = form.get("missing", "")
+    if missing not in {value for value, _ in _MISSING}:
+        raise InvalidInput("missing: must be one of the choices")
     return await _requested(
         visit,
         RunRequest(
@@ -194,12 +199,18 @@ def _refusal(visit: Visit, kind: RunKind) -> str:
     return "" if allowed else "This run changes data: it needs a key of the scope admin."
 
 
-async def preview_apply(visit: Visit) -> Preview:
-    """Show the steps of the plan."""
+async def _planned(visit: Visit) -> tuple[OperatorRun, RunKind]:
+    """Return the run with a plan, and the kind of the run that applies it. Raises `NotFound`."""
     planned = await _run(visit)
     kind = next((kind for kind in RunKind if kind.planned_by == planned.kind), None)
     if kind is None or not planned.has_plan:
         raise NotFound("this run has no plan")
+    return planned, kind
+
+
+async def preview_apply(visit: Visit) -> Preview:
+    """Show the steps of the plan."""
+    planned, kind = await _planned(visit)
     title, confirm = _TITLES[kind]
     counts = planned.result.get("counts", {})
     return Preview(
@@ -215,15 +226,14 @@ async def preview_apply(visit: Visit) -> Preview:
 
 async def apply(visit: Visit) -> Done:
     """Request the run that applies the plan."""
-    planned = await _run(visit)
-    kind = next(kind for kind in RunKind if kind.planned_by == planned.kind)
+    planned, kind = await _planned(visit)
     request = RunRequest(kind, planned.source_system, planned.entity_type, plan_of=planned.id)
     return await _requested(visit, request)
 
 
 async def _requested(visit: Visit, request: RunRequest) -> Done:
     by = visit.actor
-    visit.services.router.owner(request.source)
+    run_requests.check_target(visit.services.router, request)
     run = await in_transaction(
         visit.services.engine, lambda c: run_requests.request_run(c, request, by)
     )

@@ -17,6 +17,9 @@ from zenskar.model.missing import Missing
 from zenskar.model.operator_action import ActionKind
 from zenskar.model.operator_run import RunKind
 from zenskar.ops.audit import AuditEntry
+from zenskar.plugins.declarations import find_match_problem
+from zenskar.plugins.router import PluginRouter
+from zenskar.sync.reconcile.checkpoint import check_synced
 
 MOST_PLAN_BYTES = 16 * 1024 * 1024
 """A larger plan is made and applied on the command line, in a file."""
@@ -140,6 +143,20 @@ async def stop(db: AsyncConnection, run_id: str, by: Actor) -> OperatorRun:
     request = {"run": run_id, "kind": run.kind}
     await AuditEntry(ActionKind.STOP, by, run.source_system, request).write(db)
     return await read(db, run_id)
+
+
+def check_target(router: PluginRouter, request: RunRequest) -> None:
+    """Check that the connection of a request syncs its entity type, by the fields of a join.
+
+    Raises `NotFound` for an unknown connection, else `InvalidInput`.
+    """
+    owner = router.owner(request.source)
+    if request.entity_type:
+        check_synced(router, request.source, request.entity_type)
+    if request.match_by and (
+        problem := find_match_problem(type(owner), request.entity_type, request.match_by)
+    ):
+        raise InvalidInput(problem)
 
 
 def _check(request: RunRequest) -> None:

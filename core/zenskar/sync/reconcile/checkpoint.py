@@ -12,6 +12,7 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import InvalidInput, StateConflict, Unavailable
 from zenskar.ids import new_id
 from zenskar.model.fields import SHAPES
+from zenskar.plugins.router import PluginRouter
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 
@@ -78,6 +79,14 @@ async def close_run(db: AsyncConnection, run: Checkpoint) -> None:
     await reconcile_runs.forget(db, run.id)
 
 
+def check_synced(router: PluginRouter, source: str, entity_type: str) -> None:
+    """Raise `NotFound` for an unknown connection, `InvalidInput` if it does not sync the entity."""
+    owner = router.owner(source)
+    if entity_type not in owner.entities or entity_type not in SHAPES:
+        known = ", ".join(name for name in owner.entities if name in SHAPES)
+        raise InvalidInput(f"{source} does not sync {entity_type}, but: {known or 'nothing'}")
+
+
 async def check_ready(
     context: SyncContext,
     accounts: AccountCheck,
@@ -92,12 +101,10 @@ async def check_ready(
     connection is off, `InvalidInput` when it does not sync the entity, `StateConflict` when it is
     paused, and `CallFailed` when the account cannot be read.
     """
-    owner = context.router.owner(source)
+    context.router.owner(source)
     if problem := context.router.off.get(source):
         raise Unavailable(f"connection {source} is off: {problem}")
-    if entity_type not in owner.entities or entity_type not in SHAPES:
-        known = ", ".join(name for name in owner.entities if name in SHAPES)
-        raise InvalidInput(f"{source} does not sync {entity_type}, but: {known or 'nothing'}")
+    check_synced(context.router, source, entity_type)
     await accounts.confirm(source)
     states = await in_transaction(context.engine, connections.states)
     state = states.get(source)
