@@ -28,6 +28,7 @@ PROFILES = {
     "monitoring": {"zenskar-prometheus", "zenskar-grafana"},
     "backup": {"zenskar-backup"},
 }
+PASSED_ON = ("OTEL_", "SENTRY_")
 every_file = pytest.mark.parametrize("name", FILES)
 
 
@@ -80,7 +81,20 @@ def test_every_variable_is_a_setting(name: str) -> None:
     known = {f"ZENSKAR_{field.upper()}" for field in Settings.model_fields}
     known |= {f"STRIPE_{setting.name.upper()}" for setting in SETTINGS}
     for service in ours(name).values():
-        assert {variable.removesuffix("_FILE") for variable in service["environment"]} <= known
+        given = {variable.removesuffix("_FILE") for variable in service["environment"]}
+        assert {variable for variable in given if not variable.startswith(PASSED_ON)} <= known
+
+
+@every_file
+def test_the_variables_of_traces_and_error_reports_are_passed_on(name: str) -> None:
+    """Even an empty value would be a setting; without a value Compose passes on what is set."""
+    page = (ROOT / "docs/tracing.md").read_text()
+    documented = set(re.findall(r"\b(?:OTEL|SENTRY)_[A-Z_]+", page))
+    assert {"OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"} <= documented
+    for service in ours(name).values():
+        given = service["environment"].items()
+        assert {variable for variable, _ in given if variable.startswith(PASSED_ON)} == documented
+    assert not re.search(r"^ +(?:OTEL|SENTRY)_\w+: *\S", (ROOT / name).read_text(), re.MULTILINE)
 
 
 @every_file
