@@ -88,7 +88,7 @@ class Fault:
             assert f"zenskar {begin}" in section, f"{self.alert}: {words}"
 
     def _row(self, scene: Scene, found: Found, fired: dict[str, float], silent: float) -> Row:
-        memory = Memory(local=list(scene.clients.made), external=list(found.sides.outside))
+        memory = Memory(local=scene.clients.made, external=scene.made_there)
         known = {record["key"] for record in found.sides.records}
         alive = {record["key"] for record in found.sides.records if record["deleted_at"] is None}
         missing = [made for made in scene.clients.made if made not in known]

@@ -41,6 +41,7 @@ class Scene:
     watch: Watch
     commands: list[tuple[str, ...]] = field(default_factory=list)
     others: list[Process] = field(default_factory=list)
+    made_there: list[str] = field(default_factory=list)
     backed_up: datetime | None = None
 
     @property
@@ -134,6 +135,7 @@ class Scene:
         for number in range(count):
             body = {"name": f"{name} {number}", "email": f"{name.lower()}{number}@example.com"}
             made.append((await self.at_stripe("POST", "customers", body))["id"])
+        self.made_there += made
         return made
 
 

@@ -13,6 +13,18 @@ async def fail(scene: Scene) -> None:
     await scene.fault("server_error")
 
 
+async def fail_creates(scene: Scene) -> None:
+    """Answer every create with 500, while all else works."""
+    await scene.fault("server_error", method="POST", path_prefix="/v1/customers")
+
+
+async def retry_letters(scene: Scene) -> None:
+    """Wait for the end of the faults of Stripe, look at the dead letters, and retry them."""
+    await scene.end_faults()
+    await scene.command("dlq", "list")
+    await scene.command("dlq", "retry", "--filter", "source=stripe")
+
+
 async def answer_late(scene: Scene) -> None:
     """Answer every call after our time limit, with the effect of the call."""
     await scene.fault("delay", delay_seconds=2 * scene.call_seconds)
@@ -84,6 +96,14 @@ _RESTART = frozenset({"ZenskarTargetDown"})
 
 FAULTS = (
     Fault("Stripe answers 500", fail, alert="ZenskarConnectionOutage", end=end_faults, also=_SLOW),
+    Fault(
+        "Stripe refuses creates",
+        fail_creates,
+        alert="ZenskarDeadLetters",
+        within_seconds=150,
+        heal=retry_letters,
+        also=_SLOW | {"ZenskarConnectionOutage"},
+    ),
     Fault(
         "Stripe answers late",
         answer_late,
