@@ -14,9 +14,14 @@ ZenskarError
 └── CallFailed              a call to an external system failed; `failure.kind` names the action
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+_LONGEST_TEXT = 2_000
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""As in `zenskar.db.driver.storable`, which imports this module."""
 
 
 class ZenskarError(Exception):
@@ -98,9 +103,13 @@ class FailureKind(StrEnum):
     BUG = "bug"
 
 
+def _storable(text: str) -> str:
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", str(text)[:_LONGEST_TEXT])
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed call. `message` is for people: no secret, no personal data.
+    """A failed call. `message` is for people: no secret, no personal data; 2,000 characters stay.
 
     `retry_after` is in seconds. `replayed`: the external system repeated its earlier answer to
     this idempotency key, and will repeat it on every retry. `external_id` is that of the object
@@ -115,6 +124,12 @@ class Failure:
     replayed: bool = False
     external_id: str | None = None
     limit: str | None = None
+
+    def __post_init__(self) -> None:
+        """Make texts of an external system storable: the database refuses some characters."""
+        object.__setattr__(self, "message", _storable(self.message))
+        if self.code is not None:
+            object.__setattr__(self, "code", _storable(self.code))
 
 
 class CallFailed(ZenskarError):

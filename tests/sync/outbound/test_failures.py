@@ -14,7 +14,7 @@ from tests.support.refuse import refuse
 from tests.support.wait import until
 from zenskar import Change, FailureKind, IntentKind, Push
 from zenskar.db.events.event_log import EventFilter
-from zenskar.errors import InvalidInput
+from zenskar.errors import CallFailed, Failure, InvalidInput
 from zenskar.model.actor import Actor
 from zenskar.model.sync_event import SyncStatus
 
@@ -497,3 +497,20 @@ async def test_a_webhook_that_a_plugin_makes_nonsense_of_is_kept(
         assert await flow.runtime.replay.retry(EventFilter(status=SyncStatus.DEAD), me) == 1
         await flow.settle()
         assert await flow.scalar("SELECT count(*) FROM customers") == 1
+
+
+async def test_a_failure_with_a_text_that_no_table_stores_ends_its_event(database_url: str) -> None:
+    """The text is a plugin's, and may repeat what an external system has sent."""
+    failure = Failure(FailureKind.REJECTED, f"no \0 {chr(0xD800)} {'x' * 100_000}", code="a\0")
+
+    def refuse_push(_push: Push) -> None:
+        raise CallFailed(failure)
+
+    async with open_flow(database_url) as flow:
+        flow.systems["fake"].before = refuse_push
+        await flow.create()
+        await flow.settle()
+        (event,) = await flow.events("outbound")
+        assert event["status"] == "dead"
+        assert event["error_message"].startswith("no \N{REPLACEMENT CHARACTER} ")
+        assert len(event["error_message"]) < 3_000
