@@ -107,7 +107,9 @@ def test_nothing_is_reported_without_an_address() -> None:
         assert logging.getLogger().handlers == before
 
 
-@pytest.mark.parametrize("dsn", ["sentry.example.com", "https://sentry.example.com/1"])
+@pytest.mark.parametrize(
+    "dsn", ["sentry.example.com", "https://sentry.example.com/1", "https://k@[::1"]
+)
 def test_a_wrong_address_stops_the_start_without_its_text(dsn: str) -> None:
     with pytest.raises(ConfigurationError) as raised, reported_errors({"SENTRY_DSN": dsn}, "x"):
         pass

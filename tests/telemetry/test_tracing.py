@@ -1,5 +1,6 @@
 """Spans are recorded only where OpenTelemetry's own variables name an exporter."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -53,6 +54,25 @@ async def test_an_exporter_that_is_not_installed_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="installed are console"):
         async with recorded_spans({"OTEL_TRACES_EXPORTER": "zipkin"}, "zenskar-api"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "-1"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "tenant=a,api-key S3CRET"),
+    ],
+)
+async def test_a_wrong_variable_stops_the_start_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    with pytest.raises(ConfigurationError) as raised:
+        async with recorded_spans(os.environ, "zenskar-api"):
+            pass
+    assert "S3CRET" not in str(raised.value)
 
 
 async def test_a_missing_extra_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,6 @@ def _errors(lines: list[str]) -> list[dict[str, Any]]:
 def _client(dsn: str, transport: "type[Transport] | None") -> "Client":
     try:
         from sentry_sdk import Client
-        from sentry_sdk.utils import BadDsn
     except ModuleNotFoundError:
         text = f"{_DSN} is set: install zenskar[sentry], or unset it"
         raise ConfigurationError(text) from None
@@ -140,5 +139,5 @@ def _client(dsn: str, transport: "type[Transport] | None") -> "Client":
             max_request_body_size="never",
             transport=transport,
         )
-    except BadDsn as error:
-        raise ConfigurationError(f"{_DSN} is no address of a Sentry project") from error
+    except ValueError:
+        raise ConfigurationError(f"{_DSN} is no address of a Sentry project") from None

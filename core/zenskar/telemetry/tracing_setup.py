@@ -1,6 +1,7 @@
 """Whether spans are recorded, by the standard variables of OpenTelemetry."""
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+_HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\s*=[\x20-\x7e]*")
 _FLUSH_SECONDS = 3.0
 _EXPORTERS = "opentelemetry_traces_exporter"
 
@@ -27,7 +30,7 @@ async def recorded_spans(
     """Yield what records the spans of a service, None unless the variables name an exporter.
 
     The spans that wait are exported at the end, within 3 seconds. Raises `ConfigurationError`
-    without the extra `otel`, and for an exporter that is not installed.
+    without the extra `otel`, for an exporter that is not installed, and for a wrong variable.
     """
     if (name := exporter_name(variables)) is None:
         yield None
@@ -37,7 +40,11 @@ async def recorded_spans(
     except ModuleNotFoundError:
         text = "the variables of OpenTelemetry name an exporter: install zenskar[otel], or set "
         raise ConfigurationError(f"{text}OTEL_SDK_DISABLED=true") from None
-    provider = provider_of(_exporter(name), service)
+    _check_headers(variables)
+    try:
+        provider = provider_of(_exporter(name), service)
+    except ValueError as error:
+        raise ConfigurationError(f"a variable of OpenTelemetry is wrong: {error}") from None
     try:
         yield Tracing(provider)
     finally:
@@ -62,6 +69,14 @@ def exporter_name(variables: Mapping[str, str]) -> str | None:
         protocols = (variables[each] for each in _PROTOCOLS if variables.get(each))
         return "otlp_proto_grpc" if next(protocols, "") == "grpc" else "otlp_proto_http"
     return None if named == "none" else named
+
+
+def _check_headers(variables: Mapping[str, str]) -> None:
+    """Raise `ConfigurationError` for wrong headers: the library would log them with their keys."""
+    for name in _HEADERS:
+        given = (part for part in variables.get(name, "").split(",") if part.strip())
+        if not all(_HEADER.fullmatch(part.strip()) for part in given):
+            raise ConfigurationError(f"{name} must be NAME=VALUE, separated by commas")
 
 
 def _exporter(name: str) -> "SpanExporter":
