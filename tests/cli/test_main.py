@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from tests.cli.conftest import Cli
-from tests.cli.processes import run
+from tests.cli.processes import DEADLINE_SECONDS, ZENSKAR, run
 from zenskar.cli import servers
 from zenskar.cli.app import app
 from zenskar.worker.service import ROLES
@@ -175,3 +175,28 @@ def test_a_database_that_does_not_exist_is_said_in_one_line(
 
 def test_the_roles_are_those_of_the_worker() -> None:
     assert tuple(servers.ALL_ROLES.split(",")) == ROLES
+
+
+def test_an_output_that_is_full_or_closed_is_no_crash(tmp_path: Path) -> None:
+    listing = (*ZENSKAR, "plugins", "list", "--output", "json")
+    with Path("/dev/full").open("w") as full:
+        failed = subprocess.run(
+            listing,
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=DEADLINE_SECONDS,
+        )
+    assert failed.returncode == 1
+    assert failed.stderr == "error: the output cannot be written: No space left on device\n"
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- >&-', "sh", *listing],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert (closed.returncode, closed.stderr) == (0, "")

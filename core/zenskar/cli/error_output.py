@@ -3,12 +3,14 @@
 The line is JSON where logs are: in a server unless console logs are set, else if JSON logs are set.
 """
 
+import errno
 import sys
 
 from zenskar.errors import ZenskarError
 from zenskar.telemetry.terminal import printable
 
 _USAGE = 2
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SERVERS = frozenset({"api", "worker"})
 
 
@@ -21,6 +23,9 @@ def exit_code_of(error: Exception | KeyboardInterrupt, command: str | None) -> i
         return 130
     if isinstance(error, ZenskarError):
         print_error(str(error), command)
+        return 1
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        print_error(f"the output cannot be written: {error.strerror}", command)
         return 1
     if not _is_json(command):
         raise error
