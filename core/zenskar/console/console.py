@@ -33,6 +33,7 @@ from zenskar.model.scope import Scope
 LOGIN, LOGOUT = f"{ROOT}/login", f"{ROOT}/logout"
 _NOTICE = "zenskar_console_notice"
 """The cookie with the result of an action, for the page that follows."""
+_LONGEST_NOTICE = 300
 _HTMX = json.dumps(
     {
         "allowEval": False,
@@ -157,7 +158,12 @@ class Console:
             )
         response = web.Response(status=303, headers={"Location": done.address})
         response.set_cookie(
-            _NOTICE, quote(done.text), path=ROOT, max_age=60, httponly=True, samesite="Strict"
+            _NOTICE,
+            _cookie_text(done.text),
+            path=ROOT,
+            max_age=60,
+            httponly=True,
+            samesite="Strict",
         )
         return response
 
@@ -248,6 +254,11 @@ def _check(operator: Operator, scope: Scope, form: Mapping[str, str] | None) -> 
 
 def _route(method: str, path: str, handler: Any) -> Route:
     return Route(method, path, handler, "", {}, public=True)
+
+
+def _cookie_text(text: str) -> str:
+    """Return a text for a cookie. A browser drops a cookie of more than 4,096 bytes."""
+    return quote(text[:_LONGEST_NOTICE], errors="replace")
 
 
 def _next(request: web.Request) -> str:

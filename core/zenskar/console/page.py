@@ -1,6 +1,5 @@
 """The pages and the actions of the console, as values."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,14 +8,13 @@ from aiohttp import web
 
 from zenskar.api.http.clients import client_address
 from zenskar.api.services import ApiServices
+from zenskar.db.driver.storable import is_storable
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.actor import Actor, check_reason
 from zenskar.model.scope import Scope
 
 ROOT = "/console"
 _LONGEST_FILTER = 512
-_UNSTORED = re.compile("[\0\ud800-\udfff]")
-"""Characters that the database does not store: an address has them where it is not UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class Visit:
     def filter(self, name: str) -> str | None:
         """Return a filter of the address, None without a value. Raises `InvalidInput`."""
         value = self.request.query.get(name, "").strip()
-        if len(value) > _LONGEST_FILTER or _UNSTORED.search(value):
+        if len(value) > _LONGEST_FILTER or not is_storable(value):
             raise InvalidInput(f"{name}: must be a text of at most {_LONGEST_FILTER} characters")
         return value or None
 

@@ -82,3 +82,14 @@ async def test_scopes_limit_the_actions(console: OpenConsole) -> None:
         assert 'title="needs a key of the scope admin">Pause' in page
         await browser.page("/connections/fake/pause", 403)
         await browser.page("/connections/nothing", 404)
+
+
+async def test_a_long_answer_of_a_plugin_fits_the_cookie(
+    console: OpenConsole,
+) -> None:
+    async with console.browser(Scope.WRITE) as browser:
+        detail = f"{chr(0xD800)} {'ü' * 5_000}"
+        console.flow.systems["fake"].health = Health(ok=False, detail=detail)
+        page = await browser.act("/connections/fake/check")
+        assert "fake does not accept the credentials: ? üü" in page
+        assert "ü" * 300 not in page
