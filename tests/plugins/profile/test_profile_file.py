@@ -51,6 +51,14 @@ def test_a_valid_profile_has_routes_and_policies(path: Path) -> None:
         ('a = 1\n"a" = 2', "is not TOML: Cannot overwrite a value"),
         ("custmer.x = 1", ":1:1: custmer is not a known field"),
         ("customer = 1", ":1:1: customer must be of type object"),
+        (
+            f'{FIELDS}"/name" = {{ default_here = 2030-01-31 }}',
+            ':2:13: customer.fields."/name".default_here must not be a date or a time',
+        ),
+        (
+            f'{FIELDS}"/name" = {{ schema = {{ enum = [12:00:00] }} }}',
+            'customer.fields."/name".schema.enum.0 must not be a date or a time',
+        ),
         (f"{FIELDS}'/name' = {{\n there = 1 }}".replace("{\n", "{"), ":2:13: "),
         (
             f'{FIELDS}"/name" = {{ direction = "inn" }}',

@@ -2,7 +2,8 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date, time
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class ProfileFile:
         self._text = _read(path)
         try:
             self.document: dict[str, Any] = tomllib.loads(self._text)
+            self._refuse_times()
             schema.check(self.document)
         except tomllib.TOMLDecodeError as error:
             raise ProfileError(self._syntax(error)) from None
@@ -44,6 +46,11 @@ class ProfileFile:
         placed = sorted((self._places.of(keys), keys, text) for keys, text in problems)
         lines = [f"{self._at(p)}: {_one_line(f'{_name(keys)} {text}')}" for p, keys, text in placed]
         return ProfileError("; ".join(lines[:_MOST_PROBLEMS]))
+
+    def _refuse_times(self) -> None:
+        """Raise `ProfileError` for the values of TOML that JSON does not have."""
+        if times := list(_times(self.document, ())):
+            raise self.error([(keys, "must not be a date or a time") for keys in times])
 
     @cached_property
     def _places(self) -> TomlPlaces:
@@ -73,6 +80,16 @@ def _read(path: Path) -> str:
         raise ProfileError(f"{path}: {error.strerror or 'cannot be read'}") from None
     except (UnicodeDecodeError, ValueError):
         raise ProfileError(f"{path}: is not UTF-8") from None
+
+
+def _times(value: Any, keys: Keys) -> Iterator[Keys]:
+    """Yield the keys of each date and time in a value."""
+    if isinstance(value, date | time):
+        yield keys
+    named = value.items() if isinstance(value, dict) else ()
+    listed = enumerate(value) if isinstance(value, list) else ()
+    for key, member in (*named, *listed):
+        yield from _times(member, (*keys, str(key)))
 
 
 def _keys(pointer: str) -> Keys:

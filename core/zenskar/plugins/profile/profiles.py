@@ -64,5 +64,5 @@ def load_profile(path: Path, integration: BaseIntegration) -> Profile:
 def _digest_of(document: Mapping[str, Any]) -> str | None:
     if not document:
         return None
-    text = json.dumps(document, sort_keys=True, default=str)
+    text = json.dumps(document, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
