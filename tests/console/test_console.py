@@ -69,6 +69,8 @@ async def test_wrong_keys_are_throttled_and_a_right_key_is_not(console: OpenCons
     async with console.browser() as browser:
         statuses = [(await browser.log_in(wrong)).status for _ in range(11)]
         assert statuses == [401] * 10 + [429]
+        refused = await (await browser.log_in("Bearer")).text()
+        assert "Too many wrong API keys came from this address." in refused
         assert (await browser.log_in(await console.key())).status == 303
 
 
@@ -117,6 +119,7 @@ async def test_pages_have_a_strict_policy_and_files_are_kept(console: OpenConsol
 async def test_an_unknown_page_is_a_page(console: OpenConsole) -> None:
     async with console.browser(Scope.READ) as browser:
         assert "Nothing here" in await browser.page("/nothing/at/all", 404)
+        assert "Overview" in await browser.page("/")
 
 
 async def test_the_api_serves_the_console_unless_it_has_a_port(database_url: str) -> None:

@@ -82,6 +82,7 @@ class Console:
             _route("GET", LOGIN, self._show_login),
             _route("POST", LOGIN, self._log_in),
             self._route("POST", LOGOUT.removeprefix(ROOT), self._log_out, Scope.READ),
+            _route("GET", f"{ROOT}/", self._lead_to_overview),
             _route("GET", STATIC_PATH + "/{name:.+}", self._files.show),
             self._route("GET", "/{rest:.*}", self._nothing, Scope.READ),
             *pages,
@@ -189,6 +190,9 @@ class Console:
         response = web.Response(status=303, headers={"Location": LOGIN})
         await self._door.dismiss(visit.request, response)
         return response
+
+    async def _lead_to_overview(self, _request: web.Request) -> web.Response:
+        return web.Response(status=303, headers={"Location": ROOT})
 
     async def _nothing(self, _visit: Visit) -> web.Response:
         raise web.HTTPNotFound
