@@ -8,7 +8,7 @@ import asyncpg
 
 HOT = 1
 """The number of a customer with many events."""
-DEAD, HELD, WAITING = 2000, 20_000, 80_000
+HELD, WAITING = 20_000, 80_000
 _DAYS, _LAST_HOUR = 30, 60_000
 _PIECE = 1_000_000
 _SECONDS = 3600.0
@@ -17,11 +17,13 @@ _SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The numbers of customers and of sync events, and the entries of each event's history."""
+    """The numbers of rows; `entries` is that of the history of each event."""
 
     customers: int = 1_000_000
     events: int = 10_000_000
     entries: int = 2
+    actions: int = 100_000
+    runs: int = 2000
 
 
 def customer(number: str) -> str:
@@ -52,8 +54,8 @@ _MAPPINGS = f"""
     FROM generate_series(1, $1::bigint) AS n,
          (VALUES ('first', 'one_'), ('second', 'two_')) AS connection(source, prefix)
 """
-# A tenth of the events are of the hot customer's kind until it has its share. The newest events
-# wait: held deletes and pushes; each 5000th event is a dead letter.
+# Each 400th event is one of the hot customer, each 5000th a dead letter. The newest events wait:
+# held deletes and pushes.
 _EVENTS = f"""
     INSERT INTO sync_events (id, direction, source_system, entity_type, entity_id, external_id,
         event_type, external_event_id, correlation_id, status, reason, attempts, error_kind,
@@ -108,8 +110,10 @@ _PUSHES = """
         sync_event_id, kind, changes, body, revision, state, created_at, resolved_at)
     SELECT CAST(id AS text), source_system, entity_type, entity_id, external_id, id, 'update',
         '{"/name": "Customer"}', '{"name": "Customer"}', 1,
-        CASE WHEN status = 'dead' THEN 'failed' ELSE 'answered' END, created_at, updated_at
-    FROM sync_events WHERE direction = 'outbound' AND status IN ('succeeded', 'dead')
+        CASE status WHEN 'dead' THEN 'failed' WHEN 'pending' THEN 'unknown' ELSE 'answered' END,
+        created_at, updated_at
+    FROM sync_events WHERE direction = 'outbound'
+        AND (status IN ('succeeded', 'dead') OR status = 'pending' AND CAST(id AS text) LIKE '%00')
 """
 _OUTBOX = """
     INSERT INTO outbox (topic, key, source_system, envelope, available_at, parked, created_at)
@@ -122,13 +126,13 @@ _OUTBOX = """
 _ACTIONS = f"""
     INSERT INTO operator_actions (id, at, by, place, action, target, reason, state, ended_at)
     SELECT {customer("n")}, now(), 'Ada', '192.0.2.1', 'retry', 'first', 'a reason', 'done', now()
-    FROM generate_series(1, 100000) AS n
+    FROM generate_series(1, $1::bigint) AS n
 """
 _RUNS = f"""
     INSERT INTO operator_runs (id, kind, source_system, by, place, state, ended_at, result, plan)
     SELECT {customer("n")}, 'compare', 'first', 'Ada', '192.0.2.1', 'done', now(),
         '{{"found": {{}}}}', repeat('{{"id": "019a0000-0000-7000-8000-000000000001"}}', 500)
-    FROM generate_series(1, 2000) AS n
+    FROM generate_series(1, $1::bigint) AS n
 """
 _PAUSE = """
     INSERT INTO connections (name, state, reason, paused_at)
@@ -152,8 +156,10 @@ async def fill(database: str, size: Size) -> None:
             await connection.execute(_MAPPINGS, size.customers)
             await _fill_events(connection, size)
         await fill_history(connection, size.entries)
-        for statement in (_PUSHES, _OUTBOX, _ACTIONS, _RUNS, _PAUSE):
+        for statement in (_PUSHES, _OUTBOX, _PAUSE):
             await connection.execute(statement)
+        await connection.execute(_ACTIONS, size.actions)
+        await connection.execute(_RUNS, size.runs)
         # As the automatic vacuum of a server that has run for a while.
         await connection.execute("VACUUM (ANALYZE)")
     finally:

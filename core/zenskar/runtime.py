@@ -241,7 +241,9 @@ class Runtime:
             log=self.bus.log,
             plugins=self.plugins,
             operations=self.operations(longest_wait_seconds=_LONGEST_REQUEST_WAIT_SECONDS),
-            state=partial(in_transaction, self.engine, partial(system_state.read, guards=guards)),
+            state=lambda **bound: in_transaction(
+                self.engine, partial(system_state.read, guards=guards, **bound)
+            ),
             tracing=self.tracing,
         )
 

@@ -42,8 +42,8 @@ class HealthChecks(Protocol):
 class ApiServices:
     """The services that handlers use. `schemas` are the core's, by name.
 
-    `state` reads the state of the system, `lag` the number of messages on Kafka by topic, and `log`
-    the ranges of its partitions.
+    `state` reads the state of the system, with `most` as the bound of its counts. `lag` returns the
+    number of messages on Kafka by topic, and `log` the ranges of its partitions.
     `tracing` is None unless spans are recorded.
     """
 
@@ -62,5 +62,5 @@ class ApiServices:
     log: Callable[[], Awaitable[Mapping[tuple[str, int], LogRange] | None]]
     plugins: Mapping[str, Plugin]
     operations: OperationFactory
-    state: Callable[[], Awaitable[SystemReading]]
+    state: Callable[..., Awaitable[SystemReading]]
     tracing: "Tracing | None" = None

@@ -162,7 +162,6 @@ _TOPICS = text("""
         FROM outbox WHERE outbox.topic = topic.name ORDER BY available_at LIMIT :most
     ) AS message GROUP BY name, state
 """)
-COUNTED = 50_000
 _NAMES = [INBOUND, OUTBOUND, DEAD_LETTER]
 
 
@@ -287,9 +286,9 @@ async def unpark(db: AsyncConnection, sources: Sequence[str]) -> set[str]:
     return set(await db.scalars(_UNPARK, {"sources": list(sources)}))
 
 
-async def topics(db: AsyncConnection) -> list[TopicDepth]:
-    """Return the waiting messages by topic and state, those of `COUNTED` at most for a topic."""
-    rows = await db.execute(_TOPICS, {"topics": _NAMES, "most": COUNTED})
+async def topics(db: AsyncConnection, most: int) -> list[TopicDepth]:
+    """Return the waiting messages by topic and state, `most` of each topic."""
+    rows = await db.execute(_TOPICS, {"topics": _NAMES, "most": most})
     return [TopicDepth(**row._mapping) for row in rows]  # noqa: SLF001 - public
 
 

@@ -114,9 +114,14 @@ def _uses(
     )
 
 
-async def status(db: AsyncConnection, name: str, configured: Sequence[str]) -> ConnectionStatus:
-    """Return one connection. Raises `NotFound` when the name is unknown."""
-    known = {each.state.name: each for each in await statuses(db, configured)}
+async def status(
+    db: AsyncConnection,
+    name: str,
+    configured: Sequence[str],
+    unfinished: Sequence[EventCount] | None = None,
+) -> ConnectionStatus:
+    """Return one connection, as `statuses` does. Raises `NotFound` when the name is unknown."""
+    known = {each.state.name: each for each in await statuses(db, configured, unfinished)}
     if name not in known:
         raise NotFound(f"no connection is called {name!r}; there are: {', '.join(known) or 'none'}")
     return known[name]

@@ -13,6 +13,7 @@ from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, Visit
 from zenskar.db import connections as stored
 from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import event_counts
 from zenskar.errors import InvalidInput
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.scope import Scope
@@ -41,17 +42,17 @@ async def read_all(visit: Visit) -> Mapping[str, Any]:
 async def read(visit: Visit) -> Mapping[str, Any]:
     """Return the data of one connection. Raises `NotFound`."""
     services, name = visit.services, visit.part("name")
+    reading = await services.state(most=event_counts.COUNTED)
 
     async def load(db: AsyncConnection) -> tuple[Any, ...]:
         since = datetime.now(UTC) - timedelta(days=_HISTORY_DAYS)
         return (
-            await connections.status(db, name, services.router.sources),
+            await connections.status(db, name, services.router.sources, reading.events),
             await stored.history(db, [name], since, _MOST_CHANGES),
             await activity.last_hour(db),
         )
 
     status, history, hour = await in_transaction(services.engine, load)
-    reading = await services.state()
     configured = name in services.router.sources
     return {
         "status": status,
@@ -118,7 +119,7 @@ async def pause(visit: Visit) -> Done:
 async def preview_resume(visit: Visit) -> Preview:
     """Show what would be sent and applied."""
     services, name = visit.services, visit.part("name")
-    status, reading = await _status(visit), await services.state()
+    status, reading = await _status(visit), await services.state(most=event_counts.COUNTED)
     held = await in_transaction(services.engine, lambda c: connections.held_exactly(c, name, 20))
     waiting = Counter[str]()
     for way, kind, count, _ in _waiting(reading, name):
@@ -186,7 +187,7 @@ async def check(visit: Visit) -> Done:
 async def preview_poll(visit: Visit) -> Preview:
     """Name the poll."""
     await _status(visit)
-    feed = (await visit.services.state()).feeds.get(visit.part("name"))
+    feed = (await visit.services.state(most=event_counts.COUNTED)).feeds.get(visit.part("name"))
     polled = feed.polled_at.strftime("%Y-%m-%d %H:%M:%S") if feed and feed.polled_at else "never"
     return Preview(
         f"Read the feed of {visit.part('name')} now?",

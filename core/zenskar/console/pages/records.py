@@ -28,7 +28,7 @@ from zenskar.ops.explain.model import Explanation, HistoryStep, SystemSnapshot
 
 SECTION = "/records"
 _ADDRESS = f"{SECTION}/{{entity}}/{{id}}"
-_PAGE, _MOST_EVENTS = 25, 300
+_PAGE, _MOST_EVENTS = 25, 100
 _ALL = ""
 _DEEPEST = 6
 

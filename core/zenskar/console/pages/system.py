@@ -12,6 +12,7 @@ from zenskar.console.page import ROOT, Action, ActionField, ConsolePage, Done, P
 from zenskar.db import api_keys, workers
 from zenskar.db.api_keys import ApiKey
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.schema.table_sizes import table_sizes
 from zenskar.db.schema.versions import DatabaseVersions, versions
 from zenskar.db.workers import WorkerState
 from zenskar.errors import InvalidInput, NotFound
@@ -33,12 +34,16 @@ async def read(visit: Visit) -> Mapping[str, Any]:
 
     async def load(
         db: AsyncConnection,
-    ) -> tuple[list[WorkerState], Sequence[ApiKey], DatabaseVersions]:
-        return await workers.read_all(db), await api_keys.read_all(db), await versions(db)
+    ) -> tuple[list[WorkerState], Sequence[ApiKey], DatabaseVersions, Mapping[str, int]]:
+        return (
+            await workers.read_all(db),
+            await api_keys.read_all(db),
+            await versions(db),
+            await table_sizes(db),
+        )
 
-    found, known, database = await in_transaction(services.engine, load)
-    reading = await services.state()
-    tables = sorted(reading.table_bytes.items(), key=lambda pair: -pair[1])
+    found, known, database, sizes = await in_transaction(services.engine, load)
+    tables = sorted(sizes.items(), key=lambda pair: -pair[1])
     return {
         "version": version("zenskar"),
         "database": database,
@@ -50,7 +55,7 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "keys": sorted(known, key=lambda key: (not key.in_force, key.created_at)),
         "tables": tables,
         "largest": _LARGEST_TABLES,
-        "bytes": sum(reading.table_bytes.values()),
+        "bytes": sum(sizes.values()),
         "retentions": {
             named[1]: getattr(settings, name)
             for name in Settings.model_fields

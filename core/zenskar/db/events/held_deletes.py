@@ -30,12 +30,17 @@ _LIST = text(f"""
 
 _COUNT = text(f"SELECT count(*) {_OF}")
 
+# The limit keeps the object apart, so each payload is parsed once.
 _COUNT_OLDEST = text(f"""
-    SELECT count(*) FILTER (WHERE {_DELETES}) AS deletes, count(*) AS waiting
-    FROM (SELECT e.payload {_WAITING} ORDER BY e.id LIMIT :most) AS e
+    SELECT count(*) FILTER (WHERE json_typeof(object -> 'document') = 'null'
+                            AND object -> 'merged_into' IS NULL) AS deletes,
+           count(*) AS waiting
+    FROM (SELECT e.payload::json #> '{{data,object}}' AS object {_WAITING}
+          ORDER BY e.id LIMIT :most) AS e
 """)  # noqa: S608 - no value is put into the text
 
-COUNTED = 10_000
+COUNTED = 2_000
+"""The parsed messages of a count."""
 
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 """Sorts before every id."""

@@ -24,9 +24,10 @@ _MINUTES = text("""
     WITH newest AS (
         SELECT source_system, direction, created_at FROM sync_events
         WHERE id >= CAST(:first AS uuid) ORDER BY id DESC LIMIT :most)
-    SELECT source_system AS source, direction, date_trunc('minute', created_at) AS minute,
+    SELECT source_system AS source, direction,
+           date_bin('1 minute', created_at, 'epoch') AS minute,
            count(*) AS count, max(created_at) AS last
-    FROM newest GROUP BY source_system, direction, date_trunc('minute', created_at)
+    FROM newest GROUP BY source_system, direction, date_bin('1 minute', created_at, 'epoch')
 """)
 
 

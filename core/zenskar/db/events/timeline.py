@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, Select, and_, or_, select, text, tuple_
+from sqlalchemy import Row, Select, and_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, customers
@@ -189,16 +189,16 @@ async def _intents(
     """Return the pushes without an answer, and the pushes that the history names."""
     columns = push_intents.c
     named = {entry.detail["idempotency_key"] for entry in entries if _has_key(entry)}
-    statement = select(*_INTENTS).where(
-        columns.entity_type == CUSTOMER.entity_type,
-        columns.entity_id == customer_id,
-        or_(columns.id.in_(named), _UNRESOLVED),
+    own = select(*_INTENTS).where(
+        columns.entity_type == CUSTOMER.entity_type, columns.entity_id == customer_id
     )
-    rows = await db.execute(statement.order_by(columns.created_at, columns.id))
-    return tuple(
-        StoredIntent(**{**row._mapping, "changes": orjson.loads(row.changes)})  # noqa: SLF001 - public
-        for row in rows
-    )
+    # Two statements: no index serves both conditions together.
+    found = {
+        row.id: StoredIntent(**{**row._mapping, "changes": orjson.loads(row.changes)})  # noqa: SLF001 - public
+        for condition in (columns.id.in_(named), _UNRESOLVED)
+        for row in await db.execute(own.where(condition))
+    }
+    return tuple(sorted(found.values(), key=lambda intent: (intent.created_at, intent.id)))
 
 
 async def _events(
@@ -209,12 +209,16 @@ async def _events(
 ) -> tuple[StoredEvent, ...]:
     """Return the events of the record, and the unassigned events of its external objects."""
     columns = sync_events.c
-    objects = [(m.source_system, m.mapping.external_id) for m in mappings]
-    unplaced = and_(
-        columns.entity_id.is_(None),
-        tuple_(columns.source_system, columns.external_id).in_(objects),
-    )
-    conditions = [columns.entity_id == customer_id, *([unplaced] if objects else [])]
+    # A statement for each object: together they would read the index of all unassigned events.
+    unplaced = [
+        and_(
+            columns.entity_id.is_(None),
+            columns.source_system == mapping.source_system,
+            columns.external_id == mapping.mapping.external_id,
+        )
+        for mapping in mappings
+    ]
+    conditions = [columns.entity_id == customer_id, *unplaced]
     found: list[StoredEvent] = []
     for condition in conditions:
         statement = select(*_EVENTS).where(columns.entity_type == CUSTOMER.entity_type, condition)

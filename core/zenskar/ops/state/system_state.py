@@ -17,6 +17,8 @@ from zenskar.sync.resilience.delete_guard import DeleteGuard
 
 WORKER_SECONDS = 15.0
 """A worker without a heartbeat for this long counts as gone."""
+MEASURED = 50_000
+"""The bound of the counts for metrics, which are read less often than pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,17 @@ class SystemReading:
     table_bytes: Mapping[str, int]
 
 
-async def read(db: AsyncConnection, guards: Mapping[str, DeleteGuard]) -> SystemReading:
-    """Return the state of the system; `guards` are the delete guards by connection."""
+async def read(
+    db: AsyncConnection, guards: Mapping[str, DeleteGuard], most: int = MEASURED
+) -> SystemReading:
+    """Return the state of the system; `guards` are the delete guards by connection.
+
+    At most `most` events of a status, and messages of a topic, are counted.
+    """
     states = await connections.states(db)
     return SystemReading(
         connections={**{name: ConnectionState(name) for name in guards}, **states},
-        events=await event_counts.unfinished(db),
+        events=await event_counts.unfinished(db, most),
         deletes={
             name: DeleteCount(
                 await connections.recent_deletes(db, name, guard.window_seconds), guard.limit
@@ -60,6 +67,6 @@ async def read(db: AsyncConnection, guards: Mapping[str, DeleteGuard]) -> System
         feeds=await polls.read(db),
         comparisons=await reconcile_runs.results(db),
         workers=await workers.roles(db, WORKER_SECONDS),
-        topics=await outbox.topics(db),
+        topics=await outbox.topics(db, most),
         table_bytes=await table_sizes(db),
     )
