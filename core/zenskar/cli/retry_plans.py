@@ -10,6 +10,7 @@ from zenskar.cli import replay_session
 from zenskar.cli.bulk_session import LEFT
 from zenskar.cli.plans import SAMPLE
 from zenskar.cli.render.output import Output, print_json, print_lines, print_table
+from zenskar.errors import InvalidInput
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -58,7 +59,10 @@ def apply_plan(file: Path, reason: str | None, output: Output) -> None:
     from zenskar.ops.plan_file import read_plan
     from zenskar.ops.retry_plan import RetryPlan, apply_retry
 
-    (plan,) = map(RetryPlan.from_json, read_plan(file, _KIND))
+    found = read_plan(file, _KIND)
+    if len(found) > 1:
+        raise InvalidInput(f"{file} holds several plans: apply each from its own file")
+    plan = RetryPlan.from_json(found[0])
     by = replay_session.current_actor(reason)
 
     async def apply(engine: "AsyncEngine", replay: "Replay") -> "RetryResult":

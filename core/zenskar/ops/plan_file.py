@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from zenskar.errors import InvalidInput
+from zenskar.ids import is_id
 from zenskar.model.observation import Observation
 
 _LAYOUT = 1
@@ -50,8 +51,16 @@ def read_plan(path: Path, kind: str) -> list[dict[str, Any]]:
         raise InvalidInput(f"{path} holds no plan of {kind}")
     if body.get("layout") != _LAYOUT:
         raise InvalidInput(f"{path} was written by another release: make the plan again")
-    plans: list[dict[str, Any]] = body["plans"]
+    plans = body.get("plans")
+    if not isinstance(plans, list) or not plans:
+        raise InvalidInput(f"{path} holds no plan of {kind}")
     return plans
+
+
+def require_ids(*ids: Any) -> None:
+    """Raise `ValueError` unless each value is an id, or None."""
+    if not all(each is None or (isinstance(each, str) and is_id(each)) for each in ids):
+        raise ValueError("a step of a plan names no id")
 
 
 def digest_of(plan_id: str, seen: Observation) -> str:

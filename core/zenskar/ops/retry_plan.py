@@ -17,6 +17,7 @@ from zenskar.model.actor import Actor
 from zenskar.model.operator_action import ActionKind
 from zenskar.model.sync_event import SyncStatus
 from zenskar.ops.audit import AuditEntry, recorded
+from zenskar.ops.plan_file import require_ids
 from zenskar.ops.replay import Replay
 from zenskar.sync.republish import DISCARDED
 
@@ -45,7 +46,11 @@ class RetryStep:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Return the step that a plan file holds."""
-        return cls(**{**body, "dead_since": datetime.fromisoformat(body["dead_since"])})
+        require_ids(body["event_id"], body["record_id"])
+        since = datetime.fromisoformat(body["dead_since"])
+        if since.tzinfo is None:
+            raise ValueError("a time of a plan has no zone")
+        return cls(**{**body, "dead_since": since})
 
 
 @dataclass(frozen=True, slots=True)

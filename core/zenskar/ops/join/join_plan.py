@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from zenskar.errors import InvalidInput
+from zenskar.ops.plan_file import require_ids
 from zenskar.sync.reconcile.field_fate import FieldFate, has_conflict
 
 
@@ -40,6 +41,7 @@ class JoinStep:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Return the step that a plan file holds."""
+        require_ids(body["record_id"] or "")
         fields = {path: FieldFate(fate) for path, fate in body["fields"].items()}
         return cls(**{**body, "kind": JoinStepKind(body["kind"]), "fields": fields})
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from zenskar.errors import InvalidInput
 from zenskar.model.missing import Missing
+from zenskar.ops.plan_file import require_ids
 from zenskar.sync.reconcile.field_fate import FieldFate
 from zenskar.sync.reconcile.repair_action import RepairAction
 
@@ -25,6 +26,7 @@ class RepairStep:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Return the step that a plan file holds."""
+        require_ids(body["record_id"])
         fields = {path: FieldFate(fate) for path, fate in body["fields"].items()}
         return cls(**{**body, "kind": RepairAction(body["kind"]), "fields": fields})
 
