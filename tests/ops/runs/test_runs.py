@@ -22,6 +22,7 @@ from zenskar.ops import audit
 from zenskar.ops.runs import run_requests
 from zenskar.ops.runs.run_job import RunJob
 from zenskar.ops.runs.run_requests import RunRequest
+from zenskar.sync.reconcile.backfill import Backfiller
 
 BY = Actor("Ada", "a test", "after a restore")
 
@@ -209,3 +210,18 @@ async def test_options_fit_the_kind(
     async with open_flow(database_url, working=False) as flow:
         with pytest.raises(InvalidInput):
             await request(flow, kind, **options)
+
+
+async def test_a_run_ends_with_any_text_of_its_problem(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose end cannot be stored would be carried out again and again."""
+
+    async def fail(*_arguments: Any, **_options: Any) -> None:
+        raise StateConflict(f"the object a\0{chr(0xD800)} changed")
+
+    async with open_flow(database_url, working=False) as flow:
+        monkeypatch.setattr(Backfiller, "run", fail)
+        run = await carried_out(flow, RunKind.BACKFILL)
+        assert (run.state, run.problem) == ("failed", "the object a\ufffd\ufffd changed")
+        assert await actions(flow) == [("backfill", "failed")]

@@ -9,6 +9,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.driver.storable import storable
 from zenskar.db.schema.tables import operator_actions
 
 
@@ -47,7 +48,9 @@ _COLUMNS = [operator_actions.c[name] for name in OperatorAction.__dataclass_fiel
 
 async def save(db: AsyncConnection, values: Mapping[str, Any], *, ended: bool) -> None:
     """Insert an action, or replace the state and the result of the action with this id."""
-    statement = insert(operator_actions).values(**values, ended_at=func.now() if ended else None)
+    statement = insert(operator_actions).values(
+        **storable(values), ended_at=func.now() if ended else None
+    )
     changed = {name: statement.excluded[name] for name in ("state", "result", "ended_at")}
     await db.execute(
         statement.on_conflict_do_update(index_elements=[operator_actions.c.id], set_=changed)

@@ -9,6 +9,7 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db.driver.storable import storable
 from zenskar.db.schema.tables import operator_runs
 
 
@@ -121,9 +122,13 @@ async def end(  # noqa: PLR0913 - the columns of a result
     plan: str | None = None,
     problem: str | None = None,
 ) -> None:
-    """Store the end of a run, unless another worker has claimed the run."""
-    values = {"id": run_id, "owner": owner, "state": state, "result": dict(result)}
-    await db.execute(_END, values | {"plan": plan, "problem": problem})
+    """Store the end of a run, unless another worker has claimed the run.
+
+    A run whose end cannot be stored would be carried out again and again.
+    """
+    ended = storable({"result": dict(result), "problem": problem})
+    values = {"id": run_id, "owner": owner, "state": state, "plan": plan}
+    await db.execute(_END, values | ended)
 
 
 async def release(db: AsyncConnection, run_id: str, owner: str) -> None:
