@@ -16,8 +16,8 @@ from zenskar.model.sync_event import SyncStatus
 from zenskar.ops.events import hidden, message_of, note_reveal
 from zenskar.ops.replay import Replay
 
-_VARIABLE = re.compile(r"[\w.:/-]*\d[\w.:/-]*")
-"""A word with a digit: an id, a number, a time, a place."""
+_VARIABLE = re.compile(r"[\w.:/-]*\d[\w.:/-]*|[\x00-\x1f\x7f]+|^\s+|\s+$")
+"""A word with a digit: an id, a number, a time, a place. Also the characters that no filter has."""
 
 
 def only_dead(wanted: EventFilter) -> EventFilter:
@@ -86,12 +86,18 @@ async def groups(db: AsyncConnection, wanted: EventFilter) -> Sequence[LetterGro
     """Return the groups of the newest dead letters that match a filter, the largest first."""
     found: dict[tuple[Any, ...], LetterGroup] = {}
     for each in await event_search.letter_counts(db, wanted):
-        error = None if each.message is None else _VARIABLE.sub(GAP, each.message)
+        error = None if each.message is None else _cause(each.message)
         about = (each.source, each.direction, each.error_kind, each.reason, error)
         known = found.get(about)
         group = LetterGroup(*about, each.count, each.first_at, each.last_at, each.example)
         found[about] = group if known is None else _joined(known, group)
     return sorted(found.values(), key=lambda group: group.count, reverse=True)
+
+
+def _cause(message: str) -> str:
+    """Return a text with gaps that selects the failures with this message or with its start."""
+    end = GAP if len(message) == event_search.LONGEST_TEXT else ""
+    return _VARIABLE.sub(GAP, message) + end
 
 
 def _joined(one: LetterGroup, other: LetterGroup) -> LetterGroup:

@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import text as sql
 
 from tests.support.api import UNKNOWN_ID, Api, body_of, event, problem_of
 from tests.support.fake import FakeError
@@ -87,6 +88,17 @@ async def test_groups_have_a_text_that_selects_them(api: Api) -> None:
     other = await body_of(await api.client.get("/dead-letters/groups?error=other"), 200)
     assert other["data"] == []
     assert await send(api, "discard", 200, error=group["error"]) == {"matched": 2, "discarded": 2}
+
+
+@pytest.mark.parametrize("text", ["x" * 5_000, "two\nlines", " a space around "])
+async def test_any_text_of_a_group_selects_the_group(api: Api, text: str) -> None:
+    ids = await give_up(api)
+    async with api.services.engine.connect() as db:
+        await db.execute(sql("UPDATE sync_events SET error_message = :text"), {"text": text})
+    (group,) = (await body_of(await api.client.get("/dead-letters/groups"), 200))["data"]
+    params = {"error": group["error"]}
+    page = await body_of(await api.client.get("/dead-letters", params=params), 200)
+    assert [letter["id"] for letter in page["data"]] == ids
 
 
 async def test_events_are_found_by_their_ids_elsewhere(api: Api) -> None:

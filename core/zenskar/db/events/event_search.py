@@ -19,7 +19,7 @@ from zenskar.model.sync_event import SyncStatus
 
 SCANNED, COUNTED = 50_000, 10_000
 _FINAL = (SyncStatus.SUCCEEDED, SyncStatus.IGNORED)
-_GROUPS, _LONGEST_TEXT = 1000, 300
+_GROUPS, LONGEST_TEXT = 1000, 300
 _COLUMNS = [sync_events.c[name] for name in LoggedEvent.__dataclass_fields__]
 
 
@@ -92,7 +92,7 @@ async def letter_counts(db: AsyncConnection, wanted: EventFilter) -> Sequence[Le
         columns.direction,
         columns.error_kind,
         columns.reason,
-        func.left(columns.error_message, _LONGEST_TEXT),
+        func.left(columns.error_message, LONGEST_TEXT),
     )
     count = func.count()
     times = func.min(columns.updated_at), func.max(columns.updated_at)
