@@ -37,7 +37,8 @@ async def run(bench: Bench) -> Comparison:
     """Fill a database, then read every page and list in each round."""
     postgres = await bench.postgres()
     database = await postgres.new_database()
-    size = Size(bench.count(Size.customers), bench.count(Size.events))
+    full = Size()
+    size = Size(bench.count(full.customers), bench.count(full.events))
     async with open_product(bench.folder, database, workers=0, **SETTINGS) as product:
         await fill(database, size)
         found = await measure(product.port, database, bench.rounds)
