@@ -238,7 +238,6 @@ class Runtime:
             health=self._health(),
             wake=self.bus.wake,
             lag=self.bus.lag,
-            log=self.bus.log,
             plugins=self.plugins,
             operations=self.operations(longest_wait_seconds=_LONGEST_REQUEST_WAIT_SECONDS),
             state=lambda **bound: in_transaction(

@@ -107,6 +107,7 @@ async def _fill(console: OpenConsole) -> dict[str, str]:
         "waiting_id": ada,
         "event_id": str(event["id"]),
         "run_id": run.id,
+        "place": f"outbox/{await flow.scalar('SELECT min(id) FROM outbox')}",
     }
 
 

@@ -15,6 +15,7 @@ from zenskar.api.http.response_headers import add_headers
 from zenskar.api.http.routes import Resource, Route, register
 from zenskar.api.lean_webhooks import LEAN, LeanWebhooks
 from zenskar.api.resources.audit import Audit
+from zenskar.api.resources.bus import BusRoutes
 from zenskar.api.resources.connections import Connections
 from zenskar.api.resources.customers import Customers
 from zenskar.api.resources.dead_letters import DeadLetterRoutes
@@ -58,6 +59,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         DeadLetterRoutes(services),
         Connections(services),
         Runs(services),
+        BusRoutes(services),
         Undeletes(services),
         Audit(services),
         Probes(services),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.api.health import HealthReport
-from zenskar.bus.port import LogRange
 from zenskar.catalog.service import CustomerService
 from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
@@ -43,7 +42,7 @@ class ApiServices:
     """The services that handlers use. `schemas` are the core's, by name.
 
     `state` reads the state of the system, with `most` as the bound of its counts. `lag` returns the
-    number of messages on Kafka by topic, and `log` the ranges of its partitions.
+    number of messages on Kafka by topic.
     `tracing` is None unless spans are recorded.
     """
 
@@ -59,7 +58,6 @@ class ApiServices:
     health: HealthChecks
     wake: Callable[[str], None]
     lag: Callable[[], Mapping[str, int]]
-    log: Callable[[], Awaitable[Mapping[tuple[str, int], LogRange] | None]]
     plugins: Mapping[str, Plugin]
     operations: OperationFactory
     state: Callable[..., Awaitable[SystemReading]]

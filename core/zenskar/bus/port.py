@@ -47,17 +47,24 @@ class Delivery(NamedTuple):
 class LogRange(NamedTuple):
     """The first offset of a partition, the offset after its last message, and the committed one.
 
-    `committed` is where the group continues, None without a commit.
+    `committed` is where the group continues, None without a commit. `owner` is the host of the
+    worker that receives the messages, None without one.
     """
 
     begin: int
     end: int
     committed: int | None = None
+    owner: str | None = None
 
     @property
     def behind(self) -> int:
         """The number of messages that the group has not processed."""
-        return max(0, self.end - max(self.begin, self.committed or 0))
+        return max(0, self.end - self.head)
+
+    @property
+    def head(self) -> int:
+        """The offset of the oldest message that the group has not processed."""
+        return max(self.begin, self.committed or 0)
 
 
 class Bus(Protocol):
@@ -124,6 +131,20 @@ class Bus(Protocol):
         """Return the range of each partition of each topic, None for a bus without a log.
 
         Raises `Unavailable` when the bus is unavailable.
+        """
+
+    async def read_at(self, topic: str, partition: int, offset: int) -> Delivery | None:
+        """Return the first message of the log from an offset on, None without one.
+
+        The message is not received: it stays where it is. Raises `Unavailable` when the bus is
+        unavailable.
+        """
+
+    async def skip(self, topic: str, partition: int, offset: int) -> None:
+        """Continue after the message at the head of a partition, which nobody receives then.
+
+        Raises `StateConflict` unless the message is at the head and no worker receives the topic,
+        and `Unavailable` when the bus is unavailable.
         """
 
     def lag(self) -> dict[str, int]:

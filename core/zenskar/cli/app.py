@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from zenskar.cli.commands import (
     audit,
     backfill,
+    bus,
     connections,
     customers,
     dev,
@@ -81,6 +82,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(explain.app, name="explain")
 app.add_typer(erase.app, name="erase")
 app.add_typer(connections.app, name="connections")
+app.add_typer(bus.app, name="bus")
 app.add_typer(customers.app, name="customers")
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(plugins.app, name="plugins")

@@ -24,7 +24,7 @@ PAGES: Sequence[ConsolePage] = (
     held.PAGE,
     *records.PAGES,
     *runs.PAGES,
-    bus.PAGE,
+    *bus.PAGES,
     system.PAGE,
     audit.PAGE,
 )
@@ -35,5 +35,6 @@ ACTIONS: Sequence[Action] = (
     *held.ACTIONS,
     *records.ACTIONS,
     *runs.ACTIONS,
+    *bus.ACTIONS,
     *system.ACTIONS,
 )

@@ -5,7 +5,6 @@ The table is also the spool, the list of delayed retries and, without Kafka, the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import orjson
 from sqlalchemy import text
@@ -133,22 +132,6 @@ _UNPARK = text("""
     RETURNING topic
 """)
 
-# Bounded: a queue of millions of messages would take seconds.
-_SOURCES = text("""
-    SELECT topic, source_system AS source, state, count(*) AS count, min(due_at) AS oldest_at
-    FROM (
-        SELECT topic, source_system, greatest(created_at, available_at) AS due_at,
-               CASE WHEN claimed_until > now() THEN 'claimed' WHEN parked THEN 'parked'
-                    WHEN available_at > now() THEN 'delayed' ELSE 'due' END AS state
-        FROM outbox ORDER BY id LIMIT :most
-    ) AS message GROUP BY topic, source_system, state ORDER BY topic, source_system, state
-""")
-_OLDEST = text("""
-    SELECT id, topic, key, source_system AS source, attempts, created_at, available_at,
-           CASE WHEN claimed_until > now() THEN 'claimed' WHEN parked THEN 'parked'
-                WHEN available_at > now() THEN 'delayed' ELSE 'due' END AS state
-    FROM outbox ORDER BY id LIMIT :most
-""")
 _DEPTH = text("SELECT topic, count(*) AS depth FROM outbox GROUP BY topic")
 _TOPICS = text("""
     SELECT name AS topic, state, count(*) AS count,
@@ -163,31 +146,6 @@ _TOPICS = text("""
     ) AS message GROUP BY name, state
 """)
 _NAMES = [INBOUND, OUTBOUND, DEAD_LETTER]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceDepth:
-    """The messages of a topic and a connection in one state; the oldest is due since a time."""
-
-    topic: str
-    source: str
-    state: str
-    count: int
-    oldest_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingMessage:
-    """A message in the outbox, without its content."""
-
-    id: int
-    topic: str
-    key: str
-    source: str
-    attempts: int
-    created_at: datetime
-    available_at: datetime
-    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,15 +254,3 @@ async def depth(db: AsyncConnection) -> dict[str, int]:
     """Return the number of waiting messages by topic."""
     rows = await db.execute(_DEPTH)
     return {row.topic: row.depth for row in rows}
-
-
-async def sources(db: AsyncConnection, most: int) -> list[SourceDepth]:
-    """Return the oldest `most` messages by topic, connection and state."""
-    rows = await db.execute(_SOURCES, {"most": most})
-    return [SourceDepth(**row._mapping) for row in rows]  # noqa: SLF001 - public
-
-
-async def oldest(db: AsyncConnection, most: int) -> list[WaitingMessage]:
-    """Return the oldest `most` messages."""
-    rows = await db.execute(_OLDEST, {"most": most})
-    return [WaitingMessage(**row._mapping) for row in rows]  # noqa: SLF001 - public

@@ -136,14 +136,17 @@ def _parsed(payload: str | None) -> Any:
 
 def message_of(event: LoggedEvent, payload: str | None, *, reveal: bool) -> Any:
     """Return the stored message of an event; its values are hidden unless they are revealed."""
-    if payload is None:
-        return None
+    if payload is None or reveal:
+        return _parsed(payload)
+    return hidden_message(payload, readable=event.reason != UNREADABLE)
+
+
+def hidden_message(text: str, *, readable: bool) -> Any:
+    """Return a message without values; one that breaks the schema may hold them anywhere."""
     try:
-        message = orjson.loads(payload)
+        return _hide(orjson.loads(text), _PLAIN, shown=readable)
     except orjson.JSONDecodeError:
-        return payload if reveal else f"{HIDDEN}: {len(payload)} characters that are not JSON"
-    # A message that breaks the schema may hold personal data anywhere.
-    return message if reveal else _hide(message, _PLAIN, shown=event.reason != UNREADABLE)
+        return f"{HIDDEN}: {len(text)} characters that are not JSON"
 
 
 def hidden(entry: HistoryEntry) -> HistoryEntry:

@@ -12,6 +12,7 @@ from zenskar.ops.link import ObjectLinker
 from zenskar.ops.prompt import Prompter
 from zenskar.ops.repair.repair_applier import RepairApplier
 from zenskar.ops.repair.repair_planner import RepairPlanner
+from zenskar.ops.state.bus_messages import BusMessages
 from zenskar.ops.undelete import Undeleter
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
@@ -134,6 +135,10 @@ class OperationFactory:
         """Build the prompter, which requests work on a connection or a record now."""
         seconds = self._settings.request_timeout_seconds
         return Prompter(self._context, timeout_seconds=seconds)
+
+    def bus_messages(self) -> BusMessages:
+        """Build the reader of the bus, which dead-letters messages too."""
+        return BusMessages(self._context, self._bus, self._event_schema)
 
     def feed_poller(self) -> FeedPoller:
         """Build the poller of feeds; a loss in a feed requests a reconcile."""

@@ -1,6 +1,7 @@
 """The contract of a bus, as checks that the tests of every bus run."""
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager, suppress
 
 import orjson
@@ -8,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.port import Bus, Delivery
 from zenskar.db.outbox import OutboxMessage
+from zenskar.errors import StateConflict
 from zenskar.model.envelope import OUTBOUND, SCHEMA_VERSION, Envelope, EnvelopeData
 from zenskar.testing.check_method import check, keep_checks, require
 
@@ -173,6 +175,30 @@ class BusConformance:
             require(least >= 1, "`receivers` and `batch` must be at least 1")
             require(bus.exclusive_batches in {True, False}, "`exclusive_batches` is no bool")
 
+    @check("log")
+    async def test_a_message_of_the_log_is_read_and_skipped(self) -> None:
+        """`read_at` receives nothing, and `skip` is refused while a worker receives the topic.
+
+        Without a log, `read_at` finds nothing and `skip` is refused.
+        """
+        async with self.open_bus() as bus:
+            await bus.publish([_message(1, "a"), _message(2, "a")])
+            topic, partition, head = await _head(bus)
+            found = await bus.read_at(topic, partition, head)
+            async with self.open_bus() as working:
+                held = await _hold(working, 1)
+                require(await _refuses(bus.skip(topic, partition, head)), "a held message is gone")
+                require(_number(held[0]) == 1, "a message that was read is not received")
+            if found is None:
+                require(await bus.log() is None, "a message of the log is not found")
+                return
+            require(_number(found) == 1, f"message {_number(found)} is at the head")
+            require(await _refuses(bus.skip(topic, partition, head + 1)), "another one is skipped")
+            await bus.skip(topic, partition, head)
+        async with self.open_bus() as other:
+            (later,) = await _receive(other, 1)
+            require(_number(later) == 2, "a skipped message is received")
+
 
 class _RolledBackError(Exception):
     """The end of a transaction that must not take effect."""
@@ -186,6 +212,22 @@ def _message(number: int, key: str | None = None) -> OutboxMessage:
     }
     envelope = Envelope(str(number), "test", "t", "s", "2026-01-01T00:00:00Z", data, "c")
     return OutboxMessage(OUTBOUND, key or f"customer:{number}", "fake", envelope)
+
+
+async def _head(bus: Bus) -> tuple[str, int, int]:
+    """Return the place of the oldest message, of the first partition without a log."""
+    for (topic, partition), found in (await bus.log() or {}).items():
+        if topic == OUTBOUND and found.behind:
+            return topic, partition, found.head
+    return OUTBOUND, 0, 0
+
+
+async def _refuses(call: Awaitable[None]) -> bool:
+    try:
+        await call
+    except StateConflict:
+        return True
+    return False
 
 
 def _number(delivery: Delivery) -> int:

@@ -22,6 +22,7 @@ class Parameter:
     description: str
     place: str = "query"
     schema: JsonSchema = field(default_factory=lambda: {"type": "string"})
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.bus.kafka.consumer import ATTEMPTS, KafkaConsumer
 from zenskar.bus.kafka.log import read_log
+from zenskar.bus.kafka.log_head import read_at, skip
 from zenskar.bus.kafka.options import KafkaOptions
 from zenskar.bus.kafka.producer import KafkaProducer, KafkaRecord
 from zenskar.bus.kafka.topics import ensure_topics
@@ -183,9 +184,19 @@ class KafkaBus:
         return await self.outbox.depth()
 
     async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
-        """Return the range of each partition, and its committed offset."""
+        """Return the range of each partition, its committed offset, and its owner."""
         await self._ensure_topics()
         return await read_log(self._options)
+
+    async def read_at(self, topic: str, partition: int, offset: int) -> Delivery | None:
+        """Return the first message of a partition from an offset on, None without one."""
+        await self._ensure_topics()
+        return await read_at(self._options, topic, partition, offset)
+
+    async def skip(self, topic: str, partition: int, offset: int) -> None:
+        """Commit the offset after the message at the head, while the group has no member."""
+        await self._ensure_topics()
+        await skip(self._options, topic, partition, offset)
 
     def lag(self) -> dict[str, int]:
         """Return the number of unprocessed records of this process by topic."""

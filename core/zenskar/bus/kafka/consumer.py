@@ -175,8 +175,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._consumer is not None:
             return
         consumer = AIOKafkaConsumer(
-            **self._options.client(),
-            group_id=f"{self._options.group}.{self._topic}",
+            **self._options.member(),
+            group_id=self._options.group_of(self._topic),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=_FETCH_WAIT_MS,
@@ -240,7 +240,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         deliveries = []
         for record in records:
             offsets.add(record.offset)
-            deliveries.append(_delivery(record, _Position(offsets, record.offset)))
+            deliveries.append(delivery_of(record, _Position(offsets, record.offset)))
         self._queue.put(deliveries)
 
     async def _commit_periodically(self, consumer: AIOKafkaConsumer) -> None:
@@ -274,7 +274,8 @@ async def _leave(consumer: AIOKafkaConsumer) -> None:
         await asyncio.wait_for(consumer.stop(), _LIMIT_SECONDS)
 
 
-def _delivery(record: Any, place: _Position) -> Delivery:
+def delivery_of(record: Any, place: _Position | None) -> Delivery:
+    """Return the delivery of a record; without a place, nobody can acknowledge the delivery."""
     headers = dict[str, str]()
     if record.headers:
         headers = {

@@ -1,4 +1,4 @@
-"""The offsets of the log: the range of each partition, and the position of each group."""
+"""The log: the range and the owner of each partition, and the position of each group."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from zenskar.bus.kafka.errors import translated
+from zenskar.bus.kafka.groups import members
 from zenskar.bus.kafka.options import KafkaOptions
 from zenskar.bus.port import LogRange
 from zenskar.db.log_positions import Place
@@ -32,10 +33,11 @@ async def read_log(options: KafkaOptions) -> Mapping[Place, LogRange]:
             # In this order: all three grow meanwhile, and none may seem to be beyond the next.
             begins = await reader.beginning_offsets(partitions)
             committed = [
-                await admin.list_consumer_group_offsets(f"{options.group}.{topic}")
+                await admin.list_consumer_group_offsets(options.group_of(topic))
                 for topic in _CONSUMED
             ]
             ends = await reader.end_offsets(partitions)
+            found = await members(admin, [options.group_of(topic) for topic in _CONSUMED])
     except TimeoutError:
         raise Unavailable(f"Kafka does not answer within {_SECONDS:g} seconds") from None
     except (KafkaError, OSError) as error:
@@ -43,8 +45,11 @@ async def read_log(options: KafkaOptions) -> Mapping[Place, LogRange]:
     finally:
         await asyncio.gather(admin.close(), reader.stop(), return_exceptions=True)
     done = {partition: entry.offset for group in committed for partition, entry in group.items()}
+    owners = {place: host for host, places in found.items() for place in places}
     return {
-        (p.topic, p.partition): LogRange(begins[p], ends[p], _offset(done.get(p)))
+        (p.topic, p.partition): LogRange(
+            begins[p], ends[p], _offset(done.get(p)), owners.get((p.topic, p.partition))
+        )
         for p in partitions
     }
 

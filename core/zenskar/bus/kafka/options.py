@@ -1,5 +1,6 @@
 """The options of Kafka's clients."""
 
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,8 @@ from zenskar.errors import ConfigurationError
 from zenskar.settings import Settings
 
 GROUP = "zenskar"
+MEMBER = "zenskar@"
+"""Before the host in the client id of a consumer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,14 @@ class KafkaOptions:
         if self.security_protocol.endswith("SSL"):
             options["ssl_context"] = self._ssl_context()
         return options
+
+    def member(self) -> dict[str, Any]:
+        """Return the arguments of a consumer, whose group names the host."""
+        return self.client() | {"client_id": f"{MEMBER}{socket.gethostname()}"}
+
+    def group_of(self, topic: str) -> str:
+        """Return the name of the group that consumes a topic."""
+        return f"{self.group}.{topic}"
 
     def _ssl_context(self) -> Any:
         from aiokafka.helpers import create_ssl_context

@@ -13,7 +13,7 @@ from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db import outbox
 from zenskar.db.driver.engine import each_alone, in_transaction, ping
 from zenskar.db.outbox import OutboxMessage
-from zenskar.errors import Unavailable
+from zenskar.errors import StateConflict, Unavailable
 from zenskar.ids import new_id
 from zenskar.telemetry.logs import get_logger
 
@@ -180,6 +180,14 @@ class PostgresBus:
     async def log(self) -> Mapping[tuple[str, int], LogRange] | None:
         """Return None: this bus has no log besides the outbox."""
         return None
+
+    async def read_at(self, _topic: str, _partition: int, _offset: int) -> Delivery | None:
+        """Return None: this bus has no log."""
+        return None
+
+    async def skip(self, topic: str, _partition: int, _offset: int) -> None:
+        """Raise `StateConflict`: this bus has no log."""
+        raise StateConflict(f"{topic} has no partitions: its messages wait in the outbox")
 
     def lag(self) -> dict[str, int]:
         """Return no lag: with this bus every message is in the outbox."""

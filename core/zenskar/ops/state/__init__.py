@@ -1,1 +1,1 @@
-"""Read the state of the whole system."""
+"""Read the state of the whole system, and of the messages on its bus."""
