@@ -23,6 +23,8 @@ _HOLD = text(
     "UPDATE schedules SET due_at = now() + make_interval(secs => :held) WHERE name = :name"
 )
 
+_STATE = text("SELECT state FROM schedules WHERE name = :name")
+
 _SAVE = text("UPDATE schedules SET state = CAST(:state AS jsonb) WHERE name = :name")
 
 
@@ -33,6 +35,11 @@ async def take(db: AsyncConnection, name: str, every_seconds: float) -> Any:
     """
     await db.execute(_ENSURE, {"name": name})
     return await db.scalar(_TAKE, {"name": name, "every": every_seconds})
+
+
+async def state(db: AsyncConnection, name: str) -> dict[str, Any]:
+    """Return the state that the last run stored, empty before the first run."""
+    return await db.scalar(_STATE, {"name": name}) or {}
 
 
 async def save(db: AsyncConnection, name: str, state: dict[str, Any]) -> None:

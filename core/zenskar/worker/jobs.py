@@ -12,6 +12,7 @@ from zenskar.ops.erase import Eraser
 from zenskar.ops.factory import OperationFactory
 from zenskar.ops.runs import run_requests
 from zenskar.ops.runs.run_job import RunJob
+from zenskar.ops.state.table_growth import TableSizeRecorder
 from zenskar.settings import Settings
 from zenskar.sync.context import SyncContext
 from zenskar.sync.maintenance.catch_up import CatchUp
@@ -93,6 +94,7 @@ def upkeep(
         Job(Resender.NAME, often, resender.run),
         Job(Unowned.NAME, _HOUR, Unowned(context, age_seconds=settings.unowned_days * _DAY).run),
         Job(LostPushes.NAME, settings.probe_seconds, LostPushes(context).run),
+        Job(TableSizeRecorder.NAME, _DAY, TableSizeRecorder(context.engine).run, _HOUR),
         Job("erase_late", _HOUR, eraser.erase_late),
         Job("erase_purged", settings.probe_seconds, eraser.erase_purged),
         *(Job(r.schedule, _HOUR, r.run) for r in retentions(context.engine, settings)),

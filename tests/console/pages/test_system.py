@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest_asyncio
 
 from tests.support.console import OpenConsole, open_console
+from zenskar.db import schedules
+from zenskar.db.driver.engine import in_transaction
 from zenskar.model.scope import Scope
 from zenskar.settings import Settings
 
@@ -65,3 +68,15 @@ async def test_every_retention_is_shown(console: OpenConsole) -> None:
         page = (await browser.page("/system")).partition('id="retention"')[2]
     assert page.count("<dt>") == len(kinds)
     assert "Audit" in page
+
+
+async def test_the_growth_of_a_table_is_shown(database_url: str) -> None:
+    async with open_console(database_url) as console:
+        engine = console.flow.runtime.engine
+        week_ago = (datetime.now(UTC) - timedelta(days=7)).isoformat()
+        state = {"days": [{"at": week_ago, "bytes": {"customers": 0}}]}
+        async with console.browser(Scope.READ) as browser:
+            assert "not known yet" in await browser.page("/system")
+            await in_transaction(engine, lambda c: schedules.hurry(c, "table_sizes", state))
+            page = await browser.page("/system")
+    assert re.search(r"customers</\w+>.{0,80}\+[\d.]+ KiB", page, re.DOTALL)

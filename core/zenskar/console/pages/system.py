@@ -18,6 +18,7 @@ from zenskar.db.workers import WorkerState
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.scope import Scope
 from zenskar.ops import keys
+from zenskar.ops.state import table_growth
 from zenskar.ops.state.system_state import WORKER_SECONDS
 from zenskar.settings import Settings
 
@@ -43,6 +44,7 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         )
 
     found, known, database, sizes = await in_transaction(services.engine, load)
+    grown = await in_transaction(services.engine, lambda c: table_growth.growth(c, sizes))
     tables = sorted(sizes.items(), key=lambda pair: -pair[1])
     return {
         "version": version("zenskar"),
@@ -56,6 +58,8 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "tables": tables,
         "largest": _LARGEST_TABLES,
         "bytes": sum(sizes.values()),
+        "grown": grown,
+        "grown_bytes": sum(grown.values()),
         "retentions": {
             named[1]: getattr(settings, name)
             for name in Settings.model_fields
