@@ -29,7 +29,8 @@ _EXAMPLES = """
            (SELECT correlation_id FROM sync_events ORDER BY id LIMIT 1) AS correlation,
            (SELECT id FROM operator_runs ORDER BY id DESC LIMIT 1) AS run,
            (SELECT external_id FROM external_mappings LIMIT 1) AS external,
-           (SELECT email FROM customers ORDER BY id DESC LIMIT 1) AS email
+           (SELECT email FROM customers ORDER BY id DESC LIMIT 1) AS email,
+           (SELECT min(id) FROM outbox) AS message
 """
 
 
@@ -101,8 +102,10 @@ async def addresses(database: str) -> Mapping[str, str]:
         "runs failed": "/runs?state=failed",
         "run": f"/runs/{one['run']}",
         "bus": "/bus",
+        "message": f"/bus/messages/outbox/{one['message']}",
         "system": "/system",
         "audit": "/audit",
+        "audit of a time": "/audit?since=2020-01-01T00:00&until=2020-02-01T00:00",
         "audit failed": "/audit?state=failed",
         "audit of target": "/audit?action=retry&target=none",
     }

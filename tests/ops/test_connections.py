@@ -1,6 +1,7 @@
 """An outage pauses a connection, a flood of deletes too, and neither loses anything."""
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.support.drift import factory, names
 from tests.support.fake import FakeError, FakeSystem
@@ -35,6 +36,13 @@ async def held(flow: Flow) -> int:
     return await in_transaction(flow.runtime.engine, lambda c: held_deletes.count(c, "fake"))
 
 
+ALL_HELD = (
+    "SELECT bool_and(claimed_until IS NULL AND available_at > now())"
+    " AND count(*) = (SELECT count(*) FROM sync_events WHERE status = 'pending')"
+    " AND count(*) = (SELECT count(*) FROM customers WHERE deleted_at IS NULL) FROM outbox"
+)
+
+
 async def flooded(flow: Flow, count: int) -> FakeSystem:
     """Delete this many external objects, which the guard holds back."""
     system = flow.systems["fake"]
@@ -48,12 +56,7 @@ async def flooded(flow: Flow, count: int) -> FakeSystem:
         await flow.runtime.ingress.accept("fake", webhook, "test")
     system.webhooks.clear()
     await wait_until(flow, "SELECT reason = 'delete_guard' FROM connections")
-    await wait_until(
-        flow,
-        "SELECT bool_and(claimed_until IS NULL AND available_at > now())"
-        " AND count(*) = (SELECT count(*) FROM sync_events WHERE status = 'pending')"
-        " AND count(*) = (SELECT count(*) FROM customers WHERE deleted_at IS NULL) FROM outbox",
-    )
+    await wait_until(flow, ALL_HELD)
     return system
 
 
@@ -195,3 +198,29 @@ async def test_a_guard_of_zero_lets_everything_through(database_url: str) -> Non
             system.delete(external_id)
         await flow.deliver()
         assert await flow.scalar("SELECT count(*) FROM customers WHERE deleted_at IS NULL") == 0
+
+
+async def test_a_guard_that_is_closed_by_hand_holds_the_rest(database_url: str) -> None:
+    async with open_flow(database_url, delete_guard_limit=2, retry_max_attempts=1) as flow:
+        await flooded(flow, 5)
+        engine, waiting = flow.runtime.engine, await held(flow)
+
+        async def apply_and_close(db: AsyncConnection) -> None:
+            broadcaster, request = flow.runtime.context.broadcaster, ResumeRequest(waiting)
+            await connections.resume(db, "fake", BY, request, broadcaster)
+            await connections.close_guard(db, "fake", BY)
+
+        await in_transaction(engine, apply_and_close)
+        flow.runtime.context.wake("sync.inbound")
+        await wait_until(flow, "SELECT reason = 'delete_guard' FROM connections")
+        await wait_until(flow, ALL_HELD)
+        assert await flow.scalar(ALIVE) > 0
+        with pytest.raises(StateConflict, match="closed already"):
+            await in_transaction(engine, lambda c: connections.close_guard(c, "fake", BY))
+        await resume(flow, await held(flow))
+        await flow.settle()
+        assert await flow.scalar(ALIVE) == 0
+        state = await flow.runtime.services().state()
+        assert state.deletes["fake"].open_through is not None
+        kinds = await flow.rows("SELECT action FROM operator_actions ORDER BY id")
+        assert [each["action"] for each in kinds] == ["resume", "close_guard", "resume"]

@@ -21,6 +21,7 @@ from zenskar.api.resources.customers import Customers
 from zenskar.api.resources.dead_letters import DeadLetterRoutes
 from zenskar.api.resources.erasures import Erasures
 from zenskar.api.resources.metrics import MetricsPage
+from zenskar.api.resources.object_links import Links
 from zenskar.api.resources.pages import StaticPage
 from zenskar.api.resources.probes import Probes
 from zenskar.api.resources.runs import Runs
@@ -58,6 +59,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         SyncEvents(services),
         DeadLetterRoutes(services),
         Connections(services),
+        Links(services),
         Runs(services),
         BusRoutes(services),
         Undeletes(services),

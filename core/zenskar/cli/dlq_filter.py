@@ -1,18 +1,16 @@
 """Parse `--filter key=value` of `zenskar dlq`."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zenskar.cli import session
+from zenskar.cli.time_options import moment_of, seconds_of
 from zenskar.errors import InvalidInput
 from zenskar.model.sync_event import Direction
 
 if TYPE_CHECKING:
     from zenskar.db.events.event_log import EventFilter
-
-_UNITS = MappingProxyType({"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800})
 
 
 def filter_of(pairs: Iterable[str], ids: tuple[str, ...] | None = None) -> "EventFilter":
@@ -36,13 +34,6 @@ def filter_of(pairs: Iterable[str], ids: tuple[str, ...] | None = None) -> "Even
     return only_dead(EventFilter(**values, ids=ids))
 
 
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhdw]?)", text, re.ASCII)
-    if match is None:
-        raise InvalidInput(f"{text!r} is not a duration: use 90s, 15m, 2h, 3d or 1w")
-    return float(match[1]) * _UNITS[match[2]]
-
-
 def _direction(text: str) -> Direction:
     try:
         return Direction(text)
@@ -61,7 +52,9 @@ _READERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
         "correlation_id": str,
         "external_id": str,
         "error": str,
-        "older_than": _seconds,
-        "newer_than": _seconds,
+        "older_than": seconds_of,
+        "newer_than": seconds_of,
+        "since": moment_of,
+        "until": moment_of,
     }
 )

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -9,12 +11,35 @@ from aiohttp import web
 from zenskar.api.http.clients import client_address
 from zenskar.api.services import ApiServices
 from zenskar.db.driver.storable import is_storable
+from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import InvalidInput, NotFound
+from zenskar.ids import is_id
 from zenskar.model.actor import Actor, check_reason
+from zenskar.model.moment import parse_moment
 from zenskar.model.scope import Scope
+from zenskar.model.sync_event import Direction, SyncStatus
 
 ROOT = "/console"
 _LONGEST_FILTER = 512
+_FIELDS = MappingProxyType({"record": "customer_id"})
+
+
+def _record(text: str) -> str:
+    if not is_id(text):
+        raise InvalidInput("record: must be the id of a record")
+    return text
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+    {
+        "status": SyncStatus,
+        "direction": Direction,
+        "record": _record,
+        "since": parse_moment,
+        "until": parse_moment,
+    }
+)
+"""The conversions of filters that are not texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +94,27 @@ class Visit:
         if len(value) > _LONGEST_FILTER or not is_storable(value):
             raise InvalidInput(f"{name}: must be a text of at most {_LONGEST_FILTER} characters")
         return value or None
+
+    def filters(self, names: Sequence[str]) -> Mapping[str, str | None]:
+        """Return the filters of the address by name. Raises `InvalidInput`."""
+        return {name: self.filter(name) for name in names}
+
+    def moment(self, name: str) -> datetime | None:
+        """Return the time that a filter names, None without one. Raises `InvalidInput`."""
+        text = self.filter(name)
+        return None if text is None else parse_moment(text)
+
+    def event_filter(self, names: Sequence[str]) -> EventFilter:
+        """Return the filter of sync events that the named filters make. Raises `InvalidInput`."""
+        given = {name: text for name, text in self.filters(names).items() if text is not None}
+        try:
+            values: dict[str, Any] = {
+                _FIELDS.get(name, name): _READERS.get(name, str)(text)
+                for name, text in given.items()
+            }
+        except ValueError as error:
+            raise InvalidInput(str(error)) from None
+        return EventFilter(**values)
 
     def address(self, **changed: str | None) -> str:
         """Return the address of this page with other filters; None removes a filter."""

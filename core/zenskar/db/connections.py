@@ -24,7 +24,8 @@ HOLDS_INBOUND = frozenset({DELETE_GUARD, OTHER_ACCOUNT, SAME_ACCOUNT})
 class ConnectionState:
     """The state of a connection; a connection without a row is active.
 
-    Its calls wait for `held_seconds`, because the external system requested that.
+    Its calls wait for `held_seconds`, because the external system requested that. Deletes that were
+    received before `deletes_released_at` pass its guard.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ConnectionState:
     account: str | None = None
     held_until: datetime | None = None
     held_seconds: float = 0.0
+    deletes_released_at: datetime | None = None
 
     @property
     def paused(self) -> bool:
@@ -69,7 +71,8 @@ _STATES = text("""
     SELECT name, state, reason, error_kind, error_message, error_at, paused_at, account,
            CASE WHEN held_until > now() THEN held_until END,
            CASE WHEN held_until > now()
-                THEN CAST(extract(epoch FROM held_until - now()) AS double precision) ELSE 0 END
+                THEN CAST(extract(epoch FROM held_until - now()) AS double precision) ELSE 0 END,
+           deletes_allowed_through
     FROM connections
 """)
 
@@ -142,6 +145,11 @@ _COUNT_RELEASED = text("""
 """)
 
 _RELEASE_DELETES = text("UPDATE connections SET deletes_allowed_through = now() WHERE name = :name")
+
+_CLOSE_GUARD = text("""
+    UPDATE connections SET deletes_allowed_through = NULL
+    WHERE name = :name AND deletes_allowed_through IS NOT NULL RETURNING name
+""")
 
 _HOLD = text("""
     INSERT INTO connections AS c (name, held_until)
@@ -229,6 +237,11 @@ async def release_if_resumed(db: AsyncConnection, name: str, seconds: float) -> 
 async def release_deletes(db: AsyncConnection, name: str) -> None:
     """Release the deletes that wait at this moment from the guard, and no later ones."""
     await db.execute(_RELEASE_DELETES, {"name": name})
+
+
+async def close_guard(db: AsyncConnection, name: str) -> bool:
+    """End the release of deletes from the guard; return False without a release."""
+    return await db.scalar(_CLOSE_GUARD, {"name": name}) is not None
 
 
 async def history(

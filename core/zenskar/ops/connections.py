@@ -160,6 +160,18 @@ async def resume(
     await entry.write(db)
 
 
+async def close_guard(db: AsyncConnection, name: str, by: Actor) -> None:
+    """Close the delete guard after a resumption has released deletes.
+
+    The guard counts all deletes of its window again, and holds the released ones that still wait.
+    Raises `StateConflict` when no release is in force.
+    """
+    await connections.lock_deletes(db, name)
+    if not await connections.close_guard(db, name):
+        raise StateConflict(f"the delete guard of {name} is closed already")
+    await AuditEntry(ActionKind.CLOSE_GUARD, by, name).write(db)
+
+
 async def held(db: AsyncConnection, name: str, most: int) -> HeldDeletes:
     """Return the oldest deletes that the delete guard holds, with a total in bounded time."""
     oldest = await held_deletes.deletes(db, name, most)

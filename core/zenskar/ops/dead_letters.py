@@ -1,7 +1,7 @@
-"""Find, show, retry and discard dead letters."""
+"""Find, show, acknowledge, retry and discard dead letters."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -10,14 +10,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.events import event_log, event_search
 from zenskar.db.events.event_log import GAP, EventFilter, HistoryEntry, LoggedEvent
-from zenskar.errors import NotFound
+from zenskar.db.operators import actions
+from zenskar.db.operators.actions import ActionFilter, OperatorAction
+from zenskar.errors import InvalidInput, NotFound
 from zenskar.model.actor import Actor
+from zenskar.model.operator_action import ActionKind
 from zenskar.model.sync_event import SyncStatus
+from zenskar.ops.audit import AuditEntry
 from zenskar.ops.events import hidden, message_of, note_reveal
 from zenskar.ops.replay import Replay
 
 _VARIABLE = re.compile(r"[\w.:/-]*\d[\w.:/-]*|[\x00-\x1f\x7f]+|^\s+|\s+$")
 """A word with a digit: an id, a number, a time, a place. Also the characters that no filter has."""
+
+
+_CAUSE = ("source", "direction", "error_kind", "reason", "error")
+"""The filters of a cause, which are the members of a group."""
+_MOST_CAUSES = 200
 
 
 def only_dead(wanted: EventFilter) -> EventFilter:
@@ -43,10 +52,20 @@ class ActionCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The operator that works on the cause of dead letters, the time, and the reason."""
+
+    by: str
+    at: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LetterGroup:
     """Dead letters with one cause: the number, the first and the last time, and the newest letter.
 
     `error` is the text of the failure with a gap in place of each id and number, None without one.
+    A group is `acknowledged` until another letter of its cause dies.
     """
 
     source: str
@@ -58,6 +77,7 @@ class LetterGroup:
     first_at: datetime
     last_at: datetime
     example: str
+    acknowledged: Acknowledgement | None = None
 
 
 Action = Callable[[Replay, EventFilter, Actor], Awaitable[int]]
@@ -83,7 +103,10 @@ async def find(db: AsyncConnection, event_id: str, *, reveal_to: Actor | None = 
 
 
 async def groups(db: AsyncConnection, wanted: EventFilter) -> Sequence[LetterGroup]:
-    """Return the groups of the newest dead letters that match a filter, the largest first."""
+    """Return the groups of the newest dead letters that match a filter, the largest first.
+
+    Acknowledged groups come last.
+    """
     found: dict[tuple[Any, ...], LetterGroup] = {}
     for each in await event_search.letter_counts(db, wanted):
         error = None if each.message is None else _cause(each.message)
@@ -91,7 +114,43 @@ async def groups(db: AsyncConnection, wanted: EventFilter) -> Sequence[LetterGro
         known = found.get(about)
         group = LetterGroup(*about, each.count, each.first_at, each.last_at, each.example)
         found[about] = group if known is None else _joined(known, group)
-    return sorted(found.values(), key=lambda group: group.count, reverse=True)
+    known_causes = await actions.page(db, ActionFilter(ActionKind.ACKNOWLEDGE), most=_MOST_CAUSES)
+    shown = [replace(each, acknowledged=_covering(each, known_causes)) for each in found.values()]
+    return sorted(shown, key=lambda group: (group.acknowledged is not None, -group.count))
+
+
+async def acknowledge(db: AsyncConnection, wanted: EventFilter, by: Actor) -> int:
+    """Acknowledge the groups that a filter matches, until another of their letters dies.
+
+    Returns the number of dead letters. Raises `InvalidInput` for a filter of single letters, and
+    `NotFound` when no dead letter matches.
+    """
+    given = {
+        name: value
+        for name in EventFilter.__dataclass_fields__
+        if name != "status" and (value := getattr(wanted, name)) is not None
+    }
+    if not given or not set(given) <= set(_CAUSE):
+        raise InvalidInput(f"acknowledge a cause: filter by {', '.join(_CAUSE)}")
+    request = {name: str(value) for name, value in given.items()}
+    count = sum(each.count for each in await groups(db, wanted) if _has_cause(each, request))
+    if not count:
+        raise NotFound("there is no group of dead letters with this cause")
+    entry = AuditEntry(ActionKind.ACKNOWLEDGE, by, wanted.source, request, {"events": count})
+    await entry.write(db)
+    return count
+
+
+def _has_cause(group: LetterGroup, cause: Mapping[str, Any]) -> bool:
+    return all(getattr(group, name) == value for name, value in cause.items())
+
+
+def _covering(group: LetterGroup, known: Sequence[OperatorAction]) -> Acknowledgement | None:
+    """Return the acknowledgement of a group, None if a letter has died since."""
+    for each in known:
+        if each.at >= group.last_at and _has_cause(group, each.request):
+            return Acknowledgement(each.by, each.at, each.reason)
+    return None
 
 
 def _cause(message: str) -> str:

@@ -166,6 +166,17 @@ class Metrics:
             for kind in FailureKind:
                 self.dead.labels(source, kind.value)
 
+    def refused_webhooks(self, source: str) -> dict[str, int]:
+        """Return the refused webhooks of a connection by reason, since this process started."""
+        return {
+            sample.labels["reason"]: int(sample.value)
+            for metric in self.webhooks.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+            and (sample.labels["source"], sample.labels["result"]) == (source, "refused")
+            and sample.value
+        }
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 

@@ -65,3 +65,17 @@ async def test_unknown_connections_are_404(api: Api) -> None:
     for action in ("pause", "resume"):
         await problem_of(await api.client.post(f"/connections/other/{action}"), 404)
     assert await api.flow.scalar("SELECT count(*) FROM connections") == 0
+
+
+async def test_a_delete_guard_is_closed_after_a_release(api: Api) -> None:
+    path = "/connections/fake/close-guard"
+    await problem_of(await api.client.post(path), 409)
+    await problem_of(await api.client.post("/connections/none/close-guard"), 404)
+    async with api.flow.runtime.engine.begin() as db:
+        await db.exec_driver_sql(
+            "INSERT INTO connections (name, deletes_allowed_through) VALUES ('fake', now())"
+        )
+    closed = await body_of(await api.client.post(path, headers={"X-Reason": "INC-7"}), 200)
+    assert closed["name"] == "fake"
+    (entry,) = (await body_of(await api.client.get("/audit"), 200))["data"]
+    assert (entry["action"], entry["target"], entry["reason"]) == ("close_guard", "fake", "INC-7")

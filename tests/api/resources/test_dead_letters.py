@@ -223,3 +223,20 @@ async def test_a_message_that_cannot_be_read_is_shown_only_on_demand(api: Api) -
         problem = await problem_of(await api.client.post(f"{path}/retry"), 409)
         assert "this release" in problem["detail"]
     assert await send(api, "retry", 202, all=True) == {"matched": 2, "retried": 0}
+
+
+async def test_a_cause_is_acknowledged_until_another_letter_dies(api: Api) -> None:
+    path = "/dead-letters/acknowledge?source=fake&error_kind=rejected"
+    await problem_of(await api.client.post(path), 404)
+    await problem_of(await api.client.post("/dead-letters/acknowledge"), 400)
+    await give_up(api, 2)
+    done = await body_of(await api.client.post(path, headers={"X-Reason": "INC-7"}), 200)
+    assert done == {"acknowledged": 2}
+    (group,) = (await body_of(await api.client.get("/dead-letters/groups"), 200))["data"]
+    assert (group["acknowledged"]["by"], group["acknowledged"]["reason"]) == ("anonymous", "INC-7")
+    (entry,) = (await body_of(await api.client.get("/audit"), 200))["data"]
+    assert (entry["action"], entry["target"]) == ("acknowledge", "fake")
+    assert entry["request"] == {"source": "fake", "error_kind": "rejected"}
+    await give_up(api)
+    (group,) = (await body_of(await api.client.get("/dead-letters/groups"), 200))["data"]
+    assert (group["count"], group["acknowledged"]) == (3, None)

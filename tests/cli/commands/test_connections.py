@@ -4,7 +4,7 @@ import pytest
 
 from tests.cli.conftest import Cli, with_flow
 from tests.support.flow import Flow
-from zenskar import ConnectionPaused, ConnectionResumed, hookimpl
+from zenskar import BaseIntegration, ConnectionPaused, ConnectionResumed, hookimpl
 from zenskar.db import call_limits
 from zenskar.db.driver.engine import in_transaction
 from zenskar.model.sync_event import Direction
@@ -90,3 +90,35 @@ def test_what_cannot_be_read_is_no_connection(cli: Cli, stripe: None, database: 
     assert (row["name"], row["dead"]) == ("stripe", 0)
     checks = {check["part"]: check for check in cli.json("doctor", code=1)["checks"]}
     assert checks["dead letters"]["detail"] == "4 that cannot be read"
+
+
+def test_a_poll_is_made_due_unless_there_is_no_feed(
+    cli: Cli, stripe: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.json("connections", "poll", "stripe", "--reason", "INC-7") == {
+        "name": "stripe",
+        "due": "now",
+    }
+    assert "read within seconds" in cli("connections", "poll", "stripe")
+    (_, first) = cli.json("audit", "list", "--action", "poll")["data"]
+    assert (first["target"], first["reason"]) == ("stripe", "INC-7")
+    assert "no connection is called" in cli("connections", "poll", "strype", code=1)
+    integration = discovery.discover()["stripe"].integration
+    assert integration is not None
+    monkeypatch.setattr(integration, "changes", BaseIntegration.changes)
+    assert "has no feed" in cli("connections", "poll", "stripe", code=1)
+
+
+def test_a_delete_guard_is_closed_after_a_release(cli: Cli, stripe: None, database: str) -> None:
+    assert "is closed already" in cli("connections", "close-guard", "stripe", code=1)
+
+    async def release(flow: Flow) -> None:
+        async with flow.runtime.engine.begin() as db:
+            await db.exec_driver_sql(
+                "INSERT INTO connections (name, deletes_allowed_through) VALUES ('stripe', now())"
+            )
+
+    with_flow(database, release)
+    assert cli("connections", "close-guard", "stripe") == "The delete guard of stripe is closed.\n"
+    (entry,) = cli.json("audit", "list")["data"]
+    assert (entry["action"], entry["target"]) == ("close_guard", "stripe")

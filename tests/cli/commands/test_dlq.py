@@ -137,3 +137,17 @@ def test_a_retry_is_planned_and_then_applied(cli: Cli, dead: str, tmp_path: Path
     again = cli("dlq", "retry", "--apply", file, code=3)
     assert "0 retried, 1 retried before, 1 skipped" in again
     assert "exists" in cli("dlq", "retry", "--all", "--plan", file, code=1)
+
+
+def test_a_cause_is_acknowledged(cli: Cli, dead: str) -> None:
+    chosen = ("--filter", "error_kind=rejected", "--reason", "INC-7")
+    assert cli("dlq", "acknowledge", *chosen) == "2 dead letters are acknowledged.\n"
+    (group,) = cli.json("dlq", "groups")["data"]
+    assert group["acknowledged"]["reason"] == "INC-7"
+    assert group["acknowledged"]["by"] in cli("dlq", "groups")
+    assert "acknowledge a cause" in cli("dlq", "acknowledge", "--filter", "newer_than=1h", code=1)
+    assert "acknowledge a cause" in cli("dlq", "acknowledge", code=1)
+    assert "no group" in cli("dlq", "acknowledge", "--filter", "source=x", code=1)
+    assert "no group" in cli("dlq", "acknowledge", "--filter", "error=…", code=1)
+    assert letters(cli, "--filter", "since=1h")
+    assert letters(cli, "--filter", "until=1h") == []

@@ -93,3 +93,28 @@ async def test_a_long_answer_of_a_plugin_fits_the_cookie(
         page = await browser.act("/connections/fake/check")
         assert "fake does not accept the credentials: ? üü" in page
         assert "ü" * 300 not in page
+
+
+async def test_an_open_delete_guard_is_shown_and_closed(database_url: str) -> None:
+    async with open_console(database_url) as console:
+        path = "/connections/fake/close-guard"
+        async with console.browser(Scope.ADMIN) as browser:
+            assert "closed already" in await browser.page(path)
+            async with console.flow.runtime.engine.begin() as db:
+                await db.exec_driver_sql(
+                    "INSERT INTO connections (name, deletes_allowed_through) VALUES ('fake', now())"
+                )
+            assert f"/console{path}" in await browser.page("/connections/fake")
+            assert "The delete guard of fake is closed." in await browser.act(path)
+            assert f"/console{path}" not in await browser.page("/connections/fake")
+
+
+async def test_refused_webhooks_are_shown_with_their_reason(database_url: str) -> None:
+    async with open_console(database_url) as console, console.browser(Scope.READ) as browser:
+        assert "Webhooks refused" not in await browser.page("/connections/fake")
+        metrics = console.flow.runtime.metrics
+        metrics.webhooks.labels("fake", "refused", "signature").inc(3)
+        metrics.webhooks.labels("fake", "accepted", "").inc()
+        page = await browser.page("/connections/fake")
+    assert "Webhooks refused" in page
+    assert "signature 3" in page

@@ -1,5 +1,7 @@
 """The dead letters: groups by cause, and the actions on a group."""
 
+import re
+
 from tests.console.pages.test_events import dead_event
 from tests.support.console import open_console
 from zenskar.model.scope import Scope
@@ -45,3 +47,36 @@ async def test_an_action_is_refused_when_the_number_has_changed(database_url: st
             assert "1 dead letters are discarded" in await browser.act("/dead-letters/discard")
         (action,) = await console.flow.rows("SELECT action, result FROM operator_actions")
         assert action == {"action": "discard", "result": {"events": 1}}
+
+
+async def test_the_times_of_the_filter_stay_with_an_action(database_url: str) -> None:
+    async with open_console(database_url, working=True) as console:
+        await dead_event(console, "Ada")
+        async with console.browser(Scope.WRITE) as browser:
+            page = await browser.page("/dead-letters?since=2020-01-01T00:00")
+            links = re.findall(r'"/console(/dead-letters/retry\?[^"]+)"', page)
+            assert len(links) == 2
+            for link in links:
+                assert "since=2020-01-01T00%3A00" in link
+                assert "<dd>1</dd>" in await browser.page(link.replace("&amp;", "&"))
+            assert "No dead letter matches" in await browser.page(
+                "/dead-letters/retry?until=2020-01-01T00:00"
+            )
+            await browser.page("/dead-letters?since=yesterday", 400)
+
+
+async def test_a_cause_is_acknowledged_until_another_letter_dies(database_url: str) -> None:
+    async with open_console(database_url, working=True) as console:
+        await dead_event(console, "Ada")
+        async with console.browser(Scope.WRITE) as browser:
+            page = await browser.page("/dead-letters")
+            (link,) = re.findall(r'"/console(/dead-letters/acknowledge[^"]+)"', page)
+            done = await browser.act(link.replace("&amp;", "&"), "Ada calls <them>")
+            assert "1 dead letters are acknowledged" in done
+            page = await browser.page("/dead-letters")
+            assert "Ada calls &lt;them&gt;" in page
+            assert "/dead-letters/acknowledge" not in page
+            await dead_event(console, "Grace")
+            page = await browser.page("/dead-letters")
+            assert "Ada calls" not in page
+            assert "/dead-letters/acknowledge" in page

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from zenskar.api.http import cursors
 from zenskar.api.http.routes import JsonSchema, Parameter, Route, route_of
 from zenskar.errors import InvalidInput, SchemaViolation
 from zenskar.ids import is_id
+from zenskar.model.moment import parse_moment
 from zenskar.schema_catalog import Schema
 
 E = TypeVar("E", bound=StrEnum)
@@ -28,6 +30,15 @@ PAGE_PARAMETERS = (
         "The `next_cursor` of the page before.",
         schema={"type": "string", "pattern": cursors.PATTERN},
     ),
+)
+DRY_RUN = Parameter(
+    "dry_run",
+    "`true` changes nothing, and shows the effect.",
+    schema={"type": "boolean", "default": False},
+)
+TIME_PARAMETERS = tuple(
+    Parameter(name, text, schema={"type": "string", "format": "date-time"})
+    for name, text in (("since", "Only since this time."), ("until", "Only before this time."))
 )
 FILTER_TEXT: JsonSchema = {
     "type": "string",
@@ -56,6 +67,11 @@ class Query:
         """Return a member of an enumeration, None without the parameter."""
         value = self._values.get(name)
         return None if value is None else choices(value)
+
+    def moment(self, name: str) -> datetime | None:
+        """Return a time in UTC, None without the parameter. Raises `InvalidInput`."""
+        value = self._values.get(name)
+        return None if value is None else parse_moment(value)
 
     def number(self, name: str) -> float | None:
         """Return a number, None without the parameter."""

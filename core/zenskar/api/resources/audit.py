@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from zenskar.api.http import bodies, cursors
-from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, query_of
+from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, TIME_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
@@ -27,7 +27,13 @@ class Audit:
     async def list(self, request: web.Request) -> web.Response:
         """Return a page of actions."""
         query = query_of(request)
-        wanted = ActionFilter(query.text("action"), query.text("target"), query.text("state"))
+        wanted = ActionFilter(
+            query.text("action"),
+            query.text("target"),
+            query.text("state"),
+            query.moment("since"),
+            query.moment("until"),
+        )
         page = await in_transaction(
             self._engine, lambda c: audit.page(c, wanted, limit=query.limit, before=query.before)
         )
@@ -44,7 +50,7 @@ class Audit:
                 "List the actions of operators, newest first",
                 {200: ResponseDoc("A page.", "OperatorActionPage")},
                 (400, 401, 403, 429, 503),
-                parameters=(*PAGE_PARAMETERS, *_FILTERS),
+                parameters=(*PAGE_PARAMETERS, *_FILTERS, *TIME_PARAMETERS),
                 scope=Scope.READ,
             ),
         )

@@ -63,6 +63,16 @@ class Connections:
             self._wake(topic)
         return bodies.json_response(view)
 
+    async def close_guard(self, request: web.Request) -> web.Response:
+        """End the release of held deletes."""
+        name, by = self._name(request), operator(request)
+
+        async def close(db: AsyncConnection) -> dict[str, Any]:
+            await connections.close_guard(db, name, by)
+            return await self._view(db, name)
+
+        return bodies.json_response(await in_transaction(self._engine, close))
+
     async def held_deletes(self, request: web.Request) -> web.Response:
         """Return the deletes that the delete guard holds back."""
         name, limit = self._name(request), query_of(request).number("limit") or DEFAULT_LIMIT
@@ -107,6 +117,16 @@ class Connections:
                 one,
                 (400, 404, 409, *_COMMON),
                 parameters=(*_RESUME, REASON),
+                scope=Scope.ADMIN,
+            ),
+            Route(
+                "POST",
+                "/connections/{name}/close-guard",
+                self.close_guard,
+                "Close the delete guard after a release",
+                one,
+                (400, 404, 409, *_COMMON),
+                parameters=(REASON,),
                 scope=Scope.ADMIN,
             ),
             Route(

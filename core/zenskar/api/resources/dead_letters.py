@@ -9,7 +9,7 @@ from aiohttp import web
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator, require
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
-from zenskar.api.http.queries import MAX_LIMIT, PAGE_PARAMETERS, Query, query_of
+from zenskar.api.http.queries import MAX_LIMIT, PAGE_PARAMETERS, TIME_PARAMETERS, Query, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.sync_events import (
     FILTERS,
@@ -56,6 +56,14 @@ class DeadLetterRoutes:
         wanted = _filter_of(query_of(request))
         found = await in_transaction(self._engine, lambda c: dead_letters.groups(c, wanted))
         return bodies.json_response({"data": [_group_view(each) for each in found[:MAX_LIMIT]]})
+
+    async def acknowledge(self, request: web.Request) -> web.Response:
+        """Acknowledge the groups of a cause."""
+        wanted, by = _filter_of(query_of(request)), operator(request)
+        count = await in_transaction(
+            self._engine, lambda c: dead_letters.acknowledge(c, wanted, by)
+        )
+        return bodies.json_response({"acknowledged": count})
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one dead letter with its message and history."""
@@ -130,12 +138,17 @@ class DeadLetterRoutes:
         would = {200: ResponseDoc("A dry run.", "DeadLettersRetried")}
         ended = {200: ResponseDoc("Ended as ignored.", "DeadLettersDiscarded")}
         sent = (400, 408, 413, 415, 422, *_COMMON)
+        acknowledged = {200: ResponseDoc("The number of letters.", "DeadLettersAcknowledged")}
+        chosen = (*parameters_of(_FILTERS), *TIME_PARAMETERS)
         base, single = "/dead-letters", "/dead-letters/{id}"
         return (
             Route("GET", base, self.list, "List dead letters, newest first", page, (400, *_COMMON),
-                  parameters=(*PAGE_PARAMETERS, *parameters_of(_FILTERS)), scope=Scope.READ),
+                  parameters=(*PAGE_PARAMETERS, *chosen), scope=Scope.READ),
             Route("GET", f"{base}/groups", self.groups, "Group dead letters by cause", groups,
-                  (400, *_COMMON), parameters=parameters_of(_FILTERS), scope=Scope.READ),
+                  (400, *_COMMON), parameters=chosen, scope=Scope.READ),
+            Route("POST", f"{base}/acknowledge", self.acknowledge,
+                  "Acknowledge the cause of dead letters", acknowledged, (400, 404, *_COMMON),
+                  parameters=(*parameters_of(_CAUSE), REASON), scope=Scope.WRITE),
             Route("GET", single, self.get, "Read a dead letter", one, (400, 404, *_COMMON),
                   parameters=(_REVEAL, REASON), scope=Scope.READ),
             Route("POST", f"{base}/retry", self.retry_many, "Retry dead letters",
@@ -156,6 +169,11 @@ class DeadLetterRoutes:
             "DeadLetter": {"$ref": "#/$defs/SyncEventWithHistory"},
             "DeadLetterChoice": _CHOICE,
             "DeadLetterGroups": _GROUPS,
+            "DeadLettersAcknowledged": {
+                "type": "object",
+                "required": ["acknowledged"],
+                "properties": {"acknowledged": {"type": "integer", "minimum": 1}},
+            },
             "DeadLettersRetried": _counts("retried"),
             "DeadLettersDiscarded": _counts("discarded"),
         }
@@ -175,8 +193,12 @@ def _filter_of(query: Query) -> EventFilter:
 
 
 def _group_view(group: LetterGroup) -> dict[str, Any]:
-    times = {"first_at": timestamp(group.first_at), "last_at": timestamp(group.last_at)}
-    return asdict(group) | times
+    known = group.acknowledged
+    return asdict(group) | {
+        "first_at": timestamp(group.first_at),
+        "last_at": timestamp(group.last_at),
+        "acknowledged": known and asdict(known) | {"at": timestamp(known.at)},
+    }
 
 
 def _counts(done: str) -> JsonSchema:
@@ -196,6 +218,9 @@ _FILTERS: Filters = {
     "error": ("Only with this text of the failure; … stands for any characters.", TEXT),
     "older_than": ("Only older than this number of seconds.", _SECONDS),
     "newer_than": ("Only newer than this number of seconds.", _SECONDS),
+}
+_CAUSE: Filters = {
+    name: _FILTERS[name] for name in ("source", "direction", "reason", "error_kind", "error")
 }
 _NAME = {"type": ["string", "null"]}
 _GROUPS: JsonSchema = {
@@ -218,6 +243,15 @@ _GROUPS: JsonSchema = {
                     "count": {"type": "integer"},
                     "first_at": {"type": "string", "format": "date-time"},
                     "last_at": {"type": "string", "format": "date-time"},
+                    "acknowledged": {
+                        "description": "Who works on the cause; null if a letter died since.",
+                        "type": ["object", "null"],
+                        "properties": {
+                            "by": {"type": "string"},
+                            "at": {"type": "string", "format": "date-time"},
+                            "reason": _NAME,
+                        },
+                    },
                     "example": {"type": "string", "description": "The newest dead letter."},
                 },
             },

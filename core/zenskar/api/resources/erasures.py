@@ -6,6 +6,7 @@ from aiohttp import web
 
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator
+from zenskar.api.http.queries import DRY_RUN, query_of
 from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.resources.customers import id_of
 from zenskar.api.services import ApiServices
@@ -23,12 +24,14 @@ class Erasures:
         self._eraser = Eraser(services.engine, owners, services.wake, services.broadcaster)
 
     async def erase(self, request: web.Request) -> web.Response:
-        """Erase a customer permanently."""
-        found = await self._eraser.erase(id_of(request), operator(request))
+        """Erase a customer permanently; a dry run only counts."""
+        dry_run = query_of(request).flag("dry_run")
+        found = await self._eraser.erase(id_of(request), operator(request), dry_run=dry_run)
         erased_at = timestamp(found.erased_at) if found.erased_at else None
         return bodies.json_response(
             {
                 "id": found.id,
+                "dry_run": dry_run,
                 "erased_at": erased_at,
                 "rows": dict(found.rows),
                 "external": list(found.external),
@@ -50,7 +53,7 @@ class Erasures:
                     )
                 },
                 (400, 401, 403, 404, 409, 429, 503),
-                parameters=(REASON,),
+                parameters=(DRY_RUN, REASON),
                 scope=Scope.ADMIN,
             ),
         )
@@ -69,9 +72,10 @@ class Erasures:
         return {
             "Erased": {
                 "type": "object",
-                "required": ["id", "erased_at", "rows", "external"],
+                "required": ["id", "dry_run", "erased_at", "rows", "external"],
                 "properties": {
                     "id": {"type": "string", "format": "uuid"},
+                    "dry_run": {"type": "boolean"},
                     "erased_at": {"type": ["string", "null"], "format": "date-time"},
                     "rows": {"type": "object", "additionalProperties": {"type": "integer"}},
                     "external": {"type": "array", "items": external},

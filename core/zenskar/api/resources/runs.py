@@ -8,13 +8,13 @@ from aiohttp import web
 
 from zenskar.api.http import bodies, cursors
 from zenskar.api.http.auth import REASON, operator, require
-from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, query_of
+from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, TIME_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.sync_events import UUID, event_id_of
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.operators.runs import OperatorRun
+from zenskar.db.operators.runs import OperatorRun, RunFilter
 from zenskar.model.missing import Missing
 from zenskar.model.operator_run import RunKind, RunState
 from zenskar.model.scope import Scope
@@ -47,16 +47,16 @@ class Runs:
     async def list(self, request: web.Request) -> web.Response:
         """Return a page of runs."""
         query = query_of(request)
+        wanted = RunFilter(
+            query.text("source"),
+            query.text("kind"),
+            query.text("state"),
+            query.moment("since"),
+            query.moment("until"),
+        )
         page = await in_transaction(
             self._engine,
-            lambda c: run_requests.page(
-                c,
-                source=query.text("source"),
-                kind=query.text("kind"),
-                state=query.text("state"),
-                limit=query.limit,
-                before=query.before,
-            ),
+            lambda c: run_requests.page(c, wanted, limit=query.limit, before=query.before),
         )
         data = [_view(run) for run in page.runs]
         return bodies.json_response({"data": data, "next_cursor": cursors.encode(page.last_id)})
@@ -92,7 +92,7 @@ class Runs:
             Route("POST", "/runs", self.create, "Request a run", begun, sent, "RunRequest",
                   parameters=(REASON,), scope=Scope.WRITE),
             Route("GET", "/runs", self.list, "List runs, newest first", page, (400, *_COMMON),
-                  parameters=(*PAGE_PARAMETERS, *_FILTERS), scope=Scope.READ),
+                  parameters=(*PAGE_PARAMETERS, *_FILTERS, *TIME_PARAMETERS), scope=Scope.READ),
             Route("GET", single, self.get, "Read a run", one, (400, 404, *_COMMON),
                   scope=Scope.READ),
             Route("GET", f"{single}/plan", self.plan, "Read the plan of a run", plan,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from zenskar.api.http import bodies, cursors
 from zenskar.api.http.auth import REASON, operator, require
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
-from zenskar.api.http.queries import PAGE_PARAMETERS, Query, query_of
+from zenskar.api.http.queries import PAGE_PARAMETERS, TIME_PARAMETERS, Query, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
@@ -119,7 +119,7 @@ class SyncEvents:
                 "List sync events, newest first",
                 {200: ResponseDoc("A page.", "SyncEventPage")},
                 (400, *_COMMON),
-                parameters=(*PAGE_PARAMETERS, status, *parameters_of(FILTERS)),
+                parameters=(*PAGE_PARAMETERS, status, *parameters_of(FILTERS), *TIME_PARAMETERS),
                 scope=Scope.READ,
             ),
             Route(
@@ -221,7 +221,10 @@ async def event_page(engine: AsyncEngine, query: Query, wanted: EventFilter) -> 
 
 
 def filter_of(query: Query) -> EventFilter:
-    """Return the filter of a query with the parameters `FILTERS`."""
+    """Return the filter of a query with the parameters `FILTERS` and the times.
+
+    Raises `InvalidInput` for a wrong time.
+    """
     return EventFilter(
         direction=query.one_of("direction", Direction),
         source=query.text("source"),
@@ -229,6 +232,8 @@ def filter_of(query: Query) -> EventFilter:
         reason=query.text("reason"),
         correlation_id=query.text("correlation_id"),
         external_id=query.text("external_id"),
+        since=query.moment("since"),
+        until=query.moment("until"),
     )
 
 

@@ -8,6 +8,7 @@ import typer
 from zenskar.cli import session
 from zenskar.cli.render.event_list import Limit
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
+from zenskar.cli.time_options import Since, Until, moment_of
 from zenskar.model.operator_action import ActionKind, ActionState
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ def audit() -> None:
 
 
 @app.command("list")
-def show(
+def show(  # noqa: PLR0913, PLR0917 - one for each option
     action: Annotated[ActionKind | None, typer.Option(help="Only of this kind.")] = None,
     target: Annotated[
         str | None, typer.Option(help="Only with this connection, record, event or key.")
     ] = None,
     state: Annotated[ActionState | None, typer.Option(help="Only with this state.")] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     before: Annotated[
         str | None, typer.Option(help="Only actions older than the action with this id.")
@@ -49,7 +52,7 @@ def show(
     from zenskar.db.operators.actions import ActionFilter
     from zenskar.ops import audit as audit_log
 
-    wanted = ActionFilter(action, target, state)
+    wanted = ActionFilter(action, target, state, moment_of(since), moment_of(until))
     older = session.parse_id(before) if before else None
 
     async def read(engine: "AsyncEngine") -> list[dict[str, Any]]:

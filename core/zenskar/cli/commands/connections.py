@@ -143,6 +143,29 @@ def resume(  # noqa: PLR0913, PLR0917 - one for each option
         raise typer.Exit(_HELD)
 
 
+@app.command("close-guard")
+def close_guard(
+    name: Name, reason: ReasonOption = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Close the delete guard after a resumption has applied held deletes.
+
+    Deletes that still wait are held again, and the guard counts all deletes of its window.
+    """
+    from zenskar.ops import connections
+
+    by = current_actor(reason)
+
+    async def close(db: "AsyncConnection", configured: tuple[str, ...], _: "Broadcaster") -> None:
+        await connections.status(db, name, configured)
+        await connections.close_guard(db, name, by)
+
+    _run(close)
+    if output is Output.JSON:
+        print_json({"name": name, "guard": "closed"})
+    else:
+        print_lines(f"The delete guard of {name} is closed.")
+
+
 def _drop(name: str, by: "Actor", only: list[str] | None) -> "DroppedDeletes":
     """Fetch the object of each held delete, and drop the delete unless the object is deleted."""
     from zenskar.cli.bulk_session import with_factory

@@ -1,8 +1,8 @@
 """`zenskar customers`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,12 @@ from zenskar.cli.bulk_session import with_factory
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.cli.replay_session import ReasonOption, current_actor
 from zenskar.ids import new_id
+
+if TYPE_CHECKING:
+    from zenskar.model.actor import Actor
+    from zenskar.ops.prompt import Prompter
+
+    _Request = Callable[[str, str, str | None, Actor], Coroutine[Any, Any, Sequence[str]]]
 
 app = typer.Typer(no_args_is_help=True, help="Single customers.")
 _COLUMNS = {"source_system": "CONNECTION", "external_id": "EXTERNAL", "state": "LINK"}
@@ -36,11 +42,7 @@ def fetch(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Request a fetch of the customer's external objects now; workers apply their state."""
-    customer_id, by = session.parse_id(customer), current_actor(reason)
-    sources = with_factory(
-        lambda factory: factory.prompter().fetch("customer", customer_id, connection, by)
-    )
-    _report("fetch", customer_id, sources, output)
+    _request("fetch", lambda prompter: prompter.fetch, customer, connection, reason, output)
 
 
 @app.command("push")
@@ -51,14 +53,22 @@ def push(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Request a push of the customer now; workers send it where an object differs."""
+    _request("push", lambda prompter: prompter.push, customer, connection, reason, output)
+
+
+def _request(
+    what: str,
+    method: "Callable[[Prompter], _Request]",
+    customer: str,
+    connection: str | None,
+    reason: str | None,
+    output: Output,
+) -> None:
+    """Request work of the prompter on a customer, and print the connections."""
     customer_id, by = session.parse_id(customer), current_actor(reason)
     sources = with_factory(
-        lambda factory: factory.prompter().push("customer", customer_id, connection, by)
+        lambda factory: method(factory.prompter())("customer", customer_id, connection, by)
     )
-    _report("push", customer_id, sources, output)
-
-
-def _report(what: str, customer_id: str, sources: Sequence[str], output: Output) -> None:
     if output is Output.JSON:
         print_json({"id": customer_id, "connections": list(sources)})
     else:

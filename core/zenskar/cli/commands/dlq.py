@@ -48,6 +48,7 @@ _GROUPS = {
     "first_at": "FIRST",
     "last_at": "LAST",
     "example": "NEWEST",
+    "acknowledged": "ACKNOWLEDGED BY",
 }
 _COLUMNS = {
     "id": "ID",
@@ -86,12 +87,37 @@ def groups(filters: Filters = None, output: OutputOption = Output.TABLE) -> None
         lambda engine: in_transaction(engine, lambda c: dead_letters.groups(c, wanted))
     )
     rows = [asdict(group) for group in found]
+    named = [
+        row | {"acknowledged": group.acknowledged and group.acknowledged.by}
+        for row, group in zip(rows, found, strict=True)
+    ]
     if output is Output.JSON:
         print_json({"data": rows})
     elif rows:
-        print_table(_GROUPS, rows)
+        print_table(_GROUPS, named)
     else:
         print_lines("There is no such dead letter.")
+
+
+@app.command("acknowledge")
+def acknowledge(
+    filters: Filters = None, reason: ReasonOption = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Acknowledge groups of dead letters: somebody works on their cause.
+
+    A group counts as new again when another of its letters dies.
+    """
+    from zenskar.db.driver.engine import in_transaction
+    from zenskar.ops import dead_letters
+
+    wanted, by = filter_of(filters or ()), replay_session.current_actor(reason)
+    count = session.run_with_engine(
+        lambda engine: in_transaction(engine, lambda c: dead_letters.acknowledge(c, wanted, by))
+    )
+    if output is Output.JSON:
+        print_json({"acknowledged": count})
+    else:
+        print_lines(f"{count} dead letters are acknowledged.")
 
 
 @app.command("show")

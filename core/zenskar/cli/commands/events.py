@@ -1,6 +1,6 @@
 """`zenskar events`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +9,7 @@ from zenskar.cli import replay_session, session
 from zenskar.cli.render.event_list import Before, Limit, print_events
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines
 from zenskar.cli.replay_session import ReasonOption
+from zenskar.cli.time_options import Since, Until, moment_of
 from zenskar.errors import InvalidInput, StateConflict
 from zenskar.model.sync_event import Direction, SyncStatus
 
@@ -43,12 +44,15 @@ def show_many(  # noqa: PLR0913, PLR0917 - one for each option
     source: Source = None,
     direction: Way = None,
     customer: Customer = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     before: Before = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List sync events, newest first."""
-    wanted = _filter(status, source, direction, customer)
+    chosen = _filter(status, source, direction, customer)
+    wanted = replace(chosen, since=moment_of(since), until=moment_of(until))
     none = "There is no such sync event."
     print_events(wanted, limit, before, output, columns=_COLUMNS, none=none)
 

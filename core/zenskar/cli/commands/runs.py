@@ -10,6 +10,7 @@ from zenskar.cli import session
 from zenskar.cli.render.event_list import Limit
 from zenskar.cli.render.output import Output, OutputOption, print_json, print_lines, print_table
 from zenskar.cli.replay_session import ReasonOption, current_actor
+from zenskar.cli.time_options import Since, Until, moment_of
 from zenskar.model.operator_run import RunState
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ _VALUES = {"name": "NAME", "value": "VALUE"}
 
 
 @app.command("list")
-def show_many(
+def show_many(  # noqa: PLR0913, PLR0917 - one for each option
     source: Annotated[str | None, typer.Option(help="Only of this connection.")] = None,
     state: Annotated[RunState | None, typer.Option(help="Only with this state.")] = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     before: Annotated[
         str | None, typer.Option(help="Only runs older than the run with this id.")
@@ -45,14 +48,16 @@ def show_many(
 ) -> None:
     """List the runs, newest first, with their progress."""
     from zenskar.db.driver.engine import in_transaction
+    from zenskar.db.operators.runs import RunFilter
     from zenskar.ops.runs import run_requests
 
+    wanted = RunFilter(source, state=state, since=moment_of(since), until=moment_of(until))
     older = session.parse_id(before) if before else None
 
     async def read(engine: "AsyncEngine") -> list[dict[str, Any]]:
         page = await in_transaction(
             engine,
-            lambda c: run_requests.page(c, source=source, state=state, limit=limit, before=older),
+            lambda c: run_requests.page(c, wanted, limit=limit, before=older),
         )
         return [asdict(run) for run in page.runs]
 

@@ -15,12 +15,18 @@ _PAGE = 50
 
 async def read(visit: Visit) -> Mapping[str, Any]:
     """Return the data of the page."""
-    names = ("action", "target", "state")
-    filters = {name: visit.filter(name) for name in names}
+    filters = visit.filters(("action", "target", "state", "since", "until"))
+    wanted = ActionFilter(
+        filters["action"],
+        filters["target"],
+        filters["state"],
+        visit.moment("since"),
+        visit.moment("until"),
+    )
     before = cursors.decode(visit.filter("cursor"))
     page = await in_transaction(
         visit.services.engine,
-        lambda c: audit.page(c, ActionFilter(**filters), limit=_PAGE, before=before),
+        lambda c: audit.page(c, wanted, limit=_PAGE, before=before),
     )
     following = cursors.encode(page.last_id)
     return {

@@ -68,6 +68,7 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "entities": services.router.owner(name).entities if configured else (),
         "comparisons": [each for each in reading.comparisons if each.source == name],
         "waiting": _waiting(reading, name),
+        "refused": services.metrics.refused_webhooks(name),
     }
 
 
@@ -204,6 +205,30 @@ async def poll(visit: Visit) -> Done:
     return Done("The feed is read within seconds.", _address(visit))
 
 
+async def preview_close_guard(visit: Visit) -> Preview:
+    """Show the deletes that the guard would count again."""
+    name = visit.part("name")
+    await _status(visit)
+    deletes = (await visit.services.state()).deletes.get(name)
+    is_open = deletes is not None and deletes.open_through is not None
+    return Preview(
+        f"Close the delete guard of {name}?",
+        "Released deletes that still wait are held again, and the guard counts all deletes of its "
+        "window. The next flood of deletes pauses the connection.",
+        "Close guard",
+        _address(visit),
+        counts=[("Limit", f"{deletes.limit:,}")] if deletes else (),
+        refusal="" if is_open else "The guard is closed already.",
+    )
+
+
+async def close_guard(visit: Visit) -> Done:
+    """Close the delete guard."""
+    name, by = visit.part("name"), visit.actor
+    await in_transaction(visit.services.engine, lambda c: connections.close_guard(c, name, by))
+    return Done(f"The delete guard of {name} is closed.", _address(visit))
+
+
 async def _status(visit: Visit) -> ConnectionStatus:
     sources = visit.services.router.sources
     return await in_transaction(
@@ -223,6 +248,9 @@ PAGES = (LIST, ONE)
 ACTIONS = (
     Action(f"{SECTION}/{{name}}/pause", preview_pause, pause, SECTION, Scope.ADMIN),
     Action(f"{SECTION}/{{name}}/resume", preview_resume, resume, SECTION, Scope.ADMIN),
+    Action(
+        f"{SECTION}/{{name}}/close-guard", preview_close_guard, close_guard, SECTION, Scope.ADMIN
+    ),
     Action(f"{SECTION}/{{name}}/check", preview_check, check, SECTION),
     Action(f"{SECTION}/{{name}}/poll", preview_poll, poll, SECTION),
 )

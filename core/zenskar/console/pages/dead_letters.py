@@ -11,7 +11,7 @@ from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, Visit
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events.event_log import EventFilter
 from zenskar.db.events.event_search import FoundEvents
-from zenskar.errors import InvalidInput, StateConflict
+from zenskar.errors import StateConflict
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction
 from zenskar.ops import dead_letters, events
@@ -20,7 +20,16 @@ from zenskar.ops.replay import Replay
 
 SECTION = "/dead-letters"
 _PAGE, _GROUPS, _EXAMPLES = 50, 50, 5
-_TEXTS = ("source", "reason", "error_kind", "event_type", "error")
+_FILTERS = (
+    "source",
+    "reason",
+    "error_kind",
+    "event_type",
+    "error",
+    "direction",
+    "since",
+    "until",
+)
 
 
 async def read(visit: Visit) -> Mapping[str, Any]:
@@ -34,9 +43,11 @@ async def read(visit: Visit) -> Mapping[str, Any]:
 
     groups, found = await in_transaction(visit.services.engine, load)
     following = cursors.encode(found.last_id)
-    filters = {name: visit.filter(name) for name in (*_TEXTS, "direction")}
+    filters = visit.filters(_FILTERS)
     return {
-        "groups": [(group, _query_of(group)) for group in groups[:_GROUPS]],
+        "groups": [
+            (group, _query_of(group), _query_of(group, visit)) for group in groups[:_GROUPS]
+        ],
         "more_groups": max(0, len(groups) - _GROUPS),
         "found": found,
         "filters": filters,
@@ -51,18 +62,13 @@ async def read(visit: Visit) -> Mapping[str, Any]:
 
 def _filter(visit: Visit) -> EventFilter:
     """Return the filter in the address. Raises `InvalidInput`."""
-    direction = visit.filter("direction")
-    try:
-        way = None if direction is None else Direction(direction)
-    except ValueError as error:
-        raise InvalidInput(str(error)) from None
-    texts: dict[str, Any] = {name: visit.filter(name) for name in _TEXTS}
-    return dead_letters.only_dead(EventFilter(direction=way, **texts))
+    return dead_letters.only_dead(visit.event_filter(_FILTERS))
 
 
-def _query_of(group: LetterGroup) -> str:
-    """Return the query that selects a group."""
+def _query_of(group: LetterGroup, visit: Visit | None = None) -> str:
+    """Return the query that selects a group, within the times of a page if one is given."""
     about = {
+        **({} if visit is None else visit.filters(("since", "until"))),
         "source": group.source,
         "direction": group.direction,
         "error_kind": group.error_kind,
@@ -74,7 +80,7 @@ def _query_of(group: LetterGroup) -> str:
 
 def _query(visit: Visit) -> str:
     """Return the query of the filter in the address."""
-    given = {name: visit.filter(name) for name in (*_TEXTS, "direction")}
+    given = visit.filters(_FILTERS)
     return urlencode({name: value for name, value in given.items() if value})
 
 
@@ -85,7 +91,7 @@ async def _preview(visit: Visit, preview: Preview) -> Preview:
         visit.services.engine, lambda c: events.search(c, wanted, limit=_EXAMPLES)
     )
     count = f"{found.total:,}{'' if found.exact else '+'}"
-    given = {name: visit.filter(name) for name in (*_TEXTS, "direction")}
+    given = visit.filters(_FILTERS)
     chosen = [(name.replace("_", " "), value) for name, value in given.items() if value]
     details = [f"{each.event_type}: {each.error_message or each.reason}" for each in found.events]
     return Preview(
@@ -99,6 +105,29 @@ async def _preview(visit: Visit, preview: Preview) -> Preview:
         dangerous=preview.dangerous,
         refusal="" if found.total else "No dead letter matches any more.",
     )
+
+
+async def preview_acknowledge(visit: Visit) -> Preview:
+    """Show the letters of the cause."""
+    return await _preview(
+        visit,
+        Preview(
+            "Acknowledge these dead letters?",
+            "It says that you work on their cause. They stay dead letters, and count as new again "
+            "when another of them dies.",
+            "Acknowledge",
+            "",
+        ),
+    )
+
+
+async def acknowledge(visit: Visit) -> Done:
+    """Acknowledge the cause."""
+    wanted, by = _filter(visit), visit.actor
+    count = await in_transaction(
+        visit.services.engine, lambda c: dead_letters.acknowledge(c, wanted, by)
+    )
+    return Done(f"{count:,} dead letters are acknowledged.", f"{ROOT}{SECTION}")
 
 
 async def preview_retry(visit: Visit) -> Preview:
@@ -160,6 +189,7 @@ def _address(visit: Visit) -> str:
 
 PAGE = ConsolePage(SECTION, "dead_letters.html", read, menu="Dead letters", icon="dead")
 ACTIONS = (
+    Action(f"{SECTION}/acknowledge", preview_acknowledge, acknowledge, SECTION),
     Action(f"{SECTION}/retry", preview_retry, retry, SECTION),
     Action(f"{SECTION}/discard", preview_discard, discard, SECTION, Scope.ADMIN),
 )

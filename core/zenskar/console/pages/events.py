@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -12,7 +11,7 @@ from zenskar.api.http import cursors
 from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, ShownOnce, Visit
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events.event_log import EventFilter
-from zenskar.errors import InvalidInput, NotFound, StateConflict
+from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import is_id
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
@@ -23,7 +22,19 @@ from zenskar.ops.replay import Replay
 
 SECTION = "/events"
 _PAGE = 50
-_TEXTS = ("source", "reason", "error_kind", "event_type", "correlation_id", "external_id")
+_FILTERS = (
+    "source",
+    "reason",
+    "error_kind",
+    "event_type",
+    "correlation_id",
+    "external_id",
+    "status",
+    "direction",
+    "record",
+    "since",
+    "until",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +58,12 @@ class _ChosenEvent:
 
 async def read_all(visit: Visit) -> Mapping[str, Any]:
     """Return the data of the list."""
-    wanted, before = filter_of(visit), cursors.decode(visit.filter("cursor"))
+    wanted, before = visit.event_filter(_FILTERS), cursors.decode(visit.filter("cursor"))
     found = await in_transaction(
         visit.services.engine, lambda c: events.search(c, wanted, limit=_PAGE, before=before)
     )
     following = cursors.encode(found.last_id)
-    names = (*_TEXTS, "status", "direction", "record", "since", "until")
-    filters = {name: visit.filter(name) for name in names}
+    filters = visit.filters(_FILTERS)
     return {
         "found": found,
         "filters": filters,
@@ -64,37 +74,6 @@ async def read_all(visit: Visit) -> Mapping[str, Any]:
         "next": visit.address(cursor=following) if following else None,
         "first": visit.address(cursor=None) if before else None,
     }
-
-
-def filter_of(visit: Visit) -> EventFilter:
-    """Return the filter in the address of a page. Raises `InvalidInput`."""
-    record = visit.filter("record")
-    if record is not None and not is_id(record):
-        raise InvalidInput("record: must be the id of a record")
-    texts: dict[str, Any] = {name: visit.filter(name) for name in _TEXTS}
-    status, direction = visit.filter("status"), visit.filter("direction")
-    try:
-        return EventFilter(
-            status=None if status is None else SyncStatus(status),
-            direction=None if direction is None else Direction(direction),
-            customer_id=record,
-            since=_moment(visit.filter("since")),
-            until=_moment(visit.filter("until")),
-            **texts,
-        )
-    except ValueError as error:
-        raise InvalidInput(str(error)) from None
-
-
-def _moment(text: str | None) -> datetime | None:
-    """Return the time of a filter, which is UTC without a zone."""
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput("a time must be as in 2030-01-31T12:00") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 async def read(visit: Visit) -> Mapping[str, Any]:

@@ -8,10 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.api.health import PAUSE_WORDS, HealthReport, HealthStatus
 from zenskar.console.page import ROOT, ConsolePage, Visit
+from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_counts
 from zenskar.db.events.event_counts import EventCount
-from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.model.sync_event import NO_SOURCE, Direction, SyncStatus
 from zenskar.ops import connections
 from zenskar.ops.connections import ConnectionStatus
 from zenskar.ops.state import activity
@@ -66,7 +67,9 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "hour": hour,
         "chart": _chart(hour),
         "pause_words": PAUSE_WORDS,
-        "concerns": _concerns(report, found, waiting, services.router.off),
+        "concerns": _concerns(
+            report, found, waiting, services.router.off, _waiting(unfinished, NO_SOURCE).dead
+        ),
         "dead": sum(each.count for each in unfinished if each.status == SyncStatus.DEAD),
         "unfinished": sum(each.count for each in unfinished if each.status != SyncStatus.DEAD),
         "exact": all(each.exact for each in unfinished),
@@ -102,18 +105,31 @@ def _concerns(
     found: Sequence[ConnectionStatus],
     waiting: Mapping[str, Waiting],
     off: Mapping[str, str],
+    unreadable: int,
 ) -> list[Concern]:
     concerns = [
-        Concern(f"The part “{name}” does not work", check.detail, f"{ROOT}/system", urgent=True)
+        Concern(f"The part “{name}” does not work", check.detail, _page_of(name), urgent=True)
         for name, check in report.checks.items()
         if check.status is HealthStatus.UNAVAILABLE
     ]
     workers = report.checks.get("workers")
     if workers is not None and workers.status is HealthStatus.DEGRADED:
         concerns.append(Concern("Workers are missing", workers.detail, f"{ROOT}/system"))
+    bus = report.checks.get("bus")
+    if bus is not None and bus.status is HealthStatus.DEGRADED:
+        concerns.append(Concern("Messages wait for the bus", bus.detail, _page_of("bus")))
+    if unreadable:
+        text = f"{unreadable:,} belong to no connection: look at the message, then discard"
+        address = f"{ROOT}/dead-letters?source={NO_SOURCE}"
+        concerns.append(Concern("Messages that cannot be read", text, address))
     for status in found:
         concerns += _of_connection(status, waiting[status.state.name], off)
     return sorted(concerns, key=lambda each: not each.urgent)
+
+
+def _page_of(part: str) -> str:
+    """Return the page with the details of a part."""
+    return f"{ROOT}/bus" if part == "bus" else f"{ROOT}/system"
 
 
 def _of_connection(
@@ -125,7 +141,9 @@ def _of_connection(
         concerns.append(Concern(f"{state.name} is off", off[state.name], address, urgent=True))
     if state.paused:
         text = PAUSE_WORDS.get(state.reason or "", "nothing is sent, and changes wait")
-        concerns.append(Concern(f"{state.name} is paused", text, address, urgent=True))
+        held = state.reason == DELETE_GUARD
+        where = f"{ROOT}/held-deletes?source={state.name}" if held else address
+        concerns.append(Concern(f"{state.name} is paused", text, where, urgent=True))
     elif (waiting.oldest_seconds or 0) > _LATE_SECONDS:
         text = f"the oldest waits for {int((waiting.oldest_seconds or 0) // 60)} minutes"
         concerns.append(Concern(f"Events of {state.name} wait", text, address))

@@ -9,7 +9,7 @@ from zenskar.api.http import cursors
 from zenskar.console.page import ROOT, Action, ActionField, ConsolePage, Done, Preview, Visit
 from zenskar.db import reconcile_runs
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.operators.runs import OperatorRun
+from zenskar.db.operators.runs import OperatorRun, RunFilter
 from zenskar.db.reconcile_runs import Comparison
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import is_id
@@ -65,10 +65,17 @@ _BRAKE = (
 async def read_all(visit: Visit) -> Mapping[str, Any]:
     """Return the data of the list."""
     before, services = cursors.decode(visit.filter("cursor")), visit.services
-    filters = {name: visit.filter(name) for name in ("source", "kind", "state")}
+    filters = visit.filters(("source", "kind", "state", "since", "until"))
+    wanted = RunFilter(
+        filters["source"],
+        filters["kind"],
+        filters["state"],
+        visit.moment("since"),
+        visit.moment("until"),
+    )
 
     async def load(db: AsyncConnection) -> tuple[RunPage, list[Comparison]]:
-        page = await run_requests.page(db, **filters, limit=_PAGE, before=before)
+        page = await run_requests.page(db, wanted, limit=_PAGE, before=before)
         return page, await reconcile_runs.results(db)
 
     page, comparisons = await in_transaction(services.engine, load)

@@ -1,15 +1,16 @@
 """The actions of operators: each is written with its change, and listed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.storable import storable
+from zenskar.db.operators.newest_first import newest
 from zenskar.db.schema.tables import operator_actions
 
 
@@ -36,11 +37,13 @@ class OperatorAction:
 
 @dataclass(frozen=True, slots=True)
 class ActionFilter:
-    """A selection of actions; None selects all."""
+    """A selection of actions; None selects all. The times are about their begin."""
 
     action: str | None = None
     target: str | None = None
     state: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 _COLUMNS = [operator_actions.c[name] for name in OperatorAction.__dataclass_fields__]
@@ -61,16 +64,7 @@ async def page(
     db: AsyncConnection, wanted: ActionFilter, *, most: int, before: str | None = None
 ) -> list[OperatorAction]:
     """Return actions, newest first, with ids below `before`."""
-    columns = operator_actions.c
-    pairs = (
-        (columns.action, wanted.action),
-        (columns.target, wanted.target),
-        (columns.state, wanted.state),
-    )
-    statement = select(*_COLUMNS).where(*(c == value for c, value in pairs if value is not None))
-    if before is not None:
-        statement = statement.where(columns.id < before)
-    rows = await db.execute(statement.order_by(columns.id.desc()).limit(most))
+    rows = await newest(db, operator_actions, _COLUMNS, asdict(wanted), most=most, before=before)
     return [_action(row) for row in rows]
 
 

@@ -1,7 +1,7 @@
 """Runs on a whole connection that operators request, and that workers carry out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.storable import storable
+from zenskar.db.operators.newest_first import newest
 from zenskar.db.schema.tables import operator_runs
 
 
@@ -38,6 +39,17 @@ class OperatorRun:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """A selection of runs; None selects all. The times are about their request."""
+
+    source_system: str | None = None
+    kind: str | None = None
+    state: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 _PLANNED = operator_runs.c.plan.is_not(None).label("has_plan")
@@ -156,21 +168,10 @@ async def plan_text(db: AsyncConnection, run_id: str) -> str | None:
 
 
 async def page(
-    db: AsyncConnection,
-    *,
-    source: str | None,
-    kind: str | None,
-    state: str | None,
-    most: int,
-    before: str | None = None,
+    db: AsyncConnection, wanted: RunFilter, *, most: int, before: str | None = None
 ) -> list[OperatorRun]:
     """Return runs, newest first, with ids below `before`."""
-    columns = operator_runs.c
-    pairs = ((columns.source_system, source), (columns.kind, kind), (columns.state, state))
-    statement = select(*_COLUMNS).where(*(c == value for c, value in pairs if value is not None))
-    if before is not None:
-        statement = statement.where(columns.id < before)
-    rows = await db.execute(statement.order_by(columns.id.desc()).limit(most))
+    rows = await newest(db, operator_runs, _COLUMNS, asdict(wanted), most=most, before=before)
     return [_run(row) for row in rows]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import schedules
 from zenskar.db.operators import runs
-from zenskar.db.operators.runs import OperatorRun
+from zenskar.db.operators.runs import OperatorRun, RunFilter
 from zenskar.errors import InvalidInput, NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
@@ -116,18 +116,10 @@ async def read_plan(db: AsyncConnection, run_id: str) -> dict[str, Any]:
 
 
 async def page(
-    db: AsyncConnection,
-    *,
-    source: str | None = None,
-    kind: str | None = None,
-    state: str | None = None,
-    limit: int,
-    before: str | None = None,
+    db: AsyncConnection, wanted: RunFilter, *, limit: int, before: str | None = None
 ) -> RunPage:
-    """Return at most `limit` runs that match the filters and are older than `before`."""
-    found = await runs.page(
-        db, source=source, kind=kind, state=state, most=limit + 1, before=before
-    )
+    """Return at most `limit` runs that match a filter and are older than `before`."""
+    found = await runs.page(db, wanted, most=limit + 1, before=before)
     last_id = found[limit - 1].id if len(found) > limit else None
     return RunPage(found[:limit], last_id)
 

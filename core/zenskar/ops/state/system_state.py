@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,10 +24,14 @@ MEASURED = 50_000
 
 @dataclass(frozen=True, slots=True)
 class DeleteCount:
-    """The recent deletes of a connection, and the most that its guard allows, 0 without one."""
+    """The recent deletes of a connection, and the most that its guard allows, 0 without one.
+
+    Deletes that were received before `open_through` pass the guard; None if it is closed.
+    """
 
     recent: int
     limit: int
+    open_through: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,9 @@ async def read(
         events=await event_counts.unfinished(db, most),
         deletes={
             name: DeleteCount(
-                await connections.recent_deletes(db, name, guard.window_seconds), guard.limit
+                await connections.recent_deletes(db, name, guard.window_seconds),
+                guard.limit,
+                _open_through(states.get(name), guard),
             )
             for name, guard in guards.items()
         },
@@ -70,3 +77,12 @@ async def read(
         topics=await outbox.topics(db, most),
         table_bytes=await table_sizes(db),
     )
+
+
+def _open_through(state: ConnectionState | None, guard: DeleteGuard) -> datetime | None:
+    """Return the time of the release of deletes, unless its window is over."""
+    released_at = None if state is None else state.deletes_released_at
+    if released_at is None or not guard.limit:
+        return None
+    window = timedelta(seconds=guard.window_seconds)
+    return released_at if datetime.now(UTC) - released_at < window else None
