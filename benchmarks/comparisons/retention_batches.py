@@ -4,6 +4,8 @@ import statistics
 import time
 from datetime import UTC, datetime
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from benchmarks.bench import Bench, Comparison, spread
 from benchmarks.large_database import Size, fill
 from benchmarks.product import open_product
@@ -35,11 +37,13 @@ async def _delete(database: str) -> dict[str, float]:
     after = expired_rows.FIRST
     for _ in range(_BATCHES):
         started = time.perf_counter()
-        last = after
-        piece = await in_transaction(
-            engine, lambda c: expired_rows.forget(c, "history", datetime.now(UTC), last)
-        )
+        after = (await _forget(engine, after)).last or after
         found.append((time.perf_counter() - started) * 1000)
-        after = piece.last or after
     await engine.dispose()
     return {"batch": statistics.median(found), "slowest": max(found)}
+
+
+async def _forget(engine: AsyncEngine, after: str) -> expired_rows.Piece:
+    """Delete the next batch, as the scheduler does."""
+    now = datetime.now(UTC)
+    return await in_transaction(engine, lambda c: expired_rows.forget(c, "history", now, after))
