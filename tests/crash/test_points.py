@@ -7,7 +7,7 @@ from typing import Any
 from tests.cli.commands import test_mappings
 from tests.crash import test_api_killed, test_sigkill
 from tests.crash.processes import ROOT
-from tests.kafka import test_relay_killed
+from tests.kafka import test_head_of_log, test_relay_killed
 from tests.sync.outbound import test_enrichment
 
 KILLERS = (
@@ -17,8 +17,9 @@ KILLERS = (
     test_api_killed.test_a_webhook_has_one_effect,
     test_mappings.test_a_killed_link_is_completed_by_a_repeat,
     test_relay_killed.test_a_killed_relay_loses_nothing_and_keeps_the_order,
+    test_head_of_log.test_an_ended_message_is_skipped_although_the_first_command_is_killed,
 )
-"""The last file runs in the Kafka lane: without Kafka there is no relay."""
+"""The last two files run in the Kafka lane: without Kafka there is neither relay nor log."""
 
 
 def points_of(test: Callable[..., Any]) -> set[str]:
