@@ -109,9 +109,11 @@ class NoticeQueue:
             result = call.function(notice=call.notice)
             if inspect.isawaitable(result):
                 # The other thread uses the same limit, so cancel the call after its report.
-                runner.run(_await(result, _MARGIN * self._seconds))
-        except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must end no process
-            return place(error)
+                waiting = asyncio.wait_for(_error_of(result), _MARGIN * self._seconds)
+                error = runner.run(waiting)
+                return None if error is None else place(error)
+        except BaseException as failure:  # noqa: BLE001 - `sys.exit` in a plugin must end no process
+            return place(failure)
         return None
 
     def _drop_waiting(self) -> None:
@@ -124,5 +126,15 @@ class NoticeQueue:
         self._metrics.broadcasts.labels(self._plugin, hook, result).inc()
 
 
-async def _await(result: Awaitable[Any], seconds: float) -> None:
-    await asyncio.wait_for(result, seconds)
+async def _error_of(result: Awaitable[Any]) -> BaseException | None:
+    """Return the error of a call, None without one.
+
+    If a task kept the error of `sys.exit`, asyncio would log its text later.
+    """
+    try:
+        await result
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must end no process
+        return error
+    return None
