@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _LONGEST_TEXT = 2_000
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""As in `zenskar.db.driver.storable`, which imports this module."""
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""The characters that PostgreSQL does not store: NUL, and halves of surrogate pairs."""
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class ZenskarError(Exception):
@@ -104,7 +105,7 @@ class FailureKind(StrEnum):
 
 
 def _storable(text: str) -> str:
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", str(text)[:_LONGEST_TEXT])
+    return UNSTORABLE.sub(REPLACEMENT, str(text)[:_LONGEST_TEXT])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
-from zenskar.db.driver.storable import MOST_ID_CHARACTERS, REPLACEMENT, is_indexable, storable
+from zenskar.db.driver.storable import MOST_ID_CHARACTERS, is_indexable, storable
 from zenskar.errors import (
+    REPLACEMENT,
     CallFailed,
     Failure,
     FailureKind,

@@ -12,12 +12,10 @@ from typing import Any, NoReturn
 
 import orjson
 
-from zenskar.errors import InvalidInput
+from zenskar.errors import REPLACEMENT, UNSTORABLE, InvalidInput
 
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MOST_ID_CHARACTERS = 512
 """The limit of an indexed id: an index row holds about 2,700 bytes, a character up to four."""
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUL = b"\\u0000"
 """How every NUL is written in JSON (RFC 8259, section 7)."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -25,7 +23,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def is_storable(text: str) -> bool:
     """Return whether PostgreSQL stores this text unchanged."""
-    return _UNSTORABLE.search(text) is None
+    return UNSTORABLE.search(text) is None
 
 
 def is_indexable(name: Any) -> bool:
@@ -77,7 +75,7 @@ def loads(text: bytes) -> tuple[Any, bool]:
 
 def _replaced(value: Any) -> Any:
     if isinstance(value, str):
-        return _UNSTORABLE.sub(REPLACEMENT, value)
+        return UNSTORABLE.sub(REPLACEMENT, value)
     if isinstance(value, Mapping):
         return _members(value)
     return [_replaced(item) for item in value] if isinstance(value, (list, tuple)) else value
