@@ -115,7 +115,8 @@ class Failure:
     `retry_after` is in seconds. `replayed`: the external system repeated its earlier answer to
     this idempotency key, and will repeat it on every retry. `external_id` is that of the object
     which exists (`EXISTS`). `limit` is the name of the only call limit that was exceeded
-    (`RATE_LIMITED`), None for a limit of all calls.
+    (`RATE_LIMITED`), None for a limit of all calls. `stalled`: this process stood still during the
+    call, so the failure says nothing about the external system; the runtime sets it.
     """
 
     kind: FailureKind
@@ -125,6 +126,7 @@ class Failure:
     replayed: bool = False
     external_id: str | None = None
     limit: str | None = None
+    stalled: bool = False
 
     def __post_init__(self) -> None:
         """Make texts of an external system storable: the database refuses some characters."""

@@ -66,6 +66,29 @@ async def test_an_answer_that_never_comes_has_an_unknown_outcome() -> None:
     assert counted(invoker, "fetch", "unknown_outcome") == 1
 
 
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize(("seconds", "stalled"), [(0.5, False), (30.0, True)])
+async def test_a_failure_says_whether_this_process_stood_still(
+    answered: bool, seconds: float, stalled: bool
+) -> None:
+    now = [0.0]
+
+    class StandingStill(FakeIntegration):
+        async def fetch(self, entity_type: str, external_id: str) -> ExternalObject:
+            now.append(seconds)
+            if answered:
+                raise CallFailed(Failure(FailureKind.TRANSIENT, "the answer broke off"))
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    integration = StandingStill(fake_connection("fake", FakeSystem()).connection)
+    router = PluginRouter({"fake": integration})
+    invoker = PluginInvoker(router, Metrics(), monotonic=lambda: now[-1])
+    with pytest.raises(CallFailed) as caught:
+        await fetched(invoker, 0.01)
+    assert caught.value.failure.stalled is stalled
+
+
 @pytest.mark.parametrize("answer", [None, {"name": "Ada"}])
 async def test_an_answer_of_another_type_is_a_bug(answer: Any) -> None:
     invoker = invoker_of(answer)

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from zenskar.errors import CallFailed, Failure, FailureKind
@@ -19,6 +19,9 @@ from zenskar.telemetry.metrics import Metrics
 T = TypeVar("T")
 ANOTHER_OBJECT = "another_object"
 """The code of the failure of a call that was answered with another object."""
+_STALL_SECONDS = 1.0
+"""A call that ends so long after its limit was made by a process that stood still, as after SIGSTOP
+or behind code that blocks the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +173,12 @@ class PluginInvoker:
             async with asyncio.timeout(seconds):
                 value = await self.router.call_async(source, hook, **arguments)
         except TimeoutError:
-            failure = Failure(FailureKind.UNKNOWN_OUTCOME, f"no answer within {seconds:g} s")
+            text = f"no answer within {seconds:g} s"
+            failure = _marked(Failure(FailureKind.UNKNOWN_OUTCOME, text), ended(), seconds)
             raise CallFailed(failure) from None
+        except CallFailed as error:
+            error.failure = _marked(error.failure, ended(), seconds)
+            raise
         return Answer(value, ended())
 
     def _stopwatch(self) -> Callable[[], Timing]:
@@ -200,6 +207,10 @@ def expected(value: Any, kind: type[T]) -> T:
         text = f"the integration returned {type(value).__name__} instead of {kind.__name__}"
         raise CallFailed(Failure(FailureKind.BUG, text))
     return value
+
+
+def _marked(failure: Failure, timing: Timing, limit: float) -> Failure:
+    return replace(failure, stalled=timing.seconds > limit + _STALL_SECONDS)
 
 
 def _same(answer: Answer[ExternalObject], external_id: str) -> Answer[ExternalObject]:

@@ -3,6 +3,9 @@
 After some failed calls in a row the integration is asked for its health. If that is bad too, the
 connection is paused without using up an attempt. Otherwise only the record fails. The count is
 kept during the pause: the first failed call after it pauses again, until a call is answered.
+
+A call during which this process stood still says nothing about the external system: it does not
+count.
 """
 
 from collections import Counter
@@ -17,6 +20,9 @@ OUTAGE = "outage"
 _HEALTH_SECONDS = 10.0
 _MANY = 2
 """So many times the limit of different records in a row is an outage, whatever the health."""
+
+_QUESTIONS = 2
+"""So often is the health asked for, if this process stood still during the first call."""
 
 
 class CircuitBreaker:
@@ -41,6 +47,8 @@ class CircuitBreaker:
         The one failure of a call for several records counts once. Failures of many different
         records are an outage, whatever the health check returns.
         """
+        if failure.stalled:
+            return False
         failures = self._connections[source].settings.breaker_failures
         failed = self._in_a_row.setdefault(source, Counter())
         if len(failed) < _MANY * failures and self._last.get(source) is not failure:
@@ -52,8 +60,12 @@ class CircuitBreaker:
 
     async def healthy(self, source: str) -> bool:
         """Return whether an external system answers, as its integration reports."""
-        try:
-            answer = await self._invoker.call(source, "health", Health, seconds=_HEALTH_SECONDS)
-        except CallFailed:
-            return False
-        return answer.value.ok
+        for _ in range(_QUESTIONS):
+            try:
+                answer = await self._invoker.call(source, "health", Health, seconds=_HEALTH_SECONDS)
+            except CallFailed as error:
+                if error.failure.stalled:
+                    continue
+                return False
+            return answer.value.ok
+        return False
