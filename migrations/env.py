@@ -8,7 +8,7 @@ from typing import cast
 from alembic import context
 
 from zenskar.db.schema.online import OnlineImpl
-from zenskar.db.schema.tables import metadata
+from zenskar.db.schema.all_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -29,7 +29,7 @@ from zenskar.api.http import problems, statuses
 from zenskar.api.http.routes import Route
 from zenskar.api.resources.state_metrics import GAUGES
 from zenskar.cli.app import app
-from zenskar.db.schema.tables import metadata
+from zenskar.db.schema.all_tables import metadata
 from zenskar.errors import FailureKind, ZenskarError
 from zenskar.http.lookalike.control import Control
 from zenskar.kernel import StepKind, Verdict

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 import asyncpg
 
 from tests.support import postgres
-from zenskar.db.schema.tables import metadata
+from zenskar.db.schema.all_tables import metadata
 
 # An UPDATE of a catalog row changes its xmin, so every change of the schema is detected.
 _SHAPE = """

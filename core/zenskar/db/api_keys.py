@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.db.schema.tables import api_keys
+from zenskar.db.schema.operator_tables import api_keys
 from zenskar.ids import new_id
 from zenskar.model.scope import Scope
 

@@ -14,7 +14,7 @@ from tests.support.api import Api, body_of, event, open_api
 from tests.support.fake import FakeIntegration, FakeSystem
 from tests.support.flow import running_worker
 from zenskar import WebhookRequest
-from zenskar.db.schema.tables import metadata
+from zenskar.db.schema.all_tables import metadata
 from zenskar.networks import Networks
 from zenskar.plugins.discovery import Plugin
 from zenskar.webhooks import verify_token

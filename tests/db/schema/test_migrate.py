@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar import resources
 from zenskar.db.schema import migrate, revision
-from zenskar.db.schema.tables import metadata
+from zenskar.db.schema.all_tables import metadata
 
 
 async def test_the_migrations_create_the_tables_of_the_code(engine: AsyncEngine) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db.driver.storable import storable
 from zenskar.db.operators.newest_first import newest
-from zenskar.db.schema.tables import operator_runs
+from zenskar.db.schema.operator_tables import operator_runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,14 @@
-"""The tables, as the migrations leave them."""
+"""The tables of records and their synchronization, as the migrations leave them."""
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
     DateTime,
-    Double,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -20,16 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-metadata = MetaData()
-
-
-def _id() -> Column[str]:
-    return Column("id", Uuid(as_uuid=False), primary_key=True)
-
-
-def _time(name: str, *, nullable: bool = True) -> Column[object]:
-    default = None if nullable else func.now()
-    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=default)
+from zenskar.db.schema.columns import id_column, metadata, time_column
 
 
 def email_key(email: str) -> str:
@@ -44,17 +33,17 @@ def email_key(email: str) -> str:
 customers = Table(
     "customers",
     metadata,
-    _id(),
+    id_column(),
     Column("name", Text),
     Column("email", Text),
     Column("phone", Text),
     Column("address", JSONB(none_as_null=True)),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
     Column("version", Integer, nullable=False, server_default=text("1")),
-    _time("created_at", nullable=False),
-    _time("updated_at", nullable=False),
-    _time("deleted_at"),
-    _time("erased_at"),
+    time_column("created_at", nullable=False),
+    time_column("updated_at", nullable=False),
+    time_column("deleted_at"),
+    time_column("erased_at"),
     # For the same reason as that of `email_key`, this holds the start of an address.
     Index(
         "customers_email_start",
@@ -84,7 +73,7 @@ erasure_requests = Table(
     metadata,
     Column("entity_id", Uuid(as_uuid=False), primary_key=True),
     Column("source_system", Text, nullable=False),
-    _time("requested_at", nullable=False),
+    time_column("requested_at", nullable=False),
 )
 
 external_mappings = Table(
@@ -107,8 +96,8 @@ external_mappings = Table(
     Column("memo", JSONB),
     Column("merged_into", Text),
     Column("ended_record", Boolean, nullable=False, server_default=text("false")),
-    _time("created_at", nullable=False),
-    _time("updated_at", nullable=False),
+    time_column("created_at", nullable=False),
+    time_column("updated_at", nullable=False),
     # The column with the most values comes first. Otherwise, without statistics, as on a new
     # database, a search for a few ids would read all rows of a source system.
     PrimaryKeyConstraint("external_id", "source_system", "entity_type"),
@@ -127,7 +116,7 @@ external_mappings = Table(
 sync_events = Table(
     "sync_events",
     metadata,
-    _id(),
+    id_column(),
     Column("direction", Text, nullable=False),
     Column("source_system", Text, nullable=False),
     Column("entity_type", Text),
@@ -140,12 +129,12 @@ sync_events = Table(
     Column("status", Text, nullable=False),
     Column("reason", Text),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    _time("next_attempt_at"),
+    time_column("next_attempt_at"),
     Column("error_kind", Text),
     Column("error_message", Text),
     Column("payload", Text),
-    _time("created_at", nullable=False),
-    _time("updated_at", nullable=False),
+    time_column("created_at", nullable=False),
+    time_column("updated_at", nullable=False),
     Index(
         "sync_events_external",
         "external_event_id",
@@ -205,9 +194,9 @@ push_intents = Table(
     Column("revision", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("key_spent", Boolean, nullable=False, server_default=text("false")),
-    _time("lease_until"),
-    _time("created_at", nullable=False),
-    _time("resolved_at"),
+    time_column("lease_until"),
+    time_column("created_at", nullable=False),
+    time_column("resolved_at"),
     Column("traceparent", Text),
     Index(
         "push_intents_open",
@@ -226,12 +215,12 @@ outbox = Table(
     Column("source_system", Text, nullable=False),
     Column("envelope", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    _time("available_at", nullable=False),
+    time_column("available_at", nullable=False),
     Column("parked", Boolean, nullable=False, server_default=text("false")),
     Column("headers", Text),
-    _time("claimed_until"),
+    time_column("claimed_until"),
     Column("claimed_by", Text),
-    _time("created_at", nullable=False),
+    time_column("created_at", nullable=False),
     # Without the id: PostgreSQL expects one row of a queue that was empty when it was analyzed.
     # Then any index with the id would seem as good as the primary key.
     Index("outbox_due", "topic", "available_at"),
@@ -249,18 +238,18 @@ connections = Table(
     Column("reason", Text),
     Column("error_kind", Text),
     Column("error_message", Text),
-    _time("error_at"),
-    _time("paused_at"),
-    _time("deletes_allowed_until"),
-    _time("held_until"),
-    _time("resumed_at"),
+    time_column("error_at"),
+    time_column("paused_at"),
+    time_column("deletes_allowed_until"),
+    time_column("held_until"),
+    time_column("resumed_at"),
     Column("clock_offset_low", BigInteger),
     Column("clock_offset_high", BigInteger),
-    _time("clock_measured_at"),
-    _time("deletes_allowed_through"),
+    time_column("clock_measured_at"),
+    time_column("deletes_allowed_through"),
     Column("account", Text),
     Column("other_account", Text),
-    _time("updated_at", nullable=False),
+    time_column("updated_at", nullable=False),
 )
 
 connection_history = Table(
@@ -268,36 +257,13 @@ connection_history = Table(
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("name", Text, nullable=False),
-    _time("at", nullable=False),
+    time_column("at", nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text),
     Column("error_kind", Text),
     Column("error_message", Text),
     Column("by", Text),
     Index("connection_history_name", "name", "at"),
-)
-
-api_keys = Table(
-    "api_keys",
-    metadata,
-    _id(),
-    Column("name", Text, nullable=False),
-    Column("prefix", Text, nullable=False, unique=True),
-    Column("hash", LargeBinary, nullable=False),
-    Column("scope", Text, nullable=False, server_default=text("'admin'")),
-    _time("expires_at"),
-    _time("created_at", nullable=False),
-    _time("last_used_at"),
-    _time("revoked_at"),
-)
-
-console_sessions = Table(
-    "console_sessions",
-    metadata,
-    Column("token_hash", LargeBinary, primary_key=True),
-    Column("key_id", Uuid(as_uuid=False), nullable=False),
-    _time("created_at", nullable=False),
-    _time("seen_at", nullable=False),
 )
 
 idempotency_keys = Table(
@@ -308,129 +274,5 @@ idempotency_keys = Table(
     Column("request_hash", LargeBinary, nullable=False),
     Column("entity_id", Uuid(as_uuid=False), nullable=False),
     Column("response", Text),
-    _time("created_at", nullable=False),
-)
-
-schedules = Table(
-    "schedules",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("state", JSONB, nullable=False, server_default=text("'{}'")),
-    _time("due_at", nullable=False),
-)
-
-call_limits = Table(
-    "call_limits",
-    metadata,
-    Column("source_system", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("seconds", Double, nullable=False),
-    Column("calls", Integer, nullable=False),
-    Column("slot", BigInteger, nullable=False, server_default=text("0")),
-    Column("taken", ARRAY(Integer), nullable=False, server_default=text("'{}'")),
-    Column("others", Integer, nullable=False, server_default=text("0")),
-    Column("reported_calls", Integer),
-    _time("reported_until"),
-    _time("held_until"),
-    _time("updated_at", nullable=False),
-    PrimaryKeyConstraint("source_system", "name", "seconds"),
-)
-
-checkpoints = Table(
-    "checkpoints",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("state", JSONB, nullable=False),
-    _time("updated_at", nullable=False),
-)
-
-survey_seen = Table(
-    "survey_seen",
-    metadata,
-    Column("run", Text, primary_key=True),
-    Column("external_id", Text, primary_key=True),
-    Column("suspect", Boolean, nullable=False, server_default=text("false")),
-)
-
-comparisons = Table(
-    "comparisons",
-    metadata,
-    Column("source_system", Text, nullable=False),
-    Column("entity_type", Text, nullable=False),
-    Column("found", JSONB, nullable=False),
-    Column("remaining", JSONB, nullable=False),
-    Column("not_read", Integer, nullable=False),
-    _time("ended_at", nullable=False),
-    PrimaryKeyConstraint("source_system", "entity_type"),
-)
-
-operator_actions = Table(
-    "operator_actions",
-    metadata,
-    _id(),
-    _time("at", nullable=False),
-    Column("by", Text, nullable=False),
-    Column("place", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("target", Text),
-    Column("reason", Text),
-    Column("request", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("state", Text, nullable=False),
-    Column("result", JSONB, nullable=False, server_default=text("'{}'")),
-    _time("ended_at"),
-    Index("operator_actions_target", "target", "id"),
-    Index("operator_actions_kind", "action", "id"),
-)
-
-operator_runs = Table(
-    "operator_runs",
-    metadata,
-    _id(),
-    Column("kind", Text, nullable=False),
-    Column("source_system", Text, nullable=False),
-    Column("entity_type", Text, nullable=False, server_default=text("''")),
-    Column("options", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("plan_of", Uuid(as_uuid=False)),
-    Column("by", Text, nullable=False),
-    Column("place", Text, nullable=False),
-    Column("reason", Text),
-    Column("state", Text, nullable=False, server_default=text("'waiting'")),
-    Column("progress", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("result", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("plan", Text),
-    Column("problem", Text),
-    Column("owner", Text),
-    _time("lease_until"),
-    _time("created_at", nullable=False),
-    _time("started_at"),
-    _time("ended_at"),
-    Index(
-        "operator_runs_open",
-        "source_system",
-        "entity_type",
-        unique=True,
-        postgresql_where=text("ended_at IS NULL"),
-    ),
-)
-
-workers = Table(
-    "workers",
-    metadata,
-    _id(),
-    Column("roles", Text, nullable=False),
-    _time("started_at", nullable=False),
-    _time("seen_at", nullable=False),
-    Column("problem", Text),
-    Column("host", Text),
-    Column("version", Text),
-)
-
-log_positions = Table(
-    "log_positions",
-    metadata,
-    Column("topic", Text, primary_key=True),
-    Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("end_offset", BigInteger, nullable=False),
-    Column("went_back", Boolean, nullable=False, server_default=text("false")),
-    _time("updated_at", nullable=False),
+    time_column("created_at", nullable=False),
 )
