@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.api.app import create_app, create_open, create_probes
 from zenskar.api.health import HealthScope, SystemHealth
+from zenskar.api.http.auth import KeyRing, LoginThrottle
 from zenskar.api.services import ApiServices
 from zenskar.bus.port import Bus
 from zenskar.bus.postgres.bus import PostgresBus
@@ -87,6 +88,7 @@ class Runtime:
     ingress: WebhookReceiver
     replay: Replay
     progress: Progress
+    keys: KeyRing
     tracing: "Tracing | None" = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -94,12 +96,13 @@ class Runtime:
         """Build the HTTP API, with the console unless the console has a port of its own."""
         services = self.services()
         apart = self.settings.console_port is not None
-        return create_app(services, () if apart else (Console(services),))
+        pages = () if apart else (Console(services, keys=self.keys),)
+        return create_app(services, pages, self.keys)
 
     def console(self) -> web.Application:
         """Build the console for a port of its own."""
         services = self.services()
-        return create_open(services, [Console(services)])
+        return create_open(services, [Console(services, keys=self.keys)])
 
     def probes(self) -> web.Application:
         """Build the HTTP server of a worker: its probes and its metrics."""
@@ -362,6 +365,7 @@ async def open_runtime(
             ingress=WebhookReceiver(context, bus, schemas["event"]),
             replay=Replay(engine, bus.wake, schemas["event"]),
             progress=Progress(metrics, bus.lag),
+            keys=KeyRing(engine, LoginThrottle()),
             tracing=tracing,
         )
 

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.fake import FakeSystem, fake_connection
 from zenskar.catalog.edits import METADATA_KEYS, merge_patched
-from zenskar.catalog.service import CustomerService, Idempotency, StaleVersion
+from zenskar.catalog.service import CustomerService, StaleVersion
 from zenskar.db import intents, mappings, outbox
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.idempotency import Idempotency
 from zenskar.db.intents import NewIntent
 from zenskar.errors import NotFound, SchemaViolation
 from zenskar.ids import new_id

@@ -9,7 +9,7 @@ import pytest_asyncio
 from aiohttp import ClientSession
 
 from tests.support.api import open_api
-from tests.support.console import OpenConsole, open_console, token_of
+from tests.support.console import Browser, OpenConsole, open_console, token_of
 from zenskar.api.app import create_app
 from zenskar.api.server import serve
 from zenskar.console import pages
@@ -72,6 +72,19 @@ async def test_wrong_keys_are_throttled_and_a_right_key_is_not(console: OpenCons
         refused = await (await browser.log_in("Bearer")).text()
         assert "Too many wrong API keys came from this address." in refused
         assert (await browser.log_in(await console.key())).status == 303
+
+
+async def test_wrong_keys_at_the_login_and_at_the_api_are_counted_together(
+    console: OpenConsole,
+) -> None:
+    wrong, runtime = f"zsk_{'a' * 8}_{'b' * 43}", console.flow.runtime
+    served = serve(runtime.api(), "127.0.0.1", 0, runtime.settings)
+    async with console.browser() as apart, served as address, ClientSession(address) as client:
+        headers = {"Authorization": f"Bearer {wrong}"}
+        statuses = [(await client.get("/customers", headers=headers)).status for _ in range(5)]
+        for browser in (apart, Browser(client)):
+            statuses += [(await browser.log_in(wrong)).status for _ in range(3)]
+        assert statuses == [401] * 10 + [429]
 
 
 async def test_the_login_leads_back_to_the_page_and_nowhere_else(console: OpenConsole) -> None:

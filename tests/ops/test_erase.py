@@ -12,8 +12,8 @@ from tests.support.fake import FakeError
 from tests.support.flow import Flow, open_flow
 from tests.support.versioned import VersionedSystem
 from zenskar import FailureKind
-from zenskar.catalog.service import Idempotency, IdempotencyKeyReused
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.idempotency import Idempotency, IdempotencyKeyReused
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor

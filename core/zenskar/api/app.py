@@ -20,6 +20,7 @@ from zenskar.api.resources.connections import Connections
 from zenskar.api.resources.customers import Customers
 from zenskar.api.resources.dead_letters import DeadLetterRoutes
 from zenskar.api.resources.erasures import Erasures
+from zenskar.api.resources.keys import KeyRoutes
 from zenskar.api.resources.metrics import MetricsPage
 from zenskar.api.resources.object_links import Links
 from zenskar.api.resources.pages import StaticPage
@@ -31,10 +32,16 @@ from zenskar.api.resources.webhooks import Webhooks
 from zenskar.api.services import ApiServices
 
 
-def create_app(services: ApiServices, others: Sequence[Resource] = ()) -> web.Application:
-    """Return the application of the API, and of other resources that OpenAPI does not describe."""
+def create_app(
+    services: ApiServices, others: Sequence[Resource] = (), keys: KeyRing | None = None
+) -> web.Application:
+    """Return the application of the API, and of other resources that OpenAPI does not describe.
+
+    The `keys` are those that the other resources check too, so that both count wrong keys together.
+    """
     locked = services.settings.auth == "required"
-    guards = _guards(services, KeyRing(services.engine, LoginThrottle()) if locked else None)
+    keys = keys or KeyRing(services.engine, LoginThrottle())
+    guards = _guards(services, keys if locked else None)
     app = _app(services, [*resources(services), *others], guards)
     app[LEAN] = LeanWebhooks(services, guards)
     return app
@@ -63,6 +70,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         Runs(services),
         BusRoutes(services),
         Undeletes(services),
+        KeyRoutes(services),
         Audit(services),
         Probes(services),
         MetricsPage(services),

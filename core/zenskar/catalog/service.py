@@ -14,7 +14,8 @@ from zenskar.catalog.views import View, view, with_external
 from zenskar.db import customers, idempotency
 from zenskar.db.customers import Customer
 from zenskar.db.driver.engine import by_keys, in_transaction
-from zenskar.errors import InvalidInput, NotFound, StateConflict, Unavailable
+from zenskar.db.idempotency import Idempotency
+from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.kernel.edit import edit
 from zenskar.model.actor import Actor
@@ -32,19 +33,6 @@ _log = get_logger(__name__)
 
 class StaleVersion(StateConflict):
     """The record has another version than the caller expects."""
-
-
-class IdempotencyKeyReused(InvalidInput):
-    """An Idempotency-Key was used again for another request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """A request's Idempotency-Key, the scope of the key, and a hash of the request."""
-
-    scope: str
-    key: str
-    request_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +101,8 @@ class CustomerService:
 
         async def create(db: AsyncConnection) -> Created:
             customer_id = new_id()
-            if once and not await _reserve(db, once, customer_id):
-                return await _stored_answer(db, once)
+            if once and (stored := await idempotency.reserve(db, once, customer_id)):
+                return Created(orjson.loads(stored), replayed=True)
             fields = flatten(CUSTOMER, document)
             self._limits.check(CUSTOMER.entity_type, fields)
             self._limits.check_rules(CUSTOMER.entity_type, fields, None)
@@ -123,7 +111,7 @@ class CustomerService:
             await self._enqueue(db, customer, fanout.CREATED, origin, fields)
             answer = view(customer)
             if once:
-                await idempotency.answer(db, once.scope, once.key, orjson.dumps(answer).decode())
+                await idempotency.answer(db, once, orjson.dumps(answer).decode())
             return Created(answer)
 
         created = await by_keys(self._engine, create)
@@ -294,19 +282,6 @@ def _part(before: Any, value: Any) -> Any:
     if not (isinstance(before, Mapping) and isinstance(value, Mapping)):
         return value
     return {name: inner for name, inner in value.items() if inner != before.get(name)}
-
-
-async def _reserve(db: AsyncConnection, once: Idempotency, customer_id: str) -> bool:
-    return await idempotency.reserve(db, once.scope, once.key, once.request_hash, customer_id)
-
-
-async def _stored_answer(db: AsyncConnection, once: Idempotency) -> Created:
-    stored = await idempotency.read(db, once.scope, once.key)
-    if stored is None or stored.response is None:
-        raise Unavailable("the Idempotency-Key has just expired")
-    if stored.request_hash != once.request_hash:
-        raise IdempotencyKeyReused("this Idempotency-Key was used for another request")
-    return Created(orjson.loads(stored.response), replayed=True)
 
 
 async def _locked(

@@ -53,11 +53,13 @@ class Console:
         services: ApiServices,
         pages: Sequence[ConsolePage] = PAGES,
         actions: Sequence[Action] = ACTIONS,
+        *,
+        keys: KeyRing | None = None,
     ) -> None:
         self._services = services
         self._pages, self._actions = pages, actions
         self._files = StaticFiles()
-        self._door = doorkeeper(services)
+        self._door = doorkeeper(services, keys)
         self._renderer = Renderer(
             {
                 "menu": [page for page in pages if page.menu],
@@ -238,11 +240,11 @@ class Console:
 _EMPTY = {"section": "", "here": ROOT, "notice": "", "live": False}
 
 
-def doorkeeper(services: ApiServices) -> Doorkeeper:
+def doorkeeper(services: ApiServices, keys: KeyRing | None = None) -> Doorkeeper:
     """Return the doorkeeper that the settings ask for."""
     if services.settings.auth == "off":
         return OpenDoor()
-    keys = KeyRing(services.engine, LoginThrottle())
+    keys = keys or KeyRing(services.engine, LoginThrottle())
     return Login(services.engine, keys, Clients(services.settings.trusted_proxies))
 
 

@@ -69,12 +69,13 @@ async def create(
     name: str,
     scope: Scope = Scope.ADMIN,
     expires_at: datetime | None = None,
+    key_id: str | None = None,
 ) -> tuple[ApiKey, str]:
     """Create a key; return the key with its full text, which is not stored."""
     prefix = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     key = f"zsk_{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(43))}"
     statement = insert(api_keys).values(
-        id=new_id(),
+        id=key_id or new_id(),
         name=name,
         prefix=prefix,
         hash=digest(key),
@@ -91,11 +92,19 @@ async def read_all(db: AsyncConnection) -> list[ApiKey]:
     return [_key(row) for row in rows]
 
 
-async def revoke(db: AsyncConnection, prefix: str) -> bool:
-    """Revoke the key in force with this prefix; return False when there is none."""
+async def find(db: AsyncConnection, prefix: str) -> ApiKey | None:
+    """Return the key with this prefix, None without one."""
+    statement = select(api_keys).where(api_keys.c.prefix == prefix)
+    row = (await db.execute(statement)).one_or_none()
+    return None if row is None else _key(row)
+
+
+async def revoke(db: AsyncConnection, prefix: str) -> ApiKey | None:
+    """Revoke the key with this prefix; return None when there is none that is not revoked."""
     living = (api_keys.c.prefix == prefix, api_keys.c.revoked_at.is_(None))
     statement = update(api_keys).where(*living).values(revoked_at=text("now()"))
-    return (await db.execute(statement)).rowcount > 0
+    row = (await db.execute(statement.returning(api_keys))).one_or_none()
+    return None if row is None else _key(row)
 
 
 async def living(db: AsyncConnection, prefixes: Sequence[str]) -> dict[str, LivingKey]:

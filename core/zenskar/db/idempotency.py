@@ -5,14 +5,20 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.errors import InvalidInput, Unavailable
+
+
+class IdempotencyKeyReused(InvalidInput):
+    """An Idempotency-Key was used again for another request."""
+
 
 @dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """The hash of the request with a key, and its response as JSON."""
+class Idempotency:
+    """A request's Idempotency-Key, the scope of the key, and a hash of the request."""
 
+    scope: str
+    key: str
     request_hash: bytes
-    entity_id: str
-    response: str | None
 
 
 _RESERVE = text("""
@@ -22,7 +28,7 @@ _RESERVE = text("""
     RETURNING key
 """)
 _READ = text("""
-    SELECT request_hash, CAST(entity_id AS text) AS entity_id, response
+    SELECT request_hash, response
     FROM idempotency_keys WHERE scope = :scope AND key = :key
 """)
 _ANSWER = text("""
@@ -30,23 +36,25 @@ _ANSWER = text("""
 """)
 
 
-async def reserve(
-    db: AsyncConnection, scope: str, key: str, request_hash: bytes, entity_id: str
-) -> bool:
-    """Reserve a key; return False when it is reserved.
+async def reserve(db: AsyncConnection, once: Idempotency, entity_id: str) -> str | None:
+    """Reserve a key; return the stored response when the same request has reserved the key.
 
-    Waits for a transaction that reserves the same key.
+    Waits for a transaction that reserves the same key. Raises `IdempotencyKeyReused`, and
+    `Unavailable` when the key has just expired.
     """
-    values = {"scope": scope, "key": key, "request_hash": request_hash, "entity_id": entity_id}
-    return (await db.execute(_RESERVE, values)).first() is not None
+    place = {"scope": once.scope, "key": once.key}
+    values = {**place, "request_hash": once.request_hash, "entity_id": entity_id}
+    if (await db.execute(_RESERVE, values)).first() is not None:
+        return None
+    stored = (await db.execute(_READ, place)).one_or_none()
+    if stored is None or stored.response is None:
+        raise Unavailable("the Idempotency-Key has just expired")
+    if bytes(stored.request_hash) != once.request_hash:
+        raise IdempotencyKeyReused("this Idempotency-Key was used for another request")
+    response: str = stored.response
+    return response
 
 
-async def read(db: AsyncConnection, scope: str, key: str) -> StoredAnswer | None:
-    """Return the stored answer of a key."""
-    row = (await db.execute(_READ, {"scope": scope, "key": key})).one_or_none()
-    return None if row is None else StoredAnswer(bytes(row.request_hash), *row[1:])
-
-
-async def answer(db: AsyncConnection, scope: str, key: str, response: str) -> None:
+async def answer(db: AsyncConnection, once: Idempotency, response: str) -> None:
     """Store the response to the request with a key."""
-    await db.execute(_ANSWER, {"scope": scope, "key": key, "response": response})
+    await db.execute(_ANSWER, {"scope": once.scope, "key": once.key, "response": response})

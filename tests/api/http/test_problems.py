@@ -8,7 +8,8 @@ from aiohttp import ClientSession, web
 from tests.support.api import app_of, problem_of
 from zenskar.api.http.problems import of_http
 from zenskar.api.server import serve
-from zenskar.catalog.service import IdempotencyKeyReused, StaleVersion
+from zenskar.catalog.service import StaleVersion
+from zenskar.db.idempotency import IdempotencyKeyReused
 from zenskar.errors import (
     BadSignature,
     CallFailed,

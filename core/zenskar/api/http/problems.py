@@ -10,7 +10,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from zenskar.api.http import statuses
-from zenskar.catalog.service import IdempotencyKeyReused, StaleVersion
+from zenskar.catalog.service import StaleVersion
+from zenskar.db.idempotency import IdempotencyKeyReused
 from zenskar.errors import (
     BadSignature,
     CallFailed,

@@ -1,21 +1,19 @@
 """Serve `/customers`."""
 
-import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import orjson
 from aiohttp import hdrs, web
 
 from zenskar.api.http import bodies, cursors
-from zenskar.api.http.auth import client, operator
+from zenskar.api.http.auth import operator
 from zenskar.api.http.correlation import correlation_id, traceparent
+from zenskar.api.http.idempotency_header import REPLAYED, REPLAYED_DOC, idempotency, once
 from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
-from zenskar.catalog.service import Idempotency
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import is_id
 from zenskar.model.scope import Scope
@@ -27,7 +25,6 @@ _IF_MATCH = Parameter("If-Match", "The `ETag` that the customer must still have.
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 _TAGS = re.compile(rf"[ \t]*{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*[ \t]*")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _ONE = ResponseDoc("The customer.", "Customer", headers={"ETag": "Its version."})
 _COMMON = (401, 403, 429, 503)
 
@@ -49,11 +46,11 @@ class Customers:
             correlation_id=correlation_id(request),
             traceparent=traceparent(request),
             by=operator(request),
-            once=_idempotency(request, document),
+            once=idempotency(request, document),
         )
         headers = {"Location": f"/customers/{created.view['id']}", "ETag": _etag(created.view)}
         if created.replayed:
-            headers["Idempotent-Replayed"] = "true"
+            headers[REPLAYED] = "true"
         return bodies.json_response(created.view, 201, headers)
 
     async def list(self, request: web.Request) -> web.Response:
@@ -118,14 +115,7 @@ class Customers:
         created = ResponseDoc(
             "The new customer.",
             "Customer",
-            headers={
-                "Location": "Its address.",
-                "ETag": "Its version.",
-                "Idempotent-Replayed": "`true` when this response repeats an earlier one.",
-            },
-        )
-        once = Parameter(
-            "Idempotency-Key", "A repeat with the same key creates no second customer.", "header"
+            headers={"Location": "Its address.", "ETag": "Its version.", **REPLAYED_DOC},
         )
         email = Parameter(
             "email", "Only customers with exactly this e-mail address.", schema=FILTER_TEXT
@@ -140,7 +130,7 @@ class Customers:
                 {201: created},
                 (400, 408, 413, 415, 422, *_COMMON),
                 "CustomerInput",
-                parameters=(once,),
+                parameters=(once("customer"),),
                 scope=Scope.WRITE,
             ),
             Route(
@@ -240,17 +230,6 @@ def _expected(request: web.Request) -> Collection[int] | None:
         raise InvalidInput('If-Match: must be * or entity tags, such as "1"')
     tags = [tag for line in lines for tag in _TAG.findall(line)]
     return [int(value) for weak, value in tags if not weak and _VERSION.fullmatch(value)]
-
-
-def _idempotency(request: web.Request, document: Mapping[str, Any]) -> Idempotency | None:
-    keys = request.headers.getall("Idempotency-Key", None)
-    if keys is None:
-        return None
-    key = keys[0] if len(keys) == 1 else ""
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise InvalidInput("Idempotency-Key: must be 1 to 255 printable ASCII characters, once")
-    asked = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-    return Idempotency(f"POST /customers by {client(request)}", key, hashlib.sha256(asked).digest())
 
 
 _NULLABLE = {"type": ["string", "null"]}

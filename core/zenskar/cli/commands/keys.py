@@ -49,8 +49,6 @@ def create(
     """Create a key and print it; it cannot be shown again."""
     from zenskar.ops import keys
 
-    if not (name.isprintable() and 0 < len(name.strip()) <= 200):
-        raise InvalidInput("a key's name must be one line of 1 to 200 characters")
     until = _time(expires) if expires is not None else None
     by = current_actor(reason)
     made, key = _run(lambda db: keys.create(db, name, scope, until, by))
