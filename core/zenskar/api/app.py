@@ -25,6 +25,7 @@ from zenskar.api.resources.metrics import MetricsPage
 from zenskar.api.resources.object_links import Links
 from zenskar.api.resources.pages import StaticPage
 from zenskar.api.resources.probes import Probes
+from zenskar.api.resources.recovery import RecoveryRoutes
 from zenskar.api.resources.runs import Runs
 from zenskar.api.resources.sync_events import SyncEvents
 from zenskar.api.resources.undeletes import Undeletes
@@ -71,6 +72,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         BusRoutes(services),
         Undeletes(services),
         KeyRoutes(services),
+        RecoveryRoutes(services),
         Audit(services),
         Probes(services),
         MetricsPage(services),

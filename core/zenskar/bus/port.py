@@ -1,6 +1,7 @@
 """The interface of a bus."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -138,6 +139,15 @@ class Bus(Protocol):
 
         The message is not received: it stays where it is. Raises `Unavailable` when the bus is
         unavailable.
+        """
+
+    def values_since(
+        self, topic: str, since: datetime
+    ) -> AsyncGenerator[Sequence[bytes], None] | None:
+        """Return the messages of a topic from a time to its present end, in batches.
+
+        No message is received: all stay where they are. Returns None for a bus without a log. The
+        iteration raises `Unavailable` when the bus is unavailable.
         """
 
     async def skip(self, topic: str, partition: int, offset: int) -> None:

@@ -10,6 +10,7 @@ from zenskar.ops.join.applier import JoinApplier
 from zenskar.ops.join.join_planner import JoinPlanner
 from zenskar.ops.link import ObjectLinker
 from zenskar.ops.prompt import Prompter
+from zenskar.ops.recover import RecordDeleter, Recovery
 from zenskar.ops.repair.repair_applier import RepairApplier
 from zenskar.ops.repair.repair_planner import RepairPlanner
 from zenskar.ops.state.bus_messages import BusMessages
@@ -139,6 +140,10 @@ class OperationFactory:
     def bus_messages(self) -> BusMessages:
         """Build the reader of the bus, which dead-letters messages too."""
         return BusMessages(self._context, self._bus, self._event_schema)
+
+    def recovery(self, delete: RecordDeleter, *, step_seconds: float | None = None) -> Recovery:
+        """Build the recovery of a restored database; its steps end after `step_seconds`."""
+        return Recovery(self._context.engine, self._bus, delete, step_seconds)
 
     def feed_poller(self) -> FeedPoller:
         """Build the poller of feeds; a loss in a feed requests a reconcile."""

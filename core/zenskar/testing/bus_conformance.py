@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager, suppress
+from datetime import UTC, datetime
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -179,10 +180,17 @@ class BusConformance:
     async def test_a_message_of_the_log_is_read_and_skipped(self) -> None:
         """`read_at` receives nothing, and `skip` is refused while a worker receives the topic.
 
-        Without a log, `read_at` finds nothing and `skip` is refused.
+        Without a log, `read_at` finds nothing and `skip` is refused. `values_since` reads the
+        messages of the log from a time on.
         """
         async with self.open_bus() as bus:
+            before = datetime.now(UTC)
             await bus.publish([_message(1, "a"), _message(2, "a")])
+            values = bus.values_since(OUTBOUND, before)
+            require((values is None) is (await bus.log() is None), "only a log has a past")
+            if values is not None:
+                read = [orjson.loads(value)["id"] async for some in values for value in some]
+                require(read[-2:] == ["1", "2"], f"the log has the messages {read}")
             topic, partition, head = await _head(bus)
             found = await bus.read_at(topic, partition, head)
             async with self.open_bus() as working:

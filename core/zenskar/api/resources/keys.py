@@ -46,7 +46,7 @@ class KeyRoutes:
             if first and (stored := await stored_answers.reserve(db, first, key_id)):
                 return orjson.loads(stored), None
             made, key = await keys.create(db, body["name"], scope, until, by, key_id=key_id)
-            view = _view(made, client(request))
+            view = key_view(made, client(request))
             if first:
                 await stored_answers.answer(db, first, orjson.dumps(view).decode())
             return view, key
@@ -60,13 +60,13 @@ class KeyRoutes:
     async def list(self, request: web.Request) -> web.Response:
         """Return all keys without their secrets."""
         found = await in_transaction(self._engine, api_keys.read_all)
-        return bodies.json_response({"data": [_view(each, client(request)) for each in found]})
+        return bodies.json_response({"data": [key_view(each, client(request)) for each in found]})
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one key without its secret."""
         prefix = request.match_info["prefix"]
         found = await in_transaction(self._engine, lambda c: keys.read(c, prefix))
-        return bodies.json_response(_view(found, client(request)))
+        return bodies.json_response(key_view(found, client(request)))
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Revoke a key; the key of this request only when the request says so."""
@@ -75,7 +75,7 @@ class KeyRoutes:
         found = await in_transaction(
             self._engine, lambda c: keys.revoke(c, prefix, by, spare=spare)
         )
-        return bodies.json_response(_view(found, caller))
+        return bodies.json_response(key_view(found, caller))
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -115,7 +115,7 @@ class KeyRoutes:
         }
 
 
-def _view(key: ApiKey, caller: str) -> dict[str, Any]:
+def key_view(key: ApiKey, caller: str) -> dict[str, Any]:
     """Return a key as its readers see it; `own` is true for the key of the request."""
     times = {
         name: at and timestamp(at)

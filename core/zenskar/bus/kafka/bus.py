@@ -6,12 +6,14 @@ Kafka delivers messages at least once; the database makes sure that they take ef
 import asyncio
 import base64
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.bus.kafka.consumer import ATTEMPTS, KafkaConsumer
+from zenskar.bus.kafka.history import values_since
 from zenskar.bus.kafka.log import read_log
 from zenskar.bus.kafka.log_head import read_at, skip
 from zenskar.bus.kafka.options import KafkaOptions
@@ -192,6 +194,10 @@ class KafkaBus:
         """Return the first message of a partition from an offset on, None without one."""
         await self._ensure_topics()
         return await read_at(self._options, topic, partition, offset)
+
+    def values_since(self, topic: str, since: datetime) -> AsyncGenerator[list[bytes], None]:
+        """Return the messages of a topic from a time to its present end, in batches."""
+        return values_since(self._options, topic, since)
 
     async def skip(self, topic: str, partition: int, offset: int) -> None:
         """Commit the offset after the message at the head, while the group has no member."""

@@ -1,6 +1,6 @@
 """Read the messages of a topic since a time, without a consumer group."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer
@@ -14,7 +14,7 @@ _POLL_MS = 1_000
 
 async def values_since(
     options: KafkaOptions, topic: str, since: datetime
-) -> AsyncIterator[list[bytes]]:
+) -> AsyncGenerator[list[bytes], None]:
     """Yield the values of a topic from a time to its current end, in batches.
 
     Raises `Unavailable` when Kafka is unavailable.
@@ -31,7 +31,9 @@ async def values_since(
         await consumer.stop()
 
 
-async def _batches(consumer: AIOKafkaConsumer, since: datetime) -> AsyncIterator[list[bytes]]:
+async def _batches(
+    consumer: AIOKafkaConsumer, since: datetime
+) -> AsyncGenerator[list[bytes], None]:
     partitions = consumer.assignment()
     moment = int(since.timestamp() * 1000)
     starts = await consumer.offsets_for_times(dict.fromkeys(partitions, moment))

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -184,6 +185,10 @@ class PostgresBus:
     async def read_at(self, _topic: str, _partition: int, _offset: int) -> Delivery | None:
         """Return None: this bus has no log."""
         return None
+
+    def values_since(self, _topic: str, _since: datetime) -> None:
+        """Return None: this bus has no log."""
+        return
 
     async def skip(self, topic: str, _partition: int, _offset: int) -> None:
         """Raise `StateConflict`: this bus has no log."""
