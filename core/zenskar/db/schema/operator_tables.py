@@ -44,6 +44,7 @@ operator_actions = Table(
     time_column("ended_at"),
     Index("operator_actions_target", "target", "id"),
     Index("operator_actions_kind", "action", "id"),
+    Index("operator_actions_state", "state", "id"),
 )
 
 operator_runs = Table(

@@ -275,4 +275,6 @@ idempotency_keys = Table(
     Column("entity_id", Uuid(as_uuid=False), nullable=False),
     Column("response", Text),
     time_column("created_at", nullable=False),
+    # The deletion of old keys.
+    Index("idempotency_keys_created", "created_at"),
 )
