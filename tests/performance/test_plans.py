@@ -79,7 +79,8 @@ def problems(plan: dict[str, Any], limit: float | None = None) -> Iterator[str]:
     `limit` is the number of rows after which the reading of a node ends, None without one.
     """
     kind, table = plan["Node Type"], plan.get("Relation Name")
-    if table in LARGE and not is_bounded(plan, limit):
+    # A change is as large as what its parts find.
+    if table in LARGE and kind != "ModifyTable" and not is_bounded(plan, limit):
         yield f"{kind} on {table}"
     if kind == "Sort" and plan["Plan Rows"] > MOST:
         yield f"Sort of {plan['Plan Rows']} rows"
