@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,6 @@ from operator import contains
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.api.app import create_app, create_open, create_probes
@@ -24,7 +22,8 @@ from zenskar.bus.postgres.notifier import Notifier
 from zenskar.catalog.field_limits import FieldLimits
 from zenskar.catalog.service import CustomerService
 from zenskar.console.console import Console
-from zenskar.db.driver.engine import connections_in_use, create_engine, in_transaction
+from zenskar.db.driver.database import engine_at, open_database
+from zenskar.db.driver.engine import connections_in_use, in_transaction
 from zenskar.db.workers import ROLES
 from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
@@ -36,27 +35,20 @@ from zenskar.plugins.lifecycle import Lifecycle
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.settings import Settings
-from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.clocks import Clocks
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import DeadLetterWriter
 from zenskar.sync.ingest.receiver import WebhookReceiver
-from zenskar.sync.outbound.failure_handler import FailureHandler
 from zenskar.sync.resilience.call_limiter import CallLimiter
-from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard
 from zenskar.sync.resilience.rate_limit import RateLimitBackoff
 from zenskar.sync.translator import Translator
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.loop_watchdog import Blockage, watched_loop
 from zenskar.telemetry.metrics import Metrics
-from zenskar.worker.inbound_consumer import InboundConsumer
-from zenskar.worker.jobs import upkeep
-from zenskar.worker.outbound_consumer import OutboundConsumer
-from zenskar.worker.parts import WorkerParts
 from zenskar.worker.progress import Progress
-from zenskar.worker.scheduler import Scheduler
-from zenskar.worker.service import Consumer, WorkerService
+from zenskar.worker.service import WorkerService
+from zenskar.worker.worker_builder import WorkerBuilder
 
 if TYPE_CHECKING:
     from zenskar.telemetry.tracing import Tracing
@@ -111,57 +103,16 @@ class Runtime:
 
     def worker(self, roles: Collection[str] = ROLES) -> WorkerService:
         """Build the worker of these roles."""
-        settings, event_schema = self.settings, self.schemas["event"]
-        rng = random.Random()  # noqa: S311 - jitter, not a secret
-        parts = self._parts()
-        caller = parts.caller(self.context, timeout_seconds=settings.request_timeout_seconds)
-        circuit_breaker = CircuitBreaker(self.context.invoker, self.connections)
-        factory = self.operations(longest_wait_seconds=_LONGEST_WAIT_SECONDS)
-        accounts = AccountCheck(self.context)
-        outbound = parts.outbound(
+        builder = WorkerBuilder(
             self.context,
-            caller,
-            FailureHandler(self.context, circuit_breaker, rng),
-            circuit_breaker,
-            accounts=accounts,
-        )
-        consumers: dict[str, Consumer] = {
-            "inbound": InboundConsumer(
-                self.context,
-                self.bus,
-                parts.inbound(self.context),
-                event_schema,
-                self.progress,
-                batch=settings.inbound_batch or self.bus.batch,
-            ),
-            "outbound": OutboundConsumer(
-                self.context,
-                self.bus,
-                outbound,
-                event_schema,
-                self.progress,
-                concurrency=settings.worker_concurrency,
-            ),
-            "scheduler": Scheduler(
-                self.context,
-                circuit_breaker,
-                upkeep(self.context, self.bus, factory, settings),
-                self.progress,
-                accounts,
-                probe_seconds=settings.probe_seconds,
-            ),
-        }
-        if (relay := self._relay(parts)) is not None:
-            consumers["relay"] = relay
-        return WorkerService(
-            self.engine,
-            consumers,
+            self.bus,
+            self.settings,
+            self.schemas["event"],
             self.progress,
-            roles=roles,
-            grace_seconds=settings.shutdown_grace_seconds,
-            prepare=accounts.confirm_all,
-            report=lambda c: self.context.clocks.save(c, self.context.monotonic()),
+            self.operations(longest_wait_seconds=_LONGEST_WAIT_SECONDS),
+            self.tracing,
         )
+        return builder.build(roles)
 
     def operations(self, *, longest_wait_seconds: float = math.inf) -> OperationFactory:
         """Build the factory of the operations that read a whole external system.
@@ -196,23 +147,6 @@ class Runtime:
             seconds=round(found.seconds, 1),
             places=list(found.stack),
         )
-
-    def _parts(self) -> WorkerParts:
-        """Return the parts of a worker; without tracing, none of them knows of spans."""
-        if self.tracing is None:
-            return WorkerParts()
-        from zenskar.worker.traced import traced_parts
-
-        return traced_parts(self.tracing)
-
-    def _relay(self, parts: WorkerParts) -> Consumer | None:
-        if not self.settings.kafka_bootstrap_servers:
-            return None
-        from zenskar.bus.kafka.bus import KafkaBus
-
-        if not isinstance(self.bus, KafkaBus):
-            return None
-        return parts.relay(self.context, self.bus, self.progress)
 
     def _health(self, consumers: Callable[[], Mapping[str, str]] | None = None) -> SystemHealth:
         kafka = bool(self.settings.kafka_bootstrap_servers)
@@ -251,33 +185,6 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[str]:
-    """Yield the URL of the database, starting the embedded one when none is configured."""
-    if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
-        return
-    # The embedded PostgreSQL is an optional extra that not every platform has.
-    from zenskar.db.driver.embedded import embedded_postgres
-
-    async with embedded_postgres(settings.data_dir) as url:
-        yield url
-
-
-def with_database(settings: Settings, url: str) -> Settings:
-    """Return the settings with the URL of a running database."""
-    return settings.model_copy(update={"database_url": SecretStr(url)})
-
-
-@asynccontextmanager
-async def open_engine(
-    settings: Settings, application: str = "zenskar"
-) -> AsyncIterator[AsyncEngine]:
-    """Yield an engine for commands that need the database only."""
-    async with open_database(settings) as url, _engine(settings, url, application) as engine:
-        yield engine
-
-
-@asynccontextmanager
 async def open_runtime(
     settings: Settings,
     environment: Mapping[str, str],
@@ -307,7 +214,7 @@ async def open_runtime(
         router = PluginRouter({name: c.integration for name, c in connections.items()})
         url = await stack.enter_async_context(open_database(settings))
         engine = await stack.enter_async_context(
-            _engine(settings, url, application, metrics.pool_wait_seconds.observe)
+            engine_at(settings, url, application, metrics.pool_wait_seconds.observe)
         )
         if prepare is not None:
             await prepare(engine)
@@ -322,7 +229,6 @@ async def open_runtime(
         stack.push_async_callback(bus.stop)
         await bus.start()
         schemas = core_schemas()
-        translator = Translator(router, connections, schemas)
         letters = DeadLetterWriter(
             metrics,
             publishing=bool(settings.kafka_bootstrap_servers),
@@ -334,7 +240,7 @@ async def open_runtime(
             engine,
             router,
             connections,
-            translator,
+            Translator(router, connections, schemas),
             metrics,
             bus.wake,
             letters,
@@ -343,12 +249,7 @@ async def open_runtime(
             broadcaster=broadcaster,
             limiter=CallLimiter(engine, router, connections, metrics, backoff),
         )
-        metrics.start_at_zero(connections)
-        metrics.pool_size.set(settings.database_pool_size)
-        metrics.pool_in_use.set_function(partial(connections_in_use, engine))
-        for source in connections:
-            off = metrics.connection_off.labels(source)
-            off.set_function(partial(contains, router.off, source))
+        _prepare_metrics(metrics, settings, engine, router)
         yield Runtime(
             settings=settings,
             plugins=known,
@@ -370,20 +271,16 @@ async def open_runtime(
         )
 
 
-@asynccontextmanager
-async def _engine(
-    settings: Settings,
-    url: str,
-    application: str,
-    waited: Callable[[float], None] | None = None,
-) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(
-        url, pool_size=settings.database_pool_size, application=application, waited=waited
-    )
-    try:
-        yield engine
-    finally:
-        await engine.dispose()
+def _prepare_metrics(
+    metrics: Metrics, settings: Settings, engine: AsyncEngine, router: PluginRouter
+) -> None:
+    """Show the metrics of every connection and of the pool before their first event."""
+    metrics.start_at_zero(router.sources)
+    metrics.pool_size.set(settings.database_pool_size)
+    metrics.pool_in_use.set_function(partial(connections_in_use, engine))
+    for source in router.sources:
+        off = metrics.connection_off.labels(source)
+        off.set_function(partial(contains, router.off, source))
 
 
 def _bus(settings: Settings, engine: AsyncEngine, notifier: Notifier) -> Bus:

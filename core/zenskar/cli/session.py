@@ -71,7 +71,7 @@ async def open_current(settings: "Settings") -> AsyncIterator["AsyncEngine"]:
     Raises `ConfigurationError` without a database or with another schema, and `Unavailable` when
     the database does not answer.
     """
-    from zenskar.runtime import open_engine
+    from zenskar.db.driver.database import open_engine
 
     require_database(settings)
     async with open_engine(settings) as engine:

@@ -56,10 +56,10 @@ async def _migrate(
 ) -> dict[str, Any]:
     from alembic.util import CommandError
 
+    from zenskar.db.driver.database import open_database, open_engine, with_database
     from zenskar.db.schema import migrate as schema
     from zenskar.db.schema import revision
     from zenskar.db.schema.online import Limits
-    from zenskar.runtime import open_database, open_engine, with_database
 
     limits = Limits(statement_seconds=statement_timeout, patience_seconds=patience)
     async with (

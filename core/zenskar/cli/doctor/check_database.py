@@ -9,13 +9,13 @@ from zenskar.cli import session
 from zenskar.cli.doctor import check_clocks
 from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.db import api_keys, connections, polls, workers
+from zenskar.db.driver.database import open_engine
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.writable import check_writable
 from zenskar.db.events import event_counts
 from zenskar.db.polls import FeedState
 from zenskar.errors import ZenskarError
 from zenskar.model.sync_event import NO_SOURCE
-from zenskar.runtime import open_engine
 from zenskar.settings import Settings
 
 _ALIVE_SECONDS = 15.0
