@@ -10,7 +10,6 @@ from zenskar.errors import CallFailed, NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
-from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.integration import Health
 from zenskar.model.operator_action import ActionKind
 from zenskar.ops.audit import AuditEntry
@@ -115,16 +114,7 @@ class Prompter:
             record = (await records.lock(db, entity_type, [record_id])).get(record_id)
             if record is None:
                 raise NotFound("there is no record with this id")
-            shape = SHAPES[entity_type]
-            change = RecordChange(
-                entity_type=entity_type,
-                record_id=record_id,
-                version=record.version,
-                action=fanout.RESYNC,
-                document=None if record.deleted else unflatten(shape, record.fields),
-                correlation_id=new_id(),
-                by=by.detail,
-            )
+            change = RecordChange.of(entity_type, record, fanout.RESYNC, new_id(), by=by.detail)
             await fanout.enqueue(db, [(change, name) for name in sources])
             entry = AuditEntry(ActionKind.PUSH, by, record_id, {"connections": sources})
             await entry.write(db)

@@ -11,7 +11,6 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import CallFailed, FailureKind, NotFound, StateConflict
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
-from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.operator_action import ActionKind
 from zenskar.model.record import ExternalMapping, Record
@@ -158,14 +157,8 @@ class Undeleter:
         correlation_id: str,
     ) -> None:
         record = (await records.lock(db, entity_type, [record_id]))[record_id]
-        change = RecordChange(
-            entity_type=entity_type,
-            record_id=record_id,
-            version=record.version,
-            action=fanout.UNDELETED,
-            document=unflatten(SHAPES[entity_type], record.fields),
-            correlation_id=correlation_id,
-            by=by.detail,
+        change = RecordChange.of(
+            entity_type, record, fanout.UNDELETED, correlation_id, by=by.detail
         )
         sources: Sequence[str] = self.context.router.owners_of(entity_type)
         await fanout.enqueue(db, [(change, source) for source in sources])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,8 +10,10 @@ from zenskar.db import outbox
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.ids import new_id
+from zenskar.model.fields import SHAPES, unflatten
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.notices import RecordChanged
+from zenskar.model.record import Record
 from zenskar.model.sync_event import Direction
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync.announcements import announce
@@ -50,6 +52,31 @@ class RecordChange:
     changes: dict[str, Any] | None = None
     before: dict[str, Any] | None = None
     by: HistoryDetail | None = None
+
+    @classmethod
+    def of(  # noqa: PLR0913 - the cause is given by its parts, as in `LookRequest`
+        cls,
+        entity_type: str,
+        record: Record,
+        action: str,
+        correlation_id: str,
+        causation_id: str | None = None,
+        traceparent: str | None = None,
+        *,
+        by: HistoryDetail | None = None,
+    ) -> Self:
+        """Return a record as it is after an action; a deleted record has no document."""
+        return cls(
+            entity_type=entity_type,
+            record_id=record.id,
+            version=record.version,
+            action=action,
+            document=None if record.deleted else unflatten(SHAPES[entity_type], record.fields),
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            traceparent=traceparent,
+            by=by,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.db.reconcile_runs import FIRST_ID
 from zenskar.ids import new_id
 from zenskar.model.envelope import OUTBOUND
-from zenskar.model.fields import SHAPES, unflatten
+from zenskar.model.fields import SHAPES
 from zenskar.sync import fanout
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import RecordChange
@@ -86,14 +86,7 @@ class CatchUp:
     ) -> list[RecordChange]:
         known = await records.lock(db, entity_type, ids) if ids else {}
         return [
-            RecordChange(
-                entity_type=entity_type,
-                record_id=record.id,
-                version=record.version,
-                action=fanout.CREATED,
-                document=unflatten(SHAPES[entity_type], record.fields),
-                correlation_id=new_id(),
-            )
+            RecordChange.of(entity_type, record, fanout.CREATED, new_id())
             for record in known.values()
             if not record.deleted
         ]

@@ -13,7 +13,7 @@ from zenskar.db.intents import NewIntent
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Candidate, Outcome, Situation, Step
 from zenskar.model.coverage import Coverage
-from zenskar.model.fields import SHAPES, apply, unflatten
+from zenskar.model.fields import apply
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
 from zenskar.model.record import (
@@ -285,17 +285,13 @@ class UnitOfWork:
         traceparent: str | None = None,
     ) -> RecordChange:
         """Return a record as it is after an action."""
-        record = self.records[record_id]
-        shape = SHAPES[self.entity_type]
-        return RecordChange(
-            entity_type=self.entity_type,
-            record_id=record_id,
-            version=record.version,
-            action=action,
-            document=None if record.deleted else unflatten(shape, record.fields),
-            correlation_id=correlation_id,
-            causation_id=causation_id,
-            traceparent=traceparent,
+        return RecordChange.of(
+            self.entity_type,
+            self.records[record_id],
+            action,
+            correlation_id,
+            causation_id,
+            traceparent,
         )
 
     def situation_of(self, seen: Observation) -> Situation:
