@@ -54,7 +54,7 @@ class RecordChange:
     by: HistoryDetail | None = None
 
     @classmethod
-    def of(  # noqa: PLR0913 - the cause is given by its parts, as in `LookRequest`
+    def of(  # noqa: PLR0913 - one for each member
         cls,
         entity_type: str,
         record: Record,

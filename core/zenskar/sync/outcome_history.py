@@ -10,7 +10,8 @@ from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync.announcements import announce
 from zenskar.sync.fanout import Cause
-from zenskar.sync.work.unit_of_work import UnitOfWork, action_of
+from zenskar.sync.work.follow_ups import action_of
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 
 def describe(

@@ -23,6 +23,7 @@ from zenskar.ops.plan_result import PlanResult
 from zenskar.sync import fanout
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
+from zenskar.sync.fanout import RecordChange
 from zenskar.sync.reconcile.checkpoint import check_ready
 from zenskar.sync.reconcile.comparator import OF_ONE_OBJECT
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
@@ -186,7 +187,10 @@ class JoinApplier:
                 else:
                     ready.append(step)
             changes = [
-                work.change_of(step.record_id, fanout.RESYNC, correlation_id) for step in ready
+                RecordChange.of(
+                    plan.entity_type, work.records[step.record_id], fanout.RESYNC, correlation_id
+                )
+                for step in ready
             ]
             await fanout.enqueue(db, [(change, plan.source) for change in changes])
             state = (await connections.states(db)).get(plan.source)

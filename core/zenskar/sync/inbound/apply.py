@@ -291,16 +291,16 @@ class InboundSync:
             if record_id is not None and (record := work.records.get(record_id)) is not None:
                 _keep_no_payload(batch, event_id, record)
             if record_id is not None:
-                work.causes[record_id] = cause
+                work.follow_ups.causes[record_id] = cause
             if work.search.match_by:
                 match_looks.add(seen.external_id, outcome.verdict, cause)
             if outcome.verdict is Verdict.LATE:
-                work.looks.append(LookRequest(source, entity_type, seen.external_id, *cause))
+                work.follow_ups.look(seen.external_id, cause)
             elif outcome.look is not None:
-                work.look(outcome, cause)
+                work.follow_ups.look(outcome.look, cause)
             elif record_id is not None and outcome.verdict.changes_state:
                 _follow(work, record_id, outcome, owners, cause)
-        work.looks += await match_looks.requests(db)
+        work.follow_ups.looks += await match_looks.requests(db)
         allowed = DeleteGuard.of(self._context.connections[source].settings)
         await allowed.check(db, source, batch.deletes[source])
         await work_storage.flush(db, work)
@@ -332,4 +332,4 @@ def _follow(
     """Enqueue a changed record for other connections, and for its own if they differ still."""
     work.follow(record_id, outcome, owners, cause)
     if work.plan(record_id).kind not in {StepKind.NOTHING, StepKind.WAIT}:
-        work.resync(record_id, cause)
+        work.follow_ups.resync(work.records[record_id], cause)

@@ -85,7 +85,7 @@ class LostPushes:
             lost = {push.record_id: push for push in kinds[entity_type] if _lose(work, push)}
             for push in lost.values():
                 cause = Cause(push.correlation_id or new_id(), push.sync_event_id)
-                work.resync(push.record_id, cause)
+                work.follow_ups.resync(work.records[push.record_id], cause)
             await work_storage.flush(db, work)
             await work_storage.store(db, [work])
         return len(pushes)

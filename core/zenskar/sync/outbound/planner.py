@@ -18,7 +18,7 @@ from zenskar.model.record import ExternalMapping, Intent, IntentKind, IntentStat
 from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
-from zenskar.sync.fanout import AMBIGUOUS_MATCH, LookRequest
+from zenskar.sync.fanout import AMBIGUOUS_MATCH
 from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.outbound.calls import Call, anothers_object
 from zenskar.sync.outbound.job import PushJob
@@ -79,13 +79,13 @@ class StepPlanner:
         The fetch of a job that has `failed` before shares no call: its object may be the cause.
         Raises `CallFailed` when the integration cannot make the body of a push.
         """
-        work.causes[job.record_id] = job.cause
+        work.follow_ups.causes[job.record_id] = job.cause
         if job.external_id is None:
             return self._next(work, job, "in_sync")
         mapping = work.mappings.get(job.external_id)
         if mapping is not None and not mapping.active and not work.may_return(mapping):
             tombstone = Verdict.TOMBSTONE.value
-            work.moves.append(Transition(job.event_id, SyncStatus.IGNORED, tombstone))
+            work.follow_ups.moves.append(Transition(job.event_id, SyncStatus.IGNORED, tombstone))
             return PlannedStep(Ack())
         call = Call(
             job.source,
@@ -99,7 +99,7 @@ class StepPlanner:
             owner = mapping.entity_id or ""
             call = replace(call, record_id=owner, revision=mapping.revision)
         step: HistoryDetail = {"step": call.step.value}
-        work.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=step))
+        work.follow_ups.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=step))
         return PlannedStep(call)
 
     def apply(self, work: UnitOfWork, event: EventState | None, answer: CallAnswer) -> PlannedStep:
@@ -109,7 +109,7 @@ class StepPlanner:
         integration cannot make the body of a push. Nothing of the transaction may be stored then.
         """
         job, call, seen = answer.job, answer.call, answer.seen
-        work.causes[job.record_id] = job.cause
+        work.follow_ups.causes[job.record_id] = job.cause
         if job.external_id is not None and seen is not None:
             return self._apply_look(work, event, job, seen)
         if call.links and work.records[job.record_id].deleted:
@@ -134,14 +134,13 @@ class StepPlanner:
                 work.settle(call.intent_id, IntentState.FAILED)
             if call.links and work.search.match_by:
                 # The object may have been undecided since this fetch was sent.
-                about = (job.source, job.entity_type, seen.external_id)
-                work.looks.append(LookRequest(*about, *job.cause))
+                work.follow_ups.look(seen.external_id, job.cause)
             conflicts, deletes = outcome.conflicts, outcome.delete_record
             _mark(work, job, outcome)
-            work.look(outcome, job.cause)
+            work.follow_ups.look(outcome.look, job.cause)
             owners = self._router.owners_of(job.entity_type)
             work.follow(record_id or job.record_id, outcome, owners, job.cause)
-        work.note(event, detail)
+        work.follow_ups.note(event, detail)
         if ended(event):
             self.hand_over(work, job)
         planned = self.go_on(work, job, event, "pushed" if call.pushes else "in_sync")
@@ -157,7 +156,7 @@ class StepPlanner:
         call, kind = refused.call, refused.failure.kind
         work.lose(job.record_id, call.intent_id, IntentState.FAILED)
         verdict = kind.value if kind is FailureKind.STALE_VERSION else "gone"
-        work.note(event, {"answer_to": call.step.value, "verdict": verdict})
+        work.follow_ups.note(event, {"answer_to": call.step.value, "verdict": verdict})
         if ended(event):
             self.hand_over(work, job)
         return self.go_on(work, job, event, "in_sync")
@@ -175,13 +174,13 @@ class StepPlanner:
             raise CallFailed(anothers_object(FailureKind.REJECTED, external_id, known.entity_id))
         work.settle(call.intent_id, IntentState.FAILED)
         detail: HistoryDetail = {"answer_to": call.step.value, "verdict": FailureKind.EXISTS.value}
-        work.note(event, {**detail, "external_id": external_id})
+        work.follow_ups.note(event, {**detail, "external_id": external_id})
         if ended(event):
             self.hand_over(work, job)
         if _is_mapped(work, job) or work.records[job.record_id].deleted or ended(event):
             return self.go_on(work, job, event, "in_sync")
         step: HistoryDetail = {"step": StepKind.FETCH.value}
-        work.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=step))
+        work.follow_ups.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=step))
         return PlannedStep(
             Call(
                 job.source, job.entity_type, job.record_id, StepKind.FETCH, external_id, links=True
@@ -195,7 +194,7 @@ class StepPlanner:
         the same.
         """
         if work.plan(job.record_id).kind not in {StepKind.NOTHING, StepKind.WAIT}:
-            work.resync(job.record_id, job.cause)
+            work.follow_ups.resync(work.records[job.record_id], job.cause)
 
     def go_on(
         self, work: UnitOfWork, job: PushJob, event: EventState | None, reason: str
@@ -218,15 +217,15 @@ class StepPlanner:
             **describe(work, record_id, seen, outcome),
             **broadcast(self._broadcaster, work, record_id, outcome, job.cause),
         }
-        work.look(outcome, job.cause)
+        work.follow_ups.look(outcome.look, job.cause)
         if record_id is not None and outcome.verdict.changes_state:
             owners = self._router.owners_of(job.entity_type)
             work.follow(record_id, outcome, owners, job.cause)
             self.hand_over(work, replace(job, record_id=record_id))
         if ended(event):
-            work.note(event, detail)
+            work.follow_ups.note(event, detail)
         else:
-            work.moves.append(transition(job.event_id, record_id, seen, outcome, detail))
+            work.follow_ups.moves.append(transition(job.event_id, record_id, seen, outcome, detail))
         return PlannedStep(
             Ack(), conflicts=outcome.conflicts, deletes=outcome.delete_record, succeeded=True
         )
@@ -243,7 +242,7 @@ class StepPlanner:
             step, reason = work.plan(job.record_id), LEFT
         elif step.kind is StepKind.NOTHING and work.is_outside(job.record_id):
             ignored = Transition(job.event_id, SyncStatus.IGNORED, Verdict.OUTSIDE.value)
-            work.moves.append(ignored)
+            work.follow_ups.moves.append(ignored)
             return PlannedStep(Ack())
         if step.kind is StepKind.NOTHING:
             work.mark_in_sync(job.record_id)
@@ -251,7 +250,7 @@ class StepPlanner:
             external_id = mapping.external_id if mapping is not None else None
             if mapping is not None and not mapping.active and mapping.merged_into is not None:
                 reason = Verdict.MERGED_INTO.value
-            work.moves.append(
+            work.follow_ups.moves.append(
                 Transition(job.event_id, SyncStatus.SUCCEEDED, reason, external_id=external_id)
             )
             return PlannedStep(Ack(), succeeded=True)
@@ -268,14 +267,14 @@ class StepPlanner:
         intent = step.intent
         if step.kind in _PUSHES:
             intent = self._new_intent(work, job, step, mapping)
-            work.new_intents.append(_stored(work, job, intent, external_id))
+            work.follow_ups.new_intents.append(_stored(work, job, intent, external_id))
         elif step.kind is StepKind.RESEND and intent is not None:
-            work.resent.append(intent.id)
+            work.follow_ups.resent.append(intent.id)
         detail: HistoryDetail = {"step": step.kind.value}
         if intent is not None:
             detail["idempotency_key"] = intent.id
             detail["changes"] = dict(intent.changes)
-        work.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=detail))
+        work.follow_ups.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=detail))
         return Call(
             job.source,
             job.entity_type,
@@ -343,6 +342,6 @@ def _is_mapped(work: UnitOfWork, job: PushJob) -> bool:
 def _mark(work: UnitOfWork, job: PushJob, outcome: Outcome) -> None:
     """Mark an event with the delete or the conflict of its answer, so that it can be found."""
     if outcome.delete_record:
-        work.marks.append((job.event_id, sync_events.DELETED))
+        work.follow_ups.marks.append((job.event_id, sync_events.DELETED))
     elif outcome.conflicts:
-        work.marks.append((job.event_id, sync_events.CONFLICT))
+        work.follow_ups.marks.append((job.event_id, sync_events.CONFLICT))

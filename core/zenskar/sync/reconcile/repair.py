@@ -14,6 +14,7 @@ from zenskar.model.missing import Missing
 from zenskar.model.observation import ObservationKind
 from zenskar.sync import fanout
 from zenskar.sync.context import SyncContext
+from zenskar.sync.fanout import RecordChange
 from zenskar.sync.reconcile.comparator import Findings
 from zenskar.sync.reconcile.drift import Drift
 from zenskar.sync.reconcile.publisher import SnapshotPublisher
@@ -88,7 +89,7 @@ class Repairer:
             _release(work, external_ids)
             await work_storage.flush(db, work)
             changes = [
-                work.change_of(each, fanout.RESYNC, correlation_id)
+                RecordChange.of(entity_type, work.records[each], fanout.RESYNC, correlation_id)
                 for each in sorted(wanted & work.records.keys())
             ]
             await fanout.enqueue(db, [(change, source) for change in changes])

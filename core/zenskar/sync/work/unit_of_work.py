@@ -8,13 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from zenskar import kernel
-from zenskar.db.events.sync_events import EventState, Transition
-from zenskar.db.intents import NewIntent
 from zenskar.ids import is_id, new_id
 from zenskar.kernel import Candidate, Outcome, Situation, Step
 from zenskar.model.coverage import Coverage
 from zenskar.model.fields import apply
-from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation
 from zenskar.model.record import (
     OPEN,
@@ -24,13 +21,12 @@ from zenskar.model.record import (
     IntentState,
     Record,
 )
-from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.carried import whole
 from zenskar.plugins.configuration import ConfiguredConnection
-from zenskar.sync import fanout
-from zenskar.sync.fanout import Cause, LookRequest, RecordChange
+from zenskar.sync.fanout import Cause
 from zenskar.sync.work.candidates import CandidateSearch
 from zenskar.sync.work.filtered_decisions import FilteredDecisions
+from zenskar.sync.work.follow_ups import FollowUps
 
 
 @dataclass(slots=True)
@@ -63,24 +59,14 @@ class UnitOfWork:
     lapsed: frozenset[str] = frozenset()
     pending: PendingWrites = field(default_factory=PendingWrites)
     _unread: set[str] = field(default_factory=set)
-    new_intents: list[NewIntent] = field(default_factory=list)
-    """Pushes to be sent after the commit."""
-    resent: list[str] = field(default_factory=list)
-    """Ids of stored pushes to be sent again after the commit."""
-    marks: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[tuple[str, SyncStatus, HistoryDetail]] = field(default_factory=list)
-    moves: list[Transition] = field(default_factory=list)
-    followers: list[tuple[RecordChange, str]] = field(default_factory=list)
-    """Changes of records, each with a source system to push it to."""
-    looks: list[LookRequest] = field(default_factory=list)
     replaced: dict[str, Record] = field(default_factory=dict)
     """Records before their last change in this transaction; a created record has none."""
-    causes: dict[str, Cause] = field(default_factory=dict)
-    """The sync events that may end a record, by record id."""
     ahead: int = 0
     """By how many microseconds, at most, the external clock is ahead of ours."""
     coverage: Coverage | None = field(init=False)
     """The parts of a record that travel to the connection; None for all."""
+    follow_ups: FollowUps = field(init=False)
+    """The pushes, history and messages that the decisions lead to."""
     filtered: FilteredDecisions = field(init=False)
     """The records that travel to and from the connection."""
     search: CandidateSearch = field(init=False)
@@ -88,6 +74,7 @@ class UnitOfWork:
 
     def __post_init__(self) -> None:
         self.coverage = self.source.coverage(self.entity_type)
+        self.follow_ups = FollowUps(self.name, self.entity_type)
         self.filtered = FilteredDecisions(self.source, self.entity_type)
         self.search = CandidateSearch(self.source.match_by.get(self.entity_type, ()))
 
@@ -256,43 +243,8 @@ class UnitOfWork:
 
     def follow(self, record_id: str, outcome: Outcome, owners: Iterable[str], cause: Cause) -> None:
         """Enqueue the change of a record for every other source system that syncs it."""
-        others = [source for source in owners if source != self.name]
-        if outcome.changes_record and others:
-            change = self.change_of(record_id, action_of(outcome), *cause)
-            self.followers += [(change, source) for source in others]
-
-    def resync(self, record_id: str, cause: Cause) -> None:
-        """Enqueue an event of its own for the steps that a record still needs."""
-        self.followers.append((self.change_of(record_id, fanout.RESYNC, *cause), self.name))
-
-    def look(self, outcome: Outcome, cause: Cause) -> None:
-        """Request the fetch that an outcome wants, if any."""
-        if outcome.look is not None:
-            self.looks.append(LookRequest(self.name, self.entity_type, outcome.look, *cause))
-
-    def note(self, event: EventState | None, detail: HistoryDetail) -> None:
-        """Add a detail to the history of an event without changing its status."""
-        if event is not None:
-            status = event.status if event.status.final else SyncStatus.PROCESSING
-            self.notes.append((event.id, status, detail))
-
-    def change_of(
-        self,
-        record_id: str,
-        action: str,
-        correlation_id: str,
-        causation_id: str | None = None,
-        traceparent: str | None = None,
-    ) -> RecordChange:
-        """Return a record as it is after an action."""
-        return RecordChange.of(
-            self.entity_type,
-            self.records[record_id],
-            action,
-            correlation_id,
-            causation_id,
-            traceparent,
-        )
+        if outcome.changes_record:
+            self.follow_ups.fan_out(self.records[record_id], outcome, owners, cause)
 
     def situation_of(self, seen: Observation) -> Situation:
         """Return the situation of an observed object."""
@@ -413,12 +365,3 @@ def _new_record_id(situation: Situation, seen: Observation) -> str:
         return ""
     named = seen.record_id
     return named if named and situation.record is None and is_id(named) else new_id()
-
-
-def action_of(outcome: Outcome) -> str:
-    """Return the action of an outcome that changes its record."""
-    if outcome.delete_record:
-        return fanout.DELETED
-    if outcome.restore_record:
-        return fanout.UNDELETED
-    return fanout.CREATED if outcome.create_record else fanout.UPDATED

@@ -108,35 +108,36 @@ async def store(
     `moves` and `looks` are those of events without a unit. Returns whether messages were enqueued:
     wake the workers then, after the commit.
     """
-    await intents.insert(db, [new for work in works for new in work.new_intents])
-    for seconds in {work.lease_seconds for work in works if work.resent}:
-        same = (work for work in works if work.lease_seconds == seconds)
-        await intents.take(db, [each for work in same for each in work.resent], seconds)
-    for event_id, reason in (mark for work in works for mark in work.marks):
+    parts = [work.follow_ups for work in works]
+    await intents.insert(db, [new for part in parts for new in part.new_intents])
+    for seconds in {work.lease_seconds for work in works if work.follow_ups.resent}:
+        same = (work.follow_ups for work in works if work.lease_seconds == seconds)
+        await intents.take(db, [each for part in same for each in part.resent], seconds)
+    for event_id, reason in (mark for part in parts for mark in part.marks):
         await sync_events.mark(db, event_id, reason)
-    await sync_events.note(db, [note for work in works for note in work.notes])
-    await sync_events.move(db, [*moves, *(move for work in works for move in work.moves)])
+    await sync_events.note(db, [note for part in parts for note in part.notes])
+    await sync_events.move(db, [*moves, *(move for part in parts for move in part.moves)])
     for work in works:
         # Duplicates of this batch are found by their events, so those are written first.
         await _look_at_duplicates(db, work)
-    followers = [follower for work in works for follower in work.followers]
-    wanted = [*looks, *(look for work in works for look in work.looks)]
-    if followers:
-        await fanout.enqueue(db, followers)
+    changes = [change for part in parts for change in part.changes]
+    wanted = [*looks, *(look for part in parts for look in part.looks)]
+    if changes:
+        await fanout.enqueue(db, changes)
     if wanted:
         await fanout.enqueue_looks(db, wanted)
-    return bool(followers or wanted)
+    return bool(changes or wanted)
 
 
 async def _look_at_duplicates(db: AsyncConnection, work: UnitOfWork) -> None:
     """Request a fetch of every duplicate of an ended record: it becomes its own record."""
-    ended = work.ended & work.causes.keys()
+    follow_ups = work.follow_ups
+    ended = work.ended & follow_ups.causes.keys()
     if not ended:
         return
     found = await duplicates.of_records(db, work.name, work.entity_type, ended)
     for record_id, external_id in found:
-        cause = work.causes[record_id]
-        work.looks.append(LookRequest(work.name, work.entity_type, external_id, *cause))
+        follow_ups.look(external_id, follow_ups.causes[record_id])
 
 
 def _synced_version(work: UnitOfWork, mapping: ExternalMapping) -> int | None:
