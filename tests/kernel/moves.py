@@ -111,7 +111,7 @@ class Moves:
         return not fenced or self.shell.plan(world, rid)[0] is StepKind.WAIT
 
     def _next(self, world: World, rid: int) -> World:
-        """Plan and start the next call of a worker, as `OutboundSync._next` does."""
+        """Plan and start the next call of a worker, as `StepPlanner._next` does."""
         step, changes, kid = self.shell.plan(world, rid)
         if step is StepKind.DETACH:
             known = active_map(world, rid)
@@ -172,7 +172,7 @@ class Moves:
         return changed._replace(calls=(*changed.calls, call._replace(answer=answer)))
 
     def _receive(self, world: World, call: Call) -> World:  # noqa: PLR0911 - one for each answer
-        """Apply an answer and continue, as `OutboundSync._answered` and `_look` do."""
+        """Apply an answer and continue, as `StepPlanner.apply` and `FailedCalls` do."""
         world, rid, answer = without(world, call), call.rid, call.answer
         if answer == NOT_FOUND:
             return self._next(settle(world, (call.kid,), IntentState.FAILED), rid)
@@ -236,7 +236,7 @@ class Moves:
         return world._replace(calls=(*world.calls, call))
 
     def _exists(self, world: World, call: Call) -> World:
-        """Fetch the object that refused a create, as `OutboundSync._refused` and `link` do."""
+        """Fetch the object that refused a create, as `FailedCalls` does."""
         rid, eid = call.rid, call.answer.eid
         if call.step is StepKind.RESEND:
             # An earlier create may have made the object, so it is found by the record's id.

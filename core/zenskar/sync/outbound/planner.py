@@ -4,7 +4,6 @@ The unit of work gathers the writes of each step.
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
@@ -44,13 +43,6 @@ class CallAnswer:
     job: PushJob
     call: Call
     seen: Observation | None
-
-
-class RefusedPush(NamedTuple):
-    """A push that was refused, so that its object is fetched."""
-
-    call: Call
-    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +115,7 @@ class StepPlanner:
             detail["verdict"] = "not_found"
         else:
             record_id, outcome = work.observe(seen)
-            if outcome.verdict is Verdict.DUPLICATE and not _is_mapped(work, job):
+            if outcome.verdict is Verdict.DUPLICATE and not is_mapped(work, job):
                 kind = FailureKind.REJECTED if call.links else FailureKind.BUG
                 raise CallFailed(anothers_object(kind, seen.external_id))
             detail.update(describe(work, record_id, seen, outcome))
@@ -145,47 +137,6 @@ class StepPlanner:
             self.hand_over(work, job)
         planned = self.go_on(work, job, event, "pushed" if call.pushes else "in_sync")
         return replace(planned, conflicts=conflicts, deletes=deletes)
-
-    def lose(
-        self, work: UnitOfWork, job: PushJob, event: EventState | None, refused: RefusedPush
-    ) -> PlannedStep:
-        """Plan the fetch of an object that seems to be gone, or has another version.
-
-        Raises `CallFailed` when the integration cannot make the body of a push.
-        """
-        call, kind = refused.call, refused.failure.kind
-        work.lose(job.record_id, call.intent_id, IntentState.FAILED)
-        verdict = kind.value if kind is FailureKind.STALE_VERSION else "gone"
-        work.follow_ups.note(event, {"answer_to": call.step.value, "verdict": verdict})
-        if ended(event):
-            self.hand_over(work, job)
-        return self.go_on(work, job, event, "in_sync")
-
-    def link(
-        self, work: UnitOfWork, job: PushJob, event: EventState | None, refused: RefusedPush
-    ) -> PlannedStep:
-        """Plan the fetch of the object that refused a create, so that it is linked.
-
-        Raises `CallFailed` when the object belongs to another record.
-        """
-        call, external_id = refused.call, refused.failure.external_id or ""
-        known = work.mappings.get(external_id)
-        if known is not None and not (known.active and known.entity_id == job.record_id):
-            raise CallFailed(anothers_object(FailureKind.REJECTED, external_id, known.entity_id))
-        work.settle(call.intent_id, IntentState.FAILED)
-        detail: HistoryDetail = {"answer_to": call.step.value, "verdict": FailureKind.EXISTS.value}
-        work.follow_ups.note(event, {**detail, "external_id": external_id})
-        if ended(event):
-            self.hand_over(work, job)
-        if _is_mapped(work, job) or work.records[job.record_id].deleted or ended(event):
-            return self.go_on(work, job, event, "in_sync")
-        step: HistoryDetail = {"step": StepKind.FETCH.value}
-        work.follow_ups.moves.append(Transition(job.event_id, SyncStatus.PROCESSING, detail=step))
-        return PlannedStep(
-            Call(
-                job.source, job.entity_type, job.record_id, StepKind.FETCH, external_id, links=True
-            )
-        )
 
     def hand_over(self, work: UnitOfWork, job: PushJob) -> None:
         """Give the remaining steps an event of their own.
@@ -334,7 +285,8 @@ def _stored(work: UnitOfWork, job: PushJob, intent: Intent, external_id: str | N
     )
 
 
-def _is_mapped(work: UnitOfWork, job: PushJob) -> bool:
+def is_mapped(work: UnitOfWork, job: PushJob) -> bool:
+    """Return whether the record of a job has a living object."""
     mapping = work.by_record.get(job.record_id)
     return mapping is not None and mapping.active
 

@@ -1,26 +1,20 @@
 """Make the external side equal to one record: plan, call and observe until both are equal."""
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.batcher import Batcher
 from zenskar.bus.port import Delivery
 from zenskar.db import connections as connection_states
-from zenskar.db import intents
-from zenskar.db.driver.engine import by_keys, in_transaction
-from zenskar.db.driver.storable import is_indexable
+from zenskar.db.driver.engine import by_keys
 from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import EventState, Transition
 from zenskar.errors import CallFailed, Failure, FailureKind, Unavailable
 from zenskar.model.envelope import OUTBOUND, Envelope
-from zenskar.model.observation import Observation
 from zenskar.model.record import IntentState
-from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
@@ -28,13 +22,14 @@ from zenskar.sync.job_result import Ack, JobResult, Nack, Park
 from zenskar.sync.messages import event_of, read_envelope
 from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.enrichment import PushEnrichment
+from zenskar.sync.outbound.failed_calls import FailedCalls
 from zenskar.sync.outbound.failure_handler import FailureHandler, postponed
 from zenskar.sync.outbound.job import PushJob
+from zenskar.sync.outbound.job_units import by_unit, load_unit
 from zenskar.sync.outbound.orphaned import wait_or_end
 from zenskar.sync.outbound.planner import (
     CallAnswer,
     PlannedStep,
-    RefusedPush,
     StepPlanner,
     ended,
 )
@@ -42,14 +37,12 @@ from zenskar.sync.quarantine import end_as_dead, quarantine
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
-from zenskar.sync.resilience.failures import FailureAction, NextAction, sent_before
+from zenskar.sync.resilience.failures import FailureAction, NextAction
 from zenskar.sync.work import work_storage
-from zenskar.sync.work.unit_of_work import UnitOfWork
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 
 _log = get_logger(__name__)
-T = TypeVar("T")
 
 _BATCH = 64
 """The most jobs that one transaction plans."""
@@ -73,10 +66,10 @@ class OutboundSync:
     ) -> None:
         self._context = context
         self._caller = caller
-        self._failure_handler = failure_handler
         self._circuit_breaker = circuit_breaker
         self._accounts = accounts
         self._planner = StepPlanner(context.router, context.translator, context.broadcaster)
+        self._failed_calls = FailedCalls(context, self._planner, failure_handler, accounts)
         self._enrichment = PushEnrichment(context)
         self._first_steps = Batcher(self._begin, most=_BATCH, key=lambda job: job.subject)
         self._answers = Batcher(self._apply, most=_BATCH, key=lambda answer: answer.job.subject)
@@ -100,7 +93,7 @@ class OutboundSync:
             return step
         endless = Failure(FailureKind.TRANSIENT, f"not equal after {_MOST_CALLS} calls")
         action = FailureAction(NextAction.RETRY, IntentState.UNKNOWN)
-        return await self._store_failure(job, step, endless, action)
+        return await self._failed_calls.store(job, step, endless, action)
 
     async def quarantine(self, delivery: Delivery, problem: str) -> None:
         """Keep a message that cannot be read as a dead letter."""
@@ -129,7 +122,7 @@ class OutboundSync:
                 return Park()
             planned = await self._first_steps.submit(job)
         except CallFailed as error:
-            return await self._failed(job, None, error.failure)
+            planned = await self._failed_calls.process(job, None, error.failure)
         return self._count(job, planned)
 
     async def _make_call(self, job: PushJob, call: Call) -> Call | JobResult:
@@ -148,7 +141,8 @@ class OutboundSync:
             planned = await self._answers.submit(CallAnswer(job, call, seen))
         except CallFailed as error:
             held = time.monotonic() - began < self._lease_seconds(job.source) / 2
-            return await self._failed(job, call, error.failure, held=held)
+            planned = await self._failed_calls.process(job, call, error.failure, held=held)
+            return self._count(job, planned)
         except TooManyDeletes as error:
             await delete_guard.trip(self._context.engine, self._context.broadcaster, error)
             return Park()
@@ -170,9 +164,9 @@ class OutboundSync:
             events = await sync_events.lock(db, [job.event_id for job in jobs])
             planned, moves = await self._held_up(db, jobs, events)
             works = []
-            for group in _by_kind([j for j in jobs if j.event_id not in planned], lambda job: job):
+            for group in by_unit([j for j in jobs if j.event_id not in planned], lambda job: job):
                 looks = [job.external_id for job in group if job.external_id is not None]
-                work = await self._load(db, group, looks)
+                work = await load_unit(db, self._context, group, looks)
                 for job in group:
                     failed = events[job.event_id].attempts > 0
                     planned[job.event_id] = self._planner.begin(work, job, failed=failed)
@@ -209,9 +203,11 @@ class OutboundSync:
         async def apply_batch(db: AsyncConnection) -> tuple[list[PlannedStep], bool]:
             events = await sync_events.lock(db, [answer.job.event_id for answer in answers])
             planned, works = {}, []
-            for group in _by_kind(answers, lambda answer: answer.job):
+            for group in by_unit(answers, lambda answer: answer.job):
                 seen = [answer.seen for answer in group if answer.seen is not None]
-                work = await self._load(db, [answer.job for answer in group], seen=seen)
+                work = await load_unit(
+                    db, self._context, [answer.job for answer in group], seen=seen
+                )
                 for answer in group:
                     name = answer.job.event_id
                     planned[name] = self._planner.apply(work, events.get(name), answer)
@@ -233,138 +229,5 @@ class OutboundSync:
             self._context.wake(OUTBOUND)
         return planned
 
-    async def _failed(
-        self, job: PushJob, call: Call | None, failure: Failure, *, held: bool = True
-    ) -> Call | JobResult:
-        """Store a failure; `held`: no other worker can have sent the push again meanwhile."""
-        await self._context.failpoint("outbound.failed")
-        if failure.kind is FailureKind.NOT_VISIBLE and not await self._is_own_account(job):
-            return Park()
-        if job.external_id is not None and failure.kind is FailureKind.NOT_VISIBLE:
-            return await in_transaction(self._context.engine, lambda c: self._unseen(c, job))
-        if call is not None:
-            failure = _checked(failure, call, held=held)
-        action = await self._failure_handler.decide(job, call, failure, held=held)
-        if action.next in {NextAction.LOOK, NextAction.LINK} and call is not None:
-            return await self._refused(job, RefusedPush(call, failure), action)
-        return await self._store_failure(job, call, failure, action)
-
-    async def _refused(
-        self, job: PushJob, refused: RefusedPush, action: FailureAction
-    ) -> Call | JobResult:
-        """Plan the fetch that a refused push needs."""
-        plan = self._look if action.next is NextAction.LOOK else self._link
-        try:
-            planned = await in_transaction(self._context.engine, lambda c: plan(c, job, refused))
-        except CallFailed as error:
-            final = FailureAction(NextAction.DEAD_LETTER, action.push)
-            return await self._store_failure(job, refused.call, error.failure, final)
-        return self._count(job, planned)
-
-    async def _is_own_account(self, job: PushJob) -> bool:
-        """Check the account again, because an expected object is missing."""
-        try:
-            return await self._accounts.check_again(job.source)
-        except CallFailed:
-            return True
-
-    async def _store_failure(
-        self, job: PushJob, call: Call | None, failure: Failure, action: FailureAction
-    ) -> JobResult:
-        async def store(db: AsyncConnection) -> JobResult:
-            event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
-            if call is not None and call.pushes and action.push is not None:
-                await self._fail_push(db, job, event, call, failure, action.push)
-            return await self._failure_handler.store(db, job, event, failure, action.next)
-
-        return await in_transaction(self._context.engine, store)
-
-    async def _unseen(self, db: AsyncConnection, job: PushJob) -> JobResult:
-        """End the event of a late webhook whose object is not visible: nothing can be applied."""
-        event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
-        if not ended(event):
-            ignored = Transition(job.event_id, SyncStatus.IGNORED, FailureKind.NOT_VISIBLE)
-            await sync_events.move(db, [ignored])
-        return Ack()
-
-    async def _fail_push(
-        self,
-        db: AsyncConnection,
-        job: PushJob,
-        event: EventState | None,
-        call: Call,
-        failure: Failure,
-        state: IntentState,
-    ) -> None:
-        """Write the state of a push whose call failed."""
-        work = await self._load(db, [job])
-        if failure.replayed:
-            await intents.spend_key(db, call.intent_id)
-        if state is IntentState.UNKNOWN:
-            work.lose(call.record_id, call.intent_id, state)
-        else:
-            work.settle(call.intent_id, state)
-        if ended(event):
-            self._planner.hand_over(work, job)
-        await work_storage.flush(db, work)
-        await work_storage.store(db, [work])
-
-    async def _look(self, db: AsyncConnection, job: PushJob, refused: RefusedPush) -> PlannedStep:
-        """Plan the fetch of an object that seems to be gone, or has another version."""
-        event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
-        work = await self._load(db, [job])
-        planned = self._planner.lose(work, job, event, refused)
-        await work_storage.flush(db, work)
-        await work_storage.store(db, [work])
-        return planned
-
-    async def _link(self, db: AsyncConnection, job: PushJob, refused: RefusedPush) -> PlannedStep:
-        """Plan the fetch of an object that exists."""
-        event = (await sync_events.lock(db, [job.event_id])).get(job.event_id)
-        work = await self._load(db, [job], [refused.failure.external_id or ""])
-        planned = self._planner.link(work, job, event, refused)
-        await work_storage.flush(db, work)
-        await work_storage.store(db, [work])
-        return planned
-
     def _lease_seconds(self, source: str) -> float:
         return self._context.connections[source].settings.intent_lease_seconds
-
-    async def _load(
-        self,
-        db: AsyncConnection,
-        jobs: Sequence[PushJob],
-        external_ids: Sequence[str] = (),
-        seen: Sequence[Observation] = (),
-    ) -> UnitOfWork:
-        return await work_storage.load(
-            db,
-            self._context.connections[jobs[0].source],
-            jobs[0].entity_type,
-            record_ids=[job.record_id for job in jobs],
-            external_ids=external_ids,
-            seen=seen,
-        )
-
-
-def _checked(failure: Failure, call: Call, *, held: bool) -> Failure:
-    """Return the failure of a create that exists as one that can be acted on.
-
-    An object that refuses a repeated create may be the own one, so it is found by the record's id.
-    """
-    if failure.kind is not FailureKind.EXISTS:
-        return failure
-    if not is_indexable(failure.external_id):
-        return replace(failure, kind=FailureKind.REJECTED)
-    if sent_before(call.step, held=held):
-        return replace(failure, kind=FailureKind.UNKNOWN_OUTCOME, replayed=True)
-    return failure
-
-
-def _by_kind(items: Sequence[T], job_of: Callable[[T], PushJob]) -> Iterable[list[T]]:
-    """Group items whose jobs are about one source system and one kind of entity."""
-    groups: dict[tuple[str, str], list[T]] = defaultdict(list)
-    for item in items:
-        job = job_of(item)
-        groups[job.source, job.entity_type].append(item)
-    return (groups[kind] for kind in sorted(groups))
