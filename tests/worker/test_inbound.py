@@ -9,6 +9,7 @@ import pytest
 from zenskar.bus.port import Delivery
 from zenskar.model.envelope import INBOUND
 from zenskar.schema_catalog import core_schemas
+from zenskar.sync.inbound.unapplied import UnappliedEvents
 from zenskar.telemetry.metrics import Metrics
 from zenskar.worker.inbound_consumer import _BURST, InboundConsumer
 from zenskar.worker.progress import Progress
@@ -37,10 +38,8 @@ class Bus:
         return {INBOUND: self._waiting}
 
 
-class Sync:
-    """Quarantines."""
-
-    async def quarantine(self, *_: Any) -> None: ...
+async def quarantine(*_: Any) -> None:
+    """Keep nothing."""
 
 
 @pytest.mark.parametrize(
@@ -56,11 +55,12 @@ class Sync:
 async def test_after_a_burst_it_waits_unless_a_whole_batch_does(
     monkeypatch: pytest.MonkeyPatch, messages: int, waiting: int, waits: bool
 ) -> None:
+    monkeypatch.setattr(UnappliedEvents, "quarantine", quarantine)
     monkeypatch.setattr("zenskar.worker.inbound_consumer._LINGER_SECONDS", 3600.0)
     worker = InboundConsumer(
         None,  # type: ignore[arg-type]
         Bus(messages, waiting),  # type: ignore[arg-type]
-        Sync(),  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
         core_schemas()["event"],
         Progress(Metrics()),
         batch=BATCH,

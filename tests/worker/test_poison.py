@@ -17,6 +17,7 @@ from zenskar.ids import new_id
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.sync_event import NO_SOURCE
 from zenskar.sync.inbound.apply import InboundSync
+from zenskar.sync.inbound.unapplied import UnappliedEvents
 from zenskar.sync.outbound.push import OutboundSync
 
 
@@ -121,8 +122,8 @@ async def test_a_handler_that_fails_itself_ends_in_a_raw_dead_letter(
     async with open_flow(database_url) as flow:
         body = envelope(topic)
         with monkeypatch.context() as patch:
-            for name in ("apply", "fail"):
-                patch.setattr(InboundSync, name, fail)
+            patch.setattr(InboundSync, "apply", fail)
+            patch.setattr(UnappliedEvents, "fail", fail)
             patch.setattr(OutboundSync, "process", fail)
             patch.setattr("zenskar.sync.outbound.push.end_as_dead", fail)
             await put(flow, topic, "customer:some-id", body)
@@ -146,7 +147,7 @@ async def test_a_consumer_that_fails_again_and_again_is_not_healthy(
     monkeypatch.setattr("zenskar.worker.service._BEAT_SECONDS", 0.05)
     async with open_flow(database_url) as flow:
         runtime = flow.runtime
-        monkeypatch.setattr(InboundSync, "parked", fail)
+        monkeypatch.setattr(UnappliedEvents, "parked", fail)
         await put(flow, INBOUND, "fake:1", envelope(INBOUND))
         await until(lambda: _true(runtime.progress.problems()))
         assert runtime.progress.problems() == ["inbound fails again and again (KeyError)"]

@@ -14,7 +14,7 @@ from zenskar.model.sync_event import SyncStatus
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import EventReader
-from zenskar.sync.inbound.apply import InboundSync
+from zenskar.sync.inbound.unapplied import UnappliedEvents
 from zenskar.sync.ingest.pipeline import WebhookPipeline
 from zenskar.sync.ingest.store import WebhookStore
 from zenskar.sync.messages import utc_now
@@ -26,10 +26,10 @@ class UnreadableRetry:
     """Reads unreadable webhooks and events again, for a retry."""
 
     def __init__(
-        self, context: SyncContext, bus: Bus, sync: InboundSync, event_schema: Schema
+        self, context: SyncContext, bus: Bus, unapplied: UnappliedEvents, event_schema: Schema
     ) -> None:
         self._context = context
-        self._sync = sync
+        self._unapplied = unapplied
         self._events = EventReader(context.translator, event_schema)
         self._pipeline = WebhookPipeline(context, event_schema)
         self._store = WebhookStore(context, bus)
@@ -52,7 +52,9 @@ class UnreadableRetry:
         except Exception as error:  # noqa: BLE001 - the event stays dead, with the reason
             kind, problem = why(envelope.source, error)
             reason = INVALID_WEBHOOK if whole else INVALID_OBJECT
-            await self._sync.dead_letter(envelope, delivery, Failure(kind, problem), reason=reason)
+            await self._unapplied.dead_letter(
+                envelope, delivery, Failure(kind, problem), reason=reason
+            )
         return readable
 
     def _read_event(self, envelope: Envelope) -> Envelope:
@@ -71,7 +73,7 @@ class UnreadableRetry:
         await self._store.store([item])
 
         async def end(db: AsyncConnection) -> None:
-            event_id = await self._sync.event_of(db, envelope)
+            event_id = await self._unapplied.event_of(db, envelope)
             ended = Transition(event_id, SyncStatus.IGNORED, REPUBLISHED)
             await sync_events.move(db, [ended])
 

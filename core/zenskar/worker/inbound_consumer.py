@@ -14,6 +14,7 @@ from zenskar.ops.reread import UnreadableRetry
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.inbound.apply import InboundSync
+from zenskar.sync.inbound.unapplied import UnappliedEvents
 from zenskar.sync.messages import UnreadableMessage, read_envelope
 from zenskar.sync.resilience.delete_guard import TooManyDeletes
 from zenskar.telemetry.logs import get_logger
@@ -52,6 +53,7 @@ class InboundConsumer:
         self._context = context
         self._bus = bus
         self._sync = sync
+        self._unapplied = UnappliedEvents(context)
         self._event_schema = event_schema
         self._progress = progress
         self._strikes = Strikes()
@@ -103,7 +105,7 @@ class InboundConsumer:
         readable = await self._read(deliveries)
         if not readable:
             return
-        open_sources = set(self._context.router.sources) - await self._sync.parked()
+        open_sources = set(self._context.router.sources) - await self._unapplied.parked()
         ready = [r for r in readable if r.source in open_sources]
         await self._try([r for r in readable if r.source not in open_sources], self._park)
         await self._try([r for r in ready if "unread" in r.envelope.data], self._reread)
@@ -111,7 +113,7 @@ class InboundConsumer:
 
     async def _reread(self, batch: Sequence[_Read]) -> None:
         """Read events again that could not be read before, and apply the readable ones."""
-        rereader = UnreadableRetry(self._context, self._bus, self._sync, self._event_schema)
+        rereader = UnreadableRetry(self._context, self._bus, self._unapplied, self._event_schema)
         for one in batch:
             envelope = await rereader.read(one.envelope, one.delivery)
             if envelope is None:
@@ -121,7 +123,7 @@ class InboundConsumer:
 
     async def _park(self, waiting: Sequence[_Read]) -> None:
         """Park events whose connection is absent or held, until that changes."""
-        over = await self._sync.park([one.envelope for one in waiting])
+        over = await self._unapplied.park([one.envelope for one in waiting])
         ended = [one.delivery for one in waiting if one.envelope.id in over]
         await self._bus.park([one.delivery for one in waiting if one.envelope.id not in over])
         await self._bus.ack(ended)
@@ -137,7 +139,7 @@ class InboundConsumer:
         return readable
 
     async def _quarantine(self, delivery: Delivery, problem: str) -> None:
-        await self._sync.quarantine(delivery, problem)
+        await self._unapplied.quarantine(delivery, problem)
         await self._bus.ack([delivery])
 
     async def _try(
@@ -150,7 +152,7 @@ class InboundConsumer:
         except (Unavailable, ConfigurationError):
             raise
         except TooManyDeletes as error:
-            await self._sync.trip(error)
+            await self._unapplied.trip(error)
             await self._bus.nack([one.delivery for one in batch], 0)
         except Exception as error:
             if len(batch) == 1:
@@ -195,5 +197,5 @@ class InboundConsumer:
 
     async def _fail(self, one: _Read, error: Exception) -> None:
         _log.error("inbound_failed", sync_event_id=one.envelope.id, trace=trace(error))
-        result = await self._sync.fail(one.envelope, one.delivery, error)
+        result = await self._unapplied.fail(one.envelope, one.delivery, error)
         await settle(self._bus, one.delivery, result)
