@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.db import mappings
 from zenskar.db.connections import PAUSED_BY_OPERATOR
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.events import sync_events
+from zenskar.db.events import look_events, sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
@@ -121,9 +121,7 @@ class ObjectLinker:
         self, db: AsyncConnection, source: str, entity_type: str, link: ObjectLink, by: Actor
     ) -> None:
         """End the dead letters that asked for this decision."""
-        dead = await sync_events.dead_looks(
-            db, source, entity_type, link.external_id, AMBIGUOUS_MATCH
-        )
+        dead = await look_events.dead(db, source, entity_type, link.external_id, AMBIGUOUS_MATCH)
         ended = [
             Transition(
                 event_id, SyncStatus.IGNORED, LINKED, detail=by.detail, entity_id=link.record_id

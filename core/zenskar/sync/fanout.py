@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import outbox
 from zenskar.db.events import sync_events
+from zenskar.db.events.look_events import LOOK
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.ids import new_id
 from zenskar.model.fields import SHAPES, unflatten
@@ -20,7 +21,7 @@ from zenskar.sync.announcements import announce
 from zenskar.sync.messages import look_message, record_message
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
-LOOK, UNDELETED = sync_events.LOOK, "undeleted"
+UNDELETED = "undeleted"
 AMBIGUOUS_MATCH = "ambiguous_match"
 """The reason of the dead letter of an object that matches no single free record."""
 

@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.db import customers
 from zenskar.db.customers import Customer
 from zenskar.db.events.failed_events import FailedEvent
+from zenskar.db.events.look_events import LOOK
 from zenskar.db.outbox import OutboxMessage
 from zenskar.model.envelope import INBOUND, Envelope
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.sync_event import Direction
-from zenskar.sync.fanout import LOOK
 from zenskar.sync.messages import look_message, record_message
 
 REQUESTED = "retry_requested"

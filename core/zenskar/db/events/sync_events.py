@@ -11,8 +11,6 @@ from zenskar.db.driver.engine import driver
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.sync_event import Direction, SyncStatus
 
-LOOK = "look"
-"""The action in the type of an event that requests the fetch of an object."""
 CONFLICT, DELETED = "conflict", "deleted"
 MARKS = (CONFLICT, DELETED)
 """Reasons by which operators search events; a marked event keeps its mark while it continues."""
@@ -129,33 +127,6 @@ _BY_EXTERNAL = """
     WHERE source_system = $1 AND external_event_id = ANY($2::text[])
 """
 
-# A skipped row is being begun by a worker: its fetch may be sent before this transaction ends.
-_WAITING_LOOKS = """
-    SELECT external_id, CAST(id AS text) AS id FROM sync_events
-    WHERE source_system = $1 AND external_id = ANY($2::text[])
-      AND entity_id IS NULL AND external_id IS NOT NULL
-      AND direction = 'outbound' AND event_type = $3
-      AND (status IN ('pending', 'retrying') OR (status = 'dead' AND reason = $4))
-    FOR UPDATE SKIP LOCKED
-"""
-
-
-_HAVE_LOOKED = """
-    SELECT external_id FROM sync_events
-    WHERE source_system = $1 AND external_id = ANY($2::text[])
-      AND entity_id IS NULL AND external_id IS NOT NULL
-      AND direction = 'outbound' AND event_type = $3
-      AND (status = 'processing' OR (status = 'dead' AND reason = $4))
-"""
-
-_DEAD_LOOKS = """
-    SELECT CAST(id AS text) AS id FROM sync_events
-    WHERE source_system = $1 AND external_id = $2
-      AND entity_id IS NULL AND external_id IS NOT NULL
-      AND direction = 'outbound' AND event_type = $3 AND status = 'dead' AND reason = $4
-    ORDER BY id FOR UPDATE
-"""
-
 
 async def insert(db: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str]:
     """Insert sync events as pending and return the ids of the new ones."""
@@ -218,42 +189,6 @@ async def lock(db: AsyncConnection, event_ids: Iterable[str]) -> dict[str, Event
     """Lock events in one order until the transaction ends, and return their states by id."""
     rows = await driver(db).fetch(_STATE, sorted(set(event_ids)))
     return {name: EventState(name, SyncStatus(status), tries) for name, status, tries in rows}
-
-
-async def waiting_looks(
-    db: AsyncConnection,
-    source: str,
-    entity_type: str,
-    external_ids: Iterable[str],
-    *,
-    dead_for: str | None = None,
-) -> dict[str, str]:
-    """Lock the events that request fetches which no worker has begun; return their ids by object.
-
-    These include the dead letters with the reason `dead_for`, which a person may retry. No worker
-    begins these fetches before the transaction ends.
-    """
-    names = sorted(set(external_ids))
-    rows = await driver(db).fetch(_WAITING_LOOKS, source, names, f"{entity_type}.{LOOK}", dead_for)
-    return {row["external_id"]: row["id"] for row in rows}
-
-
-async def have_looked(
-    db: AsyncConnection, source: str, entity_type: str, external_ids: Iterable[str], reason: str
-) -> set[str]:
-    """Return the objects with a fetch in progress, or with a dead letter of this reason."""
-    names, look = sorted(set(external_ids)), f"{entity_type}.{LOOK}"
-    rows = await driver(db).fetch(_HAVE_LOOKED, source, names, look, reason)
-    return {row["external_id"] for row in rows}
-
-
-async def dead_looks(
-    db: AsyncConnection, source: str, entity_type: str, external_id: str, reason: str
-) -> list[str]:
-    """Lock the dead letters of an object's fetches with this reason; return their ids."""
-    look = f"{entity_type}.{LOOK}"
-    rows = await driver(db).fetch(_DEAD_LOOKS, source, external_id, look, reason)
-    return [row["id"] for row in rows]
 
 
 async def by_external_id(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import mappings
-from zenskar.db.events import sync_events
+from zenskar.db.events import look_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.kernel import Verdict
 from zenskar.model.envelope import Envelope
@@ -34,7 +34,7 @@ class LookRequests:
         """Return the transitions that end these events; each names the event of its fetch."""
         names = {envelope.data["touched"]["external_id"] for _, envelope in events}
         owners = await mappings.owners(db, self.source, self.entity_type, names)
-        waiting = await sync_events.waiting_looks(db, self.source, self.entity_type, names)
+        waiting = await look_events.waiting(db, self.source, self.entity_type, names)
         ended = []
         for event_id, envelope in events:
             name = envelope.data["touched"]["external_id"]
@@ -91,10 +91,10 @@ class MatchLooks:
         about = (self.source, self.entity_type)
         wanted = dict(self._undecided)
         if wanted:
-            waiting = await sync_events.waiting_looks(db, *about, wanted, dead_for=AMBIGUOUS_MATCH)
+            waiting = await look_events.waiting(db, *about, wanted, dead_for=AMBIGUOUS_MATCH)
             wanted = {each: cause for each, cause in wanted.items() if each not in waiting}
         if self._decided:
-            doubtful = await sync_events.have_looked(db, *about, self._decided, AMBIGUOUS_MATCH)
+            doubtful = await look_events.have_looked(db, *about, self._decided, AMBIGUOUS_MATCH)
             wanted |= {each: self._decided[each] for each in sorted(doubtful)}
         source, entity_type = about
         return [LookRequest(source, entity_type, each, *cause) for each, cause in wanted.items()]
