@@ -15,7 +15,8 @@ from zenskar.kernel import ConflictPolicy
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.integration import Connection
 from zenskar.plugins.carried import carried
-from zenskar.plugins.configuration import configure, missing_settings, unusable_connections
+from zenskar.plugins.configuration import configure, unusable_connections
+from zenskar.plugins.connection_settings import missing_settings
 from zenskar.plugins.discovery import GROUP, Plugin, discover
 from zenskar.settings import load
 

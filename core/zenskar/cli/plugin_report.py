@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from zenskar.errors import ConfigurationError, InvalidInput
 from zenskar.plugins.base import BaseIntegration
-from zenskar.plugins.configuration import missing_settings
+from zenskar.plugins.connection_settings import missing_settings
 from zenskar.plugins.discovery import Plugin, discover
 
 if TYPE_CHECKING:

@@ -3,22 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from zenskar.errors import ConfigurationError, Violation, ZenskarError
-from zenskar.kernel import ConflictPolicy, MergePolicy
-from zenskar.kernel.policy import Side
+from zenskar.kernel import MergePolicy
 from zenskar.model.call_limit import DAY_SECONDS, CallLimit
 from zenskar.model.coverage import Coverage
-from zenskar.model.fields import CUSTOMER, SHAPES, Fields
-from zenskar.model.integration import Connection, Setting
+from zenskar.model.fields import Fields
+from zenskar.model.integration import Connection
 from zenskar.model.sync_event import NO_SOURCE
 from zenskar.plugins import declarations
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.carried import carried, covered
+from zenskar.plugins.connection_settings import (
+    PROFILE,
+    missing_settings,
+    read_match_by,
+    read_merge_policy,
+    read_value,
+    variable,
+)
 from zenskar.plugins.discovery import Plugin
 from zenskar.plugins.profile.field_routes import FieldRoutes
 from zenskar.plugins.profile.profile_file import ProfileError
@@ -28,15 +31,6 @@ from zenskar.plugins.profile.record_rules import RecordRules
 from zenskar.settings import PREFIX, Settings, lookup, overridden, own_settings
 from zenskar.telemetry.stack_traces import place
 
-PROFILE = "profile"
-"""The setting of a connection that names the file of its profile."""
-_OFF = "off"
-_JOIN_POLICIES = MappingProxyType(
-    {
-        Side.INTERNAL: ConflictPolicy.INTERNAL_WINS,
-        Side.EXTERNAL: ConflictPolicy.EXTERNAL_WINS,
-    }
-)
 _NO_CONNECTION = "has broadcast hooks only, so it has no connection"
 
 
@@ -125,24 +119,6 @@ def unusable_connections(
     }
 
 
-def missing_settings(
-    plugin: Plugin, connection: str, environment: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return the required variables of a connection that are not set."""
-    if plugin.integration is None:
-        return ()
-    return tuple(
-        variable(connection, setting.name)
-        for setting in plugin.integration.settings
-        if setting.required and lookup(environment, variable(connection, setting.name)) is None
-    )
-
-
-def variable(connection: str, name: str) -> str:
-    """Return the environment variable of a connection's setting."""
-    return f"{connection}_{name}".upper()
-
-
 def _configured_plugins(
     plugins: Mapping[str, Plugin], settings: Settings, environment: Mapping[str, str]
 ) -> dict[str, str]:
@@ -195,13 +171,11 @@ def _build_connection(
         raise ValueError(f"plugin {plugin.name} has no integration")
     if missing := missing_settings(plugin, name, environment):
         raise ConfigurationError(f"connection {name} needs {', '.join(missing)}")
-    values = {s.name: _read_value(name, s, environment) for s in plugin.integration.settings}
+    values = {s.name: read_value(name, s, environment) for s in plugin.integration.settings}
     connection = Connection(name, values)
-    policy = lookup(environment, variable(name, "conflict_policy")) or settings.conflict_policy
-    join_winner = lookup(environment, variable(name, "join_winner"))
     integration, problem = _instantiate(plugin.integration, connection)
     profile, profile_problem = _load_profile(name, integration, environment)
-    merge_policy = _with_join_winner(name, _parse_policy(name, policy), join_winner)
+    merge_policy = read_merge_policy(name, environment, settings.conflict_policy)
     own, alone = overridden(settings, environment, name), own_settings(environment, name)
     declared = plugin.integration.poll_every
     restores = not plugin.integration.deletes_are_final and own.on_restore == "undelete"
@@ -218,7 +192,7 @@ def _build_connection(
         settings=own,
         poll_seconds=alone.poll_seconds
         or (declared.total_seconds() if declared else settings.sweep_seconds),
-        match_by=_match_by(name, plugin.integration, environment),
+        match_by=read_match_by(name, plugin.integration, environment),
         problem=profile_problem or problem,
         routes=profile.routes,
         rules=profile.rules,
@@ -274,73 +248,3 @@ def _instantiate(
     unfinished = kind.__new__(kind)
     BaseIntegration.__init__(unfinished, connection)
     return unfinished, problem
-
-
-def _read_value(connection: str, setting: Setting, environment: Mapping[str, str]) -> Any:
-    name = variable(connection, setting.name)
-    text = lookup(environment, name)
-    if text is None:
-        return setting.default
-    try:
-        return TypeAdapter(setting.kind).validate_python(text)
-    except ValidationError:
-        raise ConfigurationError(f"{name} must be of type {setting.kind.__name__}") from None
-
-
-def _match_by(
-    name: str, kind: type[BaseIntegration], environment: Mapping[str, str]
-) -> Mapping[str, tuple[str, ...]]:
-    """Return the fields by which objects are matched: the connection's own, or the declared ones.
-
-    Raises `ConfigurationError` when the setting of the connection is wrong.
-    """
-    text = lookup(environment, variable(name, "match_by"))
-    if text is None:
-        return kind.match_by
-    if text.strip().lower() == _OFF:
-        return {}
-    names = tuple(map(str.strip, text.split(",")))
-    entities = [each for each in kind.entities if each in SHAPES]
-    for entity_type in entities:
-        if problem := declarations.find_match_problem(kind, entity_type, names):
-            raise ConfigurationError(f"{variable(name, 'match_by')}: {problem}; or {_OFF}")
-    return dict.fromkeys(entities, names)
-
-
-def _parse_policy(connection: str, text: str) -> MergePolicy:
-    """Parse `internal_wins` or `internal_wins,email=external_wins`."""
-    default, per_field = ConflictPolicy.INTERNAL_WINS, {}
-    try:
-        for item in text.split(","):
-            left, separator, right = item.strip().partition("=")
-            if separator:
-                per_field[left] = ConflictPolicy(right)
-            else:
-                default = ConflictPolicy(left)
-    except ValueError:
-        raise ConfigurationError(
-            f"{variable(connection, 'conflict_policy')}: use {', '.join(ConflictPolicy)}, "
-            "with exceptions as in internal_wins,email=external_wins"
-        ) from None
-    return MergePolicy(default, per_field)
-
-
-def _with_join_winner(connection: str, policy: MergePolicy, text: str | None) -> MergePolicy:
-    """Parse `external` or `internal,phone=external`, if given."""
-    if text is None:
-        return policy
-    default, per_field, known = None, {}, {name: name for name in CUSTOMER.names}
-    try:
-        for item in text.split(","):
-            left, separator, right = item.strip().partition("=")
-            winner = _JOIN_POLICIES[Side(right if separator else left)]
-            if separator:
-                per_field[known[left]] = winner
-            else:
-                default = winner
-    except (KeyError, ValueError):
-        raise ConfigurationError(
-            f"{variable(connection, 'join_winner')}: use {' or '.join(Side)}, "
-            "with exceptions by field as in internal,phone=external"
-        ) from None
-    return replace(policy, join_default=default, join_per_field=per_field)

@@ -11,7 +11,7 @@ import pytest
 
 from zenskar.errors import ConfigurationError
 from zenskar.plugins.base import BaseIntegration
-from zenskar.plugins.configuration import variable
+from zenskar.plugins.connection_settings import variable
 from zenskar.settings import lookup
 from zenskar.testing.author_part import AuthorPart
 from zenskar.testing.conformance import IntegrationConformance

@@ -16,7 +16,8 @@ from zenskar.model.integration import Change, Changes, ExternalObject, Page, Pus
 from zenskar.model.record import IntentKind
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.carried import carried
-from zenskar.plugins.configuration import ConfiguredConnection, configure, variable
+from zenskar.plugins.configuration import ConfiguredConnection, configure
+from zenskar.plugins.connection_settings import variable
 from zenskar.plugins.declarations import find_problem
 from zenskar.plugins.discovery import Plugin, package_of
 from zenskar.plugins.invoker import PluginInvoker

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from zenskar.errors import NotFound
 from zenskar.model.fields import CUSTOMER, flatten
 from zenskar.model.integration import ExternalObject
-from zenskar.plugins.configuration import variable
+from zenskar.plugins.connection_settings import variable
 from zenskar.plugins.discovery import Plugin
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import Settings, load

@@ -144,7 +144,7 @@ async def _problems(
 
 
 def _row(plugin: "Plugin", environment: Mapping[str, str], problem: str | None) -> dict[str, Any]:
-    from zenskar.plugins.configuration import missing_settings
+    from zenskar.plugins.connection_settings import missing_settings
 
     integration = plugin.integration
     return {
@@ -161,7 +161,7 @@ def _row(plugin: "Plugin", environment: Mapping[str, str], problem: str | None) 
 
 def _settings(plugin: "Plugin", environment: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the variables and whether they are set, without their values."""
-    from zenskar.plugins.configuration import variable
+    from zenskar.plugins.connection_settings import variable
     from zenskar.settings import lookup
 
     return [

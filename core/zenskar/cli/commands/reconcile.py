@@ -154,7 +154,7 @@ def _plan(
     output: Output,
 ) -> None:
     from zenskar.ops.runs.bulk_work import BulkWork
-    from zenskar.plugins.configuration import PROFILE, variable
+    from zenskar.plugins.connection_settings import PROFILE, variable
 
     by = current_actor()
 

@@ -14,7 +14,7 @@ from zenskar.cli.dev.sandboxes import Sandboxes, run_sandboxes
 from zenskar.cli.process import in_background, stop_signals
 from zenskar.db.driver.database import open_database, open_engine, with_database
 from zenskar.db.schema import migrate
-from zenskar.plugins.configuration import missing_settings
+from zenskar.plugins.connection_settings import missing_settings
 from zenskar.plugins.discovery import discover
 from zenskar.runtime import Runtime, open_runtime
 from zenskar.settings import Settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zenskar.cli.data_folder import DataFolder
 from zenskar.cli.dev.ports import local_address
 from zenskar.errors import ConfigurationError
-from zenskar.plugins.configuration import missing_settings, variable
+from zenskar.plugins.connection_settings import missing_settings, variable
 from zenskar.plugins.discovery import Plugin
 from zenskar.settings import Settings
 

@@ -11,12 +11,8 @@ from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.errors import ConfigurationError, ZenskarError
 from zenskar.model.call_limit import Usage
 from zenskar.model.integration import Health
-from zenskar.plugins.configuration import (
-    ConfiguredConnection,
-    configure,
-    missing_settings,
-    unusable_connections,
-)
+from zenskar.plugins.configuration import ConfiguredConnection, configure, unusable_connections
+from zenskar.plugins.connection_settings import missing_settings
 from zenskar.plugins.discovery import Plugin, discover
 from zenskar.plugins.invoker import PluginInvoker
 from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
