@@ -8,7 +8,7 @@ import pytest
 from zenskar.errors import CallFailed, Failure, FailureKind
 from zenskar.model.integration import ExternalObject, Push, PushResult
 from zenskar.plugins.base import BaseIntegration
-from zenskar.sync.resilience.call_limiter import checked_usage
+from zenskar.sync.resilience.call_usage import checked_usage
 from zenskar.testing.author_part import AuthorPart
 from zenskar.testing.check_method import check, require
 from zenskar.testing.fault_proxy import ConnectionFault, Refusal

@@ -19,7 +19,7 @@ from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
 from zenskar.plugins.router import PluginRouter
 from zenskar.settings import Settings
 from zenskar.sync.clocks import offset_of
-from zenskar.sync.resilience.call_limiter import checked_usage
+from zenskar.sync.resilience.call_usage import checked_usage
 from zenskar.telemetry.metrics import Metrics
 
 _CALL_SECONDS = 5.0

@@ -12,7 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -23,10 +23,10 @@ from zenskar.model.call_limit import PURPOSES, CallLimit, Purpose, Usage
 from zenskar.plugins.configuration import ConfiguredConnection
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.resilience.call_grants import CallGrant, CallShare, CallSlice, grant, stated, used
+from zenskar.sync.resilience.call_usage import UsageReports
 from zenskar.sync.resilience.rate_limit import HELD, RateLimitBackoff, hold_back
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.metrics import Metrics
-from zenskar.telemetry.stack_traces import trace
 
 _PATIENCE_SECONDS = 2.0
 """The longest wait of a call in its place, which keeps a lane of its worker busy."""
@@ -40,7 +40,6 @@ _SPREAD_SECONDS = 300.0
 """The longest time over which calls that are due together are spread."""
 _MOST_SECONDS, _UNKNOWN_SECONDS = 86_400.0, 300.0
 _JITTER_SECONDS = 0.05
-_MOST_CALLS, _MOST_RESET_SECONDS = 2**31, 400 * 86_400.0
 _log = get_logger(__name__)
 
 
@@ -93,7 +92,7 @@ class CallLimiter:
         self._slices: defaultdict[_Key, CallSlice] = defaultdict(CallSlice)
         self._refusals: dict[_Key, _Refusal] = {}
         self._turns: dict[_Key, float] = {}
-        self._reports: dict[tuple[str, str], Usage] = {}
+        self._reports = UsageReports(router)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._waiting: Counter[str] = Counter()
 
@@ -129,8 +128,7 @@ class CallLimiter:
         Returns the seconds, None when the failure names no declared limit. The count that came with
         the refusal is not used any more, since it is outdated when the calls go on.
         """
-        for usage in self._usage(source):
-            self._reports[source, usage.limit] = usage
+        self._reports.skip(source)
         declared = self._connections[source].call_limits
         limits = [limit for limit in declared if limit.name and limit.name == failure.limit]
         if not limits:
@@ -205,7 +203,7 @@ class CallLimiter:
         self, source: str, purpose: Purpose, limits: Sequence[CallLimit]
     ) -> CallGrant | None:
         """Take a slice of each limit whose slice is used up; return the refusal that lasts."""
-        began, reports = self._monotonic(), self._new_reports(source, limits)
+        began, reports = self._monotonic(), self._reports.new(source, limits)
         # Nobody spends a slice that is being returned.
         old = {
             limit: self._slices.pop(_key(source, purpose, limit), CallSlice())
@@ -261,25 +259,6 @@ class CallLimiter:
         fixed = limit.daily and connection.daily_calls is not None
         return CallShare(limit, shares[purpose], fixed)
 
-    def _new_reports(self, source: str, limits: Sequence[CallLimit]) -> dict[CallLimit, Usage]:
-        """Return the counts of the external system that were not reported before, by limit."""
-        found: dict[CallLimit, Usage] = {}
-        for usage in self._usage(source):
-            named = [limit for limit in limits if limit.name == usage.limit]
-            if named and self._reports.get((source, usage.limit)) != usage:
-                self._reports[source, usage.limit] = usage
-                found[max(named, key=lambda limit: limit.seconds)] = usage
-        return found
-
-    def _usage(self, source: str) -> Sequence[Usage]:
-        if not self._router.implements(source, "usage"):
-            return ()
-        try:
-            return [checked_usage(each) for each in self._router.call(source, "usage")]
-        except Exception as error:  # noqa: BLE001 - a call must not fail because of its count
-            _log.error("usage_failed", source=source, trace=trace(error))
-            return ()
-
     def _apply(self, source: str, purpose: Purpose, granted: CallGrant, began: float) -> None:
         """Note a grant. The time of the statement counts, so that no slice outlives its slot."""
         limit, now = granted.limit, self._monotonic()
@@ -333,16 +312,3 @@ class CallLimiter:
 
 def _key(source: str, purpose: Purpose, limit: CallLimit) -> _Key:
     return _Key(source, purpose, limit.name, limit.seconds)
-
-
-def checked_usage(usage: Any) -> Usage:
-    """Return a usage; raise `ValueError` unless its numbers can be counted with."""
-    if not isinstance(usage, Usage):
-        raise ValueError(f"`usage` returned {type(usage).__name__} instead of Usage")  # noqa: TRY004
-    numbers: list[Any] = [usage.used, 1 if usage.calls is None else usage.calls]
-    if not all(isinstance(each, int) and 0 <= each < _MOST_CALLS for each in numbers):
-        raise ValueError("a Usage has a number of calls that is negative or too large")
-    resets_in = 0.0 if usage.resets_in is None else usage.resets_in
-    if not 0 <= resets_in <= _MOST_RESET_SECONDS:
-        raise ValueError("a Usage resets in the past or too late")
-    return usage
