@@ -1,6 +1,7 @@
 """The limits that external systems set on the fields of a record."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from zenskar.errors import SchemaViolation, Violation
 from zenskar.model.fields import FieldChanges, Fields, keep, merge_patch
@@ -20,9 +21,13 @@ class FieldLimits:
     def __init__(self, connections: Mapping[str, ConfiguredConnection]) -> None:
         self._connections = connections
 
-    def check(self, entity_type: str, changes: FieldChanges) -> None:
-        """Raise `SchemaViolation`, with the connection's name, when a change exceeds a limit."""
-        written = {path: value for path, value in changes.items() if value is not None}
+    def check(self, entity_type: str, changes: FieldChanges, before: Fields | None = None) -> None:
+        """Raise `SchemaViolation`, with the connection's name, when a change exceeds a limit.
+
+        `before` are the fields before the change, None for a create.
+        """
+        changed = changes if before is None else _without_unchanged(before, changes)
+        written = {path: value for path, value in changed.items() if value is not None}
         found = [
             violation
             for name, connection in self._connections.items()
@@ -73,6 +78,17 @@ def _violations(
             for each in error.violations
         ]
     return []
+
+
+def _without_unchanged(before: Fields, changes: FieldChanges) -> dict[str, Any]:
+    """Return changes without their unchanged members."""
+    return {path: _part(before.get(path), value) for path, value in changes.items()}
+
+
+def _part(before: Any, value: Any) -> Any:
+    if not (isinstance(before, Mapping) and isinstance(value, Mapping)):
+        return value
+    return {name: inner for name, inner in value.items() if inner != before.get(name)}
 
 
 def _here(routes: FieldRoutes | None, pointer: str) -> str:

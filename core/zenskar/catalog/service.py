@@ -1,8 +1,7 @@
 """Create, read, change and delete customers, each change and its messages in one transaction."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,7 +19,15 @@ from zenskar.ids import new_id
 from zenskar.kernel.edit import edit
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
-from zenskar.model.fields import CUSTOMER, Document, FieldChanges, apply, difference, flatten
+from zenskar.model.fields import (
+    CUSTOMER,
+    Document,
+    FieldChanges,
+    Fields,
+    apply,
+    difference,
+    flatten,
+)
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import core_schemas
@@ -104,9 +111,7 @@ class CustomerService:
             if once and (stored := await idempotency.reserve(db, once, customer_id)):
                 return Created(orjson.loads(stored), replayed=True)
             fields = flatten(CUSTOMER, document)
-            self._limits.check(CUSTOMER.entity_type, fields)
-            self._limits.check_rules(CUSTOMER.entity_type, fields, None)
-            self._business.check(CUSTOMER.entity_type, fields, None)
+            self._check(fields, fields, None)
             customer = await customers.create(db, customer_id, fields)
             await self._enqueue(db, customer, fanout.CREATED, origin, fields)
             answer = view(customer)
@@ -224,10 +229,8 @@ class CustomerService:
             changes = edit(record, difference(record.fields, wanted))
             if not changes:
                 return present, False
-            self._limits.check(CUSTOMER.entity_type, _parts(record.fields, changes))
             fields = apply(record.fields, changes)
-            self._limits.check_rules(CUSTOMER.entity_type, fields, record.fields)
-            self._business.check(CUSTOMER.entity_type, fields, record.fields)
+            self._check(changes, fields, record.fields)
             written = _sure(await customers.write(db, customer_id, fields, version=present.version))
             before = {path: record.fields.get(path) for path in changes}
             await self._enqueue(db, written, fanout.UPDATED, origin, changes, before)
@@ -237,6 +240,12 @@ class CustomerService:
         if changed:
             self._changed(customer_id, fanout.UPDATED, origin.by)
         return view(customer)
+
+    def _check(self, changes: FieldChanges, fields: Fields, before: Fields | None) -> None:
+        """Raise `SchemaViolation` when a change exceeds a limit or breaks a rule."""
+        self._limits.check(CUSTOMER.entity_type, changes, before)
+        self._limits.check_rules(CUSTOMER.entity_type, fields, before)
+        self._business.check(CUSTOMER.entity_type, fields, before)
 
     def _changed(self, customer_id: str, action: str, by: Actor | None) -> None:
         """Wake the workers; log the change when there is no connection whose history holds it."""
@@ -271,17 +280,6 @@ class CustomerService:
     @property
     def _owners(self) -> tuple[str, ...]:
         return self._router.owners_of(CUSTOMER.entity_type)
-
-
-def _parts(before: Document, changes: FieldChanges) -> dict[str, Any]:
-    """Return changes without unchanged members, which no limit concerns."""
-    return {path: _part(before.get(path), value) for path, value in changes.items()}
-
-
-def _part(before: Any, value: Any) -> Any:
-    if not (isinstance(before, Mapping) and isinstance(value, Mapping)):
-        return value
-    return {name: inner for name, inner in value.items() if inner != before.get(name)}
 
 
 async def _locked(
