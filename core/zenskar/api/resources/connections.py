@@ -10,15 +10,18 @@ from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator, require
 from zenskar.api.http.queries import DEFAULT_LIMIT, PAGE_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
+from zenskar.api.resources.connection_views import (
+    CONNECTION,
+    HELD_DELETES,
+    connection_view,
+    held_view,
+)
 from zenskar.api.services import ApiServices
-from zenskar.catalog.views import timestamp
-from zenskar.db.connections import ACTIVE, PAUSED
 from zenskar.db.driver.engine import in_transaction
-from zenskar.db.events.held_deletes import HeldDelete
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.model.scope import Scope
 from zenskar.ops import connections
-from zenskar.ops.connections import ConnectionStatus, ResumeRequest
+from zenskar.ops.connections import ResumeRequest
 from zenskar.ops.drop_deletes import ObjectState
 
 _COMMON = (401, 403, 429, 503)
@@ -82,7 +85,7 @@ class Connections:
         if query_of(request).flag("look"):
             require(request, Scope.WRITE)
             states = await self._operations.held_delete_dropper().look(name, held.oldest)
-        data = [_held_view(each, states.get(each.external_id)) for each in held.oldest]
+        data = [held_view(each, states.get(each.external_id)) for each in held.oldest]
         return bodies.json_response({"data": data, "total": held.total, "exact": held.exact})
 
     def routes(self) -> tuple[Route, ...]:
@@ -149,8 +152,8 @@ class Connections:
     def components(self) -> Mapping[str, JsonSchema]:
         """The schemas of the routes."""
         return {
-            "Connection": _CONNECTION,
-            "HeldDeletes": _HELD_DELETES,
+            "Connection": CONNECTION,
+            "HeldDeletes": HELD_DELETES,
             "ConnectionList": {
                 "type": "object",
                 "required": ["data"],
@@ -165,61 +168,14 @@ class Connections:
 
     async def _view(self, db: AsyncConnection, name: str) -> dict[str, Any]:
         status = await connections.status(db, name, self._router.sources)
-        return _view(status, self._router.owner(name).entities)
+        return connection_view(status, self._router.owner(name).entities)
 
     async def _views(self, db: AsyncConnection) -> list[dict[str, Any]]:
         return [
-            _view(status, self._router.owner(status.state.name).entities)
+            connection_view(status, self._router.owner(status.state.name).entities)
             for status in await connections.statuses(db, self._router.sources)
             if status.configured
         ]
-
-
-def _view(status: ConnectionStatus, entities: tuple[str, ...]) -> dict[str, Any]:
-    state, backlog = status.state, status.backlog
-    return {
-        "name": state.name,
-        "entities": entities,
-        "state": state.state,
-        "reason": state.reason,
-        "account": state.account,
-        "paused_at": state.paused_at and timestamp(state.paused_at),
-        "held_until": state.held_until and timestamp(state.held_until),
-        "polled_at": status.polled_at and timestamp(status.polled_at),
-        "call_limits": [
-            {
-                "name": each.name,
-                "seconds": each.seconds,
-                "calls": each.calls,
-                "used": each.used,
-                "held_until": each.held_until and timestamp(each.held_until),
-            }
-            for each in status.call_limits
-        ],
-        "last_error": state.error_at
-        and {
-            "kind": state.error_kind,
-            "message": state.error_message,
-            "at": timestamp(state.error_at),
-        },
-        "lag": {
-            "waiting": backlog.waiting,
-            "oldest_seconds": backlog.oldest_seconds,
-            "dead": backlog.dead,
-            "exact": backlog.exact,
-        },
-    }
-
-
-def _held_view(one: HeldDelete, state: ObjectState | None) -> dict[str, Any]:
-    view = {
-        "sync_event_id": one.id,
-        "entity_type": one.entity_type,
-        "external_id": one.external_id,
-        "record_id": one.record_id,
-        "created_at": timestamp(one.created_at),
-    }
-    return view if state is None else view | {"object": state.value}
 
 
 _LOOK = Parameter(
@@ -239,97 +195,3 @@ _RESUME = (
         schema={"type": "boolean"},
     ),
 )
-_TEXT = {"type": ["string", "null"]}
-_TIME = {"type": ["string", "null"], "format": "date-time"}
-_HELD_DELETES: JsonSchema = {
-    "type": "object",
-    "required": ["data", "total", "exact"],
-    "properties": {
-        "data": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "sync_event_id": {"type": "string"},
-                    "entity_type": {"type": "string"},
-                    "external_id": {"type": "string"},
-                    "record_id": _TEXT,
-                    "object": {
-                        "description": "The present state of the object, with `look`.",
-                        "enum": [state.value for state in ObjectState],
-                    },
-                    "created_at": {"type": "string", "format": "date-time"},
-                },
-            },
-        },
-        "total": {"type": "integer"},
-        "exact": {"type": "boolean", "description": "Whether there are not more than `total`."},
-    },
-}
-_CONNECTION: JsonSchema = {
-    "type": "object",
-    "required": [
-        "name",
-        "entities",
-        "state",
-        "reason",
-        "account",
-        "paused_at",
-        "held_until",
-        "polled_at",
-        "call_limits",
-        "last_error",
-        "lag",
-    ],
-    "properties": {
-        "name": {"type": "string"},
-        "entities": {"type": "array", "items": {"type": "string"}},
-        "state": {"enum": [ACTIVE, PAUSED]},
-        "reason": _TEXT,
-        "account": _TEXT,
-        "paused_at": _TIME,
-        "held_until": {
-            **_TIME,
-            "description": "No call before this time, because of a rate limit.",
-        },
-        "polled_at": {
-            **_TIME,
-            "description": "When the feed of the system was last read to its end.",
-        },
-        "call_limits": {
-            "description": "The calls of each period that are used, with those of the limit.",
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["name", "seconds", "calls", "used", "held_until"],
-                "properties": {
-                    "name": {
-                        "type": "string",
-                        "description": "An endpoint of the system, empty for all calls.",
-                    },
-                    "seconds": {"type": "number"},
-                    "calls": {"type": "integer"},
-                    "used": {"type": "integer"},
-                    "held_until": _TIME,
-                },
-            },
-        },
-        "last_error": {
-            "type": ["object", "null"],
-            "properties": {"kind": _TEXT, "message": _TEXT, "at": _TIME},
-        },
-        "lag": {
-            "description": "Sync events that are not finished.",
-            "type": "object",
-            "properties": {
-                "waiting": {"type": "integer"},
-                "oldest_seconds": {"type": ["number", "null"]},
-                "dead": {"type": "integer"},
-                "exact": {
-                    "type": "boolean",
-                    "description": "Whether there are not more than these numbers.",
-                },
-            },
-        },
-    },
-}
