@@ -2,16 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
+from zenskar.api.http import cursors
 from zenskar.api.http.clients import client_address
 from zenskar.api.services import ApiServices
 from zenskar.db.driver.storable import is_storable
-from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import InvalidInput, NotFound
 from zenskar.ids import is_id
 from zenskar.model.actor import Actor, check_reason
@@ -19,9 +18,10 @@ from zenskar.model.moment import parse_moment
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
 
+F = TypeVar("F")
+
 ROOT = "/console"
 _LONGEST_FILTER = 512
-_FIELDS = MappingProxyType({"record": "customer_id"})
 
 
 def _record(text: str) -> str:
@@ -99,22 +99,41 @@ class Visit:
         """Return the filters of the address by name. Raises `InvalidInput`."""
         return {name: self.filter(name) for name in names}
 
-    def moment(self, name: str) -> datetime | None:
-        """Return the time that a filter names, None without one. Raises `InvalidInput`."""
-        text = self.filter(name)
-        return None if text is None else parse_moment(text)
+    def filter_as(self, kind: type[F], names: Sequence[str], **fields: str) -> F:
+        """Return the filter of a kind that the named filters make. Raises `InvalidInput`.
 
-    def event_filter(self, names: Sequence[str]) -> EventFilter:
-        """Return the filter of sync events that the named filters make. Raises `InvalidInput`."""
+        `fields` has the fields of the filters that have another name there.
+        """
         given = {name: text for name, text in self.filters(names).items() if text is not None}
         try:
             values: dict[str, Any] = {
-                _FIELDS.get(name, name): _READERS.get(name, str)(text)
+                fields.get(name, name): _READERS.get(name, str)(text)
                 for name, text in given.items()
             }
         except ValueError as error:
             raise InvalidInput(str(error)) from None
-        return EventFilter(**values)
+        return kind(**values)
+
+    def shown_filters(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return the data of a list with filters: their values, and whether any is set."""
+        filters = self.filters(names)
+        return {"filters": filters, "filtered": any(filters.values())}
+
+    @property
+    def before(self) -> str | None:
+        """The id after which the page of a list begins, None at first. Raises `InvalidInput`."""
+        return cursors.decode(self.filter("cursor"))
+
+    def other_pages(self, last_id: str | None) -> dict[str, Any]:
+        """Return the addresses of the next and the first page of a list, None without one.
+
+        `last_id` is the last id of this page, None on the last page.
+        """
+        following = cursors.encode(last_id)
+        return {
+            "next": self.address(cursor=following) if following else None,
+            "first": self.address(cursor=None) if self.filter("cursor") else None,
+        }
 
     def address(self, **changed: str | None) -> str:
         """Return the address of this page with other filters; None removes a filter."""

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.api.http import cursors
 from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, Visit
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events.event_log import EventFilter
@@ -34,7 +33,7 @@ _FILTERS = (
 
 async def read(visit: Visit) -> Mapping[str, Any]:
     """Return the data of the page."""
-    wanted, before = _filter(visit), cursors.decode(visit.filter("cursor"))
+    wanted, before = _filter(visit), visit.before
     one_group = wanted.error is not None
 
     async def load(db: AsyncConnection) -> tuple[list[LetterGroup], FoundEvents]:
@@ -42,27 +41,23 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         return list(groups), await events.search(db, wanted, limit=_PAGE, before=before)
 
     groups, found = await in_transaction(visit.services.engine, load)
-    following = cursors.encode(found.last_id)
-    filters = visit.filters(_FILTERS)
     return {
         "groups": [
             (group, _query_of(group), _query_of(group, visit)) for group in groups[:_GROUPS]
         ],
         "more_groups": max(0, len(groups) - _GROUPS),
         "found": found,
-        "filters": filters,
-        "filtered": any(filters.values()),
+        **visit.shown_filters(_FILTERS),
         "chosen": _query(visit),
         "directions": [direction.value for direction in Direction],
         "sources": visit.services.router.sources,
-        "next": visit.address(cursor=following) if following else None,
-        "first": visit.address(cursor=None) if before else None,
+        **visit.other_pages(found.last_id),
     }
 
 
 def _filter(visit: Visit) -> EventFilter:
     """Return the filter in the address. Raises `InvalidInput`."""
-    return dead_letters.only_dead(visit.event_filter(_FILTERS))
+    return dead_letters.only_dead(visit.filter_as(EventFilter, _FILTERS))
 
 
 def _query_of(group: LetterGroup, visit: Visit | None = None) -> str:

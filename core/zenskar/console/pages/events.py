@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.api.http import cursors
 from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, ShownOnce, Visit
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events.event_log import EventFilter
@@ -58,21 +57,17 @@ class _ChosenEvent:
 
 async def read_all(visit: Visit) -> Mapping[str, Any]:
     """Return the data of the list."""
-    wanted, before = visit.event_filter(_FILTERS), cursors.decode(visit.filter("cursor"))
+    wanted, before = visit.filter_as(EventFilter, _FILTERS, record="customer_id"), visit.before
     found = await in_transaction(
         visit.services.engine, lambda c: events.search(c, wanted, limit=_PAGE, before=before)
     )
-    following = cursors.encode(found.last_id)
-    filters = visit.filters(_FILTERS)
     return {
         "found": found,
-        "filters": filters,
-        "filtered": any(filters.values()),
+        **visit.shown_filters(_FILTERS),
         "statuses": [status.value for status in SyncStatus],
         "directions": [direction.value for direction in Direction],
         "sources": visit.services.router.sources,
-        "next": visit.address(cursor=following) if following else None,
-        "first": visit.address(cursor=None) if before else None,
+        **visit.other_pages(found.last_id),
     }
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zenskar.api.http import cursors
 from zenskar.console.page import (
     ROOT,
     Action,
@@ -67,7 +66,7 @@ async def search(visit: Visit) -> Mapping[str, Any]:
             for m in matches
         ]
         return {**common, "found": rows, "next": None, "first": None}
-    page = await services.customers.list(most=_PAGE, before=cursors.decode(visit.filter("cursor")))
+    page = await services.customers.list(most=_PAGE, before=visit.before)
     found = [
         {
             "id": view["id"],
@@ -78,9 +77,7 @@ async def search(visit: Visit) -> Mapping[str, Any]:
         }
         for view in page.views
     ]
-    following = visit.address(cursor=cursors.encode(page.last_id)) if page.last_id else None
-    first = visit.address(cursor=None) if visit.filter("cursor") else None
-    return {**common, "found": found, "next": following, "first": first}
+    return {**common, "found": found, **visit.other_pages(page.last_id)}
 
 
 async def read(visit: Visit) -> Mapping[str, Any]:

@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.api.http import cursors
 from zenskar.console.page import ROOT, Action, ActionField, ConsolePage, Done, Preview, Visit
 from zenskar.db import reconcile_runs
 from zenskar.db.driver.engine import in_transaction
@@ -21,6 +20,7 @@ from zenskar.ops.runs.run_requests import RunPage, RunRequest
 
 SECTION = "/runs"
 _PAGE = 50
+_FILTERS = ("source", "kind", "state", "since", "until")
 _TITLES = {
     RunKind.COMPARE: ("Compare both sides?", "Compare"),
     RunKind.REPAIR: ("Compare and repair?", "Repair"),
@@ -64,15 +64,8 @@ _BRAKE = (
 
 async def read_all(visit: Visit) -> Mapping[str, Any]:
     """Return the data of the list."""
-    before, services = cursors.decode(visit.filter("cursor")), visit.services
-    filters = visit.filters(("source", "kind", "state", "since", "until"))
-    wanted = RunFilter(
-        filters["source"],
-        filters["kind"],
-        filters["state"],
-        visit.moment("since"),
-        visit.moment("until"),
-    )
+    before, services = visit.before, visit.services
+    wanted = visit.filter_as(RunFilter, _FILTERS, source="source_system")
 
     async def load(db: AsyncConnection) -> tuple[RunPage, list[Comparison]]:
         page = await run_requests.page(db, wanted, limit=_PAGE, before=before)
@@ -80,17 +73,14 @@ async def read_all(visit: Visit) -> Mapping[str, Any]:
 
     page, comparisons = await in_transaction(services.engine, load)
     router = services.router
-    following = cursors.encode(page.last_id)
     return {
         "runs": page.runs,
         "comparisons": comparisons,
         "targets": [(s, e) for s in router.sources for e in router.owner(s).entities],
-        "filters": filters,
-        "filtered": any(filters.values()),
+        **visit.shown_filters(_FILTERS),
         "kinds": [kind.value for kind in RunKind],
         "states": [state.value for state in RunState],
-        "next": visit.address(cursor=following) if following else None,
-        "first": visit.address(cursor=None) if before else None,
+        **visit.other_pages(page.last_id),
     }
 
 
