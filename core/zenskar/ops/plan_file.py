@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import orjson
 from zenskar.errors import InvalidInput
 from zenskar.ids import is_id
 from zenskar.model.observation import Observation
+from zenskar.sync.reconcile.field_fate import FieldFate
 
 _LAYOUT = 1
 _MODE = 0o600
@@ -55,6 +59,21 @@ def read_plan(path: Path, kind: str) -> list[dict[str, Any]]:
     if not isinstance(plans, list) or not plans:
         raise InvalidInput(f"{path} holds no plan of {kind}")
     return plans
+
+
+@contextmanager
+def complete_plan() -> Iterator[None]:
+    """Raise `InvalidInput` when a plan that is read lacks a value, or has a wrong one."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InvalidInput("the plan is not complete: make it again") from None
+
+
+def step_values(body: Mapping[str, Any], kinds: type[StrEnum]) -> dict[str, Any]:
+    """Return the values of a step. Raises `ValueError` for an unknown kind or fate."""
+    fields = {path: FieldFate(fate) for path, fate in body["fields"].items()}
+    return {**body, "kind": kinds(body["kind"]), "fields": fields}
 
 
 def require_ids(*ids: Any) -> None:

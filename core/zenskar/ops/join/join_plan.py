@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from zenskar.errors import InvalidInput
-from zenskar.ops.plan_file import require_ids
+from zenskar.ops.plan_file import complete_plan, require_ids, step_values
 from zenskar.sync.reconcile.field_fate import FieldFate, has_conflict
 
 
@@ -42,8 +41,7 @@ class JoinStep:
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Return the step that a plan file holds."""
         require_ids(body["record_id"] or "")
-        fields = {path: FieldFate(fate) for path, fate in body["fields"].items()}
-        return cls(**{**body, "kind": JoinStepKind(body["kind"]), "fields": fields})
+        return cls(**step_values(body, JoinStepKind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class JoinPlan:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Return the plan that a file holds. Raises `InvalidInput` when it was changed."""
-        try:
+        with complete_plan():
             known = {name: body[name] for name in cls.__dataclass_fields__}
             known["match_by"] = tuple(known["match_by"])
             known["steps"] = tuple(JoinStep.from_json(each) for each in known["steps"])
@@ -110,6 +108,4 @@ class JoinPlan:
                 for each in known["ambiguous"]
             )
             known["not_read"] = tuple(known["not_read"])
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise InvalidInput("the plan is not complete: make it again") from None
         return cls(**known)

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from zenskar.errors import InvalidInput
 from zenskar.model.missing import Missing
-from zenskar.ops.plan_file import require_ids
+from zenskar.ops.plan_file import complete_plan, require_ids, step_values
 from zenskar.sync.reconcile.field_fate import FieldFate
 from zenskar.sync.reconcile.repair_action import RepairAction
 
@@ -27,8 +26,7 @@ class RepairStep:
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Return the step that a plan file holds."""
         require_ids(body["record_id"])
-        fields = {path: FieldFate(fate) for path, fate in body["fields"].items()}
-        return cls(**{**body, "kind": RepairAction(body["kind"]), "fields": fields})
+        return cls(**step_values(body, RepairAction))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +87,9 @@ class RepairPlan:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
         """Return the plan that a file holds. Raises `InvalidInput` when it was changed."""
-        try:
+        with complete_plan():
             known = {name: body[name] for name in cls.__dataclass_fields__}
             known["missing"] = None if known["missing"] is None else Missing(known["missing"])
             known["steps"] = tuple(RepairStep.from_json(each) for each in known["steps"])
             known["left"], known["not_read"] = tuple(known["left"]), tuple(known["not_read"])
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise InvalidInput("the plan is not complete: make it again") from None
         return cls(**known)
