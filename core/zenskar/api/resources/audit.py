@@ -6,7 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from zenskar.api.http import bodies, cursors
+from zenskar.api.http.json_forms import (
+    COMMON,
+    NULLABLE_TEXT,
+    NULLABLE_TIME,
+    page_response,
+    page_schema,
+)
 from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, TIME_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
@@ -38,7 +44,7 @@ class Audit:
             self._engine, lambda c: audit.page(c, wanted, limit=query.limit, before=query.before)
         )
         data = [_view(each) for each in page.actions]
-        return bodies.json_response({"data": data, "next_cursor": cursors.encode(page.last_id)})
+        return page_response(data, page.last_id)
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -49,7 +55,7 @@ class Audit:
                 self.list,
                 "List the actions of operators, newest first",
                 {200: ResponseDoc("A page.", "OperatorActionPage")},
-                (400, 401, 403, 429, 503),
+                (400, *COMMON),
                 parameters=(*PAGE_PARAMETERS, *_FILTERS, *TIME_PARAMETERS),
                 scope=Scope.READ,
             ),
@@ -60,14 +66,7 @@ class Audit:
         """The schemas of the routes."""
         return {
             "OperatorAction": _ACTION,
-            "OperatorActionPage": {
-                "type": "object",
-                "required": ["data", "next_cursor"],
-                "properties": {
-                    "data": {"type": "array", "items": {"$ref": "#/$defs/OperatorAction"}},
-                    "next_cursor": {"type": ["string", "null"]},
-                },
-            },
+            "OperatorActionPage": page_schema("OperatorAction"),
         }
 
 
@@ -91,7 +90,6 @@ _FILTERS = (
         schema={"type": "string", "enum": [state.value for state in ActionState]},
     ),
 )
-_TEXT = {"type": ["string", "null"]}
 _ACTION: JsonSchema = {
     "type": "object",
     "required": ["id", "at", "by", "place", "action", "target", "reason", "state", "ended_at"],
@@ -101,11 +99,14 @@ _ACTION: JsonSchema = {
         "by": {"type": "string", "description": "The API key or the user."},
         "place": {"type": "string", "description": "The address or the command line."},
         "action": {"enum": [kind.value for kind in ActionKind]},
-        "target": {**_TEXT, "description": "The connection, the record, the event or the key."},
-        "reason": _TEXT,
+        "target": {
+            **NULLABLE_TEXT,
+            "description": "The connection, the record, the event or the key.",
+        },
+        "reason": NULLABLE_TEXT,
         "request": {"type": "object", "description": "The confirmed choice and its numbers."},
         "state": {"enum": [state.value for state in ActionState]},
         "result": {"type": "object", "description": "The numbers of changes."},
-        "ended_at": {"type": ["string", "null"], "format": "date-time"},
+        "ended_at": NULLABLE_TIME,
     },
 }

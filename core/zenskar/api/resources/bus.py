@@ -7,14 +7,13 @@ from aiohttp import web
 
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator
+from zenskar.api.http.json_forms import COMMON, NULLABLE_TEXT
 from zenskar.api.http.queries import PAGE_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
 from zenskar.model.scope import Scope
 from zenskar.ops.state import bus_state
 from zenskar.ops.state.message_place import PATTERN, LogPlace, OutboxPlace, parse_place
-
-_COMMON = (401, 403, 429, 503)
 
 
 class BusRoutes:
@@ -56,7 +55,7 @@ class BusRoutes:
                 self.show,
                 "Show the bus",
                 {200: ResponseDoc("The partitions, and the outbox.", "BusState")},
-                (400, *_COMMON),
+                (400, *COMMON),
                 parameters=(PAGE_PARAMETERS[0],),
                 scope=Scope.READ,
             ),
@@ -66,7 +65,7 @@ class BusRoutes:
                 self.peek,
                 "Peek at a message on the bus",
                 {200: ResponseDoc("The message without values.", "PeekedMessage")},
-                (400, 404, *_COMMON),
+                (400, 404, *COMMON),
                 parameters=(_PLACE,),
                 scope=Scope.READ,
             ),
@@ -76,7 +75,7 @@ class BusRoutes:
                 self.dead_letter,
                 "End a message on the bus as a dead letter",
                 {200: ResponseDoc("The message is gone.", "EndedMessage")},
-                (400, 404, 409, *_COMMON),
+                (400, 404, 409, *COMMON),
                 parameters=(_PLACE, REASON),
                 scope=Scope.ADMIN,
             ),
@@ -98,7 +97,6 @@ _PLACE = Parameter(
     schema={"type": "string", "pattern": f"^{PATTERN}$"},
     required=True,
 )
-_TEXT = {"type": ["string", "null"]}
 _NUMBER = {"type": "integer"}
 _TIME = {"type": "string", "format": "date-time"}
 _STATE: JsonSchema = {
@@ -115,11 +113,14 @@ _STATE: JsonSchema = {
                     "end": _NUMBER,
                     "committed": {"type": ["integer", "null"]},
                     "behind": _NUMBER,
-                    "owner": {**_TEXT, "description": "The host of the worker that receives it."},
+                    "owner": {
+                        **NULLABLE_TEXT,
+                        "description": "The host of the worker that receives it.",
+                    },
                 },
             },
         },
-        "problem": {**_TEXT, "description": "Why the partitions cannot be read."},
+        "problem": {**NULLABLE_TEXT, "description": "Why the partitions cannot be read."},
         "outbox": {
             "type": "array",
             "items": {
@@ -162,11 +163,11 @@ _PEEKED: JsonSchema = {
         "key": {"type": "string"},
         "state": {"enum": ["due", "delayed", "parked", "claimed", "head", "waiting", "done"]},
         "attempts": _NUMBER,
-        "event_id": _TEXT,
-        "event_type": _TEXT,
-        "source": _TEXT,
-        "status": {**_TEXT, "description": "The status of the sync event."},
-        "problem": {**_TEXT, "description": "Why the message cannot be read."},
+        "event_id": NULLABLE_TEXT,
+        "event_type": NULLABLE_TEXT,
+        "source": NULLABLE_TEXT,
+        "status": {**NULLABLE_TEXT, "description": "The status of the sync event."},
+        "problem": {**NULLABLE_TEXT, "description": "Why the message cannot be read."},
         "message": {"description": "The message without values."},
     },
 }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from zenskar.api.http.json_forms import NULLABLE_TEXT, NULLABLE_TIME
 from zenskar.api.http.routes import JsonSchema
 from zenskar.catalog.views import timestamp
 from zenskar.db.connections import ACTIVE, PAUSED
@@ -9,8 +10,6 @@ from zenskar.db.events.held_deletes import HeldDelete
 from zenskar.ops.connections import ConnectionStatus
 from zenskar.ops.drop_deletes import ObjectState
 
-_TEXT = {"type": ["string", "null"]}
-_TIME = {"type": ["string", "null"], "format": "date-time"}
 HELD_DELETES: JsonSchema = {
     "type": "object",
     "required": ["data", "total", "exact"],
@@ -23,7 +22,7 @@ HELD_DELETES: JsonSchema = {
                     "sync_event_id": {"type": "string"},
                     "entity_type": {"type": "string"},
                     "external_id": {"type": "string"},
-                    "record_id": _TEXT,
+                    "record_id": NULLABLE_TEXT,
                     "object": {
                         "description": "The present state of the object, with `look`.",
                         "enum": [state.value for state in ObjectState],
@@ -55,15 +54,15 @@ CONNECTION: JsonSchema = {
         "name": {"type": "string"},
         "entities": {"type": "array", "items": {"type": "string"}},
         "state": {"enum": [ACTIVE, PAUSED]},
-        "reason": _TEXT,
-        "account": _TEXT,
-        "paused_at": _TIME,
+        "reason": NULLABLE_TEXT,
+        "account": NULLABLE_TEXT,
+        "paused_at": NULLABLE_TIME,
         "held_until": {
-            **_TIME,
+            **NULLABLE_TIME,
             "description": "No call before this time, because of a rate limit.",
         },
         "polled_at": {
-            **_TIME,
+            **NULLABLE_TIME,
             "description": "When the feed of the system was last read to its end.",
         },
         "call_limits": {
@@ -80,13 +79,13 @@ CONNECTION: JsonSchema = {
                     "seconds": {"type": "number"},
                     "calls": {"type": "integer"},
                     "used": {"type": "integer"},
-                    "held_until": _TIME,
+                    "held_until": NULLABLE_TIME,
                 },
             },
         },
         "last_error": {
             "type": ["object", "null"],
-            "properties": {"kind": _TEXT, "message": _TEXT, "at": _TIME},
+            "properties": {"kind": NULLABLE_TEXT, "message": NULLABLE_TEXT, "at": NULLABLE_TIME},
         },
         "lag": {
             "description": "Sync events that are not finished.",

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator, require
+from zenskar.api.http.json_forms import COMMON, list_schema
 from zenskar.api.http.queries import DEFAULT_LIMIT, PAGE_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.connection_views import (
@@ -23,8 +24,6 @@ from zenskar.model.scope import Scope
 from zenskar.ops import connections
 from zenskar.ops.connections import ResumeRequest
 from zenskar.ops.drop_deletes import ObjectState
-
-_COMMON = (401, 403, 429, 503)
 
 
 class Connections:
@@ -99,7 +98,7 @@ class Connections:
                 self.show,
                 "List connections",
                 many,
-                (400, *_COMMON),
+                (400, *COMMON),
                 scope=Scope.READ,
             ),
             Route(
@@ -108,7 +107,7 @@ class Connections:
                 self.pause,
                 "Pause a connection",
                 one,
-                (400, 404, *_COMMON),
+                (400, 404, *COMMON),
                 parameters=(REASON,),
                 scope=Scope.ADMIN,
             ),
@@ -118,7 +117,7 @@ class Connections:
                 self.resume,
                 "Resume a connection",
                 one,
-                (400, 404, 409, *_COMMON),
+                (400, 404, 409, *COMMON),
                 parameters=(*_RESUME, REASON),
                 scope=Scope.ADMIN,
             ),
@@ -128,7 +127,7 @@ class Connections:
                 self.close_guard,
                 "Close the delete guard after a release",
                 one,
-                (400, 404, 409, *_COMMON),
+                (400, 404, 409, *COMMON),
                 parameters=(REASON,),
                 scope=Scope.ADMIN,
             ),
@@ -142,7 +141,7 @@ class Connections:
                         "The oldest held deletes, and the number of all.", "HeldDeletes"
                     )
                 },
-                (400, 404, 502, *_COMMON),
+                (400, 404, 502, *COMMON),
                 parameters=(PAGE_PARAMETERS[0], _LOOK),
                 scope=Scope.READ,
             ),
@@ -154,11 +153,7 @@ class Connections:
         return {
             "Connection": CONNECTION,
             "HeldDeletes": HELD_DELETES,
-            "ConnectionList": {
-                "type": "object",
-                "required": ["data"],
-                "properties": {"data": {"type": "array", "items": {"$ref": "#/$defs/Connection"}}},
-            },
+            "ConnectionList": list_schema("Connection"),
         }
 
     def _name(self, request: web.Request) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from zenskar.api.http import bodies, cursors
+from zenskar.api.http import bodies
 from zenskar.api.http.auth import operator
 from zenskar.api.http.correlation import correlation_id, traceparent
 from zenskar.api.http.idempotency_header import REPLAYED, REPLAYED_DOC, idempotency, once
+from zenskar.api.http.json_forms import COMMON, NULLABLE_TEXT, page_response, page_schema
 from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
@@ -26,7 +27,6 @@ _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 _TAGS = re.compile(rf"[ \t]*{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*[ \t]*")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _ONE = ResponseDoc("The customer.", "Customer", headers={"ETag": "Its version."})
-_COMMON = (401, 403, 429, 503)
 
 
 class Customers:
@@ -59,9 +59,7 @@ class Customers:
         page = await self._customers.list(
             most=query.limit, before=query.before, email=query.text("email")
         )
-        return bodies.json_response(
-            {"data": page.views, "next_cursor": cursors.encode(page.last_id)}
-        )
+        return page_response(page.views, page.last_id)
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one customer."""
@@ -120,7 +118,7 @@ class Customers:
         email = Parameter(
             "email", "Only customers with exactly this e-mail address.", schema=FILTER_TEXT
         )
-        refused = (400, 404, 408, 412, 413, 415, 422, *_COMMON)
+        refused = (400, 404, 408, 412, 413, 415, 422, *COMMON)
         return (
             Route(
                 "POST",
@@ -128,7 +126,7 @@ class Customers:
                 self.create,
                 "Create a customer",
                 {201: created},
-                (400, 408, 413, 415, 422, *_COMMON),
+                (400, 408, 413, 415, 422, *COMMON),
                 "CustomerInput",
                 parameters=(once("customer"),),
                 scope=Scope.WRITE,
@@ -139,7 +137,7 @@ class Customers:
                 self.list,
                 "List customers, newest first",
                 {200: ResponseDoc("A page.", "CustomerPage")},
-                (400, *_COMMON),
+                (400, *COMMON),
                 parameters=(*PAGE_PARAMETERS, email),
                 scope=Scope.READ,
             ),
@@ -149,7 +147,7 @@ class Customers:
                 self.get,
                 "Read a customer",
                 {200: _ONE},
-                (400, 404, *_COMMON),
+                (400, 404, *COMMON),
                 scope=Scope.READ,
             ),
             Route(
@@ -181,7 +179,7 @@ class Customers:
                 self.delete,
                 "Delete a customer",
                 {204: ResponseDoc("The customer is deleted.")},
-                (400, 404, 412, *_COMMON),
+                (400, 404, 412, *COMMON),
                 parameters=(_IF_MATCH,),
                 scope=Scope.WRITE,
             ),
@@ -232,27 +230,19 @@ def _expected(request: web.Request) -> Collection[int] | None:
     return [int(value) for weak, value in tags if not weak and _VERSION.fullmatch(value)]
 
 
-_NULLABLE = {"type": ["string", "null"]}
 _VIEWS: dict[str, JsonSchema] = {
     "External": {
         "type": "object",
         "required": ["source_system", "external_id", "state", "synced_version", "in_sync"],
         "properties": {
             "source_system": {"type": "string"},
-            "external_id": _NULLABLE,
+            "external_id": NULLABLE_TEXT,
             "state": {"enum": ["active", "deleted", "merged", "outside", "pending"]},
             "synced_version": {"type": ["integer", "null"]},
             "in_sync": {"type": "boolean"},
         },
     },
-    "CustomerPage": {
-        "type": "object",
-        "required": ["data", "next_cursor"],
-        "properties": {
-            "data": {"type": "array", "items": {"$ref": "#/$defs/Customer"}},
-            "next_cursor": _NULLABLE,
-        },
-    },
+    "CustomerPage": page_schema("Customer"),
 }
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator, require
+from zenskar.api.http.json_forms import COMMON, NULLABLE_TEXT
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
 from zenskar.api.http.queries import MAX_LIMIT, PAGE_PARAMETERS, TIME_PARAMETERS, Query, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
@@ -34,8 +35,6 @@ from zenskar.ops import dead_letters
 from zenskar.ops.dead_letters import Action, LetterGroup
 from zenskar.ops.replay import Replay
 from zenskar.schema_catalog import Schema
-
-_COMMON = (401, 403, 429, 503)
 
 
 class DeadLetterRoutes:
@@ -137,19 +136,19 @@ class DeadLetterRoutes:
         retried = {202: ResponseDoc("To be processed again.", "DeadLettersRetried")}
         would = {200: ResponseDoc("A dry run.", "DeadLettersRetried")}
         ended = {200: ResponseDoc("Ended as ignored.", "DeadLettersDiscarded")}
-        sent = (400, 408, 413, 415, 422, *_COMMON)
+        sent = (400, 408, 413, 415, 422, *COMMON)
         acknowledged = {200: ResponseDoc("The number of letters.", "DeadLettersAcknowledged")}
         chosen = (*parameters_of(_FILTERS), *TIME_PARAMETERS)
         base, single = "/dead-letters", "/dead-letters/{id}"
         return (
-            Route("GET", base, self.list, "List dead letters, newest first", page, (400, *_COMMON),
+            Route("GET", base, self.list, "List dead letters, newest first", page, (400, *COMMON),
                   parameters=(*PAGE_PARAMETERS, *chosen), scope=Scope.READ),
             Route("GET", f"{base}/groups", self.groups, "Group dead letters by cause", groups,
-                  (400, *_COMMON), parameters=chosen, scope=Scope.READ),
+                  (400, *COMMON), parameters=chosen, scope=Scope.READ),
             Route("POST", f"{base}/acknowledge", self.acknowledge,
-                  "Acknowledge the cause of dead letters", acknowledged, (400, 404, *_COMMON),
+                  "Acknowledge the cause of dead letters", acknowledged, (400, 404, *COMMON),
                   parameters=(*parameters_of(_CAUSE), REASON), scope=Scope.WRITE),
-            Route("GET", single, self.get, "Read a dead letter", one, (400, 404, *_COMMON),
+            Route("GET", single, self.get, "Read a dead letter", one, (400, 404, *COMMON),
                   parameters=(_REVEAL, REASON), scope=Scope.READ),
             Route("POST", f"{base}/retry", self.retry_many, "Retry dead letters",
                   retried | would, sent, "DeadLetterChoice", parameters=(REASON,),
@@ -157,9 +156,9 @@ class DeadLetterRoutes:
             Route("POST", f"{base}/discard", self.discard_many, "Discard dead letters",
                   ended, sent, "DeadLetterChoice", parameters=(REASON,), scope=Scope.ADMIN),
             Route("POST", f"{single}/retry", self.retry_one, "Retry a dead letter",
-                  retried, (400, 404, 409, *_COMMON), parameters=(REASON,), scope=Scope.WRITE),
+                  retried, (400, 404, 409, *COMMON), parameters=(REASON,), scope=Scope.WRITE),
             Route("POST", f"{single}/discard", self.discard_one, "Discard a dead letter",
-                  ended, (400, 404, 409, *_COMMON), parameters=(REASON,), scope=Scope.ADMIN),
+                  ended, (400, 404, 409, *COMMON), parameters=(REASON,), scope=Scope.ADMIN),
         )  # fmt: skip
 
     @property
@@ -222,7 +221,6 @@ _FILTERS: Filters = {
 _CAUSE: Filters = {
     name: _FILTERS[name] for name in ("source", "direction", "reason", "error_kind", "error")
 }
-_NAME = {"type": ["string", "null"]}
 _GROUPS: JsonSchema = {
     "type": "object",
     "required": ["data"],
@@ -234,10 +232,10 @@ _GROUPS: JsonSchema = {
                 "properties": {
                     "source": {"type": "string"},
                     "direction": {"type": "string"},
-                    "error_kind": _NAME,
-                    "reason": _NAME,
+                    "error_kind": NULLABLE_TEXT,
+                    "reason": NULLABLE_TEXT,
                     "error": {
-                        **_NAME,
+                        **NULLABLE_TEXT,
                         "description": "The text of the failure, with … for ids and numbers.",
                     },
                     "count": {"type": "integer"},
@@ -249,7 +247,7 @@ _GROUPS: JsonSchema = {
                         "properties": {
                             "by": {"type": "string"},
                             "at": {"type": "string", "format": "date-time"},
-                            "reason": _NAME,
+                            "reason": NULLABLE_TEXT,
                         },
                     },
                     "example": {"type": "string", "description": "The newest dead letter."},

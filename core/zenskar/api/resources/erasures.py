@@ -6,6 +6,7 @@ from aiohttp import web
 
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator
+from zenskar.api.http.json_forms import NULLABLE_TIME
 from zenskar.api.http.queries import DRY_RUN, query_of
 from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.resources.customers import id_of
@@ -76,7 +77,7 @@ class Erasures:
                 "properties": {
                     "id": {"type": "string", "format": "uuid"},
                     "dry_run": {"type": "boolean"},
-                    "erased_at": {"type": ["string", "null"], "format": "date-time"},
+                    "erased_at": NULLABLE_TIME,
                     "rows": {"type": "object", "additionalProperties": {"type": "integer"}},
                     "external": {"type": "array", "items": external},
                 },

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, client, operator, require
 from zenskar.api.http.idempotency_header import REPLAYED, REPLAYED_DOC, idempotency, once
+from zenskar.api.http.json_forms import COMMON, NULLABLE_TIME, list_schema
 from zenskar.api.http.queries import query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
@@ -79,7 +80,6 @@ class KeyRoutes:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
-        common = (401, 403, 429, 503)
         made = ResponseDoc(
             "The new key. No later response has its text.",
             "NewApiKey",
@@ -90,14 +90,14 @@ class KeyRoutes:
         single = "/keys/{prefix}"
         return (
             Route("POST", "/keys", self.create, "Create an API key", {201: made},
-                  (400, 408, 413, 415, 422, *common), "ApiKeyRequest",
+                  (400, 408, 413, 415, 422, *COMMON), "ApiKeyRequest",
                   parameters=(once("key"), REASON), scope=Scope.ADMIN),
-            Route("GET", "/keys", self.list, "List API keys", many, (400, *common),
+            Route("GET", "/keys", self.list, "List API keys", many, (400, *COMMON),
                   scope=Scope.ADMIN),
-            Route("GET", single, self.get, "Read an API key", one, (400, 404, *common),
+            Route("GET", single, self.get, "Read an API key", one, (400, 404, *COMMON),
                   scope=Scope.ADMIN),
             Route("POST", f"{single}/revoke", self.revoke, "Revoke an API key", one,
-                  (400, 404, 409, *common), parameters=(_OWN, REASON), scope=Scope.ADMIN),
+                  (400, 404, 409, *COMMON), parameters=(_OWN, REASON), scope=Scope.ADMIN),
         )  # fmt: skip
 
     @property
@@ -107,11 +107,7 @@ class KeyRoutes:
             "ApiKey": _KEY,
             "ApiKeyRequest": _REQUEST,
             "NewApiKey": {**_KEY, "properties": {**_KEY["properties"], "key": _SECRET}},
-            "ApiKeyList": {
-                "type": "object",
-                "required": ["data"],
-                "properties": {"data": {"type": "array", "items": {"$ref": "#/$defs/ApiKey"}}},
-            },
+            "ApiKeyList": list_schema("ApiKey"),
         }
 
 
@@ -131,7 +127,6 @@ _OWN = Parameter(
     schema={"type": "boolean", "default": False},
 )
 _SCOPES = [scope.value for scope in Scope]
-_TIME = {"type": ["string", "null"], "format": "date-time"}
 _REQUEST: JsonSchema = {
     "type": "object",
     "required": ["name", "scope"],
@@ -143,7 +138,10 @@ _REQUEST: JsonSchema = {
             "description": "The user of the key.",
         },
         "scope": {"enum": _SCOPES, "description": "At most that of the key that sends this."},
-        "expires_at": {**_TIME, "description": "Null or left out: the key does not expire."},
+        "expires_at": {
+            **NULLABLE_TIME,
+            "description": "Null or left out: the key does not expire.",
+        },
     },
     "additionalProperties": False,
 }
@@ -156,10 +154,10 @@ _KEY: JsonSchema = {
         "name": {"type": "string"},
         "prefix": {"type": "string", "description": "The part of the key that is no secret."},
         "scope": {"enum": _SCOPES},
-        "expires_at": _TIME,
+        "expires_at": NULLABLE_TIME,
         "created_at": {"type": "string", "format": "date-time"},
-        "last_used_at": _TIME,
-        "revoked_at": _TIME,
+        "last_used_at": NULLABLE_TIME,
+        "revoked_at": NULLABLE_TIME,
         "own": {"type": "boolean", "description": "Whether the request was sent with this key."},
     },
 }

@@ -10,6 +10,7 @@ from aiohttp import web
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, client, operator
 from zenskar.api.http.correlation import correlation_id
+from zenskar.api.http.json_forms import COMMON, NULLABLE_TEXT, NULLABLE_TIME
 from zenskar.api.http.queries import DRY_RUN, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.keys import key_view
@@ -47,7 +48,7 @@ class RecoveryRoutes:
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
         report = {200: ResponseDoc("The differences since the backup.", "Recovery")}
-        problems = (400, 401, 403, 409, 429, 503)
+        problems = (400, 409, *COMMON)
         return (
             Route("GET", "/recovery", self.report, "Report the differences of a restored database",
                   report, problems, parameters=(_SINCE,), scope=Scope.ADMIN),
@@ -109,8 +110,8 @@ _PAUSED = {
     "required": ["name", "reason", "paused_at"],
     "properties": {
         "name": {"type": "string"},
-        "reason": {"type": ["string", "null"]},
-        "paused_at": {"type": ["string", "null"], "format": "date-time"},
+        "reason": NULLABLE_TEXT,
+        "paused_at": NULLABLE_TIME,
     },
 }
 _RECOVERY: JsonSchema = {

@@ -6,8 +6,15 @@ from typing import Any
 
 from aiohttp import web
 
-from zenskar.api.http import bodies, cursors
+from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator, require
+from zenskar.api.http.json_forms import (
+    COMMON,
+    NULLABLE_TEXT,
+    NULLABLE_TIME,
+    page_response,
+    page_schema,
+)
 from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, TIME_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.sync_events import UUID, event_id_of
@@ -21,8 +28,6 @@ from zenskar.model.scope import Scope
 from zenskar.ops.runs import run_requests
 from zenskar.ops.runs.run_requests import RunRequest
 from zenskar.schema_catalog import Schema
-
-_COMMON = (401, 403, 429, 503)
 
 
 class Runs:
@@ -59,7 +64,7 @@ class Runs:
             lambda c: run_requests.page(c, wanted, limit=query.limit, before=query.before),
         )
         data = [_view(run) for run in page.runs]
-        return bodies.json_response({"data": data, "next_cursor": cursors.encode(page.last_id)})
+        return page_response(data, page.last_id)
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one run with its progress and its result."""
@@ -86,19 +91,19 @@ class Runs:
         begun = {202: ResponseDoc("The run.", "Run", headers={"Location": "Its address."})}
         page = {200: ResponseDoc("A page.", "RunPage")}
         plan = {200: ResponseDoc("The plan: ids, versions and digests, no values.", "RunPlan")}
-        sent = (400, 404, 408, 409, 413, 415, 422, *_COMMON)
+        sent = (400, 404, 408, 409, 413, 415, 422, *COMMON)
         single = "/runs/{id}"
         return (
             Route("POST", "/runs", self.create, "Request a run", begun, sent, "RunRequest",
                   parameters=(REASON,), scope=Scope.WRITE),
-            Route("GET", "/runs", self.list, "List runs, newest first", page, (400, *_COMMON),
+            Route("GET", "/runs", self.list, "List runs, newest first", page, (400, *COMMON),
                   parameters=(*PAGE_PARAMETERS, *_FILTERS, *TIME_PARAMETERS), scope=Scope.READ),
-            Route("GET", single, self.get, "Read a run", one, (400, 404, *_COMMON),
+            Route("GET", single, self.get, "Read a run", one, (400, 404, *COMMON),
                   scope=Scope.READ),
             Route("GET", f"{single}/plan", self.plan, "Read the plan of a run", plan,
-                  (400, 404, *_COMMON), scope=Scope.READ),
+                  (400, 404, *COMMON), scope=Scope.READ),
             Route("POST", f"{single}/stop", self.stop, "Stop a run", taken,
-                  (400, 404, 409, *_COMMON), parameters=(REASON,), scope=Scope.WRITE),
+                  (400, 404, 409, *COMMON), parameters=(REASON,), scope=Scope.WRITE),
         )  # fmt: skip
 
     @property
@@ -108,14 +113,7 @@ class Runs:
             "Run": _RUN,
             "RunRequest": _REQUEST,
             "RunPlan": {"type": "object"},
-            "RunPage": {
-                "type": "object",
-                "required": ["data", "next_cursor"],
-                "properties": {
-                    "data": {"type": "array", "items": {"$ref": "#/$defs/Run"}},
-                    "next_cursor": {"type": ["string", "null"]},
-                },
-            },
+            "RunPage": page_schema("Run"),
         }
 
 
@@ -175,8 +173,6 @@ _REQUEST: JsonSchema = {
     },
     "additionalProperties": False,
 }
-_TEXT = {"type": ["string", "null"]}
-_TIME = {"type": ["string", "null"], "format": "date-time"}
 _RUN: JsonSchema = {
     "type": "object",
     "required": ["id", "kind", "source_system", "entity_type", "state", "progress", "result"],
@@ -186,10 +182,10 @@ _RUN: JsonSchema = {
         "source_system": {"type": "string"},
         "entity_type": {"type": "string", "description": "Empty for all entity types."},
         "options": {"type": "object"},
-        "plan_of": _TEXT,
+        "plan_of": NULLABLE_TEXT,
         "by": {"type": "string"},
         "place": {"type": "string"},
-        "reason": _TEXT,
+        "reason": NULLABLE_TEXT,
         "state": {"enum": [state.value for state in RunState]},
         "progress": {
             "type": "object",
@@ -201,10 +197,10 @@ _RUN: JsonSchema = {
             },
         },
         "result": {"type": "object"},
-        "problem": {**_TEXT, "description": "Why the run has not reached its end."},
+        "problem": {**NULLABLE_TEXT, "description": "Why the run has not reached its end."},
         "has_plan": {"type": "boolean"},
-        "created_at": _TIME,
-        "started_at": _TIME,
-        "ended_at": _TIME,
+        "created_at": NULLABLE_TIME,
+        "started_at": NULLABLE_TIME,
+        "ended_at": NULLABLE_TIME,
     },
 }

@@ -8,8 +8,15 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.api.http import bodies, cursors
+from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator, require
+from zenskar.api.http.json_forms import (
+    COMMON,
+    NULLABLE_TEXT,
+    NULLABLE_TIME,
+    page_response,
+    page_schema,
+)
 from zenskar.api.http.queries import FILTER_TEXT as TEXT
 from zenskar.api.http.queries import PAGE_PARAMETERS, TIME_PARAMETERS, Query, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
@@ -25,7 +32,6 @@ from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops import events
 from zenskar.schema_catalog import Schema
 
-_COMMON = (401, 403, 429, 503)
 Filters = Mapping[str, tuple[str, JsonSchema]]
 """The description and the schema of each filter, by name."""
 
@@ -118,7 +124,7 @@ class SyncEvents:
                 self.list,
                 "List sync events, newest first",
                 {200: ResponseDoc("A page.", "SyncEventPage")},
-                (400, *_COMMON),
+                (400, *COMMON),
                 parameters=(*PAGE_PARAMETERS, status, *parameters_of(FILTERS), *TIME_PARAMETERS),
                 scope=Scope.READ,
             ),
@@ -128,7 +134,7 @@ class SyncEvents:
                 self.get,
                 "Read a sync event with its history",
                 {200: ResponseDoc("The sync event.", "SyncEventWithHistory")},
-                (400, 404, *_COMMON),
+                (400, 404, *COMMON),
                 parameters=(include, REASON),
                 scope=Scope.READ,
             ),
@@ -138,7 +144,7 @@ class SyncEvents:
                 self.retry_many,
                 "Retry failed sync events",
                 retried | {200: ResponseDoc("A dry run.", "Retried")},
-                (400, 408, 413, 415, 422, *_COMMON),
+                (400, 408, 413, 415, 422, *COMMON),
                 "RetryFilter",
                 parameters=(REASON,),
                 scope=Scope.WRITE,
@@ -149,7 +155,7 @@ class SyncEvents:
                 self.resend,
                 "Send the message of an unfinished sync event again",
                 retried,
-                (400, 404, 409, *_COMMON),
+                (400, 404, 409, *COMMON),
                 parameters=(REASON,),
                 scope=Scope.WRITE,
             ),
@@ -159,7 +165,7 @@ class SyncEvents:
                 self.retry_one,
                 "Retry a failed sync event",
                 retried,
-                (400, 404, 409, *_COMMON),
+                (400, 404, 409, *COMMON),
                 parameters=(REASON,),
                 scope=Scope.WRITE,
             ),
@@ -170,14 +176,7 @@ class SyncEvents:
         """The schemas of the routes."""
         return {
             "SyncEvent": {"type": "object", "properties": _properties()},
-            "SyncEventPage": {
-                "type": "object",
-                "required": ["data", "next_cursor"],
-                "properties": {
-                    "data": {"type": "array", "items": {"$ref": "#/$defs/SyncEvent"}},
-                    "next_cursor": {"type": ["string", "null"]},
-                },
-            },
+            "SyncEventPage": page_schema("SyncEvent"),
             "SyncEventWithHistory": {
                 "type": "object",
                 "properties": {
@@ -217,7 +216,7 @@ async def event_page(engine: AsyncEngine, query: Query, wanted: EventFilter) -> 
         engine, lambda c: events.page(c, wanted, limit=limit, before=before)
     )
     views = [event_view(event) for event in page.events]
-    return bodies.json_response({"data": views, "next_cursor": cursors.encode(page.last_id)})
+    return page_response(views, page.last_id)
 
 
 def filter_of(query: Query) -> EventFilter:
@@ -268,9 +267,9 @@ def _properties() -> dict[str, JsonSchema]:
     types: dict[Any, JsonSchema] = {
         str: {"type": "string"},
         int: {"type": "integer"},
-        str | None: {"type": ["string", "null"]},
+        str | None: NULLABLE_TEXT,
         datetime: {"type": "string", "format": "date-time"},
-        datetime | None: {"type": ["string", "null"], "format": "date-time"},
+        datetime | None: NULLABLE_TIME,
     }
     known = {n: types[f.type] for n, f in LoggedEvent.__dataclass_fields__.items()}
     return {**known, "status": _enum(SyncStatus), "direction": _enum(Direction)}
