@@ -9,7 +9,7 @@ PROJECTS := pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)
 JOBS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test coverage test-pythons test-kafka drill test-stripe-mock test-console screenshots lint format check-kernel check-kernel-small simulate bench secrets docs build clean
+.PHONY: help install dev test coverage test-pythons test-kafka drill test-stripe-mock test-console test-packaging screenshots lint format check-kernel check-kernel-small simulate bench secrets docs build clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,13 +32,14 @@ test: $(STAMP) ## Run every test that needs no outside server
 	echo "lane main (Python $$($(BIN)/python -c 'import platform; print(platform.python_version())'), embedded PostgreSQL, Stripe sandbox, localstripe): $$result"; \
 	echo "lane kafka: did not run, see make test-kafka"; \
 	echo "lane console: did not run, see make test-console"; \
+	echo "lane packaging: did not run, see make test-packaging"; \
 	exit $$code
 
 coverage: ## Run the same and list the lines that no test reaches
 	@$(MAKE) --no-print-directory test ARGS="--cov --cov-report=term:skip-covered $(ARGS)"
 
-# Searches of interleavings and the wheels: their answers do not depend on the Python.
-SEARCHES := tests/kernel/test_exhaustive.py tests/kernel/test_mutations.py tests/simulation tests/packaging
+# Searches of interleavings: their answers do not depend on the Python.
+SEARCHES := tests/kernel/test_exhaustive.py tests/kernel/test_mutations.py tests/simulation
 
 test-pythons: $(STAMP) ## Run the same but the searches on every other Python from 3.11 on
 	@found=$$($(BIN)/python -m tests.pythons --others) || exit 1; \
@@ -67,6 +68,12 @@ test-console: $(STAMP) ## Run the console in the Chromium of this machine
 	@$(BIN)/pytest tests/browser -q $(ARGS); code=$$?; \
 	test $$code -eq 0 && result=passed || result=FAILED; \
 	echo "lane console: $$result"; \
+	exit $$code
+
+test-packaging: $(STAMP) ## Build the wheels, install them as a stranger does, follow the tutorial; needs an index
+	@$(BIN)/pytest tests/packaging -n 2 --dist loadfile -q $(ARGS); code=$$?; \
+	test $$code -eq 0 && result=passed || result=FAILED; \
+	echo "lane packaging: $$result"; \
 	exit $$code
 
 screenshots: $(STAMP) ## Write pictures of every page of the console into .screenshots

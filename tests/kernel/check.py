@@ -35,14 +35,15 @@ def _search(asked: argparse.Namespace) -> int:
             result = search.result()
             print(f"{done:2}/{len(bounds)} {result}", flush=True)
             states, seconds = states + result.states, seconds + result.seconds
-            broken += bool(result.problem)
+            broken += bool(result.problem) or (result.complete and not result.rests)
     print(f"{states:,} states in {seconds:.0f} s of processor time, {broken} broken")
     return 1 if broken else 0
 
 
 def _bounds(asked: argparse.Namespace) -> list[Bounds]:
+    small = {bound.name: bound for bound in (*scenarios.small(), *(m.bounds for m in MUTATIONS))}
     large = scenarios.large() if asked.large else []
-    return scenarios.small() + large + (scenarios.deep() if asked.walks else [])
+    return [*small.values(), *large, *(scenarios.deep() if asked.walks else [])]
 
 
 def _one(asked: argparse.Namespace, name: str) -> Result:

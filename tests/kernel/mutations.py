@@ -363,7 +363,7 @@ _PARTIAL = Bounds(
     holds=(0,),
 )
 _THIN = Bounds(
-    "webhooks that leave a field out",
+    "webhooks that leave a field out, an edit there",
     synced(internal=2, external=1, faults=1),
     internal_fields=(1,),
     tells=(0,),
@@ -433,7 +433,7 @@ _GONE_TWICE = Bounds(
 )
 _JOINED = Bounds("two of three objects are merged", neighbours(merges=1))
 _UNDELETED = Bounds(
-    "a record returns by another connection", synced(external_deletes=1, undeletes=1)
+    "a record returns by another connection, no edit", synced(external_deletes=1, undeletes=1)
 )
 
 _SET_BACK = Bounds("their clock is set back", synced(internal=1, external=1, steps=1), crash=False)

@@ -83,11 +83,6 @@ def versioned(world: World) -> World:
     return world._replace(maps=maps, objects=objects, hooks=hooks)
 
 
-def quick() -> list[Bounds]:
-    """Bounds for every run of the test suite."""
-    return [bounds for bounds in small() if not bounds.slow]
-
-
 def small() -> list[Bounds]:
     """Bounds that take seconds."""
     one_each = {"internal": 1, "external": 1}
@@ -96,7 +91,6 @@ def small() -> list[Bounds]:
             "two edits here, one there, one lost answer, one tick",
             synced(internal=2, external=1, faults=1, ticks=1),
             crash=False,
-            slow=True,
         ),
         Bounds(
             "the same, theirs win, no tick",
@@ -113,7 +107,6 @@ def small() -> list[Bounds]:
             synced(internal=1, external=1, faults=1, ticks=1, polls=1),
             policy=_LATEST,
             dated=True,
-            slow=True,
         ),
         *_both(
             Bounds(
@@ -144,7 +137,6 @@ def small() -> list[Bounds]:
                 "their clock is set back",
                 synced(internal=1, external=2, steps=1, ticks=1),
                 crash=False,
-                slow=True,
             )
         ),
         Bounds(
@@ -152,7 +144,7 @@ def small() -> list[Bounds]:
             synced(internal=1, external=1, faults=1, copies=1, steps=1),
         ),
         Bounds("their clock is set back, a new record", fresh(internal=1, external=1, steps=1)),
-        *_both(Bounds("a new record", fresh(**one_each, faults=1), overlap=True, slow=True)),
+        *_both(Bounds("a new record", fresh(**one_each, faults=1), overlap=True)),
         Bounds(
             "a new record is deleted",
             fresh(faults=1, internal_deletes=1, external_deletes=1, forgets=1),
@@ -170,13 +162,11 @@ def small() -> list[Bounds]:
             synced(internal=2, external=1, faults=1),
             policy=_EXTERNAL,
             rewrites=True,
-            slow=True,
         ),
         Bounds(
             "the same with a new record",
             fresh(internal=1, external=1, faults=1),
             rewrites=True,
-            slow=True,
         ),
         *_both(
             Bounds(
@@ -306,7 +296,6 @@ def _merges() -> list[Bounds]:
             "a new object is merged, a lost answer",
             claimed(internal=1, merges=1, faults=1, copies=1),
             redirects=True,
-            slow=True,
         ),
     ]
 
@@ -441,7 +430,6 @@ def _origins() -> list[Bounds]:
                 origins=Origins.TOLD,
                 returns=True,
                 crash=False,
-                slow=True,
             )
         ),
         *_both(
@@ -449,7 +437,6 @@ def _origins() -> list[Bounds]:
                 "two edits here, one there, one lost answer, no origins",
                 synced(**edits),
                 origins=Origins.HIDDEN,
-                slow=True,
             )
         ),
         Bounds(
@@ -479,7 +466,6 @@ def _partial() -> list[Bounds]:
             internal_fields=(0, 1),
             overlap=True,
             holds=(0,),
-            slow=True,
         ),
         Bounds(
             "a new object there, with such a field here",
@@ -509,7 +495,6 @@ def _rivals() -> list[Bounds]:
         Bounds(
             "two objects claim a record",
             claimed(internal=1, external=1, external_deletes=1, copies=1),
-            slow=True,
         ),
         Bounds(
             "two objects claim a record, which is deleted",
@@ -536,7 +521,6 @@ def _rivals() -> list[Bounds]:
             "another object is made for a record, and copied",
             unseen(external=1, internal_deletes=1, external_deletes=1, releases=1, clones=1),
             propagate=False,
-            slow=True,
         ),
         Bounds("two workers create one record each", two_new(faults=1), overlap=True),
         Bounds(

@@ -1,22 +1,23 @@
-"""Every interleaving within small bounds; `make check-kernel` goes further."""
+"""The first interleavings within small bounds; `make check-kernel-small` searches all of them."""
 
 import pytest
 
 from tests.kernel.mutations import MUTATIONS
-from tests.kernel.scenarios import deep, quick, synced
+from tests.kernel.scenarios import deep, small, synced
 from tests.kernel.search import explore
 from tests.kernel.walks import walk
 from tests.kernel.world import Bounds
 
-QUICK, DEEP = quick(), deep()
+SMALL, DEEP = small(), deep()
+STATES = 1000
+"""Of each search: those that take the fewest moves."""
 
 
-@pytest.mark.parametrize("bounds", QUICK, ids=[one.name for one in QUICK])
+@pytest.mark.parametrize("bounds", SMALL, ids=[one.name for one in SMALL])
 def test_no_interleaving_breaks_an_invariant(bounds: Bounds) -> None:
-    result = explore(bounds)
+    result = explore(bounds, STATES)
     assert result.problem == "", str(result)
-    assert result.complete
-    assert result.rests > 0
+    assert result.rests > 0 or not result.complete
 
 
 def test_a_search_finds_the_same_again() -> None:

@@ -1,6 +1,7 @@
 """The search detects a kernel without one of its rules by a broken invariant.
 
-`python -m tests.kernel.check --mutations` prints the findings and their numbers of moves.
+`python -m tests.kernel.check --mutations` prints the findings and their numbers of moves. With all
+rules the same bounds hold: `make check-kernel-small` searches them too.
 """
 
 import pytest
@@ -19,8 +20,3 @@ def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation) -> None:
 
 def test_every_rule_is_taken_out() -> None:
     assert {mutation.rule for mutation in MUTATIONS} == set(range(1, 11))
-
-
-@pytest.mark.parametrize("bounds", {m.bounds.name: m.bounds for m in MUTATIONS}.values())
-def test_with_all_rules_the_same_bounds_hold(bounds) -> None:
-    assert explore(bounds).problem == ""

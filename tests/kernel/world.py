@@ -225,7 +225,6 @@ class Bounds:
     `redirects`: an update of a merged object changes the object into which it was merged.
     `matches`: an unknown object is matched by its first field, in which the external system refuses
     a second object with an equal value.
-    `slow`: a search takes more than five seconds, so the test suite leaves it out.
     `filtered`: only records whose second field is even pass the filter of the connection.
     """
 
@@ -253,7 +252,6 @@ class Bounds:
     restores: bool = False
     redirects: bool = False
     matches: bool = False
-    slow: bool = False
     filtered: bool = False
 
     @property
