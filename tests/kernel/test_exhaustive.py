@@ -1,4 +1,7 @@
-"""The first interleavings within small bounds; `make check-kernel-small` searches all of them."""
+"""The interleavings of the fewest moves within small bounds.
+
+`make check-kernel-small` searches all interleavings within the same bounds.
+"""
 
 import pytest
 
@@ -10,7 +13,7 @@ from tests.kernel.world import Bounds
 
 SMALL, DEEP = small(), deep()
 STATES = 1000
-"""Of each search: those that take the fewest moves."""
+"""States of each search that take the fewest moves."""
 
 
 @pytest.mark.parametrize("bounds", SMALL, ids=[one.name for one in SMALL])
