@@ -25,6 +25,7 @@ from zenskar.api.resources.metrics import MetricsPage
 from zenskar.api.resources.object_links import Links
 from zenskar.api.resources.pages import StaticPage
 from zenskar.api.resources.probes import Probes
+from zenskar.api.resources.prompts import Prompts
 from zenskar.api.resources.recovery import RecoveryRoutes
 from zenskar.api.resources.runs import Runs
 from zenskar.api.resources.sync_events import SyncEvents
@@ -71,6 +72,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         Runs(services),
         BusRoutes(services),
         Undeletes(services),
+        Prompts(services),
         KeyRoutes(services),
         RecoveryRoutes(services),
         Audit(services),
