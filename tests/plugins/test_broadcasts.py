@@ -226,10 +226,14 @@ def leaving(document: object) -> None:
     sys.exit(3)
 
 
+def cancelling(document: object) -> None:
+    raise asyncio.CancelledError
+
+
 @pytest.mark.parametrize(
     "function",
-    [raising, leaving, lambda document: 7, lambda document: ["is wrong"]],
-    ids=["raises", "exits", "number", "texts"],
+    [raising, leaving, cancelling, lambda document: 7, lambda document: ["is wrong"]],
+    ids=["raises", "exits", "cancels", "number", "texts"],
 )
 def test_a_rule_that_fails_refuses_nothing_and_stops_no_other(
     function: Callable[..., Any], capsys: pytest.CaptureFixture[str]

@@ -79,6 +79,23 @@ def test_a_plugin_that_exits_when_it_is_imported_is_named(
     assert found["leaving"].problem == "cannot be loaded: SystemExit(3)"
 
 
+@pytest.mark.parametrize(
+    ("shows", "told"),
+    [
+        ("raise ValueError", "cannot be loaded: Bad"),
+        ("return 'first\\n\\x1bsecond'", "cannot be loaded: first second"),
+        ("return 'x' * 10_000", f"cannot be loaded: {'x' * 500}…"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_told_in_one_short_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shows: str, told: str
+) -> None:
+    text = f"class Bad(Exception):\n    def __repr__(self):\n        {shows}\nraise Bad"
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "zenskar_untold.py").write_text(text)
+    assert discover([entry("untold", "zenskar_untold:X")])["untold"].problem == told
+
+
 def test_a_name_that_no_variable_can_begin_with_is_refused(module: str) -> None:
     found = discover([entry("my-dash", f"{module}:Good")])
     assert "lower-case letters" in str(found["my-dash"].problem)

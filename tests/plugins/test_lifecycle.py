@@ -32,6 +32,10 @@ def refuse(*_: Any) -> None:
     raise ConfigurationError("set DASH_REGION")
 
 
+def refuse_twice(*_: Any) -> None:
+    raise ConfigurationError("set DASH_REGION\n\x1b or wait")
+
+
 def ending(how: Callable[[], None]) -> Callable[..., Any]:
     async def open_badly(_self: BaseIntegration) -> None:
         how()
@@ -47,6 +51,12 @@ async def hang(_self: BaseIntegration) -> None:
             await asyncio.Event().wait()
 
 
+async def cancelled(_self: BaseIntegration) -> None:
+    lost = asyncio.create_task(asyncio.sleep(60))
+    lost.cancel()
+    await lost
+
+
 BAD = {
     "exits in __init__": (
         {"__init__": leave},
@@ -56,6 +66,8 @@ BAD = {
     "exits in open": ({"open": ending(leave)}, "`open` failed: SystemExit"),
     "raises in open": ({"open": ending(fail)}, "`open` failed: ZeroDivisionError"),
     "says why": ({"open": ending(refuse)}, "set DASH_REGION"),
+    "says why in two lines": ({"open": ending(refuse_twice)}, "set DASH_REGION or wait"),
+    "waits for a cancelled task": ({"open": cancelled}, "`open` failed: CancelledError"),
     "hangs in open": ({"open": hang}, "`open` has not ended within"),
 }
 

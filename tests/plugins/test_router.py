@@ -1,5 +1,7 @@
 """Every hook call reaches the one owner of the source system."""
 
+import asyncio
+
 import pytest
 
 from tests.support.fake import FakeIntegration, FakeSystem, fake_connection
@@ -68,6 +70,40 @@ async def test_errors_become_failures_by_recovery(error: Exception, kind: Failur
         await router.call_async("fake", "fetch", entity_type="customer", external_id="x")
     assert caught.value.failure.kind is kind
     assert "canary" not in str(caught.value)
+
+
+async def test_a_cancellation_within_a_plugin_ends_nothing_but_its_call() -> None:
+    class Cancelled(FakeIntegration):
+        async def fetch(self, entity_type: str, external_id: str) -> object:  # type: ignore[override]
+            lost = asyncio.create_task(asyncio.sleep(60))
+            lost.cancel()
+            await lost
+
+        def to_canonical(self, seen: object) -> object:  # type: ignore[override]
+            raise asyncio.CancelledError
+
+    router = PluginRouter({"fake": Cancelled(fake_connection("fake", FakeSystem()).connection)})
+    with pytest.raises(CallFailed, match="CancelledError in the integration of fake"):
+        await router.call_async("fake", "fetch", entity_type="customer", external_id="x")
+    with pytest.raises(CallFailed, match="CancelledError in the integration of fake"):
+        router.call("fake", "to_canonical", seen=None)
+
+
+async def test_a_caller_that_is_cancelled_stops_waiting() -> None:
+    waits = asyncio.Event()
+
+    class Slow(FakeIntegration):
+        async def fetch(self, entity_type: str, external_id: str) -> object:  # type: ignore[override]
+            waits.set()
+            await asyncio.Event().wait()
+
+    router = PluginRouter({"fake": Slow(fake_connection("fake", FakeSystem()).connection)})
+    call = router.call_async("fake", "fetch", entity_type="customer", external_id="x")
+    caller = asyncio.create_task(call)
+    await waits.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
 
 
 async def test_an_integration_may_raise_a_classified_failure() -> None:

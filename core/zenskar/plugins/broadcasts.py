@@ -149,9 +149,9 @@ class Broadcaster:
                     origin=origin,
                 )
                 own = _checked(plugin, result)
-            except (asyncio.CancelledError, KeyboardInterrupt):
+            except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # noqa: BLE001 - `sys.exit` must not end the process
+            except BaseException as error:  # noqa: BLE001 - exits and cancellations end nothing else
                 self._metrics.broadcasts.labels(plugin, VALIDATE, "failed").inc()
                 _log.error("broadcast_failed", plugin=plugin, hook=VALIDATE, problem=place(error))
                 continue

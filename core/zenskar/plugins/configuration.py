@@ -23,6 +23,7 @@ from zenskar.plugins.connection_settings import (
     variable,
 )
 from zenskar.plugins.discovery import Plugin
+from zenskar.plugins.failure_text import one_line
 from zenskar.plugins.profile.field_routes import FieldRoutes
 from zenskar.plugins.profile.profile_file import ProfileError
 from zenskar.plugins.profile.profiles import Profile, load_profile
@@ -242,7 +243,7 @@ def _instantiate(
     except KeyboardInterrupt:
         raise
     except ZenskarError as error:
-        problem = str(error)
+        problem = one_line(str(error))
     except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end a command
         problem = f"`__init__` failed: {place(error)}"
     unfinished = kind.__new__(kind)

@@ -15,6 +15,7 @@ from importlib_metadata import EntryPoint, entry_points
 
 from zenskar.plugins import broadcasts, declarations
 from zenskar.plugins.base import BaseIntegration
+from zenskar.plugins.failure_text import described
 from zenskar.schema_catalog import Schema, load_folder
 
 GROUP = "zenskar.plugins"
@@ -81,7 +82,9 @@ def _load(entry: EntryPoint) -> Plugin:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end a command
-        return Plugin(entry.name, distribution, version, problem=f"cannot be loaded: {error!r}")
+        return Plugin(
+            entry.name, distribution, version, problem=f"cannot be loaded: {described(error)}"
+        )
     if problem:
         return Plugin(entry.name, distribution, version, problem=problem)
     return Plugin(entry.name, distribution, version, integration, schemas=schemas)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 
 from zenskar.errors import ZenskarError
 from zenskar.plugins.configuration import ConfiguredConnection, rebuild
+from zenskar.plugins.failure_text import one_line
 from zenskar.plugins.router import PluginRouter
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import place
@@ -107,10 +108,10 @@ async def _call_within(
 async def _failure_of(hook: str, call: Callable[[], Awaitable[None]]) -> str | None:
     try:
         await call()
-    except (asyncio.CancelledError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
     except ZenskarError as error:
-        return str(error)
-    except BaseException as error:  # noqa: BLE001 - `sys.exit` in a plugin must not end the process
+        return one_line(str(error))
+    except BaseException as error:  # noqa: BLE001 - a plugin that exits or cancels ends nothing else
         return f"`{hook}` failed: {place(error)}"
     return None

@@ -32,8 +32,9 @@ class _Manager(pluggy.PluginManager):
         return super().parse_hookimpl_opts(plugin, name)
 
 
-_PASSED_ON = (Exception, asyncio.CancelledError, KeyboardInterrupt)
-"""The errors that may leave a hook; a plugin must not end the process, as `sys.exit` would."""
+_PASSED_ON = (Exception, KeyboardInterrupt)
+"""The errors that may leave a hook: `sys.exit` of a plugin must not end the process, and the
+cancellation of its own task must not end the task of the caller."""
 
 
 class PluginRouter:
@@ -128,9 +129,9 @@ class PluginRouter:
             raise
         except Exception as error:
             raise CallFailed(self.classify(source, error)) from error
-        except _PASSED_ON:
-            raise
         except BaseException as error:
+            if isinstance(error, _PASSED_ON) or _is_cancelled(error):
+                raise
             raise _ended(source, error) from error
 
     def classify(self, source: str, error: Exception) -> Failure:
@@ -159,6 +160,12 @@ class PluginRouter:
 def taking(function: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
     """Return a function that ignores the arguments that it does not name."""
     return lambda **given: function(*[given[name] for name in names])
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Return whether an error is the cancellation of the current task."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _ended(source: str, error: BaseException) -> CallFailed:

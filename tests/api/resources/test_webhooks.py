@@ -192,12 +192,13 @@ async def test_the_correlation_id_reaches_the_event(api: Api) -> None:
     assert (await api.flow.events("inbound"))[0]["correlation_id"] == "trace-me.1"
 
 
+@pytest.mark.parametrize("kind", [SystemExit, asyncio.CancelledError])
 async def test_a_plugin_that_exits_loses_no_webhook_and_the_server_goes_on(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    api: Api, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
 ) -> None:
     class Leaving:
         def __getattr__(self, name: str) -> object:
-            raise SystemExit
+            raise kind
 
     with monkeypatch.context() as patched:
         patched.setattr("tests.support.fake.Interval", Leaving())

@@ -394,9 +394,12 @@ async def test_a_late_refusal_does_not_hide_a_create_that_another_worker_made(
         assert len({push.idempotency_key for push in system.pushes(IntentKind.CREATE)}) == 1
 
 
-async def test_a_plugin_that_exits_ends_nothing_but_its_own_call(database_url: str) -> None:
+@pytest.mark.parametrize("kind", [SystemExit, asyncio.CancelledError])
+async def test_a_plugin_that_exits_ends_nothing_but_its_own_call(
+    database_url: str, kind: type[BaseException]
+) -> None:
     def leave(_push: Push) -> None:
-        raise SystemExit("canary@example.com")
+        raise kind("canary@example.com")
 
     async with open_flow(database_url) as flow:
         flow.systems["fake"].before = leave
@@ -407,7 +410,7 @@ async def test_a_plugin_that_exits_ends_nothing_but_its_own_call(database_url: s
         await flow.settle()
         first, second = await flow.events("outbound")
         assert (first["status"], second["status"]) == ("dead", "succeeded")
-        assert first["error_message"] == "SystemExit in the integration of fake"
+        assert first["error_message"] == f"{kind.__name__} in the integration of fake"
 
 
 async def test_a_plugin_that_changes_what_it_is_given_changes_nothing_here(
