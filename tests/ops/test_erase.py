@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.drift import factory
-from tests.support.fake import FakeError
+from tests.support.fake import FakeError, FakeIntegration
 from tests.support.flow import Flow, open_flow
 from tests.support.versioned import VersionedSystem
-from zenskar import FailureKind
+from zenskar import FailureKind, WebhookRequest
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.idempotency import Idempotency, IdempotencyKeyReused
 from zenskar.errors import NotFound, StateConflict
@@ -168,6 +168,44 @@ async def test_dead_letters_and_errors_that_repeat_it_are_erased(database_url: s
         encoded = "SELECT count(*) FROM sync_events WHERE payload LIKE '%zarathustra%'"
         assert await flow.scalar(encoded) == 0
         assert await flow.scalar("SELECT count(*) FROM sync_events WHERE status = 'dead'") == 3
+
+
+HELD = {
+    "signs": {"name": 'Zo\u00eb "Qu\u00fcxx"', "email": "zo@q\u00fcxx.example"},
+    "backslash": {"name": "Zoe\\\\Quxx", "email": "o'quxx@example.org"},
+    "another case": {"name": "ZOE QUXX", "email": "Zoe@quxx.example"},
+}
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("held", HELD)
+async def test_an_unreadable_webhook_is_erased_however_it_writes_a_value(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, held: str, *, ascii_only: bool
+) -> None:
+    works, broken = FakeIntegration.parse_webhook, list[bool]()
+
+    def parse(self: FakeIntegration, request: WebhookRequest, body: Any) -> Any:
+        if broken:
+            raise KeyError
+        return works(self, request, body)
+
+    monkeypatch.setattr(FakeIntegration, "parse_webhook", parse)
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+        system.objects["person_one"] = HELD[held]
+        system.announce("created", "person_one")
+        await flow.deliver()
+        record_id = str(await flow.scalar("SELECT id FROM customers"))
+        broken.append(True)
+        own = ({"name": HELD[held]["name"].title()}, {"id": "person_one"}, {"record_id": record_id})
+        for body in ({"seen": seen} for seen in (*own, {"id": "person_two"})):
+            sent = json.dumps(body, ensure_ascii=ascii_only).encode()
+            webhook = WebhookRequest({"x-signature": "good"}, sent, 0)
+            await flow.runtime.ingress.accept("fake", webhook, "test")
+        left = "SELECT count(*) FROM sync_events WHERE payload LIKE '%seen%'"
+        assert await flow.scalar(left) == 4
+        await erase(flow, record_id)
+        assert await flow.scalar(left) == 1
 
 
 async def test_the_request_that_made_it_makes_it_not_again(database_url: str) -> None:

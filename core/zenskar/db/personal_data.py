@@ -1,5 +1,6 @@
 """Erases the personal data of a customer in each table; ids and events stay."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 from urllib.parse import quote_plus
@@ -23,6 +24,8 @@ _KEPT = frozenset(
 """Members of a history entry that stay after an erasure: none of them holds a field value."""
 _SHORTEST = 4
 """Shorter values would match texts without any relation to the customer."""
+_SHORTEST_ID = 8
+"""Shorter external ids, which may be numbers, would match as well."""
 
 _UNDER_WAY = text("""
     SELECT count(*) FROM push_intents
@@ -48,7 +51,8 @@ _EVENTS = text("""
 _UNREADABLE = text("""
     SELECT CAST(id AS text) AS id, status, payload FROM sync_events
     WHERE status = 'dead' AND entity_id IS NULL AND payload IS NOT NULL
-      AND EXISTS (SELECT FROM unnest(CAST(:values AS text[])) AS v WHERE position(v IN payload) > 0)
+      AND EXISTS (SELECT FROM unnest(CAST(:values AS text[])) AS v
+                  WHERE position(lower(v) IN lower(translate(payload, '\\', ''))) > 0)
 """)
 _HISTORY = text("""
     SELECT CAST(event_id AS text) AS event_id, id, detail FROM sync_event_history
@@ -179,8 +183,9 @@ async def _values(db: AsyncConnection, customer_id: str) -> list[str]:
 
 
 async def _events(db: AsyncConnection, customer_id: str, known: Sequence[str]) -> dict[str, int]:
-    # The body of a webhook that is no JSON may hold a value as in a URL.
-    values = [*known, *(quote_plus(value) for value in known)]
+    ids = [each["external_id"] for each in await objects(db, customer_id)]
+    named = [customer_id, *(name for name in ids if len(name) >= _SHORTEST_ID)]
+    values = [form for value in (*known, *named) for form in _forms(value)]
     given = {"id": customer_id, "type": CUSTOMER.entity_type, "values": values}
     events = [*await db.execute(_EVENTS, given)]
     events += [*await db.execute(_UNREADABLE, given)]
@@ -196,6 +201,14 @@ async def _events(db: AsyncConnection, customer_id: str, known: Sequence[str]) -
             {"event_id": entry.event_id, "id": entry.id, "detail": detail},
         )
     return {"sync_events": len(events), "sync_event_history": len(changed)}
+
+
+def _forms(value: str) -> set[str]:
+    """Return a value as a text may hold it: plain, in JSON, or in a URL.
+
+    A kept webhook is JSON within JSON, so the search ignores backslashes.
+    """
+    return {value.replace("\\", ""), json.dumps(value)[1:-1].replace("\\", ""), quote_plus(value)}
 
 
 async def _outbox(db: AsyncConnection, customer_id: str) -> int:
