@@ -6,6 +6,7 @@ from aiohttp import web
 
 from zenskar.api.http import bodies
 from zenskar.api.http.auth import REASON, operator
+from zenskar.api.http.json_forms import COMMON
 from zenskar.api.http.queries import FILTER_TEXT, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.customers import id_of
@@ -48,7 +49,7 @@ class Prompts:
         asked = {202: ResponseDoc("The connections that the work was requested at.", "Prompted")}
         due = {202: ResponseDoc("The poll is due.", "PolledConnection")}
         checked = {200: ResponseDoc("The answer of the external system.", "CheckedConnection")}
-        problems = (400, 401, 403, 404, 429, 503)
+        problems = (400, 404, *COMMON)
         customer, connection = "/customers/{id}", "/connections/{name}"
         return (
             Route("POST", f"{customer}/fetch", self.fetch, "Fetch the objects of a customer now",
@@ -56,7 +57,7 @@ class Prompts:
             Route("POST", f"{customer}/push", self.push, "Push a customer now",
                   asked, problems, parameters=(_SOURCE, REASON), scope=Scope.WRITE),
             Route("POST", f"{connection}/poll", self.poll, "Read the feed of a connection now",
-                  due, (*problems, 409), parameters=(REASON,), scope=Scope.WRITE),
+                  due, (400, 404, 409, *COMMON), parameters=(REASON,), scope=Scope.WRITE),
             Route("POST", f"{connection}/check", self.check,
                   "Check the credentials of a connection", checked, problems,
                   parameters=(REASON,), scope=Scope.WRITE),
