@@ -20,6 +20,7 @@ from zenskar.api.resources.connections import Connections
 from zenskar.api.resources.customers import Customers
 from zenskar.api.resources.dead_letters import DeadLetterRoutes
 from zenskar.api.resources.erasures import Erasures
+from zenskar.api.resources.explanations import Explanations
 from zenskar.api.resources.keys import KeyRoutes
 from zenskar.api.resources.metrics import MetricsPage
 from zenskar.api.resources.object_links import Links
@@ -73,6 +74,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         BusRoutes(services),
         Undeletes(services),
         Prompts(services),
+        Explanations(services),
         KeyRoutes(services),
         RecoveryRoutes(services),
         Audit(services),

@@ -119,8 +119,8 @@ def parse(body: bytes) -> Any:
 
 
 def dump(body: Any) -> bytes:
-    """Return a body as JSON text."""
-    return orjson.dumps(body)
+    """Return a body as JSON text, with times in UTC."""
+    return orjson.dumps(body, option=orjson.OPT_UTC_Z)
 
 
 def json_response(
