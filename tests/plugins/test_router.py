@@ -89,6 +89,22 @@ async def test_a_cancellation_within_a_plugin_ends_nothing_but_its_call() -> Non
         router.call("fake", "to_canonical", seen=None)
 
 
+@pytest.mark.parametrize("kind", [KeyError, SystemExit])
+async def test_an_error_that_cannot_be_classified_is_a_bug(kind: type[BaseException]) -> None:
+    class Unclear(FakeIntegration):
+        async def fetch(self, entity_type: str, external_id: str) -> object:  # type: ignore[override]
+            raise OSError
+
+        def classify_error(self, error: Exception) -> Failure | None:
+            raise kind("canary@example.com")
+
+    router = PluginRouter({"fake": Unclear(fake_connection("fake", FakeSystem()).connection)})
+    with pytest.raises(CallFailed) as caught:
+        await router.call_async("fake", "fetch", entity_type="customer", external_id="x")
+    assert caught.value.failure.kind is FailureKind.BUG
+    assert "canary" not in str(caught.value)
+
+
 async def test_a_caller_that_is_cancelled_stops_waiting() -> None:
     waits = asyncio.Event()
 

@@ -135,8 +135,18 @@ class PluginRouter:
             raise _ended(source, error) from error
 
     def classify(self, source: str, error: Exception) -> Failure:
-        """Return the owner's classification of an error; an unknown error is a bug."""
-        verdict = self.call(source, "classify_error", error=error)
+        """Return the owner's classification of an error; an unknown error is a bug.
+
+        An error of `classify_error` itself is a bug too. Raises `Unavailable`.
+        """
+        try:
+            verdict = self.call(source, "classify_error", error=error)
+        except Unavailable:
+            raise
+        except CallFailed as ended:
+            return ended.failure
+        except Exception as own:  # noqa: BLE001 - the caller expects a failure of this call
+            verdict, error = None, own
         if isinstance(verdict, Failure):
             return verdict
         # The text of an unknown error may hold a secret or personal data; its type does not.

@@ -413,6 +413,22 @@ async def test_a_plugin_that_exits_ends_nothing_but_its_own_call(
         assert first["error_message"] == f"{kind.__name__} in the integration of fake"
 
 
+async def test_an_error_that_a_plugin_cannot_classify_is_a_bug_of_its_call(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unclear(self: FakeIntegration, error: Exception) -> Failure:
+        raise KeyError("canary@example.com")
+
+    monkeypatch.setattr(FakeIntegration, "classify_error", unclear)
+    async with open_flow(database_url) as flow:
+        flow.systems["fake"].before = fail(FailureKind.REJECTED)
+        await flow.create()
+        await flow.settle()
+        (event,) = await flow.events("outbound")
+        assert (event["status"], event["error_kind"]) == ("dead", "bug")
+        assert event["error_message"] == "KeyError in the integration of fake"
+
+
 async def test_a_plugin_that_changes_what_it_is_given_changes_nothing_here(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
