@@ -11,7 +11,7 @@ import pytest
 import stripe
 
 from zenskar_stripe.sandbox import Fault, FaultKind, StripeSandbox
-from zenskar_stripe.sandbox.__main__ import main
+from zenskar_stripe.sandbox.__main__ import _sandbox, main, parser
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +107,14 @@ async def test_the_command_line(tmp_path, hooks, http, number):
         process.send_signal(number)
         out, err = await process.communicate()
     assert (process.returncode, out, err) == (0, b"", b"")
+
+
+async def test_standalone_sandboxes_never_share_an_id():
+    async def made():
+        async with _sandbox(parser().parse_args(["--port", "0"])) as sandbox:
+            return sandbox.dashboard.create({})["id"]
+
+    assert await made() != await made()
 
 
 def test_help(capsys):
