@@ -190,6 +190,23 @@ async def test_an_action_shows_a_preview_needs_a_reason_and_reports(small: OpenC
         assert "too loud" not in await browser.page("/names")
 
 
+async def test_an_action_after_the_end_of_the_session_changes_nothing_and_is_shown_again(
+    small: OpenConsole,
+) -> None:
+    async with small.browser(Scope.WRITE) as browser:
+        form = {"reason": "x", "n": "3", "token": token_of(await browser.page("/names"))}
+        async with small.flow.runtime.engine.begin() as db:
+            await db.exec_driver_sql("DELETE FROM console_sessions")
+        answer = await browser.client.post("/console/stop?a=1", data=form)
+        page = await answer.text()
+        assert "nothing was changed" in page
+        assert "Stopped by" not in page
+        key = await small.key(Scope.WRITE)
+        again = await browser.client.post(answer.url, data={"key": key})
+        assert (again.url.path, again.url.query_string) == ("/console/stop", "a=1")
+        assert "<dt>Calls</dt><dd>3</dd>" in await again.text()
+
+
 async def test_an_action_needs_its_scope_and_the_token_of_the_session(small: OpenConsole) -> None:
     async with small.browser(Scope.READ) as browser:
         assert "this needs a key of the scope write" in (await browser.page("/stop", 403)).lower()

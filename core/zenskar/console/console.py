@@ -173,7 +173,8 @@ class Console:
     async def _show_login(self, request: web.Request) -> web.StreamResponse:
         if not self._door.asks:
             return web.Response(status=303, headers={"Location": ROOT})
-        return self._renderer.page("login.html", {"error": "", "next": _next(request)})
+        data = {"error": "", "next": _next(request), "unsent": "unsent" in request.query}
+        return self._renderer.page("login.html", data)
 
     async def _log_in(self, request: web.Request) -> web.StreamResponse:
         response = web.Response(status=303, headers={"Location": _next(request)})
@@ -182,7 +183,7 @@ class Console:
             await self._door.admit(request, form.get("key", ""), response)
         except (web.HTTPException, ZenskarError) as error:
             problem = problems.problem_of(error)
-            data = {"error": problem.detail, "next": _next(request)}
+            data = {"error": problem.detail, "next": _next(request), "unsent": False}
             failed = self._renderer.page("login.html", data, problem.status)
             failed.headers.update(problem.headers)
             return failed
@@ -206,6 +207,10 @@ class Console:
         if request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
             # A browser sends no strict cookie with a link from another site, but with a reload.
             return self._renderer.page("reload.html", {})
+        if request.method != "GET" and request.path != LOGOUT:
+            # The address of an action shows its preview: the operator confirms it again.
+            here = quote(request.raw_path)
+            return web.Response(status=303, headers={"Location": f"{LOGIN}?next={here}&unsent=1"})
         here = quote(request.raw_path if request.method == "GET" else ROOT)
         return web.Response(status=303, headers={"Location": f"{LOGIN}?next={here}"})
 

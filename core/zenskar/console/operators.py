@@ -6,6 +6,7 @@ The token of forms is a hash of the token of the session. A page of another site
 import hashlib
 import hmac
 import secrets
+from contextlib import suppress
 from typing import Protocol
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from zenskar.api.http.clients import Clients, client_address
 from zenskar.console.page import ROOT, Operator
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.operators import console_sessions
+from zenskar.errors import Unavailable
 from zenskar.model.scope import Scope
 
 COOKIE = "zenskar_console"
@@ -79,6 +81,10 @@ class Login:
         found = await in_transaction(self._engine, lambda c: console_sessions.find(c, token))
         if found is None:
             return None
+        if found.stale:
+            # A database that refuses to write, as with a full disk, still shows the pages.
+            with suppress(Unavailable):
+                await in_transaction(self._engine, lambda c: console_sessions.touch(c, token))
         return Operator(found.key_name, found.scope, _form_token(token), found.key_id)
 
     async def admit(self, request: web.Request, key: str, response: web.Response) -> None:

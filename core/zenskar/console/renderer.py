@@ -40,6 +40,7 @@ class Renderer:
         filters: dict[str, Callable[..., Any]] = {
             "ago": ago,
             "duration": duration,
+            "moment": moment,
             "number": number,
             "utc": utc,
             "words": words,
@@ -68,6 +69,11 @@ def ago(at: datetime) -> str:
     """Return how long ago a time was, or how far ahead it is."""
     seconds = (datetime.now(UTC) - at).total_seconds()
     return f"in {duration(-seconds)}" if seconds < 0 else f"{duration(seconds)} ago"
+
+
+def moment(seconds: float) -> datetime:
+    """Return the time of a number of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def duration(seconds: float) -> str:

@@ -12,15 +12,18 @@ from zenskar.db.connections import (
     DELETE_GUARD,
     OTHER_ACCOUNT,
     PAUSED_BY_OPERATOR,
+    ConnectionChange,
     ConnectionState,
 )
 from zenskar.db.events import event_counts, held_deletes
 from zenskar.db.events.event_counts import Backlog, EventCount
 from zenskar.db.events.held_deletes import HeldDelete
+from zenskar.db.operators.actions import ActionFilter
 from zenskar.errors import NotFound, StateConflict
 from zenskar.model.actor import Actor
 from zenskar.model.operator_action import ActionKind
 from zenskar.model.sync_event import NO_SOURCE
+from zenskar.ops import audit
 from zenskar.ops.audit import AuditEntry
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync import announcements
@@ -125,6 +128,20 @@ async def status(
     if name not in known:
         raise NotFound(f"no connection is called {name!r}; there are: {', '.join(known) or 'none'}")
     return known[name]
+
+
+async def history(
+    db: AsyncConnection, name: str, since: datetime, most: int
+) -> list[tuple[ConnectionChange, str | None]]:
+    """Return the pauses of a connection and their ends, newest first, each with its reason.
+
+    The reason is that of the operator, from the audit.
+    """
+    changes = await connections.history(db, [name], since, most)
+    actions = await audit.page(db, ActionFilter(target=name, since=since), limit=most)
+    # Both rows are written in one transaction, whose time they have.
+    reasons = {each.at: each.reason for each in actions.actions}
+    return [(each, reasons.get(each.at)) for each in reversed(changes)]
 
 
 async def pause(db: AsyncConnection, name: str, by: Actor, broadcaster: Broadcaster) -> None:

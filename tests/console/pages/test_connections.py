@@ -26,6 +26,7 @@ async def test_a_pause_and_a_resumption_are_previewed_and_audited(console: OpenC
         paused = await browser.act("/connections/fake/pause", "an incident")
         assert "fake is paused." in paused
         assert "paused by an operator" in paused
+        assert "Reason: <bdi>an incident</bdi>" in paused
         assert "paused already" in await browser.page("/connections/fake/pause")
         assert "<dt>Changes to send</dt><dd>1</dd>" in await browser.page(
             "/connections/fake/resume"
@@ -117,4 +118,4 @@ async def test_refused_webhooks_are_shown_with_their_reason(database_url: str) -
         metrics.webhooks.labels("fake", "accepted", "").inc()
         page = await browser.page("/connections/fake")
     assert "Webhooks refused" in page
-    assert "signature 3" in page
+    assert "wrong signature, check the webhook secret: 3" in page

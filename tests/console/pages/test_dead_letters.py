@@ -44,7 +44,7 @@ async def test_an_action_is_refused_when_the_number_has_changed(database_url: st
         async with console.browser(Scope.ADMIN) as browser:
             refused = await browser.act("/dead-letters/discard", status=409, expected="7")
             assert "has changed to 1" in refused
-            assert "1 dead letters are discarded" in await browser.act("/dead-letters/discard")
+            assert "1 dead letter is discarded" in await browser.act("/dead-letters/discard")
         (action,) = await console.flow.rows("SELECT action, result FROM operator_actions")
         assert action == {"action": "discard", "result": {"events": 1}}
 
@@ -72,7 +72,7 @@ async def test_a_cause_is_acknowledged_until_another_letter_dies(database_url: s
             page = await browser.page("/dead-letters")
             (link,) = re.findall(r'"/console(/dead-letters/acknowledge[^"]+)"', page)
             done = await browser.act(link.replace("&amp;", "&"), "Ada calls <them>")
-            assert "1 dead letters are acknowledged" in done
+            assert "1 dead letter is acknowledged" in done
             page = await browser.page("/dead-letters")
             assert "Ada calls &lt;them&gt;" in page
             assert "/dead-letters/acknowledge" not in page

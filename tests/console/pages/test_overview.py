@@ -33,7 +33,7 @@ async def test_a_pause_a_backlog_and_missing_workers_are_concerns(database_url: 
     assert "fake is paused" in page
     assert "/console/held-deletes?source=fake" in page
     assert "its deletes and events wait for a decision" in page
-    assert "Workers are missing" in page
+    assert "No worker runs" in page
     assert "1 events in the last hour" in page
 
 
@@ -43,6 +43,6 @@ async def test_unreadable_messages_are_a_concern(database_url: str) -> None:
         await quarantine(console.flow.runtime.context, message, "no JSON", Direction.INBOUND)
         async with console.browser(Scope.READ) as browser:
             page = await browser.page()
-            assert "1 belong to no connection" in page
+            assert "1 belongs to no connection" in page
             letters = await browser.page("/dead-letters?source=unreadable")
     assert "no JSON" in letters

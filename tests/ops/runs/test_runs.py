@@ -225,3 +225,23 @@ async def test_a_run_ends_with_any_text_of_its_problem(
         run = await carried_out(flow, RunKind.BACKFILL)
         assert (run.state, run.problem) == ("failed", "the object a\ufffd\ufffd changed")
         assert await actions(flow) == [("backfill", "failed")]
+
+
+async def test_a_run_whose_worker_died_is_deserted_and_stops_without_another(
+    database_url: str,
+) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        run = await request(flow, RunKind.COMPARE)
+        assert not (await read(flow, run)).deserted
+        for lease_seconds in (30.0, 0.0):
+            await execute(flow, "UPDATE operator_runs SET lease_until = NULL")
+            await in_transaction(
+                flow.runtime.engine,
+                lambda c, lease=lease_seconds: runs.claim(c, "fake", "a worker", lease),
+            )
+            assert (await read(flow, run)).deserted is (lease_seconds == 0.0)
+        stopped = await in_transaction(
+            flow.runtime.engine, lambda c: run_requests.stop(c, run.id, BY)
+        )
+        assert (stopped.state, stopped.deserted) == ("stopped", False)
+        assert stopped.ended_at is not None

@@ -199,6 +199,7 @@ _RUN: JsonSchema = {
         "result": {"type": "object"},
         "problem": {**NULLABLE_TEXT, "description": "Why the run has not reached its end."},
         "has_plan": {"type": "boolean"},
+        "deserted": {"type": "boolean"},
         "created_at": NULLABLE_TIME,
         "started_at": NULLABLE_TIME,
         "ended_at": NULLABLE_TIME,

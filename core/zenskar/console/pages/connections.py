@@ -4,14 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.api.health import PAUSE_WORDS
 from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, Visit
-from zenskar.db import connections as stored
-from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT
+from zenskar.db.connections import DELETE_GUARD, OTHER_ACCOUNT, PAUSED_BY_OPERATOR
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_counts
 from zenskar.errors import InvalidInput
@@ -24,6 +24,13 @@ from zenskar.ops.state import activity
 from zenskar.ops.state.system_state import SystemReading
 
 SECTION = "/connections"
+_REFUSAL_WORDS = MappingProxyType(
+    {
+        "signature": "wrong signature, check the webhook secret",
+        "header": "a required header is missing",
+        "body": "unreadable body",
+    }
+)
 _HISTORY_DAYS, _MOST_CHANGES = 90, 50
 _COUNT = re.compile("[0-9]{1,12}")
 
@@ -48,7 +55,7 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         since = datetime.now(UTC) - timedelta(days=_HISTORY_DAYS)
         return (
             await connections.status(db, name, services.router.sources, reading.events),
-            await stored.history(db, [name], since, _MOST_CHANGES),
+            await connections.history(db, name, since, _MOST_CHANGES),
             await activity.last_hour(db),
         )
 
@@ -57,7 +64,7 @@ async def read(visit: Visit) -> Mapping[str, Any]:
     return {
         "status": status,
         "state": status.state,
-        "history": tuple(reversed(history)),
+        "history": history,
         "last": {way: hour.last.get((name, way)) for way in Direction},
         "off": services.router.off.get(name),
         "pause_words": PAUSE_WORDS,
@@ -68,17 +75,19 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "entities": services.router.owner(name).entities if configured else (),
         "comparisons": [each for each in reading.comparisons if each.source == name],
         "waiting": _waiting(reading, name),
+        "refusal_words": _REFUSAL_WORDS,
         "refused": services.metrics.refused_webhooks(name),
     }
 
 
 def _error_is_over(status: ConnectionStatus, reading: SystemReading) -> bool:
-    """Return whether no event of the connection waits because of an error."""
+    """Return whether no event waits because of an error, and no error is why it is paused."""
     failing = any(
         each.source == status.state.name and each.error_kind and each.status != SyncStatus.DEAD
         for each in reading.events
     )
-    return not failing and not status.state.paused
+    harmless = {None, PAUSED_BY_OPERATOR, DELETE_GUARD}
+    return not failing and status.state.reason in harmless
 
 
 def _waiting(reading: SystemReading, name: str) -> list[tuple[str, str, int, float]]:

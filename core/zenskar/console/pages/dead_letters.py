@@ -122,7 +122,7 @@ async def acknowledge(visit: Visit) -> Done:
     count = await in_transaction(
         visit.services.engine, lambda c: dead_letters.acknowledge(c, wanted, by)
     )
-    return Done(f"{count:,} dead letters are acknowledged.", f"{ROOT}{SECTION}")
+    return Done(f"{_letters(count)} acknowledged.", f"{ROOT}{SECTION}")
 
 
 async def preview_retry(visit: Visit) -> Preview:
@@ -143,7 +143,7 @@ async def retry(visit: Visit) -> Done:
     """Retry what the preview has shown."""
     wanted = await _unchanged(visit)
     done = await visit.services.replay.retry(wanted, visit.actor)
-    return Done(f"{done:,} dead letters are processed again.", f"{ROOT}{SECTION}")
+    return Done(f"{_letters(done)} processed again.", f"{ROOT}{SECTION}")
 
 
 async def preview_discard(visit: Visit) -> Preview:
@@ -164,7 +164,7 @@ async def discard(visit: Visit) -> Done:
     """Discard what the preview has shown."""
     wanted = await _unchanged(visit)
     done = await Replay.discard(visit.services.replay, wanted, visit.actor)
-    return Done(f"{done:,} dead letters are discarded.", f"{ROOT}{SECTION}")
+    return Done(f"{_letters(done)} discarded.", f"{ROOT}{SECTION}")
 
 
 async def _unchanged(visit: Visit) -> EventFilter:
@@ -175,6 +175,10 @@ async def _unchanged(visit: Visit) -> EventFilter:
     if now != visit.form.get("expected"):
         raise StateConflict(f"the number of dead letters has changed to {now}")
     return wanted
+
+
+def _letters(count: int) -> str:
+    return "1 dead letter is" if count == 1 else f"{count:,} dead letters are"
 
 
 def _address(visit: Visit) -> str:

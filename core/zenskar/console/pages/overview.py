@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.api.health import PAUSE_WORDS, HealthReport, HealthStatus
+from zenskar.api.health import PAUSE_WORDS, Check, HealthReport, HealthStatus
 from zenskar.console.page import ROOT, ConsolePage, Visit
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.driver.engine import in_transaction
@@ -114,17 +115,29 @@ def _concerns(
     ]
     workers = report.checks.get("workers")
     if workers is not None and workers.status is HealthStatus.DEGRADED:
-        concerns.append(Concern("Workers are missing", workers.detail, f"{ROOT}/system"))
+        concerns.append(_of_workers(workers))
     bus = report.checks.get("bus")
     if bus is not None and bus.status is HealthStatus.DEGRADED:
         concerns.append(Concern("Messages wait for the bus", bus.detail, _page_of("bus")))
     if unreadable:
-        text = f"{unreadable:,} belong to no connection: look at the message, then discard"
+        belong = "belongs" if unreadable == 1 else "belong"
+        text = f"{unreadable:,} {belong} to no connection: look at the message, then discard"
         address = f"{ROOT}/dead-letters?source={NO_SOURCE}"
         concerns.append(Concern("Messages that cannot be read", text, address))
     for status in found:
         concerns += _of_connection(status, waiting[status.state.name], off)
     return sorted(concerns, key=lambda each: not each.urgent)
+
+
+def _of_workers(workers: Check) -> Concern:
+    missing = [role for role, part in workers.parts.items() if part.status is not HealthStatus.OK]
+    title, text, urgent = "A worker is stuck", f"restart it: {workers.detail}", False
+    if len(missing) == len(workers.parts):
+        title, text = "No worker runs", "changes and events wait: start one with zenskar worker"
+        urgent = True
+    elif missing:
+        title, text = "Workers are missing", workers.detail
+    return Concern(title, text, f"{ROOT}/system", urgent)
 
 
 def _page_of(part: str) -> str:
@@ -135,21 +148,22 @@ def _page_of(part: str) -> str:
 def _of_connection(
     status: ConnectionStatus, waiting: Waiting, off: Mapping[str, str]
 ) -> list[Concern]:
-    state, address = status.state, f"{ROOT}/connections/{status.state.name}"
+    state, name = status.state, quote(status.state.name, safe="")
+    address = f"{ROOT}/connections/{name}"
     concerns = []
     if state.name in off:
         concerns.append(Concern(f"{state.name} is off", off[state.name], address, urgent=True))
     if state.paused:
         text = PAUSE_WORDS.get(state.reason or "", "nothing is sent, and changes wait")
         held = state.reason == DELETE_GUARD
-        where = f"{ROOT}/held-deletes?source={state.name}" if held else address
+        where = f"{ROOT}/held-deletes?source={name}" if held else address
         concerns.append(Concern(f"{state.name} is paused", text, where, urgent=True))
     elif (waiting.oldest_seconds or 0) > _LATE_SECONDS:
         text = f"the oldest waits for {int((waiting.oldest_seconds or 0) // 60)} minutes"
         concerns.append(Concern(f"Events of {state.name} wait", text, address))
     if waiting.dead:
         text = f"{waiting.dead:,} failed permanently: retry or discard"
-        address = f"{ROOT}/dead-letters?source={state.name}"
+        address = f"{ROOT}/dead-letters?source={name}"
         concerns.append(Concern(f"Dead letters of {state.name}", text, address))
     return concerns
 

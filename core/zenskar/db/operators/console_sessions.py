@@ -20,12 +20,16 @@ IDLE_SECONDS = 2 * 3600
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSession:
-    """A session in force, with the API key of its login."""
+    """A session in force, with the API key of its login.
+
+    The time of the last request of a `stale` session is a minute old or older: touch it.
+    """
 
     key_id: str
     key_name: str
     prefix: str
     scope: Scope
+    stale: bool
 
 
 _OPEN = text("""
@@ -63,9 +67,12 @@ async def find(db: AsyncConnection, token: str) -> ConsoleSession | None:
     row = (await db.execute(_FIND, {"hash": digest(token), **_LIMITS})).one_or_none()
     if row is None:
         return None
-    if row.stale:
-        await db.execute(_SEEN, {"hash": digest(token)})
-    return ConsoleSession(row.key_id, row.key_name, row.prefix, Scope(row.scope))
+    return ConsoleSession(row.key_id, row.key_name, row.prefix, Scope(row.scope), row.stale)
+
+
+async def touch(db: AsyncConnection, token: str) -> None:
+    """Store that a session has made a request just now."""
+    await db.execute(_SEEN, {"hash": digest(token)})
 
 
 async def end(db: AsyncConnection, token: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, and_, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,7 +19,8 @@ class OperatorRun:
     """A run without its plan: the request, the operator, the progress and the result.
 
     `entity_type` is empty for a run about all entity types. `plan_of` is the run whose plan is
-    applied. `problem` says why the run has not reached its end.
+    applied. `problem` says why the run has not reached its end. A run is `deserted` when its worker
+    has stopped or died, until another worker resumes the run.
     """
 
     id: str
@@ -36,6 +37,7 @@ class OperatorRun:
     result: Mapping[str, Any]
     problem: str | None
     has_plan: bool
+    deserted: bool
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -53,8 +55,13 @@ class RunFilter:
 
 
 _PLANNED = operator_runs.c.plan.is_not(None).label("has_plan")
+_UNHELD = or_(operator_runs.c.lease_until.is_(None), operator_runs.c.lease_until < func.now())
+_DESERTED = and_(
+    operator_runs.c.state != "waiting", operator_runs.c.ended_at.is_(None), _UNHELD
+).label("deserted")
+_COMPUTED = {each.name: each for each in (_PLANNED, _DESERTED)}
 _COLUMNS = [
-    _PLANNED if name == "has_plan" else operator_runs.c[name]
+    _COMPUTED[name] if name in _COMPUTED else operator_runs.c[name]
     for name in OperatorRun.__dataclass_fields__
 ]
 
@@ -90,13 +97,15 @@ _RELEASE = text("""
     WHERE id = CAST(:id AS uuid) AND owner = :owner AND ended_at IS NULL
 """)
 
-# A run that no worker has claimed ends at once.
+# A run that no worker holds ends at once: nobody else would end it without a worker.
 _STOP = text("""
-    UPDATE operator_runs
-    SET state = CASE WHEN state = 'waiting' THEN 'stopped' ELSE 'stopping' END,
-        ended_at = CASE WHEN state = 'waiting' THEN now() END
-    WHERE id = CAST(:id AS uuid) AND ended_at IS NULL
-    RETURNING id
+    UPDATE operator_runs AS r
+    SET state = CASE WHEN free.yes THEN 'stopped' ELSE 'stopping' END,
+        ended_at = CASE WHEN free.yes THEN now() END
+    FROM (SELECT id, coalesce(lease_until < now(), TRUE) AS yes FROM operator_runs
+          WHERE id = CAST(:id AS uuid) AND ended_at IS NULL FOR UPDATE) AS free
+    WHERE r.id = free.id
+    RETURNING r.id
 """)
 
 
