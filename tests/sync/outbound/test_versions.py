@@ -129,7 +129,8 @@ async def test_a_system_that_refuses_every_version_ends_as_a_dead_letter(databas
         system.always_refuses = True
         await edited(flow, record_id, name="Here")
         await flow.until_scalar("SELECT true FROM sync_events WHERE status = 'dead'")
-        assert len(system.refused) + len(system.fetches) <= 2 * _MOST_CALLS
+        # A fetch follows each refusal; a slow machine adds some, since its clock is less certain.
+        assert len(system.refused) <= _MOST_CALLS
         event = (await flow.events("outbound"))[-1]
         assert event["error_message"] == f"not equal after {_MOST_CALLS} calls"
 
