@@ -101,7 +101,7 @@ async def test_if_match(api: Api, method: str) -> None:
     assert response.status in {200, 204}
 
 
-@pytest.mark.parametrize("sent", ["", " ", "1", '"1', "'1'", '"1" "2"', '*, "1"', '"1",', ","])
+@pytest.mark.parametrize("sent", ["", " ", "1", '"1', "'1'", '"1" "2"', '*, "1"', '"1",,"1', ","])
 async def test_a_condition_that_cannot_be_read_is_400(api: Api, sent: str) -> None:
     path = f"/customers/{(await api.create())['id']}"
     for method in ("PUT", "PATCH", "DELETE"):
@@ -121,6 +121,14 @@ async def test_all_lines_of_a_condition_count(api: Api) -> None:
 async def test_two_idempotency_keys_are_400(api: Api) -> None:
     headers = CIMultiDict([("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
     await problem_of(await api.client.post("/customers", json=ADA, headers=headers), 400)
+
+
+@pytest.mark.parametrize("sent", ['"1",', ',"1"', ' , "9",,\t"1" ,'])
+async def test_empty_elements_of_if_match_are_ignored(api: Api, sent: str) -> None:
+    path = f"/customers/{(await api.create())['id']}"
+    for status in (200, 412):
+        response = await api.client.patch(path, json={"name": "N"}, headers={"If-Match": sent})
+        assert response.status == status
 
 
 async def test_if_match_any(api: Api) -> None:

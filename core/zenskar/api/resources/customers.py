@@ -24,7 +24,9 @@ _OBJECT = Schema("customer", {"type": "object"})
 """The schema of a change; full validation needs the stored customer."""
 _IF_MATCH = Parameter("If-Match", "The `ETag` that the customer must still have.", "header")
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
-_TAGS = re.compile(rf"[ \t]*{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*[ \t]*")
+_ELEMENT = rf"[ \t]*(?:{_TAG.pattern}[ \t]*)?"
+_TAGS = re.compile(rf"{_ELEMENT}(?:,{_ELEMENT})*")
+"""A list of tags, of which elements may be empty (RFC 9110, section 5.6.1)."""
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 _ONE = ResponseDoc("The customer.", "Customer", headers={"ETag": "Its version."})
 
@@ -224,9 +226,9 @@ def _expected(request: web.Request) -> Collection[int] | None:
     lines = request.headers.getall(hdrs.IF_MATCH, None)
     if lines is None or lines == ["*"]:
         return None
-    if not all(_TAGS.fullmatch(line) for line in lines):
-        raise InvalidInput('If-Match: must be * or entity tags, such as "1"')
     tags = [tag for line in lines for tag in _TAG.findall(line)]
+    if not tags or not all(_TAGS.fullmatch(line) for line in lines):
+        raise InvalidInput('If-Match: must be * or entity tags, such as "1"')
     return [int(value) for weak, value in tags if not weak and _VERSION.fullmatch(value)]
 
 
