@@ -50,10 +50,12 @@ _COUNT_LINKED = text("""
 
 _FORGET = text("DELETE FROM survey_seen WHERE run = :run")
 
-# An event without a change for long is not in progress, except while its message waits.
+# An event without a change for long is not in progress, except while its message waits. The key
+# alone would find the message of a later event that has ended and is not acknowledged yet.
 _MOVING = f"""({MOVED_AT} > now() - make_interval(secs => :age)
            OR EXISTS (SELECT FROM outbox AS o WHERE o.topic = :outbound
-                      AND o.key = sync_events.entity_type || ':' || sync_events.entity_id))"""
+                      AND o.key = sync_events.entity_type || ':' || sync_events.entity_id
+                      AND position(CAST(sync_events.id AS text) IN o.envelope) > 0))"""
 
 # The repeated condition on the status is that of a partial index.
 _UNFINISHED = """status NOT IN ('succeeded', 'ignored')

@@ -135,10 +135,10 @@ async def history(
 ) -> list[tuple[ConnectionChange, str | None]]:
     """Return the pauses of a connection and their ends, newest first, each with its reason.
 
-    The reason is that of the operator, from the audit.
+    The reason is that of the operator, from as many of the newest entries of the audit.
     """
     changes = await connections.history(db, [name], since, most)
-    actions = await audit.page(db, ActionFilter(target=name, since=since), limit=most)
+    actions = await audit.page(db, ActionFilter(target=name), limit=most)
     # Both rows are written in one transaction, whose time they have.
     reasons = {each.at: each.reason for each in actions.actions}
     return [(each, reasons.get(each.at)) for each in reversed(changes)]

@@ -176,6 +176,20 @@ async def test_what_does_not_move_is_a_difference_and_is_mended(database_url: st
         assert len(system.objects) == 2
 
 
+async def test_the_message_of_an_ended_event_does_not_hide_a_difference(database_url: str) -> None:
+    """A message is acknowledged after the end of its event."""
+    async with synced(database_url, 1) as (flow, _system):
+        record_id = await flow.create(name="Lost on the way")
+        await execute(flow, "DELETE FROM outbox")
+        await age(flow)
+        await flow.runtime.customers.patch(record_id, {"name": "Later"}, correlation_id="later")
+        await execute(
+            flow, "UPDATE sync_events SET status = 'succeeded' WHERE correlation_id = 'later'"
+        )
+        report = await reconcile(flow)
+        assert (report.found, report.under_way) == ({"missing_there": 1}, 0)
+
+
 async def test_a_look_that_was_lost_is_taken(database_url: str) -> None:
     """A late event of an unknown object causes a fetch first, which is a message of its own."""
     async with open_flow(database_url, working=False) as flow:

@@ -489,15 +489,17 @@ async def test_a_repair_that_goes_on_counts_what_the_stopped_one_mended(database
         system.edit("obj_0", name="Changed")
         looked = []
 
-        def stop_before_it_is_counted(hook: str, about: str | None) -> None:
+        async def stop_before_it_is_counted(hook: str, about: str | None) -> None:
             looked.append((hook, about))
             if looked.count(("fetch", "obj_0")) == 2:
-                raise asyncio.CancelledError
+                run.cancel()
+                await asyncio.sleep(0)
 
         system.reading = stop_before_it_is_counted
         async with running_worker(flow.runtime):
+            run = asyncio.create_task(reconcile(flow, repair=True))
             with pytest.raises(asyncio.CancelledError):
-                await reconcile(flow, repair=True)
+                await run
             assert await names(flow) == ["Changed", "Customer 1", "Customer 2"]
             system.reading = lambda _hook, _about: None
             report = await reconcile(flow, repair=True)
