@@ -4,9 +4,10 @@ import re
 
 import pytest
 from playwright.async_api import Browser as Chromium
+from playwright.async_api import expect
 
 from tests.browser.chromium import PHONE, watched
-from tests.browser.world import World
+from tests.browser.world import LONG, World, open_world
 from zenskar.console.page import ConsolePage
 from zenskar.console.site_map import PAGES
 
@@ -37,6 +38,22 @@ async def test_pages_fit_a_phone(browser: Chromium, world: World) -> None:
             assert (each.path, await page.overflow()) == (each.path, 0)
 
 
+async def test_a_name_of_10_kb_leaves_room_for_the_rest(
+    browser: Chromium, database_url: str
+) -> None:
+    async with (
+        open_world(database_url, changed_name=LONG) as world,
+        watched(browser, world.address, viewport=PHONE, is_mobile=True) as page,
+    ):
+        for each in PAGES:
+            await page.open(path_of(each, world))
+            heights = await page.page.eval_on_selector_all(
+                "h1, td, dd, li", "all => all.map(each => each.offsetHeight)"
+            )
+            assert (each.path, await page.overflow()) == (each.path, 0)
+            assert (each.path, max(heights, default=0) < 2 * PHONE["height"]) == (each.path, True)
+
+
 async def test_a_live_page_is_read_again_while_it_is_visible(
     browser: Chromium, world: World
 ) -> None:
@@ -55,10 +72,22 @@ async def test_a_lost_server_is_reported(browser: Chromium, world: World) -> Non
         await page.open()
         await page.context.set_offline(True)
         await page.page.evaluate("document.body.dispatchEvent(new Event('tick'))")
-        await page.page.wait_for_selector("#stale:not([hidden])")
+        banner = page.page.locator("#stale:not([hidden])")
+        await expect(banner).to_contain_text("No answer from the server")
         await page.context.set_offline(False)
         await page.page.evaluate("document.body.dispatchEvent(new Event('tick'))")
         await page.page.wait_for_selector("#stale", state="hidden")
+        page.faults.clear()
+
+
+async def test_a_server_that_fails_is_reported_with_its_status(
+    browser: Chromium, world: World
+) -> None:
+    async with watched(browser, world.address) as page:
+        await page.open()
+        await page.page.route("**/*", lambda route: route.fulfill(status=503))
+        await page.page.evaluate("document.body.dispatchEvent(new Event('tick'))")
+        await expect(page.page.locator("#stale:not([hidden])")).to_contain_text("HTTP 503")
         page.faults.clear()
 
 

@@ -25,6 +25,8 @@ HOSTILE = (
     "W" * 180,
     "a\tb\u0007c",
 )
+LONG = "\u202e<b>" + "W" * 5_000 + " \u0645\u0631\u062d\u0628\u0627" * 1_000
+"""A name that an external system holds; ours are shorter."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,17 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(database_url: str, **settings: Any) -> AsyncIterator[World]:
-    """Open a console without a login unless the settings say otherwise."""
+async def open_world(
+    database_url: str, changed_name: str = "Changed <b>there</b>", **settings: Any
+) -> AsyncIterator[World]:
+    """Open a console without a login unless the settings say otherwise.
+
+    An external system changes the name of the first record to `changed_name`.
+    """
     chosen = {"auth": "off"} | settings
     opened = open_console(database_url, "crm", "billing", working=True, **chosen)
     async with opened as console:
-        yield World(console, await _fill(console))
+        yield World(console, await _fill(console, changed_name))
 
 
 _PAST_HOUR = """
@@ -62,7 +69,7 @@ _PAST_HOUR = """
 """
 
 
-async def _fill(console: OpenConsole) -> dict[str, str]:
+async def _fill(console: OpenConsole, changed_name: str) -> dict[str, str]:
     """Create records, edits of both sides, dead letters, and a paused connection."""
     flow = console.flow
     async with flow.runtime.engine.begin() as db:
@@ -75,7 +82,7 @@ async def _fill(console: OpenConsole) -> dict[str, str]:
     ada = await flow.create(name="Ada Lovelace", email="ada@example.com", phone="+44 20 7946")
     await flow.settle()
     first = next(iter(crm.objects))
-    crm.edit(first, name="Changed <b>there</b>")
+    crm.edit(first, name=changed_name)
     await flow.deliver("crm")
     billing.before = _refuse
     await flow.create(name="Refused", email="refused@example.com")

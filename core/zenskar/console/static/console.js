@@ -12,14 +12,20 @@
   setInterval(tick, TICK_MS);
   document.addEventListener("visibilitychange", tick);
 
-  const stale = (yes) => {
+  // The status is 0 when no answer came.
+  const stale = (yes, status) => {
     const banner = document.getElementById("stale");
-    if (yes) document.getElementById("stale-since").textContent = shownAt.toLocaleTimeString();
+    if (yes) {
+      document.getElementById("stale-since").textContent = shownAt.toLocaleTimeString();
+      document.getElementById("stale-why").textContent = status
+        ? `The server cannot read the present state (HTTP ${status}); it is asked again.`
+        : "No answer from the server; it is asked again.";
+    }
     banner.hidden = !yes;
   };
   document.body.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.successful) shownAt = new Date();
-    stale(!event.detail.successful);
+    stale(!event.detail.successful, event.detail.xhr.status);
   });
   document.body.addEventListener("htmx:afterSwap", () => window.drawCharts());
 
