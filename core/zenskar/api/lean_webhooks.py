@@ -9,9 +9,11 @@ into problems, log lines and counts.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from wsgiref.handlers import format_date_time
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Middleware
 
 from zenskar.api.http import bodies
@@ -54,7 +56,30 @@ _UNUSUAL = (
     "Sec-Fetch-Site",
 )
 """Headers that a middleware acts upon."""
-_HEADERS = {**HEADERS, "Content-Type": "application/json"}
+_HEADERS = {**HEADERS, hdrs.CONTENT_TYPE: "application/json"}
+_ANSWER = web.RequestKey("answer", bytes)
+"""The response to a webhook, with its headers."""
+
+
+class _Answered(web.StreamResponse):
+    """Writes the response that a request holds. The connection stays open.
+
+    A response of aiohttp makes and serializes its headers for each request, which takes 12 to 20
+    percent of the time of a webhook in this process.
+    """
+
+    @property
+    def keep_alive(self) -> bool:
+        """True: only requests of open connections are answered in this way."""
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write the response. Raises `ConnectionError` when the sender has hung up."""
+        await request.writer.write_eof(request[_ANSWER])
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: the response is complete."""
 
 
 class LeanWebhooks:
@@ -68,6 +93,8 @@ class LeanWebhooks:
         self._deadlines = Deadlines(services.settings.request_timeout_seconds)
         self._meter = RequestMeter(services.metrics)
         self._count = self._meter.counter("POST", PATH, 200)
+        self._head, self._second = b"", 0
+        self._answered = _Answered()
 
     def in_front_of(self, application: HttpHandler) -> HttpHandler:
         """Return a handler that leaves to the application the requests that are not plain."""
@@ -87,10 +114,12 @@ class LeanWebhooks:
             return None
         if any(name in headers for name in _UNUSUAL):
             return None
+        if request.version != HttpVersion11 or not request.keep_alive:
+            return None
         hosts = self._guards.hosts
         return source if hosts is None or hosts.allows(request) else None
 
-    async def _receive(self, request: web.Request, source: str) -> web.Response | None:
+    async def _receive(self, request: web.Request, source: str) -> web.StreamResponse | None:
         """Return the response to a webhook; None when it fails, for `Webhooks` to raise again."""
         started = time.perf_counter()
         chosen = choose_correlation_id(request)
@@ -107,13 +136,28 @@ class LeanWebhooks:
             request[FAILED] = error
         else:
             self._count(time.perf_counter() - started)
-            return web.Response(body=bodies.dump(counts), headers={**_HEADERS, HEADER: chosen})
+            request[_ANSWER] = self._answer(counts, chosen)
+            return self._answered
         finally:
             self._deadlines.end(task)
             if pending is not None:
                 pending.release(request)
         request[STARTED] = started
         return None
+
+    def _answer(self, counts: Mapping[str, int], chosen: str) -> bytes:
+        body, second = bodies.dump(counts), int(time.time())
+        if second != self._second:
+            self._head, self._second = _head(second), second
+        own = f"{HEADER}: {chosen}\r\n{hdrs.CONTENT_LENGTH}: {len(body)}\r\n\r\n"
+        return b"".join((self._head, own.encode(), body))
+
+
+def _head(second: int) -> bytes:
+    """Return the lines that all responses of a second share."""
+    headers = {**_HEADERS, hdrs.DATE: format_date_time(second)}
+    lines = ("HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items()), "")
+    return "\r\n".join(lines).encode()
 
 
 LEAN: web.AppKey[LeanWebhooks] = web.AppKey("lean_webhooks")
