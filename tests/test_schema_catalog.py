@@ -4,7 +4,6 @@ import functools
 from pathlib import Path
 from types import SimpleNamespace
 
-import orjson
 import pytest
 
 from zenskar.errors import ConfigurationError, SchemaViolation
@@ -55,18 +54,17 @@ def test_a_violation_does_not_repeat_the_value() -> None:
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "\x00"])
-def test_nul_is_refused_in_what_was_read_from_text(name: str) -> None:
-    instance = GOOD | {"name": name}
+def test_nul_is_refused(name: str) -> None:
     with pytest.raises(SchemaViolation):
-        CREATE.check(instance, orjson.dumps({"object": instance}))
+        CREATE.check(GOOD | {"name": name})
 
 
-def test_text_without_nul_is_checked_for_all_else() -> None:
+def test_an_instance_that_is_known_to_be_free_of_nul_is_checked_for_all_else() -> None:
     for good in ({"name": "\\u0000"}, {"metadata": {"a": "\x01"}}):
-        CREATE.check(GOOD | good, orjson.dumps(good))
+        CREATE.check(GOOD | good, nul_free=True)
     for bad in ({"name": 1}, {"name": "v" * 257}, {"metadata": {"k" * 41: "x"}}, {"extra": 1}):
         with pytest.raises(SchemaViolation):
-            CREATE.check(GOOD | bad, orjson.dumps(GOOD | bad))
+            CREATE.check(GOOD | bad, nul_free=True)
 
 
 def test_what_an_external_system_holds_is_bound_to_types_alone() -> None:

@@ -83,6 +83,11 @@ async def received(database_url: str) -> str:
         (replace(NAMED, touched=ObjectRef("order", "x")), "entity type"),
         (replace(NAMED, touched=ObjectRef("customer", "")), "/external_id"),
         (replace(SHOWN, occurred=None), "`occurred`"),
+        (replace(SHOWN, type="chan\0ged"), "/type"),
+        (replace(SHOWN, id="evt\0"), "/data/external_event_id"),
+        (replace(SHOWN, origin_key="k\0"), "/data/origin_key"),
+        (replace(SHOWN, changed=("/name\0",)), "/data/changed/0"),
+        (replace(SHOWN, seen=replace(ADA, record_id="r\0")), "/data/object/record_id"),
     ],
 )
 async def test_an_event_that_cannot_be_applied_is_a_dead_letter_that_says_why(

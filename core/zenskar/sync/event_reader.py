@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from zenskar.db.driver.storable import storable
+from zenskar.db.driver.storable import has_nul, storable
 from zenskar.db.outbox import OutboxMessage
 from zenskar.errors import CallFailed, Failure, FailureKind, InvalidInput
 from zenskar.ids import new_id
@@ -95,7 +95,7 @@ class EventReader:
         if seen is not None and item.text is None:
             seen = replace(seen, data=storable(seen.data))
             item.event = replace(item.event, seen=seen)
-        self._translator.check_object(item.source, seen, item.text)
+        self._translator.check_object(item.source, seen)
 
     def _check_touched(self, item: EventItem, touched: ObjectRef) -> None:
         if item.event.seen is not None:
@@ -111,10 +111,11 @@ class EventReader:
     def _check_made(self, item: EventItem) -> None:
         message = item.made
         seen = item.event.seen
-        self._translator.check_document(seen, item.document, message.text)
+        self._translator.check_document(seen, item.document)
         if seen is not None:
             self._translator.check_rules(item.source, seen.entity_type, item.document)
-        self._event_schema.check(message.envelope.to_json(), message.text)
+        nul_free = not has_nul(message.encode())
+        self._event_schema.check(message.envelope.to_json(), nul_free=nul_free)
 
 
 def _make_message(item: EventItem) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 
 from zenskar.db.driver.json_bytes import json_bytes
-from zenskar.db.driver.storable import indexable
+from zenskar.db.driver.storable import has_nul, indexable
 from zenskar.db.events.failed_events import FailedEvent
 from zenskar.db.events.sync_events import NewSyncEvent
 from zenskar.db.outbox import OutboxMessage
@@ -117,7 +117,7 @@ def inbound_message(
             "kind": origin.kind.value,
             "ignored": event.ignored,
             "origin_key": event.origin_key,
-            "changed": event.changed,
+            "changed": list(event.changed) if isinstance(event.changed, tuple) else event.changed,
             "object": observed,
         },
         correlation_id=correlation_id,
@@ -248,7 +248,7 @@ def read_envelope(value: bytes, schema: Schema, direction: Direction | None = No
     """
     try:
         body = orjson.loads(value)
-        schema.check(body)
+        schema.check(body, nul_free=not has_nul(value))
     except (orjson.JSONDecodeError, RecursionError):
         raise UnreadableMessage("the message is not JSON") from None
     except SchemaViolation as error:

@@ -66,13 +66,8 @@ class Translator:
         self.check_document(seen, document)
         return document
 
-    def check_object(
-        self, source: str, seen: ExternalObject | None, text: bytes | None = None
-    ) -> None:
-        """Raise `SchemaViolation` if an object is not valid in its integration's terms.
-
-        `text` is the JSON that it was parsed from.
-        """
+    def check_object(self, source: str, seen: ExternalObject | None) -> None:
+        """Raise `SchemaViolation` if a storable object is not valid in its integration's terms."""
         if seen is not None and seen.merged_into is not None:
             _check_merge(seen)
         if seen is not None and seen.purged and seen.data is not None:
@@ -82,7 +77,7 @@ class Translator:
         _check_marks(seen)
         own = self._connections[source].plugin.schemas.get(seen.entity_type)
         if own is not None:
-            own.check(seen.data, text)
+            own.check(seen.data, nul_free=True)
 
     def translate(self, source: str, seen: ExternalObject | None) -> dict[str, Any] | None:
         """Return the integration's translation of a valid object, in a form that can be stored.
@@ -100,12 +95,10 @@ class Translator:
         kept: dict[str, Any] = storable(made)
         return kept
 
-    def check_document(
-        self, seen: ExternalObject | None, document: Fields | None, text: bytes | None = None
-    ) -> None:
-        """Raise `SchemaViolation` if the translation of an object is not valid; `text` holds it."""
+    def check_document(self, seen: ExternalObject | None, document: Fields | None) -> None:
+        """Raise `SchemaViolation` if the translation of an object is not valid."""
         if seen is not None and document is not None:
-            self._schemas[seen.entity_type].check(document, text)
+            self._schemas[seen.entity_type].check(document, nul_free=True)
 
     def check_rules(self, source: str, entity_type: str, document: Fields | None) -> None:
         """Raise `RuleViolation` if the connection refuses an object for a rule of its profile.

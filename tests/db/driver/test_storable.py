@@ -2,13 +2,14 @@
 
 import json
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from zenskar.db.driver.storable import is_storable, loads, storable
+from zenskar.db.driver.storable import has_nul, is_storable, loads, storable
 from zenskar.errors import InvalidInput
 
 ANY = st.recursive(
@@ -53,6 +54,17 @@ def test_a_value_nested_too_deeply_is_refused() -> None:
 def test_a_text_without_json_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any kind of it
         loads(body)
+
+
+@pytest.mark.parametrize("value", ["\x00", {"a\x00": 1}, ["b", {"c": "d\x00"}]])
+def test_nul_is_found_in_its_json(value: object) -> None:
+    assert has_nul(json.dumps(value).encode())
+    assert has_nul(orjson.dumps(value))
+
+
+@pytest.mark.parametrize("value", ["", "0000", "\n", "\\", "\u00e9", {"a": ["\x01"]}])
+def test_no_nul_is_found_in_other_json(value: object) -> None:
+    assert not has_nul(json.dumps(value).encode())
 
 
 def test_loads_returns_whether_the_value_is_exact() -> None:

@@ -46,7 +46,7 @@ def storable(value: Any) -> Any:
     Raises `InvalidInput` when the value is nested too deeply.
     """
     try:
-        if _NUL not in orjson.dumps(value):
+        if not has_nul(orjson.dumps(value)):
             return value
     except TypeError:
         # Half of a surrogate pair, or a value that is no JSON: such a value stays unchanged.
@@ -69,8 +69,16 @@ def loads(text: bytes) -> tuple[Any, bool]:
             raise
         value = json.loads(text.decode(), parse_constant=_refuse)
         return storable(value), False
-    kept = storable(value) if _NUL in text else value
+    if not has_nul(text):
+        return value, True
+    kept = storable(value)
     return kept, kept == value
+
+
+def has_nul(text: bytes) -> bool:
+    """Return whether a JSON text may hold NUL; False is certain."""
+    # Most texts have no escape at all: to search for one byte takes a tenth of the time.
+    return b"\\" in text and _NUL in text
 
 
 def _replaced(value: Any) -> Any:

@@ -142,7 +142,7 @@ class WebhookPipeline:
         schema = self._context.connections[source].plugin.schemas.get("webhook_event")
         item.is_split = source in self._by_item and isinstance(item.body, list)
         if schema is not None and not item.is_split:
-            schema.check(item.body, text)
+            schema.check(item.body, nul_free=True)
 
     def _parse(self, item: PipelineItem) -> None:
         source, request, correlation_id, traceparent = item.webhook
@@ -180,7 +180,7 @@ class WebhookPipeline:
         for body in item.body:
             try:
                 if schema is not None:
-                    schema.check(body)
+                    schema.check(body, nul_free=True)
                 events += self._parsed(item, body)
             except Unavailable:
                 raise
