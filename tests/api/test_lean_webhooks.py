@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,6 +14,7 @@ from tests.support.api import Api, body_of, event, open_api, problem_of
 from zenskar.api.app import create_app, create_probes
 from zenskar.api.lean_webhooks import front_of
 from zenskar.api.server import serve
+from zenskar.db.outbox import OutboxMessage
 
 PATH = "/webhooks/fake"
 GIVEN = {"X-Correlation-Id": "given"}
@@ -141,6 +142,19 @@ async def test_bodies_hold_nothing_after_their_response(database_url: str) -> No
             if sample.name.endswith("_sum")
         ]
         assert sum(whole) >= 3 * 0.3
+
+
+async def test_a_bus_that_is_too_slow_is_503(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_messages: Sequence[OutboxMessage]) -> None:
+        await asyncio.Event().wait()
+
+    async with open_api(database_url, "fake", request_timeout_seconds=0.3) as api:
+        monkeypatch.setattr(api.flow.runtime.bus, "publish", hang)
+        late = await api.webhook(event())
+        assert (await problem_of(late, 503))["detail"] == "the request took too long"
+        assert int(late.headers["Retry-After"]) > 0
 
 
 async def test_others_middlewares_and_signals_see_every_webhook(api: Api) -> None:

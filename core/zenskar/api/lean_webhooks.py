@@ -131,7 +131,7 @@ class LeanWebhooks:
         except asyncio.CancelledError:
             if not self._deadlines.was_late(task):
                 raise
-            request[FAILED] = too_late(request)
+            request[FAILED] = too_late(request, PATH)
         except Exception as error:  # noqa: BLE001 - raised again in the application
             request[FAILED] = error
         else:

@@ -35,7 +35,7 @@ class Deadlines:
         except asyncio.CancelledError:
             if not self.was_late(task):
                 raise
-            raise too_late(request) from None
+            raise too_late(request, template_of(request)) from None
         finally:
             self.end(task)
 
@@ -71,13 +71,13 @@ class Deadlines:
             task.cancel()
 
 
-def too_late(request: web.Request) -> web.HTTPException:
-    """Return 408 if the body is incomplete, else 503."""
+def too_late(request: web.BaseRequest, route: str) -> web.HTTPException:
+    """Return 408 if the body is incomplete, else 503. `route` is a path with its placeholders."""
     if request.body_exists and not request.content.at_eof():
         slow = web.HTTPRequestTimeout()
         slow.force_close()
         return slow
-    _log.warning("request_took_too_long", route=template_of(request))
+    _log.warning("request_took_too_long", route=route)
     return web.HTTPServiceUnavailable(
         text="the request took too long", headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
     )
