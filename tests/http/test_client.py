@@ -196,8 +196,7 @@ NOT_JSON = {
     "cut": f'{{"email": "{SECRET}"'.encode(),
     "not UTF-8": b'{"a": "\xff"}',
     "NaN": b'{"a": NaN}',
-    "deep": b"[" * 200_000,
-    "long number": b"9" * 10_000,
+    "unclosed": b"[" * 200_000,
 }
 
 
@@ -211,6 +210,29 @@ async def test_an_answer_that_is_not_json(
         await connect().request("GET", "/")
     assert bad.value.status == status
     assert str(bad.value) == f"answered {status} to a GET (not JSON)"
+
+
+BEYOND_PYTHON = {
+    "nested too deeply": b"[" * 100_000 + b"]" * 100_000,
+    "a number that is too large": b'{"a": 1e400}',
+}
+
+
+@pytest.mark.parametrize(("problem", "body"), BEYOND_PYTHON.items())
+async def test_json_that_cannot_be_read(
+    server: Server, connect: Callable[..., Client], problem: str, body: bytes
+) -> None:
+    server.answers(body=body)
+    with pytest.raises(BadAnswer, match=problem):
+        await connect().request("GET", "/")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+async def test_an_answer_in_another_encoding_of_unicode(
+    server: Server, connect: Callable[..., Client], encoding: str
+) -> None:
+    server.answers(body='{"a": "é"}'.encode(encoding))
+    assert (await connect().request("GET", "/")).body == {"a": "é"}
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])

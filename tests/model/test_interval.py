@@ -27,6 +27,12 @@ def test_a_date_header(header: str | None, second: int | None) -> None:
     assert http_date(header) == second
 
 
+@pytest.mark.parametrize("made", [Interval.of_second, Interval.of_millis])
+def test_a_text_is_no_time_and_is_not_multiplied(made: Any) -> None:
+    with pytest.raises(TypeError, match="the time is no number"):
+        made("9" * 6000)
+
+
 def test_a_clock_of_milliseconds() -> None:
     assert Interval.of_millis(1_800_000_000_123) == Interval(
         1_800_000_000_123_000, 1_800_000_000_123_999

@@ -15,6 +15,7 @@ from zenskar.http.credentials import Bearer, Credentials
 from zenskar.http.http_errors import BadAnswer, HttpAnswer, HttpError, NoAnswer
 from zenskar.http.renewal import Renew, Renewal
 from zenskar.http.retry_hint import machine_code
+from zenskar.model import json_text
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -153,9 +154,13 @@ class Client:
         if not text.strip() or 300 <= response.status < 400:
             return bare
         try:
-            body = json_format.loads(text, parse_constant=_refuse)
-        except (ValueError, RecursionError):
+            body = json_text.read(text.decode(json_format.detect_encoding(text), "surrogatepass"))
+        except ValueError:
             raise BadAnswer(method, bare, problem="not JSON") from None
+        except RecursionError:
+            raise BadAnswer(method, bare, problem="nested too deeply") from None
+        except OverflowError:
+            raise BadAnswer(method, bare, problem="a number that is too large") from None
         return HttpAnswer(response.status, body, response.headers)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -183,10 +188,6 @@ class _Call:
     target: str
     body: str | None
     headers: Mapping[str, str]
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _segment(part: str) -> str:

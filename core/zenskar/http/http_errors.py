@@ -2,7 +2,7 @@
 
 HttpError           the status is not a success
 ├── NoAnswer        no whole answer: the call may have taken effect
-├── BadAnswer       an answer that is too large, or not JSON; a proxy may have sent it
+├── BadAnswer       an answer that is too large, or no JSON to read; a proxy may have sent it
 └── RenewalFailed   the call was not made: its credentials could not be renewed
 
 No text of these errors holds a part of the answer, which often repeats the request.
@@ -60,7 +60,7 @@ class NoAnswer(HttpError):
 
 
 class BadAnswer(HttpError):
-    """The answer is too large, or not JSON."""
+    """The answer is too large, or no JSON that can be read."""
 
 
 class RenewalFailed(HttpError):

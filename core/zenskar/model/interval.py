@@ -33,11 +33,13 @@ class Interval:
     @classmethod
     def of_second(cls, second: int) -> "Interval":
         """Return the interval that `second` means on a clock of second precision."""
+        _require_number(second)
         return cls(second * MICROSECONDS, (second + 1) * MICROSECONDS - 1)
 
     @classmethod
     def of_millis(cls, millis: int) -> "Interval":
         """Return the interval that `millis` means on a clock of millisecond precision."""
+        _require_number(millis)
         return cls(millis * 1000, millis * 1000 + 999)
 
     @classmethod
@@ -63,6 +65,12 @@ class Interval:
     def widened(self, by: int) -> "Interval":
         """Return the interval on a clock that differs by at most this many microseconds."""
         return Interval(self.low - by, self.high + by)
+
+
+def _require_number(value: Any) -> None:
+    """Raise `TypeError` for a text, which multiplication would repeat until no memory is left."""
+    if not isinstance(value, (int, float)):
+        raise TypeError("the time is no number")
 
 
 def http_date(header: str | None) -> int | None:

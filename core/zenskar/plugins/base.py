@@ -11,7 +11,6 @@ A hook may raise every error that its client library raises. `classify_error` de
 reaction to errors of the calls. An error without a classification is a bug of the plugin.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -20,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from zenskar.errors import Failure, FailureKind, InvalidInput
+from zenskar.model import json_text
 from zenskar.model.call_limit import CallLimit, Usage
 from zenskar.model.integration import (
     Change,
@@ -167,8 +167,8 @@ class BaseIntegration:
         receives 400. After any other error the webhook becomes a dead letter.
         """
         try:
-            return json.loads(request.body)
-        except (ValueError, RecursionError):
+            return json_text.read(request.body.decode("utf-8-sig"))
+        except ValueError:
             raise InvalidInput("the body is not JSON in UTF-8") from None
 
     @hookspec

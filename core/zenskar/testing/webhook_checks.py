@@ -9,7 +9,7 @@ import pytest
 from zenskar.db.driver.storable import loads
 from zenskar.errors import BadSignature, CallFailed, InvalidInput
 from zenskar.model.integration import WebhookAnswer, WebhookEvent, WebhookRequest
-from zenskar.sync.ingest.pipeline import BODY_BOUNDS, storable_json
+from zenskar.sync.ingest.pipeline import BODY_BOUNDS, beyond_python, storable_json
 from zenskar.testing.author_part import NOW, AuthorPart
 from zenskar.testing.check_method import check, require
 from zenskar.testing.hostile_bodies import strange_bodies, variants
@@ -182,8 +182,10 @@ def read_body(subject: Subject, webhook: WebhookRequest) -> Any:
         return storable_json(subject.router.call(SOURCE, "read_webhook", request=webhook))[0]
     try:
         body, _ = loads(webhook.body)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise InvalidInput("the body is not JSON in UTF-8") from None
+    except (RecursionError, OverflowError) as error:
+        raise beyond_python(error) from None
     if problem := BODY_BOUNDS.problem(body):
         raise InvalidInput(problem)
     return body

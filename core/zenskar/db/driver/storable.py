@@ -5,20 +5,18 @@ https://www.postgresql.org/docs/15/datatype-json.html
 """
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 
 from zenskar.errors import REPLACEMENT, UNSTORABLE, InvalidInput
+from zenskar.model import json_text
 
 MOST_ID_CHARACTERS = 512
 """The limit of an indexed id: an index row holds about 2,700 bytes, a character up to four."""
 _NUL = b"\\u0000"
 """How every NUL is written in JSON (RFC 8259, section 7)."""
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def is_storable(text: str) -> bool:
@@ -46,13 +44,7 @@ def storable(value: Any) -> Any:
     Raises `InvalidInput` when the value is nested too deeply.
     """
     try:
-        if not has_nul(orjson.dumps(value)):
-            return value
-    except TypeError:
-        # Half of a surrogate pair, or a value that is no JSON: such a value stays unchanged.
-        pass
-    try:
-        return _replaced(value)
+        return _storable(value)
     except RecursionError:
         raise InvalidInput("it is nested too deeply") from None
 
@@ -60,18 +52,17 @@ def storable(value: Any) -> Any:
 def loads(text: bytes) -> tuple[Any, bool]:
     """Return the storable value of a JSON text, and whether it equals the text.
 
-    Raises `ValueError` or `RecursionError` when the text is no JSON in UTF-8.
+    Raises `ValueError` when the text is no JSON in UTF-8. Raises `RecursionError` for JSON that is
+    nested too deeply, `OverflowError` for JSON with too large a number.
     """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        if not _SURROGATE.search(text):
-            raise
-        value = json.loads(text.decode(), parse_constant=_refuse)
-        return storable(value), False
+        # Half of a surrogate pair, a large number, great depth, or no JSON.
+        return _storable(json_text.read(text.decode())), False
     if not has_nul(text):
         return value, True
-    kept = storable(value)
+    kept = _storable(value)
     return kept, kept == value
 
 
@@ -79,6 +70,16 @@ def has_nul(text: bytes) -> bool:
     """Return whether a JSON text may hold NUL; False is certain."""
     # Most texts have no escape at all: to search for one byte takes a tenth of the time.
     return b"\\" in text and _NUL in text
+
+
+def _storable(value: Any) -> Any:
+    try:
+        if not has_nul(orjson.dumps(value)):
+            return value
+    except TypeError:
+        # Half of a surrogate pair, or a value that is no JSON: such a value stays unchanged.
+        pass
+    return _replaced(value)
 
 
 def _replaced(value: Any) -> Any:
@@ -99,7 +100,3 @@ def _members(mapping: Mapping[Any, Any]) -> dict[Any, Any]:
             free += REPLACEMENT
         made[free] = _replaced(mapping[name])
     return made
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")

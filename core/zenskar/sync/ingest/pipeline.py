@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from zenskar.db.driver.storable import loads, storable
-from zenskar.errors import CallFailed, Failure, FailureKind, InvalidInput, Unavailable
+from zenskar.errors import (
+    CallFailed,
+    Failure,
+    FailureKind,
+    InvalidInput,
+    SchemaViolation,
+    Unavailable,
+    Violation,
+)
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.json_bounds import Bounds
 from zenskar.plugins.declarations import USE_TOUCHED
@@ -122,13 +130,20 @@ class WebhookPipeline:
 
     def _load(self, item: PipelineItem) -> None:
         source, request, *_ = item.webhook
-        if source in self._own_readers:
-            item.body = self._call(source, "read_webhook", request=request)
-            return
-        item.text = request.body
         try:
-            item.body, item.exact = loads(request.body.removeprefix(codecs.BOM_UTF8))
-        except (ValueError, RecursionError):
+            if source in self._own_readers:
+                item.body = self._call(source, "read_webhook", request=request)
+                return
+            item.text = request.body
+            item.body, item.exact = self._loads(request.body)
+        except (RecursionError, OverflowError) as error:
+            # The sender cannot fix a body that is JSON.
+            item.unread = beyond_python(error)
+
+    def _loads(self, body: bytes) -> tuple[Any, bool]:
+        try:
+            return loads(body.removeprefix(codecs.BOM_UTF8))
+        except ValueError:
             raise InvalidInput("the body is not JSON in UTF-8") from None
 
     def _check(self, item: PipelineItem) -> None:
@@ -136,8 +151,8 @@ class WebhookPipeline:
         # A shorter body has fewer members, and one that is only deep fails where it is too deep.
         if text is None:
             item.body, item.exact = storable_json(item.body)
-        elif len(text) > BODY_BOUNDS.members:
-            BODY_BOUNDS.check(item.body, text)
+        elif len(text) > BODY_BOUNDS.members and (problem := BODY_BOUNDS.problem(item.body, text)):
+            raise out_of_bounds(problem)
         source = item.webhook.source
         schema = self._context.connections[source].plugin.schemas.get("webhook_event")
         item.is_split = source in self._by_item and isinstance(item.body, list)
@@ -214,17 +229,31 @@ def _wrong_result(parsed: Any) -> Exception:
 def storable_json(body: Any) -> tuple[Any, bool]:
     """Return a body that an integration has read in storable form, and whether both are equal.
 
-    Raises `InvalidInput` for a body beyond the bounds, `CallFailed` for a body that is no JSON.
+    Raises `SchemaViolation` for a body beyond the bounds, `CallFailed` for a body that is no JSON.
     """
     try:
         made = json.loads(json.dumps(body, allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
+    except RecursionError as error:
+        raise beyond_python(error) from None
+    except (TypeError, ValueError):
         failure = Failure(FailureKind.BUG, "read_webhook has to return JSON values")
         raise CallFailed(failure) from None
     if problem := BODY_BOUNDS.problem(made):
-        raise InvalidInput(f"the body {problem}")
+        raise out_of_bounds(problem)
     kept = storable(made)
     return kept, kept == made
+
+
+def out_of_bounds(problem: str) -> SchemaViolation:
+    """Return the error of a body beyond the bounds, whose text the dead letter shows."""
+    return SchemaViolation("the body", [Violation("", problem)])
+
+
+def beyond_python(error: RecursionError | OverflowError) -> SchemaViolation:
+    """Return the error of a body that is JSON, and that Python cannot read."""
+    if isinstance(error, OverflowError):
+        return out_of_bounds("has a number that is too large")
+    return out_of_bounds(f"is nested more than {BODY_BOUNDS.depth} levels deep")
 
 
 def _handle_event_error(item: PipelineItem, error: Exception) -> None:
@@ -232,12 +261,9 @@ def _handle_event_error(item: PipelineItem, error: Exception) -> None:
     if isinstance(error, Unavailable):
         item.error = error
         return
-    try:
-        # The bounds of any other body were checked before.
-        if item.text is not None:
-            BODY_BOUNDS.check(item.body, item.text)
-    except InvalidInput as problem:
-        item.events, item.unread = [], problem
+    # The bounds of any other body were checked before.
+    if item.text is not None and (problem := BODY_BOUNDS.problem(item.body, item.text)):
+        item.events, item.unread = [], out_of_bounds(problem)
 
 
 def _refuse(item: PipelineItem, hook: str, error: Exception) -> None:
