@@ -28,6 +28,7 @@ def failed(
     return kind(TEXT, None, status, body, headers)
 
 
+RETRY = {"Stripe-Should-Retry": "true"}
 CASES = [
     (failed(stripe.InvalidRequestError, 400, code="email_invalid"), FailureKind.REJECTED),
     (failed(stripe.CardError, 402, code="card_declined"), FailureKind.REJECTED),
@@ -43,6 +44,13 @@ CASES = [
     (failed(stripe.RateLimitError, 429, code="rate_limit"), FailureKind.RATE_LIMITED),
     (failed(stripe.RateLimitError, 400, code="rate_limit"), FailureKind.RATE_LIMITED),
     (failed(stripe.RateLimitError, 429, code="lock_timeout"), FailureKind.TRANSIENT),
+    (failed(stripe.APIError, 409, code="lock_timeout"), FailureKind.TRANSIENT),
+    (failed(stripe.InvalidRequestError, 400, code="lock_timeout"), FailureKind.TRANSIENT),
+    (failed(stripe.InvalidRequestError, 400, RETRY), FailureKind.TRANSIENT),
+    (failed(stripe.APIError, 409, RETRY, code="conflict"), FailureKind.TRANSIENT),
+    (failed(stripe.RateLimitError, 429, RETRY, code="rate_limit"), FailureKind.RATE_LIMITED),
+    (failed(stripe.AuthenticationError, 401, RETRY), FailureKind.CREDENTIALS),
+    (failed(stripe.APIError, 500, RETRY), FailureKind.UNKNOWN_OUTCOME),
     *[
         (failed(stripe.APIError, status), FailureKind.UNKNOWN_OUTCOME)
         for status in (302, 408, 500, 502, 503, 504)

@@ -9,6 +9,9 @@ from zenskar import Failure, FailureKind, http_date
 from zenskar.http import machine_code, retry_after
 from zenskar_stripe.budget import NoTurn
 
+_RETRIED = ("lock_timeout", "idempotency_key_in_use")
+"""Codes of temporary refusals. A lock on one object says nothing about the other calls."""
+
 
 class UnreadableAnswer(Exception):
     """The answer of Stripe or of a proxy is not an object of the API."""
@@ -38,12 +41,13 @@ def _of_stripe(error: stripe.StripeError) -> Failure:
 
 def _kind(error: stripe.StripeError) -> FailureKind:
     status, code = error.http_status, _code(error)
+    if code in _RETRIED:
+        return FailureKind.TRANSIENT
     if status == 429 or isinstance(error, stripe.RateLimitError):
-        # A lock on one object says nothing about the other calls of the connection.
-        return FailureKind.TRANSIENT if code == "lock_timeout" else FailureKind.RATE_LIMITED
+        return FailureKind.RATE_LIMITED
     if _refused_credentials(error):
         return FailureKind.CREDENTIALS
-    if code == "idempotency_key_in_use":
+    if _refused(error) and _header(error, "Stripe-Should-Retry") == "true":
         return FailureKind.TRANSIENT
     if status == 404 and code == "resource_missing":
         # Stripe shows a deleted customer as a stub, so this customer belongs to another account.
