@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.support.api import Api, app_of, open_api, problem_of
+from tests.support.api import Api, app_of, event, open_api, problem_of
+from zenskar.api.lean_webhooks import LeanWebhooks
 from zenskar.api.server import serve
 from zenskar.errors import ConfigurationError
 from zenskar.settings import load
@@ -88,6 +89,23 @@ async def test_a_taken_port_is_one_clear_line(database_url: str) -> None:
         with pytest.raises(ConfigurationError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: "):
             async with serve(app_of("/", never), "127.0.0.1", port, load({})):
                 raise AssertionError
+
+
+async def test_a_bug_in_front_of_all_middlewares_is_logged(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "".join(["can", "ary"])
+
+    def fail(*_: object) -> None:
+        raise KeyError(secret)
+
+    monkeypatch.setattr(LeanWebhooks, "_receive", fail)
+    answer = await api.webhook(event())
+    assert (await problem_of(answer, 500))["type"].endswith("/internal")
+    logged = capsys.readouterr().out
+    assert "request_failed" in logged
+    assert "test_server.py" in logged
+    assert secret not in logged
 
 
 async def test_what_is_no_http_is_not_repeated_in_logs(

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from zenskar.api.http import statuses
-from zenskar.api.http.problems import Problem
+from zenskar.api.http.problems import Problem, response_to
 from zenskar.telemetry.logs import get_logger
 
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -134,6 +134,8 @@ class Server(web.Server):
             if error.status < 400:
                 raise
             return _refusal(error.status)
+        except Exception as error:  # noqa: BLE001 - a bug in front of all middlewares
+            return response_to(error)
         finally:
             if self._busy.pop(handler, None) is not None:
                 self._idle[handler] = None
