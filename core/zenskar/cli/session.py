@@ -114,11 +114,12 @@ async def require_reachable(engine: "AsyncEngine") -> "AsyncEngine":
     """Return the engine when the database accepts a connection.
 
     Raises `Unavailable` when the database does not answer, and `ConfigurationError` when it
-    refuses the connection.
+    refuses the connection or cannot store every text.
     """
     import asyncpg
     from sqlalchemy.exc import DBAPIError
 
+    from zenskar.db.driver.encoding import check_encoding
     from zenskar.db.driver.engine import ping
     from zenskar.errors import Unavailable
 
@@ -130,6 +131,7 @@ async def require_reachable(engine: "AsyncEngine") -> "AsyncEngine":
         raise ConfigurationError(f"the database refuses the connection: {error}") from error
     except DBAPIError as error:
         raise ConfigurationError(f"the database refuses the connection: {error.orig}") from error
+    await check_encoding(engine)
     return engine
 
 

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
 from tests.cli.conftest import Cli
-from tests.support.postgres import apart
+from tests.support.postgres import apart, database_of, drop, server_url
 from zenskar.db.driver.engine import create_engine, transaction
 
 
@@ -60,6 +61,29 @@ def test_the_schema_of_a_newer_release_is_read_but_not_migrated(cli: Cli, databa
     execute(database, "UPDATE alembic_version SET version_num = '9999'")
     assert cli.json("events", "list") == {"data": []}
     assert cli("migrate", code=1).startswith("error: the schema cannot be migrated")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_store_every_text_is_refused(
+    cli: Cli, database: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    server, name = server_url(), f"test_{encoding.lower()}"
+
+    async def run(statement: str) -> None:
+        connection = await asyncpg.connect(server)
+        await connection.execute(statement)
+        await connection.close()
+
+    locale = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    apart(lambda: run(f"CREATE DATABASE {name} {locale}"))
+    try:
+        monkeypatch.setenv("ZENSKAR_DATABASE_URL", database_of(server, name))
+        problem = f"the database has the encoding {encoding}, and zenskar needs UTF8"
+        assert cli("migrate", code=1).startswith(f"error: {problem}")
+        assert json.loads(cli("api", code=1))["problem"].startswith(problem)
+        assert problem in cli("doctor", code=1)
+    finally:
+        apart(lambda: drop(server, name))
 
 
 def test_status_makes_no_database(cli: Cli) -> None:
