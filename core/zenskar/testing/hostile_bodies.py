@@ -17,6 +17,8 @@ _STRANGE: tuple[Any, ...] = (
     [[[]]],
     {"a": {"b": 1}},
 )
+_BEYOND_PYTHON = (b"[" * 5_000 + b"]" * 5_000, b'{"id":' + b"9" * 5_000 + b"}", b'{"id":1e400}')
+"""JSON that is nested too deeply, or has too large a number."""
 _PLACES = 150
 """The members of one sample that are replaced by strange values."""
 _CUTS = 40
@@ -33,6 +35,7 @@ def strange_bodies() -> Iterator[bytes]:
     """Yield JSON of every form."""
     for value in (*_STRANGE, _deep(60)):
         yield encoded(value)
+    yield from _BEYOND_PYTHON
 
 
 def variants(sample: Any) -> Iterator[bytes]:

@@ -178,17 +178,22 @@ class WebhookChecks(AuthorPart):
 
 def read_body(subject: Subject, webhook: WebhookRequest) -> Any:
     """Return the body of a webhook as the core passes it on. Raises `InvalidInput`."""
-    if subject.router.implements(SOURCE, "read_webhook"):
-        return storable_json(subject.router.call(SOURCE, "read_webhook", request=webhook))[0]
     try:
-        body, _ = loads(webhook.body)
-    except ValueError:
-        raise InvalidInput("the body is not JSON in UTF-8") from None
+        if subject.router.implements(SOURCE, "read_webhook"):
+            return storable_json(subject.router.call(SOURCE, "read_webhook", request=webhook))[0]
+        body = _loads(webhook.body)
     except (RecursionError, OverflowError) as error:
         raise beyond_python(error) from None
     if problem := BODY_BOUNDS.problem(body):
         raise InvalidInput(problem)
     return body
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return loads(body)[0]
+    except ValueError:
+        raise InvalidInput("the body is not JSON in UTF-8") from None
 
 
 def read_events(subject: Subject, webhook: WebhookRequest) -> list[WebhookEvent]:
