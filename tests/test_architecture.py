@@ -34,7 +34,7 @@ PLUGINS = [*sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")
 SHARED_FILE_NAMES = {
     # The same thing in several layers: its table, its service, its route, its command.
     *("backfill", "connections", "customers", "dead_letters", "erase", "mappings", "metrics"),
-    *("audit", "keys", "migrate", "recover", "runs"),
+    *("audit", "doctor", "erasures", "keys", "migrate", "recover", "recovery", "runs"),
     *("events", "sync_events", "timeline"),
     # A part that several packages have, named by the package.
     *("app", "bus", "errors", "records", "service"),

@@ -29,8 +29,9 @@ from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
 from zenskar.ops.state import system_state
 from zenskar.plugins.broadcasts import Broadcaster
-from zenskar.plugins.configuration import ConfiguredConnection, configure, unusable_connections
+from zenskar.plugins.configuration import ConfiguredConnection, configure
 from zenskar.plugins.discovery import Plugin, broadcast_plugins, discover, package_of
+from zenskar.plugins.inventory import PluginInventory
 from zenskar.plugins.lifecycle import Lifecycle
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema, core_schemas
@@ -69,6 +70,7 @@ class Runtime:
 
     settings: Settings
     plugins: Mapping[str, Plugin]
+    inventory: PluginInventory
     connections: Mapping[str, ConfiguredConnection]
     router: PluginRouter
     schemas: Mapping[str, Schema]
@@ -124,6 +126,7 @@ class Runtime:
             self.bus,
             self.schemas["event"],
             self.settings,
+            inventory=self.inventory,
             longest_wait_seconds=longest_wait_seconds,
         )
 
@@ -175,7 +178,6 @@ class Runtime:
             health=self._health(),
             wake=self.bus.wake,
             lag=self.bus.lag,
-            plugins=self.plugins,
             operations=self.operations(longest_wait_seconds=_LONGEST_REQUEST_WAIT_SECONDS),
             state=lambda **bound: in_transaction(
                 self.engine, partial(system_state.read, guards=guards, **bound)
@@ -208,7 +210,8 @@ async def open_runtime(
         _report_problems(known)
         connections = configure(known, settings, environment)
         metrics = Metrics()
-        for name, problem in unusable_connections(known, settings, environment).items():
+        inventory = PluginInventory.of(known, settings, environment)
+        for name, problem in inventory.unusable.items():
             metrics.connection_off.labels(name).set(1)
             _log.error("connection_off", source=name, plugin=None, problem=problem)
         router = PluginRouter({name: c.integration for name, c in connections.items()})
@@ -253,6 +256,7 @@ async def open_runtime(
         yield Runtime(
             settings=settings,
             plugins=known,
+            inventory=inventory,
             connections=connections,
             router=router,
             schemas=schemas,

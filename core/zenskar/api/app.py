@@ -21,11 +21,13 @@ from zenskar.api.resources.customers import Customers
 from zenskar.api.resources.dead_letters import DeadLetterRoutes
 from zenskar.api.resources.erasures import Erasures
 from zenskar.api.resources.explanations import Explanations
+from zenskar.api.resources.installation import Installation
 from zenskar.api.resources.keys import KeyRoutes
 from zenskar.api.resources.metrics import MetricsPage
 from zenskar.api.resources.object_links import Links
 from zenskar.api.resources.pages import StaticPage
 from zenskar.api.resources.probes import Probes
+from zenskar.api.resources.profile_trials import ProfileTrials
 from zenskar.api.resources.prompts import Prompts
 from zenskar.api.resources.recovery import RecoveryRoutes
 from zenskar.api.resources.runs import Runs
@@ -70,6 +72,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         DeadLetterRoutes(services),
         Connections(services),
         Links(services),
+        ProfileTrials(services),
         Runs(services),
         BusRoutes(services),
         Undeletes(services),
@@ -78,6 +81,7 @@ def resources(services: ApiServices) -> Sequence[Resource]:
         KeyRoutes(services),
         RecoveryRoutes(services),
         Audit(services),
+        Installation(services),
         Probes(services),
         MetricsPage(services),
         StaticPage("/docs", "docs.html", "The description of the API as a page"),

@@ -12,7 +12,6 @@ from zenskar.ops.factory import OperationFactory
 from zenskar.ops.replay import Replay
 from zenskar.ops.state.system_state import SystemReading
 from zenskar.plugins.broadcasts import Broadcaster
-from zenskar.plugins.discovery import Plugin
 from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
@@ -58,7 +57,6 @@ class ApiServices:
     health: HealthChecks
     wake: Callable[[str], None]
     lag: Callable[[], Mapping[str, int]]
-    plugins: Mapping[str, Plugin]
     operations: OperationFactory
     state: Callable[..., Awaitable[SystemReading]]
     tracing: "Tracing | None" = None

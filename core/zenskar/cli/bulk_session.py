@@ -106,11 +106,12 @@ def with_factory(
     session.require_database(settings)
 
     async def run() -> T:
+        from zenskar.db.schema.present import require_schema
         from zenskar.runtime import open_runtime
 
         async with (
             stop_signals() as stopping,
-            open_runtime(settings, environment, prepare=session.require_schema) as runtime,
+            open_runtime(settings, environment, prepare=require_schema) as runtime,
             _worker(runtime, stopping, with_worker=with_worker),
         ):
             return await _unless_stopped(stopping, operation(runtime.operations()))

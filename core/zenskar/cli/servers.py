@@ -97,6 +97,7 @@ async def _worker(
 async def _open(
     settings: "Settings", environment: Mapping[str, str], application: str
 ) -> "AsyncIterator[Runtime]":
+    from zenskar.db.schema.present import require_schema
     from zenskar.runtime import open_runtime
     from zenskar.telemetry.error_reports import reported_errors
     from zenskar.telemetry.tracing_setup import recorded_spans
@@ -108,7 +109,7 @@ async def _open(
             open_runtime(
                 settings,
                 environment,
-                prepare=session.require_schema,
+                prepare=require_schema,
                 application=application,
                 tracing=tracing,
             ) as runtime,

@@ -147,7 +147,7 @@ class Console:
     ) -> web.Response:
         data = {"preview": preview, "error": error, "given": visit.form}
         return self._render(
-            visit.request, visit.operator, "action.html", data, action.section, status
+            visit.request, visit.operator, "dialogs/action.html", data, action.section, status
         )
 
     def _finished(self, visit: Visit, action: Action, done: Done | ShownOnce) -> web.Response:
@@ -157,7 +157,7 @@ class Console:
             )
         if done.secret:
             return self._render(
-                visit.request, visit.operator, "secret.html", {"done": done}, action.section
+                visit.request, visit.operator, "dialogs/secret.html", {"done": done}, action.section
             )
         response = web.Response(status=303, headers={"Location": done.address})
         response.set_cookie(

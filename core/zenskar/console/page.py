@@ -178,7 +178,10 @@ class ConsolePage:
 
 @dataclass(frozen=True, slots=True)
 class ActionField:
-    """An input of an action besides the reason; one of `choices` if there are any."""
+    """An input of an action besides the reason; one of `choices` if there are any.
+
+    A `long` input has several lines.
+    """
 
     name: str
     label: str
@@ -186,6 +189,7 @@ class ActionField:
     help: str = ""
     choices: Sequence[tuple[str, str]] = ()
     required: bool = True
+    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,7 @@ class Preview:
 
     `counts` are names with values. `kept` are values of this preview that return with the form, so
     that the action can refuse when they have changed. `refusal` says why there is nothing to run.
+    An action that changes nothing and calls nobody needs no reason: it is not `audited`.
     """
 
     title: str
@@ -206,6 +211,7 @@ class Preview:
     kept: Mapping[str, str] = field(default_factory=dict)
     dangerous: bool = False
     refusal: str = ""
+    audited: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,16 @@ from zenskar.console.pages import (
     bus,
     connections,
     dead_letters,
+    doctor,
+    erasures,
     events,
     held,
     overview,
     records,
+    recovery,
     runs,
     system,
+    trials,
 )
 
 PAGES: Sequence[ConsolePage] = (
@@ -25,16 +29,21 @@ PAGES: Sequence[ConsolePage] = (
     *records.PAGES,
     *runs.PAGES,
     *bus.PAGES,
+    recovery.PAGE,
     system.PAGE,
+    doctor.PAGE,
     audit.PAGE,
 )
 ACTIONS: Sequence[Action] = (
     *connections.ACTIONS,
+    trials.ACTION,
     *events.ACTIONS,
     *dead_letters.ACTIONS,
     *held.ACTIONS,
     *records.ACTIONS,
+    erasures.ACTION,
     *runs.ACTIONS,
     *bus.ACTIONS,
+    *recovery.ACTIONS,
     *system.ACTIONS,
 )

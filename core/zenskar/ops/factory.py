@@ -1,11 +1,18 @@
 """Build the operations that read a whole external system."""
 
 import math
+from contextlib import nullcontext
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from zenskar.bus.port import Bus
+from zenskar.errors import StateConflict
+from zenskar.model.fields import CUSTOMER
+from zenskar.ops.checks.check_connections import OpenConnections
+from zenskar.ops.checks.checkup import Checkup
+from zenskar.ops.checks.profile_trial import ProfileTrial
 from zenskar.ops.drop_deletes import HeldDeleteDropper
+from zenskar.ops.erase import Eraser
 from zenskar.ops.join.applier import JoinApplier
 from zenskar.ops.join.join_planner import JoinPlanner
 from zenskar.ops.link import ObjectLinker
@@ -15,7 +22,8 @@ from zenskar.ops.repair.repair_applier import RepairApplier
 from zenskar.ops.repair.repair_planner import RepairPlanner
 from zenskar.ops.state.bus_messages import BusMessages
 from zenskar.ops.undelete import Undeleter
-from zenskar.schema_catalog import Schema
+from zenskar.plugins.inventory import PluginInventory
+from zenskar.schema_catalog import Schema, core_schemas
 from zenskar.settings import Settings
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
@@ -33,6 +41,8 @@ from zenskar.sync.resilience.retry import RetryPolicy
 _SETTLE_SECONDS = 3.0
 _WAIT_SECONDS = 60.0
 _READ_ATTEMPTS, _READ_RETRY_SECONDS = 8, 60.0
+_STEP_SHARE = 1 / 3
+"""The share of a request's time for each step of a recovery that may take long."""
 
 
 class OperationFactory:
@@ -49,12 +59,14 @@ class OperationFactory:
         event_schema: Schema,
         settings: Settings,
         *,
+        inventory: PluginInventory,
         longest_wait_seconds: float = math.inf,
     ) -> None:
         self._context = context
         self._settings = settings
         self._bus = bus
         self._event_schema = event_schema
+        self._inventory = inventory
         self._publisher = SnapshotPublisher(context, bus, event_schema)
         limits = RetryLimits(self._interactive_retry, longest_wait_seconds=longest_wait_seconds)
         self._reader = self._build_reader(limits)
@@ -108,6 +120,12 @@ class OperationFactory:
         """Build the dropper of held deletes."""
         return HeldDeleteDropper(self._context, self._reader, self._publisher)
 
+    def eraser(self) -> Eraser:
+        """Build the eraser of customers."""
+        context = self._context
+        owners = context.router.owners_of(CUSTOMER.entity_type)
+        return Eraser(context.engine, owners, context.wake, context.broadcaster)
+
     def undeleter(self) -> Undeleter:
         """Build the undeleter."""
         return Undeleter(self._context, self._accounts, self._reader, self._publisher)
@@ -137,13 +155,39 @@ class OperationFactory:
         seconds = self._settings.request_timeout_seconds
         return Prompter(self._context, timeout_seconds=seconds)
 
+    def inventory(self) -> PluginInventory:
+        """Return the installed plugins, with the problems of their connections now."""
+        return self._inventory.with_problems(self._opened().problems_of_plugins)
+
+    def checkup(self) -> Checkup:
+        """Build the checkup of this process: its connections, its database and its bus."""
+        return Checkup(
+            self._settings,
+            self._inventory,
+            lambda: nullcontext(self._opened()),
+            lambda: nullcontext(self._context.engine),
+            needs_keys=self._settings.auth == "required",
+        )
+
+    def profile_trial(self, source: str) -> ProfileTrial:
+        """Build the trial of a connection's profile.
+
+        Raises `NotFound` for an unknown connection, `StateConflict` for one that is off.
+        """
+        self._context.router.owner(source)
+        connection = self._context.connections[source]
+        if connection.problem:
+            raise StateConflict(f"connection {source} is off: {connection.problem}")
+        return ProfileTrial(connection, core_schemas())
+
     def bus_messages(self) -> BusMessages:
         """Build the reader of the bus, which dead-letters messages too."""
         return BusMessages(self._context, self._bus, self._event_schema)
 
-    def recovery(self, delete: RecordDeleter, *, step_seconds: float | None = None) -> Recovery:
-        """Build the recovery of a restored database; its steps end after `step_seconds`."""
-        return Recovery(self._context.engine, self._bus, delete, step_seconds)
+    def recovery(self, delete: RecordDeleter, *, in_request: bool = False) -> Recovery:
+        """Build the recovery of a restored database; in a request, its steps end in time."""
+        seconds = self._settings.request_timeout_seconds * _STEP_SHARE if in_request else None
+        return Recovery(self._context.engine, self._bus, delete, seconds)
 
     def feed_poller(self) -> FeedPoller:
         """Build the poller of feeds; a loss in a feed requests a reconcile."""
@@ -154,6 +198,11 @@ class OperationFactory:
             on_loss=ReconcileJob.request,
             timeout_seconds=self._settings.request_timeout_seconds,
         )
+
+    def _opened(self) -> OpenConnections:
+        context = self._context
+        off = context.router.off
+        return OpenConnections(context.connections, context.router, context.invoker, off)
 
     def _repairer(self, wait_seconds: float) -> Repairer:
         waiter = EventWaiter(self._context, wait_seconds)

@@ -1,9 +1,14 @@
 """`zenskar connections`."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from tests.cli.conftest import Cli, with_flow
+from tests.cli.processes import run
 from tests.support.flow import Flow
+from tests.support.postgres import apart
 from zenskar import BaseIntegration, ConnectionPaused, ConnectionResumed, hookimpl
 from zenskar.db import call_limits
 from zenskar.db.driver.engine import in_transaction
@@ -12,6 +17,7 @@ from zenskar.plugins import discovery
 from zenskar.plugins.discovery import Plugin
 from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.quarantine import quarantine
+from zenskar_stripe.sandbox import StripeSandbox
 
 
 @pytest.fixture
@@ -122,3 +128,32 @@ def test_a_delete_guard_is_closed_after_a_release(cli: Cli, stripe: None, databa
     assert cli("connections", "close-guard", "stripe") == "The delete guard of stripe is closed.\n"
     (entry,) = cli.json("audit", "list")["data"]
     assert (entry["action"], entry["target"]) == ("close_guard", "stripe")
+
+
+def test_the_credentials_are_checked(cli: Cli, stripe: None, database: str, home: Path) -> None:
+    async def look() -> None:
+        async with StripeSandbox(api_key="sk_test_right") as sandbox:
+            variables = {
+                "ZENSKAR_DATABASE_URL": database,
+                "STRIPE_WEBHOOK_SECRET": "whsec_do_not_show_me",
+                "STRIPE_API_BASE": sandbox.base_url,
+            }
+            for key, words, code in (
+                ("sk_test_right", "stripe accepts the credentials", 0),
+                ("sk_test_wrong", "stripe does not accept the credentials", 1),
+            ):
+                done = await asyncio.to_thread(
+                    run,
+                    *("connections", "check", "stripe", "--reason", "a new key"),
+                    folder=home,
+                    STRIPE_API_KEY=key,
+                    **variables,
+                )
+                assert (done.returncode, words in done.stdout) == (code, True), done
+
+    apart(look)
+    actions = cli.json("audit", "list", "--action", "check")["data"]
+    assert [(a["reason"], a["result"]) for a in actions] == [
+        ("a new key", {"ok": False}),
+        ("a new key", {"ok": True}),
+    ]

@@ -12,17 +12,14 @@ from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.resources.customers import id_of
 from zenskar.api.services import ApiServices
 from zenskar.catalog.views import timestamp
-from zenskar.model.fields import CUSTOMER
 from zenskar.model.scope import Scope
-from zenskar.ops.erase import Eraser
 
 
 class Erasures:
     """Erase the personal data of customers."""
 
     def __init__(self, services: ApiServices) -> None:
-        owners = services.router.owners_of(CUSTOMER.entity_type)
-        self._eraser = Eraser(services.engine, owners, services.wake, services.broadcaster)
+        self._eraser = services.operations.eraser()
 
     async def erase(self, request: web.Request) -> web.Response:
         """Erase a customer permanently; a dry run only counts."""

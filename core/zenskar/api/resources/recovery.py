@@ -20,9 +20,6 @@ from zenskar.errors import InvalidInput
 from zenskar.model.scope import Scope
 from zenskar.ops.recover import RecoveryReport
 
-_STEP_SHARE = 1 / 3
-"""The share of a request's time for each of the two steps that may take long."""
-
 
 class RecoveryRoutes:
     """Report the differences of a restored database, and repeat the lost deletes."""
@@ -30,7 +27,7 @@ class RecoveryRoutes:
     def __init__(self, services: ApiServices) -> None:
         self._recovery = services.operations.recovery(
             services.customers.delete,
-            step_seconds=services.settings.request_timeout_seconds * _STEP_SHARE,
+            in_request=True,
         )
 
     async def report(self, request: web.Request) -> web.Response:

@@ -42,7 +42,7 @@ def show_both_ways(
 
     Nothing is written, and the external system is not called.
     """
-    from zenskar.ops.profile_trial import ProfileTrial
+    from zenskar.ops.checks.profile_trial import ProfileTrial
     from zenskar.schema_catalog import core_schemas
 
     trial = ProfileTrial(_connection(name), core_schemas())

@@ -188,6 +188,22 @@ def poll(name: Name, reason: ReasonOption = None, output: OutputOption = Output.
         print_lines(f"The feed of {name} is read within seconds.")
 
 
+@app.command("check")
+def check(name: Name, reason: ReasonOption = None, output: OutputOption = Output.TABLE) -> None:
+    """Ask the external system whether it accepts the credentials. Exits with 1 when not."""
+    from zenskar.cli.bulk_session import with_factory
+
+    by = current_actor(reason)
+    health = with_factory(lambda factory: factory.prompter().check(name, by))
+    if output is Output.JSON:
+        print_json({"name": name, "ok": health.ok, "detail": health.detail})
+    else:
+        verdict = "accepts the credentials" if health.ok else "does not accept the credentials"
+        print_lines(f"{name} {verdict}{f': {health.detail}' if health.detail else ''}.")
+    if not health.ok:
+        raise typer.Exit(1)
+
+
 @app.command("held")
 def held(
     name: Name,

@@ -60,13 +60,14 @@ async def _migrate(
     from zenskar.db.schema import migrate as schema
     from zenskar.db.schema import revision
     from zenskar.db.schema.online import Limits
+    from zenskar.db.schema.present import require_reachable
 
     limits = Limits(statement_seconds=statement_timeout, patience_seconds=patience)
     async with (
         open_database(settings) as url,
         open_engine(with_database(settings, url)) as engine,
     ):
-        await session.require_reachable(engine)
+        await require_reachable(engine)
         try:
             if direction is MigrationDirection.UP:
                 await schema.upgrade(url, limits=limits)
@@ -75,7 +76,7 @@ async def _migrate(
         except CommandError as error:
             raise ConfigurationError(f"the schema cannot be migrated: {error}") from error
         status = await revision.status(engine)
-    return {"current": status.current, "head": status.head, "up_to_date": status.up_to_date}
+    return status.to_json()
 
 
 def _sentence(status: dict[str, Any]) -> str:

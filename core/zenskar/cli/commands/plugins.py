@@ -4,7 +4,7 @@ import asyncio
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from zenskar.cli.render.output import Output, OutputOption, print_json, print_li
 
 if TYPE_CHECKING:
     from zenskar.plugins.discovery import Plugin
+    from zenskar.plugins.inventory import PluginInventory
     from zenskar.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The installed integrations.")
@@ -39,9 +40,8 @@ def show(output: OutputOption = Output.TABLE) -> None:
 
     settings, environment = session.read_settings()
     session.configure_logs(settings, environment, serving=False)
-    plugins = discover()
-    problems = asyncio.run(_problems(plugins, settings, environment))
-    rows = [_row(p, environment, problems.get(name)) for name, p in sorted(plugins.items())]
+    found = asyncio.run(_inventory(settings, environment, discover()))
+    rows = [plugin.to_json() for plugin in found.plugins]
     if output is Output.JSON:
         print_json({"data": rows})
     elif rows:
@@ -123,54 +123,17 @@ def _next(folder: Path) -> list[str]:
     ]
 
 
-async def _problems(
-    plugins: "Mapping[str, Plugin]", settings: "Settings", environment: Mapping[str, str]
-) -> dict[str, str]:
-    """Open the integration of each connection once, and return the failures by plugin."""
+async def _inventory(
+    settings: "Settings", environment: Mapping[str, str], plugins: "Mapping[str, Plugin]"
+) -> "PluginInventory":
+    """Return the plugins, after the integration of each connection was opened once."""
+    from zenskar.cli.commands.doctor import open_connections
     from zenskar.errors import ConfigurationError
-    from zenskar.plugins.configuration import configure
-    from zenskar.plugins.lifecycle import OPEN_SECONDS, start, stop
+    from zenskar.plugins.inventory import PluginInventory
 
+    found = PluginInventory.of(plugins, settings, environment)
     try:
-        connections = configure(plugins, settings, environment)
+        async with open_connections(settings, environment, plugins) as opened:
+            return found.with_problems(opened.problems_of_plugins)
     except ConfigurationError:
-        return {}  # `zenskar doctor` reports wrong settings
-    found: dict[str, str] = {}
-    for name, connection in connections.items():
-        if problem := await start(connection, OPEN_SECONDS):
-            found[connection.plugin.name] = f"connection {name} is off: {problem}"
-        await stop(connection)
-    return found
-
-
-def _row(plugin: "Plugin", environment: Mapping[str, str], problem: str | None) -> dict[str, Any]:
-    from zenskar.plugins.connection_settings import missing_settings
-
-    integration = plugin.integration
-    return {
-        "name": plugin.name,
-        "distribution": plugin.distribution,
-        "version": plugin.version,
-        "kind": plugin.kind,
-        "problem": plugin.problem or problem,
-        "entities": list(integration.entities) if integration else [],
-        "missing": list(missing_settings(plugin, plugin.name, environment)),
-        "settings": _settings(plugin, environment),
-    }
-
-
-def _settings(plugin: "Plugin", environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the variables and whether they are set, without their values."""
-    from zenskar.plugins.connection_settings import variable
-    from zenskar.settings import lookup
-
-    return [
-        {
-            "variable": (name := variable(plugin.name, setting.name)),
-            "set": lookup(environment, name) is not None,
-            "required": setting.required,
-            "secret": setting.secret,
-            "help": setting.help,
-        }
-        for setting in (plugin.integration.settings if plugin.integration else ())
-    ]
+        return found  # `zenskar doctor` reports wrong settings

@@ -56,10 +56,11 @@ def recover(
 async def _recover(
     settings: "Settings", environment: Any, since: datetime, by: "Actor", *, apply: bool
 ) -> "RecoveryReport":
+    from zenskar.db.schema.present import require_schema
     from zenskar.ids import new_id
     from zenskar.runtime import open_runtime
 
-    opened = open_runtime(settings, environment, prepare=session.require_schema)
+    opened = open_runtime(settings, environment, prepare=require_schema)
     async with opened as runtime:
         recovery = runtime.operations().recovery(runtime.customers.delete)
         if apply:

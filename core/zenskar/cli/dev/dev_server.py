@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from zenskar.api.server import serve, serve_console
-from zenskar.cli import session
 from zenskar.cli.data_folder import DataFolder, DevState
 from zenskar.cli.dev.ports import local_address, reserved_port
 from zenskar.cli.dev.ready import Ready
@@ -14,6 +13,7 @@ from zenskar.cli.dev.sandboxes import Sandboxes, run_sandboxes
 from zenskar.cli.process import in_background, stop_signals
 from zenskar.db.driver.database import open_database, open_engine, with_database
 from zenskar.db.schema import migrate
+from zenskar.db.schema.present import require_reachable
 from zenskar.plugins.connection_settings import missing_settings
 from zenskar.plugins.discovery import discover
 from zenskar.runtime import Runtime, open_runtime
@@ -114,6 +114,6 @@ class DevServer:
 async def _migrated(settings: Settings) -> AsyncIterator[str]:
     async with open_database(settings) as url:
         async with open_engine(with_database(settings, url)) as engine:
-            await session.require_reachable(engine)
+            await require_reachable(engine)
         await migrate.upgrade(url)
         yield url

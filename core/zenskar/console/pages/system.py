@@ -12,6 +12,7 @@ from zenskar.console.page import ROOT, Action, ActionField, ConsolePage, Done, P
 from zenskar.db import api_keys, workers
 from zenskar.db.api_keys import ApiKey
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.schema import revision
 from zenskar.db.schema.table_sizes import table_sizes
 from zenskar.db.schema.versions import DatabaseVersions, versions
 from zenskar.db.workers import WorkerState
@@ -52,7 +53,8 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "auth": settings.auth,
         "workers": found,
         "gone_before": datetime.now(UTC) - timedelta(seconds=WORKER_SECONDS),
-        "plugins": sorted(services.plugins.values(), key=lambda each: each.name),
+        "plugins": services.operations.inventory().plugins,
+        "schema": await revision.status(services.engine),
         "keys": sorted(known, key=lambda key: (not key.in_force, key.created_at)),
         "tables": tables,
         "largest": _LARGEST_TABLES,

@@ -1,6 +1,7 @@
 """The schema revision of a database, and the revisions of this release, without Alembic."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +24,10 @@ class SchemaStatus:
     def up_to_date(self) -> bool:
         """Whether the database has the newest revision."""
         return self.current == self.head
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"current": self.current, "head": self.head, "up_to_date": self.up_to_date}
 
 
 async def status(engine: AsyncEngine) -> SchemaStatus:

@@ -1,7 +1,9 @@
-"""The findings of `zenskar doctor`."""
+"""The findings of a checkup."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class CheckResult(StrEnum):
@@ -35,3 +37,19 @@ def note(part: str, detail: str, fix: str | None = None) -> Finding:
 def failed(part: str, detail: str, fix: str) -> Finding:
     """Return that a part does not work."""
     return Finding(part, CheckResult.FAILED, detail, fix)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckupReport:
+    """The findings about all parts, in the order in which to fix them."""
+
+    findings: Sequence[Finding]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no part has failed."""
+        return all(each.verdict is not CheckResult.FAILED for each in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"ok": self.ok, "checks": [asdict(each) for each in self.findings]}

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from zenskar.cli.doctor.check_database import check_feed
 from zenskar.db.polls import FeedState
+from zenskar.ops.checks.check_database import check_feed
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Check the clocks of external systems for `zenskar doctor`."""
+"""Check the clocks of external systems."""
 
-from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.model.interval import MICROSECONDS, Interval
+from zenskar.ops.checks.finding import Finding, failed, note, ok
 
 _AGREE_SECONDS, _FAR_SECONDS = 2.0, 60.0
 """A difference of a few minutes makes the signatures of webhooks invalid."""

@@ -13,7 +13,7 @@ from tests.support.fake import FakeSystem, fake_class
 from tests.support.flow import Flow
 from tests.support.postgres import apart
 from zenskar import CallLimit, Usage
-from zenskar.cli.doctor.checks import Checkup
+from zenskar.cli.commands.doctor import checkup
 from zenskar.plugins.discovery import Plugin
 from zenskar.settings import load
 from zenskar_stripe.sandbox import StripeSandbox
@@ -63,8 +63,7 @@ async def test_the_calls_that_a_system_counts_are_shown() -> None:
     plugins = {"fake": Plugin("fake", "test-fake", "1", fake_class(system))}
     for shown, counted in ((usage, "90 of 1000 calls used"), ((3,), "`usage` failed: ValueError")):
         system.usage = shown  # type: ignore[assignment]
-        checkup = Checkup(load({}), {}, plugins, None)
-        (finding,) = await checkup._connections()
+        (finding,) = await checkup(load({}), {}, plugins)._connections()
         assert counted in finding.detail
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from zenskar.cli.doctor.check_clocks import check_offset
 from zenskar.model.interval import MICROSECONDS, Interval
+from zenskar.ops.checks.check_clocks import check_offset
 
 
 @pytest.mark.parametrize(

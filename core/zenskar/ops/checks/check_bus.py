@@ -1,13 +1,14 @@
-"""Check the bus on Kafka for `zenskar doctor`."""
+"""Check the bus on Kafka."""
 
 from collections.abc import Mapping
 
 from zenskar.bus.kafka.options import KafkaOptions
 from zenskar.bus.kafka.topics import ensure_topics, short_lived
-from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.errors import ZenskarError
+from zenskar.ops.checks.finding import Finding, failed, note, ok
 from zenskar.settings import Settings
 
+FIX = "check ZENSKAR_KAFKA_BOOTSTRAP_SERVERS, or see the detail; messages wait until then"
 _CALL_SECONDS = 5.0
 
 
@@ -20,8 +21,7 @@ async def check(settings: Settings) -> list[Finding]:
         await ensure_topics(options, timeout_seconds=_CALL_SECONDS, create=False)
         short = await short_lived(options, timeout_seconds=_CALL_SECONDS)
     except ZenskarError as error:
-        fix = "check ZENSKAR_KAFKA_BOOTSTRAP_SERVERS, or see the detail; messages wait until then"
-        return [failed("kafka", str(error), fix)]
+        return [failed("kafka", str(error), FIX)]
     return [ok("kafka", "answers and has the topics"), _retention(short, options.retention_days)]
 
 

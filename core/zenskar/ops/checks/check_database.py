@@ -1,46 +1,49 @@
-"""Check the database and its contents for `zenskar doctor`."""
+"""Check the database and its contents."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from zenskar.cli import session
-from zenskar.cli.doctor import check_clocks
-from zenskar.cli.doctor.result import Finding, failed, note, ok
 from zenskar.db import api_keys, connections, polls, workers
-from zenskar.db.driver.database import open_engine
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.writable import check_writable
 from zenskar.db.events import event_counts
 from zenskar.db.polls import FeedState
+from zenskar.db.schema.present import require_reachable, require_schema
 from zenskar.errors import ZenskarError
 from zenskar.model.sync_event import NO_SOURCE
+from zenskar.ops.checks import check_clocks
+from zenskar.ops.checks.finding import Finding, failed, note, ok
 from zenskar.settings import Settings
 
 _ALIVE_SECONDS = 15.0
 
 
-async def check(settings: Settings, *, dev: bool) -> list[Finding]:
-    """Check the database and its contents; with `dev`, which needs no API keys, skip the keys."""
-    fix = "check ZENSKAR_DATABASE_URL, or run `zenskar dev`"
+FIX = "check ZENSKAR_DATABASE_URL, or run `zenskar dev`"
+
+
+async def check(
+    opened: AbstractAsyncContextManager[AsyncEngine], settings: Settings, *, needs_keys: bool
+) -> list[Finding]:
+    """Check the database and its contents; `needs_keys` says whether some API key must exist."""
     try:
-        session.require_database(settings)
-        async with open_engine(settings, "zenskar doctor") as engine:
-            await check_writable(await session.require_reachable(engine))
+        async with opened as engine:
+            await check_writable(await require_reachable(engine))
             kind = "embedded" if settings.database_url is None else "at ZENSKAR_DATABASE_URL"
-            return [ok("database", f"answers ({kind})"), *await _contents(engine, settings, dev)]
+            return [ok("database", f"answers ({kind})"), *await _contents(engine, needs_keys)]
     except ZenskarError as error:
-        return [failed("database", str(error), fix)]
+        return [failed("database", str(error), FIX)]
 
 
-async def _contents(engine: AsyncEngine, settings: Settings, dev: bool) -> list[Finding]:
+async def _contents(engine: AsyncEngine, needs_keys: bool) -> list[Finding]:
     try:
-        await session.require_schema(engine)
+        await require_schema(engine)
     except ZenskarError as error:
         return [failed("schema", str(error), "zenskar migrate")]
     checks: list[Callable[[AsyncConnection], Awaitable[Finding]]] = [_workers, _paused, _dead]
-    if settings.auth == "required" and not dev:
+    if needs_keys:
         checks.append(_keys)
     found = [await in_transaction(engine, check) for check in checks]
     clocks = await in_transaction(engine, connections.clocks)
