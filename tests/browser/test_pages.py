@@ -8,8 +8,11 @@ from playwright.async_api import expect
 
 from tests.browser.chromium import PHONE, watched
 from tests.browser.world import LONG, World, open_world
+from tests.support.frozen import freezable_server
 from zenskar.console.page import ConsolePage
 from zenskar.console.site_map import PAGES
+
+WAIT_MS = 40_000
 
 
 def path_of(page: ConsolePage, world: World) -> str:
@@ -110,3 +113,33 @@ async def test_links_lead_to_pages(browser: Chromium, world: World) -> None:
         answers = {each: (await page.page.request.get(each)).status for each in addresses}
     assert {address: status for address, status in answers.items() if status != 200} == {}
     assert len(answers) > len(PAGES)
+
+
+async def test_a_database_that_hangs_is_reported(browser: Chromium) -> None:
+    async with (
+        freezable_server() as server,
+        open_world(server.url) as world,
+        watched(browser, world.address) as page,
+    ):
+        await page.open()
+        server.freeze()
+        banner = page.page.locator("#stale:not([hidden])")
+        await expect(banner).to_contain_text("HTTP 503", timeout=WAIT_MS)
+        await expect(banner).to_contain_text("The page shows the state of")
+        server.thaw()
+        await page.page.wait_for_selector("#stale", state="hidden", timeout=WAIT_MS)
+        page.faults.clear()
+
+
+async def test_a_server_that_hangs_is_reported_and_asked_by_one_request(
+    browser: Chromium, world: World
+) -> None:
+    asked: list[str] = []
+    async with watched(browser, world.address) as page:
+        await page.open()
+        await page.page.route("**/*", lambda route: asked.append(route.request.url))
+        banner = page.page.locator("#stale:not([hidden])")
+        await expect(banner).to_contain_text("No answer from the server", timeout=WAIT_MS)
+        for _ in range(3):
+            await page.page.evaluate("document.body.dispatchEvent(new Event('tick'))")
+        assert len(asked) == 1

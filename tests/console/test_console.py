@@ -160,7 +160,7 @@ async def _stop(visit: Visit) -> Done:
 
 
 async def _names(_visit: Visit) -> dict[str, Any]:
-    return {"problem": {"status": "a\x00b\u202ec", "detail": "<img src=x>"}}
+    return {"reads": True, "problem": {"status": "a\x00b\u202ec", "detail": "<img src=x>"}}
 
 
 PAGES = (ConsolePage("/names", "trouble.html", _names),)

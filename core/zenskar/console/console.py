@@ -1,5 +1,6 @@
 """Serve the console: its pages, its actions, its login."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from zenskar.api.http.routes import JsonSchema, Route
 from zenskar.api.services import ApiServices
 from zenskar.console.operators import Doorkeeper, Login, OpenDoor, is_own
 from zenskar.console.page import (
+    READ_SECONDS,
     ROOT,
     Action,
     ConsolePage,
@@ -22,6 +24,7 @@ from zenskar.console.page import (
     Preview,
     ShownOnce,
     Visit,
+    within,
 )
 from zenskar.console.renderer import Renderer
 from zenskar.console.site_map import ACTIONS, PAGES
@@ -40,6 +43,7 @@ _HTMX = json.dumps(
         "historyEnabled": False,
         "includeIndicatorStyles": False,
         "selfRequestsOnly": True,
+        "timeout": 20_000,
     }
 )
 Answer = Callable[[Visit], Awaitable[web.Response]]
@@ -60,6 +64,8 @@ class Console:
         self._pages, self._actions = pages, actions
         self._files = StaticFiles()
         self._door = doorkeeper(services, keys)
+        # The other connections of the pool are for the API.
+        self._room = asyncio.Semaphore(max(1, services.settings.database_pool_size // 2))
         self._renderer = Renderer(
             {
                 "menu": [page for page in pages if page.menu],
@@ -73,12 +79,16 @@ class Console:
     def routes(self) -> tuple[Route, ...]:
         """Return the routes. They are public for the API: the console has a login of its own."""
         pages = (
-            self._route("GET", page.path, self._page(page), page.scope) for page in self._pages
+            self._route("GET", page.path, self._page(page), page.scope, page.seconds)
+            for page in self._pages
         )
         actions = (
-            self._route(method, action.path, answer, action.scope)
-            for action in self._actions
-            for method, answer in (("GET", self._preview(action)), ("POST", self._run(action)))
+            route
+            for each in self._actions
+            for route in (
+                self._route("GET", each.path, self._preview(each), each.scope, each.seconds),
+                self._route("POST", each.path, self._run(each), each.scope),
+            )
         )
         return (
             _route("GET", LOGIN, self._show_login),
@@ -96,16 +106,25 @@ class Console:
         """No schemas."""
         return {}
 
-    def _route(self, method: str, path: str, answer: Answer, scope: Scope) -> Route:
+    def _route(
+        self, method: str, path: str, answer: Answer, scope: Scope, seconds: float | None = None
+    ) -> Route:
+        """Return the route of an answer that only operators get; a reading has a time limit."""
+
         async def handle(request: web.Request) -> web.StreamResponse:
             operator = None
             try:
-                operator = await self._door.recognize(request)
+                async with within(READ_SECONDS):
+                    operator = await self._door.recognize(request)
                 if operator is None:
                     return self._stranger(request)
                 form = await bodies.read_form(request) if method == "POST" else {}
                 _check(operator, scope, form if method == "POST" else None)
-                return await answer(Visit(request, operator, self._services, form))
+                visit = Visit(request, operator, self._services, form)
+                if seconds is None:
+                    return await answer(visit)
+                async with within(seconds), self._room:
+                    return await answer(visit)
             except web.HTTPRedirection:
                 raise
             except Exception as error:  # noqa: BLE001 - a page for people in place of JSON
@@ -218,7 +237,7 @@ class Console:
         self, request: web.Request, operator: Operator | None, error: Exception
     ) -> web.Response:
         problem = problems.problem_of(error)
-        data = {"problem": problem, "operator": operator}
+        data = {"problem": problem, "operator": operator, "reads": request.method == "GET"}
         if operator is None:
             return self._renderer.page("trouble.html", {**data, **_EMPTY}, problem.status)
         return self._render(request, operator, "trouble.html", data, "", problem.status)

@@ -1,6 +1,8 @@
 """The pages and the actions of the console, as values."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -11,7 +13,7 @@ from zenskar.api.http import cursors
 from zenskar.api.http.clients import client_address
 from zenskar.api.services import ApiServices
 from zenskar.db.driver.storable import is_storable
-from zenskar.errors import InvalidInput, NotFound
+from zenskar.errors import InvalidInput, NotFound, Unavailable
 from zenskar.ids import is_id
 from zenskar.model.actor import Actor, check_reason
 from zenskar.model.moment import parse_moment
@@ -21,7 +23,21 @@ from zenskar.model.sync_event import Direction, SyncStatus
 F = TypeVar("F")
 
 ROOT = "/console"
+READ_SECONDS = 5.0
+"""The time of a page or a preview that reads the database alone."""
 _LONGEST_FILTER = 512
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Raise `Unavailable` when reading takes longer: a database that hangs gives no error."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise Unavailable(
+            f"no answer came within {seconds:g} seconds: PostgreSQL or another system hangs"
+        ) from None
 
 
 def _record(text: str) -> str:
@@ -163,7 +179,7 @@ class ConsolePage:
 
     `read` returns the data of the template. `menu` is the name in the menu, empty without an
     entry; `section` is the menu entry that is marked, by default its own. The page of a `live`
-    page is read again while it is visible.
+    page is read again while it is visible. A page that is not read within `seconds` has failed.
     """
 
     path: str
@@ -174,6 +190,7 @@ class ConsolePage:
     section: str = ""
     live: bool = False
     scope: Scope = Scope.READ
+    seconds: float = READ_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +253,14 @@ class ShownOnce:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action at a path under `/console`: GET shows the preview, POST runs it."""
+    """An action at a path under `/console`: GET shows the preview, POST runs it.
+
+    A preview that is not read within `seconds` has failed.
+    """
 
     path: str
     preview: Callable[[Visit], Awaitable[Preview]]
     run: Callable[[Visit], Awaitable[Done | ShownOnce]]
     section: str = ""
     scope: Scope = Scope.WRITE
+    seconds: float = READ_SECONDS

@@ -13,6 +13,8 @@ from zenskar.ops.state.message_place import LogPlace, OutboxPlace, parse_place
 SECTION = "/bus"
 _MESSAGE = f"{SECTION}/messages/{{place:[^/]+/[^/]+(?:/[0-9]+)?}}"
 _MOST_SHOWN = 25
+_SECONDS = 8.0
+"""A broker that does not answer has a time limit of its own, and then the outbox is read."""
 _STATES = ("due", "delayed", "parked", "claimed")
 
 
@@ -90,9 +92,11 @@ async def dead_letter(visit: Visit) -> Done:
 
 
 PAGES = (
-    ConsolePage(SECTION, "bus.html", read, menu="Bus", icon="bus", live=True),
-    ConsolePage(_MESSAGE, "bus_message.html", read_message, section=SECTION),
+    ConsolePage(SECTION, "bus.html", read, menu="Bus", icon="bus", live=True, seconds=_SECONDS),
+    ConsolePage(_MESSAGE, "bus_message.html", read_message, section=SECTION, seconds=_SECONDS),
 )
 ACTIONS = (
-    Action(f"{_MESSAGE}/dead-letter", preview_dead_letter, dead_letter, SECTION, Scope.ADMIN),
+    Action(
+        f"{_MESSAGE}/dead-letter", preview_dead_letter, dead_letter, SECTION, Scope.ADMIN, _SECONDS
+    ),
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from zenskar.console.page import ConsolePage, Visit
 from zenskar.model.scope import Scope
+from zenskar.ops.checks.checkup import PART_SECONDS
 from zenskar.ops.checks.finding import CheckResult
 
 
@@ -15,4 +16,11 @@ async def read(visit: Visit) -> Mapping[str, Any]:
     return {"report": report, "failures": failures}
 
 
-PAGE = ConsolePage("/system/doctor", "doctor.html", read, section="/system", scope=Scope.WRITE)
+PAGE = ConsolePage(
+    "/system/doctor",
+    "doctor.html",
+    read,
+    section="/system",
+    scope=Scope.WRITE,
+    seconds=2 * PART_SECONDS,
+)

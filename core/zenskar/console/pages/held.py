@@ -5,7 +5,16 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, Visit
+from zenskar.console.page import (
+    READ_SECONDS,
+    ROOT,
+    Action,
+    ConsolePage,
+    Done,
+    Preview,
+    Visit,
+    within,
+)
 from zenskar.console.pages.records import address_of, record_of
 from zenskar.db.connections import DELETE_GUARD
 from zenskar.db.driver.engine import in_transaction
@@ -22,6 +31,8 @@ from zenskar.ops.runs.run_requests import RunRequest
 
 SECTION = "/held-deletes"
 _MOST, _LOOKED = 100, 20
+_SECONDS = 25.0
+"""The objects are fetched on request."""
 
 
 async def read(visit: Visit) -> Mapping[str, Any]:
@@ -34,7 +45,8 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         wanted = [each for each in guarded if chosen in {None, each.state.name}]
         return [(each, await connections.held(db, each.state.name, _MOST)) for each in wanted]
 
-    held = await in_transaction(services.engine, load)
+    async with within(READ_SECONDS):
+        held = await in_transaction(services.engine, load)
     return {
         "held": [(each.state, found, await _look(visit, each, found)) for each, found in held],
         "looked": _LOOKED,
@@ -116,7 +128,9 @@ async def undelete(visit: Visit) -> Done:
     return Done(f"The record is back. {states}".strip(), address_of(visit))
 
 
-PAGE = ConsolePage(SECTION, "held_deletes.html", read, menu="Held deletes", icon="held")
+PAGE = ConsolePage(
+    SECTION, "held_deletes.html", read, menu="Held deletes", icon="held", seconds=_SECONDS
+)
 ACTIONS = (
     Action(f"{SECTION}/{{name}}/drop", preview_drop, drop, SECTION, Scope.ADMIN),
     Action("/records/{entity}/{id}/undelete", preview_undelete, undelete, "/records", Scope.ADMIN),

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from zenskar.console.page import ROOT, Action, ConsolePage, Done, Preview, Visit
+from zenskar.console.page import (
+    READ_SECONDS,
+    ROOT,
+    Action,
+    ConsolePage,
+    Done,
+    Preview,
+    Visit,
+    within,
+)
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.operators.actions import ActionFilter
 from zenskar.errors import InvalidInput
@@ -16,6 +25,8 @@ from zenskar.ops import audit
 from zenskar.ops.recover import Recovery, RecoveryReport
 
 SECTION = "/recovery"
+_SECONDS = 20.0
+"""A report reads the topic since the backup."""
 _MOST_SHOWN, _MOST_ACTIONS, _MOST_DETAILS = 50, 10, 10
 
 
@@ -23,9 +34,10 @@ async def read(visit: Visit) -> Mapping[str, Any]:
     """Return the data of the page; the report needs the time of the backup."""
     since = _since(visit)
     wanted = ActionFilter(action=ActionKind.REPEAT_DELETES)
-    found = await in_transaction(
-        visit.services.engine, lambda c: audit.page(c, wanted, limit=_MOST_ACTIONS)
-    )
+    async with within(READ_SECONDS):
+        found = await in_transaction(
+            visit.services.engine, lambda c: audit.page(c, wanted, limit=_MOST_ACTIONS)
+        )
     return {
         "since": visit.filter("since"),
         "report": await _recovery(visit).report(since) if since else None,
@@ -88,6 +100,14 @@ def _address(visit: Visit) -> str:
 
 
 PAGE = ConsolePage(
-    SECTION, "recovery.html", read, menu="Recovery", icon="recovery", scope=Scope.ADMIN
+    SECTION,
+    "recovery.html",
+    read,
+    menu="Recovery",
+    icon="recovery",
+    scope=Scope.ADMIN,
+    seconds=_SECONDS,
 )
-ACTIONS = (Action(f"{SECTION}/repeat-deletes", preview_repeat, repeat, SECTION, Scope.ADMIN),)
+ACTIONS = (
+    Action(f"{SECTION}/repeat-deletes", preview_repeat, repeat, SECTION, Scope.ADMIN, _SECONDS),
+)

@@ -1,15 +1,15 @@
 "use strict";
 // Behaviour of all pages. A page works without it, but does not refresh.
 (() => {
-  const TICK_MS = 5000;
+  const [TICK_MS, LATE_MS] = [5000, 4000];
   const dialog = document.getElementById("dialog");
   let shownAt = new Date();
+  let askedAt = null;
 
   // Live pages: an event for htmx while somebody can see the page.
   const tick = () => {
     if (!document.hidden && !dialog.open) document.body.dispatchEvent(new Event("tick"));
   };
-  setInterval(tick, TICK_MS);
   document.addEventListener("visibilitychange", tick);
 
   // The status is 0 when no answer came.
@@ -23,7 +23,14 @@
     }
     banner.hidden = !yes;
   };
+  // A server that hangs gives no answer to report: the page says so at the next tick.
+  setInterval(() => {
+    if (askedAt && Date.now() - askedAt > LATE_MS) stale(true, 0);
+    tick();
+  }, TICK_MS);
+  document.body.addEventListener("htmx:beforeRequest", () => (askedAt = Date.now()));
   document.body.addEventListener("htmx:afterRequest", (event) => {
+    askedAt = null;
     if (event.detail.successful) shownAt = new Date();
     stale(!event.detail.successful, event.detail.xhr.status);
   });
