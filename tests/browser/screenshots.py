@@ -21,8 +21,17 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 
 
+REPORT = "/recovery?since=2026-01-01T00:00"
+DIALOGS = {
+    "pause": ("/connections/crm", "Pause…"),
+    "trial": ("/connections/crm", "Try a document…"),
+    "erase": ("/records/customer/{waiting_id}", "Erase…"),
+    "key": ("/system", "Create key…"),
+}
+
+
 async def take(database_url: str) -> None:
-    """Write a picture of each page in each look."""
+    """Write a picture of each page and of some dialogs in each look."""
     FOLDER.mkdir(exist_ok=True)
     async with open_world(database_url) as world, chromium() as browser:
         for look, options in LOOKS.items():
@@ -32,6 +41,14 @@ async def take(database_url: str) -> None:
                     name = each.template.removesuffix(".html")
                     picture = FOLDER / f"{name}-{look}.png"
                     await page.page.screenshot(path=picture, full_page=True)
+                await page.open(REPORT)
+                picture = FOLDER / f"recovery_report-{look}.png"
+                await page.page.screenshot(path=picture, full_page=True)
+                for name, (path, button) in DIALOGS.items():
+                    await page.open(path.format(**world.values))
+                    await page.page.click(f"text={button}")
+                    await page.page.wait_for_selector("dialog[open]")
+                    await page.page.screenshot(path=FOLDER / f"dialog_{name}-{look}.png")
 
 
 async def take_for_documents(database_url: str) -> None:

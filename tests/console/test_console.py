@@ -181,7 +181,7 @@ async def test_an_action_shows_a_preview_needs_a_reason_and_reports(small: OpenC
     async with small.browser(Scope.WRITE) as browser:
         preview = await browser.page("/stop")
         assert "Stop &lt;b&gt;it&lt;/b&gt;" in preview
-        assert "<dt>Calls</dt><dd>3</dd>" in preview
+        assert "<dt>Calls</dt><dd><bdi>3</bdi></dd>" in preview
         assert "a reason is needed" in (await browser.act("/stop", reason=" ", status=400)).lower()
         assert "The number has changed." in await browser.act("/stop", n="4", status=409)
         after = await browser.act("/stop", reason="too loud & <late>")
@@ -204,7 +204,7 @@ async def test_an_action_after_the_end_of_the_session_changes_nothing_and_is_sho
         key = await small.key(Scope.WRITE)
         again = await browser.client.post(answer.url, data={"key": key})
         assert (again.url.path, again.url.query_string) == ("/console/stop", "a=1")
-        assert "<dt>Calls</dt><dd>3</dd>" in await again.text()
+        assert "<dt>Calls</dt><dd><bdi>3</bdi></dd>" in await again.text()
 
 
 async def test_an_action_needs_its_scope_and_the_token_of_the_session(small: OpenConsole) -> None:

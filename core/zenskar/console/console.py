@@ -240,7 +240,7 @@ class Console:
         data = {"problem": problem, "operator": operator, "reads": request.method == "GET"}
         if operator is None:
             return self._renderer.page("trouble.html", {**data, **_EMPTY}, problem.status)
-        return self._render(request, operator, "trouble.html", data, "", problem.status)
+        return self._render(request, operator, "trouble.html", data, _NO_SECTION, problem.status)
 
     def _render(
         self,
@@ -261,7 +261,8 @@ class Console:
         return self._renderer.page(template, {**common, **data}, status)
 
 
-_EMPTY = {"section": "", "here": ROOT, "notice": "", "live": False}
+_NO_SECTION = "none"
+_EMPTY = {"section": _NO_SECTION, "here": ROOT, "notice": "", "live": False}
 
 
 def doorkeeper(services: ApiServices, keys: KeyRing | None = None) -> Doorkeeper:

@@ -14,6 +14,9 @@ from tests.support.flow import Flow
 from tests.support.postgres import apart
 from zenskar import CallLimit, Usage
 from zenskar.cli.commands.doctor import checkup
+from zenskar.db import connections
+from zenskar.db.connections import PAUSED_BY_OPERATOR
+from zenskar.db.driver.engine import in_transaction
 from zenskar.plugins.discovery import Plugin
 from zenskar.settings import load
 from zenskar_stripe.sandbox import StripeSandbox
@@ -132,3 +135,25 @@ def test_kafka_that_is_away_is_named(
     finding = parts(cli.json("doctor", code=1))["kafka"]
     assert finding["verdict"] == "failed"
     assert "ZENSKAR_KAFKA_BOOTSTRAP_SERVERS" in finding["fix"]
+
+
+def test_an_older_error_is_not_the_cause_of_a_pause(cli: Cli, database: str) -> None:
+    async def pause(flow: Flow) -> None:
+        engine = flow.runtime.engine
+        error = ("credentials", "credentials", "the system answered 401")
+        await in_transaction(engine, lambda c: connections.pause(c, "fake", *error))
+        await in_transaction(engine, lambda c: connections.resume(c, "fake"))
+        await in_transaction(engine, lambda c: connections.pause(c, "fake", PAUSED_BY_OPERATOR))
+
+    with_flow(database, pause)
+    assert parts(cli.json("doctor", code=1))["paused"]["detail"] == "fake: paused by an operator"
+
+
+def test_an_error_that_caused_a_pause_is_shown(cli: Cli, database: str) -> None:
+    async def pause(flow: Flow) -> None:
+        error = ("credentials", "credentials", "the system answered 401")
+        await in_transaction(flow.runtime.engine, lambda c: connections.pause(c, "fake", *error))
+
+    with_flow(database, pause)
+    detail = parts(cli.json("doctor", code=1))["paused"]["detail"]
+    assert detail == "fake: credentials: the system answered 401"

@@ -22,13 +22,13 @@ async def test_a_pause_and_a_resumption_are_previewed_and_audited(console: OpenC
     async with console.browser(Scope.ADMIN) as browser:
         assert "fake" in await browser.page("/connections")
         preview = await browser.page("/connections/fake/pause")
-        assert "<dt>Events that wait already</dt><dd>1</dd>" in preview
+        assert "<dt>Events that wait already</dt><dd><bdi>1</bdi></dd>" in preview
         paused = await browser.act("/connections/fake/pause", "an incident")
         assert "fake is paused." in paused
         assert "paused by an operator" in paused
         assert "Reason: <bdi>an incident</bdi>" in paused
         assert "paused already" in await browser.page("/connections/fake/pause")
-        assert "<dt>Changes to send</dt><dd>1</dd>" in await browser.page(
+        assert "<dt>Changes to send</dt><dd><bdi>1</bdi></dd>" in await browser.page(
             "/connections/fake/resume"
         )
         assert "fake is resumed." in await browser.act("/connections/fake/resume", "it is over")
@@ -72,7 +72,7 @@ async def test_a_dead_letter_is_not_sent_by_a_resumption(console: OpenConsole) -
         await browser.act("/connections/fake/pause")
         async with console.flow.runtime.engine.connect() as db:
             await db.exec_driver_sql("UPDATE sync_events SET status = 'dead'")
-        assert "<dt>Changes to send</dt><dd>0</dd>" in await browser.page(
+        assert "<dt>Changes to send</dt><dd><bdi>0</bdi></dd>" in await browser.page(
             "/connections/fake/resume"
         )
 

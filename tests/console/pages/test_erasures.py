@@ -14,8 +14,8 @@ async def test_a_customer_is_counted_then_erased(database_url: str) -> None:
             preview = await browser.page(path)
             assert "cannot be undone" in preview
             (external_id,) = console.flow.systems["fake"].objects
-            assert f"<bdi>fake {external_id} stays</bdi>" in preview
-            assert "<dt>Rows of customers</dt><dd>1</dd>" in preview
+            assert f"<bdi>fake keeps its object {external_id}</bdi>" in preview
+            assert "<dt>Rows of customers</dt><dd><bdi>1</bdi></dd>" in preview
             assert await console.flow.scalar("SELECT name FROM customers") == "Ada"
             assert await console.flow.scalar("SELECT count(*) FROM operator_actions") == 0
             assert "The customer is erased" in await browser.act(path, "a request of Ada")

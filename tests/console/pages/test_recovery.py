@@ -40,7 +40,7 @@ async def test_lost_deletes_are_shown_and_repeated(restored: OpenConsole) -> Non
         page = await browser.page("/recovery", params=SINCE)
         assert f"/console/records/customer/{record_id}" in page
         preview = await browser.page(REPEAT)
-        assert "<dt>Records to delete</dt><dd>1</dd>" in preview
+        assert "<dt>Records to delete</dt><dd><bdi>1</bdi></dd>" in preview
         assert f"customer {record_id}" in preview
         await browser.act(REPEAT, "wrong number", status=400, deletes="2")
         after = await browser.act(REPEAT, "a disk <b>was lost</b>")

@@ -67,3 +67,30 @@ async def test_a_form_that_the_console_has_not_made_is_refused(database_url: str
             answer = await browser.client.post(f"/console{path}", data=form)
             assert answer.status == 404
         assert await console.flow.scalar("SELECT count(*) FROM operator_runs") == 1
+
+
+async def test_a_finished_comparison_shows_its_differences(database_url: str) -> None:
+    async with open_console(database_url, working=True) as console:
+        flow, system = console.flow, console.flow.systems["fake"]
+        record_id = await flow.create()
+        await flow.settle()
+        (external_id,) = system.objects
+        system.edit(external_id, name="Ada <b>there</b>")
+        system.create(name="Grace")
+        system.webhooks.clear()
+        async with console.browser(Scope.WRITE) as browser:
+            await browser.act("/runs/new/compare/fake/customer", reason="a doubt")
+            await flow.until_scalar(_OPEN)
+            page = await browser.page(f"/runs/{await flow.scalar(_LAST)}")
+            result = page.partition('id="result"')[2]
+            assert "missing here" in result
+            assert "different" in result
+            assert f"/console/records/customer/{record_id}" in result
+            assert external_id in result
+            assert "Apply the plan" not in page
+            assert "a doubt" in page
+            listed = await browser.page("/runs")
+            assert "1 different" in listed
+            assert "1 missing here" in listed
+            assert "2 left" in listed
+        assert await flow.scalar("SELECT count(*) FROM customers") == 1

@@ -24,7 +24,10 @@ async def preview(visit: Visit) -> Preview:
             ("Customer", record_id),
             *((f"Rows of {table}", f"{count:,}") for table, count in found.rows.items() if count),
         ],
-        details=[f"{each['source_system']} {each['external_id']} stays" for each in found.external],
+        details=[
+            f"{each['source_system']} keeps its object {each['external_id']}"
+            for each in found.external
+        ],
         dangerous=True,
     )
 

@@ -21,7 +21,7 @@ async def preview(visit: Visit) -> Preview:
     _trial(visit)
     entities = visit.services.router.owner(name).entities
     return Preview(
-        f"Try a document at {name}?",
+        f"Try a document at {name}",
         "Shows what a record becomes at the external system, and the record that comes back. "
         "Nothing is written, and the external system is not called.",
         "Show",

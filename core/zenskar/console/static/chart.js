@@ -26,7 +26,8 @@
       padding: [8, 22, 0, 4],
       cursor: { y: false, points: { show: false }, drag: { x: false } },
       legend: { show: false },
-      scales: { x: { time: true }, y: { range: (_u, _min, max) => [0, Math.max(5, max * 1.1)] } },
+      // Each bar has room for its width, also the first and the last.
+      scales: { x: { time: true, range: (_u, min, max) => [min - 30, max + 30] }, y: { range: (_u, _min, max) => [0, Math.max(5, max * 1.1)] } },
       axes: [
         { ...axis, size: 28, grid: { show: false }, values: (_u, all) => all.map(utcTime), space: 70 },
         { ...axis, grid, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] },

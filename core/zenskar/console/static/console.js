@@ -6,6 +6,9 @@
   let shownAt = new Date();
   let askedAt = null;
 
+  // On a phone the menu is one long row.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   // Live pages: an event for htmx while somebody can see the page.
   const tick = () => {
     if (!document.hidden && !dialog.open) document.body.dispatchEvent(new Event("tick"));

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from zenskar.db import api_keys, connections, polls, workers
+from zenskar.db.connections import DELETE_GUARD, PAUSED_BY_OPERATOR, ConnectionState
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.driver.writable import check_writable
 from zenskar.db.events import event_counts
@@ -19,6 +20,8 @@ from zenskar.ops.checks.finding import Finding, failed, note, ok
 from zenskar.settings import Settings
 
 _ALIVE_SECONDS = 15.0
+_NO_ERROR = frozenset({PAUSED_BY_OPERATOR, DELETE_GUARD})
+"""The reasons of pauses that no error has caused; the last error is an older one."""
 
 
 FIX = "check ZENSKAR_DATABASE_URL, or run `zenskar dev`"
@@ -76,9 +79,17 @@ async def _paused(db: AsyncConnection) -> Finding:
         return note("paused", f"{detail}, as its system requested", fix)
     if not paused:
         return ok("paused", "no connection is paused")
-    detail = "; ".join(f"{s.name}: {s.error_message or s.reason}" for s in paused)
+    detail = "; ".join(f"{s.name}: {_cause(s)}" for s in paused)
     fix = f"fix the cause, then: zenskar connections resume {paused[0].name}"
     return failed("paused", detail, fix)
+
+
+def _cause(state: ConnectionState) -> str:
+    """Return the reason of a pause, with the error if an error is the cause."""
+    reason = (state.reason or "").replace("_", " ")
+    if state.reason in _NO_ERROR or state.error_message is None:
+        return reason
+    return f"{reason}: {state.error_message}"
 
 
 async def _dead(db: AsyncConnection) -> Finding:
