@@ -1,6 +1,6 @@
 """List, pause and resume connections, for the API and the command line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,6 +29,9 @@ from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync import announcements
 from zenskar.sync.resilience.call_grants import stated, used
 
+_MOST_PAUSES = 20
+"""The newest audit entries among which the present pause is found."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallUse:
@@ -49,7 +52,8 @@ class ConnectionStatus:
     """A connection's state, the sync events that wait for it, and whether it is configured.
 
     `polled_at` is when its feed was last read to its end. `call_limits` has the limits of which
-    calls were used since the connection was last resumed.
+    calls were used since the connection was last resumed. `pause_note` is the reason that an
+    operator gave for its present pause.
     """
 
     state: ConnectionState
@@ -57,6 +61,7 @@ class ConnectionStatus:
     configured: bool = True
     polled_at: datetime | None = None
     call_limits: tuple[CallUse, ...] = ()
+    pause_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,7 @@ async def statuses(
     counts = await event_counts.unfinished(db) if unfinished is None else unfinished
     backlog = event_counts.backlogs(counts, (*configured, *states))
     feeds, calls = await polls.read(db), await call_limits.read(db)
+    notes = await pause_notes(db, states.values())
     return [
         ConnectionStatus(
             states.get(name, ConnectionState(name)),
@@ -102,6 +108,7 @@ async def statuses(
             configured=name in configured,
             polled_at=feeds[name].polled_at if name in feeds else None,
             call_limits=_uses(calls, name),
+            pause_note=notes.get(name),
         )
         for name in dict.fromkeys((*configured, *states, *backlog))
         if name != NO_SOURCE
@@ -128,6 +135,21 @@ async def status(
     if name not in known:
         raise NotFound(f"no connection is called {name!r}; there are: {', '.join(known) or 'none'}")
     return known[name]
+
+
+async def pause_notes(
+    db: AsyncConnection, states: Iterable[ConnectionState]
+) -> Mapping[str, str | None]:
+    """Return the reasons that operators gave for the present pauses, by connection."""
+    notes: dict[str, str | None] = {}
+    for state in states:
+        if state.paused and state.reason == PAUSED_BY_OPERATOR:
+            wanted = ActionFilter(action=ActionKind.PAUSE, target=state.name)
+            # A pause of a paused connection changes nothing, and has a later time.
+            last = (await audit.page(db, wanted, limit=_MOST_PAUSES)).actions
+            reasons = [each.reason for each in last if each.at == state.paused_at]
+            notes[state.name] = next(iter(reasons), None)
+    return notes
 
 
 async def history(

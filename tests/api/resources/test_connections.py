@@ -19,6 +19,7 @@ async def test_list_shows_state_last_error_and_lag(database_url: str) -> None:
         "entities": ["customer"],
         "state": "active",
         "reason": None,
+        "pause_note": None,
         "account": None,
         "paused_at": None,
         "held_until": None,
@@ -50,8 +51,11 @@ async def test_list_shows_the_calls_of_each_limit(database_url: str) -> None:
 
 
 async def test_pause_and_resume(api: Api) -> None:
-    for _ in range(2):
-        paused = await body_of(await api.client.post("/connections/fake/pause"), 200)
+    for reason in ("an incident", "again"):
+        headers = {"X-Reason": reason}
+        answer = await api.client.post("/connections/fake/pause", headers=headers)
+        paused = await body_of(answer, 200)
+        assert paused["pause_note"] == "an incident"
         assert (paused["state"], paused["reason"]) == ("paused", "paused by an operator")
         assert paused["paused_at"]
     listed = await body_of(await api.client.get("/connections"), 200)

@@ -29,9 +29,11 @@ def stripe(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_connection_is_paused_and_resumed(cli: Cli, stripe: None) -> None:
     (row,) = cli.json("connections", "list")["data"]
     assert (row["name"], row["state"], row["waiting"], row["dead"]) == ("stripe", "active", 0, 0)
-    assert cli.json("connections", "pause", "stripe")["state"] == "paused"
+    assert cli.json("connections", "pause", "stripe", "--reason", "INC-7")["state"] == "paused"
+    found = cli.json("doctor", code=1)["checks"]
+    assert "stripe: paused by an operator: INC-7" in [each["detail"] for each in found]
     table = cli("connections", "list")
-    assert "paused by an operator" in table
+    assert "INC-7" in table
     assert "do_not_show_me" not in table
     assert "is active" in cli("connections", "resume", "stripe")
     (row,) = cli.json("connections", "list")["data"]

@@ -27,6 +27,8 @@ async def test_a_pause_and_a_resumption_are_previewed_and_audited(console: OpenC
         assert "fake is paused." in paused
         assert "paused by an operator" in paused
         assert "Reason: <bdi>an incident</bdi>" in paused
+        for path in ("", "/connections"):
+            assert '<bdi class="clip">an incident</bdi>' in await browser.page(path)
         assert "paused already" in await browser.page("/connections/fake/pause")
         assert "<dt>Changes to send</dt><dd><bdi>1</bdi></dd>" in await browser.page(
             "/connections/fake/resume"

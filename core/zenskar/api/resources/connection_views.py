@@ -42,6 +42,7 @@ CONNECTION: JsonSchema = {
         "entities",
         "state",
         "reason",
+        "pause_note",
         "account",
         "paused_at",
         "held_until",
@@ -55,6 +56,10 @@ CONNECTION: JsonSchema = {
         "entities": {"type": "array", "items": {"type": "string"}},
         "state": {"enum": [ACTIVE, PAUSED]},
         "reason": NULLABLE_TEXT,
+        "pause_note": {
+            **NULLABLE_TEXT,
+            "description": "The reason that an operator gave for the pause.",
+        },
         "account": NULLABLE_TEXT,
         "paused_at": NULLABLE_TIME,
         "held_until": {
@@ -112,6 +117,7 @@ def connection_view(status: ConnectionStatus, entities: tuple[str, ...]) -> dict
         "entities": entities,
         "state": state.state,
         "reason": state.reason,
+        "pause_note": status.pause_note,
         "account": state.account,
         "paused_at": state.paused_at and timestamp(state.paused_at),
         "held_until": state.held_until and timestamp(state.held_until),

@@ -30,6 +30,7 @@ _COLUMNS = {
     "name": "NAME",
     "state": "STATE",
     "reason": "REASON",
+    "pause_note": "NOTE",
     "account": "ACCOUNT",
     "held_until": "HELD UNTIL",
     "calls": "CALLS",
@@ -277,6 +278,7 @@ def _run(
 
 def _row(status: "ConnectionStatus", off: Mapping[str, str] | None = None) -> dict[str, Any]:
     row = asdict(status.state) | asdict(status.backlog) | {"polled_at": status.polled_at}
+    row["pause_note"] = status.pause_note
     row["call_limits"] = [asdict(each) for each in status.call_limits]
     del row["held_seconds"]
     if not status.configured:

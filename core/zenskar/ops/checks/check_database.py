@@ -17,6 +17,7 @@ from zenskar.errors import ZenskarError
 from zenskar.model.sync_event import NO_SOURCE
 from zenskar.ops.checks import check_clocks
 from zenskar.ops.checks.finding import Finding, failed, note, ok
+from zenskar.ops.connections import pause_notes
 from zenskar.settings import Settings
 
 _ALIVE_SECONDS = 15.0
@@ -79,17 +80,17 @@ async def _paused(db: AsyncConnection) -> Finding:
         return note("paused", f"{detail}, as its system requested", fix)
     if not paused:
         return ok("paused", "no connection is paused")
-    detail = "; ".join(f"{s.name}: {_cause(s)}" for s in paused)
+    notes = await pause_notes(db, paused)
+    detail = "; ".join(f"{s.name}: {_cause(s, notes.get(s.name))}" for s in paused)
     fix = f"fix the cause, then: zenskar connections resume {paused[0].name}"
     return failed("paused", detail, fix)
 
 
-def _cause(state: ConnectionState) -> str:
-    """Return the reason of a pause, with the error if an error is the cause."""
+def _cause(state: ConnectionState, note: str | None) -> str:
+    """Return the reason of a pause, with its error or with the reason of the operator."""
     reason = (state.reason or "").replace("_", " ")
-    if state.reason in _NO_ERROR or state.error_message is None:
-        return reason
-    return f"{reason}: {state.error_message}"
+    more = note if state.reason in _NO_ERROR else state.error_message
+    return f"{reason}: {more}" if more else reason
 
 
 async def _dead(db: AsyncConnection) -> Finding:
