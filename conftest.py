@@ -1,7 +1,8 @@
 """One PostgreSQL for all tests of the repository, those of plugins and examples too."""
 
+import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers of the tests."""
     if not hasattr(config, "workerinput"):
         postgres.finish_session()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave the modules and the tests of the session out of every search for garbage.
+
+    Otherwise, each search would walk through thousands of tests.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
