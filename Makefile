@@ -8,6 +8,9 @@ EXAMPLES := cardfile doorbell
 PROJECTS := pyproject.toml $(PLUGINS:%=plugins/%/pyproject.toml)
 JOBS ?= 3
 
+# The tests start many processes, and each would compile everything that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install dev test coverage test-pythons test-kafka drill test-stripe-mock test-console test-packaging screenshots lint format check-kernel check-kernel-small simulate bench secrets docs build clean
 
