@@ -5,12 +5,20 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-_ENSURE = text("INSERT INTO schedules (name) VALUES (:name) ON CONFLICT DO NOTHING")
-
+# A single statement: every worker looks at every job every few seconds. Only a due run writes.
 _TAKE = text("""
-    UPDATE schedules SET due_at = now() + make_interval(secs => :every)
-    WHERE name = :name AND due_at <= now()
-    RETURNING state
+    WITH taken AS (
+        UPDATE schedules SET due_at = now() + make_interval(secs => :every)
+        WHERE name = :name AND due_at <= now()
+        RETURNING state
+    ), added AS (
+        INSERT INTO schedules (name, due_at)
+        SELECT :name, now() + make_interval(secs => :every)
+        WHERE NOT EXISTS (SELECT FROM schedules WHERE name = :name)
+        ON CONFLICT DO NOTHING
+        RETURNING state
+    )
+    SELECT state FROM taken UNION ALL SELECT state FROM added
 """)
 
 _HURRY = text("""
@@ -33,7 +41,6 @@ async def take(db: AsyncConnection, name: str, every_seconds: float) -> Any:
 
     Returns None when the run is not due. A crashed run is due again after the usual time.
     """
-    await db.execute(_ENSURE, {"name": name})
     return await db.scalar(_TAKE, {"name": name, "every": every_seconds})
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from zenskar.db import connections, outbox, schedules
-from zenskar.db.driver.engine import in_transaction
+from zenskar.db.driver.engine import each_alone, in_transaction
 from zenskar.model.envelope import INBOUND, OUTBOUND
 from zenskar.sync import announcements
 from zenskar.sync.account_check import AccountCheck
@@ -60,7 +60,7 @@ class Scheduler:
             await self._run_if_due(job)
 
     async def _run_if_due(self, job: Job) -> None:
-        state = await in_transaction(
+        state = await each_alone(
             self._context.engine, lambda c: schedules.take(c, job.name, job.every_seconds)
         )
         if state is not None:
