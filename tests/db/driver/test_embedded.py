@@ -90,6 +90,12 @@ async def test_every_connection_needs_the_password(folder: Path) -> None:
         assert again == url
 
 
+async def test_a_connection_hashes_the_random_password_once(folder: Path) -> None:
+    async with embedded_postgres(folder / "data") as url:
+        kept = await ask(url, "SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'")
+        assert str(kept).startswith("SCRAM-SHA-256$1:")
+
+
 def elsewhere() -> set[Path]:
     return set(Path(tempfile.gettempdir()).iterdir())
 
