@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that `tests.support` can be imported
 
@@ -16,7 +17,12 @@ RUNTIME_CHECKS = "zenskar.testing.runtime_checks"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share one server between the workers of a session."""
+    """Share one server between the workers of a session, and judge no example by its seconds."""
+    # A busy machine draws and runs an example in seconds, and the code is still right.
+    settings.register_profile(
+        "any_speed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any_speed")
     if not hasattr(config, "workerinput"):
         postgres.prepare_session()
 
