@@ -18,7 +18,11 @@ SETTINGS = {
     **{
         f"{name}_{setting}": value
         for name in ("FIRST", "SECOND")
-        for setting, value in (("API_KEY", "sk_test_1"), ("WEBHOOK_SECRET", "whsec_1"))
+        for setting, value in (
+            ("API_KEY", "sk_test_1"),
+            ("WEBHOOK_SECRET", "whsec_1"),
+            ("API_BASE", "http://127.0.0.1:9"),
+        )
     },
 }
 _ANSWER_SECONDS, _MOST_MS = 60.0, 300.0
@@ -103,7 +107,10 @@ async def addresses(database: str) -> Mapping[str, str]:
         "run": f"/runs/{one['run']}",
         "bus": "/bus",
         "message": f"/bus/messages/outbox/{one['message']}",
+        "recovery": "/recovery",
+        "recovery of a time": "/recovery?since=2020-01-01T00:00:00Z",
         "system": "/system",
+        "doctor": "/system/doctor",
         "audit": "/audit",
         "audit of a time": "/audit?since=2020-01-01T00:00&until=2020-02-01T00:00",
         "audit failed": "/audit?state=failed",
@@ -123,6 +130,9 @@ async def addresses(database: str) -> Mapping[str, str]:
         "held deletes": "/connections/second/held-deletes",
         "runs": "/runs",
         "audit": "/audit",
+        "plugins": "/plugins",
+        "migrations": "/migrations",
+        "doctor": "/doctor",
         "metrics": "/metrics",
         "health": "/health/ready",
     }

@@ -1,5 +1,6 @@
 """Verify and parse webhooks: https://docs.stripe.com/webhooks."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from zenskar_stripe import customers
 from zenskar_stripe.config import Config
 
 HEADER = "stripe-signature"
+_ITEM = re.compile(r"(?:^|,)\s*(t|v1)=([^,\s]*)")
 TYPES = ("customer.created", "customer.updated", "customer.deleted")
 """Whole types, because types of subscriptions, sources and tax ids also start with `customer.`."""
 
@@ -50,16 +52,11 @@ def event(body: Mapping[str, Any], config: Config, *, sent_at: int | None = None
 
 
 def _parse(header: str) -> tuple[str, list[str]]:
-    timestamps, signatures = [], []
-    for item in header.split(","):
-        name, _, value = item.strip().partition("=")
-        if name == "t":
-            timestamps.append(value)
-        elif name == "v1":
-            signatures.append(value)
+    items = _ITEM.findall(header)
+    timestamps = [value for name, value in items if name == "t"]
     if len(timestamps) != 1:
         raise BadSignature("the Stripe-Signature header does not have one timestamp")
-    return timestamps[0], signatures
+    return timestamps[0], [value for name, value in items if name == "v1"]
 
 
 def _ignored(body: Mapping[str, Any], config: Config) -> str | None:
