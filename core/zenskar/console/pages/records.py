@@ -27,7 +27,7 @@ from zenskar.ops.explain.model import Explanation, HistoryStep, SystemSnapshot
 
 SECTION = "/records"
 _ADDRESS = f"{SECTION}/{{entity}}/{{id}}"
-_PAGE, _MOST_EVENTS = 25, 100
+_PAGE, _MOST_EVENTS = 25, 50
 _ALL = ""
 _DEEPEST = 6
 
