@@ -64,6 +64,13 @@ async def test_both_ways_give_the_same_answer(api: Api, taken: list[str]) -> Non
     assert common(lean) == common(whole)
 
 
+async def test_the_application_answers_a_connection_that_ends(api: Api, taken: list[str]) -> None:
+    response = await send(api.client, {"Connection": "close"})
+    assert await body_of(response, 200) == {"accepted": 1}
+    assert response.headers["Connection"] == "close"
+    assert taken == ["POST"]
+
+
 def common(response: ClientResponse) -> dict[str, str]:
     """Return the headers that two responses to equal requests share."""
     own = {"x-correlation-id", "date"}
