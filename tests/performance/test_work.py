@@ -19,6 +19,7 @@ from sqlalchemy import event
 
 from benchmarks.events import API_KEY, SECRET, Series, signature
 from tests.support.api import app_of
+from tests.support.flow import open_flow
 from zenskar.db.outbox import OutboxMessage
 from zenskar.kernel import MergePolicy, Situation, observe, plan
 from zenskar.model.fields import CUSTOMER, flatten
@@ -191,7 +192,22 @@ async def test_a_batch_takes_as_many_statements_as_one_event(runtime: Runtime) -
     await sync.apply(envelopes(0))
     with counted_statements(runtime) as sent:
         await sync.apply(envelopes(BATCH))
-    assert len(sent) <= 11, "\n".join(sent)
+    assert len(sent) <= 10, "\n".join(sent)
+
+
+async def test_each_transaction_of_a_push_writes_events_and_history_at_once(
+    database_url: str,
+) -> None:
+    """The transactions are those of the request, of the plan and of the answer."""
+    async with open_flow(database_url) as flow:
+        await flow.create()
+        await flow.settle()
+        with counted_statements(flow.runtime) as sent:
+            await flow.create()
+            await flow.settle()
+    history = [statement for statement in sent if "INTO sync_event_history" in statement]
+    assert len(history) == 3, "\n".join(sent)
+    assert all("sync_events" in statement for statement in history)
 
 
 async def test_the_work_on_each_event_of_a_batch(runtime: Runtime) -> None:

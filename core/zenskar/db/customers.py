@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from zenskar.db import records
 from zenskar.db.schema.customer_columns import FIELDS
 from zenskar.db.schema.tables import customers
 from zenskar.model.fields import CUSTOMER, Fields, flatten, unflatten
@@ -42,8 +43,9 @@ class Customer:
 
 async def create(db: AsyncConnection, customer_id: str, fields: Fields) -> Customer:
     """Insert a new customer."""
-    statement = insert(customers).values(id=customer_id, **_columns(fields)).returning(customers)
-    return _customer((await db.execute(statement)).one())
+    record = Record(customer_id, fields)
+    created_at = await records.create(db, CUSTOMER.entity_type, record)
+    return Customer(customer_id, _columns(fields), record.version, created_at, created_at)
 
 
 async def read(db: AsyncConnection, customer_id: str, *, lock: bool = False) -> Customer | None:

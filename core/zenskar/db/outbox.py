@@ -118,10 +118,14 @@ _EXTEND = """
     WHERE id = ANY($1::bigint[]) AND claimed_by = $2
 """
 
+# Two searches in the index on the due time: a claimed message was due, and of the others only the
+# first counts. So the parked messages of a paused connection are not read.
 _NEXT_DUE = """
-    SELECT extract(epoch FROM min(greatest(available_at, coalesce(claimed_until, available_at)))
-                   - now())
-    FROM outbox WHERE topic = ANY($1::text[])
+    SELECT extract(epoch FROM least(
+        (SELECT available_at FROM outbox WHERE topic = $1 AND claimed_until IS NULL
+         ORDER BY available_at LIMIT 1),
+        (SELECT min(claimed_until) FROM outbox WHERE topic = $1 AND available_at <= now())
+    ) - now())
 """
 
 _UNPARK = text("""
@@ -233,9 +237,9 @@ async def extend(
     await driver(db).execute(_EXTEND, ids, claimer, lease_seconds)
 
 
-async def seconds_to_next(db: AsyncConnection, topics: Sequence[str]) -> float | None:
-    """Return the seconds until a message is due, None without a message."""
-    seconds = await driver(db).fetchval(_NEXT_DUE, topics)
+async def seconds_to_next(db: AsyncConnection, topic: str) -> float | None:
+    """Return the seconds until a message of a topic is due, None without a message."""
+    seconds = await driver(db).fetchval(_NEXT_DUE, topic)
     return None if seconds is None else max(0.0, float(seconds))
 
 

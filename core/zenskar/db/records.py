@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from asyncpg import Record as Row
@@ -36,6 +37,7 @@ _ROWS = f"jsonb_to_recordset($1) AS r(id uuid, version integer, deleted boolean,
 _INSERT = f"""
     INSERT INTO customers (id, {LISTED}, version, deleted_at)
     SELECT id, {LISTED}, version, CASE WHEN deleted THEN now() END FROM {_ROWS}
+    RETURNING created_at
 """  # noqa: S608 - no value is put into the text
 
 # The limit is the number of rows, which PostgreSQL cannot estimate from JSON.
@@ -84,6 +86,13 @@ async def insert(db: AsyncConnection, entity_type: str, records: Sequence[Record
     _only_customers(entity_type)
     if records:
         await driver(db).execute(_INSERT, [_row(record) for record in records])
+
+
+async def create(db: AsyncConnection, entity_type: str, record: Record) -> datetime:
+    """Insert a new record and return the time of its creation; raises as `lock` does."""
+    _only_customers(entity_type)
+    created_at: datetime = await driver(db).fetchval(_INSERT, [_row(record)])
+    return created_at
 
 
 async def update(db: AsyncConnection, entity_type: str, records: Sequence[Record]) -> None:

@@ -12,6 +12,7 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_log, event_search, sync_events
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.db.events.event_search import EventPage, FoundEvents
+from zenskar.db.events.sync_events import NewEntry
 from zenskar.errors import NotFound
 from zenskar.model.actor import Actor
 from zenskar.model.history_detail import HistoryDetail
@@ -122,7 +123,7 @@ async def reveal(db: AsyncConnection, event_id: str, to: Actor) -> None:
 async def note_reveal(db: AsyncConnection, event: LoggedEvent, to: Actor) -> None:
     """Add to the history of an event and to the audit that an operator was shown its message."""
     detail: HistoryDetail = {"reason": REVEALED, **to.detail}
-    await sync_events.note(db, [(event.id, SyncStatus(event.status), detail)])
+    await sync_events.note(db, [NewEntry(event.id, SyncStatus(event.status), detail)])
     await AuditEntry(ActionKind.REVEAL, to, event.id).write(db)
 
 

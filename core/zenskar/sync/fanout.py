@@ -103,7 +103,7 @@ async def enqueue(db: AsyncConnection, targets: Iterable[tuple[RecordChange, str
     Returns the ids of the sync events. Wake the workers after the commit.
     """
     pairs = [(_event(change, source), change) for change, source in targets]
-    await sync_events.insert(db, [event for event, _ in pairs])
+    await sync_events.add(db, [event for event, _ in pairs])
     await outbox.insert(
         db,
         [record_message(e, c.version, c.document, traceparent=c.traceparent) for e, c in pairs],
@@ -128,7 +128,7 @@ def announce_change(broadcaster: Broadcaster, change: RecordChange) -> None:
 async def enqueue_looks(db: AsyncConnection, looks: Iterable[LookRequest]) -> None:
     """Write sync events and outbox rows for outbound workers to fetch external objects."""
     pairs = [(_look_event(look), look.traceparent) for look in looks]
-    await sync_events.insert(db, [event for event, _ in pairs])
+    await sync_events.add(db, [event for event, _ in pairs])
     await outbox.insert(db, [look_message(event, traceparent=t) for event, t in pairs])
 
 

@@ -9,6 +9,11 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
+class Acked:
+    """The message is processed, and was acknowledged in the transaction that ended its job."""
+
+
+@dataclass(frozen=True, slots=True)
 class Park:
     """Deliver the message again when its connection works."""
 
@@ -20,5 +25,5 @@ class Nack:
     seconds: float
 
 
-JobResult = Ack | Nack | Park
+JobResult = Ack | Acked | Nack | Park
 """The result of processing a message."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from zenskar.bus.port import Bus, Delivery
 from zenskar.errors import ConfigurationError, Unavailable
-from zenskar.sync.job_result import Ack, JobResult, Nack, Park
+from zenskar.sync.job_result import Ack, Acked, JobResult, Nack, Park
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
@@ -48,6 +48,8 @@ async def settle(bus: Bus, delivery: Delivery, result: JobResult) -> None:
             await bus.park([delivery])
         case Ack():
             await bus.ack([delivery])
+        case Acked():
+            bus.forget([delivery])
 
 
 async def _sleep(stopping: asyncio.Event, seconds: float) -> None:

@@ -19,12 +19,14 @@ from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
 from zenskar.model.observation import Observation
 from zenskar.sync.context import SyncContext
 from zenskar.sync.inbound.apply import Applied, InboundSync
-from zenskar.sync.job_result import JobResult
+from zenskar.sync.job_result import Ack, Acked, JobResult, Nack, Park
 from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.push import OutboundSync
 from zenskar.telemetry.tracing import Message, Tracing, trace_id_of, traceparent_of
 from zenskar.worker.parts import WorkerParts
 from zenskar.worker.relay import Relay
+
+_RESULTS = {Ack: "ack", Acked: "ack", Nack: "nack", Park: "park"}
 
 
 class TracedOutboundSync(OutboundSync):
@@ -41,7 +43,7 @@ class TracedOutboundSync(OutboundSync):
         with self._tracing.processing(message) as span:
             structlog.contextvars.bind_contextvars(trace_id=trace_id_of(span))
             result = await super().process(_within(span, envelope), delivery)
-            span.set_attribute("zenskar.result", type(result).__name__.lower())
+            span.set_attribute("zenskar.result", _RESULTS[type(result)])
             return result
 
 

@@ -87,6 +87,7 @@ class WorkerBuilder:
             caller,
             FailureHandler(self.context, circuit_breaker, rng),
             circuit_breaker,
+            bus=self.bus,
             accounts=accounts,
         )
         return OutboundConsumer(

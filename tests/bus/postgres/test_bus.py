@@ -1,6 +1,7 @@
 """The bus on PostgreSQL delivers at least once, in one place at a time."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from tests.support.wait import until
 from zenskar.bus.postgres.bus import PostgresBus
 from zenskar.bus.postgres.notifier import Notifier
 from zenskar.db import outbox
@@ -82,8 +84,9 @@ async def test_a_parked_message_waits_and_counts_no_attempt(
         row = (await db.execute(text("SELECT attempts, parked FROM outbox"))).one()
         await db.execute(text("UPDATE outbox SET available_at = now()"))
     assert tuple(row) == (0, True)
-    (again,) = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
-    assert again.attempts == 1
+    while not (again := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
+        pass
+    assert [delivery.attempts for delivery in again] == [1]
 
 
 async def test_messages_of_a_key_are_delivered_one_after_another(bus: PostgresBus) -> None:
@@ -111,6 +114,68 @@ async def test_a_waiting_receiver_is_woken_from_another_process(
         await asyncio.sleep(0)
         await bus.publish([message(7)])
         assert await waiting == "customer:7"
+
+
+async def test_a_search_that_took_all_is_not_repeated_before_a_wake(
+    engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, claims = outbox.claim, 0
+
+    async def counted_claim(*args: Any, **how: Any) -> list[outbox.ClaimedMessage]:
+        nonlocal claims
+        claims += 1
+        return await claim(*args, **how)
+
+    async with open_bus(engine, database_url, poll=60) as bus, asyncio.timeout(10):
+        await bus.publish([message(0)])
+        assert await receive(bus) == ["customer:0"]
+        monkeypatch.setattr(outbox, "claim", counted_claim)
+        waiting = asyncio.create_task(receive(bus))
+        await until(lambda: asyncio.sleep(0, bus._notifier._has_receivers))
+        await bus.publish([message(1)])
+        assert await waiting == []
+        assert await receive(bus) == ["customer:1"]
+    assert claims == 1
+
+
+@pytest.mark.parametrize("during", ["the search for the next due time", "the wait"])
+async def test_the_next_message_of_a_key_follows_its_acknowledgement_at_once(
+    engine: AsyncEngine, database_url: str, monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    monkeypatch.setattr("zenskar.bus.postgres.bus._BLOCKED_SECONDS", 60.0)
+    search = outbox.seconds_to_next
+    async with open_bus(engine, database_url, poll=60) as bus, asyncio.timeout(10):
+        await bus.publish([message(n, "customer:a") for n in range(2)])
+        first = await bus.receive(OUTBOUND, 10, exclusive_keys=True)
+
+        async def search_and_ack(db: AsyncConnection, topic: str) -> float | None:
+            seconds = await search(db, topic)
+            if during == "the wait":
+                asyncio.get_running_loop().call_later(0.05, bus.forget, first)
+            else:
+                bus.forget(first)
+            return seconds
+
+        assert await receive(bus) == []
+        await in_transaction(engine, lambda db: bus.ack_in(db, first))
+        monkeypatch.setattr(outbox, "seconds_to_next", search_and_ack)
+        while not (second := await bus.receive(OUTBOUND, 10, exclusive_keys=True)):
+            pass
+        assert b'"id":"1"' in second[0].value
+
+
+async def test_parked_messages_are_not_read_for_the_next_due_time(
+    bus: PostgresBus, engine: AsyncEngine
+) -> None:
+    """A paused connection may have a million of them."""
+    await bus.publish([message(n) for n in range(500)])
+    await bus.park(await bus.receive(OUTBOUND, 500, exclusive_keys=True))
+    async with engine.connect() as db:
+        await db.execute(text("SET enable_seqscan = off"))
+        search = outbox._NEXT_DUE.replace("$1", f"'{OUTBOUND}'")
+        plan = "\n".join(await db.scalars(text(f"EXPLAIN ANALYZE {search}")))
+        read = [float(found) for found in re.findall(r"rows=([0-9.]+) loops", plan)]
+    assert max(read) <= 1
 
 
 async def test_a_requeued_message_counts_no_attempt(bus: PostgresBus) -> None:

@@ -1,8 +1,9 @@
 """The bus on PostgreSQL: the outbox table is the queue."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +26,21 @@ _PARKED_SECONDS = 3600.0
 _log = get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Search:
+    """The result of the last search of a topic, and the events since.
+
+    `exhausted`: the search took every message that it could. `found`: at least one. `freed`: a
+    message was deleted or released since, so that its key may have another one. `blocked`: due
+    messages wait for their keys.
+    """
+
+    exhausted: bool = False
+    found: bool = False
+    freed: bool = False
+    blocked: bool = False
+
+
 class PostgresBus:
     """Claims with SKIP LOCKED, wakes with LISTEN/NOTIFY, and polls as a fallback."""
 
@@ -42,6 +58,7 @@ class PostgresBus:
         self._claimer = new_id()
         self._held: set[int] = set()
         self._returned: set[int] = set()
+        self._searches: dict[str, _Search] = defaultdict(_Search)
         self._extender: asyncio.Task[None] | None = None
         self._publishing = Batcher(self._insert, most=_MOST_AT_ONCE)
         self._finishing = Batcher(self._delete, most=_MOST_AT_ONCE)
@@ -76,38 +93,44 @@ class PostgresBus:
         return [None] * len(batches)
 
     async def receive(self, topic: str, most: int, *, exclusive_keys: bool) -> list[Delivery]:
-        """Claim due messages; without one, wait for a wake, a delayed message or the poll.
+        """Claim due messages; after a search that took all of them, wait and return none.
 
+        The wait ends with a wake, when a delayed message becomes due, and at the next poll.
         Raises `Unavailable` when the database is unavailable.
         """
+        await self._release_returned()
+        search = self._searches[topic]
+        if search.exhausted and not self._notifier.is_woken(topic):
+            search.exhausted = False
+            if await self._waited(topic, search):
+                return []
         self._notifier.clear(topic)
-
-        async def claim(
-            db: AsyncConnection,
-        ) -> tuple[list[outbox.ClaimedMessage], float | None]:
-            claimed = await outbox.claim(
+        search.freed = search.blocked = False
+        claimed = await each_alone(
+            self._engine,
+            lambda db: outbox.claim(
                 db,
                 topic,
                 claimer=self._claimer,
                 most=most,
                 lease_seconds=self._lease_seconds,
                 by_key=exclusive_keys,
-            )
-            due = None if claimed else await outbox.seconds_to_next(db, [topic])
-            return claimed, due
-
-        await self._release_returned()
-        claimed, due = await each_alone(self._engine, claim)
-        if not claimed:
-            await self._notifier.wait(topic, self._wait_seconds(due))
+            ),
+        )
+        search.exhausted, search.found = len(claimed) < most, bool(claimed)
         self._held.update(message.id for message in claimed)
         return [_delivery(message) for message in claimed]
 
-    def _wait_seconds(self, due: float | None) -> float:
-        """Return how long to wait: a due message without a claim waits for its key."""
-        if due is None:
-            return self._poll_seconds
-        return min(self._poll_seconds, due if due > 0 else _BLOCKED_SECONDS)
+    async def _waited(self, topic: str, search: _Search) -> bool:
+        """Wait for the next message; return False at once when one may be due."""
+        due = await each_alone(self._engine, lambda db: outbox.seconds_to_next(db, topic))
+        seconds = self._poll_seconds if due is None else min(self._poll_seconds, due)
+        if due == 0:
+            if search.found or search.freed:
+                return False
+            search.blocked, seconds = True, _BLOCKED_SECONDS
+        await self._notifier.wait(topic, seconds)
+        return True
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Delete processed messages."""
@@ -154,17 +177,23 @@ class PostgresBus:
         except BaseException:
             self._returned |= ids
             raise
+        self._searches.clear()
 
     async def _release_at(self, deliveries: Sequence[Delivery], **how: Any) -> None:
         ids = [delivery.handle for delivery in deliveries]
         await each_alone(self._engine, lambda c: outbox.nack(c, ids, claimer=self._claimer, **how))
         self.forget(deliveries)
-
-    def forget(self, deliveries: Sequence[Delivery]) -> None:
-        """Forget deleted or released messages, and wake the receivers of their topics."""
-        self._held.difference_update(delivery.handle for delivery in deliveries)
         for topic in {delivery.topic for delivery in deliveries}:
             self._notifier.wake_here(topic)
+
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget deleted or released messages, and wake the receivers that wait for their keys."""
+        self._held.difference_update(delivery.handle for delivery in deliveries)
+        for topic in {delivery.topic for delivery in deliveries}:
+            search = self._searches[topic]
+            search.freed = True
+            if search.blocked:
+                self._notifier.wake_here(topic)
 
     def wake(self, topic: str) -> None:
         """Signal that the outbox may hold messages."""

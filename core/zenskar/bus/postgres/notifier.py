@@ -60,6 +60,10 @@ class Notifier:
         """Wake the receivers of a topic in this process."""
         self._signals[topic].set()
 
+    def is_woken(self, topic: str) -> bool:
+        """Return whether the topic was woken since the last `clear`."""
+        return self._signals[topic].is_set()
+
     async def wait(self, topic: str, timeout_seconds: float) -> None:
         """Return when the topic is woken, or after the timeout."""
         signal = self._signals[topic]

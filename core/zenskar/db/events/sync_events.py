@@ -53,6 +53,14 @@ class Transition(NamedTuple):
     retry_in: float | None = None
 
 
+class NewEntry(NamedTuple):
+    """A new entry in the history of a sync event."""
+
+    event_id: str
+    status: SyncStatus
+    detail: HistoryDetail | None
+
+
 @dataclass(frozen=True, slots=True)
 class EventState:
     """The status and the attempts of a sync event."""
@@ -78,13 +86,6 @@ _INSERT = f"""
     RETURNING id
 """  # noqa: S608 - no value is put into the text
 
-_RECORD = f"""
-    INSERT INTO sync_events (status, reason, {_NAMES})
-    SELECT status, reason, {_NAMES}
-    FROM ROWS FROM (jsonb_to_recordset($1) AS (status text, reason text, {_TYPED}),
-                    unnest($2::text[])) AS t(status, reason, {_NAMES})
-"""  # noqa: S608 - no value is put into the text
-
 _HISTORY = """
     INSERT INTO sync_event_history (event_id, status, detail)
     SELECT t.event_id, t.status, t.detail
@@ -93,23 +94,35 @@ _HISTORY = """
     ORDER BY t.ordinal
 """
 
+# The history is written by the same statement: a round trip costs more than either.
+_RECORD = f"""
+    WITH recorded AS (
+        INSERT INTO sync_events (status, reason, {_NAMES})
+        SELECT status, reason, {_NAMES}
+        FROM ROWS FROM (jsonb_to_recordset($3) AS (status text, reason text, {_TYPED}),
+                        unnest($4::text[])) AS t(status, reason, {_NAMES})
+    ) {_HISTORY}
+"""  # noqa: S608 - no value is put into the text
+
 # The limit is the number of rows, which PostgreSQL cannot estimate from JSON.
-_MOVE = """
-    UPDATE sync_events AS e
-    SET status = t.status, updated_at = now(),
-        reason = CASE WHEN e.direction = 'outbound' AND t.status <> 'dead'
-                AND e.reason = ANY($3::text[])
-            THEN e.reason ELSE t.reason END,
-        entity_id = coalesce(t.entity_id, e.entity_id),
-        external_id = coalesce(t.external_id, e.external_id),
-        error_kind = t.error_kind, error_message = t.error_message,
-        attempts = e.attempts + t.attempt,
-        next_attempt_at = now() + make_interval(secs => t.retry_in)
-    FROM (SELECT * FROM jsonb_to_recordset($1) AS r(id uuid, status text, reason text,
-              entity_id uuid, external_id text, error_kind text, error_message text,
-              attempt integer, retry_in double precision) LIMIT $2) AS t
-    WHERE e.id = t.id
-"""
+_MOVE = f"""
+    WITH moved AS (
+        UPDATE sync_events AS e
+        SET status = t.status, updated_at = now(),
+            reason = CASE WHEN e.direction = 'outbound' AND t.status <> 'dead'
+                    AND e.reason = ANY($5::text[])
+                THEN e.reason ELSE t.reason END,
+            entity_id = coalesce(t.entity_id, e.entity_id),
+            external_id = coalesce(t.external_id, e.external_id),
+            error_kind = t.error_kind, error_message = t.error_message,
+            attempts = e.attempts + t.attempt,
+            next_attempt_at = now() + make_interval(secs => t.retry_in)
+        FROM (SELECT * FROM jsonb_to_recordset($3) AS r(id uuid, status text, reason text,
+                  entity_id uuid, external_id text, error_kind text, error_message text,
+                  attempt integer, retry_in double precision) LIMIT $4) AS t
+        WHERE e.id = t.id
+    ) {_HISTORY}
+"""  # noqa: S608 - no value is put into the text
 
 _KEEP_PAYLOAD = "UPDATE sync_events SET payload = $2 WHERE id = $1 AND payload IS NULL"
 
@@ -129,16 +142,23 @@ _BY_EXTERNAL = """
 
 
 async def insert(db: AsyncConnection, events: Sequence[NewSyncEvent]) -> set[str]:
-    """Insert sync events as pending and return the ids of the new ones."""
+    """Insert sync events as pending, where they are new, and return the ids of those."""
     if not events:
         return set()
     rows = await driver(db).fetch(_INSERT, [_row(event) for event in events], _payloads(events))
     written = {str(row["id"]) for row in rows}
-    await _history(
-        db,
-        [(e.id, SyncStatus.PENDING, e.detail) for e in events if e.id in written],
-    )
+    entries = [_first_entry(event) for event in events if event.id in written]
+    await note(db, entries)
     return written
+
+
+async def add(db: AsyncConnection, events: Sequence[NewSyncEvent]) -> None:
+    """Insert sync events that are certainly new, as pending. Raises as `record` does."""
+    if not events:
+        return
+    rows = [_row(event) | {"status": SyncStatus.PENDING, "reason": None} for event in events]
+    history = _history(_first_entry(event) for event in events)
+    await driver(db).execute(_RECORD, *history, rows, _payloads(events))
 
 
 async def record(db: AsyncConnection, over: Sequence[tuple[NewSyncEvent, Transition]]) -> None:
@@ -149,20 +169,21 @@ async def record(db: AsyncConnection, over: Sequence[tuple[NewSyncEvent, Transit
     """
     if not over:
         return
-    rows, payloads = [_final_row(event, end) for event, end in over], _payloads(e for e, _ in over)
-    await driver(db).execute(_RECORD, rows, payloads)
-    steps = ((e.id, SyncStatus.PENDING, e.detail) for e, _ in over)
-    ends = ((t.event_id, t.status, _detail(t)) for _, t in over)
-    await _history(db, [entry for pair in zip(steps, ends, strict=True) for entry in pair])
+    rows = [_final_row(event, end) for event, end in over]
+    history = _history(entry for event, end in over for entry in (_first_entry(event), _entry(end)))
+    await driver(db).execute(_RECORD, *history, rows, _payloads(event for event, _ in over))
 
 
-async def move(db: AsyncConnection, transitions: Sequence[Transition]) -> None:
-    """Apply transitions, at most one for each event, and write their history."""
+async def move(
+    db: AsyncConnection, transitions: Sequence[Transition], notes: Sequence[NewEntry] = ()
+) -> None:
+    """Apply transitions, at most one for each event, and append `notes` and them to the history."""
     if not transitions:
+        await note(db, notes)
         return
+    history = _history((*notes, *map(_entry, transitions)))
     rows = [_transition_row(transition) for transition in transitions]
-    await driver(db).execute(_MOVE, rows, len(rows), MARKS)
-    await _history(db, [(t.event_id, t.status, _detail(t)) for t in transitions])
+    await driver(db).execute(_MOVE, *history, rows, len(rows), MARKS)
 
 
 async def keep_payload(db: AsyncConnection, event_id: str, payload: str) -> None:
@@ -180,9 +201,10 @@ async def mark(db: AsyncConnection, event_id: str, reason: str) -> None:
     await driver(db).execute(_MARK, event_id, reason)
 
 
-async def note(db: AsyncConnection, notes: Sequence[tuple[str, SyncStatus, HistoryDetail]]) -> None:
-    """Append id, status and detail to the history of events, without a change of status."""
-    await _history(db, notes)
+async def note(db: AsyncConnection, notes: Sequence[NewEntry]) -> None:
+    """Append entries to the history of events, without a change of status."""
+    if notes:
+        await driver(db).execute(_HISTORY, *_history(notes))
 
 
 async def lock(db: AsyncConnection, event_ids: Iterable[str]) -> dict[str, EventState]:
@@ -244,6 +266,14 @@ def _transition_row(transition: Transition) -> dict[str, Any]:
     }
 
 
+def _first_entry(event: NewSyncEvent) -> NewEntry:
+    return NewEntry(event.id, SyncStatus.PENDING, event.detail)
+
+
+def _entry(transition: Transition) -> NewEntry:
+    return NewEntry(transition.event_id, transition.status, _detail(transition))
+
+
 def _detail(transition: Transition) -> HistoryDetail:
     detail: HistoryDetail = {}
     if transition.reason is not None:
@@ -259,11 +289,11 @@ def _detail(transition: Transition) -> HistoryDetail:
     return detail
 
 
-async def _history(
-    db: AsyncConnection, entries: Sequence[tuple[str, SyncStatus, HistoryDetail | None]]
-) -> None:
-    if not entries:
-        return
-    rows = [{"event_id": event_id, "status": status} for event_id, status, _ in entries]
-    details = [orjson.dumps(detail).decode() if detail else None for _, _, detail in entries]
-    await driver(db).execute(_HISTORY, rows, details)
+def _history(entries: Iterable[NewEntry]) -> tuple[list[dict[str, str]], list[str | None]]:
+    """Return the rows and the details of entries, the first two parameters of their insertion."""
+    rows: list[dict[str, str]] = []
+    details: list[str | None] = []
+    for event_id, status, detail in entries:
+        rows.append({"event_id": event_id, "status": status})
+        details.append(orjson.dumps(detail).decode() if detail else None)
+    return rows, details

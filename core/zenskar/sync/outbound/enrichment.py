@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from zenskar.db import intents
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import sync_events
+from zenskar.db.events.sync_events import NewEntry
 from zenskar.kernel import StepKind
 from zenskar.model.fields import SHAPES, merge_patch
 from zenskar.model.history_detail import HistoryDetail
@@ -60,7 +61,7 @@ class PushEnrichment:
         async def store(db: AsyncConnection) -> bool:
             replaced = await intents.replace_body(db, enriched, lease)
             if replaced:
-                await sync_events.note(db, [(event_id, SyncStatus.PROCESSING, detail)])
+                await sync_events.note(db, [NewEntry(event_id, SyncStatus.PROCESSING, detail)])
             return replaced
 
         stored = await in_transaction(self._context.engine, store)

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.batcher import Batcher
-from zenskar.bus.port import Delivery
+from zenskar.bus.port import Bus, Delivery
 from zenskar.db import connections as connection_states
 from zenskar.db.driver.engine import by_keys
 from zenskar.db.events import sync_events
@@ -18,7 +20,7 @@ from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
-from zenskar.sync.job_result import Ack, JobResult, Nack, Park
+from zenskar.sync.job_result import Ack, Acked, JobResult, Nack, Park
 from zenskar.sync.messages import event_of, read_envelope
 from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.enrichment import PushEnrichment
@@ -46,6 +48,8 @@ _log = get_logger(__name__)
 
 _BATCH = 64
 """The most jobs that one transaction plans."""
+_RECEIVERS = 2
+"""The transactions at once: a job that arrives during one does not wait for its commit."""
 _OFF_SECONDS = 5.0
 """The delay of a message whose integration does not work in this process."""
 _MOST_CALLS = 12
@@ -62,17 +66,20 @@ class OutboundSync:
         failure_handler: FailureHandler,
         circuit_breaker: CircuitBreaker,
         *,
+        bus: Bus,
         accounts: AccountCheck,
     ) -> None:
         self._context = context
+        self._bus = bus
         self._caller = caller
         self._circuit_breaker = circuit_breaker
         self._accounts = accounts
         self._planner = StepPlanner(context.router, context.translator, context.broadcaster)
         self._failed_calls = FailedCalls(context, self._planner, failure_handler, accounts)
         self._enrichment = PushEnrichment(context)
-        self._first_steps = Batcher(self._begin, most=_BATCH, key=lambda job: job.subject)
-        self._answers = Batcher(self._apply, most=_BATCH, key=lambda answer: answer.job.subject)
+        together: dict[str, Any] = {"most": _BATCH, "receivers": _RECEIVERS, "split": False}
+        self._first_steps = Batcher(self._begin, key=lambda job: job.subject, **together)
+        self._answers = Batcher(self._apply, key=lambda answer: answer.job.subject, **together)
 
     async def process(self, envelope: Envelope, delivery: Delivery) -> JobResult:
         """Process one message by the present state of its record, not the message's.
@@ -173,7 +180,7 @@ class OutboundSync:
                 await work_storage.flush(db, work)
                 works.append(work)
             followed = await work_storage.store(db, works, moves)
-            return [planned[job.event_id] for job in jobs], followed
+            return await self._acked(db, jobs, planned), followed
 
         return self._wake(*await by_keys(self._context.engine, begin_batch))
 
@@ -219,9 +226,21 @@ class OutboundSync:
                 await work_storage.flush(db, work)
                 works.append(work)
             followed = await work_storage.store(db, works)
-            return [planned[answer.job.event_id] for answer in answers], followed
+            jobs = [answer.job for answer in answers]
+            return await self._acked(db, jobs, planned), followed
 
         return self._wake(*await by_keys(self._context.engine, apply_batch))
+
+    async def _acked(
+        self, db: AsyncConnection, jobs: Sequence[PushJob], planned: Mapping[str, PlannedStep]
+    ) -> list[PlannedStep]:
+        """Acknowledge the messages of ended jobs in this transaction, and return all steps."""
+        steps = [(job, planned[job.event_id]) for job in jobs]
+        over = [job.delivery for job, step in steps if isinstance(step.step, Ack)]
+        if over:
+            await self._bus.ack_in(db, over)
+        acked = Acked()
+        return [replace(s, step=acked) if isinstance(s.step, Ack) else s for _, s in steps]
 
     def _wake(self, planned: list[PlannedStep], followed: bool) -> list[PlannedStep]:
         """Wake the workers if messages were enqueued."""

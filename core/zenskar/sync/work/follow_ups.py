@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from zenskar.db.events.sync_events import EventState, Transition
+from zenskar.db.events.sync_events import EventState, NewEntry, Transition
 from zenskar.db.intents import NewIntent
 from zenskar.kernel import Outcome
 from zenskar.model.history_detail import HistoryDetail
@@ -27,7 +27,7 @@ class FollowUps:
     resent: list[str] = field(default_factory=list)
     """Ids of stored pushes to be sent again after the commit."""
     marks: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[tuple[str, SyncStatus, HistoryDetail]] = field(default_factory=list)
+    notes: list[NewEntry] = field(default_factory=list)
     moves: list[Transition] = field(default_factory=list)
     changes: list[tuple[RecordChange, str]] = field(default_factory=list)
     """Changes of records, each with a source system to push it to."""
@@ -58,7 +58,7 @@ class FollowUps:
         """Add a detail to the history of an event without changing its status."""
         if event is not None:
             status = event.status if event.status.final else SyncStatus.PROCESSING
-            self.notes.append((event.id, status, detail))
+            self.notes.append(NewEntry(event.id, status, detail))
 
 
 def action_of(outcome: Outcome) -> str:

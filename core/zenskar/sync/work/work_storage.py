@@ -115,8 +115,8 @@ async def store(
         await intents.take(db, [each for part in same for each in part.resent], seconds)
     for event_id, reason in (mark for part in parts for mark in part.marks):
         await sync_events.mark(db, event_id, reason)
-    await sync_events.note(db, [note for part in parts for note in part.notes])
-    await sync_events.move(db, [*moves, *(move for part in parts for move in part.moves)])
+    moved = [*moves, *(move for part in parts for move in part.moves)]
+    await sync_events.move(db, moved, [note for part in parts for note in part.notes])
     for work in works:
         # Duplicates of this batch are found by their events, so those are written first.
         await _look_at_duplicates(db, work)
