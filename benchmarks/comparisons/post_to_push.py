@@ -1,7 +1,8 @@
 """From the moment a POST /customers is due to its push, at 100 a second."""
 
+import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from benchmarks.bench import Bench, Comparison, Measurement, Target, interleaved, median
 from benchmarks.load import pace, quantile
@@ -18,6 +19,7 @@ EVENTS, RATE, SENDERS, DELAY = 500, 100.0, 32, 0.1
 async def run(bench: Bench) -> Comparison:
     """Measure against both stubs. With the slow one, the push counts once it is answered."""
     postgres, count = await bench.postgres(), bench.count(EVENTS)
+    parts = {"postgres": [postgres.process.pid], "driver": [os.getpid()]}
     async with (
         stub_stripe(bench.folder) as instant,
         stub_stripe(bench.folder, delay=DELAY) as slow,
@@ -29,8 +31,8 @@ async def run(bench: Bench) -> Comparison:
         found = await interleaved(
             bench.rounds,
             {
-                "instant": _turn(bench, fast_product, instant, count, 0.0),
-                "slow": _turn(bench, product, slow, count, DELAY),
+                "instant": _turn(bench, fast_product, instant, parts, count),
+                "slow": _turn(bench, product, slow, parts, count, DELAY),
             },
         )
     instant_found, slow_found = found["instant"], found["slow"]
@@ -52,14 +54,19 @@ def _settings(stub: StubStripe) -> dict[str, str]:
 
 
 def _turn(
-    bench: Bench, product: Product, stub: StubStripe, count: int, answered_after: float
+    bench: Bench,
+    product: Product,
+    stub: StubStripe,
+    parts: Mapping[str, Sequence[int]],
+    count: int,
+    answered_after: float = 0.0,
 ) -> Callable[[int], Awaitable[Measurement]]:
     done = 0
 
     async def turn(number: int) -> Measurement:
         nonlocal done
         stub.forget()
-        meter = Meter(product.pids())
+        meter = Meter({**product.pids(), **parts, "stub": [stub.process.pid]})
         offset, due = time.time() - time.perf_counter(), list[float]()
         await pace(product.port, creates(number, count), SENDERS, RATE, due)
         done += count
