@@ -38,7 +38,7 @@ class Fault:
     `heal` ends the fault by the runbook of its alert. A fault with an alert that heals alone has
     its `end` instead: the outage of another system is over. No alert fires besides its own and
     `also`, those of parts that the fault takes with it. A fault that `forgets` loses the history,
-    where webhooks leave their trace.
+    where webhooks leave their trace. The folder `disk` of the scene is a small disk of its own.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Fault:
     end: Act = nothing
     also: frozenset[str] = frozenset()
     forgets: bool = False
+    disk: str = ""
 
     async def run(self, scene: Scene) -> Row:
         """Cause the fault under load, wait for its alert, end it, and compare both sides."""

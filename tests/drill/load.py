@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ class Clients:
     made: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     refused: int = 0
+    answers: Counter[tuple[int, bool]] = field(default_factory=Counter)
+    """How often each status was answered, and whether with `Retry-After`."""
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop(self) -> None:
@@ -43,6 +46,7 @@ class Clients:
             with suppress(aiohttp.ClientError, TimeoutError):
                 url = f"{self.api_url}/customers"
                 async with http.post(url, json=document, headers=headers) as response:
+                    self.answers[response.status, "Retry-After" in response.headers] += 1
                     if response.status == 201:
                         self.made.append((await response.json())["id"])
                         return

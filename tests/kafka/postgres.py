@@ -83,7 +83,7 @@ async def open_server(folder: Path) -> AsyncIterator[Server]:
 
 def _initdb(programs: Path, data: Path, user: str | None) -> None:
     shutil.rmtree(data, ignore_errors=True)
-    data.mkdir()
+    data.mkdir(exist_ok=True)  # a disk of its own stays mounted
     if user is not None:
         shutil.chown(data, user, user)
     options = ("-U", "zenskar", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")

@@ -1,11 +1,8 @@
 """A database that answers, and accepts no writes."""
 
 import asyncio
-import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -13,41 +10,30 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.kafka.postgres import open_server
+from tests.support.small_disk import empty, fill, small_disk
 from zenskar.db.driver.engine import create_engine, ping
 from zenskar.db.driver.writable import check_writable
 from zenskar.errors import Unavailable
 
 
 @pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """Mount a disk of 160 MB."""
-    with tempfile.TemporaryDirectory(prefix="zenskar-disk-") as name:
-        mount = ("mount", "-t", "tmpfs", "-o", "size=160m,mode=0711", "tmpfs", name)
-        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("only root can mount a small disk, and not everywhere")
-        try:
-            yield Path(name)
-        finally:
-            subprocess.run(("umount", "-l", name), check=True)
+def disk() -> Iterator[Path]:
+    with (
+        tempfile.TemporaryDirectory(prefix="zenskar-disk-") as name,
+        small_disk(Path(name), 160) as disk,
+    ):
+        yield disk
 
 
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with suppress(OSError), filler.open("wb", buffering=0) as opened:
-        while True:
-            opened.write(b"x" * 65536)
-    return filler
-
-
-async def test_a_full_disk_is_reported_until_space_is_free(small_disk: Path) -> None:
-    async with open_server(small_disk) as server:
+async def test_a_full_disk_is_reported_until_space_is_free(disk: Path) -> None:
+    async with open_server(disk) as server:
         engine = create_engine(server.url, pool_size=2)
         await check_writable(engine)
-        filler = await asyncio.to_thread(fill, small_disk)
+        await asyncio.to_thread(fill, disk)
         await ping(engine)
         with pytest.raises(Unavailable, match="no room on its disk"):
             await check_writable(engine)
-        filler.unlink()
+        empty(disk)
         await check_writable(engine)
         await engine.dispose()
 

@@ -87,7 +87,7 @@ async def lose_disk(scene: Scene) -> None:
 
 
 _EDITS = 20
-_BEHIND_KAFKA = frozenset({"ZenskarOutboxOld", "ZenskarConsumerStuck", "ZenskarOutboundSlow"})
+BEHIND_KAFKA = frozenset({"ZenskarOutboxOld", "ZenskarConsumerStuck", "ZenskarOutboundSlow"})
 """The alerts of parts that the fault takes with it."""
 
 FAULTS = (
@@ -96,7 +96,7 @@ FAULTS = (
         kill_broker,
         alert="ZenskarBusDown",
         heal=start_broker,
-        also=_BEHIND_KAFKA,
+        also=BEHIND_KAFKA,
     ),
     Fault(
         "PostgreSQL stopped",
@@ -132,6 +132,6 @@ FAULTS = (
         lose_disk,
         alert="ZenskarMessagesLost",
         within_seconds=150,
-        also=_BEHIND_KAFKA | {"ZenskarBusDown"},
+        also=BEHIND_KAFKA | {"ZenskarBusDown"},
     ),
 )
