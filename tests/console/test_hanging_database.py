@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.support.console import Browser, OpenConsole, open_console
+from tests.support.console import Browser, OpenConsole, open_console, token_of
 from tests.support.frozen import FreezableServer, freezable_server
 from tests.support.wait import until
-from zenskar.console.page import READ_SECONDS, ConsolePage
+from zenskar.api.app import create_app
+from zenskar.api.server import serve
+from zenskar.console.console import Console
+from zenskar.console.page import READ_SECONDS, Action, ConsolePage, Done, Preview, Visit
 from zenskar.console.site_map import PAGES
-from zenskar.db.driver.engine import connections_in_use
+from zenskar.db.driver.engine import connections_in_use, ping
 from zenskar.ids import new_id
 
 _WAITING = """
@@ -72,8 +75,58 @@ async def test_the_login_fails_in_time(server: FreezableServer) -> None:
         began = time.monotonic()
         answer = await browser.client.post("/console/connections/fake/pause", data={"reason": "x"})
         assert (answer.status, time.monotonic() - began < _BOUND) == (503, True)
-        assert "Whether the action ran is not known" in await answer.text()
+        assert "did not begin, and nothing was changed" in await answer.text()
         server.thaw()
+
+
+async def test_an_action_without_a_login_does_not_begin_and_says_so(
+    server: FreezableServer,
+) -> None:
+    async with open_console(server.url, auth="off") as console, console.browser() as browser:
+        preview = await browser.page("/connections/fake/pause")
+        server.freeze()
+        seconds, page = await post(browser, "/connections/fake/pause", token_of(preview))
+        assert seconds < _BOUND
+        assert "did not begin, and nothing was changed" in page
+        assert "Is PostgreSQL running" in page
+        server.thaw()
+        assert await console.flow.scalar("SELECT count(*) FROM operator_actions") == 0
+        assert "is paused" in await browser.act("/connections/fake/pause")
+
+
+async def test_an_action_that_hangs_after_its_begin_says_where_to_look(
+    server: FreezableServer,
+) -> None:
+    async def preview(_visit: Visit) -> Preview:
+        return Preview("Stop?", "It stops.", "Stop", "/console")
+
+    async def run(visit: Visit) -> Done:
+        server.freeze()
+        await ping(visit.services.engine)
+        return Done("Stopped.", "/console")
+
+    async with open_console(server.url, auth="off", request_timeout_seconds=10) as console:
+        runtime = console.flow.runtime
+        services = runtime.services()
+        action = Action("/stop", preview, run)
+        app = create_app(services, [Console(services, actions=[action])])
+        async with serve(app, "127.0.0.1", 0, runtime.settings) as address:
+            small = OpenConsole(address, console.flow)
+            async with small.browser() as browser:
+                token = token_of(await browser.page("/stop"))
+                _, page = await post(browser, "/stop", token)
+        server.thaw()
+    assert "Whether the action has run is not known" in page
+    assert 'href="/console/audit"' in page.partition('class="trouble"')[2]
+
+
+async def post(browser: Browser, path: str, token: str) -> tuple[float, str]:
+    """Confirm an action that fails, and return its seconds and its page."""
+    began = time.monotonic()
+    form = {"token": token, "reason": "x"}
+    answer = await browser.client.post(f"/console{path}", data=form)
+    assert (answer.status, answer.content_type) == (503, "text/html")
+    return time.monotonic() - began, await answer.text()
 
 
 async def test_a_lock_stops_the_pages_of_its_table_alone(database_url: str) -> None:

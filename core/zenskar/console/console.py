@@ -30,6 +30,7 @@ from zenskar.console.renderer import Renderer
 from zenskar.console.site_map import ACTIONS, PAGES
 from zenskar.console.static_files import PATH as STATIC_PATH
 from zenskar.console.static_files import StaticFiles
+from zenskar.db.driver.engine import ping
 from zenskar.errors import ZenskarError
 from zenskar.model.scope import Scope
 
@@ -37,6 +38,8 @@ LOGIN, LOGOUT = f"{ROOT}/login", f"{ROOT}/logout"
 _NOTICE = "zenskar_console_notice"
 """The cookie with the result of an action, for the page that follows."""
 _LONGEST_NOTICE = 300
+_RUN_SHARE = 0.8
+"""The share of a request's time for an action: the rest is for the login and the page."""
 _HTMX = json.dumps(
     {
         "allowEval": False,
@@ -64,6 +67,7 @@ class Console:
         self._pages, self._actions = pages, actions
         self._files = StaticFiles()
         self._door = doorkeeper(services, keys)
+        self._run_seconds = services.settings.request_timeout_seconds * _RUN_SHARE
         # The other connections of the pool are for the API.
         self._room = asyncio.Semaphore(max(1, services.settings.database_pool_size // 2))
         self._renderer = Renderer(
@@ -87,16 +91,18 @@ class Console:
             for each in self._actions
             for route in (
                 self._route("GET", each.path, self._preview(each), each.scope, each.seconds),
-                self._route("POST", each.path, self._run(each), each.scope),
+                self._route("POST", each.path, self._run(each), each.scope, self._run_seconds),
             )
         )
         return (
             _route("GET", LOGIN, self._show_login),
             _route("POST", LOGIN, self._log_in),
-            self._route("POST", LOGOUT.removeprefix(ROOT), self._log_out, Scope.READ),
+            self._route(
+                "POST", LOGOUT.removeprefix(ROOT), self._log_out, Scope.READ, self._run_seconds
+            ),
             _route("GET", f"{ROOT}/", self._lead_to_overview),
             _route("GET", STATIC_PATH + "/{name:.+}", self._files.show),
-            self._route("GET", "/{rest:.*}", self._nothing, Scope.READ),
+            self._route("GET", "/{rest:.*}", self._nothing, Scope.READ, READ_SECONDS),
             *pages,
             *actions,
         )
@@ -106,29 +112,35 @@ class Console:
         """No schemas."""
         return {}
 
-    def _route(
-        self, method: str, path: str, answer: Answer, scope: Scope, seconds: float | None = None
-    ) -> Route:
-        """Return the route of an answer that only operators get; a reading has a time limit."""
+    def _route(self, method: str, path: str, answer: Answer, scope: Scope, seconds: float) -> Route:
+        """Return the route of an answer that only operators get, within a time limit.
+
+        An action does not begin unless the database answers, so its failure says whether it began.
+        """
+        writes = method == "POST"
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            operator = None
+            operator, begun = None, False
             try:
                 async with within(READ_SECONDS):
                     operator = await self._door.recognize(request)
                 if operator is None:
                     return self._stranger(request)
-                form = await bodies.read_form(request) if method == "POST" else {}
-                _check(operator, scope, form if method == "POST" else None)
+                form = await bodies.read_form(request) if writes else {}
+                _check(operator, scope, form if writes else None)
                 visit = Visit(request, operator, self._services, form)
-                if seconds is None:
-                    return await answer(visit)
-                async with within(seconds), self._room:
+                if not writes:
+                    async with within(seconds), self._room:
+                        return await answer(visit)
+                async with within(READ_SECONDS):
+                    await ping(self._services.engine)
+                begun = True
+                async with within(seconds):
                     return await answer(visit)
             except web.HTTPRedirection:
                 raise
             except Exception as error:  # noqa: BLE001 - a page for people in place of JSON
-                return self._failed(request, operator, error)
+                return self._failed(request, operator, error, begun=begun)
 
         return _route(method, ROOT + path, handle)
 
@@ -234,10 +246,15 @@ class Console:
         return web.Response(status=303, headers={"Location": f"{LOGIN}?next={here}"})
 
     def _failed(
-        self, request: web.Request, operator: Operator | None, error: Exception
+        self, request: web.Request, operator: Operator | None, error: Exception, *, begun: bool
     ) -> web.Response:
         problem = problems.problem_of(error)
-        data = {"problem": problem, "operator": operator, "reads": request.method == "GET"}
+        data = {
+            "problem": problem,
+            "operator": operator,
+            "reads": request.method == "GET",
+            "begun": begun,
+        }
         if operator is None:
             return self._renderer.page("trouble.html", {**data, **_EMPTY}, problem.status)
         return self._render(request, operator, "trouble.html", data, _NO_SECTION, problem.status)
