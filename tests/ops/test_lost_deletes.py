@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from tests.support.flow import Flow, open_flow
-from tests.support.logged_bus import LoggedBus, restore, waiting_values
+from tests.support.logged_bus import GatedDeleter, LoggedBus, restore, waiting_values
 from zenskar.errors import InvalidInput, StateConflict
 from zenskar.model.actor import Actor
 from zenskar.model.fields import CUSTOMER
 from zenskar.ops import recover
 from zenskar.ops.recover import Recovery
+from zenskar.sync.reconcile.report import ReconcileProgress
 
 BY = Actor("Ada", "a test", "after a restore")
 BACKUP = datetime(2026, 1, 1, tzinfo=UTC)
@@ -143,3 +144,27 @@ async def test_a_log_that_is_too_long_for_the_time_changes_nothing(database_url:
             await found.repeat_deletes(BACKUP, BY, "again")
         assert bus.closed
         assert await actions(flow) == []
+
+
+async def test_a_repetition_in_progress_tells_how_many_are_done(database_url: str) -> None:
+    async with open_flow(database_url, working=False) as flow:
+        for _ in range(3):
+            await deleted(flow)
+        values = await waiting_values(flow)
+        await restore(flow)
+        gate = GatedDeleter(flow.runtime.customers.delete, after=2)
+        found = replace(recovery(flow, values), delete=gate, progress_seconds=0.0)
+        shown: list[ReconcileProgress] = []
+        running = asyncio.create_task(found.repeat_deletes(BACKUP, BY, "again", shown.append))
+        await asyncio.wait_for(gate.reached.wait(), 10)
+        (row,) = await flow.rows("SELECT * FROM operator_actions")
+        assert (row["state"], row["request"]["records"], row["result"]) == (
+            "begun",
+            3,
+            {"deleted": 2},
+        )
+        gate.opened.set()
+        assert (await running).left == 0
+        assert [(each.done, each.total) for each in shown] == [(1, 3), (2, 3), (3, 3)]
+        (row,) = await flow.rows("SELECT * FROM operator_actions")
+        assert (row["state"], row["result"]) == ("done", {"deleted": 3})

@@ -1,12 +1,15 @@
-"""A bus with a log, without Kafka."""
+"""A bus with a log, without Kafka, and what repeats its deletes."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from tests.support.flow import Flow
 from zenskar.bus.port import Bus
+from zenskar.model.actor import Actor
+from zenskar.ops.recover import RecordDeleter
 
 
 @dataclass
@@ -38,3 +41,21 @@ async def restore(flow: Flow) -> None:
     async with flow.runtime.engine.begin() as db:
         await db.exec_driver_sql("UPDATE customers SET deleted_at = NULL, version = 1")
         await db.exec_driver_sql("DELETE FROM outbox")
+
+
+@dataclass
+class GatedDeleter:
+    """Deletes so many records, and then waits until it is opened."""
+
+    delete: RecordDeleter
+    after: int
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, record_id: str, /, *, correlation_id: str, by: Actor) -> None:
+        """Delete a record."""
+        if self.after == 0:
+            self.reached.set()
+            await self.opened.wait()
+        self.after -= 1
+        await self.delete(record_id, correlation_id=correlation_id, by=by)

@@ -40,6 +40,7 @@ _PHASES = {
     "records": "searching records without an object",
     "end": "done",
     "apply": "applying the plan",
+    "deletes": "repeating deletes",
 }
 _NOT_READ = {"kind": "NOT READ", "external_id": "EXTERNAL", "record_id": "RECORD", "why": "WHY"}
 
@@ -127,7 +128,7 @@ async def run_with_progress(
     """Run an operation for each entity, with a progress bar."""
     results = []
     for name in names:
-        with _progress_bar() as on_progress:
+        with progress_bar() as on_progress:
             results.append(await operation(factory, name, on_progress))
     return results
 
@@ -158,7 +159,7 @@ async def _unless_stopped(stopping: asyncio.Event, operation: Coroutine[Any, Any
 
 
 @contextmanager
-def _progress_bar() -> "Iterator[OnProgress]":
+def progress_bar() -> "Iterator[OnProgress]":
     """Show the progress on standard error when it is a terminal."""
     from rich import progress as rich_progress
     from rich.console import Console
@@ -176,7 +177,8 @@ def _progress_bar() -> "Iterator[OnProgress]":
         task = bar.add_task("", total=None)
 
         def show(progress: "ReconcileProgress") -> None:
-            text = f"{_PHASES[progress.phase]}, {progress.found} found"
+            found = f", {progress.found} found" if progress.found else ""
+            text = f"{_PHASES[progress.phase]}{found}"
             bar.update(task, description=text, completed=progress.done, total=progress.total)
 
         yield show

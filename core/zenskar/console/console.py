@@ -146,7 +146,7 @@ class Console:
 
     def _page(self, page: ConsolePage) -> Answer:
         async def show(visit: Visit) -> web.Response:
-            data = {**await page.read(visit), "live": page.live}
+            data = {"live": page.live, **await page.read(visit)}
             section = page.section or page.path
             response = self._render(visit.request, visit.operator, page.template, data, section)
             if _NOTICE in visit.request.cookies:

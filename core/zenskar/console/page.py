@@ -178,8 +178,9 @@ class ConsolePage:
     """A page at a path under `/console`.
 
     `read` returns the data of the template. `menu` is the name in the menu, empty without an
-    entry; `section` is the menu entry that is marked, by default its own. The page of a `live`
-    page is read again while it is visible. A page that is not read within `seconds` has failed.
+    entry; `section` is the menu entry that is marked, by default its own. A `live` page is read
+    again while it is visible; the data can say `live` for a single page. A page that is not read
+    within `seconds` has failed.
     """
 
     path: str

@@ -47,6 +47,10 @@ class AuditEntry:
         }
         await actions.save(db, values, ended=state is not ActionState.BEGUN)
 
+    async def write_progress(self, db: AsyncConnection) -> None:
+        """Write the present result of an action that has not ended."""
+        await self.write(db, ActionState.BEGUN)
+
 
 @dataclass(frozen=True, slots=True)
 class ActionPage:
@@ -71,7 +75,7 @@ async def recorded(engine: AsyncEngine, entry: AuditEntry) -> AsyncIterator[Audi
 
     Without the first write nothing is done. A failure is written without text of other systems.
     """
-    await in_transaction(engine, lambda c: entry.write(c, ActionState.BEGUN))
+    await in_transaction(engine, entry.write_progress)
     state = ActionState.FAILED
     try:
         yield entry

@@ -17,7 +17,7 @@ from zenskar.ids import new_id
 from zenskar.model.actor import Actor
 from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import ObservationKind
-from zenskar.model.operator_action import ActionKind, ActionState
+from zenskar.model.operator_action import ActionKind
 from zenskar.model.sync_event import SyncStatus
 from zenskar.ops.audit import AuditEntry, recorded
 from zenskar.sync import announcements
@@ -141,7 +141,7 @@ class HeldDeleteDropper:
 
         async def drop(db: AsyncConnection) -> None:
             await sync_events.move(db, moves)
-            await entry.write(db, ActionState.BEGUN)
+            await entry.write_progress(db)
 
         await in_transaction(self.context.engine, drop)
 

@@ -27,7 +27,10 @@ from zenskar.model.operator_action import ActionKind
 from zenskar.model.record import Record
 from zenskar.ops.audit import AuditEntry, recorded
 from zenskar.sync.fanout import DELETED, UNDELETED
+from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, silent
 
+REPEATING = "deletes"
+"""The phase of a repetition of deletes."""
 _BATCH = 1000
 Key = tuple[str, str]
 """The entity type and the id of a record."""
@@ -77,13 +80,15 @@ class RecoveryReport:
 class Recovery:
     """Compares a restored database with the messages on the bus since its backup.
 
-    To read the messages and to delete take at most `step_seconds` each.
+    To read the messages and to delete take at most `step_seconds` each. The audit shows the
+    progress of the deletes every `progress_seconds`.
     """
 
     engine: AsyncEngine
     bus: Bus
     delete: RecordDeleter
     step_seconds: float | None = None
+    progress_seconds: float = 1.0
 
     async def report(self, since: datetime) -> RecoveryReport:
         """Report the differences since the backup; change nothing.
@@ -105,7 +110,7 @@ class Recovery:
         )
 
     async def repeat_deletes(
-        self, since: datetime, by: Actor, correlation_id: str
+        self, since: datetime, by: Actor, correlation_id: str, on_progress: OnProgress = silent
     ) -> RecoveryReport:
         """Report the differences, and repeat the lost deletes; raises as `report` does.
 
@@ -114,19 +119,23 @@ class Recovery:
         report = await self.report(since)
         if not report.deletes:
             return report
-        request = {"records": len(report.deletes), "since": since.isoformat()}
-        entry = AuditEntry(ActionKind.REPEAT_DELETES, by, request=request)
-        until = time.monotonic() + (self.step_seconds or math.inf)
-        deleted = 0
+        total = len(report.deletes)
+        request = {"records": total, "since": since.isoformat()}
+        entry = AuditEntry(ActionKind.REPEAT_DELETES, by, request=request, result={"deleted": 0})
+        began = written = time.monotonic()
         async with recorded(self.engine, entry):
-            for lost in report.deletes:
+            for done, lost in enumerate(report.deletes, 1):
                 with suppress(NotFound):
                     await self.delete(lost.record_id, correlation_id=correlation_id, by=by)
-                deleted += 1
-                entry.result["deleted"] = deleted
-                if time.monotonic() > until:
+                entry.result["deleted"] = done
+                on_progress(ReconcileProgress(REPEATING, done, total))
+                now = time.monotonic()
+                if now - began > (self.step_seconds or math.inf):
                     break
-        return replace(report, deleted=deleted)
+                if now - written >= self.progress_seconds:
+                    await in_transaction(self.engine, entry.write_progress)
+                    written = now
+        return replace(report, deleted=entry.result["deleted"])
 
     async def _lost(self, messages: AsyncGenerator[Sequence[bytes], None]) -> list[LostDelete]:
         try:

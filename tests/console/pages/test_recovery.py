@@ -1,15 +1,20 @@
 """The page of the recovery after a restore."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest_asyncio
 
 from tests.support.console import OpenConsole, open_console
-from tests.support.logged_bus import LoggedBus, restore, waiting_values
+from tests.support.logged_bus import GatedDeleter, LoggedBus, restore, waiting_values
 from zenskar.api.server import serve
+from zenskar.model.actor import Actor
 from zenskar.model.scope import Scope
+from zenskar.ops.recover import Recovery
 
+BACKUP = datetime(2026, 1, 1, tzinfo=UTC)
 SINCE = {"since": "2026-01-01T00:00"}
 REPEAT = "/recovery/repeat-deletes?since=2026-01-01T00:00"
 
@@ -51,6 +56,35 @@ async def test_lost_deletes_are_shown_and_repeated(restored: OpenConsole) -> Non
         audit = await browser.page("/audit?action=repeat_deletes")
         assert "deleted: 1" in audit
     assert await restored.flow.scalar("SELECT deleted_at IS NOT NULL FROM customers")
+
+
+async def test_a_repetition_in_progress_is_counted_and_followed(console: OpenConsole) -> None:
+    flow = console.flow
+    for _ in range(3):
+        await flow.runtime.customers.delete(await flow.create(), correlation_id="test")
+    values = await waiting_values(flow)
+    await restore(flow)
+    gate = GatedDeleter(flow.runtime.customers.delete, after=2)
+    bus = LoggedBus(flow.runtime.bus, [values])
+    recovery = Recovery(flow.runtime.engine, bus, gate, progress_seconds=0.0)
+    by = Actor("Ada", "a terminal", "INC-8")
+    async with console.browser(Scope.ADMIN) as browser:
+        assert "hx-trigger" not in await browser.page("/recovery")
+        running = asyncio.create_task(recovery.repeat_deletes(BACKUP, by, "again"))
+        await asyncio.wait_for(gate.reached.wait(), 10)
+        page = await browser.page("/recovery")
+        assert "<dt>Done</dt><dd>2 of 3</dd>" in page
+        assert '<progress max="3" value="2"' in page
+        assert "hx-trigger" in page
+        assert "in progress" in page.partition('id="repeated"')[2]
+        compared = await browser.page("/recovery", params=SINCE)
+        assert "Deletes are being repeated" in compared
+        assert "hx-trigger" not in compared
+        gate.opened.set()
+        await running
+        page = await browser.page("/recovery")
+        assert "3 of 3" in page.partition('id="repeated"')[2]
+        assert "<progress" not in page
 
 
 async def test_keys_in_force_and_pauses_are_shown(console: OpenConsole) -> None:

@@ -56,6 +56,7 @@ def recover(
 async def _recover(
     settings: "Settings", environment: Any, since: datetime, by: "Actor", *, apply: bool
 ) -> "RecoveryReport":
+    from zenskar.cli.bulk_session import progress_bar
     from zenskar.db.schema.present import require_schema
     from zenskar.ids import new_id
     from zenskar.runtime import open_runtime
@@ -64,7 +65,8 @@ async def _recover(
     async with opened as runtime:
         recovery = runtime.operations().recovery(runtime.customers.delete)
         if apply:
-            return await recovery.repeat_deletes(since, by, new_id())
+            with progress_bar() as on_progress:
+                return await recovery.repeat_deletes(since, by, new_id(), on_progress)
         return await recovery.report(since)
 
 

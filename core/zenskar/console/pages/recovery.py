@@ -19,7 +19,7 @@ from zenskar.db.operators.actions import ActionFilter
 from zenskar.errors import InvalidInput
 from zenskar.ids import new_id
 from zenskar.model.moment import parse_moment
-from zenskar.model.operator_action import ActionKind
+from zenskar.model.operator_action import ActionKind, ActionState
 from zenskar.model.scope import Scope
 from zenskar.ops import audit
 from zenskar.ops.recover import Recovery, RecoveryReport
@@ -31,17 +31,23 @@ _MOST_SHOWN, _MOST_ACTIONS, _MOST_DETAILS = 50, 10, 10
 
 
 async def read(visit: Visit) -> Mapping[str, Any]:
-    """Return the data of the page; the report needs the time of the backup."""
+    """Return the data of the page; the report needs the time of the backup.
+
+    Without a report, the page follows a repetition in progress: a report reads a whole topic.
+    """
     since = _since(visit)
     wanted = ActionFilter(action=ActionKind.REPEAT_DELETES)
     async with within(READ_SECONDS):
         found = await in_transaction(
             visit.services.engine, lambda c: audit.page(c, wanted, limit=_MOST_ACTIONS)
         )
+    running = [each for each in found.actions if each.state == ActionState.BEGUN]
     return {
         "since": visit.filter("since"),
         "report": await _recovery(visit).report(since) if since else None,
         "actions": found.actions,
+        "running": running,
+        "live": bool(running) and since is None,
         "most": _MOST_SHOWN,
     }
 
