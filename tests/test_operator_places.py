@@ -161,7 +161,7 @@ PLACES: Mapping[str, Place] = {
     ),
     "mappings link": Place(
         ("POST /connections/{name}/link",),
-        "a link joins two systems for good: its effect is read in full at a terminal first",
+        ("/connections/{name}/link",),
         {"source": "name", "external": "external_id", "record": "customer_id"},
     ),
     "plugins list": Place(("GET /plugins",), ("/system",)),

@@ -157,7 +157,8 @@ class Console:
 
     def _preview(self, action: Action) -> Answer:
         async def show(visit: Visit) -> web.Response:
-            return self._dialog(visit, action, await action.preview(visit))
+            preview = await action.preview(visit)
+            return self._dialog(visit, action, preview, preview.problem)
 
         return show
 

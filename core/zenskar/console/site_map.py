@@ -12,6 +12,7 @@ from zenskar.console.pages import (
     erasures,
     events,
     held,
+    linking,
     overview,
     records,
     recovery,
@@ -37,6 +38,7 @@ PAGES: Sequence[ConsolePage] = (
 ACTIONS: Sequence[Action] = (
     *connections.ACTIONS,
     trials.ACTION,
+    linking.ACTION,
     *events.ACTIONS,
     *dead_letters.ACTIONS,
     *held.ACTIONS,

@@ -37,6 +37,7 @@ class ObjectLink:
     """A link that is planned or done: the ids, and the fate of each field that differs.
 
     `outside`: the record does not pass the filter of the connection, so nothing travels yet.
+    `dead_letters` is the number of dead letters that the link ends.
     """
 
     source_system: str
@@ -46,6 +47,7 @@ class ObjectLink:
     fields: dict[str, FieldFate]
     done: bool = False
     outside: bool = False
+    dead_letters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,15 @@ class ObjectLinker:
         if isinstance(link, NotRead):
             raise StateConflict(f"the object {external_id} of {source} cannot be read: {link.why}")
         if dry_run:
-            return link
+            dead = await in_transaction(self.context.engine, lambda c: _dead(c, entity_type, link))
+            return replace(link, dead_letters=len(dead))
         if not link.done:
             await self._publish(source, entity_type, named)
         await self.context.failpoint("link.applied")
-        await in_transaction(
+        ended = await in_transaction(
             self.context.engine, lambda c: self._settle(c, source, entity_type, link, by)
         )
-        return replace(link, done=True)
+        return replace(link, done=True, dead_letters=ended)
 
     async def _publish(self, source: str, entity_type: str, named: Snapshot) -> None:
         run_id, kind = new_id(), ObservationKind.FETCH
@@ -119,9 +122,9 @@ class ObjectLinker:
 
     async def _settle(
         self, db: AsyncConnection, source: str, entity_type: str, link: ObjectLink, by: Actor
-    ) -> None:
-        """End the dead letters that asked for this decision."""
-        dead = await look_events.dead(db, source, entity_type, link.external_id, AMBIGUOUS_MATCH)
+    ) -> int:
+        """End the dead letters that asked for this decision, and return their number."""
+        dead = await _dead(db, entity_type, link)
         ended = [
             Transition(
                 event_id, SyncStatus.IGNORED, LINKED, detail=by.detail, entity_id=link.record_id
@@ -131,6 +134,13 @@ class ObjectLinker:
         await sync_events.move(db, ended)
         result = {"source": source, "external_id": link.external_id, "dead_letters": len(dead)}
         await AuditEntry(ActionKind.LINK, by, link.record_id, result=result).write(db)
+        return len(dead)
+
+
+async def _dead(db: AsyncConnection, entity_type: str, link: ObjectLink) -> list[str]:
+    """Lock the dead letters that ask for the decision about an object; return their ids."""
+    source, external_id = link.source_system, link.external_id
+    return await look_events.dead(db, source, entity_type, external_id, AMBIGUOUS_MATCH)
 
 
 def preview(work: UnitOfWork, seen: Observation, *, is_new: bool = False) -> ObjectLink:

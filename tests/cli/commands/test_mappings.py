@@ -27,7 +27,9 @@ def test_a_person_decides_about_a_second_object(
     assert letter["external_id"] == second
     assert "name the customer, or give --new" in cli("mappings", "link", "stripe", second, code=1)
     planned = cli("mappings", "link", "stripe", second, "--new", "--dry-run")
-    assert planned == f"{second} of stripe would be linked with a new customer.\n"
+    assert planned == (
+        f"{second} of stripe would be linked with a new customer.\nDead letters that end: 1\n"
+    )
     assert "is linked with record" in cli("mappings", "link", "stripe", first, "--new", code=1)
     linked = cli.json("mappings", "link", "stripe", second, "--new")
     assert (linked["done"], linked["external_id"]) == (True, second)

@@ -103,5 +103,9 @@ _LINK: JsonSchema = {
             "type": "boolean",
             "description": "The filter excludes the customer, so nothing travels yet.",
         },
+        "dead_letters": {
+            "type": "integer",
+            "description": "The dead letters that asked for this decision, and end.",
+        },
     },
 }

@@ -60,5 +60,7 @@ def _show(result: "ObjectLink") -> None:
     print_lines(f"{result.external_id} of {result.source_system} {verb} {record}.")
     if result.outside:
         print_lines("The filter excludes the customer: both are joined when the customer passes.")
+    if result.dead_letters:
+        print_lines(f"Dead letters that {'ended' if result.done else 'end'}: {result.dead_letters}")
     if result.fields:
         print_table(_COLUMNS, [{"field": f, "fate": e.value} for f, e in result.fields.items()])

@@ -18,6 +18,7 @@ from zenskar.ops import events
 from zenskar.ops.dead_letters import only_dead
 from zenskar.ops.events import EventWithHistory
 from zenskar.ops.replay import Replay
+from zenskar.sync.fanout import AMBIGUOUS_MATCH
 
 SECTION = "/events"
 _PAGE = 50
@@ -88,6 +89,9 @@ def _data(found: EventWithHistory, *, revealed: bool) -> Mapping[str, Any]:
         "payload": None if found.payload is None else _pretty(found.payload),
         "revealed": revealed,
         "is_dead": event.status == SyncStatus.DEAD,
+        "can_link": event.status == SyncStatus.DEAD
+        and event.reason == AMBIGUOUS_MATCH
+        and event.external_id is not None,
         "can_retry": event.status in {SyncStatus.DEAD, SyncStatus.RETRYING}
         or (event.status == SyncStatus.PENDING and event.error_kind is not None),
         "can_resend": event.status in {SyncStatus.PENDING, SyncStatus.PROCESSING},
