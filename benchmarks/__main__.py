@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pkgutil
+import signal
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from typing import Any
 
 from benchmarks import comparisons, machine
 from benchmarks.bench import Bench, Comparison
+from benchmarks.large_database import NoRoom
 from benchmarks.peers import PYTHON_PEERS, PeerMissing
 from benchmarks.servers import workplace
 from tests.kafka.jars import LaneUnavailable
@@ -39,7 +41,10 @@ def main() -> None:
     if not modules:
         sys.exit(f"no comparison has {options.only!r} in its name")
     with asyncio.Runner(loop_factory=_loop) as runner:
-        complete = runner.run(_run(modules, options))
+        try:
+            complete = runner.run(_run(modules, options))
+        except asyncio.CancelledError:
+            sys.exit("terminated")
     sys.exit(0 if complete else 1)
 
 
@@ -65,6 +70,7 @@ def _modules(options: argparse.Namespace) -> dict[str, ModuleType]:
 async def _run(modules: dict[str, ModuleType], options: argparse.Namespace) -> bool:
     results = _known()
     complete = True
+    _remove_files_at_sigterm()
     print(f"Python of all sides in Python: {machine.python()}", flush=True)
     async with workplace() as folder, AsyncExitStack() as stack:
         bench = Bench(folder, stack, options.rounds, options.scale, options.long, options.before)
@@ -74,7 +80,7 @@ async def _run(modules: dict[str, ModuleType], options: argparse.Namespace) -> b
             bench.disturbed.clear()
             try:
                 found: Comparison = await module.run(bench)
-            except (PeerMissing, LaneUnavailable) as error:
+            except (PeerMissing, LaneUnavailable, NoRoom) as error:
                 print(f"  did not run: {error}")
                 complete = False
                 continue
@@ -94,6 +100,13 @@ async def _run(modules: dict[str, ModuleType], options: argparse.Namespace) -> b
             _show(entry)
     print(f"\nAll figures: {RESULTS}")
     return complete
+
+
+def _remove_files_at_sigterm() -> None:
+    """Cancel the run when it is terminated, so that its databases leave the disk."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def _known() -> dict[str, Any]:

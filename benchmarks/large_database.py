@@ -1,8 +1,11 @@
 """A database as after years: customers, events of a month, dead letters, held deletes, a queue."""
 
-from collections.abc import AsyncIterator
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 
@@ -13,6 +16,15 @@ _DAYS, _LAST_HOUR = 30, 60_000
 _PIECE = 1_000_000
 _SECONDS = 3600.0
 """A limit for each statement."""
+_GB = 1_000_000_000
+_SERVER_BYTES = 7 * _GB
+"""The log of the server, and the files of sorts."""
+_CUSTOMER_BYTES, _EVENT_BYTES, _ENTRY_BYTES = 1500, 550, 255
+"""Measured with indexes: a customer with its mappings, an event with its push, an entry."""
+
+
+class NoRoom(Exception):
+    """The disk is too small; the message names the space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,12 @@ class Size:
     entries: int = 2
     actions: int = 100_000
     runs: int = 2000
+
+    @property
+    def bytes(self) -> int:
+        """The space of the database and of its server."""
+        events = self.events * (_EVENT_BYTES + self.entries * _ENTRY_BYTES)
+        return _SERVER_BYTES + self.customers * _CUSTOMER_BYTES + events
 
 
 def customer(number: str) -> str:
@@ -146,41 +164,75 @@ _INDEXES = """
 FIRST = "00000000-0000-0000-0000-000000000000"
 
 
-async def fill(database: str, size: Size) -> None:
-    """Fill a migrated database that is empty."""
+def require_room(folder: Path, size: Size) -> None:
+    """Print the needed and the free space of a folder. Raises `NoRoom` when it is too small."""
+    free = shutil.disk_usage(folder).free
+    print(
+        f"  needs {size.bytes / _GB:.1f} GB in {folder}, {free / _GB:.1f} GB are free", flush=True
+    )
+    if free < size.bytes:
+        raise NoRoom(
+            f"{folder} has {free / _GB:.1f} GB free and needs {size.bytes / _GB:.1f} GB: "
+            "free space, set TMPDIR to another disk, or choose a smaller SCALE"
+        )
+
+
+def progress(began: float) -> Callable[[str], None]:
+    """Return a function that prints a step of a fill, with the seconds since its begin."""
+    return lambda step: print(f"  {time.monotonic() - began:6.0f} s  {step}", flush=True)
+
+
+def _silent(_step: str) -> None:
+    """Print nothing."""
+
+
+async def fill(database: str, size: Size, report: Callable[[str], None] = _silent) -> None:
+    """Fill a migrated database that is empty, and report each step."""
     connection = await asyncpg.connect(database, command_timeout=_SECONDS)
     try:
         await connection.execute("SET synchronous_commit = off; SET maintenance_work_mem = '1GB'")
         async with _without_indexes(connection):
             await connection.execute(_CUSTOMERS, size.customers)
             await connection.execute(_MAPPINGS, size.customers)
-            await _fill_events(connection, size)
-        await fill_history(connection, size.entries)
+            report(f"{size.customers:,} customers")
+            await _fill_events(connection, size, report)
+        report("indexes")
+        await _fill_history(connection, size, report)
         for statement in (_PUSHES, _OUTBOX, _PAUSE):
             await connection.execute(statement)
         await connection.execute(_ACTIONS, size.actions)
         await connection.execute(_RUNS, size.runs)
         # As the automatic vacuum of a server that has run for a while.
         await connection.execute("VACUUM (ANALYZE)")
+        report("vacuum")
     finally:
         await connection.close()
 
 
-async def fill_history(connection: asyncpg.Connection, entries: int) -> None:
+async def _fill_history(
+    connection: asyncpg.Connection, size: Size, report: Callable[[str], None]
+) -> None:
     """Add entries to the history of each event."""
     after: str | None = FIRST
+    done = 0
     while after is not None:
         last = await connection.fetchval(_PIECE_END, after, _PIECE)
         if last is not None:
-            await connection.execute(_HISTORY, after, _PIECE, entries)
+            await connection.execute(_HISTORY, after, _PIECE, size.entries)
+            done = min(done + _PIECE, size.events)
+            total = size.events * size.entries
+            report(f"{done * size.entries:,} of {total:,} entries of history")
         after = last
 
 
-async def _fill_events(connection: asyncpg.Connection, size: Size) -> None:
+async def _fill_events(
+    connection: asyncpg.Connection, size: Size, report: Callable[[str], None]
+) -> None:
     newest = min(HELD + WAITING, size.events // 10)
     for first in range(1, size.events + 1, _PIECE):
         last = min(first + _PIECE - 1, size.events)
         await connection.execute(_EVENTS, size.events, first, last, size.customers, newest)
+        report(f"{last:,} of {size.events:,} events")
 
 
 @asynccontextmanager

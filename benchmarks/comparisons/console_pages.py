@@ -8,7 +8,7 @@ import asyncpg
 from aiohttp import ClientSession, ClientTimeout
 
 from benchmarks.bench import Bench, Comparison, Target
-from benchmarks.large_database import Size, fill
+from benchmarks.large_database import Size, fill, progress, require_room
 from benchmarks.product import open_product
 
 TITLE = "Pages and lists: 1,000,000 customers, 10,000,000 sync events"
@@ -40,12 +40,13 @@ _EXAMPLES = """
 
 async def run(bench: Bench) -> Comparison:
     """Fill a database, then read every page and list in each round."""
-    postgres = await bench.postgres()
-    database = await postgres.new_database()
     full = Size()
     size = Size(bench.count(full.customers), bench.count(full.events))
+    require_room(bench.folder, size)
+    postgres = await bench.postgres()
+    database = await postgres.new_database()
     async with open_product(bench.folder, database, workers=0, **SETTINGS) as product:
-        await fill(database, size)
+        await fill(database, size, progress(time.monotonic()))
         found = await measure(product.port, database, bench.rounds)
     slowest = max(each["median"] for each in found.values())
     target = Target("median of the slowest in ms", _MOST_MS, slowest, at_most=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.bench import Bench, Comparison, spread
-from benchmarks.large_database import Size, fill
+from benchmarks.large_database import Size, fill, progress, require_room
 from benchmarks.product import open_product
 from zenskar.db import expired_rows
 from zenskar.db.driver.engine import create_engine, in_transaction
@@ -19,13 +19,18 @@ _ENTRIES, _BATCHES = 10, 20
 
 async def run(bench: Bench) -> Comparison:
     """Fill a database, then delete some batches of its history in each round."""
-    postgres = await bench.postgres()
-    database = await postgres.new_database()
     full = Size()
     size = Size(bench.count(full.customers), bench.count(full.events), entries=_ENTRIES)
+    require_room(bench.folder, size)
+    postgres = await bench.postgres()
+    database = await postgres.new_database()
+    report = progress(time.monotonic())
     async with open_product(bench.folder, database, api=False, workers=0):
-        await fill(database, size)
-    rounds = [await _delete(database) for _ in range(bench.rounds)]
+        await fill(database, size, report)
+    rounds = []
+    for number in range(1, bench.rounds + 1):
+        rounds.append(await _delete(database))
+        report(f"round {number} of {bench.rounds}")
     notes = f"{size.events * _ENTRIES:,} entries of history; milliseconds a batch"
     return Comparison(None, spread(rounds), notes=notes)
 
