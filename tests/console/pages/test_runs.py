@@ -85,6 +85,8 @@ async def test_a_finished_comparison_shows_its_differences(database_url: str) ->
             result = page.partition('id="result"')[2]
             assert "missing here" in result
             assert "different" in result
+            assert "<dt>objects</dt><dd>2</dd>" in result
+            assert "Both sides are equal" not in result
             assert f"/console/records/customer/{record_id}" in result
             assert external_id in result
             assert "Apply the plan" not in page
@@ -94,3 +96,34 @@ async def test_a_finished_comparison_shows_its_differences(database_url: str) ->
             assert "1 missing here" in listed
             assert "2 left" in listed
         assert await flow.scalar("SELECT count(*) FROM customers") == 1
+
+
+async def test_a_finished_comparison_without_differences_says_that_both_sides_are_equal(
+    database_url: str,
+) -> None:
+    async with open_console(database_url, working=True) as console:
+        flow = console.flow
+        await flow.create()
+        await flow.settle()
+        async with console.browser(Scope.WRITE) as browser:
+            await browser.act("/runs/new/compare/fake/customer")
+            await flow.until_scalar(_OPEN)
+            page = await browser.page(f"/runs/{await flow.scalar(_LAST)}")
+            result = page.partition('id="result"')[2]
+            assert "Both sides are equal" in result
+            assert "<dt>objects</dt><dd>1</dd>" in result
+            assert "/console/connections/fake" in result
+            assert "Kind</th>" not in result
+            listed = await browser.page("/runs")
+            assert "<td>none</td>" in listed
+
+
+async def test_a_run_that_was_stopped_before_its_begin_has_no_result(database_url: str) -> None:
+    async with open_console(database_url) as console, console.browser(Scope.WRITE) as browser:
+        await browser.act("/runs/new/compare/fake/customer")
+        run = await console.flow.scalar(_LAST)
+        assert "The result is shown here." in await browser.page(f"/runs/{run}")
+        await browser.act(f"/runs/{run}/stop")
+        page = await browser.page(f"/runs/{run}")
+        assert "The run ended before it had one." in page
+        assert "Both sides are equal" not in page

@@ -98,9 +98,16 @@ async def read(visit: Visit) -> Mapping[str, Any]:
         "numbers": numbers,
         "counts": counts,
         "examples": {n: v for n, v in examples.items() if not isinstance(v, str)},
+        "equal": _is_equal(result),
         "applies": bool(applies and run.has_plan and result.get("steps")),
         "percent": _percent(run),
     }
+
+
+def _is_equal(result: Mapping[str, Any]) -> bool:
+    """Return whether a complete comparison has read everything and found no difference."""
+    read_all = result.get("complete") is True and not result.get("invalid")
+    return read_all and not any(result.get("found", {"": 1}).values())
 
 
 def _percent(run: OperatorRun) -> int | None:
