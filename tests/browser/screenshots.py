@@ -24,6 +24,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 REPORT = "/recovery?since=2026-01-01T00:00"
 DIALOGS = {
     "pause": ("/connections/crm", "Pause…"),
+    "link": ("/connections/crm", "Link an object…"),
     "trial": ("/connections/crm", "Try a document…"),
     "erase": ("/records/customer/{waiting_id}", "Erase…"),
     "key": ("/system", "Create key…"),
@@ -54,7 +55,7 @@ async def take(database_url: str) -> None:
 async def take_for_documents(database_url: str) -> None:
     """Write the pictures of the documents."""
     async with (
-        open_world(database_url) as world,
+        open_world(database_url, reason="INC-42, wrong invoices") as world,
         chromium() as browser,
         watched(browser, world.address) as light,
         watched(browser, world.address, color_scheme="dark") as dark,

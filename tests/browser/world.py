@@ -43,16 +43,20 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    database_url: str, changed_name: str = "Changed <b>there</b>", **settings: Any
+    database_url: str,
+    changed_name: str = "Changed <b>there</b>",
+    reason: str = "an <i>incident</i>",
+    **settings: Any,
 ) -> AsyncIterator[World]:
     """Open a console without a login unless the settings say otherwise.
 
-    An external system changes the name of the first record to `changed_name`.
+    An external system changes the name of the first record to `changed_name`. A connection is
+    paused for a `reason`.
     """
     chosen = {"auth": "off"} | settings
     opened = open_console(database_url, "crm", "billing", working=True, **chosen)
     async with opened as console:
-        yield World(console, await _fill(console, changed_name))
+        yield World(console, await _fill(console, changed_name, reason))
 
 
 _PAST_HOUR = """
@@ -69,7 +73,7 @@ _PAST_HOUR = """
 """
 
 
-async def _fill(console: OpenConsole, changed_name: str) -> dict[str, str]:
+async def _fill(console: OpenConsole, changed_name: str, reason: str) -> dict[str, str]:
     """Create records, edits of both sides, dead letters, and a paused connection."""
     flow = console.flow
     async with flow.runtime.engine.begin() as db:
@@ -90,7 +94,7 @@ async def _fill(console: OpenConsole, changed_name: str) -> dict[str, str]:
     webhook = WebhookRequest({"x-signature": "good"}, b'{"id": "<script>", "type": 1}', 0.0)
     await flow.runtime.ingress.accept("crm", webhook, "test")
     by, broadcaster = (
-        Actor("test", "a test", "an <i>incident</i>"),
+        Actor("test", "a test", reason),
         flow.runtime.context.broadcaster,
     )
     await in_transaction(
