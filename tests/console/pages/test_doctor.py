@@ -15,6 +15,8 @@ async def test_every_part_is_checked_with_its_fix(database_url: str) -> None:
         assert "&lt;b&gt;401&lt;/b&gt;" in page
         assert "start `zenskar worker`" in page
         assert "2 failed" in page
+        for place in ("/system", "/connections/fake"):
+            assert f'href="/console{place}">Look at it here' in page
 
 
 async def test_a_reader_cannot_call_the_external_systems(database_url: str) -> None:

@@ -33,6 +33,7 @@ async def test_a_pause_a_backlog_and_missing_workers_are_concerns(database_url: 
     assert "fake is paused" in page
     assert "/console/held-deletes?source=fake" in page
     assert "its deletes and events wait for a decision" in page
+    assert 'href="/console/connections/fake#backlog">1</a>' in page
     assert "No worker runs" in page
     assert "1 events in the last hour" in page
 

@@ -43,6 +43,7 @@ async def test_a_writer_compares_and_stops_but_does_not_repair(database_url: str
             assert answer.status == 400
             begun = await browser.act("/runs/new/compare/fake/customer")
             assert "No worker has begun it yet" in begun
+            assert '<dt>Begun</dt><dd><span class="none">not yet</span>' in begun
             second = await browser.act("/runs/new/compare/fake/customer", status=409)
             assert "another run" in second.lower()
             run = await console.flow.scalar(_LAST)
@@ -112,6 +113,7 @@ async def test_a_finished_comparison_without_differences_says_that_both_sides_ar
             result = page.partition('id="result"')[2]
             assert "Both sides are equal" in result
             assert "<dt>objects</dt><dd>1</dd>" in result
+            assert "<dt>objects that could not be read</dt><dd>0</dd>" in result
             assert "/console/connections/fake" in result
             assert "Kind</th>" not in result
             listed = await browser.page("/runs")

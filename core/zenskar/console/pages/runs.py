@@ -1,6 +1,7 @@
 """Compare and backfill: the runs on a connection, their progress, their results and plans."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -46,6 +47,14 @@ _TEXTS = {
     RunKind.APPLY_REPAIR: _STEPS,
     RunKind.APPLY_JOIN: _STEPS,
 }
+_NUMBERS = MappingProxyType(
+    {
+        "invalid": "objects that could not be read",
+        "outside": "outside of the filter",
+        "under_way": "differences that workers remove",
+    }
+)
+"""The names of numbers whose field says too little."""
 _RESTARTS = (
     ("", "resume the run that stopped within the last day"),
     ("yes", "forget its checkpoint, and begin again"),
@@ -95,7 +104,8 @@ async def read(visit: Visit) -> Mapping[str, Any]:
     return {
         "run": run,
         "is_open": run.ended_at is None,
-        "numbers": numbers,
+        "numbers": {_NUMBERS.get(name, name): value for name, value in numbers.items()},
+        "steps": numbers.get("steps"),
         "counts": counts,
         "examples": {n: v for n, v in examples.items() if not isinstance(v, str)},
         "equal": _is_equal(result),
@@ -241,7 +251,7 @@ async def _requested(visit: Visit, request: RunRequest) -> Done:
     run = await in_transaction(
         visit.services.engine, lambda c: run_requests.request_run(c, request, by)
     )
-    return Done("A worker begins the run within seconds.", f"{ROOT}{SECTION}/{run.id}")
+    return Done("The run is requested.", f"{ROOT}{SECTION}/{run.id}")
 
 
 async def preview_stop(visit: Visit) -> Preview:

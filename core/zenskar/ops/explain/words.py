@@ -190,7 +190,7 @@ def _resumed(step: HistoryStep) -> str:
 
 
 def _because(reason: str | None) -> str:
-    return f", {reason}" if reason else ""
+    return f", {reason.replace('_', ' ')}" if reason else ""
 
 
 def _by(step: HistoryStep) -> str:
