@@ -12,7 +12,7 @@ from zenskar.model.fields import CUSTOMER
 from zenskar.sync.event_reader import ReceivedWebhook
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.ingest.pipeline import WebhookPipeline
-from zenskar.sync.messages import observation
+from zenskar.sync.message_decoder import observation
 from zenskar.sync.work import work_storage
 
 _WAITS_FOR_A_NAME = """

@@ -32,7 +32,7 @@ from zenskar.settings import load
 from zenskar.sync.event_reader import ReceivedWebhook
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.ingest.pipeline import WebhookPipeline
-from zenskar.sync.messages import read_envelope
+from zenskar.sync.message_decoder import read_envelope
 from zenskar_stripe.budget import Budget
 from zenskar_stripe.client import StripeApi
 

@@ -8,15 +8,10 @@ import pytest
 from zenskar import ExternalObject, Interval, WebhookEvent
 from zenskar.model.envelope import MERGED_VERSION, SCHEMA_VERSION, WRITTEN_VERSION
 from zenskar.model.fields import CUSTOMER
+from zenskar.model.timestamps import utc_now
 from zenskar.schema_catalog import core_schemas
-from zenskar.sync.messages import (
-    MessageOrigin,
-    UnreadableMessage,
-    inbound_message,
-    observation,
-    read_envelope,
-    utc_now,
-)
+from zenskar.sync.message_decoder import UnreadableMessage, observation, read_envelope
+from zenskar.sync.message_encoder import MessageOrigin, inbound_message
 
 
 def outbound(version: int) -> dict[str, Any]:

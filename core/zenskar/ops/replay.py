@@ -24,7 +24,7 @@ from zenskar.model.operator_action import ActionKind, ActionState
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.ops.audit import AuditEntry
 from zenskar.schema_catalog import Schema
-from zenskar.sync.messages import UnreadableMessage, read_envelope
+from zenskar.sync.message_decoder import UnreadableMessage, read_envelope
 from zenskar.sync.quarantine import UNREADABLE
 from zenskar.sync.republish import DISCARDED, REPUBLISHED, REQUESTED, messages_of
 

@@ -11,13 +11,13 @@ from zenskar.db.events.sync_events import Transition
 from zenskar.errors import Failure, Unavailable
 from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import SyncStatus
+from zenskar.model.timestamps import utc_now
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import EventReader
 from zenskar.sync.inbound.unapplied import UnappliedEvents
 from zenskar.sync.ingest.pipeline import WebhookPipeline
 from zenskar.sync.ingest.store import WebhookStore
-from zenskar.sync.messages import utc_now
 from zenskar.sync.republish import REPUBLISHED
 from zenskar.sync.unreadable import INVALID_OBJECT, INVALID_WEBHOOK, arrival_of, item_of, why
 

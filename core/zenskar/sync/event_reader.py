@@ -13,7 +13,7 @@ from zenskar.ids import new_id
 from zenskar.model.integration import ObjectRef, WebhookEvent, WebhookRequest
 from zenskar.model.interval import Interval
 from zenskar.schema_catalog import Schema
-from zenskar.sync.messages import MessageOrigin, inbound_message
+from zenskar.sync.message_encoder import MessageOrigin, inbound_message
 from zenskar.sync.translator import Translator, check_id
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace

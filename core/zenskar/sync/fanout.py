@@ -18,7 +18,7 @@ from zenskar.model.record import Record
 from zenskar.model.sync_event import Direction
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.sync.announcements import announce
-from zenskar.sync.messages import look_message, record_message
+from zenskar.sync.message_encoder import look_message, record_message
 
 CREATED, UPDATED, DELETED, RESYNC = "created", "updated", "deleted", "resync"
 UNDELETED = "undeleted"

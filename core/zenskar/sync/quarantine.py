@@ -14,7 +14,7 @@ from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import NO_SOURCE, Direction, SyncStatus
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage
-from zenskar.sync.messages import event_of
+from zenskar.sync.message_decoder import event_of
 from zenskar.telemetry.logs import get_logger
 
 UNREADABLE, TOO_LARGE = "unreadable", "too_large"

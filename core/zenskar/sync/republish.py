@@ -13,7 +13,7 @@ from zenskar.db.outbox import OutboxMessage
 from zenskar.model.envelope import INBOUND, Envelope
 from zenskar.model.fields import CUSTOMER
 from zenskar.model.sync_event import Direction
-from zenskar.sync.messages import look_message, record_message
+from zenskar.sync.message_encoder import look_message, record_message
 
 REQUESTED = "retry_requested"
 DISCARDED = "discarded"

@@ -24,10 +24,12 @@ from zenskar.model.integration import (
 )
 from zenskar.model.interval import Interval
 from zenskar.model.observation import ObservationKind
+from zenskar.model.timestamps import waited
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import UnsentMessage
 from zenskar.sync.event_reader import EventItem, ReceivedWebhook
-from zenskar.sync.messages import MessageOrigin, event_of, unread_envelope, waited
+from zenskar.sync.message_decoder import event_of
+from zenskar.sync.message_encoder import MessageOrigin, unread_envelope
 from zenskar.sync.quarantine import end_as_dead
 
 INVALID_OBJECT, INVALID_WEBHOOK = "invalid_object", "invalid_webhook"

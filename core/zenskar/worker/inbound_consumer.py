@@ -15,7 +15,7 @@ from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.inbound.unapplied import UnappliedEvents
-from zenskar.sync.messages import UnreadableMessage, read_envelope
+from zenskar.sync.message_decoder import UnreadableMessage, read_envelope
 from zenskar.sync.resilience.delete_guard import TooManyDeletes
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace

@@ -15,7 +15,7 @@ from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.job_result import Nack
-from zenskar.sync.messages import UnreadableMessage, read_envelope
+from zenskar.sync.message_decoder import UnreadableMessage, read_envelope
 from zenskar.sync.outbound.lost_pushes import LostPushes
 from zenskar.sync.outbound.push import OutboundSync
 from zenskar.telemetry.logs import get_logger

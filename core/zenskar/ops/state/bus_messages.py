@@ -25,7 +25,7 @@ from zenskar.ops.state.message_place import LogPlace, OutboxPlace
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import RawMessage, UnsentMessage
-from zenskar.sync.messages import UnreadableMessage, event_of, read_envelope
+from zenskar.sync.message_decoder import UnreadableMessage, event_of, read_envelope
 from zenskar.sync.quarantine import UNREADABLE
 
 ENDED_BY_OPERATOR = "ended_by_operator"

@@ -17,7 +17,7 @@ from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import Cause, LookRequest
 from zenskar.sync.inbound.looks import TOUCHED, LookRequests, MatchLooks
-from zenskar.sync.messages import delayed_observation, observation, received_event
+from zenskar.sync.message_decoder import delayed_observation, observation, received_event
 from zenskar.sync.outcome_history import broadcast, describe, transition
 from zenskar.sync.resilience.delete_guard import DeleteGuard
 from zenskar.sync.work import work_storage

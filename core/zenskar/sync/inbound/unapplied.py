@@ -15,7 +15,7 @@ from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import Direction, SyncStatus
 from zenskar.sync.context import SyncContext
 from zenskar.sync.job_result import Ack, JobResult, Nack
-from zenskar.sync.messages import received_event
+from zenskar.sync.message_decoder import received_event
 from zenskar.sync.quarantine import quarantine
 from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.delete_guard import TooManyDeletes

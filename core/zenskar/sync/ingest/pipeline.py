@@ -18,6 +18,7 @@ from zenskar.errors import (
 )
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.json_bounds import Bounds
+from zenskar.model.timestamps import utc_now
 from zenskar.plugins.declarations import USE_TOUCHED
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
@@ -30,7 +31,7 @@ from zenskar.sync.event_reader import (
     with_unique_ids,
 )
 from zenskar.sync.ingest.refusals import refusal
-from zenskar.sync.messages import MessageOrigin, utc_now
+from zenskar.sync.message_encoder import MessageOrigin
 
 BODY_BOUNDS = Bounds(members=100_000, depth=64)
 """The limits of a webhook's body: hundreds of times the size of the largest known events."""

@@ -21,7 +21,7 @@ from zenskar.schema_catalog import Schema
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.job_result import Ack, Acked, JobResult, Nack, Park
-from zenskar.sync.messages import event_of, read_envelope
+from zenskar.sync.message_decoder import event_of, read_envelope
 from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.enrichment import PushEnrichment
 from zenskar.sync.outbound.failed_calls import FailedCalls

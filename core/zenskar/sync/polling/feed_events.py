@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from zenskar.model.integration import Changes, WebhookEvent
 from zenskar.model.observation import ObservationKind
+from zenskar.model.timestamps import utc_now
 from zenskar.plugins.invoker import Answer
 from zenskar.schema_catalog import Schema
 from zenskar.sync.clocks import Clocks
 from zenskar.sync.event_reader import EventItem, EventReader, complete, with_unique_ids
-from zenskar.sync.messages import MessageOrigin, utc_now
+from zenskar.sync.message_encoder import MessageOrigin
 from zenskar.sync.translator import Translator
 from zenskar.sync.unreadable import name_of_unread
 

@@ -7,11 +7,12 @@ from zenskar.bus.port import Bus
 from zenskar.db.driver.storable import indexable
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.observation import Observation, ObservationKind
+from zenskar.model.timestamps import utc_now
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_publisher import EventPublisher
 from zenskar.sync.event_reader import EventItem, EventReader, with_unique_ids
-from zenskar.sync.messages import MessageOrigin, identity, utc_now
+from zenskar.sync.message_encoder import MessageOrigin, identity
 from zenskar.sync.reconcile.reader import Snapshot
 from zenskar.sync.translator import memo_of
 from zenskar.sync.unreadable import dead_letter_unread, name_of_unread, of_item, why
