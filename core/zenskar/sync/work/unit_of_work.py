@@ -1,6 +1,7 @@
-"""The records, mappings and pushes that one transaction decides on.
+"""The decisions of one transaction about records, mappings and pushes.
 
 The kernel decides in memory, one observation after another, for a batch of either direction.
+`known_state` holds the state before and between the decisions.
 `work_storage` loads a unit under locks and writes it in sets.
 """
 
@@ -9,24 +10,14 @@ from dataclasses import dataclass, field, replace
 
 from zenskar import kernel
 from zenskar.ids import is_id, new_id
-from zenskar.kernel import Candidate, Outcome, Situation, Step
-from zenskar.model.coverage import Coverage
+from zenskar.kernel import Outcome, Situation, Step
 from zenskar.model.fields import apply
 from zenskar.model.observation import Observation
-from zenskar.model.record import (
-    OPEN,
-    ExternalMapping,
-    Intent,
-    IntentKind,
-    IntentState,
-    Record,
-)
-from zenskar.plugins.carried import whole
-from zenskar.plugins.configuration import ConfiguredConnection
+from zenskar.model.record import ExternalMapping, IntentState, Record
 from zenskar.sync.fanout import Cause
-from zenskar.sync.work.candidates import CandidateSearch
 from zenskar.sync.work.filtered_decisions import FilteredDecisions
 from zenskar.sync.work.follow_ups import FollowUps
+from zenskar.sync.work.known_state import KnownState
 
 
 @dataclass(slots=True)
@@ -45,83 +36,27 @@ class PendingWrites:
 
 
 @dataclass(slots=True)
-class UnitOfWork:
+class UnitOfWork(KnownState):
     """The known state of some records at one connection, and the decisions about them so far."""
 
-    source: ConfiguredConnection
-    entity_type: str
-    records: dict[str, Record] = field(default_factory=dict)
-    mappings: dict[str, ExternalMapping] = field(default_factory=dict)
-    by_record: dict[str, ExternalMapping] = field(default_factory=dict)
-    intents: dict[str, tuple[Intent, ...]] = field(default_factory=dict)
-    ended: set[str] = field(default_factory=set)
-    """Records whose objects were deleted or detached in this transaction."""
-    lapsed: frozenset[str] = frozenset()
     pending: PendingWrites = field(default_factory=PendingWrites)
-    _unread: set[str] = field(default_factory=set)
     replaced: dict[str, Record] = field(default_factory=dict)
     """Records before their last change in this transaction; a created record has none."""
-    ahead: int = 0
-    """By how many microseconds, at most, the external clock is ahead of ours."""
-    coverage: Coverage | None = field(init=False)
-    """The parts of a record that travel to the connection; None for all."""
     follow_ups: FollowUps = field(init=False)
     """The pushes, history and messages that the decisions lead to."""
     filtered: FilteredDecisions = field(init=False)
     """The records that travel to and from the connection."""
-    search: CandidateSearch = field(init=False)
-    """The records that unknown objects may match, where the connection is configured so."""
 
     def __post_init__(self) -> None:
-        self.coverage = self.source.coverage(self.entity_type)
+        # A class with slots is made twice, so `super()` would name the first one.
+        KnownState.__post_init__(self)
         self.follow_ups = FollowUps(self.name, self.entity_type)
         self.filtered = FilteredDecisions(self.source, self.entity_type)
-        self.search = CandidateSearch(self.source.match_by.get(self.entity_type, ()))
-
-    @property
-    def name(self) -> str:
-        """The source system."""
-        return self.source.connection.name
 
     @property
     def lease_seconds(self) -> float:
         """The time for which a push belongs to the worker that sends it."""
         return self.source.settings.intent_lease_seconds
-
-    @property
-    def carried(self) -> frozenset[str] | None:
-        """The stored form of the coverage; None for all."""
-        return None if self.coverage is None else self.coverage.terms
-
-    def shared(self, record: Record) -> Record:
-        """Return a record with the fields that the connection covers."""
-        if self.coverage is None:
-            return record
-        return replace(record, fields=self.coverage.of(record.fields))
-
-    def pushed(self, record_id: str) -> Record:
-        """Return a record with the fields that its object is to hold."""
-        record, mapping = self.records[record_id], self.by_record.get(record_id)
-        if self.coverage is None:
-            return record
-        base = mapping.base if mapping is not None and mapping.active else {}
-        return replace(record, fields=self.coverage.pushed(record.fields, base))
-
-    def add_mapping(self, mapping: ExternalMapping, about: frozenset[str] | None) -> None:
-        """Add a stored mapping, whose base is about the fields that were covered then.
-
-        A field that is covered now and was not then needs a fetch before a push.
-        """
-        if about != self.carried:
-            present = self.coverage or whole(self.entity_type)
-            earlier = whole(self.entity_type) if about is None else Coverage.of_terms(about)
-            if not present.within(earlier):
-                self._unread.add(mapping.external_id)
-            mapping = replace(mapping, base=present.still_about(earlier, mapping.base))
-        self.mappings[mapping.external_id] = mapping
-        if mapping.entity_id in self.records:
-            # The live one comes first, else the newest tombstone.
-            self.by_record.setdefault(mapping.entity_id, mapping)
 
     def mark_in_sync(self, record_id: str) -> None:
         """Mark a record as in sync: no change of it was in a field that the connection covers."""
@@ -167,17 +102,6 @@ class UnitOfWork:
     def is_outside(self, record_id: str) -> bool:
         """Return whether a record, maybe a deleted one, does not pass the connection's filter."""
         return self.filtered.is_outside(self.records.get(record_id))
-
-    def planned_situation(self, record_id: str) -> Situation:
-        """Return the situation of a record, for planning."""
-        record, mapping = self.records.get(record_id), self.by_record.get(record_id)
-        if mapping is not None and mapping.external_id in self._unread:
-            mapping = replace(mapping, fetch_revision=mapping.revision)
-        return Situation(
-            record=record and self.pushed(record_id),
-            mapping=mapping,
-            intents=tuple(i for i in self.intents.get(record_id, ()) if i.state in OPEN),
-        )
 
     def lose(self, record_id: str, intent_id: str, state: IntentState) -> None:
         """Mark a push as lost, so that its object is fetched next (rule 6).
@@ -246,56 +170,6 @@ class UnitOfWork:
         if outcome.changes_record:
             self.follow_ups.fan_out(self.records[record_id], outcome, owners, cause)
 
-    def situation_of(self, seen: Observation) -> Situation:
-        """Return the situation of an observed object."""
-        mapping = self.mappings.get(seen.external_id)
-        owner = mapping.entity_id if mapping is not None else None
-        record_id = owner or seen.record_id or ""
-        known = self.by_record.get(record_id)
-        rival = known if known and known.external_id != seen.external_id else None
-        record = self.records.get(record_id)
-        situation = Situation(
-            record=record and self._dated(self.shared(record)),
-            mapping=mapping,
-            intents=self.intents.get(record_id, ()),
-            rival=rival,
-            successor=self.mappings.get(seen.merged_into) if seen.merged_into else None,
-        )
-        if mapping is not None or record is not None or not self.search.is_matched(seen):
-            return situation
-        return replace(situation, candidates=self._candidates(seen), match_by=self.search.match_by)
-
-    def _candidates(self, seen: Observation) -> tuple[Candidate, ...]:
-        living = (self.records[i] for i in self.search.of(seen) if i in self.records)
-        return tuple(
-            Candidate(
-                self._dated(self.shared(record)),
-                free=record.id not in self.by_record and not self.has_open_create(record.id),
-            )
-            for record in living
-            if not record.deleted
-        )
-
-    def has_open_create(self, record_id: str) -> bool:
-        """Return whether a create of a record has no answer yet."""
-        pushes = self.intents.get(record_id, ())
-        return any(i.kind is IntentKind.CREATE and i.state in OPEN for i in pushes)
-
-    def _last_successor(self, seen: Observation, successor_id: str) -> str:
-        """Return the last object of a chain of merges; of a circle, the one that was seen."""
-        passed, last = {seen.external_id}, successor_id
-        while last not in passed:
-            passed.add(last)
-            mapping = self.mappings.get(last)
-            if mapping is None or mapping.merged_into is None:
-                return last
-            last = mapping.merged_into
-        return successor_id
-
-    def _dated(self, record: Record) -> Record:
-        """Return a record with its last change dated on the external clock, as late as possible."""
-        return replace(record, updated_at=record.updated_at + self.ahead) if self.ahead else record
-
     def _map(self, mapping: ExternalMapping) -> None:
         self.mappings[mapping.external_id] = mapping
         self.pending.mapped.add(mapping.external_id)
@@ -304,16 +178,6 @@ class UnitOfWork:
             self.by_record[mapping.entity_id] = mapping
             if not mapping.active and self._ends(mapping.entity_id, mapping):
                 self.ended.add(mapping.entity_id)
-
-    def _ends(self, record_id: str, mapping: ExternalMapping) -> bool:
-        """Whether a tombstone ends its record at this connection.
-
-        A merge of objects may not, and a former object of a record does not.
-        """
-        if kernel.is_former(mapping):
-            return False
-        record = self.records.get(record_id)
-        return mapping.merged_into is None or (record is not None and record.deleted)
 
     def _change(self, record_id: str | None, outcome: Outcome) -> None:
         if record_id is None:
