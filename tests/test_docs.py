@@ -40,7 +40,8 @@ from zenskar.plugins import broadcasts
 from zenskar.plugins.base import HOOKS, BaseIntegration
 from zenskar.plugins.broadcast_specs import BroadcastSpec
 from zenskar.plugins.broadcasts import Broadcaster
-from zenskar.plugins.declarations import find_problem
+from zenskar.plugins.declaration_problems import find_problem
+from zenskar.plugins.declarations import Declarations
 from zenskar.schema_catalog import core_schemas
 from zenskar.settings import PREFIX, Settings, load
 from zenskar.sync.reconcile.drift import DriftKind
@@ -197,7 +198,8 @@ def test_the_example_of_a_broadcast_plugin_works() -> None:
 
 
 def test_what_a_plugin_class_declares() -> None:
-    declared = public(vars(BaseIntegration)) - {*HOOKS} | {"connection"}
+    methods = public(vars(BaseIntegration)) - {*HOOKS}
+    declared = methods | public(vars(Declarations)) | {"connection"}
     assert rows("plugins.md", "## Class attributes").keys() == declared
 
 

@@ -27,8 +27,9 @@ from zenskar.model.notices import (
     RecordChanged,
 )
 from zenskar.model.record import IntentKind
-from zenskar.plugins.base import PLUGIN_API_VERSION, BaseIntegration
+from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.broadcast_specs import hookimpl
+from zenskar.plugins.declarations import PLUGIN_API_VERSION
 
 __all__ = [
     "PLUGIN_API_VERSION",

@@ -10,7 +10,7 @@ from pathlib import Path
 from importlib_metadata import entry_points
 
 from zenskar.errors import ConfigurationError, InvalidInput
-from zenskar.plugins.declarations import NAME
+from zenskar.plugins.declaration_problems import NAME
 from zenskar.plugins.discovery import GROUP
 from zenskar.resources import template_dir
 

@@ -1,4 +1,4 @@
-"""The base class of every integration: its declarations and its hooks, in the order of its life.
+"""The base class of every integration: its hooks, in the order of its life.
 
 Each connection has one integration object. The core calls a hook on the one integration that owns
 the connection and never broadcasts a call, so each call has one result.
@@ -13,14 +13,12 @@ reaction to errors of the calls. An error without a classification is a bug of t
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 from zenskar.errors import Failure, FailureKind, InvalidInput
 from zenskar.model import json_text
-from zenskar.model.call_limit import CallLimit, Usage
+from zenskar.model.call_limit import Usage
 from zenskar.model.integration import (
     Change,
     Changes,
@@ -31,18 +29,15 @@ from zenskar.model.integration import (
     Push,
     PushResult,
     SandboxInfo,
-    Setting,
     WebhookAnswer,
     WebhookEvent,
     WebhookRequest,
 )
+from zenskar.plugins.declarations import Declarations
 from zenskar.plugins.markers import hookspec, specified
 
-PLUGIN_API_VERSION = 1
-"""The version of everything that a plugin imports from zenskar, or that the core calls on it."""
 
-
-class BaseIntegration:
+class BaseIntegration(Declarations):
     """An integration with one kind of external system; each connection has one object.
 
     A subclass must implement `to_canonical`, `from_canonical`, `push`, `fetch`, `find` and
@@ -50,51 +45,6 @@ class BaseIntegration:
     The folder `schemas` beside the module holds JSON Schemas: `webhook_event.schema.json` and
     `<entity>.schema.json`.
     """
-
-    plugin_api: ClassVar[int] = PLUGIN_API_VERSION
-    """The version of the plugin API that the integration is written for."""
-    entities: ClassVar[tuple[str, ...]] = ("customer",)
-    """The entity types that the integration syncs."""
-    carries: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
-    """The top-level fields that the external system holds, by entity type; all by default.
-
-    The core neither compares nor pushes the other fields.
-    """
-    limits: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """The name of the schema with the limits, by entity type; by default `<entity>.limits`."""
-    match_by: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
-    """The fields by which an object and a record are the same, by entity type; none by default.
-
-    The first field must be the e-mail address; the others decide where it is not unique.
-    """
-    settings: ClassVar[tuple[Setting, ...]] = ()
-    """The settings of a connection, read from `<CONNECTION>_<NAME>`."""
-    webhook_headers: ClassVar[tuple[str, ...]] = ()
-    """Headers that every genuine POST has; without them the core does not read the body."""
-    webhook_methods: ClassVar[tuple[str, ...]] = ("POST",)
-    """The methods of webhooks and challenges: `POST`, `GET` or both."""
-    webhook_items: ClassVar[bool] = False
-    """Whether an array is checked and parsed item by item, so that an invalid one stops no other.
-    """
-    idempotency_key_lifetime: ClassVar[timedelta | None] = None
-    """How long a create with the same key is safe to repeat; None: never, find the object."""
-    clock_tolerance: ClassVar[timedelta] = timedelta(seconds=2)
-    """The largest difference between clocks of the external system, and to ours if unknown."""
-    request_lifetime: ClassVar[timedelta] = timedelta(minutes=5)
-    """How long a sent request without an answer may still take effect."""
-
-    deletes_are_final: ClassVar[bool] = True
-    """Whether the external system never restores a deleted object under its id."""
-    poll_every: ClassVar[timedelta | None] = None
-    """How often `changes` is called; None: every `ZENSKAR_SWEEP_SECONDS`."""
-    sandbox_on_request: ClassVar[bool] = False
-    """Whether `zenskar dev` starts the sandbox only for `--with`."""
-    fetch_many_limit: ClassVar[int] = 100
-    """The most objects that one `fetch_many` is called with."""
-    push_many_limit: ClassVar[int] = 100
-    """The most pushes that one `push_many` is called with."""
-    call_limits: ClassVar[tuple[CallLimit, ...]] = ()
-    """The calls that the external system allows, by period and endpoint; the core keeps them."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

@@ -11,7 +11,7 @@ from zenskar.model.coverage import Coverage
 from zenskar.model.fields import Fields
 from zenskar.model.integration import Connection
 from zenskar.model.sync_event import NO_SOURCE
-from zenskar.plugins import declarations
+from zenskar.plugins import declaration_problems
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.carried import carried, covered
 from zenskar.plugins.connection_settings import (
@@ -133,7 +133,7 @@ def _configured_plugins(
     for item in filter(None, map(str.strip, settings.connections.split(","))):
         name, _, plugin_name = item.partition("=")
         plugin_name = plugin_name or name
-        if not declarations.NAME.fullmatch(name) or name in {*pairs, NO_SOURCE}:
+        if not declaration_problems.NAME.fullmatch(name) or name in {*pairs, NO_SOURCE}:
             raise ConfigurationError(
                 f"ZENSKAR_CONNECTIONS: {name!r} is not a name of its own "
                 "(lower-case letters, digits and _, each once)"

@@ -12,7 +12,7 @@ from zenskar.kernel import ConflictPolicy, MergePolicy
 from zenskar.kernel.policy import Side
 from zenskar.model.fields import CUSTOMER, SHAPES
 from zenskar.model.integration import Setting
-from zenskar.plugins import declarations
+from zenskar.plugins import declaration_problems
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.discovery import Plugin
 from zenskar.settings import lookup
@@ -73,7 +73,7 @@ def read_match_by(
     names = tuple(map(str.strip, text.split(",")))
     entities = [each for each in kind.entities if each in SHAPES]
     for entity_type in entities:
-        if problem := declarations.find_match_problem(kind, entity_type, names):
+        if problem := declaration_problems.find_match_problem(kind, entity_type, names):
             raise ConfigurationError(f"{variable(name, 'match_by')}: {problem}; or {_OFF}")
     return dict.fromkeys(entities, names)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from importlib_metadata import EntryPoint, entry_points
 
-from zenskar.plugins import broadcasts, declarations
+from zenskar.plugins import broadcasts, declaration_problems
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.failure_text import described
 from zenskar.schema_catalog import Schema, load_folder
@@ -75,9 +75,9 @@ def _load(entry: EntryPoint) -> Plugin:
     distribution, version = _distribution(entry)
     try:
         integration = entry.load()
-        if not declarations.is_integration(integration):
+        if not declaration_problems.is_integration(integration):
             return _load_broadcast(entry, integration)
-        problem = declarations.find_problem(entry.name, integration)
+        problem = declaration_problems.find_problem(entry.name, integration)
         schemas = {} if problem else load_folder(_schemas_folder(integration))
     except KeyboardInterrupt:
         raise
@@ -94,7 +94,7 @@ def _load_broadcast(entry: EntryPoint, loaded: Any) -> Plugin:
     """Return a plugin without a connection; a class is instantiated without arguments."""
     distribution, version = _distribution(entry)
     plugin = loaded() if isinstance(loaded, type) else loaded
-    problem = declarations.find_name_problem(entry.name) or broadcasts.find_problem(
+    problem = declaration_problems.find_name_problem(entry.name) or broadcasts.find_problem(
         entry.name, plugin
     )
     if problem:

@@ -8,7 +8,7 @@ import pytest
 
 from zenskar.errors import CallFailed
 from zenskar.plugins.base import BaseIntegration
-from zenskar.plugins.declarations import find_problem
+from zenskar.plugins.declaration_problems import find_problem
 from zenskar.testing.author_part import AuthorPart
 from zenskar.testing.check_method import check, require
 from zenskar.testing.fault_proxy import Refusal

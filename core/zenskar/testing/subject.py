@@ -18,7 +18,7 @@ from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.carried import carried
 from zenskar.plugins.configuration import ConfiguredConnection, configure
 from zenskar.plugins.connection_settings import variable
-from zenskar.plugins.declarations import find_problem
+from zenskar.plugins.declaration_problems import find_problem
 from zenskar.plugins.discovery import Plugin, package_of
 from zenskar.plugins.invoker import PluginInvoker
 from zenskar.plugins.router import PluginRouter

@@ -20,8 +20,8 @@ from zenskar.ops.join.join_plan import AmbiguousMatch, JoinPlan, JoinStep, JoinS
 from zenskar.ops.join.resolve import Resolution, UnknownObject, resolve
 from zenskar.ops.join.twins import find_twins
 from zenskar.ops.plan_file import digest_of
-from zenskar.plugins import declarations
 from zenskar.plugins.configuration import ConfiguredConnection
+from zenskar.plugins.declaration_problems import find_match_problem
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.checkpoint import check_ready
@@ -199,7 +199,7 @@ def matched_by(
     if match_by is None:
         return connected
     kind = type(connected.integration)
-    if match_by and (problem := declarations.find_match_problem(kind, entity_type, match_by)):
+    if match_by and (problem := find_match_problem(kind, entity_type, match_by)):
         raise InvalidInput(problem)
     return replace(connected, match_by={entity_type: match_by})
 

@@ -17,7 +17,7 @@ from zenskar.model.missing import Missing
 from zenskar.model.operator_action import ActionKind
 from zenskar.model.operator_run import RunKind
 from zenskar.ops.audit import AuditEntry
-from zenskar.plugins.declarations import find_match_problem
+from zenskar.plugins.declaration_problems import find_match_problem
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.reconcile.checkpoint import check_synced
 

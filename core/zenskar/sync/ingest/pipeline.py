@@ -19,7 +19,7 @@ from zenskar.errors import (
 from zenskar.model.integration import WebhookEvent
 from zenskar.model.json_bounds import Bounds
 from zenskar.model.timestamps import utc_now
-from zenskar.plugins.declarations import USE_TOUCHED
+from zenskar.plugins.declaration_problems import USE_TOUCHED
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from zenskar import BaseIntegration, CallLimit, Setting
-from zenskar.plugins import declarations
+from zenskar.plugins import declaration_problems
 
 
 def kind(**declared: Any) -> type[BaseIntegration]:
@@ -19,12 +19,12 @@ async def hook(self: BaseIntegration, **_: Any) -> None:
 
 def test_what_is_declared_well_has_no_problem() -> None:
     good = kind(settings=(Setting("api_key"),), idempotency_key_lifetime=timedelta(hours=1))
-    assert declarations.find_problem("my_dash", good) is None
+    assert declaration_problems.find_problem("my_dash", good) is None
 
 
 @pytest.mark.parametrize("name", ["my-dash", "My", "1st", "", "mine.too", "ä", "a" * 64, "a b"])
 def test_a_name_that_no_shell_can_export_is_refused(name: str) -> None:
-    assert "lower-case letters" in str(declarations.find_problem(name, kind()))
+    assert "lower-case letters" in str(declaration_problems.find_problem(name, kind()))
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_a_name_that_no_shell_can_export_is_refused(name: str) -> None:
     ],
 )
 def test_what_cannot_work_is_named(declared: dict[str, Any], told: str) -> None:
-    assert told in str(declarations.find_problem("mine", kind(**declared)))
+    assert told in str(declaration_problems.find_problem("mine", kind(**declared)))
