@@ -16,8 +16,8 @@ from zenskar.api.app import create_app, create_open, create_probes
 from zenskar.api.health import HealthScope, SystemHealth
 from zenskar.api.http.auth import KeyRing, LoginThrottle
 from zenskar.api.services import ApiServices
-from zenskar.bus.port import Bus
-from zenskar.bus.postgres.bus import PostgresBus
+from zenskar.bus.choice import choose_bus
+from zenskar.bus.port import Bus, RelayedBus
 from zenskar.bus.postgres.notifier import Notifier
 from zenskar.catalog.field_limits import FieldLimits
 from zenskar.catalog.service import CustomerService
@@ -152,11 +152,11 @@ class Runtime:
         )
 
     def _health(self, consumers: Callable[[], Mapping[str, str]] | None = None) -> SystemHealth:
-        kafka = bool(self.settings.kafka_bootstrap_servers)
+        relayed = isinstance(self.bus, RelayedBus)
         scope = HealthScope(
             self.router.sources,
             self.router.off,
-            [role for role in ROLES if kafka or role != "relay"],
+            [role for role in ROLES if relayed or role != "relay"],
             consumers,
             self.stopping.is_set,
         )
@@ -225,7 +225,7 @@ async def open_runtime(
             broadcast_plugins(known) | _alerts(settings, connections), metrics
         )
         stack.push_async_callback(broadcaster.close)
-        bus = _bus(settings, engine, Notifier(url, application))
+        bus = choose_bus(settings, engine, Notifier(url, application))
         lifecycle = Lifecycle(router, connections)
         stack.push_async_callback(lifecycle.close)
         await lifecycle.open()
@@ -234,7 +234,7 @@ async def open_runtime(
         schemas = core_schemas()
         letters = DeadLetterWriter(
             metrics,
-            publishing=bool(settings.kafka_bootstrap_servers),
+            publishing=isinstance(bus, RelayedBus),
             sources=connections,
             broadcaster=broadcaster,
         )
@@ -285,23 +285,6 @@ def _prepare_metrics(
     for source in router.sources:
         off = metrics.connection_off.labels(source)
         off.set_function(partial(contains, router.off, source))
-
-
-def _bus(settings: Settings, engine: AsyncEngine, notifier: Notifier) -> Bus:
-    """Build the bus on Kafka if Kafka is configured, else the bus on PostgreSQL."""
-    postgres = PostgresBus(
-        engine,
-        notifier,
-        poll_seconds=settings.poll_seconds,
-        lease_seconds=settings.claim_lease_seconds,
-    )
-    if not settings.kafka_bootstrap_servers:
-        return postgres
-    from zenskar.bus.kafka.bus import KafkaBus
-    from zenskar.bus.kafka.options import KafkaOptions
-
-    options = KafkaOptions.of(settings)
-    return KafkaBus(options, postgres, engine, poll_seconds=settings.poll_seconds)
 
 
 def _alerts(settings: Settings, sources: Collection[str]) -> dict[str, object]:

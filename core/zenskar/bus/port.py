@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -159,3 +159,23 @@ class Bus(Protocol):
 
     def lag(self) -> dict[str, int]:
         """Return the number of messages left for this process by topic, as far as it knows."""
+
+
+@runtime_checkable
+class RelayedBus(Bus, Protocol):
+    """A bus with a broker. Messages that the broker cannot accept now wait in the outbox.
+
+    The relay moves them to the broker. Dead letters are messages of such a bus, too.
+    """
+
+    outbox: Bus
+
+    async def forward(self, deliveries: Sequence[Delivery]) -> None:
+        """Move messages of the outbox to the broker; durable on return.
+
+        Raises `Unavailable` when they are not durable, `TooLarge` when the broker can never accept
+        one of them, and `ConfigurationError` when the broker refuses this client.
+        """
+
+    async def forward_headers(self, delivery: Delivery) -> None:
+        """Move a message without its value, because the value is too large for the broker."""

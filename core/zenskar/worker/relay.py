@@ -1,11 +1,10 @@
-"""Move due messages from the outbox to Kafka."""
+"""Move due messages from the outbox to the broker of the bus."""
 
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
-from zenskar.bus.port import Delivery
+from zenskar.bus.port import Delivery, RelayedBus
 from zenskar.errors import ConfigurationError, TooLarge, Unavailable
 from zenskar.model.envelope import DEAD_LETTER, INBOUND, OUTBOUND
 from zenskar.model.sync_event import Direction
@@ -17,9 +16,6 @@ from zenskar.worker.progress import Progress
 from zenskar.worker.receive_loop import run_until
 from zenskar.worker.strikes import Strikes
 
-if TYPE_CHECKING:
-    from zenskar.bus.kafka.bus import KafkaBus
-
 _BATCH = 500
 _log = get_logger(__name__)
 
@@ -27,7 +23,7 @@ _log = get_logger(__name__)
 class Relay:
     """Moves messages; any number may run, because each key belongs to one of them at a time."""
 
-    def __init__(self, context: SyncContext, bus: "KafkaBus", progress: Progress) -> None:
+    def __init__(self, context: SyncContext, bus: RelayedBus, progress: Progress) -> None:
         self._context = context
         self._bus = bus
         self._progress = progress
@@ -62,7 +58,7 @@ class Relay:
         except (Unavailable, ConfigurationError):
             raise
         except Exception:
-            # A message that Kafka never accepts must not hold up the others.
+            # A message that the broker never accepts must not hold up the others.
             for delivery in deliveries:
                 await self._move_alone(delivery)
 
@@ -81,7 +77,9 @@ class Relay:
             _log.error("relay_failed", topic=delivery.topic, trace=trace(error))
             if not self._strikes.out(delivery):
                 raise
-            await self._quarantine(delivery, f"{type(error).__name__} while it was sent to Kafka")
+            await self._quarantine(
+                delivery, f"{type(error).__name__} while it was sent to the broker"
+            )
 
     async def _quarantine_oversize(self, delivery: Delivery, problem: str) -> None:
         try:

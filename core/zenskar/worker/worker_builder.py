@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zenskar.bus.port import Bus
+from zenskar.bus.port import Bus, RelayedBus
 from zenskar.ops.factory import OperationFactory
 from zenskar.schema_catalog import Schema
 from zenskar.settings import Settings
@@ -110,10 +110,6 @@ class WorkerBuilder:
         )
 
     def _relay(self, parts: WorkerParts) -> Consumer | None:
-        if not self.settings.kafka_bootstrap_servers:
-            return None
-        from zenskar.bus.kafka.bus import KafkaBus
-
-        if not isinstance(self.bus, KafkaBus):
+        if not isinstance(self.bus, RelayedBus):
             return None
         return parts.relay(self.context, self.bus, self.progress)
