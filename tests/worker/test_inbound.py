@@ -1,4 +1,4 @@
-"""When a worker waits for company."""
+"""After a burst, a worker waits for more messages, unless a whole batch waits."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,6 @@ import pytest
 from zenskar.bus.port import Delivery
 from zenskar.model.envelope import INBOUND
 from zenskar.schema_catalog import core_schemas
-from zenskar.sync.inbound.unapplied import UnappliedEvents
 from zenskar.telemetry.metrics import Metrics
 from zenskar.worker.inbound_consumer import _BURST, InboundConsumer
 from zenskar.worker.progress import Progress
@@ -55,7 +54,7 @@ async def quarantine(*_: Any) -> None:
 async def test_after_a_burst_it_waits_unless_a_whole_batch_does(
     monkeypatch: pytest.MonkeyPatch, messages: int, waiting: int, waits: bool
 ) -> None:
-    monkeypatch.setattr(UnappliedEvents, "quarantine", quarantine)
+    monkeypatch.setattr("zenskar.worker.inbound_consumer.quarantine", quarantine)
     monkeypatch.setattr("zenskar.worker.inbound_consumer._LINGER_SECONDS", 3600.0)
     worker = InboundConsumer(
         None,  # type: ignore[arg-type]

@@ -16,6 +16,8 @@ from zenskar.sync.context import SyncContext
 from zenskar.sync.inbound.apply import InboundSync
 from zenskar.sync.inbound.unapplied import UnappliedEvents
 from zenskar.sync.message_decoder import UnreadableMessage, read_envelope
+from zenskar.sync.quarantine import quarantine
+from zenskar.sync.resilience import delete_guard
 from zenskar.sync.resilience.delete_guard import TooManyDeletes
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
@@ -139,7 +141,7 @@ class InboundConsumer:
         return readable
 
     async def _quarantine(self, delivery: Delivery, problem: str) -> None:
-        await self._unapplied.quarantine(delivery, problem)
+        await quarantine(self._context, delivery, problem, Direction.INBOUND)
         await self._bus.ack([delivery])
 
     async def _try(
@@ -152,7 +154,7 @@ class InboundConsumer:
         except (Unavailable, ConfigurationError):
             raise
         except TooManyDeletes as error:
-            await self._unapplied.trip(error)
+            await delete_guard.trip(self._context.engine, self._context.broadcaster, error)
             await self._bus.nack([one.delivery for one in batch], 0)
         except Exception as error:
             if len(batch) == 1:

@@ -18,6 +18,7 @@ from zenskar.sync.job_result import Nack
 from zenskar.sync.message_decoder import UnreadableMessage, read_envelope
 from zenskar.sync.outbound.lost_pushes import LostPushes
 from zenskar.sync.outbound.push import OutboundSync
+from zenskar.sync.quarantine import quarantine
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
@@ -127,7 +128,7 @@ class OutboundConsumer:
         try:
             envelope = read_envelope(delivery.value, self._event_schema, Direction.OUTBOUND)
         except UnreadableMessage as error:
-            await self._sync.quarantine(delivery, str(error))
+            await quarantine(self._context, delivery, str(error), Direction.OUTBOUND)
             await self._bus.ack([delivery])
             return
         structlog.contextvars.bind_contextvars(correlation_id=envelope.correlation_id)

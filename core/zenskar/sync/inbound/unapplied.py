@@ -12,13 +12,10 @@ from zenskar.db.events import sync_events
 from zenskar.db.events.sync_events import Transition
 from zenskar.errors import Failure
 from zenskar.model.envelope import Envelope
-from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
 from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.message_decoder import received_event
-from zenskar.sync.quarantine import quarantine
-from zenskar.sync.resilience import delete_guard
-from zenskar.sync.resilience.delete_guard import TooManyDeletes
 from zenskar.sync.resilience.failures import bug, failure_of, retry_delay
 
 
@@ -29,10 +26,6 @@ class UnappliedEvents:
         self._context = context
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
 
-    async def quarantine(self, delivery: Delivery, problem: str) -> None:
-        """Keep a message that cannot be read as a dead letter."""
-        await quarantine(self._context, delivery, problem, Direction.INBOUND)
-
     async def parked(self) -> frozenset[str]:
         """Return the source systems whose events must wait.
 
@@ -41,10 +34,6 @@ class UnappliedEvents:
         states = await each_alone(self._context.engine, connections.states)
         paused = (name for name, state in states.items() if state.holds_inbound)
         return frozenset((*paused, *self._context.unreadable))
-
-    async def trip(self, error: TooManyDeletes) -> None:
-        """Pause a connection with too many deletes."""
-        await delete_guard.trip(self._context.engine, self._context.broadcaster, error)
 
     async def park(self, envelopes: Sequence[Envelope]) -> frozenset[str]:
         """Write events that wait for their connection; return the ids of those that have ended."""

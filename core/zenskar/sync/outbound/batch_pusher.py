@@ -1,4 +1,4 @@
-"""Make the pushes of several records in one call, where the integration can."""
+"""Make pushes, those of several records in one call where the integration can."""
 
 import asyncio
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class _WaitingPush:
 
 
 class BatchPusher:
-    """Makes the pushes that wait at one time in one call; each has its own answer.
+    """Makes the pushes that wait at one time in one call, if one call can; each has its own answer.
 
     A connection makes a single call of an entity type at a time, and the next call has all pushes
     that wait meanwhile. After a call that fails for an unknown reason each record is pushed alone.
@@ -44,12 +44,10 @@ class BatchPusher:
         self._batchers: dict[tuple[str, str], Batcher[_WaitingPush, PushAnswer]] = {}
         self._alone: dict[tuple[str, str], None] = {}
 
-    def offered(self, source: str) -> bool:
-        """Return whether an integration can make several pushes in one call."""
-        return self._context.router.implements(source, "push_many")
-
     async def push(self, source: str, push: Push) -> PushAnswer:
-        """Make a push with the other pushes that wait. Raises `CallFailed`."""
+        """Make a push, with the other pushes that wait if one call can. Raises `CallFailed`."""
+        if not self._context.router.implements(source, "push_many"):
+            return await self._push_alone(source, push)
         if (source, push.record_id) in self._alone:
             del self._alone[source, push.record_id]
             return await self._push_alone(source, push)

@@ -7,7 +7,7 @@ from zenskar.kernel import StepKind
 from zenskar.model.integration import ExternalObject, Push, PushResult
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.record import Intent
-from zenskar.plugins.invoker import ANOTHER_OBJECT, Answer, Timing
+from zenskar.plugins.invoker import ANOTHER_OBJECT, Timing
 from zenskar.sync.context import SyncContext
 from zenskar.sync.outbound.batch_pusher import BatchPusher
 from zenskar.sync.outbound.object_fetcher import ObjectFetcher
@@ -63,9 +63,9 @@ class Caller:
         """
         if (held := self._context.backoff.held(call.source)) is not None:
             raise CallFailed(held)
-        invoker, source, seconds = self._invoker, call.source, self._timeout
+        source = call.source
         if call.pushes:
-            pushed = await self._push(source, _push(call))
+            pushed = await self._pusher.push(source, _push(call))
             _check_same(call, pushed.value.seen)
             return self._observation(call, pushed.value, pushed.timing)
         if call.step is StepKind.FETCH:
@@ -74,17 +74,12 @@ class Caller:
             if call.links:
                 check_free(call, fetched.value)
             return self._observation(call, PushResult(fetched.value), fetched.timing)
-        found = await invoker.find(source, call.entity_type, call.record_id, seconds=seconds)
+        found = await self._invoker.find(
+            source, call.entity_type, call.record_id, seconds=self._timeout
+        )
         if found is None:
             return None
         return self._observation(call, PushResult(found.value), found.timing)
-
-    async def _push(self, source: str, push: Push) -> Answer[PushResult]:
-        if self._pusher.offered(source):
-            return await self._pusher.push(source, push)
-        return await self._invoker.call(
-            source, "push", PushResult, seconds=self._timeout, push=push
-        )
 
     def _observation(self, call: Call, answer: PushResult, timing: Timing) -> Observation:
         """Return the observation of an answer; that of a fetch shows the object, too."""

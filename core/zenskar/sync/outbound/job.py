@@ -1,11 +1,22 @@
-"""The job that an outbound message requests."""
+"""The jobs that outbound messages request, and the units of work that jobs share."""
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.bus.port import Delivery
 from zenskar.model.envelope import Envelope
+from zenskar.model.observation import Observation
+from zenskar.sync.context import SyncContext
 from zenskar.sync.fanout import Cause
+from zenskar.sync.work import work_storage
+from zenskar.sync.work.unit_of_work import UnitOfWork
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +62,30 @@ class PushJob:
             external_id=data.get("external_id"),
             traceparent=envelope.traceparent,
         )
+
+
+def by_unit(items: Iterable[T], job_of: Callable[[T], PushJob]) -> Iterable[list[T]]:
+    """Group items whose jobs share a unit of work."""
+    groups: dict[tuple[str, str], list[T]] = defaultdict(list)
+    for item in items:
+        job = job_of(item)
+        groups[job.source, job.entity_type].append(item)
+    return (groups[unit] for unit in sorted(groups))
+
+
+async def load_unit(
+    db: AsyncConnection,
+    context: SyncContext,
+    jobs: Sequence[PushJob],
+    external_ids: Sequence[str] = (),
+    seen: Sequence[Observation] = (),
+) -> UnitOfWork:
+    """Lock and load the records of jobs that share a unit, with these objects and observed ones."""
+    return await work_storage.load(
+        db,
+        context.connections[jobs[0].source],
+        jobs[0].entity_type,
+        record_ids=[job.record_id for job in jobs],
+        external_ids=external_ids,
+        seen=seen,
+    )

@@ -26,8 +26,7 @@ from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.enrichment import PushEnrichment
 from zenskar.sync.outbound.failed_calls import FailedCalls
 from zenskar.sync.outbound.failure_handler import FailureHandler, postponed
-from zenskar.sync.outbound.job import PushJob
-from zenskar.sync.outbound.job_units import by_unit, load_unit
+from zenskar.sync.outbound.job import PushJob, by_unit, load_unit
 from zenskar.sync.outbound.orphaned import wait_or_end
 from zenskar.sync.outbound.planner import (
     CallAnswer,
@@ -102,10 +101,6 @@ class OutboundSync:
         action = FailureAction(NextAction.RETRY, IntentState.UNKNOWN)
         return await self._failed_calls.store(job, step, endless, action)
 
-    async def quarantine(self, delivery: Delivery, problem: str) -> None:
-        """Keep a message that cannot be read as a dead letter."""
-        await quarantine(self._context, delivery, problem, Direction.OUTBOUND)
-
     async def dead_letter(self, delivery: Delivery, schema: Schema, problem: str) -> None:
         """End the event of a message as dead; if that fails too, quarantine the message.
 
@@ -121,7 +116,7 @@ class OutboundSync:
             raise
         except Exception as error:  # noqa: BLE001 - the message itself can always be kept
             _log.error("outbound_failed", trace=trace(error))
-            await self.quarantine(delivery, problem)
+            await quarantine(self._context, delivery, problem, Direction.OUTBOUND)
 
     async def _start(self, job: PushJob) -> Call | JobResult:
         try:
