@@ -6,10 +6,13 @@ import pytest
 
 from tests.support.flow import Flow, open_flow
 from zenskar.db.schema import all_tables, customer_columns, tables
+from zenskar.fields.samples import SAMPLES
 from zenskar.model.actor import Actor
 from zenskar.model.fields import CUSTOMER, SHAPES
 from zenskar.ops.erase import Eraser
 from zenskar.schema_catalog import core_schemas
+from zenskar.testing.declaration_checks import PERSON
+from zenskar.testing.documents import customers
 
 FIRST: dict[str, Any] = {
     "name": "Ada",
@@ -44,6 +47,13 @@ async def synced(flow: Flow) -> str:
 
 def test_there_is_a_sample_of_every_field() -> None:
     assert FIRST.keys() == SECOND.keys() == CUSTOMER.names
+
+
+def test_the_kit_sends_every_field() -> None:
+    """A plugin that does not translate a field fails its kit only if the kit sends the field."""
+    assert customers(CUSTOMER) is not None
+    assert PERSON.keys() == CUSTOMER.names
+    assert set().union(*SAMPLES) == CUSTOMER.names
 
 
 def test_every_column_that_is_no_field_is_kept_by_the_database() -> None:

@@ -6,11 +6,13 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from importlib_metadata import EntryPoint
 
+import zenskar
 from tests.support.wait import until
 from zenskar import (
     BaseIntegration,
@@ -20,6 +22,7 @@ from zenskar import (
     Violation,
     hookimpl,
 )
+from zenskar.model.notices import Notice
 from zenskar.plugins.broadcast_specs import BroadcastSpec
 from zenskar.plugins.broadcasts import HOOKS, VALIDATE, Broadcaster
 from zenskar.plugins.configuration import configure, unusable_connections
@@ -144,6 +147,14 @@ def load_plugin(monkeypatch: pytest.MonkeyPatch, loaded: object, name: str = "ru
 def test_the_specification_has_every_hook_that_is_called() -> None:
     names = {name for name in vars(BroadcastSpec) if not name.startswith("_")}
     assert names == {VALIDATE, ENRICH, *HOOKS.values()}
+
+
+def test_every_notice_is_announced_and_exported() -> None:
+    core = Path(zenskar.__file__).parent
+    code = "\n".join(path.read_text(encoding="utf-8") for path in core.rglob("*.py"))
+    assert {*HOOKS} == {*get_args(Notice)}
+    assert [each for each in HOOKS if f"{each.__name__}(" not in code] == []
+    assert {each.__name__ for each in HOOKS} <= {*zenskar.__all__}
 
 
 @pytest.mark.parametrize("loaded", [Rules, Rules()], ids=["class", "object"])

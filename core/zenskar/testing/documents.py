@@ -42,5 +42,5 @@ def customers(shape: EntityShape) -> Documents:
     names = shape.names
     return st.fixed_dictionaries(
         {name: values for name, values in _ALWAYS.items() if name in names},
-        optional={name: values for name, values in _SOMETIMES.items() if name in names},
+        optional={name: _SOMETIMES[name] for name in sorted(names - _ALWAYS.keys())},
     )

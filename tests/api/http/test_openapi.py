@@ -1,12 +1,17 @@
 """The description of the API says what the router does, both ways."""
 
 import re
+from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
+import zenskar.api.resources
 from tests.support.api import ADA, Api, body_of
-from zenskar.api.app import create_app
+from zenskar.api.app import create_app, resources
 from zenskar.api.http.routes import ROUTES
+
+RESOURCES = Path(zenskar.api.resources.__file__).parent
+TESTS = Path(__file__).parents[1] / "resources"
 
 
 async def described(api: Api) -> dict[str, object]:
@@ -19,7 +24,23 @@ async def test_every_route_is_described_and_every_description_routed(api: Api) -
     paths = (await described(api))["paths"]
     named = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     assert named == routed
-    assert len(named) == 60
+    assert len(named) > 50
+
+
+def defining_routes() -> set[str]:
+    """Return the modules of the resources of the API."""
+    return {p.stem for p in RESOURCES.glob("*.py") if "def routes(" in p.read_text("utf-8")}
+
+
+async def test_every_resource_is_named(api: Api) -> None:
+    named = {type(each).__module__.rpartition(".")[2] for each in resources(api.services)}
+    assert defining_routes() - named == set()
+
+
+def test_every_resource_has_a_module_of_tests() -> None:
+    """Those of the probes are in `tests/api/test_health.py`."""
+    tested = {p.stem.removeprefix("test_") for p in TESTS.glob("test_*.py")}
+    assert defining_routes() - tested == {"probes"}
 
 
 async def test_every_reference_leads_somewhere(api: Api) -> None:
