@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.simulation.world import World
+from tests.support.child_process import child_process
 
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE_SECONDS = 60.0
@@ -27,22 +28,12 @@ async def victim(
         "ZENSKAR_LOG_LEVEL": "error",
         "ZENSKAR_AUTH": "off",
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.crash.victim",
-        role,
-        point,
-        cwd=ROOT,
-        env=os.environ | world.environment | LEASES | settings | variables,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
+    command = (sys.executable, "-m", "tests.crash.victim", role, point)
+    environment = os.environ | world.environment | LEASES | settings | variables
+    async with child_process(
+        *command, env=environment, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    ) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 async def address(process: asyncio.subprocess.Process) -> str:

@@ -2,13 +2,13 @@
 
 import os
 import sys
-from asyncio import create_subprocess_exec
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.child_process import child_process
 from tests.support.flow import Flow, running_worker
 from zenskar.api.server import serve
 from zenskar.plugins.discovery import discover
@@ -72,12 +72,7 @@ async def worker_process(
         "ZENSKAR_WORKER_HEALTH_PORT": "0",
     }
     program = Path(sys.executable).with_name("zenskar")
-    process = await create_subprocess_exec(
+    async with child_process(
         program, "worker", env=variables, stdout=DEVNULL, stderr=DEVNULL
-    )
-    try:
+    ) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()

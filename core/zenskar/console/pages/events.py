@@ -131,15 +131,21 @@ def _address(event_id: str) -> str:
     return f"{ROOT}{SECTION}/{event_id}"
 
 
+async def _preview(
+    visit: Visit, title: str, text: str, action: str, *, dangerous: bool = False
+) -> Preview:
+    """Show the event that an action is about."""
+    chosen = await _chosen(visit)
+    return Preview(title, text, action, chosen.back, counts=chosen.counts, dangerous=dangerous)
+
+
 async def preview_retry(visit: Visit) -> Preview:
     """Show the event that is processed again."""
-    chosen = await _chosen(visit)
-    return Preview(
+    return await _preview(
+        visit,
         "Retry this event?",
         "It is processed again from the present state of both sides. A second retry has no effect.",
         "Retry",
-        chosen.back,
-        counts=chosen.counts,
     )
 
 
@@ -154,14 +160,12 @@ async def retry(visit: Visit) -> Done:
 
 async def preview_resend(visit: Visit) -> Preview:
     """Show the event whose message is sent again."""
-    chosen = await _chosen(visit)
-    return Preview(
+    return await _preview(
+        visit,
         "Send the message of this event again?",
         "Use it for an event that waits although its message is lost. A message that waits is "
         "kept, and a message that arrives twice has no second effect.",
         "Send again",
-        chosen.back,
-        counts=chosen.counts,
     )
 
 
@@ -175,13 +179,11 @@ async def resend(visit: Visit) -> Done:
 
 async def preview_discard(visit: Visit) -> Preview:
     """Show the event that is discarded."""
-    chosen = await _chosen(visit)
-    return Preview(
+    return await _preview(
+        visit,
         "Discard this dead letter?",
         "It ends permanently, and its change is not made. Its history stays.",
         "Discard",
-        chosen.back,
-        counts=chosen.counts,
         dangerous=True,
     )
 
@@ -197,13 +199,11 @@ async def discard(visit: Visit) -> Done:
 
 async def preview_reveal(visit: Visit) -> Preview:
     """Name the event, and say who learns of the reveal."""
-    chosen = await _chosen(visit)
-    return Preview(
+    return await _preview(
+        visit,
         "Show the values of this event?",
         "The page shows its personal data. The audit and the history of the event name you.",
         "Show values",
-        chosen.back,
-        counts=chosen.counts,
     )
 
 
