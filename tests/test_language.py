@@ -143,3 +143,51 @@ def test_a_problem_is_found(text: str, problem: str) -> None:
 def test_plain_english_and_code_have_no_problem() -> None:
     text = "Return the `news` of a batch.\n\nRaises `Unavailable`. What is a batch?"
     assert list(problems_of(Text("here", text, first_line=True))) == []
+
+
+SILENT = ("core/zenskar/cli/commands", "core/zenskar/cli/app.py", "core/zenskar/testing")
+"""The docstring of a command is its help, and a check of the kit fails as a test does."""
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "core/zenskar").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_a_public_function_says_that_it_raises(path: Path) -> None:
+    if not str(path.relative_to(ROOT)).startswith(SILENT):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        silent = [
+            each.name
+            for each in public_functions(tree)
+            if any(map(is_raise, own_statements(each)))
+            and not re.search("[Rr]aise|refuse|[Ff]ail", ast.get_docstring(each) or "")
+        ]
+        assert silent == []
+
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def public_functions(node: ast.AST) -> Iterator[Function]:
+    """Yield the public functions of a module, and the public methods of its public classes."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | Function):
+            if child.name.startswith("_"):
+                continue
+            if isinstance(child, Function):
+                yield child
+            else:
+                yield from public_functions(child)
+
+
+def own_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the parts of a function, without those of the functions inside of it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, Function | ast.Lambda):
+            yield child
+            yield from own_statements(child)
+
+
+def is_raise(node: ast.AST) -> bool:
+    """Return whether a statement raises an error, other than that of an abstract method."""
+    raised = node.exc if isinstance(node, ast.Raise) else None
+    return raised is not None and getattr(raised, "id", "") != "NotImplementedError"

@@ -41,6 +41,7 @@ async def stop_signals() -> AsyncIterator[asyncio.Event]:
     """Yield an event that SIGINT and SIGTERM set.
 
     A second signal cancels the current task, and ends the process after 2 seconds.
+    Raises `SystemExit` in the task that was cancelled so.
     """
     stopping, loop, task = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
 

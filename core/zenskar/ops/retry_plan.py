@@ -45,7 +45,10 @@ class RetryStep:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
-        """Return the step that a plan file holds."""
+        """Return the step that a plan file holds.
+
+        Raises `ValueError` for a time without a zone.
+        """
         require_ids(body["event_id"], body["record_id"])
         since = datetime.fromisoformat(body["dead_since"])
         if since.tzinfo is None:

@@ -68,6 +68,7 @@ class InboundConsumer:
         """Consume until `stopping` is set, then finish the received batches.
 
         While one batch waits for the database, another one is decided.
+        Raises `ConfigurationError`, which no waiting fixes.
         """
         self._stopping = stopping
         self._progress.consumes(_NAME, INBOUND)

@@ -79,7 +79,10 @@ async def read_signed(request: web.Request) -> bytes:
 
 @web.middleware
 async def invite_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Send `100 Continue` to a sender that waits for it (RFC 9110, section 10.1.1)."""
+    """Send `100 Continue` to a sender that waits for it (RFC 9110, section 10.1.1).
+
+    Raises `HTTPExpectationFailed` for any other expectation.
+    """
     if hdrs.EXPECT in request.headers:
         if request.headers[hdrs.EXPECT].lower() != "100-continue":
             raise web.HTTPExpectationFailed(text="of expectations, only 100-continue is known")

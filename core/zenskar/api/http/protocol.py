@@ -40,7 +40,10 @@ class Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - repeats what was sent
     ) -> web.StreamResponse:
-        """Return the response to invalid HTTP, or to an error outside of all middlewares."""
+        """Return the response to invalid HTTP, or to an error outside of all middlewares.
+
+        Raises `ConnectionError` when an answer has begun, so that no other can be given.
+        """
         self.log_exception("refused", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun, so no other can be given")

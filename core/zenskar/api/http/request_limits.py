@@ -40,7 +40,10 @@ class Deadlines:
             self.end(task)
 
     def begin(self) -> "asyncio.Task[Any]":
-        """Start the time of the current task, and return the task; a late task is cancelled."""
+        """Start the time of the current task, and return the task; a late task is cancelled.
+
+        Raises `RuntimeError` outside of a task.
+        """
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:

@@ -30,7 +30,10 @@ class Links:
         self._body = Schema("link", dict(_REQUEST))
 
     async def link(self, request: web.Request) -> web.Response:
-        """Fetch an object and link it with a customer; a dry run only shows the effect."""
+        """Fetch an object and link it with a customer; a dry run only shows the effect.
+
+        Raises `InvalidInput` unless the body names either a customer or a new one.
+        """
         name = request.match_info["name"]
         self._router.owner(name)
         body = await bodies.read_json(request, self._body)

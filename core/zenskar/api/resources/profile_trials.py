@@ -22,7 +22,10 @@ class ProfileTrials:
         self._body = Schema("trial", dict(_REQUEST))
 
     async def test(self, request: web.Request) -> web.Response:
-        """Translate a record or an object both ways; nothing is written or called."""
+        """Translate a record or an object both ways; nothing is written or called.
+
+        Raises `InvalidInput` unless the body has either a record or an object.
+        """
         trial = self._operations.profile_trial(request.match_info["name"])
         body = await bodies.read_json(request, self._body)
         if len(body) != 1:

@@ -67,7 +67,10 @@ class SyncEvents:
         return bodies.json_response(view)
 
     async def retry_one(self, request: web.Request) -> web.Response:
-        """Retry one sync event."""
+        """Retry one sync event.
+
+        Raises `NotFound` for an unknown event, `StateConflict` for one that has not failed.
+        """
         event_id = event_id_of(request)
         retried = await self._replay.retry(EventFilter(ids=(event_id,)), operator(request))
         if not retried:
@@ -76,7 +79,10 @@ class SyncEvents:
         return bodies.json_response({"retried": retried}, 202)
 
     async def resend(self, request: web.Request) -> web.Response:
-        """Send the message of an unfinished sync event again."""
+        """Send the message of an unfinished sync event again.
+
+        Raises `NotFound` for an unknown event, `StateConflict` for one without such a message.
+        """
         event_id = event_id_of(request)
         if not await self._replay.resend(event_id, operator(request)):
             found = await in_transaction(self._engine, lambda c: events.read(c, event_id))

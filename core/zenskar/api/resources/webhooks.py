@@ -37,7 +37,10 @@ class Webhooks:
         self._reader = WebhookRequestReader(services.settings)
 
     async def accept(self, request: web.Request) -> web.Response:
-        """Answer a challenge, or receive a webhook and store its events."""
+        """Answer a challenge, or receive a webhook and store its events.
+
+        Raises `HTTPMethodNotAllowed`, and the errors of the receiver.
+        """
         if FAILED in request:
             raise request[FAILED]
         allowed = self._allowed(request)

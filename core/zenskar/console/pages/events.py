@@ -150,7 +150,10 @@ async def preview_retry(visit: Visit) -> Preview:
 
 
 async def retry(visit: Visit) -> Done:
-    """Retry the event."""
+    """Retry the event.
+
+    Raises `StateConflict` when the event has not failed, or its message cannot be read.
+    """
     event_id = _id(visit)
     done = await visit.services.replay.retry(EventFilter(ids=(event_id,)), visit.actor)
     if not done:
@@ -170,7 +173,10 @@ async def preview_resend(visit: Visit) -> Preview:
 
 
 async def resend(visit: Visit) -> Done:
-    """Send the message again."""
+    """Send the message again.
+
+    Raises `StateConflict` when the event has ended, or waits for its next attempt.
+    """
     event_id = _id(visit)
     if not await visit.services.replay.resend(event_id, visit.actor):
         raise StateConflict("the event has ended, or it waits for its next attempt")
@@ -189,7 +195,10 @@ async def preview_discard(visit: Visit) -> Preview:
 
 
 async def discard(visit: Visit) -> Done:
-    """Discard the event."""
+    """Discard the event.
+
+    Raises `StateConflict` when the event is no dead letter.
+    """
     event_id = _id(visit)
     wanted = only_dead(EventFilter(ids=(event_id,)))
     if not await Replay.discard(visit.services.replay, wanted, visit.actor):

@@ -159,7 +159,10 @@ def _fields(kind: RunKind, *, brake: bool) -> list[ActionField]:
 
 
 async def preview_request(visit: Visit) -> Preview:
-    """Show what a run reads and changes."""
+    """Show what a run reads and changes.
+
+    Raises `NotFound` for a kind of run that has a page of its own.
+    """
     kind, source, entity = _kind(visit), visit.part("source"), visit.part("entity")
     if kind.planned_by is not None:
         raise NotFound(_ON_ITS_PAGE)
@@ -184,7 +187,10 @@ async def preview_request(visit: Visit) -> Preview:
 
 
 async def request(visit: Visit) -> Done:
-    """Request the run."""
+    """Request the run.
+
+    Raises `NotFound` for a kind with a page of its own, `InvalidInput` for a wrong choice.
+    """
     form, kind = visit.form, _kind(visit)
     if kind.planned_by is not None:
         raise NotFound(_ON_ITS_PAGE)

@@ -85,7 +85,10 @@ async def preview_create(_visit: Visit) -> Preview:
 
 
 async def create(visit: Visit) -> Done:
-    """Create a key, and show it once."""
+    """Create a key, and show it once.
+
+    Raises `InvalidInput` for a scope or an end that is no choice of the form.
+    """
     name, days = visit.form.get("name", "").strip(), visit.form.get("days", "")
     if days not in _SPANS or visit.form.get("scope") not in list(Scope):
         raise InvalidInput("the scope or the end is not one of the choices")

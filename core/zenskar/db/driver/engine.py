@@ -213,7 +213,7 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 @contextmanager
 def outages() -> Iterator[None]:
-    """Convert the errors of an unavailable database into `Unavailable`."""
+    """Raise `Unavailable` instead of each error of an unavailable database."""
     try:
         yield
     except Exception as error:

@@ -78,7 +78,10 @@ class Control:
         ]
 
     async def add_endpoint(self, request: web.Request) -> web.Response:
-        """Add a webhook endpoint, or update the endpoint with this URL."""
+        """Add a webhook endpoint, or update the endpoint with this URL.
+
+        Raises `BadInput` for a body that is not valid, or a URL of another machine.
+        """
         body = await _body(request)
         if unknown := sorted(body.keys() - _ENDPOINT):
             raise BadInput(f"unknown members: {', '.join(unknown)}")
@@ -131,7 +134,10 @@ class Control:
         return _data(map(_entry, self._running.deliveries.log))
 
     async def shift_clock(self, request: web.Request) -> web.Response:
-        """Set the clock's offset; 0 corrects the clock."""
+        """Set the clock's offset; 0 corrects the clock.
+
+        Raises `BadInput` for an offset that is no number, or too large.
+        """
         seconds = (await _body(request)).get("shift_seconds")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise BadInput("shift_seconds must be a number")
@@ -141,7 +147,10 @@ class Control:
         return _json({"shift_seconds": seconds})
 
     async def settle(self, request: web.Request) -> web.Response:
-        """Wait until nothing is pending; answer 504 after the timeout."""
+        """Wait until nothing is pending; answer 504 after the timeout.
+
+        Raises `BadInput` for a timeout that is no number, or negative.
+        """
         timeout = (await _body(request)).get("timeout_seconds", 10.0)
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
             raise BadInput("timeout_seconds must be a number that is not negative")

@@ -149,7 +149,10 @@ class LookAlike:
 
     @property
     def base_url(self) -> str:
-        """Return the URL of the API, without a trailing slash."""
+        """Return the URL of the API, without a trailing slash.
+
+        Raises `RuntimeError` while the look-alike does not run.
+        """
         if self._runner is None:
             raise _not_running()
         host, port = self._runner.addresses[0][:2]
