@@ -151,7 +151,7 @@ class Bus(Protocol):
         """
 
     async def skip(self, topic: str, partition: int, offset: int) -> None:
-        """Continue after the message at the head of a partition, which nobody receives then.
+        """Continue after the message at the head of a partition, which no worker receives then.
 
         Raises `StateConflict` unless the message is at the head and no worker receives the topic,
         and `Unavailable` when the bus is unavailable.

@@ -1,7 +1,6 @@
 """Customers as the API returns them in JSON."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypedDict
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +12,7 @@ from zenskar.db.mappings import Link
 from zenskar.kernel import Verdict
 from zenskar.model.fields import CUSTOMER, Fields
 from zenskar.model.record import MappingState
+from zenskar.model.timestamps import timestamp
 
 View = dict[str, Any]
 """A customer: `id`, each field, `version`, `created_at` and `updated_at`."""
@@ -68,11 +68,6 @@ def external(
         else _entry(source, known.get(source), fields)
         for source in (*owners, *gone)
     ]
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a time as RFC 3339 in UTC."""
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _outside(source: str, link: Link | None) -> LinkView:

@@ -70,7 +70,7 @@ async def _api(settings: "Settings", environment: Mapping[str, str], ready: Anno
             ready("console", console)
         await stopping.wait()
         runtime.stopping.set()
-        # Load balancers need some probes to see it; meanwhile requests are served.
+        # Load balancers notice the stop after some probes, and send requests until then.
         await asyncio.sleep(settings.drain_seconds)
 
 

@@ -109,7 +109,7 @@ class Console:
 
     @property
     def components(self) -> Mapping[str, JsonSchema]:
-        """No schemas."""
+        """No schemas: OpenAPI does not describe the console."""
         return {}
 
     def _route(self, method: str, path: str, answer: Answer, scope: Scope, seconds: float) -> Route:

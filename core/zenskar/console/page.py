@@ -216,7 +216,7 @@ class Preview:
 
     `counts` are names with values. `kept` are values of this preview that return with the form, so
     that the action can refuse when they have changed. `refusal` says why there is nothing to run.
-    An action that changes nothing and calls nobody needs no reason: it is not `audited`. A
+    An action that changes nothing and makes no call needs no reason: it is not `audited`. A
     preview that `asks` has no values for its fields yet: its form leads to the next preview, and
     `problem` says why values cannot be used.
     """

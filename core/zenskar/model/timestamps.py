@@ -1,10 +1,15 @@
-"""The time of a message as a text, RFC 3339 on our clock."""
+"""Times as texts in RFC 3339."""
 
 from datetime import UTC, datetime, timedelta
 
 
+def timestamp(moment: datetime) -> str:
+    """Return a time in UTC as the API shows it."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def utc_now() -> str:
-    """Return the time in RFC 3339."""
+    """Return the present time on our clock, for a message."""
     return datetime.now(UTC).isoformat()
 
 

@@ -1,4 +1,4 @@
-"""The correlation id of a request: choose it, log it, return it. The name of its span."""
+"""Choose, log and return the correlation id of a request, and keep the name of its span."""
 
 import re
 

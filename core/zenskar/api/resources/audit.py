@@ -16,11 +16,11 @@ from zenskar.api.http.json_forms import (
 from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, TIME_PARAMETERS, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
-from zenskar.catalog.views import timestamp
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.operators.actions import ActionFilter, OperatorAction
 from zenskar.model.operator_action import ActionKind, ActionState
 from zenskar.model.scope import Scope
+from zenskar.model.timestamps import timestamp
 from zenskar.ops import audit
 
 

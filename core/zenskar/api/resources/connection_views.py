@@ -4,9 +4,9 @@ from typing import Any
 
 from zenskar.api.http.json_forms import NULLABLE_TEXT, NULLABLE_TIME
 from zenskar.api.http.routes import JsonSchema
-from zenskar.catalog.views import timestamp
 from zenskar.db.connections import ACTIVE, PAUSED
 from zenskar.db.events.held_deletes import HeldDelete
+from zenskar.model.timestamps import timestamp
 from zenskar.ops.connections import ConnectionStatus
 from zenskar.ops.drop_deletes import ObjectState
 

@@ -24,13 +24,13 @@ from zenskar.api.resources.sync_events import (
     parameters_of,
 )
 from zenskar.api.services import ApiServices
-from zenskar.catalog.views import timestamp
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import event_log
 from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import InvalidInput, NotFound, StateConflict
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.model.timestamps import timestamp
 from zenskar.ops import dead_letters
 from zenskar.ops.dead_letters import Action, LetterGroup
 from zenskar.ops.replay import Replay

@@ -11,8 +11,8 @@ from zenskar.api.http.queries import DRY_RUN, query_of
 from zenskar.api.http.routes import JsonSchema, ResponseDoc, Route
 from zenskar.api.resources.customers import id_of
 from zenskar.api.services import ApiServices
-from zenskar.catalog.views import timestamp
 from zenskar.model.scope import Scope
+from zenskar.model.timestamps import timestamp
 
 
 class Erasures:

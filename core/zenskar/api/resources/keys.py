@@ -15,7 +15,6 @@ from zenskar.api.http.json_forms import COMMON, NULLABLE_TIME, list_schema
 from zenskar.api.http.queries import query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
-from zenskar.catalog.views import timestamp
 from zenskar.db import api_keys
 from zenskar.db import idempotency as stored_answers
 from zenskar.db.api_keys import ApiKey
@@ -23,6 +22,7 @@ from zenskar.db.driver.engine import in_transaction
 from zenskar.ids import new_id
 from zenskar.model.moment import parse_moment
 from zenskar.model.scope import Scope
+from zenskar.model.timestamps import timestamp
 from zenskar.ops import keys
 from zenskar.schema_catalog import Schema
 

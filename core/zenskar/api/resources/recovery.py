@@ -15,9 +15,9 @@ from zenskar.api.http.queries import DRY_RUN, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.keys import key_view
 from zenskar.api.services import ApiServices
-from zenskar.catalog.views import timestamp
 from zenskar.errors import InvalidInput
 from zenskar.model.scope import Scope
+from zenskar.model.timestamps import timestamp
 from zenskar.ops.recover import RecoveryReport
 
 

@@ -19,12 +19,12 @@ from zenskar.api.http.queries import FILTER_TEXT, PAGE_PARAMETERS, TIME_PARAMETE
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.resources.sync_events import UUID, event_id_of
 from zenskar.api.services import ApiServices
-from zenskar.catalog.views import timestamp
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.operators.runs import OperatorRun, RunFilter
 from zenskar.model.missing import Missing
 from zenskar.model.operator_run import RunKind, RunState
 from zenskar.model.scope import Scope
+from zenskar.model.timestamps import timestamp
 from zenskar.ops.runs import run_requests
 from zenskar.ops.runs.run_requests import RunRequest
 from zenskar.schema_catalog import Schema

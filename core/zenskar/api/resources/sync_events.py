@@ -21,7 +21,6 @@ from zenskar.api.http.queries import FILTER_TEXT as TEXT
 from zenskar.api.http.queries import PAGE_PARAMETERS, TIME_PARAMETERS, Query, query_of
 from zenskar.api.http.routes import JsonSchema, Parameter, ResponseDoc, Route
 from zenskar.api.services import ApiServices
-from zenskar.catalog.views import timestamp
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events.event_log import EventFilter, HistoryEntry, LoggedEvent
 from zenskar.db.events.failed_events import RETRYABLE
@@ -29,6 +28,7 @@ from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import is_id
 from zenskar.model.scope import Scope
 from zenskar.model.sync_event import Direction, SyncStatus
+from zenskar.model.timestamps import timestamp
 from zenskar.ops import events
 from zenskar.schema_catalog import Schema
 

@@ -275,7 +275,7 @@ async def _leave(consumer: AIOKafkaConsumer) -> None:
 
 
 def delivery_of(record: Any, place: _Position | None) -> Delivery:
-    """Return the delivery of a record; without a place, nobody can acknowledge the delivery."""
+    """Return the delivery of a record; without a place, the delivery cannot be acknowledged."""
     headers = dict[str, str]()
     if record.headers:
         headers = {

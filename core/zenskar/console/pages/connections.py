@@ -1,4 +1,4 @@
-"""The connections: what each one does, holds and has done, and the actions on it."""
+"""Show the connections with their state and their history, and the actions on each."""
 
 import re
 from collections import Counter
@@ -81,7 +81,7 @@ async def read(visit: Visit) -> Mapping[str, Any]:
 
 
 def _error_is_over(status: ConnectionStatus, reading: SystemReading) -> bool:
-    """Return whether no event waits because of an error, and no error is why it is paused."""
+    """Return whether no event waits because of an error, and no error is the reason of a pause."""
     failing = any(
         each.source == status.state.name and each.error_kind and each.status != SyncStatus.DEAD
         for each in reading.events
@@ -175,7 +175,7 @@ async def resume(visit: Visit) -> Done:
 
 
 async def preview_check(visit: Visit) -> Preview:
-    """Name the call."""
+    """Show which call the check makes."""
     await _status(visit)
     return Preview(
         f"Test the credentials of {visit.part('name')}?",
@@ -195,7 +195,7 @@ async def check(visit: Visit) -> Done:
 
 
 async def preview_poll(visit: Visit) -> Preview:
-    """Name the poll."""
+    """Show what the poll reads."""
     await _status(visit)
     feed = (await visit.services.state(most=event_counts.COUNTED)).feeds.get(visit.part("name"))
     polled = feed.polled_at.strftime("%Y-%m-%d %H:%M:%S") if feed and feed.polled_at else "never"

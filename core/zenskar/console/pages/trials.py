@@ -1,4 +1,4 @@
-"""Try out a document at a connection: nothing is written, and nobody is called."""
+"""Translate a document for a connection, without a write or a call."""
 
 from typing import Any
 

@@ -45,8 +45,8 @@ class DeliveryRetries:
 class WebhookSender:
     """The form of the requests: `encode` returns a body, and `sign` the headers of a request.
 
-    `sign` takes the body, the second, the secret and the URL. `acknowledged` takes the status and
-    the beginning of an answer.
+    `sign` takes the body, the Unix second, the secret and the URL. `acknowledged` takes the
+    status and the beginning of an answer.
     """
 
     encode: Callable[[Record], bytes]

@@ -38,7 +38,7 @@ class PeekedMessage:
     """A message on the bus without values.
 
     `state` is its state in the outbox. On the log it is `head`, `claimed` while a worker receives
-    the head, `waiting` or `done`. `status` is that of its sync event, None if nobody has written
+    the head, `waiting` or `done`. `status` is that of its sync event, None if no worker has written
     the event. `problem` says why the message cannot be read.
     """
 
