@@ -77,8 +77,8 @@ async def unfinished(db: AsyncConnection, most: int | None = None) -> list[Event
 def backlogs(counts: Sequence[EventCount], sources: Iterable[str] = ()) -> Mapping[str, Backlog]:
     """Return the backlogs of these sources, and of all others that have unfinished events.
 
-    Where a status has more events than are counted, no number is exact: not the one of a source
-    without a counted event either.
+    Where a status has more events than are counted, no number is exact, not even the zero of
+    a source without a counted event.
     """
     found: dict[str, list[EventCount]] = {source: [] for source in sources}
     for each in counts:
