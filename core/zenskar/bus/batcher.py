@@ -24,8 +24,8 @@ class _Request(NamedTuple, Generic[T, R]):
 class Batcher(Generic[T, R]):
     """Batches the items of one turn of the loop, or of the time while all receivers are busy.
 
-    `process` returns a result for each item in order, or the error for its caller. One item of
-    those with an equal `key` is in progress at a time.
+    `process` returns a result for each item in order, or the error for its caller. Items
+    with an equal `key` are in progress one at a time.
 
     Several receivers share a burst evenly, so that one processes while another waits for the
     database. Without `split`, one of them takes all that waits, and another one what arrives later.
