@@ -63,7 +63,7 @@ class OrgBeside:
         """Create a contact."""
         return self.sandbox.add(LastName=value)
 
-    def edit(self, contact: str, field: str, value: str) -> None:
+    def edit(self, contact: str, field: str, value: str | None) -> None:
         """Change a field of a contact."""
         self._next_second()
         names = {"LastName": value, "FirstName": None}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.beside import unequal_beside
+from tests.simulation.emptied import ENTRIES, wrong_fields
 from tests.simulation.memory import Memory
 from tests.simulation.world import PATIENCE_SECONDS, World
 from zenskar.model.fields import CUSTOMER, flatten, keep, name_of
@@ -48,6 +49,8 @@ class Sides:
     contacts: dict[str, dict[str, Any]] | None = None
     """The living contacts of the org beside, None without an org."""
     contact_mappings: list[dict[str, Any]] = field(default_factory=list)
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    """The history entries with their record, their object and their detail."""
 
     @property
     def conflicts(self) -> int:
@@ -81,6 +84,7 @@ async def breaches(
         returned=frozenset(memory.returned),
         contacts=None if world.org is None else world.org.contacts(),
         contact_mappings=await world.rows(_MAPPINGS_BESIDE),
+        entries=await world.rows(ENTRIES),
     )
     return breaches_between(sides, memory)
 
@@ -88,6 +92,7 @@ async def breaches(
 def breaches_between(sides: Sides, memory: Memory) -> list[str]:
     """Return every breach between two sides at rest."""
     causes = len(memory.written) + len(memory.local) + memory.faults + sides.kills
+    causes += memory.effects.total()
     most = _PUSHES_ANYWAY + _PUSHES_FOR_EACH * (causes + sides.conflicts)
     return [
         *unequal(sides),
@@ -99,6 +104,14 @@ def breaches_between(sides: Sides, memory: Memory) -> list[str]:
         *(f"{record_id} is not in sync, it says" for record_id in sides.out_of_sync),
         *reverted(sides, memory),
         *lost(sides, memory),
+        *wrong_fields(
+            sides.records,
+            [*sides.mappings, *sides.contact_mappings],
+            sides.entries,
+            memory,
+            sides.held,
+            names_only=sides.names_only,
+        ),
         *([f"{sides.pushes} pushes, at most {most}"] if sides.pushes > most else []),
     ]
 
@@ -146,15 +159,15 @@ def unequal_at_salesforce(sides: Sides) -> list[str]:
 def erased(sides: Sides, memory: Memory) -> list[str]:
     """A field that the external system does not hold has the last value written here."""
     last = {
-        (one.whose, one.field): one.value
+        (one.whose, one.path): one.value
         for one in memory.written
-        if one.side == "internal" and one.field and one.field not in sides.held
+        if one.side == "internal" and one.path and name_of(one.path) not in sides.held
     }
-    records = {record["key"]: record for record in sides.records}
+    records = {record["key"]: flatten(CUSTOMER, record) for record in sides.records}
     return [
-        f"{whose} has {records[whose][name]} as its {name}, and was given {value}"
-        for (whose, name), value in last.items()
-        if whose in records and records[whose][name] not in (value, {"k": value})
+        f"{whose} has {records[whose].get(path)} at {path}, and was given {value}"
+        for (whose, path), value in last.items()
+        if whose in records and not _holds(records[whose].get(path), value)
     ]
 
 
@@ -205,10 +218,16 @@ def lost(sides: Sides, memory: Memory) -> list[str]:
     return [
         f"the {one.side} value {one.value} is lost"
         for one in memory.written
+        if one.value is not None and one.side != "unheard"
         if one.whose in living and one.value not in values
         if one.side == "internal"
-        or (not sides.names_only and (not one.field or one.field in sides.held))
+        or (not sides.names_only and (not one.path or name_of(one.path) in sides.held))
     ]
+
+
+def _holds(present: Any, value: str | None) -> bool:
+    """Whether a field has a value; an address has it as a member."""
+    return value in present.values() if isinstance(present, dict) else present == value
 
 
 def _fields(seen: dict[str, Any]) -> dict[str, Any]:

@@ -3,21 +3,18 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 from unittest.mock import patch
 
 from tests.simulation.memory import Act, Memory, Written
+from tests.simulation.operators import OPERATOR, TICK_SECONDS, meanwhile, resume_connection
 from tests.simulation.world import World
 from zenskar import Failure, FailureKind
-from zenskar.db import connections
-from zenskar.db.connections import PAUSED_BY_OPERATOR
-from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import CallFailed, StateConflict, Unavailable
 from zenskar.kernel.match import normalized
-from zenskar.model.actor import Actor
 from zenskar.ops.replay import Replay
 from zenskar.schema_catalog import core_schemas
 from zenskar_stripe.integration import StripeIntegration
@@ -26,9 +23,8 @@ from zenskar_stripe.sandbox.errors import invalid
 from zenskar_stripe.sandbox.events import DASHBOARD, Origin
 
 PEOPLE = 3
-_OPERATOR = Actor("ada", "the simulation")
 _EXISTS = "customer_exists"
-_TICK_SECONDS, _WAIT_SECONDS = 0.05, 20.0
+_WAIT_SECONDS = 20.0
 _ATTEMPTS, _ROUNDS = 20, 4
 _COPIES = (0, 1, 1, 1, 2)
 
@@ -86,30 +82,33 @@ def refusing_equals(sandbox: StripeSandbox) -> Iterator[None]:
         yield
 
 
-async def fill_here(world: World, act: Act, memory: Memory) -> None:
+async def fill_here(world: World, act: Act, memory: Memory) -> bool:
     """Create a record of a person before the join."""
     mail = email(act.who)
     body = {"name": act.value, "email": mail}
     created = await world.customers().create(body, correlation_id="simulation")
     memory.local.append(str(created.view["id"]))
-    memory.written.append(Written(act.value, "internal", memory.local[-1], "name"))
+    memory.written.append(Written(act.value, "internal", memory.local[-1], "/name"))
     memory.copy(mail, here=1)
+    return True
 
 
-async def fill_there(world: World, act: Act, memory: Memory) -> None:
+async def fill_there(world: World, act: Act, memory: Memory) -> bool:
     """Create an object of a person before anybody listens to the events."""
     values = {"name": act.value, "email": email(act.who, there=True)}
     with patch.object(world.sandbox.dashboard._catalog._events, "emit"):
         memory.external.append(str(world.sandbox.dashboard.create(values)["id"]))
-    memory.written.append(Written(act.value, "unseen", memory.external[-1], "name"))
+    memory.written.append(Written(act.value, "unseen", memory.external[-1], "/name"))
     memory.copy(email(act.who), there=1)
+    return True
 
 
-async def pause(world: World) -> None:
-    """Pause the connection until both sides are joined."""
-    await in_transaction(
-        world.runtime.engine, lambda c: connections.pause(c, "stripe", PAUSED_BY_OPERATOR)
-    )
+async def join_sides(world: World, act: Act, memory: Memory) -> bool:
+    """Join both sides, as far as faults allow it now."""
+    with suppress(TimeoutError):
+        await join(world, memory, planned=act.who % 2 == 0)
+        return True
+    return False
 
 
 async def join(world: World, memory: Memory, *, planned: bool) -> None:
@@ -119,8 +118,7 @@ async def join(world: World, memory: Memory, *, planned: bool) -> None:
     if not memory.joined:
         memory.joined = True
         memory.guesses += [line for person in await _people(world) for line in person.chosen()]
-    await in_transaction(world.runtime.engine, lambda c: connections.resume(c, "stripe", "ada"))
-    world.runtime.context.wake("sync.outbound")
+    await resume_connection(world)
     await _repeat(world, lambda: _backfill(world))
 
 
@@ -140,20 +138,11 @@ async def _repeat(world: World, run: Callable[[], Awaitable[bool]]) -> None:
     """Repeat an operation that meets faults, while time passes and workers die."""
     for _ in range(_ATTEMPTS):
         try:
-            if await _meanwhile(world, run()):
+            if await meanwhile(world, run()):
                 return
         except (Unavailable, CallFailed, StateConflict):
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(TICK_SECONDS)
     raise TimeoutError
-
-
-async def _meanwhile(world: World, operation: Awaitable[bool]) -> bool:
-    task = asyncio.ensure_future(operation)
-    while not task.done():
-        world.clock.tick(_TICK_SECONDS)
-        await world.replace_killed()
-        await asyncio.wait([task], timeout=_TICK_SECONDS)
-    return await task
 
 
 @dataclass
@@ -209,7 +198,7 @@ async def end(world: World, memory: Memory, patience: float) -> list[str]:
             await _keep_one(world, person)
         await world.settle(patience)
         replay = Replay(world.runtime.engine, world.runtime.context.wake, core_schemas()["event"])
-        again = await replay.retry(EventFilter(), _OPERATOR)
+        again = await replay.retry(EventFilter(), OPERATOR)
         await world.settle(patience)
         people = await _people(world)
         if not again:

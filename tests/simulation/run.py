@@ -11,16 +11,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation import people
+from tests.simulation import operators, people
 from tests.simulation.beside import org_beside
 from tests.simulation.clock import Clock
+from tests.simulation.disturbances import SHIFTS
 from tests.simulation.invariants import breaches
 from tests.simulation.memory import Act, Memory
 from tests.simulation.partial import System, system_of
-from tests.simulation.story import SHIFTS, draw, perform
+from tests.simulation.story import draw, perform
+from tests.simulation.webhooks import hear
 from tests.simulation.world import PATIENCE_SECONDS, World, open_world
 from tests.support import postgres
 from tests.support.databases import Databases
@@ -28,6 +30,8 @@ from zenskar.plugins.discovery import Plugin, discover
 from zenskar.telemetry import logs
 
 _REPORT_EVERY = 100
+_ATTEMPTS = (100, 100, 2)
+"""In one of three systems, a second fault leads to a dead letter."""
 _POLICIES = ("internal_wins", "external_wins", "latest_wins")
 
 
@@ -60,15 +64,17 @@ class StoryResult:
 
 @dataclass(frozen=True)
 class Stage:
-    """The servers on which stories run."""
+    """The servers on which stories run, and the number of acts that took effect."""
 
     databases: Databases
     plugins: Mapping[str, Plugin]
     patience: float = PATIENCE_SECONDS
+    effects: Counter[str] = field(default_factory=Counter)
 
     async def run_story(self, seed: int, story: Iterable[Act]) -> StoryResult:
         """Run a story in a fresh world and return its breaches."""
-        acts, memory, system = tuple(story), Memory(), system_of(seed)
+        acts, system = tuple(story), system_of(seed)
+        memory = Memory(full=system.full, joined=not system.full)
         plugins, clock = system.plugins(self.plugins), Clock()
         async with (
             self.databases.one_more() as url,
@@ -86,10 +92,11 @@ class Stage:
                 world.org, world.others = org, [org.sandbox]
             with people.refusing_equals(world.sandbox) if system.full else nullcontext():
                 if system.full:
-                    await people.pause(world)
+                    await operators.pause_connection(world)
                 for act in acts:
                     await perform(world, act, memory)
                 wrong = await self._ending(world, memory, system)
+            self.effects.update(memory.effects)
             return StoryResult(acts, tuple(wrong), tuple(await world.trace()) if wrong else ())
 
     async def run_seed(self, seed: int, *, shorten: bool = True) -> Failure | None:
@@ -110,15 +117,25 @@ class Stage:
         return result
 
     async def _ending(self, world: World, memory: Memory, system: System) -> list[str]:
+        """End pauses, losses and dead letters as an operator does; return the breaches at rest."""
+        end = Act("end")
+        await hear(world, end, memory)
+        for worker in world.workers:
+            worker.forget_interruption()
         try:
+            # Nothing rests before a pause ends.
+            await operators.resume(world, end, memory)
             if system.full:
-                # Nothing rests before a pause ends.
                 await people.join(world, memory, planned=False)
             await world.settle(self.patience)
+            wrong = await operators.heal(world, memory, self.patience)
             if world.org is not None:
                 await world.org.show_everything(world.runtime, self.patience)
                 await world.settle(self.patience)
-            wrong = await people.end(world, memory, self.patience) if system.full else []
+            if system.full:
+                wrong += await people.end(world, memory, self.patience)
+            else:
+                await operators.retry_all(world, end, memory, self.patience)
         except TimeoutError:
             return await world.unfinished()
         return wrong + await breaches(
@@ -153,6 +170,7 @@ def _settings(seed: int) -> dict[str, Any]:
         "propagate_deletes": rng.choice([True, False]),
         "ours": rng.choice(SHIFTS),
         "theirs": rng.choice(SHIFTS),
+        "retry_max_attempts": 100 if system_of(seed).full else rng.choice(_ATTEMPTS),
     }
 
 
@@ -187,6 +205,8 @@ def main() -> int:
     finally:
         postgres.finish_session()
     kinds = Counter(act.kind for seed in seeds for act in draw(seed))
+    effects = ", ".join(f"{name} {count}" for name, count in sorted(stage.effects.items()))
+    print(f"effects: {effects}")
     print(f"{len(seeds)} seeds, {sum(kinds.values())} acts {dict(kinds)}, {len(failures)} failed")
     return 1 if failures else 0
 

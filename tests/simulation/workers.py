@@ -1,7 +1,7 @@
 """Workers that can be killed between any two steps."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
@@ -45,6 +45,7 @@ class Worker:
         self._stack = AsyncExitStack()
         self._stopping = asyncio.Event()
         self._fatal_point: str | None = None
+        self._interruption: tuple[str, Callable[[], Awaitable[None]]] | None = None
         self._dead = asyncio.Event()
         self._busy: set[asyncio.Task[Any]] = set()
         self._runtime: Runtime | None = None
@@ -73,9 +74,17 @@ class Worker:
         """Kill the worker at the next pass of this failpoint."""
         self._fatal_point = point
 
+    def interrupt_at(self, point: str, interrupt: Callable[[], Awaitable[None]]) -> None:
+        """Call `interrupt` at the next pass of this failpoint."""
+        self._interruption = point, interrupt
+
     def spare(self) -> None:
         """Revoke the kill at a failpoint that the worker has not passed."""
         self._fatal_point = None
+
+    def forget_interruption(self) -> None:
+        """Revoke the interruption at a failpoint that the worker has not passed."""
+        self._interruption = None
 
     def kill_in(self, seconds: float) -> None:
         """Kill the worker after a while, at any await."""
@@ -111,6 +120,9 @@ class Worker:
 
     async def _pass(self, point: str) -> None:
         self._note(point)
+        if self._interruption is not None and self._interruption[0] == point:
+            (_, interrupt), self._interruption = self._interruption, None
+            await interrupt()
         if self._dead.is_set() or point == self._fatal_point:
             self._dead.set()
             await asyncio.Event().wait()

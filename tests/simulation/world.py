@@ -8,15 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.simulation.beside import OrgBeside
 from tests.simulation.clock import Clock, WrongClock
+from tests.simulation.memory import Loss
+from tests.simulation.receiver import at_time, receiver
 from tests.simulation.workers import Worker
-from zenskar import WebhookRequest
 from zenskar.catalog.service import CustomerService
 from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import Unavailable
@@ -56,6 +55,17 @@ class World:
     kills: int = 0
     fatal: set[str] = field(default_factory=set)
     """Failpoints at which the API's process dies at the next pass."""
+    paused: bool = False
+    """Whether an operator has paused the connection, or is about to pause it."""
+    operator: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by an operator who pauses or resumes the connection."""
+    loss: Loss | None = None
+    """The present loss of webhooks."""
+
+    @property
+    def side_outside(self) -> str:
+        """The side of a value that is written outside now."""
+        return "unheard" if self.loss is Loss.UNLISTED else "external"
 
     async def replace_killed(self) -> None:
         """Start a new worker for each killed worker."""
@@ -113,7 +123,9 @@ class World:
         await self.settle(patience)
 
     async def quiet(self, patience: float) -> bool:
-        """Wait a while for rest, with the faults that are still due."""
+        """Wait a while for rest, with the faults that are still due; a paused world has none."""
+        if self.paused:
+            return False
         began = time.monotonic()
         while not (resting := await self._at_rest()) and time.monotonic() - began < patience:
             await asyncio.sleep(_POLL_SECONDS)
@@ -252,11 +264,11 @@ async def open_world(
         runtime = await stack.enter_async_context(
             open_runtime(loaded, environment, plugins=plugins)
         )
-        world = World(
-            clock, WrongClock(clock, ours), theirs, sandbox, runtime, loaded, environment, plugins
-        )
+        wrong = WrongClock(clock, ours)
+        runtime = at_time(runtime, clock, wrong)
+        world = World(clock, wrong, theirs, sandbox, runtime, loaded, environment, plugins)
         sandbox.shift_clock(theirs)
-        world.webhook_url = await stack.enter_async_context(_receiver(world))
+        world.webhook_url = await stack.enter_async_context(receiver(world))
         sandbox.add_webhook_endpoint(f"{world.webhook_url}stripe", SECRET)
         for _ in range(workers):
             world.workers.append(await world.start_worker())
@@ -290,24 +302,3 @@ def _environment(sandbox: StripeSandbox) -> dict[str, str]:
         "STRIPE_API_BASE": sandbox.base_url,
         "STRIPE_RATE_LIMIT": "0",
     }
-
-
-@asynccontextmanager
-async def _receiver(world: World) -> AsyncIterator[str]:
-    async def receive(request: web.Request) -> web.Response:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        body, url = await request.read(), str(request.url)
-        webhook = WebhookRequest(headers, body, world.ours(), url=url)
-        if world.dies("webhook.received"):
-            return web.Response(status=502)
-        try:
-            source = request.match_info["source"]
-            await world.runtime.ingress.accept(source, webhook, "simulation")
-        except Unavailable:
-            return web.Response(status=503)
-        return web.Response(status=502 if world.dies("webhook.published") else 200)
-
-    app = web.Application()
-    app.router.add_post("/{source}", receive)
-    async with TestServer(app) as server:
-        yield str(server.make_url("/"))
