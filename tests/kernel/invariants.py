@@ -134,12 +134,12 @@ def _held(bounds: Bounds, fields: Any) -> Any:
 
 
 def _erased(bounds: Bounds, world: World, rid: int) -> str:
-    """No edit empties a field, so one that the external system does not hold stays."""
+    """No edit empties a field, so a field with a value keeps one."""
     if rid >= len(bounds.start.records):
         return ""
     first, last = bounds.start.records[rid].fields, world.records[rid].fields
-    lost = [p for p, value in enumerate(last) if p not in bounds.holds and first[p] and not value]
-    return f"lost field {lost[0]}, which its external object does not hold" if lost else ""
+    lost = [p for p, value in enumerate(last) if first[p] and not value]
+    return f"lost field {lost[0]}, which nobody emptied" if lost else ""
 
 
 def _pushing(world: World, rid: int) -> str:

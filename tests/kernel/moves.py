@@ -203,6 +203,7 @@ class Moves:
             changed_at=self._second(answer.changed) if self._bounds.dated else None,
             version=answer.version,
             blank=self._bounds.blind and pushes and answer.fields != GONE,
+            foreign=call.links and world.objects[answer.eid].tag < 0,
         )
         if call.look:
             return self._take_in(world, seen)

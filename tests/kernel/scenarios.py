@@ -266,6 +266,13 @@ def _matches() -> list[Bounds]:
         ),
         replace(
             joined,
+            name="a person on both sides, an edit here, two overlapping workers",
+            start=both_sides(1, 0, internal=1),
+            policy=_EXTERNAL,
+            overlap=True,
+        ),
+        replace(
+            joined,
             name="a person on both sides, deletes on both sides, a copy",
             start=both_sides(1, 0, internal_deletes=1, external_deletes=1, copies=1),
         ),

@@ -56,6 +56,7 @@ class Seen(NamedTuple):
     version: int = 0
     blank: bool = False
     merged: int = -1
+    foreign: bool = False
 
 
 class Told(NamedTuple):
@@ -220,6 +221,7 @@ class Shell:
             changed_at=None if seen.changed_at is None else Interval(*seen.changed_at),
             version=str(seen.version) if seen.version else None,
             blank=seen.blank,
+            foreign=seen.foreign,
             merged_into=str(seen.merged) if seen.merged >= 0 else None,
             changed=tuple(p for n, p in enumerate(PATHS) if seen.changed >> n & 1) or None,
             unseen=frozenset(map(name_of, PATHS)) if len(paths) < len(PATHS) else frozenset(),

@@ -96,6 +96,19 @@ def test_rule_7_the_creates_body_is_the_base(policy) -> None:
     assert (outcome.record_changes, outcome.conflicts) == ({"/name": "Eve"}, ())
 
 
+@pytest.mark.parametrize("policy", [INTERNAL_WINS, EXTERNAL_WINS])
+def test_rule_7_no_create_in_progress_is_the_base_of_an_object_that_refused_one(policy) -> None:
+    """Found by the simulation: the fields that only the record had were emptied."""
+    full = replace(record(), fields={"/name": "Ada", "/phone": "1"})
+    create = replace(CREATING.intents[0], changes=full.fields)
+    waiting = replace(CREATING, record=full, intents=(create,))
+    outcome = take(waiting, replace(seen("Ada", record_id="r1"), foreign=True), policy)
+    assert (outcome.verdict, outcome.record_changes) == (Verdict.LINKED, {})
+    assert outcome.settled == ()
+    plain = take(waiting, seen("Ada", record_id="r1"), policy)
+    assert plain.record_changes == {"/phone": None}
+
+
 def test_rule_7_a_lost_create_is_settled_by_its_object() -> None:
     create = intent("Ada", UNKNOWN, kind=IntentKind.CREATE, revision=0)
     outcome = take(Situation(record(), None, (create,)), seen("Ada", record_id="r1"))

@@ -42,7 +42,9 @@ def first_sight(
     if record is None:
         outcome = _unnamed(situation, seen, seen.fields, policy, new_record_id)
     else:
-        outcome = _link(situation, record, seen, policy)
+        # A create in progress says nothing about an object that no create has made.
+        known = replace(situation, intents=()) if seen.foreign else situation
+        outcome = _link(known, record, seen, policy)
     return outcome if rival is None else _with_doubt(outcome, seen)
 
 

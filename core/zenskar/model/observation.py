@@ -37,7 +37,8 @@ class Observation:
     none, or does not show it). `memo` is the integration's note on the object (None when it makes
     none here). `blank` says that the external system made the call and does not show the object.
     `merged_into` is the object into which this object was merged; `fields` is None then.
-    `purged` says that the external system demands to forget a deleted object.
+    `purged` says that the external system demands to forget a deleted object. `foreign` says that
+    no push of the record made the object, since the object refused its create.
     """
 
     kind: ObservationKind
@@ -59,6 +60,7 @@ class Observation:
     apart: frozenset[str] = frozenset()
     merged_into: str | None = None
     purged: bool = False
+    foreign: bool = False
 
     @property
     def deleted(self) -> bool:

@@ -109,6 +109,7 @@ class Caller:
             memo=None if seen.memo is None else memo_of(seen.memo),
             merged_into=seen.merged_into,
             purged=seen.purged,
+            foreign=call.links and seen.record_id is None,
         )
 
 
