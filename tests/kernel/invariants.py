@@ -5,7 +5,16 @@ from typing import Any
 
 from tests.kernel.external import last_successor
 from tests.kernel.shell import Shell
-from tests.kernel.world import GONE, Bounds, Map, World, active_map, bit, is_outside
+from tests.kernel.world import (
+    FIRST_EXTERNAL,
+    GONE,
+    Bounds,
+    Map,
+    World,
+    active_map,
+    bit,
+    is_outside,
+)
 from zenskar.kernel import StepKind
 from zenskar.model.record import IntentState
 
@@ -37,7 +46,7 @@ def at_rest(bounds: Bounds, shell: Shell, world: World) -> str:
             world = _left_alone(world, rid)
             continue
         problem = _unequal(bounds, world, rid) or _erased(bounds, world, rid)
-        problem = problem or _pushing(world, rid)
+        problem = problem or _pushing(world, rid) or _unapplied(bounds, world, rid)
         if problem:
             return f"record {rid} {problem}"
         if not record.deleted:
@@ -140,6 +149,19 @@ def _erased(bounds: Bounds, world: World, rid: int) -> str:
     first, last = bounds.start.records[rid].fields, world.records[rid].fields
     lost = [p for p, value in enumerate(last) if first[p] and not value]
     return f"lost field {lost[0]}, which nobody emptied" if lost else ""
+
+
+def _unapplied(bounds: Bounds, world: World, rid: int) -> str:
+    """The last edit there is applied, if nobody edits its field here."""
+    field, *more = bounds.external_fields
+    opposed = bool(more) or field in bounds.internal_fields or field not in bounds.holds
+    if opposed or not bounds.traceable or bounds.returns or len(world.objects) > 1:
+        return ""
+    record, left = world.records[rid], world.budget.external
+    edited = bounds.start.budget.external > left
+    value = FIRST_EXTERNAL + left
+    alone = record.deleted or world.objects[0].fields == GONE or not edited
+    return "" if alone or record.fields[field] == value else f"does not hold the edit to {value}"
 
 
 def _pushing(world: World, rid: int) -> str:

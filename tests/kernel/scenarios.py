@@ -353,6 +353,14 @@ def _restored() -> list[Bounds]:
             synced(external=1, internal_deletes=1, undeletes=1, copies=1),
             propagate=False,
         ),
+        *_both(
+            Bounds(
+                "a record returns by another connection, edits of other fields",
+                synced(internal=1, external=1, internal_deletes=1, undeletes=1),
+                external_fields=(1,),
+                propagate=False,
+            )
+        ),
     ]
 
 

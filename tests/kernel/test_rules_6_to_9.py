@@ -368,8 +368,32 @@ def test_rule_8_deletes_travel_outward_only_if_that_is_set(propagate, expected) 
 def test_rule_8_edits_do_not_reach_a_deleted_record() -> None:
     outcome = take(Situation(record(deleted=True), mapping()), seen("Eve", 11))
     assert (outcome.record_changes, outcome.seen_changes) == ({}, {"/name": "Eve"})
+
+
+def test_rule_8_an_undelete_merges_the_edits_that_a_deleted_record_did_not_take() -> None:
+    """Found by the simulation: the undelete undid such an edit, as if it were of the record."""
+    dead = Situation(record(deleted=True), mapping())
+    outcome = take(dead, seen("Eve", 11))
     assert outcome.mapping is not None
-    assert outcome.mapping.base == {"/name": "Eve"}
+    assert outcome.mapping.base == record().fields
+    alive = replace(dead, record=record(), mapping=outcome.mapping)
+    assert take(alive, seen("Eve", 12)).record_changes == {"/name": "Eve"}
+
+
+def test_rule_8_the_base_of_a_deleted_record_takes_its_own_pushes() -> None:
+    push = intent("Bob")
+    dead = Situation(record("Bob", deleted=True), mapping(), (push,))
+    outcome = take(dead, seen("Bob", 11, origin_key="k1"))
+    assert outcome.mapping is not None
+    assert outcome.mapping.base == {"/name": "Bob"}
+
+
+def test_rule_8_a_deleted_record_takes_no_edit_with_its_new_object() -> None:
+    outcome = take(
+        replace(CREATING, record=record(deleted=True)), seen("Eve", record_id="r1", origin_key="k1")
+    )
+    assert outcome.mapping is not None
+    assert outcome.mapping.base == {"/name": "Ada"}
 
 
 # Rule 9: conflicts

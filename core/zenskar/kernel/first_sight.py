@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from zenskar.kernel.intervals import is_late
 from zenskar.kernel.match import match
-from zenskar.kernel.merge import merge
+from zenskar.kernel.merge import agreed, merge
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
 from zenskar.kernel.situation import Situation, creates_since
@@ -171,6 +171,7 @@ def _link(situation: Situation, record: Record, seen: Observation, policy: Merge
         return Outcome(Verdict.LINKED, mapping=linked, settled=settled)
     if record.deleted:
         changes = difference(base, fields)
+        linked = replace(linked, base=agreed(record, base, seen, situation.intents, policy))
         return Outcome(Verdict.LINKED, mapping=linked, seen_changes=changes, settled=settled)
     if create is None:
         policy = policy.for_joins

@@ -67,6 +67,21 @@ def merge(
     return Merge(differs, changes, conflicts)
 
 
+def agreed(
+    record: Record,
+    base: Fields,
+    seen: Observation,
+    intents: Iterable[Intent],
+    policy: MergePolicy,
+) -> Fields:
+    """Return the base of a deleted record: it takes no edit there, which an undelete merges."""
+    merged = merge(record, base, seen, intents, policy)
+    untaken = set(merged.changes)
+    untaken |= {c.path for c in merged.conflicts if c.policy is not Ground.OWN_PUSH}
+    kept = {path: value for path, value in (seen.fields or {}).items() if path not in untaken}
+    return kept | {path: base[path] for path in untaken if path in base}
+
+
 def told_edits(record: Record, base: Fields, seen: Observation) -> dict[str, Any]:
     """Return reported edits of somebody else that the record does not hold."""
     if not seen.changed:

@@ -7,7 +7,7 @@ from zenskar.kernel import intervals
 from zenskar.kernel.first_sight import first_sight
 from zenskar.kernel.intervals import Order
 from zenskar.kernel.marks import has_other_memo, with_marks
-from zenskar.kernel.merge import merge, told_edits, wrote
+from zenskar.kernel.merge import agreed, merge, told_edits, wrote
 from zenskar.kernel.merged_object import follow
 from zenskar.kernel.outcome import Outcome, Verdict
 from zenskar.kernel.policy import MergePolicy
@@ -193,6 +193,9 @@ def _take(
     record = situation.record
     if record is None or record.deleted:
         changes = difference(mapping.base, fields)
+        if record is not None:
+            base = agreed(record, mapping.base, seen, situation.intents, policy)
+            updated = replace(updated, base=base)
         verdict = Verdict.MERGED if changes else Verdict.CONFIRMED
         return Outcome(verdict, mapping=updated, seen_changes=changes, settled=settled, ended=over)
     merged = merge(record, mapping.base, seen, situation.intents, policy)
