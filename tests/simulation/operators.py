@@ -149,14 +149,17 @@ async def poll(world: World, _act: Act, _memory: Memory) -> bool:
 
 
 async def heal(world: World, memory: Memory, patience: float) -> list[str]:
-    """Repair what lost webhooks have left, when nothing else moves; return what stays."""
+    """Repair what lost webhooks have left, when nothing else moves; return what stays.
+
+    A run that the story has stopped is not resumed: its list is older than the loss.
+    """
     if memory.effects[f"lose {Loss.FAILED}"]:
         await read_feed(world, patience)
         await world.settle(patience)
     if not memory.unlisted:
         return []
     for _ in range(_ROUNDS):
-        report = await _briefly(world, _repair(world, None), patience)
+        report = await _briefly(world, _repair(world, None, restart=True), patience)
         await world.settle(patience)
         # Two copies of a person are a drift until somebody decides between them.
         if report is not None and report.complete and (memory.full or not report.found):
@@ -190,9 +193,9 @@ async def _polled_at(world: World) -> object:
     return known[_STRIPE].polled_at if _STRIPE in known else None
 
 
-async def _repair(world: World, missing: Missing | None) -> Report:
+async def _repair(world: World, missing: Missing | None, *, restart: bool = False) -> Report:
     work = BulkWork(world.runtime.operations(), OPERATOR)
-    options = RepairOptions(missing, force=True, settle_seconds=_SETTLE_SECONDS)
+    options = RepairOptions(missing, force=True, restart=restart, settle_seconds=_SETTLE_SECONDS)
     return await work.repair(_STRIPE, _CUSTOMER, options)
 
 

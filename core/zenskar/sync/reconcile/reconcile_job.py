@@ -15,6 +15,8 @@ from zenskar.telemetry.logs import get_logger
 
 _HOLD_SECONDS = 3600.0
 """No other worker begins during this time. A run whose worker died resumes after it."""
+_WANTED = {"wanted": True}
+_BEGUN = {"wanted": True, "begun": True}
 _log = get_logger(__name__)
 
 
@@ -33,20 +35,22 @@ class ReconcileJob:
     @classmethod
     async def request(cls, db: AsyncConnection, source: str) -> None:
         """Request a reconcile of a connection as soon as a worker is free."""
-        await schedules.hurry(db, cls.schedule(source), {"wanted": True})
+        await schedules.hurry(db, cls.schedule(source), _WANTED)
 
     async def run(self, source: str, state: Mapping[str, Any]) -> None:
-        """Reconcile once if that was requested; an incomplete run leaves the request in place."""
+        """Reconcile once if that was requested; an incomplete run leaves the request in place.
+
+        Only a run for this request is resumed: another may have read its list before the loss.
+        """
         if not state.get("wanted") or await self._is_held(source):
             return
         name, engine = self.schedule(source), self._context.engine
-        await in_transaction(engine, lambda c: schedules.hold(c, name, _HOLD_SECONDS))
-        complete = True
+        await in_transaction(engine, lambda c: _begin(c, name))
+        complete, restart = True, not state.get("begun")
         for entity_type in self._context.router.owner(source).entities:
             if entity_type in SHAPES:
-                complete = await self._reconcile(source, entity_type) and complete
-        left = {} if complete else {"wanted": True}
-        await in_transaction(engine, lambda c: schedules.hurry(c, name, left))
+                complete = await self._reconcile(source, entity_type, restart=restart) and complete
+        await in_transaction(engine, lambda c: _end(c, name, complete=complete))
 
     async def _is_held(self, source: str) -> bool:
         states = await in_transaction(self._context.engine, connections.states)
@@ -56,9 +60,9 @@ class ReconcileJob:
             held = held or self._context.limiter.left(source, "list_page") > 0
         return held or (source in states and states[source].paused)
 
-    async def _reconcile(self, source: str, entity_type: str) -> bool:
+    async def _reconcile(self, source: str, entity_type: str, *, restart: bool) -> bool:
         try:
-            report = await self._reconciler.run(source, entity_type, repair=True)
+            report = await self._reconciler.run(source, entity_type, repair=True, restart=restart)
         except StateConflict as error:
             _log.warning("comparison_stopped", source=source, reason=str(error))
             return False
@@ -72,3 +76,14 @@ class ReconcileJob:
             complete=report.complete,
         )
         return report.complete
+
+
+async def _begin(db: AsyncConnection, name: str) -> None:
+    await schedules.save(db, name, _BEGUN)
+    await schedules.hold(db, name, _HOLD_SECONDS)
+
+
+async def _end(db: AsyncConnection, name: str, *, complete: bool) -> None:
+    """End the request, unless another one arrived during the run."""
+    answered = complete and await schedules.state(db, name) == _BEGUN
+    await schedules.hurry(db, name, {} if answered else None)
