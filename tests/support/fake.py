@@ -61,8 +61,8 @@ class FakeSystem:
 
     `account` is the answer of the hook; `before` and `after` run around every push.
 
-    The checkpoint of the `feed` is the number of its events that were read. After `lost`, a poll
-    reports a loss once.
+    The checkpoint of the `feed` is the number of its events that were read; each part also has the
+    `bodies`. After `lost`, a poll reports a loss once.
 
     `reading` runs before every other call, with the hook and its id or cursor. The system keeps
     and shows only the fields in `holds`; `carries` is the declaration of its plugin. The webhooks
@@ -81,6 +81,7 @@ class FakeSystem:
     webhooks: list[WebhookRequest] = field(default_factory=list)
     pages: list[str | None] = field(default_factory=list)
     feed: list[WebhookEvent] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
     polls: list[str | None] = field(default_factory=list)
     lost: bool = False
     page_size: int = 100
@@ -300,7 +301,8 @@ class FakeIntegration(BaseIntegration):
         lost, self.system.lost = self.system.lost, False
         events = tuple(self.system.feed[first:end])
         after, more = str(first + len(events)), end < len(self.system.feed)
-        return Changes(events, after, more=more, lost=lost)
+        bodies = tuple(self.system.bodies)
+        return Changes(events, after, more=more, lost=lost, bodies=bodies)
 
     def _page(self, objects: list[ExternalObject], first: int) -> Page:
         end = first + self.system.page_size

@@ -221,7 +221,8 @@ class Changes:
     An event may have `occurred` None for the state as it was during the call. `checkpoint` is the
     integration's own text. `more`: more events wait after the checkpoint. `lost`: events before the
     checkpoint can no longer be read, so the core compares both sides. `answered_at` is as for an
-    object.
+    object. `bodies` are the JSON bodies of webhooks that the feed lists: the core checks and parses
+    them as if these webhooks had arrived.
     """
 
     events: tuple[WebhookEvent, ...]
@@ -229,6 +230,7 @@ class Changes:
     more: bool = False
     lost: bool = False
     answered_at: int | None = None
+    bodies: tuple[Any, ...] = field(repr=False, default=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,20 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zenskar.errors import CallFailed, ConfigurationError, Failure
 from zenskar.model.fields import SHAPES, EntityShape, difference, flatten, merge_patch
-from zenskar.model.integration import Change, Changes, ExternalObject, Page, Push, PushResult
+from zenskar.model.integration import (
+    Change,
+    Changes,
+    ExternalObject,
+    Page,
+    Push,
+    PushResult,
+    WebhookRequest,
+)
 from zenskar.model.record import IntentKind
 from zenskar.plugins.base import BaseIntegration
 from zenskar.plugins.carried import carried
@@ -25,6 +33,7 @@ from zenskar.plugins.router import PluginRouter
 from zenskar.schema_catalog import Schema, core_schemas, load_folder
 from zenskar.settings import load
 from zenskar.sync.translator import Translator
+from zenskar.sync.webhook_bodies import BodyReader
 from zenskar.telemetry.metrics import Metrics
 from zenskar.testing.check_method import require
 from zenskar.testing.fault_proxy import FaultProxy
@@ -168,11 +177,17 @@ class Subject:
         return answer.value
 
     async def changes(self, checkpoint: str | None) -> Changes:
-        """Return the next part of the feed."""
+        """Return the next part of the feed, with the events of its bodies."""
         answer = await self.invoker.call(
             SOURCE, "changes", Changes, seconds=CALL_SECONDS, checkpoint=checkpoint
         )
-        return answer.value
+        part, reader = answer.value, BodyReader(self.router, {SOURCE: self.connection})
+        bodies = [(WebhookRequest({}, json.dumps(body).encode()), body) for body in part.bodies]
+        events, unread = reader.read_each(SOURCE, bodies, "")
+        for each in unread:
+            raise AssertionError(f"a body of the feed cannot be read: {each.error}")
+        synced = (event for event in events if event.ignored is None)
+        return replace(part, events=(*part.events, *synced), bodies=())
 
     def _change(
         self,

@@ -9,7 +9,7 @@ import pytest
 from zenskar.db.driver.storable import loads
 from zenskar.errors import BadSignature, CallFailed, InvalidInput
 from zenskar.model.integration import WebhookAnswer, WebhookEvent, WebhookRequest
-from zenskar.sync.ingest.pipeline import BODY_BOUNDS, beyond_python, storable_json
+from zenskar.sync.webhook_bodies import BODY_BOUNDS, beyond_python, storable_json
 from zenskar.testing.author_part import NOW, AuthorPart
 from zenskar.testing.check_method import check, require
 from zenskar.testing.hostile_bodies import strange_bodies, variants

@@ -132,10 +132,12 @@ class SalesforceApi:
 def _rows(answer: HttpAnswer) -> Rows:
     body = answer.body if isinstance(answer.body, dict) else {}
     records, path = body.get("records"), body.get("nextRecordsUrl")
-    if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
+    if not isinstance(records, list):
         raise BadAnswer("GET", answer, problem="no records")
     known = path if isinstance(path, str) and path.startswith("/") else None
-    return Rows(records, body.get("done") is not False, answer.answered_at, known)
+    # A row that is no object is a record without fields, which the caller judges.
+    rows = [row if isinstance(row, dict) else {} for row in records]
+    return Rows(rows, body.get("done") is not False, answer.answered_at, known)
 
 
 def _answer(given: Mapping[str, Any], whole: HttpAnswer) -> HttpAnswer:

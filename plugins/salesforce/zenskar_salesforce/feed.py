@@ -7,7 +7,8 @@ days: https://help.salesforce.com/s/articleView?id=xcloud.home_delete.htm.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from zenskar.webhooks import event_digest
 from zenskar_salesforce.client import SalesforceApi
 from zenskar_salesforce.lookup import PAGE, has_more, quoted
 from zenskar_salesforce.object_kinds import ObjectKind, is_merged, second
+from zenskar_salesforce.record_ids import long_id
 
 OVERLAP_SECONDS = 13 * 60
 """The longest transaction (10 minutes), the longest query (2 minutes), and a margin."""
@@ -81,18 +83,29 @@ async def changes(api: SalesforceApi, checkpoint: str | None) -> Changes:
     rows = await api.query(text, deleted=True)
     began = position.began or rows.answered_at or int(time.time())
     then = Position(began - OVERLAP_SECONDS, api.org_id)
-    more = has_more(rows)
-    if more:
-        last = rows.records[-1]
-        stamp, identifier = second(last["SystemModstamp"]), str(last["Id"])
+    more, last = has_more(rows), _last(rows.records)
+    if more and last is not None:
+        stamp, identifier = last
         then = replace(then, since=position.since, began=began, stamp=stamp, last=identifier)
+    # Nothing leads to the rows behind a page without any place.
+    is_cut = more and last is None
     return Changes(
         tuple(_event(api.kind, row) for row in rows.records),
         then.checkpoint,
-        more=more,
-        lost=known is None or _is_lost(position, began, api.org_id),
+        more=more and last is not None,
+        lost=known is None or is_cut or _is_lost(position, began, api.org_id),
         answered_at=rows.answered_at,
     )
+
+
+def _last(rows: Sequence[Mapping[str, Any]]) -> tuple[int, str] | None:
+    """Return the place of the last row that has one; rows behind it are listed again."""
+    for row in reversed(rows):
+        identifier = long_id(str(row.get("Id")))
+        with suppress(KeyError, TypeError, ValueError):
+            if identifier is not None:
+                return second(row["SystemModstamp"]), identifier
+    return None
 
 
 def _is_lost(position: Position, began: int, org: str | None) -> bool:
@@ -108,7 +121,7 @@ def _event(kind: ObjectKind, row: Mapping[str, Any]) -> WebhookEvent:
     identifier = f"{row.get('Id')}:{row.get('SystemModstamp')}:{event_digest(state)[:16]}"
     what = "deleted" if row.get("IsDeleted") else "changed"
     what = "merged" if is_merged(row) else what
-    return WebhookEvent(identifier, f"{kind.name.lower()}.{what}", seen=kind.seen(row))
+    return WebhookEvent(identifier, f"{kind.name.lower()}.{what}", seen=kind.listed(row))
 
 
 def _moment(seconds: int) -> str:

@@ -6,6 +6,7 @@ The row API answers 404 for a record that was deleted, and for a record that our
 from collections.abc import Sequence
 
 from zenskar import CallFailed, ExternalObject, Failure, FailureKind, Page
+from zenskar.http import BadAnswer
 from zenskar_salesforce.client import Rows, SalesforceApi
 from zenskar_salesforce.failures import EXTERNAL_ID
 from zenskar_salesforce.object_kinds import is_merged
@@ -52,8 +53,16 @@ async def list_page(api: SalesforceApi, cursor: str | None) -> Page:
     """Return a page of living records, by rising ids, so that no change shifts a page."""
     after = "" if cursor is None else f" WHERE Id > {quoted(cursor)}"
     rows = await api.query(f"{api.kind.select}{after} ORDER BY Id LIMIT {PAGE}")
-    found = tuple(api.kind.seen(row, rows.answered_at) for row in rows.records)
-    return Page(found, found[-1].external_id if has_more(rows) else None, rows.answered_at)
+    found = tuple(api.kind.listed(row, rows.answered_at) for row in rows.records)
+    return Page(found, _last_id(found) if has_more(rows) else None, rows.answered_at)
+
+
+def _last_id(found: Sequence[ExternalObject]) -> str:
+    """Return the last id of a page; rows behind it are listed again. Raises `BadAnswer`."""
+    last = next((each.external_id for each in reversed(found) if each.external_id), None)
+    if last is None:
+        raise BadAnswer("GET", problem="no record")
+    return last
 
 
 def has_more(rows: Rows) -> bool:

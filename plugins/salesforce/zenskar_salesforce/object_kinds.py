@@ -82,6 +82,16 @@ class ObjectKind:
             memo=memo_of(row) if self.name == CONTACT else {},
         )
 
+    def listed(self, row: Mapping[str, Any], answered_at: int | None = None) -> ExternalObject:
+        """Return a row of a list as an external object, which the core refuses if it is none."""
+        try:
+            return self.seen(row, answered_at)
+        except (BadAnswer, ValueError, TypeError, AttributeError):
+            data = {name: row.get(name) for name in self.columns if name in row}
+            return ExternalObject(
+                ENTITY, long_id(str(row.get("Id"))) or "", data, None, answered_at
+            )
+
     def to_canonical(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the canonical document of a record, without the missing fields."""
         street = f"{self.address}Street"

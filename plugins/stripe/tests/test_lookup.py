@@ -80,6 +80,22 @@ async def test_a_cursor_whose_customer_is_gone(opened: Open, served: Serve) -> N
     ]
 
 
+@pytest.mark.parametrize("unreadable", [{}, {"id": 7, "created": START}, None, "cus_2"], ids=str)
+async def test_an_unreadable_customer_stops_no_page(
+    opened: Open, served: Serve, unreadable: Any
+) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.query.get("starting_after"))
+        known = {"id": f"cus_{len(asked)}", "object": "customer", "created": START}
+        return web.json_response({"data": [known, unreadable], "has_more": len(asked) == 1})
+
+    stripe = await opened(api_base=await served(answer))
+    assert [each.external_id for each in await every(stripe)] == ["cus_1", "", "cus_2", ""]
+    assert asked == [None, "cus_1"]
+
+
 @pytest.mark.parametrize("position", [0, 150])
 async def test_our_own_write_is_found_at_once(opened: Open, position: int) -> None:
     async with StripeSandbox(api_key=KEY, search_lag=3600) as sandbox:

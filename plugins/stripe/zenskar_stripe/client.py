@@ -29,12 +29,19 @@ class Answer:
     at: int | None = None
 
     @property
-    def objects(self) -> list[dict[str, Any]]:
-        """Return the objects of a list or of a search result."""
+    def items(self) -> list[Any]:
+        """Return the items of a list or of a search result, of which any may be unreadable."""
         found = self.data.get("data")
-        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-            raise UnreadableAnswer("the answer is no list of objects")
+        if not isinstance(found, list):
+            raise UnreadableAnswer("the answer is no list")
         return found
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """Return the objects of a list of which every item must be readable."""
+        if not all(isinstance(each, dict) for each in self.items):
+            raise UnreadableAnswer("the answer is no list of objects")
+        return self.items
 
     @property
     def has_more(self) -> bool:

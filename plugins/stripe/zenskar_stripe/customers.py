@@ -40,6 +40,14 @@ def seen(data: Mapping[str, Any], answered_at: int | None = None) -> ExternalObj
     return ExternalObject(ENTITY, external_id, present, record_id(data), answered_at)
 
 
+def listed(item: Any, answered_at: int | None = None) -> ExternalObject:
+    """Return an item of a list as an external object; one that is no customer has no id."""
+    try:
+        return seen(item, answered_at)
+    except (UnreadableAnswer, AttributeError):
+        return ExternalObject(ENTITY, "", item if isinstance(item, dict) else {}, None, answered_at)
+
+
 def record_id(data: Mapping[str, Any]) -> str | None:
     """Return the id of our record that a customer carries, None without one.
 

@@ -5,14 +5,15 @@ Stripe keeps events for 30 days: https://docs.stripe.com/webhooks/process-undeli
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import stripe
 
 from zenskar import Changes
 from zenskar_stripe import lookup, webhooks
 from zenskar_stripe.client import Answer, StripeApi
-from zenskar_stripe.config import Config
 from zenskar_stripe.failures import is_lost_cursor
 
 OVERLAP_SECONDS = 300
@@ -35,11 +36,19 @@ class Position:
     after: str | None = None
 
     @classmethod
-    def of(cls, checkpoint: str | None) -> "Position":
-        """Return the position that a checkpoint holds, or the first position."""
+    def of(cls, checkpoint: str | None) -> "Position | None":
+        """Return the position that a checkpoint holds, None for an unreadable checkpoint."""
         if checkpoint is None:
-            return cls(int(time.time()) - FIRST_SECONDS)
-        return cls(**json.loads(checkpoint))
+            return cls.first()
+        try:
+            return cls(**json.loads(checkpoint))
+        except (ValueError, TypeError):
+            return None
+
+    @classmethod
+    def first(cls) -> "Position":
+        """Return the position of a first poll."""
+        return cls(int(time.time()) - FIRST_SECONDS)
 
     @property
     def checkpoint(self) -> str:
@@ -47,13 +56,14 @@ class Position:
         return json.dumps(asdict(self))
 
 
-async def changes(api: StripeApi, config: Config, checkpoint: str | None) -> Changes:
-    """Return a page of events.
+async def changes(api: StripeApi, checkpoint: str | None) -> Changes:
+    """Return a page of events, each as the body of its webhook.
 
-    An event shows its customer as its webhook does: that webhook may still arrive, and is then a
-    repetition. So every state is recorded, also one that was edited again meanwhile.
+    That webhook may still arrive, and is then a repetition. So every state is recorded, also one
+    that was edited again meanwhile.
     """
-    position = Position.of(checkpoint)
+    known = Position.of(checkpoint)
+    position = known or Position.first()
     try:
         answer = await _page(api, position)
     except stripe.InvalidRequestError as error:
@@ -62,18 +72,26 @@ async def changes(api: StripeApi, config: Config, checkpoint: str | None) -> Cha
         position = Position(position.since)
         answer = await _page(api, position)
     began = position.began or answer.at or int(time.time())
-    more = answer.has_more and bool(answer.objects)
+    more, last = answer.has_more and bool(answer.items), _last(answer.items)
     then = Position(began - OVERLAP_SECONDS)
-    if more:
-        then = replace(position, began=began, after=answer.objects[-1]["id"])
-    found = (webhooks.event(body, config) for body in answer.objects)
+    if more and last is not None:
+        then = replace(position, began=began, after=last)
+    is_late = position.after is None and began - position.since > KEPT_SECONDS
     return Changes(
-        tuple(event for event in found if event.ignored is None),
+        (),
         then.checkpoint,
-        more=more,
-        lost=position.after is None and began - position.since > KEPT_SECONDS,
+        more=more and last is not None,
+        # Nothing leads to the events behind a page without any id.
+        lost=known is None or is_late or (more and last is None),
         answered_at=answer.at,
+        bodies=tuple(answer.items),
     )
+
+
+def _last(items: Sequence[Any]) -> str | None:
+    """Return the last id of a page: an event behind it, which has none, is listed again."""
+    ids = (each.get("id") for each in reversed(items) if isinstance(each, dict))
+    return next((each for each in ids if isinstance(each, str) and each), None)
 
 
 async def _page(api: StripeApi, position: Position) -> Answer:

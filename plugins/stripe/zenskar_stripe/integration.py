@@ -84,7 +84,7 @@ class StripeIntegration(BaseIntegration):
 
     async def changes(self, checkpoint: str | None) -> Changes:
         """Return events whose webhooks were not delivered."""
-        return await feed.changes(self._api, self._config, checkpoint)
+        return await feed.changes(self._api, checkpoint)
 
     def to_canonical(self, seen: ExternalObject) -> Mapping[str, Any]:
         """Return the canonical document of a customer."""

@@ -1,5 +1,6 @@
 """List customers, and find the customer that carries a record's id."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ import stripe
 from zenskar import ExternalObject, Page
 from zenskar_stripe import customers
 from zenskar_stripe.client import StripeApi
-from zenskar_stripe.failures import is_lost_cursor
+from zenskar_stripe.failures import UnreadableAnswer, is_lost_cursor
 
 PAGE = 100
 SEARCH_LAG_SECONDS = 3600
@@ -47,7 +48,7 @@ async def find(api: StripeApi, record_id: str) -> ExternalObject | None:
         hit = next((each for each in page.objects if each.record_id == record_id), None)
         if hit is not None or page.next_cursor is None:
             return hit
-        newest = newest or _created(page.objects[0])
+        newest = newest or max(map(_created, page.objects))
         if ask and (number >= MAX_PAGES or _lag(page, newest) > SEARCH_LAG_SECONDS):
             try:
                 return await _search(api, record_id)
@@ -58,9 +59,20 @@ async def find(api: StripeApi, record_id: str) -> ExternalObject | None:
 
 async def _page(api: StripeApi, params: dict[str, Any]) -> Page:
     answer = await api.list_customers({"limit": PAGE, **params})
-    found = tuple(customers.seen(each, answer.at) for each in answer.objects)
-    more = answer.has_more and bool(found)
-    return Page(found, f"{_created(found[-1])}:{found[-1].external_id}" if more else None)
+    found = tuple(customers.listed(each, answer.at) for each in answer.items)
+    return Page(found, _cursor(found) if answer.has_more and found else None, answer.at)
+
+
+def _cursor(found: Sequence[ExternalObject]) -> str:
+    """Return the cursor of the last customer of a page that can be read.
+
+    Objects behind that customer are listed again. Raises `UnreadableAnswer` when nothing leads to
+    the next page.
+    """
+    for each in reversed(found):
+        if each.external_id and _created(each):
+            return f"{_created(each)}:{each.external_id}"
+    raise UnreadableAnswer("no customer of a page can be read")
 
 
 async def _search(api: StripeApi, record_id: str) -> ExternalObject | None:
@@ -78,8 +90,9 @@ async def _search(api: StripeApi, record_id: str) -> ExternalObject | None:
 
 
 def _lag(page: Page, newest: int) -> int:
-    return newest - _created(page.objects[-1])
+    return newest - min(filter(None, map(_created, page.objects)))
 
 
 def _created(seen: ExternalObject) -> int:
-    return int((seen.data or {}).get("created") or 0)
+    created = (seen.data or {}).get("created")
+    return created if isinstance(created, int) else 0

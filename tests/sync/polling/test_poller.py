@@ -9,13 +9,25 @@ from typing import Any
 
 import pytest
 
+from tests.support.api import event
 from tests.support.drift import execute, factory
 from tests.support.fake import FakeError, FakeIntegration, FakeSystem
 from tests.support.flow import Flow, open_flow, running_worker
-from zenskar import Changes, ExternalObject, FailureKind, Health, Interval, ObjectRef, WebhookEvent
+from zenskar import (
+    Changes,
+    ExternalObject,
+    FailureKind,
+    Health,
+    Interval,
+    ObjectRef,
+    WebhookEvent,
+    WebhookRequest,
+)
 from zenskar.db import connections, polls, schedules
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import Unavailable
+from zenskar.model.actor import Actor
 from zenskar.ops.connections import statuses
 from zenskar.sync.polling.poller import FeedPoller
 from zenskar.sync.reconcile.reconcile_job import ReconcileJob
@@ -273,6 +285,56 @@ async def test_an_event_that_cannot_be_read_is_kept_once_and_stops_no_other(
         assert {each["reason"] for each in letters} == {"invalid_object"}
 
 
+DEEP: Any = []
+for _ in range(70):
+    DEEP = [DEEP]
+UNREAD: dict[str, Any] = {
+    "no id": {"type": "customer.created", "at": 1, "object": {"id": "x"}},
+    "no object": {"id": "evt_x", "type": "customer.created", "at": 1, "key": None},
+    "no object at all": None,
+    "too deep": DEEP,
+    "no JSON": {"id": "evt_x", "at": {1, 2}},
+}
+
+
+@pytest.mark.parametrize("body", UNREAD.values(), ids=UNREAD)
+async def test_a_listed_body_that_cannot_be_read_is_kept_once_and_stops_no_other(
+    database_url: str, body: Any
+) -> None:
+    async with polled(database_url) as (flow, system):
+        system.bodies = [event("evt_1", id="a"), body, event("evt_2", "customer.seen")]
+        for _ in range(2):
+            await poll(flow)
+        await settled(flow)
+        assert await names(flow) == ["Ada"]
+        found = await flow.events("inbound")
+        assert sum(each["external_event_id"] == "evt_1" for each in found) == 1
+        (letter,) = [each for each in found if each["external_event_id"] != "evt_1"]
+        assert (letter["status"], letter["reason"]) == ("dead", "invalid_webhook")
+        assert letter["error_message"]
+
+
+async def test_a_listed_body_can_be_read_again_by_a_mended_integration(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, broken = FakeIntegration.parse_webhook, [True]
+
+    def parse(self: FakeIntegration, request: WebhookRequest, body: Any) -> Any:
+        return body["nothing"] if broken else works(self, request, body)
+
+    monkeypatch.setattr(FakeIntegration, "parse_webhook", parse)
+    async with polled(database_url) as (flow, system):
+        system.bodies = [event("evt_1", id="a")]
+        await poll(flow)
+        assert await names(flow) == []
+        broken.clear()
+        (letter,) = await flow.events("inbound")
+        wanted = EventFilter(ids=(str(letter["id"]),))
+        assert await flow.runtime.replay.retry(wanted, Actor("Ada", "a test")) == 1
+        await settled(flow)
+        assert await names(flow) == ["Ada"]
+
+
 async def test_a_paused_connection_is_not_polled_and_soon_after_the_pause(
     database_url: str,
 ) -> None:
@@ -336,6 +398,7 @@ async def test_refused_credentials_pause_the_connection_if_no_call_is_allowed(
         Changes(({"id": "chg_1"},), "next"),  # type: ignore[arg-type]
         Changes((), None),  # type: ignore[arg-type]
         Changes((), "x" * 200_000),
+        Changes((), "next", bodies={"id": 1}),  # type: ignore[arg-type]
     ],
 )
 async def test_a_result_that_cannot_be_continued_is_a_bug(

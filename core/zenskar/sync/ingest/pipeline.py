@@ -1,25 +1,13 @@
 """Turn webhooks into inbound messages: verify, parse, and read each event."""
 
 import codecs
-import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
-from zenskar.db.driver.storable import loads, storable
-from zenskar.errors import (
-    CallFailed,
-    Failure,
-    FailureKind,
-    InvalidInput,
-    SchemaViolation,
-    Unavailable,
-    Violation,
-)
-from zenskar.model.integration import WebhookEvent
-from zenskar.model.json_bounds import Bounds
+from zenskar.db.driver.storable import loads
+from zenskar.errors import InvalidInput, Unavailable
 from zenskar.model.timestamps import utc_now
-from zenskar.plugins.declaration_problems import USE_TOUCHED
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_reader import (
@@ -32,16 +20,14 @@ from zenskar.sync.event_reader import (
 )
 from zenskar.sync.ingest.refusals import refusal
 from zenskar.sync.message_encoder import MessageOrigin
-
-BODY_BOUNDS = Bounds(members=100_000, depth=64)
-"""The limits of a webhook's body: hundreds of times the size of the largest known events."""
-
-
-class UnreadPart(NamedTuple):
-    """An item of an array that cannot be read, and the problem."""
-
-    body: Any
-    error: Exception
+from zenskar.sync.webhook_bodies import (
+    BODY_BOUNDS,
+    BodyReader,
+    UnreadBody,
+    beyond_python,
+    out_of_bounds,
+    storable_json,
+)
 
 
 @dataclass(slots=True)
@@ -60,7 +46,7 @@ class PipelineItem:
     exact: bool = True
     events: list[EventItem] = field(default_factory=list)
     is_split: bool = False
-    parts: Sequence[UnreadPart] = ()
+    parts: Sequence[UnreadBody] = ()
     unread: Exception | None = None
     error: Exception | None = None
 
@@ -75,6 +61,7 @@ class WebhookPipeline:
         self._context = context
         self._call = context.router.call
         self._reader = EventReader(context.translator, event_schema)
+        self._bodies = BodyReader(context.router, context.connections)
         router = context.router
         self._own_readers = frozenset(
             each for each in context.connections if router.implements(each, "read_webhook")
@@ -155,15 +142,20 @@ class WebhookPipeline:
         elif len(text) > BODY_BOUNDS.members and (problem := BODY_BOUNDS.problem(item.body, text)):
             raise out_of_bounds(problem)
         source = item.webhook.source
-        schema = self._context.connections[source].plugin.schemas.get("webhook_event")
         item.is_split = source in self._by_item and isinstance(item.body, list)
-        if schema is not None and not item.is_split:
-            schema.check(item.body, nul_free=True)
+        if not item.is_split:
+            self._bodies.check(source, item.body)
 
     def _parse(self, item: PipelineItem) -> None:
         source, request, correlation_id, traceparent = item.webhook
-        parsed = self._parse_items(item) if item.is_split else self._parsed(item, item.body)
-        events = parsed if len(parsed) < 2 else with_unique_ids(parsed, source, correlation_id)
+        if item.is_split:
+            events, item.parts = self._bodies.read_each(
+                source, ((request, body) for body in item.body), correlation_id
+            )
+        else:
+            events = [*self._bodies.parse(source, request, item.body)]
+        if len(events) > 1:
+            events = with_unique_ids(events, source, correlation_id)
         sent = self._context.clocks.sent
         item.events = [
             EventItem(
@@ -184,77 +176,8 @@ class WebhookPipeline:
             if each.event.id is None or each.event.occurred is None:
                 each.event = complete(each.event, each.origin.sent)
 
-    def _parse_items(self, item: PipelineItem) -> list[WebhookEvent]:
-        """Return the events of the items that can be read, and keep the others in `parts`.
-
-        Raises `Unavailable`.
-        """
-        source, _, correlation_id, _ = item.webhook
-        schema = self._context.connections[source].plugin.schemas.get("webhook_event")
-        events: list[WebhookEvent] = []
-        parts: list[UnreadPart] = []
-        for body in item.body:
-            try:
-                if schema is not None:
-                    schema.check(body, nul_free=True)
-                events += self._parsed(item, body)
-            except Unavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 - one item must not stop the others
-                report("parse_webhook", source, correlation_id, error)
-                parts.append(UnreadPart(body, error))
-        item.parts = parts
-        return events
-
-    def _parsed(self, item: PipelineItem, body: Any) -> Sequence[WebhookEvent]:
-        source, request, *_ = item.webhook
-        parsed: Any = self._call(source, "parse_webhook", request=request, body=body)
-        known = isinstance(parsed, Sequence) and all(isinstance(e, WebhookEvent) for e in parsed)
-        if not known:
-            raise _wrong_result(parsed)
-        events: Sequence[WebhookEvent] = parsed
-        return events
-
 
 _OnError = Callable[[PipelineItem, str, Exception], None]
-
-
-def _wrong_result(parsed: Any) -> Exception:
-    if isinstance(parsed, Coroutine):
-        parsed.close()
-        text = f"parse_webhook is a coroutine: {USE_TOUCHED}"
-        return CallFailed(Failure(FailureKind.BUG, text))
-    return TypeError("parse_webhook has to return a sequence of WebhookEvent")
-
-
-def storable_json(body: Any) -> tuple[Any, bool]:
-    """Return a body that an integration has read in storable form, and whether both are equal.
-
-    Raises `SchemaViolation` for a body beyond the bounds, `CallFailed` for a body that is no JSON.
-    """
-    try:
-        made = json.loads(json.dumps(body, allow_nan=False))
-    except RecursionError as error:
-        raise beyond_python(error) from None
-    except (TypeError, ValueError):
-        failure = Failure(FailureKind.BUG, "read_webhook has to return JSON values")
-        raise CallFailed(failure) from None
-    if problem := BODY_BOUNDS.problem(made):
-        raise out_of_bounds(problem)
-    kept = storable(made)
-    return kept, kept == made
-
-
-def out_of_bounds(problem: str) -> SchemaViolation:
-    """Return the error of a body beyond the bounds, whose text the dead letter shows."""
-    return SchemaViolation("the body", [Violation("", problem)])
-
-
-def beyond_python(error: RecursionError | OverflowError) -> SchemaViolation:
-    """Return the error of a body that is JSON, and that Python cannot read."""
-    if isinstance(error, OverflowError):
-        return out_of_bounds("has a number that is too large")
-    return out_of_bounds(f"is nested more than {BODY_BOUNDS.depth} levels deep")
 
 
 def _handle_event_error(item: PipelineItem, error: Exception) -> None:

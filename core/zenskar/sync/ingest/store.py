@@ -8,8 +8,9 @@ from typing import NamedTuple
 from zenskar.bus.port import Bus
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_publisher import EventPublisher
-from zenskar.sync.ingest.pipeline import PipelineItem, UnreadPart
+from zenskar.sync.ingest.pipeline import PipelineItem
 from zenskar.sync.unreadable import Unreadable, dead_letter_unread, of_item, of_webhook
+from zenskar.sync.webhook_bodies import UnreadBody
 
 
 class StoredWebhook(NamedTuple):
@@ -47,7 +48,7 @@ def _unread(item: PipelineItem) -> list[Unreadable]:
     return [*events, *(_of_part(item, part) for part in item.parts)]
 
 
-def _of_part(item: PipelineItem, part: UnreadPart) -> Unreadable:
+def _of_part(item: PipelineItem, part: UnreadBody) -> Unreadable:
     """Keep an item of an array as an array of one, which is read in the same way."""
     body = json.dumps([part.body]).encode()
     webhook = item.webhook._replace(request=replace(item.webhook.request, body=body))

@@ -18,10 +18,10 @@ from zenskar.schema_catalog import Schema
 from zenskar.sync import announcements
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_publisher import EventPublisher
-from zenskar.sync.polling.feed_events import FeedReader, unreadable
+from zenskar.sync.polling.feed_events import FeedReader
 from zenskar.sync.resilience.failures import retry_delay
 from zenskar.sync.resilience.rate_limit import HELD
-from zenskar.sync.unreadable import dead_letter_unread, of_item
+from zenskar.sync.unreadable import dead_letter_unread
 from zenskar.telemetry.logs import get_logger
 
 _LARGE_FACTOR = 4
@@ -50,7 +50,7 @@ class FeedPoller:
         timeout_seconds: float,
     ) -> None:
         self._context = context
-        self._reader = FeedReader(context.translator, context.clocks, event_schema)
+        self._reader = FeedReader(context, event_schema)
         self._publisher = EventPublisher(context, bus)
         self._on_loss = on_loss
         self._timeout = timeout_seconds * _LARGE_FACTOR
@@ -107,11 +107,11 @@ class FeedPoller:
 
     async def _publish(self, source: str, answer: Answer[Changes], run_id: str) -> int:
         """Make events durable; an unreadable event becomes a dead letter. Raises `Unavailable`."""
-        items = self._reader.read(source, answer, run_id)
-        await self._publisher.publish([item.made for item in items if item.error is None])
-        for item, error in unreadable(items):
-            await dead_letter_unread(self._context, of_item(item, error))
-        return len(items)
+        part = self._reader.read(source, answer, run_id)
+        await self._publisher.publish([item.made for item in part.items])
+        for unread in part.unread:
+            await dead_letter_unread(self._context, unread)
+        return len(part.items) + len(part.unread)
 
     async def _advance(self, source: str, before: str | None, changes: Changes) -> bool:
         async def advance(db: AsyncConnection) -> bool:
@@ -193,9 +193,12 @@ def _check(changes: Changes, before: str | None) -> None:
     after: Any = changes.checkpoint
     problem = None
     events: Any = changes.events
+    bodies: Any = changes.bodies
     known = isinstance(events, Sequence) and all(isinstance(e, WebhookEvent) for e in events)
     if not known:
         problem = "no sequence of WebhookEvent"
+    elif not isinstance(bodies, Sequence) or isinstance(bodies, (str, bytes)):
+        problem = "no sequence of bodies"
     elif not isinstance(after, str) or len(after) > _MOST_CHARACTERS or not is_storable(after):
         problem = "a checkpoint that cannot be stored"
     elif changes.more and after == before:
