@@ -389,6 +389,23 @@ async def test_refused_credentials_pause_the_connection_if_no_call_is_allowed(
         assert await flow.scalar(DUE_IN) > 590
 
 
+async def test_a_feed_that_leads_in_a_circle_ends(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    async def changes(_: FakeIntegration, checkpoint: str | None) -> Changes:
+        calls.append(checkpoint)
+        return Changes((), "b" if checkpoint == "a" else "a", more=True)
+
+    monkeypatch.setattr(FakeIntegration, "changes", changes)
+    async with polled(database_url) as (flow, _):
+        await poll(flow)
+        assert len(calls) < 8
+        states = await in_transaction(flow.runtime.engine, connections.states)
+        assert states["fake"].error_kind == "bug"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

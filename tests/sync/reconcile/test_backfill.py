@@ -10,7 +10,7 @@ from tests.support.drift import execute, factory, names, synced
 from tests.support.fake import FakeError, FakeIntegration
 from tests.support.flow import Flow, open_flow, running_worker
 from zenskar import ExternalObject, FailureKind, Page
-from zenskar.errors import Unavailable
+from zenskar.errors import CallFailed, Unavailable
 from zenskar.sync.reconcile.backfill import BackfillCount
 from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, silent
 
@@ -150,6 +150,27 @@ async def test_thousands_of_objects_take_seconds(database_url: str) -> None:
         assert seen == sorted(seen)
         assert seen[-1] == 5000
         assert time.monotonic() - started < 60
+
+
+async def test_a_list_whose_pages_lead_in_a_circle_ends(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def circle(_: FakeIntegration, objects: list[ExternalObject], first: int) -> Page:
+        return Page((objects[first % 3],), {3: "1"}.get(first, str(first + 1)))
+
+    monkeypatch.setattr(FakeIntegration, "_page", circle)
+    async with synced(database_url, 3) as (flow, system):
+        async with running_worker(flow.runtime):
+            intake = await backfill(flow)
+        assert (intake.complete, len(system.pages) < 12) == (False, True)
+        assert "returned a cursor again" in str(intake.problem)
+        system.pages.clear()
+        compared = await factory(flow).reconciler(settle_seconds=0).run("fake", "customer")
+        assert (compared.complete, len(system.pages) < 12) == (False, True)
+        system.pages.clear()
+        with pytest.raises(CallFailed, match="returned a cursor again"):
+            await factory(flow).join_planner().plan("fake", "customer")
+        assert len(system.pages) < 12
 
 
 async def test_an_object_that_one_page_shows_twice_ends_as_it_is(database_url: str) -> None:

@@ -58,7 +58,7 @@ async def test_a_page_shows_when_it_was_taken(database_url: str) -> None:
         for name in ("Ada", "Grace"):
             flow.systems["fake"].create(name=name)
         before = time.time()
-        page = await reader_of(flow, []).page("fake", "customer", None)
+        page = await anext(reader_of(flow, []).pages("fake", "customer", None))
         after = time.time()
         (look,) = page.snapshots
         assert (look.seen.external_id, page.next_cursor) == ("obj_0", "1")
@@ -75,7 +75,7 @@ async def test_what_passes_is_tried_again_and_a_rate_limit_uses_no_attempt(
         limited, away = FailureKind.RATE_LIMITED, FailureKind.TRANSIENT
         flow.systems["fake"].reading = failing(limited, limited, away, limited, away)
         waits: list[float] = []
-        page = await reader_of(flow, waits).page("fake", "customer", None)
+        page = await anext(reader_of(flow, waits).pages("fake", "customer", None))
         assert page.snapshots == ()
         assert len(flow.systems["fake"].pages) == 6
         assert len(waits) >= 5
@@ -98,7 +98,7 @@ async def test_what_does_not_pass_fails(
         system = flow.systems["fake"]
         system.reading = failing(*kinds)
         with pytest.raises(CallFailed) as caught:
-            await reader_of(flow, []).page("fake", "customer", None)
+            await anext(reader_of(flow, []).pages("fake", "customer", None))
         assert caught.value.failure.kind is kinds[0]
         assert len(system.pages) == calls
 
@@ -111,7 +111,7 @@ async def test_an_answer_that_never_comes_is_waited_for_in_vain(database_url: st
 
         flow.systems["fake"].reading = hang
         with pytest.raises(CallFailed, match="no answer within"):
-            await reader_of(flow, [], attempts=1).page("fake", "customer", None)
+            await anext(reader_of(flow, [], attempts=1).pages("fake", "customer", None))
 
 
 @pytest.mark.parametrize("answer", [Page((), "2"), None, []])
@@ -125,7 +125,7 @@ async def test_a_list_that_makes_no_sense_is_a_bug(
 
         monkeypatch.setattr(flow.runtime.router, "call_async", call)
         with pytest.raises(CallFailed) as caught:
-            await reader_of(flow, []).page("fake", "customer", "2")
+            await anext(reader_of(flow, []).pages("fake", "customer", "2"))
         assert caught.value.failure.kind is FailureKind.BUG
 
 

@@ -118,9 +118,8 @@ class JoinPlanner:
         found: _Findings,
         on_progress: OnProgress,
     ) -> None:
-        source, cursor, count = connected.connection.name, None, 0
-        while True:
-            page = await self.reader.page(source, entity_type, cursor)
+        source, count = connected.connection.name, 0
+        async for page in self.reader.pages(source, entity_type, None):
             read = [
                 self.publisher.observation(source, each, ObservationKind.LIST)
                 for each in page.snapshots
@@ -130,9 +129,6 @@ class JoinPlanner:
             await self._sort_page(connected, entity_type, plan_id, seen, found)
             count += len(page.snapshots)
             on_progress(ReconcileProgress("list", count, found=len(found.unknown)))
-            if page.next_cursor is None:
-                return
-            cursor = page.next_cursor
 
     async def _sort_page(
         self,

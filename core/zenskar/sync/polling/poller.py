@@ -19,6 +19,7 @@ from zenskar.sync import announcements
 from zenskar.sync.context import SyncContext
 from zenskar.sync.event_publisher import EventPublisher
 from zenskar.sync.polling.feed_events import FeedReader
+from zenskar.sync.resilience.cursor_walk import CursorWalk
 from zenskar.sync.resilience.failures import retry_delay
 from zenskar.sync.resilience.rate_limit import HELD
 from zenskar.sync.unreadable import dead_letter_unread
@@ -79,9 +80,9 @@ class FeedPoller:
 
         A pause of the connection ends the poll, and so does another process that continues it.
         """
-        run_id, more, found = new_id(), True, 0
+        run_id, more, found, walk = new_id(), True, 0, CursorWalk(checkpoint)
         while more:
-            answer = await self._call(source, checkpoint)
+            answer = await self._call(source, checkpoint, walk)
             found += await self._publish(source, answer, run_id)
             await self._context.failpoint("poll.published")
             if not await self._advance(source, checkpoint, answer.value):
@@ -94,13 +95,13 @@ class FeedPoller:
             _log.info("feed_read", source=source, events=found)
         return True
 
-    async def _call(self, source: str, checkpoint: str | None) -> Answer[Changes]:
+    async def _call(self, source: str, checkpoint: str | None, walk: CursorWalk) -> Answer[Changes]:
         if (held := self._context.backoff.held(source)) is not None:
             raise CallFailed(held)
         answer = await self._context.invoker.call(
             source, "changes", Changes, seconds=self._timeout, checkpoint=checkpoint
         )
-        _check(answer.value, checkpoint)
+        _check(answer.value, walk)
         self._context.backoff.succeeded(source)
         self._context.clocks.note(source, answer.timing, answer.value.answered_at)
         return answer
@@ -188,7 +189,7 @@ class FeedPoller:
         await in_transaction(self._context.engine, write)
 
 
-def _check(changes: Changes, before: str | None) -> None:
+def _check(changes: Changes, walk: CursorWalk) -> None:
     """Raise `CallFailed` for a result that cannot be continued."""
     after: Any = changes.checkpoint
     problem = None
@@ -201,8 +202,8 @@ def _check(changes: Changes, before: str | None) -> None:
         problem = "no sequence of bodies"
     elif not isinstance(after, str) or len(after) > _MOST_CHARACTERS or not is_storable(after):
         problem = "a checkpoint that cannot be stored"
-    elif changes.more and after == before:
-        problem = "`more` with the same checkpoint"
+    elif changes.more and walk.repeats(after):
+        problem = "`more` with a checkpoint again"
     if problem is not None:
         text = f"changes of the integration returned {problem}"
         raise CallFailed(Failure(FailureKind.BUG, text))

@@ -89,14 +89,12 @@ class Backfiller:
         return count
 
     async def _walk(self, run: Checkpoint, count: BackfillCount, on_progress: OnProgress) -> None:
-        while True:
-            page = await self.reader.page(count.source, count.entity_type, run.cursor)
+        async for page in self.reader.pages(count.source, count.entity_type, run.cursor):
             await self._publish_page(run, count, page)
-            if page.next_cursor is None:
-                break
-            run.cursor, run.counts = page.next_cursor, _counts(count)
-            await in_transaction(self.context.engine, lambda c: save_run(c, run))
-            on_progress(ReconcileProgress(_LIST, count.objects, found=count.published))
+            if page.next_cursor is not None:
+                run.cursor, run.counts = page.next_cursor, _counts(count)
+                await in_transaction(self.context.engine, lambda c: save_run(c, run))
+                on_progress(ReconcileProgress(_LIST, count.objects, found=count.published))
         await self._wait(run, count, (), run.id)
         on_progress(ReconcileProgress(_LIST, count.objects, count.objects, count.published))
 

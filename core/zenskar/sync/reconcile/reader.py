@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from zenskar.model.integration import ExternalObject, Page
 from zenskar.model.interval import Interval
 from zenskar.plugins.invoker import Timing, expected
 from zenskar.sync.context import SyncContext
+from zenskar.sync.resilience.cursor_walk import CursorWalk
 from zenskar.sync.resilience.failures import retry_delay
 from zenskar.sync.resilience.rate_limit import HELD
 from zenskar.sync.resilience.retry import RetryPolicy
@@ -77,10 +78,20 @@ class ExternalReader:
         self._refreshed = -math.inf
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
 
-    async def page(self, source: str, entity_type: str, cursor: str | None) -> SnapshotPage:
-        """Return a page of the list of all objects."""
-        arguments = {"entity_type": entity_type, "cursor": cursor}
-        return await self._page(source, "list_page", arguments)
+    async def pages(
+        self, source: str, entity_type: str, cursor: str | None
+    ) -> AsyncGenerator[SnapshotPage]:
+        """Yield the pages of the list of all objects, from the page of a cursor on."""
+        walk = CursorWalk(cursor)
+        while True:
+            page = await self._page(source, entity_type, cursor)
+            cursor = page.next_cursor
+            if cursor is not None and walk.repeats(cursor):
+                text = "list_page of the integration returned a cursor again"
+                raise CallFailed(Failure(FailureKind.BUG, text))
+            yield page
+            if cursor is None:
+                return
 
     async def fetch(self, source: str, entity_type: str, external_id: str) -> Snapshot:
         """Return one object, as deleted only when the external system proves that."""
@@ -99,15 +110,14 @@ class ExternalReader:
         )
         return None if answer is None else self._snapshot(source, answer.value, answer.timing)
 
-    async def _page(self, source: str, hook: str, arguments: dict[str, Any]) -> SnapshotPage:
+    async def _page(self, source: str, entity_type: str, cursor: str | None) -> SnapshotPage:
+        hook = "list_page"
+        arguments = {"entity_type": entity_type, "cursor": cursor}
         seconds = self._seconds(hook)
         answer = await self._retried(
             source, lambda: self._invoker.call(source, hook, Page, seconds=seconds, **arguments)
         )
         page = answer.value
-        if page.next_cursor is not None and page.next_cursor == arguments["cursor"]:
-            text = f"{hook} of the integration returned the same cursor again"
-            raise CallFailed(Failure(FailureKind.BUG, text))
         self._context.clocks.note(source, answer.timing, page.answered_at)
         snapshots = tuple(self._snapshot(source, seen, answer.timing) for seen in page.objects)
         return SnapshotPage(snapshots, page.next_cursor)

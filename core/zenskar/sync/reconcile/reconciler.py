@@ -6,7 +6,7 @@ a fresh fetch and is not in progress.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from zenskar.sync.reconcile.checkpoint import Checkpoint, check_ready, close_run
 from zenskar.sync.reconcile.comparator import Comparator, Findings
 from zenskar.sync.reconcile.drift import Drift, Outside, drift_of_object
 from zenskar.sync.reconcile.publisher import NotRead
-from zenskar.sync.reconcile.reader import ExternalReader
+from zenskar.sync.reconcile.reader import ExternalReader, SnapshotPage
 from zenskar.sync.reconcile.repair import Repairer
 from zenskar.sync.reconcile.report import OnProgress, ReconcileProgress, Report, Tally, silent
 from zenskar.telemetry.logs import get_logger
@@ -112,6 +112,7 @@ class _ReconcileRun:
         self._about = (source, entity_type)
         self._run = run
         self._on_progress = on_progress
+        self._pages: AsyncGenerator[SnapshotPage] | None = None
         self._total: int | None = None
         self._missing: Missing | None = None
         self._force = False
@@ -167,7 +168,9 @@ class _ReconcileRun:
 
     async def _read_list(self) -> None:
         """Read one page of the list, and note the objects that differ."""
-        page = await self._reconciler.reader.page(*self._about, self._run.cursor)
+        if self._pages is None:
+            self._pages = self._reconciler.reader.pages(*self._about, self._run.cursor)
+        page = await anext(self._pages)
         names = [snapshot.seen.external_id for snapshot in page.snapshots]
         comparator = self._reconciler.comparator
         drifts = await comparator.dry_run(*self._about, page.snapshots, drift_of_object)
