@@ -81,11 +81,41 @@ async def open_server(folder: Path) -> AsyncIterator[Server]:
         await server.stop()
 
 
-def _initdb(programs: Path, data: Path, user: str | None) -> None:
+@asynccontextmanager
+async def open_standby(primary: Server, folder: Path) -> AsyncIterator[Server]:
+    """Start a standby of a running server, which can be read and promoted."""
+    programs, data, (port,) = binaries(), folder / "standby", free_ports(1)
+    user = _user() if os.geteuid() == 0 else None
+    initialize = partial(_copy, programs, data, user, primary.url)
+    await asyncio.to_thread(initialize)
+    options = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+    command = (str(programs / "postgres"), "-D", str(data), "-p", str(port), *options)
+    process = Process("standby", command, folder, user=user)
+    url = f"postgresql://zenskar@{HOST}:{port}/postgres"
+    standby = Server(process, url, version(programs), initialize)
+    await standby.start()
+    try:
+        yield standby
+    finally:
+        await standby.stop()
+
+
+def _copy(programs: Path, data: Path, user: str | None, url: str) -> None:
+    _empty(data, user)
+    options = ("-R", "-X", "stream", "-c", "fast", "--no-sync")
+    command = (programs / "pg_basebackup", "-d", url, "-D", data, *options)
+    subprocess.run(command, check=True, capture_output=True, user=user, group=user, cwd="/")
+
+
+def _empty(data: Path, user: str | None) -> None:
     shutil.rmtree(data, ignore_errors=True)
-    data.mkdir(exist_ok=True)  # a disk of its own stays mounted
+    data.mkdir(mode=0o700, exist_ok=True)  # a disk of its own stays mounted
     if user is not None:
         shutil.chown(data, user, user)
+
+
+def _initdb(programs: Path, data: Path, user: str | None) -> None:
+    _empty(data, user)
     options = ("-U", "zenskar", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
     command = (programs / "initdb", "-D", data, *options)
     subprocess.run(command, check=True, capture_output=True, user=user, group=user, cwd="/")

@@ -91,6 +91,25 @@ async def test_a_burst_is_notified_rarely(
         await connection.close()
 
 
+async def test_a_process_that_only_listens_listens_again(database_url: str) -> None:
+    """After a failover, a worker without messages of its own would not be woken again."""
+    notifier = Notifier(database_url)
+    notifier.start()
+    try:
+        async with asyncio.timeout(10):
+            await notifier.wait("topic", 60)
+        (backend,) = await listeners(database_url)
+        os.kill(backend, signal.SIGTERM)
+
+        async def listens() -> bool:
+            found = await listeners(database_url)
+            return bool(found) and backend not in found
+
+        await until(listens, 10)
+    finally:
+        await notifier.stop()
+
+
 async def test_the_notifier_stops_while_the_database_hangs(database_url: str) -> None:
     """Found by the simulation: the connection was not closed in time, and a new one was opened."""
     notifier = Notifier(database_url)

@@ -17,6 +17,7 @@ from zenskar.telemetry.logs import get_logger
 
 CHANNEL = "zenskar_outbox"
 _RECONNECT_SECONDS = 1.0
+_NOTIFY_SECONDS = 5.0
 _APART_SECONDS = 0.002
 _BURST, _BURST_APART_SECONDS = 8, 0.025
 """A worker that processes a burst searches for more messages without a notification."""
@@ -88,6 +89,8 @@ class Notifier:
 
     async def _serve(self) -> None:
         connection = await self._address.connect(seconds=5, application=self._application)
+        # A process that only listens would never notice the end of the connection.
+        connection.add_termination_listener(lambda _: self._pending.set())
         try:
             # A commit with NOTIFY is written to disk, but its loss in a crash changes nothing.
             await connection.execute("SET synchronous_commit = off")
@@ -101,9 +104,11 @@ class Notifier:
                 self._pending.clear()
                 unsent, self._unsent = self._unsent, Counter()
                 for topic in unsent:
-                    await connection.execute(f"NOTIFY {CHANNEL}, {_quoted(topic)}")
+                    notify = f"NOTIFY {CHANNEL}, {_quoted(topic)}"
+                    await connection.execute(notify, timeout=_NOTIFY_SECONDS)
                 burst = unsent.total() >= _BURST
                 await asyncio.sleep(_BURST_APART_SECONDS if burst else _APART_SECONDS)
+            raise asyncpg.InterfaceError("the connection has ended")
         finally:
             # An error here would replace a cancellation, and the task would run forever.
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 import asyncpg
 
+from zenskar.db.driver.keepalive import Keepalive
 from zenskar.errors import ConfigurationError
 
 _EXAMPLE = "postgresql://user:password@host:5432/zenskar"
@@ -30,13 +31,10 @@ _PASSED = (*_TLS, "passfile", "service", "krbsrvname", "gsslib")
 _OWN = (
     *("host", "port", "user", "password", "dbname", "ssl", "connect_timeout", "options"),
     *("application_name", "fallback_application_name", "target_session_attrs"),
+    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+    "tcp_user_timeout",
 )
-_TUNING = frozenset(
-    {
-        *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
-        *("tcp_user_timeout", "sslcompression"),
-    }
-)
+_TUNING = frozenset({"sslcompression"})
 """Ignored parameters, without an effect on the meaning of the URL."""
 _HARMLESS = {
     "channel_binding": ("disable", "prefer"),
@@ -67,11 +65,18 @@ class _Hosts:
 class Address:
     """Opens connections, first to the host of the last successful attempt."""
 
-    def __init__(self, hosts: _Hosts, arguments: Mapping[str, Any], limit: float | None) -> None:
+    def __init__(
+        self,
+        hosts: _Hosts,
+        arguments: Mapping[str, Any],
+        limit: float | None,
+        keepalive: Keepalive,
+    ) -> None:
         named = zip(hosts.names, hosts.ports, strict=True)
         self._hosts: list[_Host | None] = list(named) or [None]
         self._arguments = arguments
         self._limit = limit
+        self._keepalive = keepalive
 
     async def connect(self, *, seconds: float, application: str, **options: Any) -> Any:
         """Connect to the first host that accepts; `seconds` limit the attempt at each host.
@@ -88,6 +93,7 @@ class Address:
             except (OSError, asyncpg.CannotConnectNowError) as error:
                 failures.append(error)
             else:
+                self._keepalive.apply(getattr(opened, "_transport", None))
                 self._prefer(host)
                 return opened
         raise failures[0]
@@ -148,7 +154,7 @@ def _address(parts: dict[str, str | None], hosts: _Hosts) -> Address:
     arguments["target_session_attrs"] = _target(parameters, len(hosts.names))
     arguments["server_settings"] = _server_settings(parameters)
     arguments |= _tls(parameters)
-    return Address(hosts, arguments, _limit(parameters))
+    return Address(hosts, arguments, _limit(parameters), _keepalive(parameters))
 
 
 def _parameters(query: str) -> dict[str, str]:
@@ -209,6 +215,13 @@ def _limit(parameters: Mapping[str, str]) -> float | None:
         raise _refused("connect_timeout", "has to be a number of seconds")
     # PostgreSQL's own programs read 1 as 2, and 0 as no limit.
     return max(2.0, float(seconds)) if int(seconds) > 0 else None
+
+
+def _keepalive(parameters: Mapping[str, str]) -> Keepalive:
+    try:
+        return Keepalive.of(parameters)
+    except ValueError as error:
+        raise _refused(str(error), "has to be a number that is not too large") from None
 
 
 def _tls(parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -1,20 +1,19 @@
 """Connections to PostgreSQL."""
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-import orjson
 from asyncpg import Connection
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from zenskar.db.driver.address import CannotConnect, read_address
+from zenskar.db.driver.pool_checks import PoolChecks, is_clean
 from zenskar.db.driver.pool_waits import WAITED, lent
 from zenskar.errors import Unavailable
 
@@ -30,8 +29,6 @@ _UNAVAILABLE_CLASSES = ("08", "57", "53")
 _FULL, _READ_ONLY = "53100", "25006"
 _CUT_OFF = frozenset({"InternalClientError", "ConnectionDoesNotExistError"})
 """The errors of asyncpg between the last message of the server and the end of the connection."""
-_JSONB_VERSION = b"\x01"
-"""The first byte of jsonb on the wire: `jsonb_recv` in PostgreSQL's sources."""
 # A single plan for all values, made once: planning costs as much as looking up a few rows. Scans
 # and joins that could become slow with such a plan are off. The compiler is off, because these
 # settings raise the estimated cost above its threshold.
@@ -46,7 +43,7 @@ _BEGIN_BY_KEYS = "BEGIN; " + " ".join(
     )
 )
 _ATTEMPTS = 5
-_IDLE_SECONDS = 0.5
+_ROLLBACK_SECONDS = 5.0
 _after_commit: ContextVar[list[Callable[[], None]] | None] = ContextVar(
     "after_commit", default=None
 )
@@ -86,58 +83,8 @@ def create_engine(
             "application": application,
         },
     )
-    event.listen(engine.sync_engine, "connect", _prefer_indexes)
-    event.listen(engine.sync_engine, "connect", _exchange_jsonb)
-    event.listen(engine.sync_engine, "checkin", _note_use)
-    event.listen(engine.sync_engine, "checkout", _ping_idle)
+    PoolChecks(engine.sync_engine)
     return engine
-
-
-def _prefer_indexes(connection: Any, _record: Any) -> None:
-    """Prefer plans that stay fast when the tables grow.
-
-    Tables start empty, and a plan cached then would scan large tables later. A bitmap scan reads
-    the rows deleted since the last vacuum every time. An index scan marks them in the index, and
-    later scans skip them.
-    """
-    cursor = connection.cursor()
-    cursor.execute("SET plan_cache_mode = force_custom_plan")
-    cursor.execute("SET enable_bitmapscan = off")
-    cursor.close()
-    connection.commit()
-
-
-def _exchange_jsonb(connection: Any, _record: Any) -> None:
-    """Exchange Python values with jsonb, without the texts that SQLAlchemy makes of them."""
-    connection.run_async(
-        lambda driver: driver.set_type_codec(
-            "jsonb",
-            schema="pg_catalog",
-            format="binary",
-            encoder=lambda value: _JSONB_VERSION + orjson.dumps(value),
-            decoder=lambda sent: orjson.loads(sent[1:]),
-        )
-    )
-
-
-def _note_use(_connection: Any, record: Any) -> None:
-    record.info["used_at"] = time.monotonic()
-
-
-def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
-    """Replace a connection that broke while it was idle.
-
-    The pool's own ping before every use costs three round trips, as many as most transactions.
-    """
-    if not is_clean(record.driver_connection):
-        raise DisconnectionError("the connection was closed while it was idle")
-    used_at = record.info.get("used_at")
-    if used_at is None or time.monotonic() - used_at < _IDLE_SECONDS:
-        return
-    try:
-        connection.ping()
-    except Exception as error:
-        raise DisconnectionError("the connection died while it was idle") from error
 
 
 def driver(db: AsyncConnection) -> Connection:
@@ -147,13 +94,6 @@ def driver(db: AsyncConnection) -> Connection:
     """
     opened = cast(SyncConnection, db.sync_connection)
     return cast(Connection, opened.connection.driver_connection)
-
-
-def is_clean(connection: Connection | None) -> bool:
-    """Return whether a connection can be used again: it is open, and outside of transactions."""
-    return (
-        connection is not None and not connection.is_closed() and not connection.is_in_transaction()
-    )
 
 
 @asynccontextmanager
@@ -170,7 +110,7 @@ async def transaction(engine: AsyncEngine, begin: str = "BEGIN") -> AsyncIterato
         except BaseException:
             # An error now must not replace the first error, which may be a cancellation.
             with suppress(Exception):
-                await opened.execute("ROLLBACK")
+                await opened.execute("ROLLBACK", timeout=_ROLLBACK_SECONDS)
             raise
         finally:
             _after_commit.set(outer)
