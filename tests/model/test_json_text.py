@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from zenskar.model.json_text import read
+from zenskar.model.json_text import find_beyond_64_bits, may_round, read
 
 DEEP = 20_000
 LEVELS = (("[", "]"), ('{"a":', "}"), ('{"b": 1, "a" :[', "]}"), (" [ 1.5e3,", ' , "x" ] '))
@@ -30,6 +30,30 @@ def nested(text: str, opening: str = "[", closing: str = "]") -> str:
 )
 def test_json_is_read(text: str, value: object) -> None:
     assert read(text) == value
+
+
+@given(
+    st.integers(min_value=2**64) | st.integers(max_value=-(2**63) - 1),
+    st.text(st.characters(codec="ascii"), max_size=9),
+)
+def test_an_integer_beyond_64_bits_is_always_suspected(number: int, before: str) -> None:
+    text = json.dumps({before: [number]})
+    assert may_round(text.encode())
+    assert find_beyond_64_bits(read(text)) is not None
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), True, 10**18])
+def test_an_integer_of_64_bits_is_kept(number: int) -> None:
+    assert find_beyond_64_bits({"a": [number]}) is None
+
+
+def test_texts_with_few_digits_are_not_suspected() -> None:
+    assert not may_round(json.dumps({"created": 1_700_000_000, "id": "4" * 18}).encode() * 50)
+
+
+def test_the_place_of_an_integer_beyond_64_bits_is_named() -> None:
+    value = {"a": [1, {"b/c~d": 2**64}], "e": 2**70}
+    assert find_beyond_64_bits(value) == "/a/1/b~1c~0d"
 
 
 @pytest.mark.parametrize("text", ["9" * 4301, "-" + "9" * 6000, '{"a": [1e400, 1]}', "-1.5E+9999"])

@@ -55,6 +55,47 @@ async def retry_all(api: Api) -> None:
     await api.flow.settle()
 
 
+LARGE = 2**64 + 1
+
+
+async def test_a_large_integer_that_is_not_synced_is_passed_on_exactly(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, read = FakeIntegration.to_canonical, []
+
+    def to_canonical(self: FakeIntegration, seen: ExternalObject) -> Mapping[str, Any]:
+        read.append((seen.data or {}).get("amount"))
+        return works(self, seen)
+
+    monkeypatch.setattr(FakeIntegration, "to_canonical", to_canonical)
+    async with open_api(database_url, working=True) as api:
+        assert await body_of(await api.webhook(of(1, amount=LARGE)), 200) == {"accepted": 1}
+        await api.flow.settle()
+        assert await api.flow.scalar("SELECT count(*) FROM customers") == 1
+    assert set(read) == {LARGE}
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [({"name": LARGE}, "/name"), ({"metadata": {"size": LARGE}}, "/metadata/size")],
+)
+async def test_a_large_integer_that_is_synced_is_a_dead_letter_with_its_place(
+    database_url: str, values: dict[str, Any], place: str
+) -> None:
+    async with open_api(database_url) as api:
+        assert await body_of(await api.webhook(of(1, **values)), 200) == {"accepted": 0, "dead": 1}
+        (letter,) = await letters(api.flow)
+        assert place in letter["error_message"]
+
+
+async def test_a_large_time_is_a_dead_letter_with_its_place(database_url: str) -> None:
+    async with open_api(database_url) as api:
+        body = of(1) | {"at": 2**70}
+        assert await body_of(await api.webhook(body), 200) == {"accepted": 0, "dead": 1}
+        (letter,) = await letters(api.flow)
+        assert "/data/occurred/0: has too many digits" in letter["error_message"]
+
+
 UNUSABLE = {
     "a value of another type": {"name": ["secret"]},
     "an id that is too long": {"id": "o" * 513},

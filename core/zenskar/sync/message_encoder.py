@@ -57,7 +57,7 @@ def inbound_message(
 
     The message is valid against the schema of the bus only if the integration's answers are. Its
     external event id is the external system's, or one that we assigned. Raises `CallFailed` for an
-    event without an id or a time.
+    event without an id or a time, and `SchemaViolation` for an integer beyond 64 bits.
     """
     name, occurred = identity(event)
     seen, touched = event.seen, event.touched

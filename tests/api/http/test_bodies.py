@@ -197,6 +197,15 @@ async def test_other_methods_and_addresses_are_problems(api: Api) -> None:
         await problem_of(await api.client.get(path), 404)
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**30])
+async def test_an_integer_beyond_64_bits_is_422_with_its_place(api: Api, number: int) -> None:
+    body = {"name": "Ada", "metadata": {"plan/size": number}}
+    response = await api.client.post("/customers", json=body)
+    problem = await problem_of(response, 422)
+    assert "/metadata/plan~1size" in str(problem)
+    assert "digits" in str(problem)
+
+
 async def test_nothing_refused_was_stored(api: Api) -> None:
     await api.client.post("/customers", json={**ADA, "name": "a\0"})
     assert await api.flow.scalar("SELECT count(*) FROM customers") == 0

@@ -82,6 +82,12 @@ def test_every_json_value_can_be_stored_afterwards(value: object) -> None:
     assert loads(json.dumps(value).encode())[0] == kept
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**30 + 1])
+def test_large_integers_are_read_exactly(number: int) -> None:
+    assert loads(b'{"a": %d}' % number) == ({"a": number}, True)
+    assert loads(b'{"a": %d, "b": "\\u0000"}' % number)[0]["a"] == number
+
+
 async def test_postgresql_stores_the_value(engine: AsyncEngine) -> None:
     kept = storable({"a\x00\ud800": "\x00\udfff"})
     async with engine.connect() as db:

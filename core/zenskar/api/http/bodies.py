@@ -11,7 +11,8 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler
 
 from zenskar.api.http.pending import PENDING
-from zenskar.errors import InvalidInput
+from zenskar.errors import InvalidInput, SchemaViolation, Violation
+from zenskar.model import json_text
 from zenskar.model.json_bounds import Bounds
 from zenskar.schema_catalog import Schema
 
@@ -114,11 +115,21 @@ async def _read(request: web.Request) -> bytes:
 
 
 def parse(body: bytes) -> Any:
-    """Parse JSON text, with or without a byte order mark. Raises `InvalidInput`."""
+    """Parse JSON text, with or without a byte order mark.
+
+    Raises `InvalidInput`, as `SchemaViolation` for an integer that 64 bits cannot hold.
+    """
+    text = body.removeprefix(codecs.BOM_UTF8)
     try:
-        return orjson.loads(body.removeprefix(codecs.BOM_UTF8))
-    except (orjson.JSONDecodeError, RecursionError):
+        value = orjson.loads(text)
+        rounded = json_text.may_round(text) and json_text.find_beyond_64_bits(
+            json_text.read(text.decode())
+        )
+    except (orjson.JSONDecodeError, RecursionError, OverflowError):
         raise InvalidInput("the body is not JSON in UTF-8") from None
+    if isinstance(rounded, str):
+        raise SchemaViolation("the body", [Violation(rounded, "has too many digits")])
+    return value
 
 
 def dump(body: Any) -> bytes:

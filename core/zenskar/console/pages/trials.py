@@ -4,8 +4,9 @@ from typing import Any
 
 import orjson
 
+from zenskar.api.http import bodies
 from zenskar.console.page import ROOT, Action, ActionField, Preview, ShownOnce, Visit
-from zenskar.errors import InvalidInput
+from zenskar.errors import InvalidInput, SchemaViolation
 from zenskar.model.json_bounds import Bounds
 from zenskar.ops.checks.profile_trial import ProfileTrial
 
@@ -72,8 +73,10 @@ def _back(visit: Visit) -> str:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        found = orjson.loads(text)
-    except ValueError:
+        found = bodies.parse(text.encode())
+    except SchemaViolation:
+        raise
+    except InvalidInput:
         raise InvalidInput("the document is not JSON") from None
     if not isinstance(found, dict):
         raise InvalidInput("the document is not a JSON object")

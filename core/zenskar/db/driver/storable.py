@@ -60,6 +60,8 @@ def loads(text: bytes) -> tuple[Any, bool]:
     except orjson.JSONDecodeError:
         # Half of a surrogate pair, a large number, great depth, or no JSON.
         return _storable(json_text.read(text.decode())), False
+    if json_text.may_round(text):
+        value = json_text.read(text.decode())
     if not has_nul(text):
         return value, True
     kept = _storable(value)
