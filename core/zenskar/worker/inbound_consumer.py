@@ -24,6 +24,7 @@ from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.key_gate import KeyGate
 from zenskar.worker.progress import Progress
 from zenskar.worker.receive_loop import run_until, settle
+from zenskar.worker.resumption import release_if_resumed
 from zenskar.worker.strikes import Strikes
 
 _NAME = "inbound"
@@ -108,9 +109,14 @@ class InboundConsumer:
         readable = await self._read(deliveries)
         if not readable:
             return
+        began = self._context.monotonic()
         open_sources = set(self._context.router.sources) - await self._unapplied.parked()
         ready = [r for r in readable if r.source in open_sources]
-        await self._try([r for r in readable if r.source not in open_sources], self._park)
+        held = [r for r in readable if r.source not in open_sources]
+        await self._try(held, self._park)
+        for source in {r.source for r in held}:
+            seconds = self._context.monotonic() - began
+            await release_if_resumed(self._context, INBOUND, source, seconds)
         await self._try([r for r in ready if "unread" in r.envelope.data], self._reread)
         await self._try([r for r in ready if "unread" not in r.envelope.data], self._apply)
 

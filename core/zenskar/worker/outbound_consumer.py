@@ -7,14 +7,12 @@ from typing import Any
 import structlog
 
 from zenskar.bus.port import Bus, Delivery
-from zenskar.db import connections
-from zenskar.db.driver.engine import in_transaction
 from zenskar.errors import ConfigurationError, Unavailable
-from zenskar.model.envelope import OUTBOUND, Envelope
+from zenskar.model.envelope import OUTBOUND
 from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.job_result import Nack
+from zenskar.sync.job_result import Nack, Park
 from zenskar.sync.message_decoder import UnreadableMessage, read_envelope
 from zenskar.sync.outbound.lost_pushes import LostPushes
 from zenskar.sync.outbound.push import OutboundSync
@@ -23,13 +21,12 @@ from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress
 from zenskar.worker.receive_loop import run_until, settle
+from zenskar.worker.resumption import release_if_resumed
 from zenskar.worker.strikes import Strikes
 
 _NAME = "outbound"
 _FAILED_SECONDS = 5.0
 _UNAVAILABLE_SECONDS = 1.0
-_RESUMING_SECONDS = 1.0
-"""More than the commit of a resumption takes."""
 _log = get_logger(__name__)
 
 
@@ -137,14 +134,6 @@ class OutboundConsumer:
         result = await self._sync.process(envelope, delivery)
         await self._context.failpoint("outbound.decided")
         await settle(self._bus, delivery, result)
-        if isinstance(result, Nack):
-            await self._release_if_resumed(envelope, self._context.monotonic() - began)
-
-    async def _release_if_resumed(self, envelope: Envelope, seconds: float) -> None:
-        """Make a delayed message due if its connection was resumed during its processing."""
-        source = envelope.data["source_system"]
-        if await in_transaction(
-            self._context.engine,
-            lambda c: connections.release_if_resumed(c, source, seconds + _RESUMING_SECONDS),
-        ):
-            self._context.wake(OUTBOUND)
+        if isinstance(result, Nack | Park):
+            source, seconds = envelope.data["source_system"], self._context.monotonic() - began
+            await release_if_resumed(self._context, OUTBOUND, source, seconds)
