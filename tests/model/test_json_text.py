@@ -2,6 +2,7 @@
 
 import json
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,17 @@ def test_an_integer_of_64_bits_is_kept(number: int) -> None:
 
 def test_texts_with_few_digits_are_not_suspected() -> None:
     assert not may_round(json.dumps({"created": 1_700_000_000, "id": "4" * 18}).encode() * 50)
+
+
+@pytest.mark.parametrize("text", ['{"id": "%s"}', '{"a": "a 1 %s"}', '[0.%s, "%s"]', '"-%s"'])
+def test_long_digits_in_a_text_are_not_suspected(text: str) -> None:
+    assert not may_round(text.replace("%s", "7" * 40).encode())
+
+
+@given(st.lists(st.integers() | st.from_regex(r"[0-9:, -]{18,40}", fullmatch=True)))
+def test_no_rounded_integer_is_missed(values: list[object]) -> None:
+    text = json.dumps(values).encode()
+    assert may_round(text) or orjson.loads(text) == values
 
 
 def test_the_place_of_an_integer_beyond_64_bits_is_named() -> None:

@@ -24,8 +24,9 @@ _CLOSING = {"[": "]", "{": "}"}
 _LEAST, _MOST = -(2**63), 2**64 - 1
 """The integers that a parser of 64 bits reads; it reads all others as rounded numbers."""
 _FEWEST_DIGITS, _STRIDE = 19, 4
-_DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else ord(" ") for byte in range(256))
-_SAMPLE, _RUN = b"0" * (_FEWEST_DIGITS // _STRIDE), b"0" * _FEWEST_DIGITS
+_MARKS = bytes.maketrans(b"123456789[,", b"000000000::")
+_NO_MARKS = b" \t\n\r-"
+_SAMPLE, _NUMBER = b"0" * (_FEWEST_DIGITS // _STRIDE), b":" + b"0" * _FEWEST_DIGITS
 
 
 def may_round(text: bytes) -> bool:
@@ -34,7 +35,10 @@ def may_round(text: bytes) -> bool:
     A run of that many digits shows in every fourth byte too. To search in those takes 2.5 µs for a
     webhook of 2 KB, which is 3 % of the API's work for it; a regular expression takes 45 µs.
     """
-    return _SAMPLE in text[::_STRIDE].translate(_DIGITS) and _RUN in text.translate(_DIGITS)
+    if _SAMPLE not in text[::_STRIDE].translate(_MARKS):
+        return False
+    # Digits of a text, or behind the point of a number, have no such sign before them.
+    return _NUMBER in (b":" + text).translate(_MARKS, _NO_MARKS)
 
 
 def find_beyond_64_bits(value: Any) -> str | None:

@@ -43,9 +43,9 @@ class BodyReader:
 
     def check(self, source: str, body: Any) -> None:
         """Raise `SchemaViolation` for a body that the integration's schema refuses."""
-        schema = self._connections[source].plugin.schemas.get("webhook_event")
-        if schema is not None:
-            schema.check(body, nul_free=True)
+        schemas = self._connections[source].plugin.schemas
+        if "webhook_event" in schemas:
+            schemas["webhook_event"].check(body, nul_free=True)
 
     def parse(self, source: str, request: WebhookRequest, body: Any) -> Sequence[WebhookEvent]:
         """Return the events of a valid body. Raises the errors of the integration."""
