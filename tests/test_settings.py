@@ -41,6 +41,48 @@ def test_an_unknown_variable_is_ignored_and_a_blank_one_is_unset() -> None:
     assert load({"ZENSKAR_NO_SUCH_SETTING": "1", "ZENSKAR_PORT": " "}) == load({})
 
 
+@pytest.mark.parametrize(
+    "variable",
+    ["ZENSKAR_RETENTION_HISTORY_DAYS", "ZENSKAR_RETRY_MAX_SECONDS", "ZENSKAR_BREAKER_FAILURES"],
+)
+@pytest.mark.parametrize("number", ["9999999999999999", "9" * 5000])
+def test_a_number_without_a_date_or_a_column_is_refused(variable: str, number: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{variable}: "):
+        load({variable: number})
+
+
+def test_a_window_of_a_connection_without_a_date_is_refused() -> None:
+    given = {"FAKE_DELETE_GUARD_WINDOW_SECONDS": "1e300"}
+    with pytest.raises(ConfigurationError, match=r"^FAKE_DELETE_GUARD_WINDOW_SECONDS: must be "):
+        overridden(load({}), given, "fake")
+
+
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbf9001\r\n", b"9001\r\n"])
+def test_a_file_from_windows_is_read(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "port").write_bytes(text)
+    assert load({"ZENSKAR_PORT_FILE": str(tmp_path / "port")}).port == 9001
+
+
+@pytest.mark.parametrize("text", ["schlüssel".encode("latin-1"), "9001".encode("utf-16")])
+def test_a_file_that_is_not_utf_8_is_named_without_its_bytes(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "port"
+    file.write_bytes(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load({"ZENSKAR_PORT_FILE": str(file)})
+    assert str(caught.value) == f"ZENSKAR_PORT_FILE: is not text in UTF-8: {file}"
+
+
+def test_an_env_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("ZENSKAR_HOST=käse".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"\.env: is not text in UTF-8$"):
+        environment(tmp_path)
+
+
+def test_a_file_whose_name_has_a_null_byte_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="ZENSKAR_PORT_FILE: embedded null byte"):
+        load({"ZENSKAR_PORT_FILE": "a\0b"})
+
+
 def test_a_variable_beats_its_file(tmp_path: Path) -> None:
     (tmp_path / "port").write_text("1\n")
     given = {"ZENSKAR_PORT": "2", "ZENSKAR_PORT_FILE": str(tmp_path / "port")}

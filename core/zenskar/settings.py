@@ -20,11 +20,18 @@ from zenskar.errors import ConfigurationError
 from zenskar.networks import Hosts, Networks, alert_address, is_loopback, public_address
 
 PREFIX = "ZENSKAR_"
+_TEXT = "utf-8-sig"
+"""UTF-8 with or without a byte order mark, which editors of Windows write."""
 _REDELIVERY_DAYS = 31
 """Stripe, for example, sends an event again on request for 30 days."""
+_MOST_DAYS = 36_500
+"""A hundred years: a time that long ago, or that far ahead, still has a date."""
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 Policy = Literal["internal_wins", "external_wins", "latest_wins"]
 S = TypeVar("S", bound=BaseSettings)
+Seconds = Annotated[float, Field(le=_MOST_DAYS * 86_400)]
+Days = Annotated[float, Field(le=_MOST_DAYS)]
+Count = Annotated[int, Field(lt=2**31)]
 
 
 def _parse_hosts(value: str | Hosts) -> Hosts:
@@ -55,12 +62,12 @@ class ConnectionSettings(BaseSettings):
     on_restore: Literal["undelete", "ignore"] = "undelete"
     on_purge: Literal["delete", "erase"] = "delete"
     enforce_limits: bool = True
-    retry_max_attempts: int = Field(20, ge=1)
-    retry_base_seconds: float = Field(1.0, gt=0)
-    retry_max_seconds: float = Field(3600.0, gt=0)
-    breaker_failures: int = Field(5, ge=1)
-    delete_guard_limit: int = Field(100, ge=0)
-    delete_guard_window_seconds: float = Field(3600.0, gt=0)
+    retry_max_attempts: Count = Field(20, ge=1)
+    retry_base_seconds: Seconds = Field(1.0, gt=0)
+    retry_max_seconds: Seconds = Field(3600.0, gt=0)
+    breaker_failures: Count = Field(5, ge=1)
+    delete_guard_limit: Count = Field(100, ge=0)
+    delete_guard_window_seconds: Seconds = Field(3600.0, gt=0)
     backfill_share: float = Field(0.6, gt=0, le=1)
     read_share: float = Field(0.8, gt=0, le=1)
     push_share: float = Field(0.95, gt=0, le=1)
@@ -71,8 +78,8 @@ class OwnSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
-    poll_seconds: float | None = Field(None, gt=0)
-    daily_calls: int | None = Field(None, ge=1, lt=2**31)
+    poll_seconds: Seconds | None = Field(None, gt=0)
+    daily_calls: Count | None = Field(None, ge=1)
 
 
 class Settings(ConnectionSettings):
@@ -83,12 +90,12 @@ class Settings(ConnectionSettings):
     kafka_bootstrap_servers: str | None = None
     kafka_group: str = "zenskar"
     kafka_partitions: int = Field(12, ge=1, le=10_000)
-    kafka_replication: int | None = Field(None, ge=1)
+    kafka_replication: Count | None = Field(None, ge=1)
     kafka_create_topics: bool = True
-    kafka_retention_days: float = Field(30.0, gt=0)
+    kafka_retention_days: Days = Field(30.0, gt=0)
     kafka_compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = "none"
-    kafka_max_message_bytes: int = Field(1_000_000, ge=10_000)
-    kafka_send_timeout_seconds: float = Field(5.0, gt=0)
+    kafka_max_message_bytes: Count = Field(1_000_000, ge=10_000)
+    kafka_send_timeout_seconds: Seconds = Field(5.0, gt=0)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     kafka_sasl_username: str | None = None
@@ -112,26 +119,26 @@ class Settings(ConnectionSettings):
     connections: str | None = None
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_pending_body_bytes: int = Field(16 * 1024 * 1024, ge=1024)
-    max_connections: int = Field(1000, ge=16)
-    request_timeout_seconds: float = Field(30.0, gt=0)
+    max_connections: Count = Field(1000, ge=16)
+    request_timeout_seconds: Seconds = Field(30.0, gt=0)
     worker_concurrency: int = Field(32, ge=1, le=1024)
     inbound_batch: int | None = Field(None, ge=1, le=5000)
-    poll_seconds: float = Field(2.0, gt=0)
-    shutdown_grace_seconds: float = Field(8.0, gt=0)
-    drain_seconds: float = Field(0.0, ge=0)
-    loop_block_seconds: float = Field(1.0, gt=0)
+    poll_seconds: Seconds = Field(2.0, gt=0)
+    shutdown_grace_seconds: Seconds = Field(8.0, gt=0)
+    drain_seconds: Seconds = Field(0.0, ge=0)
+    loop_block_seconds: Seconds = Field(1.0, gt=0)
     conflict_policy: Policy = "internal_wins"
-    intent_lease_seconds: float = Field(60.0, gt=0)
-    claim_lease_seconds: float = Field(60.0, gt=0)
-    probe_seconds: float = Field(5.0, gt=0)
-    sweep_seconds: float = Field(300.0, gt=0)
-    resend_seconds: float = Field(300.0, gt=0)
-    unowned_days: float = Field(7.0, gt=0)
-    retention_history_days: float = Field(365.0, ge=0)
-    retention_payload_days: float = Field(90.0, ge=0)
-    retention_push_days: float = Field(365.0, ge=0)
-    retention_audit_days: float = Field(365.0, ge=0)
-    retention_idempotency_key_days: float = Field(1.0, ge=0)
+    intent_lease_seconds: Seconds = Field(60.0, gt=0)
+    claim_lease_seconds: Seconds = Field(60.0, gt=0)
+    probe_seconds: Seconds = Field(5.0, gt=0)
+    sweep_seconds: Seconds = Field(300.0, gt=0)
+    resend_seconds: Seconds = Field(300.0, gt=0)
+    unowned_days: Days = Field(7.0, gt=0)
+    retention_history_days: Days = Field(365.0, ge=0)
+    retention_payload_days: Days = Field(90.0, ge=0)
+    retention_push_days: Days = Field(365.0, ge=0)
+    retention_audit_days: Days = Field(365.0, ge=0)
+    retention_idempotency_key_days: Days = Field(1.0, ge=0)
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
@@ -191,8 +198,15 @@ def own_settings(environment: Mapping[str, str], connection: str) -> OwnSettings
 
 
 def environment(folder: Path | None = None) -> dict[str, str]:
-    """Return the process environment over the `.env` file of this folder."""
-    dotenv = dotenv_values((folder or Path.cwd()) / ".env")
+    """Return the process environment over the `.env` file of this folder.
+
+    Raises `ConfigurationError` when the file cannot be read.
+    """
+    path = (folder or Path.cwd()) / ".env"
+    try:
+        dotenv = dotenv_values(path, encoding=_TEXT)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: {_reason(error)}") from error
     return {k: v for k, v in dotenv.items() if v is not None} | dict(os.environ)
 
 
@@ -208,9 +222,16 @@ def lookup(environment: Mapping[str, str], variable: str) -> str | None:
     if not path:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8").strip() or None
-    except OSError as error:
-        raise ConfigurationError(f"{variable}_FILE: {error.strerror}: {path}") from error
+        return Path(path).read_text(encoding=_TEXT).strip() or None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{variable}_FILE: {_reason(error)}: {path}") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Return why a file cannot be read, without the bytes of the file."""
+    if isinstance(error, UnicodeError):
+        return "is not text in UTF-8"
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def _build(
