@@ -96,6 +96,16 @@ def test_an_error_is_one_line_without_a_traceback(home: Path) -> None:
     assert list(home.iterdir()) == []
 
 
+def test_a_data_folder_that_cannot_be_opened_is_named(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The folder of another user fails at the same call, but not for root.
+    folder = "x" * 300
+    monkeypatch.setenv("ZENSKAR_DATA_DIR", folder)
+    expected = f"error: the data folder {folder} cannot be used: File name too long\n"
+    assert cli("keys", "list", code=1) == expected
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

@@ -81,7 +81,10 @@ async def open_current(settings: "Settings") -> AsyncIterator["AsyncEngine"]:
 
 
 def require_database(settings: "Settings") -> None:
-    """Raise `ConfigurationError` unless a database exists: a query must not create a database."""
+    """Raise `ConfigurationError` unless a database exists: a query must not create a database.
+
+    Raises the same error when this user cannot open the data folder.
+    """
     if settings.database_url is None and not has_embedded(settings):
         raise ConfigurationError(
             f"there is no database in {settings.data_dir.resolve()} yet: run `zenskar migrate` or "
@@ -90,8 +93,16 @@ def require_database(settings: "Settings") -> None:
 
 
 def has_embedded(settings: "Settings") -> bool:
-    """Return whether the data folder holds an embedded database."""
-    return (settings.data_dir / "postgres" / "PG_VERSION").exists()
+    """Return whether the data folder holds an embedded database.
+
+    Raises `ConfigurationError` when this user cannot open the data folder.
+    """
+    try:
+        return (settings.data_dir / "postgres" / "PG_VERSION").exists()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data folder {settings.data_dir} cannot be used: {error.strerror}"
+        ) from error
 
 
 async def notify(db: "AsyncConnection", *topics: str) -> None:
