@@ -83,6 +83,20 @@ def test_a_file_whose_name_has_a_null_byte_is_refused() -> None:
         load({"ZENSKAR_PORT_FILE": "a\0b"})
 
 
+def test_an_end_of_line_is_no_part_of_a_value() -> None:
+    given = {"ZENSKAR_LOG_LEVEL": "debug\r", "FAKE_API_KEY": " sk_1\r\n"}
+    assert (load(given).log_level, lookup(given, "FAKE_API_KEY")) == ("debug", "sk_1")
+
+
+def test_a_file_that_the_environment_names_beats_the_variable_of_an_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("ZENSKAR_PORT=1\n")
+    (tmp_path / "port").write_text("2\n")
+    monkeypatch.setenv("ZENSKAR_PORT_FILE", str(tmp_path / "port"))
+    assert load(environment(tmp_path)).port == 2
+
+
 def test_a_variable_beats_its_file(tmp_path: Path) -> None:
     (tmp_path / "port").write_text("1\n")
     given = {"ZENSKAR_PORT": "2", "ZENSKAR_PORT_FILE": str(tmp_path / "port")}

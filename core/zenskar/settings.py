@@ -207,16 +207,23 @@ def environment(folder: Path | None = None) -> dict[str, str]:
         dotenv = dotenv_values(path, encoding=_TEXT)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: {_reason(error)}") from error
-    return {k: v for k, v in dotenv.items() if v is not None} | dict(os.environ)
+    return layered({k: v for k, v in dotenv.items() if v is not None}, os.environ)
+
+
+def layered(lower: Mapping[str, str], upper: Mapping[str, str]) -> dict[str, str]:
+    """Return variables over others; the file of a variable replaces the variable below, too."""
+    kept = {name: value for name, value in lower.items() if not upper.get(f"{name}_FILE")}
+    return {**kept, **upper}
 
 
 def lookup(environment: Mapping[str, str], variable: str) -> str | None:
     """Return a variable's value, or the text of the file that `<variable>_FILE` names.
 
+    Spaces and ends of lines around either are dropped: an environment file of Windows leaves them.
     Raises `ConfigurationError` when the file cannot be read.
     """
-    value = environment.get(variable)
-    if value and value.strip():
+    value = environment.get(variable, "").strip()
+    if value:
         return value
     path = environment.get(f"{variable}_FILE")
     if not path:

@@ -25,12 +25,12 @@ def read_settings(
     setting is wrong.
     """
     from zenskar.cli.data_folder import DataFolder
-    from zenskar.settings import environment, load
+    from zenskar.settings import environment, layered, load
 
-    variables = {**(defaults or {}), **environment()}
+    variables = layered(defaults or {}, environment())
     settings = load(variables, **overrides)
     running = DataFolder(settings.data_dir).running()
-    return settings, {**(running.variables if running else {}), **variables}
+    return settings, layered(running.variables if running else {}, variables)
 
 
 def configure_logs(settings: "Settings", environment: Mapping[str, str], *, serving: bool) -> None:
