@@ -87,6 +87,24 @@ def test_help_loads_no_server_and_no_database() -> None:
     assert done.returncode == 0, done.stderr
 
 
+_INTERRUPTED_LOAD = """
+import sys
+from zenskar.cli.main import main
+class Interrupter:
+    def find_spec(self, name, *_):
+        if name == "zenskar.cli.commands":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupter())
+main()
+"""
+
+
+def test_an_interrupt_while_the_commands_are_loaded_is_no_crash() -> None:
+    command = (sys.executable, "-c", _INTERRUPTED_LOAD)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_an_error_is_one_line_without_a_traceback(home: Path) -> None:
     done = run("events", "list", folder=home)
     assert (done.returncode, done.stdout) == (1, "")

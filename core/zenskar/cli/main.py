@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 
-from zenskar.cli.app import app
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -13,7 +13,13 @@ def main() -> None:
     if not sys.warnoptions:
         # Deprecation warnings of libraries are for developers; an operator cannot act on them.
         warnings.simplefilter("ignore")
-    app()
+    try:
+        # The load of all commands takes long enough for a Ctrl-C.
+        from zenskar.cli.app import app
+
+        app()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 def _open_closed_streams() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from zenskar.errors import ConfigurationError
 from zenskar.kernel import ConflictPolicy, MergePolicy
@@ -20,6 +20,7 @@ from zenskar.settings import lookup
 PROFILE = "profile"
 """The setting of a connection that names the file of its profile."""
 _OFF = "off"
+_FINITE = ConfigDict(allow_inf_nan=False)
 _JOIN_POLICIES = MappingProxyType(
     {
         Side.INTERNAL: ConflictPolicy.INTERNAL_WINS,
@@ -53,7 +54,7 @@ def read_value(connection: str, setting: Setting, environment: Mapping[str, str]
     if text is None:
         return setting.default
     try:
-        return TypeAdapter(setting.kind).validate_python(text)
+        return TypeAdapter(setting.kind, config=_FINITE).validate_python(text)
     except ValidationError:
         raise ConfigurationError(f"{name} must be of type {setting.kind.__name__}") from None
 

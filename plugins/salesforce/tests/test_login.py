@@ -50,6 +50,7 @@ async def test_a_signed_assertion_opens_the_org() -> None:
         ({"client_secret": "a", "client_id": " "}, "CLIENT_ID"),
         ({"client_secret": "a", "domain": "http://acme.example"}, "TLS"),
         ({"client_secret": "a", "api_version": "66"}, "API_VERSION"),
+        ({"client_secret": "a", "timeout_seconds": -1.0}, "TIMEOUT_SECONDS must be above 0"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: dict[str, Any], text: str) -> None:

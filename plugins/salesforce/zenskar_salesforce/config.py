@@ -103,7 +103,7 @@ class Config:
             api_version=version,
             allow_duplicates=bool(given.get("allow_duplicates")),
             allow_http=bool(given.get("allow_http")),
-            timeout_seconds=float(given.get("timeout_seconds") or TIMEOUT_SECONDS),
+            timeout_seconds=_timeout(connection),
         )
         config.check(connection.name.upper())
         return config
@@ -116,6 +116,14 @@ class Config:
             raise InvalidInput(f"{name}_USERNAME and {name}_PRIVATE_KEY need each other")
         if bool(self.client_secret) == bool(self.private_key):
             raise InvalidInput(f"set {name}_CLIENT_SECRET, or {name}_PRIVATE_KEY, and not both")
+
+
+def _timeout(connection: Connection) -> float:
+    given = connection.settings.get("timeout_seconds")
+    seconds = TIMEOUT_SECONDS if given is None else float(given)
+    if seconds <= 0:
+        raise InvalidInput(f"{connection.name.upper()}_TIMEOUT_SECONDS must be above 0")
+    return seconds
 
 
 def _address(connection: Connection, name: str) -> str:

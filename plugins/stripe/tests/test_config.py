@@ -66,6 +66,19 @@ def test_an_empty_key_is_refused(key: str | None) -> None:
         config(api_key=key)
 
 
+@pytest.mark.parametrize("key", ["sk_1\nsk_2", "sk 1", "sk_\x01", "schlüssel", "\ufeffsk_1"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        config(api_key=key)
+    assert str(caught.value) == "STRIPE_API_KEY must be one word of ASCII characters"
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_a_call_has_some_time(seconds: float) -> None:
+    with pytest.raises(InvalidInput, match=r"^STRIPE_TIMEOUT_SECONDS must be above 0"):
+        config(timeout_seconds=seconds)
+
+
 @pytest.mark.parametrize(
     "address",
     ["http://localhost:1", "http://127.9.9.9:8420/", "http://[::1]:1", "https://proxy.example"],

@@ -11,6 +11,7 @@ from zenskar.webhooks import split_secrets
 
 API_BASE = "https://api.stripe.com"
 TIMEOUT_SECONDS = 30.0
+_KEY = re.compile(r"[!-~]+")
 TEST_RATE, LIVE_RATE, ENDPOINT_RATE = 25.0, 80.0, 25.0
 
 SETTINGS = (
@@ -70,15 +71,27 @@ class Config:
             rate=rate,
             endpoint_rate=endpoint_rate,
             account=given.get("account") or None,
-            timeout_seconds=float(given.get("timeout_seconds") or TIMEOUT_SECONDS),
+            timeout_seconds=_timeout(connection),
             live=live,
         )
 
 
+def _timeout(connection: Connection) -> float:
+    given = connection.settings.get("timeout_seconds")
+    seconds = TIMEOUT_SECONDS if given is None else float(given)
+    if seconds <= 0:
+        raise InvalidInput(f"{connection.name.upper()}_TIMEOUT_SECONDS must be above 0")
+    return seconds
+
+
 def _check(connection: Connection) -> None:
     given, name = connection.settings, connection.name.upper()
-    if not str(given.get("api_key") or "").strip():
+    key = str(given.get("api_key") or "").strip()
+    if not key:
         raise InvalidInput(f"{name}_API_KEY holds no key")
+    # Such a key fails inside the HTTP client, as if Stripe could not be reached.
+    if not _KEY.fullmatch(key):
+        raise InvalidInput(f"{name}_API_KEY must be one word of ASCII characters")
     secrets = split_secrets(given.get("webhook_secret"))
     # Everybody knows the empty secret and could sign; without a secret, no webhook is accepted.
     if not secrets or not all(secret.removeprefix("whsec_") for secret in secrets):
