@@ -100,7 +100,8 @@ class Moves:
         """Yield the ends of requests without a waiting worker that never arrive."""
         for call in world.calls:
             if not call.live:
-                yield f"{call_name(call)} is lost for ever", without(world, call)
+                lost = self._found_later(without(world, call), call.rid)
+                yield f"{call_name(call)} is lost for ever", lost
 
     def _held(self, world: World, rid: int) -> bool:
         """Whether a live worker is busy with the record, and no other may be."""
@@ -157,6 +158,7 @@ class Moves:
             rev,
             world.now,
             late=record.deleted and makes,
+            early=step is StepKind.FIND and any(c.kid == kid for c in world.calls),
             version=live.version if live and step in _CONDITIONAL else 0,
         )
         return world._replace(calls=(*world.calls, call))
@@ -166,7 +168,7 @@ class Moves:
         rest = without(world, call)
         changed, answer = self._external.act(rest, call)
         if not call.live:
-            return changed
+            return self._found_later(changed, call.rid)
         if answer.eid < NOT_ANSWERED.eid:
             answer = answer._replace(at=world.clock)
         return changed._replace(calls=(*changed.calls, call._replace(answer=answer)))
@@ -175,7 +177,7 @@ class Moves:
         """Apply an answer and continue, as `StepPlanner.apply` and `FailedCalls` do."""
         world, rid, answer = without(world, call), call.rid, call.answer
         if answer == NOT_FOUND:
-            return self._next(settle(world, (call.kid,), IntentState.FAILED), rid)
+            return self._not_found(world, call)
         if answer.exists:
             return self._exists(world, call)
         if call.links and (answer.fields == GONE or world.records[rid].deleted):
@@ -213,6 +215,26 @@ class Moves:
         if told.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
             world = settle(world, (call.kid,), IntentState.FAILED)
         return self._next(world, rid)
+
+    def _found_later(self, world: World, rid: int) -> World:
+        """Take the record up for a find, unless a request of its create is still on its way."""
+        step, _, kid = self.shell.plan(world, rid)
+        if step is not StepKind.FIND or any(c.kid == kid for c in world.calls):
+            return world
+        return world._replace(waiting=world.waiting | 1 << rid)
+
+    def _not_found(self, world: World, call: Call) -> World:
+        """Plan on after a find without a result, which proves nothing while a request may arrive.
+
+        A create that can be repeated by now is repeated, or another worker is doing so.
+        """
+        rid = call.rid
+        if self.shell.plan(world, rid)[0] is not StepKind.FIND:
+            return self._next(world, rid)
+        if call.early:
+            # The message is due again once no request can arrive.
+            return self._found_later(world, rid)
+        return self._next(settle(world, (call.kid,), IntentState.FAILED), rid)
 
     def _looks(self, world: World) -> Iterator[Move]:
         """Yield the fetches of objects by their names."""

@@ -139,8 +139,7 @@ class Outside:
         if budget.undeletes:
             spent = budget._replace(undeletes=budget.undeletes - 1)
             for rid, record in enumerate(world.records):
-                known = active_map(world, rid)
-                if record.deleted and known is not None:
+                if record.deleted:
                     yield (
                         f"record {rid} returns by another connection",
                         self._undelete(world._replace(budget=spent), rid),
@@ -149,8 +148,7 @@ class Outside:
     def _undelete(self, world: World, rid: int) -> World:
         """Undelete a record, and request a look at its former object, as a unit of work does."""
         known = active_map(world, rid)
-        assert known is not None
-        if not known.active:
+        if known is not None and not known.active:
             world = want_fetch(world, known)
         records = _with(world.records, rid, world.records[rid]._replace(deleted=False))
         return world._replace(

@@ -146,6 +146,11 @@ def small() -> list[Bounds]:
         Bounds("their clock is set back, a new record", fresh(internal=1, external=1, steps=1)),
         *_both(Bounds("a new record", fresh(**one_each, faults=1), overlap=True)),
         Bounds(
+            "a new record is deleted and returns",
+            fresh(faults=2, internal_deletes=1, undeletes=1),
+            overlap=True,
+        ),
+        Bounds(
             "a new record is deleted",
             fresh(faults=1, internal_deletes=1, external_deletes=1, forgets=1),
             overlap=True,

@@ -101,7 +101,8 @@ class Call(NamedTuple):
     `look`: a fetch by the name of an object, not for a record; then `rid` is the owner, if any.
 
     With a `version`, the external system refuses the request for an object of another version.
-    `links`: a fetch of the object that refused a create.
+    `links`: a fetch of the object that refused a create. `early`: a find that was sent while a
+    request of its create might still arrive.
     """
 
     rid: int
@@ -116,6 +117,7 @@ class Call(NamedTuple):
     version: int = 0
     look: bool = False
     links: bool = False
+    early: bool = False
 
 
 class Hook(NamedTuple):

@@ -26,14 +26,19 @@ class Fields:
     written: Sequence[Written]
     details: Sequence[Mapping[str, Any]]
 
-    def emptied_by_nobody(self, born: frozenset[str], held: frozenset[str]) -> Iterator[str]:
-        """Yield the empty fields that had a value and that nobody emptied."""
+    def emptied_by_nobody(
+        self, born: frozenset[str], held: frozenset[str], former: Sequence[Written]
+    ) -> Iterator[str]:
+        """Yield the empty fields that had a value and that nobody emptied.
+
+        `former` are the values written to former objects of the record.
+        """
         given = {
             one.path
             for one in self.written
             if one.value is not None and (one.side == "internal" or name_of(one.path) in held)
         }
-        emptied = {one.path for one in self.written if one.value is None}
+        emptied = {one.path for one in (*self.written, *former) if one.value is None}
         for path in sorted((given | born) - emptied):
             if path not in self.present:
                 yield f"{path} of {self.key} is empty, and nobody emptied it"
@@ -65,14 +70,17 @@ def wrong_fields(
         if record["deleted_at"] is not None:
             continue
         key = record["key"]
-        ids = {m["external_id"] for m in mappings if m["key"] == key and m["state"] == "active"}
+        linked = [m for m in mappings if m["key"] == key]
+        ids = {m["external_id"] for m in linked if m["state"] == "active"}
+        former_ids = {m["external_id"] for m in linked} - ids
         written = [one for one in memory.written if one.whose in {key, *ids}]
         about = [e for e in entries if e["record"] == key or e["external_id"] in ids]
         details = [json.loads(entry["detail"]) for entry in about]
         fields = Fields(key, flatten(CUSTOMER, record), written, details)
         born = _BORN if key in memory.local else frozenset()
         if key not in memory.blind:
-            found += fields.emptied_by_nobody(born, held)
+            former = [one for one in memory.written if one.whose in former_ids]
+            found += fields.emptied_by_nobody(born, held, former)
         if not names_only:
             found += fields.filled_by_nobody(held)
     return found

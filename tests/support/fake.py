@@ -277,10 +277,13 @@ class FakeIntegration(BaseIntegration):
         return self.system.shown(external_id, self.system.objects[external_id])
 
     async def find(self, entity_type: str, record_id: str) -> ExternalObject | None:
+        found = None
         for external_id, data in self.system.objects.items():
             if data is not None and data.get("record_id") == record_id:
-                return self.system.shown(external_id, data)
-        return None
+                found = self.system.shown(external_id, data)
+        # The answer is on its way during this.
+        await self.system.read("find", record_id)
+        return found
 
     async def list_page(self, entity_type: str, cursor: str | None) -> Page:
         """Count from the first object, so that pages shift when one before them goes."""

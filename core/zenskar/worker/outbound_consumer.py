@@ -12,11 +12,11 @@ from zenskar.model.envelope import OUTBOUND
 from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.context import SyncContext
-from zenskar.sync.job_result import Nack, Park
 from zenskar.sync.message_decoder import UnreadableMessage, read_envelope
 from zenskar.sync.outbound.lost_pushes import LostPushes
 from zenskar.sync.outbound.push import OutboundSync
 from zenskar.sync.quarantine import quarantine
+from zenskar.sync.work.job_result import Nack, Park
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from zenskar.bus.port import Bus, Delivery
 from zenskar.errors import ConfigurationError, Unavailable
-from zenskar.sync.job_result import Ack, Acked, JobResult, Nack, Park
+from zenskar.sync.work.job_result import Ack, Acked, JobResult, Nack, Park
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 from zenskar.worker.progress import Progress

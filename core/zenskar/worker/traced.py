@@ -19,9 +19,9 @@ from zenskar.model.envelope import INBOUND, OUTBOUND, Envelope
 from zenskar.model.observation import Observation
 from zenskar.sync.context import SyncContext
 from zenskar.sync.inbound.apply import Applied, InboundSync
-from zenskar.sync.job_result import Ack, Acked, JobResult, Nack, Park
 from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.push import OutboundSync
+from zenskar.sync.work.job_result import Ack, Acked, JobResult, Nack, Park
 from zenskar.telemetry.tracing import Message, Tracing, trace_id_of, traceparent_of
 from zenskar.worker.parts import WorkerParts
 from zenskar.worker.relay import Relay

@@ -187,6 +187,21 @@ async def test_a_requeued_message_counts_no_attempt(bus: PostgresBus) -> None:
     assert (again.handle, again.attempts) == (taken[0].handle, 1)
 
 
+async def test_a_late_requeue_releases_no_later_claim(bus: PostgresBus) -> None:
+    """The first receiver ends after another one has claimed the message again."""
+    await bus.publish([message(1)])
+    first = await bus.receive(OUTBOUND, 1, exclusive_keys=True)
+    await bus.nack(first, 0)
+    while not (second := await bus.receive(OUTBOUND, 1, exclusive_keys=True)):
+        pass
+    assert second[0].handle == first[0].handle
+    await bus.requeue(first)
+    bus.forget(first)
+    assert await receive(bus) == []
+    await bus.requeue(second)
+    assert await receive(bus) == ["customer:1"]
+
+
 async def test_messages_requeued_during_a_receive_are_not_lost(
     bus: PostgresBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,19 +1,27 @@
 """Every push without an answer ends, also after its worker died."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.support.fake import FakeError
+from tests.support.drift import factory
+from tests.support.fake import FakeError, fake_connection
 from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow, running_worker
 from tests.support.wait import until
 from zenskar import FailureKind, IntentKind, Push
+from zenskar.model.actor import Actor
 from zenskar.sync.outbound.lost_pushes import LostPushes
 
 OPEN = "SELECT count(*) FROM push_intents WHERE state IN ('sent', 'unknown')"
 STATES = "SELECT state, resolved_at IS NOT NULL AS resolved FROM push_intents WHERE kind = 'update'"
+DELAYED = "SELECT count(*) = 2 AND bool_and(available_at > now()) FROM outbox"
+DETACHED = "SELECT detached FROM external_mappings"
 AGE = "UPDATE push_intents SET created_at = created_at - interval '6 minutes'"
+BY = Actor("ada", "a test")
 NO_SCHEDULER = ("inbound", "outbound")
 
 
@@ -267,3 +275,81 @@ async def _none(flow: Flow, count: str) -> bool:
 
 async def _many(items: list[Any], count: int) -> bool:
     return len(items) >= count
+
+
+@dataclass
+class LateCreate:
+    """A create without an answer, whose record was deleted, and the find of its object."""
+
+    flow: Flow
+    push: Push
+    may_answer: asyncio.Event
+
+    async def arrive(self) -> None:
+        """Create the object, as the late request does."""
+        await fake_connection("fake", self.flow.systems["fake"]).push(self.push)
+
+
+@asynccontextmanager
+async def late_create(database_url: str) -> AsyncIterator[LateCreate]:
+    """Yield while the answer of the find is on its way."""
+    called: asyncio.Future[Push] = asyncio.get_running_loop().create_future()
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+    async with open_flow(database_url) as flow:
+        system = flow.systems["fake"]
+
+        async def lose(push: Push) -> None:
+            system.on_the_way = None
+            await flow.runtime.customers.delete(push.record_id, correlation_id="test")
+            called.set_result(push)
+            raise FakeError(FailureKind.UNKNOWN_OUTCOME)
+
+        async def wait(hook: str, _about: str | None) -> None:
+            if hook == "find":
+                asked.set()
+                await may_answer.wait()
+
+        system.on_the_way, system.reading = lose, wait
+        await flow.create()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await asked.wait()
+        yield LateCreate(flow, await called, may_answer)
+
+
+async def test_a_find_ends_no_create_of_a_record_that_returned(database_url: str) -> None:
+    """A second create would make a second object, since the first request still arrives."""
+    async with late_create(database_url) as late:
+        flow, record_id = late.flow, late.push.record_id
+        await factory(flow).undeleter().undelete("customer", record_id, BY, "undelete")
+        await late.arrive()
+        late.may_answer.set()
+        await flow.settle()
+        await flow.deliver()
+        assert await in_sync(flow, record_id)
+        assert len(flow.systems["fake"].objects) == 1
+
+
+async def test_a_find_is_repeated_while_the_create_may_arrive(database_url: str) -> None:
+    async with late_create(database_url) as late:
+        flow = late.flow
+        late.may_answer.set()
+        await flow.until_scalar(DELAYED)
+        waiting = await flow.events("outbound")
+        assert {event["status"] for event in waiting} == {"retrying"}
+        assert all(event["next_attempt_at"] for event in waiting)
+        assert await flow.scalar(OPEN) == 1
+        await late.arrive()
+        await execute(flow, "UPDATE outbox SET available_at = now()")
+        await flow.settle()
+        assert (await flow.scalar(OPEN), await flow.scalar(DETACHED)) == (0, True)
+
+
+async def test_an_old_create_that_is_not_found_has_failed(database_url: str) -> None:
+    async with late_create(database_url) as late:
+        flow = late.flow
+        late.may_answer.set()
+        await flow.until_scalar(DELAYED)
+        await execute(flow, AGE)
+        await execute(flow, "UPDATE outbox SET available_at = now()")
+        await flow.settle()
+        assert await flow.scalar("SELECT state FROM push_intents") == "failed"

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.fake import FakeError, FakeSystem
 from tests.support.flow import Flow, open_flow
+from tests.support.wait import until
 from zenskar import CallFailed, CallLimit, FailureKind, Usage
 from zenskar.db import call_limits
 from zenskar.db.driver.engine import in_transaction
@@ -174,6 +175,7 @@ async def test_pushes_without_calls_are_held_and_a_resumption_counts_anew(
 ) -> None:
     """The first worker asks for the account, and its scheduler reads the feed."""
     async with limited(database_url, CallLimit(calls=6, seconds=HOUR), working=True) as flow:
+        await until(lambda: asyncio.sleep(0, flow.systems["fake"].polls))
         for number in range(8):
             await flow.create(name=f"Customer {number}")
         await flow.until_scalar(HELD_BACK)
@@ -208,13 +210,13 @@ async def test_a_backfill_waits_and_goes_on(database_url: str) -> None:
             context, RetryLimits(context.retry, longest_wait_seconds=60.0), timeout_seconds=5.0
         )
         with pytest.raises(CallFailed, match="none is left for a backfill"):
-            await job.page("fake", "customer", None)
+            await anext(job.pages("fake", "customer", None))
         assert limiter_of(flow).left("fake", "list_page") > 60
         assert await ReconcileJob(context, None)._is_held("fake")  # type: ignore[arg-type]
         person = ExternalReader(
             context, RetryLimits(context.retry), timeout_seconds=5.0, sleep=sleep
         )
-        await person.page("fake", "customer", None)
+        await anext(person.pages("fake", "customer", None))
         assert len(waits) == 1
         assert flow.systems["fake"].pages == [None]
 
@@ -243,7 +245,7 @@ async def test_a_rate_limit_of_one_endpoint_holds_only_that(database_url: str) -
         async with limited(database_url, writes) as other:
             limits = RetryLimits(other.runtime.context.retry, rate_limit_waits=0)
             reader = ExternalReader(other.runtime.context, limits, timeout_seconds=5.0)
-            await reader.page("fake", "customer", None)
+            await anext(reader.pages("fake", "customer", None))
             with pytest.raises(CallFailed) as caught:
                 await limiter_of(other).admit("fake", "push")
             assert (caught.value.failure.retry_after or 0) > 590

@@ -117,7 +117,7 @@ async def test_all_processes_are_held_back(database_url: str) -> None:
             limits = RetryLimits(other.runtime.context.retry, rate_limit_waits=0)
             reader = ExternalReader(other.runtime.context, limits, timeout_seconds=5.0)
             with pytest.raises(CallFailed) as caught:
-                await reader.page("fake", "customer", None)
+                await anext(reader.pages("fake", "customer", None))
             assert caught.value.failure.code == HELD
             assert other.systems["fake"].pages == []
         await resume(flow)

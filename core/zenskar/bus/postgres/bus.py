@@ -56,7 +56,7 @@ class PostgresBus:
         self._poll_seconds = poll_seconds
         self._lease_seconds = lease_seconds
         self._claimer = new_id()
-        self._held: set[int] = set()
+        self._held: dict[int, Delivery] = {}
         self._returned: set[int] = set()
         self._searches: dict[str, _Search] = defaultdict(_Search)
         self._extender: asyncio.Task[None] | None = None
@@ -74,7 +74,7 @@ class PostgresBus:
             self._extender.cancel()
             await asyncio.gather(self._extender, return_exceptions=True)
         await self._notifier.stop()
-        self._returned |= self._held
+        self._returned |= self._held.keys()
         self._held.clear()
         await self._release_returned()
 
@@ -118,8 +118,9 @@ class PostgresBus:
             ),
         )
         search.exhausted, search.found = len(claimed) < most, bool(claimed)
-        self._held.update(message.id for message in claimed)
-        return [_delivery(message) for message in claimed]
+        deliveries = [_delivery(message) for message in claimed]
+        self._held.update((delivery.handle, delivery) for delivery in deliveries)
+        return deliveries
 
     async def _waited(self, topic: str, search: _Search) -> bool:
         """Wait for the next message; return False at once when one may be due."""
@@ -159,9 +160,7 @@ class PostgresBus:
 
     async def requeue(self, deliveries: Sequence[Delivery]) -> None:
         """Release messages with the next statement; otherwise their claims expire."""
-        ids = {delivery.handle for delivery in deliveries} & self._held
-        self._held -= ids
-        self._returned |= ids
+        self._returned |= self._let_go(deliveries)
 
     async def _release_returned(self) -> None:
         ids, self._returned = self._returned, set()
@@ -188,12 +187,22 @@ class PostgresBus:
 
     def forget(self, deliveries: Sequence[Delivery]) -> None:
         """Forget deleted or released messages, and wake the receivers that wait for their keys."""
-        self._held.difference_update(delivery.handle for delivery in deliveries)
+        self._let_go(deliveries)
         for topic in {delivery.topic for delivery in deliveries}:
             search = self._searches[topic]
             search.freed = True
             if search.blocked:
                 self._notifier.wake_here(topic)
+
+    def _let_go(self, deliveries: Sequence[Delivery]) -> set[int]:
+        """Hold these deliveries no longer, and return the messages of those that were held.
+
+        A message that is claimed again has another delivery, whose claim must stay.
+        """
+        ids = {d.handle for d in deliveries if self._held.get(d.handle) is d}
+        for message_id in ids:
+            del self._held[message_id]
+        return ids
 
     def wake(self, topic: str) -> None:
         """Signal that the outbox may hold messages."""

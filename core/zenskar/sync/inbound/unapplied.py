@@ -14,9 +14,9 @@ from zenskar.errors import Failure
 from zenskar.model.envelope import Envelope
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
-from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.message_decoder import received_event
 from zenskar.sync.resilience.failures import bug, failure_of, retry_delay
+from zenskar.sync.work.job_result import Ack, JobResult, Nack
 
 
 class UnappliedEvents:

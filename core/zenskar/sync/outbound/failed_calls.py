@@ -17,13 +17,13 @@ from zenskar.model.record import IntentState
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
-from zenskar.sync.job_result import Ack, JobResult, Park
 from zenskar.sync.outbound.calls import Call, anothers_object
 from zenskar.sync.outbound.failure_handler import FailureHandler
 from zenskar.sync.outbound.job import PushJob, load_unit
 from zenskar.sync.outbound.planner import PlannedStep, StepPlanner, ended, is_mapped
 from zenskar.sync.resilience.failures import FailureAction, NextAction, sent_before
 from zenskar.sync.work import work_storage
+from zenskar.sync.work.job_result import Ack, JobResult, Park
 from zenskar.sync.work.unit_of_work import UnitOfWork
 
 

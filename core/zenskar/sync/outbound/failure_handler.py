@@ -12,7 +12,6 @@ from zenskar.errors import Failure
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync import announcements
 from zenskar.sync.context import SyncContext
-from zenskar.sync.job_result import Ack, JobResult, Nack, Park
 from zenskar.sync.outbound.calls import Call
 from zenskar.sync.outbound.job import PushJob
 from zenskar.sync.resilience.circuit_breaker import OUTAGE, CircuitBreaker
@@ -24,6 +23,7 @@ from zenskar.sync.resilience.failures import (
     retry_delay,
 )
 from zenskar.sync.resilience.rate_limit import HELD
+from zenskar.sync.work.job_result import Ack, JobResult, Nack, Park
 from zenskar.telemetry.logs import get_logger
 
 _log = get_logger(__name__)

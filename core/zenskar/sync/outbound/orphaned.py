@@ -14,8 +14,8 @@ from zenskar.errors import FailureKind
 from zenskar.model.sync_event import SyncStatus
 from zenskar.sync.context import SyncContext
 from zenskar.sync.dead_letters import UnsentMessage
-from zenskar.sync.job_result import Ack, Park
 from zenskar.sync.republish import messages_of
+from zenskar.sync.work.job_result import Ack, Park
 from zenskar.telemetry.logs import get_logger
 
 NO_CONNECTION = "no_connection"

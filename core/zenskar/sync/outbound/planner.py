@@ -18,16 +18,18 @@ from zenskar.model.sync_event import SyncStatus
 from zenskar.plugins.broadcasts import Broadcaster
 from zenskar.plugins.router import PluginRouter
 from zenskar.sync.fanout import AMBIGUOUS_MATCH
-from zenskar.sync.job_result import Ack, JobResult, Nack
 from zenskar.sync.outbound.calls import Call, anothers_object
 from zenskar.sync.outbound.job import PushJob
 from zenskar.sync.outcome_history import broadcast, describe, transition
 from zenskar.sync.translator import Translator
+from zenskar.sync.work.job_result import Ack, JobResult, Nack
 from zenskar.sync.work.unit_of_work import UnitOfWork
 
 LEFT = "left"
 """The reason of an event that released the object of a record which left the filter."""
 _HELD_SECONDS = 1.0
+_EARLY_SECONDS = 30.0
+"""The time until a find is repeated whose object may still be created."""
 _MOST_NAMED = 10
 _PUSHES = {
     StepKind.CREATE: IntentKind.CREATE,
@@ -107,36 +109,54 @@ class StepPlanner:
         if call.links and work.records[job.record_id].deleted:
             # The object is not ours, so the delete of the record must not reach it.
             return self.go_on(work, job, event, "in_sync")
-        detail: HistoryDetail = {"answer_to": call.step.value}
-        conflicts: tuple[Conflict, ...] = ()
-        deletes = False
         if seen is None:
+            return self._apply_nothing(work, job, event, call)
+        detail: HistoryDetail = {"answer_to": call.step.value}
+        record_id, outcome = work.observe(seen)
+        if outcome.verdict is Verdict.DUPLICATE and not is_mapped(work, job):
+            kind = FailureKind.REJECTED if call.links else FailureKind.BUG
+            raise CallFailed(anothers_object(kind, seen.external_id))
+        detail.update(describe(work, record_id, seen, outcome))
+        detail.update(broadcast(self._broadcaster, work, record_id, outcome, job.cause))
+        detail["external_id"] = seen.external_id
+        if outcome.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
+            # Only the detached object carries the record's id: none was made since.
             work.settle(call.intent_id, IntentState.FAILED)
-            detail["verdict"] = "not_found"
-        else:
-            record_id, outcome = work.observe(seen)
-            if outcome.verdict is Verdict.DUPLICATE and not is_mapped(work, job):
-                kind = FailureKind.REJECTED if call.links else FailureKind.BUG
-                raise CallFailed(anothers_object(kind, seen.external_id))
-            detail.update(describe(work, record_id, seen, outcome))
-            detail.update(broadcast(self._broadcaster, work, record_id, outcome, job.cause))
-            detail["external_id"] = seen.external_id
-            if outcome.verdict is Verdict.TOMBSTONE and call.step is StepKind.FIND:
-                # Only the detached object carries the record's id: none was made since.
-                work.settle(call.intent_id, IntentState.FAILED)
-            if call.links and work.search.match_by:
-                # The object may have been undecided since this fetch was sent.
-                work.follow_ups.look(seen.external_id, job.cause)
-            conflicts, deletes = outcome.conflicts, outcome.delete_record
-            _mark(work, job, outcome)
-            work.follow_ups.look(outcome.look, job.cause)
-            owners = self._router.owners_of(job.entity_type)
-            work.follow(record_id or job.record_id, outcome, owners, job.cause)
+        if call.links and work.search.match_by:
+            # The object may have been undecided since this fetch was sent.
+            work.follow_ups.look(seen.external_id, job.cause)
+        _mark(work, job, outcome)
+        work.follow_ups.look(outcome.look, job.cause)
+        owners = self._router.owners_of(job.entity_type)
+        work.follow(record_id or job.record_id, outcome, owners, job.cause)
         work.follow_ups.note(event, detail)
         if ended(event):
             self.hand_over(work, job)
         planned = self.go_on(work, job, event, "pushed" if call.pushes else "in_sync")
-        return replace(planned, conflicts=conflicts, deletes=deletes)
+        return replace(planned, conflicts=outcome.conflicts, deletes=outcome.delete_record)
+
+    def _apply_nothing(
+        self, work: UnitOfWork, job: PushJob, event: EventState | None, call: Call
+    ) -> PlannedStep:
+        """Plan on after a find without a result (rule 6).
+
+        While a request of the create may arrive, that proves nothing, and the find is repeated.
+        After an undelete the create itself is repeated, maybe by another worker already.
+        """
+        detail: HistoryDetail = {"answer_to": call.step.value, "verdict": "not_found"}
+        sought, step = call.intent, work.plan(job.record_id)
+        if step.kind is StepKind.FIND and sought is not None:
+            if sought.may_arrive and sought.key_alive and not ended(event):
+                again = Transition(
+                    job.event_id, SyncStatus.RETRYING, detail=detail, retry_in=_EARLY_SECONDS
+                )
+                work.follow_ups.moves.append(again)
+                return PlannedStep(Nack(_EARLY_SECONDS))
+            work.settle(sought.id, IntentState.FAILED)
+        work.follow_ups.note(event, detail)
+        if ended(event):
+            self.hand_over(work, job)
+        return self.go_on(work, job, event, "in_sync")
 
     def hand_over(self, work: UnitOfWork, job: PushJob) -> None:
         """Give the remaining steps an event of their own.

@@ -20,7 +20,6 @@ from zenskar.model.sync_event import Direction
 from zenskar.schema_catalog import Schema
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
-from zenskar.sync.job_result import Ack, Acked, JobResult, Nack, Park
 from zenskar.sync.message_decoder import event_of, read_envelope
 from zenskar.sync.outbound.calls import Call, Caller
 from zenskar.sync.outbound.enrichment import PushEnrichment
@@ -40,6 +39,7 @@ from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
 from zenskar.sync.resilience.delete_guard import DeleteGuard, TooManyDeletes
 from zenskar.sync.resilience.failures import FailureAction, NextAction
 from zenskar.sync.work import work_storage
+from zenskar.sync.work.job_result import Ack, Acked, JobResult, Nack, Park
 from zenskar.telemetry.logs import get_logger
 from zenskar.telemetry.stack_traces import trace
 

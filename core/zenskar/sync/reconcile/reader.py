@@ -81,7 +81,10 @@ class ExternalReader:
     async def pages(
         self, source: str, entity_type: str, cursor: str | None
     ) -> AsyncGenerator[SnapshotPage]:
-        """Yield the pages of the list of all objects, from the page of a cursor on."""
+        """Yield the pages of the list of all objects, from the page of a cursor on.
+
+        Raises `CallFailed`, also for a list that leads in a circle.
+        """
         walk = CursorWalk(cursor)
         while True:
             page = await self._page(source, entity_type, cursor)
