@@ -3,11 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import cast
 
 import pytest
-from sqlalchemy.pool import QueuePool
 
 from tests.support.drift import execute, factory
 from tests.support.fake import FakeIntegration, FakeSystem
@@ -15,10 +12,10 @@ from tests.support.flow import Flow, open_flow, running_worker
 from tests.support.wait import until
 from zenskar import BaseIntegration, Health
 from zenskar.db import connections
-from zenskar.db.driver.engine import create_engine, in_transaction
+from zenskar.db.driver.engine import in_transaction
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.resilience.circuit_breaker import CircuitBreaker
-from zenskar.worker.jobs import Job, upkeep
+from zenskar.worker.jobs import upkeep
 from zenskar.worker.scheduler import Scheduler
 
 
@@ -48,31 +45,6 @@ async def test_a_feed_is_read_when_it_is_due(database_url: str) -> None:
         await execute(flow, "UPDATE schedules SET due_at = now()")
         await scheduler.run_due()
         assert system.polls == [None, "0"]
-
-
-async def test_the_jobs_of_an_idle_worker_share_a_connection(database_url: str) -> None:
-    engine, looked = create_engine(database_url, pool_size=10), list[str]()
-    async with open_flow(database_url, working=False) as flow:
-
-        async def run(_state: object) -> None:
-            looked.append("once")
-
-        jobs = [Job(f"job_{number}", 600, run) for number in range(10)]
-        runtime, stopping = flow.runtime, asyncio.Event()
-        scheduler = Scheduler(
-            replace(runtime.context, engine=engine),
-            CircuitBreaker(runtime.context.invoker, runtime.connections),
-            jobs,
-            runtime.progress,
-            AccountCheck(runtime.context),
-            probe_seconds=600,
-        )
-        running = asyncio.create_task(scheduler.run(stopping))
-        await until(lambda: asyncio.sleep(0, len(looked) == 10), 20)
-        assert cast(QueuePool, engine.pool).checkedin() <= 4
-        stopping.set()
-        await running
-    await engine.dispose()
 
 
 async def test_a_system_without_a_feed_is_not_polled(

@@ -34,8 +34,6 @@ class Scheduler:
         self._circuit_breaker = circuit_breaker
         self._progress = progress
         self._accounts = accounts
-        # All jobs look at the same times, and each look would open a connection of its own.
-        self._looking = asyncio.Lock()
         self._jobs = (
             Job("probe_outages", probe_seconds, self._probe_outages),
             Job("confirm_accounts", probe_seconds, self._confirm_accounts),
@@ -62,10 +60,9 @@ class Scheduler:
             await self._run_if_due(job)
 
     async def _run_if_due(self, job: Job) -> None:
-        async with self._looking:
-            state = await each_alone(
-                self._context.engine, lambda c: schedules.take(c, job.name, job.every_seconds)
-            )
+        state = await each_alone(
+            self._context.engine, lambda c: schedules.take(c, job.name, job.every_seconds)
+        )
         if state is not None:
             await job.run(state)
 
