@@ -145,44 +145,6 @@ async def test_an_expected_burst_decays() -> None:
     assert await results(*tasks) == [4, 6]
 
 
-async def test_items_with_one_key_are_processed_one_after_another() -> None:
-    work = Work()
-    batcher = Batcher(work, most=10, key=lambda number: number % 10, receivers=2)
-    tasks = await submit(batcher, 1)
-    await turn()
-    tasks += await submit(batcher, 11, 21, 2)
-    await turn()
-    assert work.batches == [[1], [2]]
-    work.may.set()
-    assert await results(*tasks) == [2, 22, 42, 4]
-    assert sorted(work.batches[2:]) == [[11], [21]]
-
-
-async def test_without_a_split_one_receiver_takes_the_whole_burst() -> None:
-    work = Work()
-    batcher = Batcher(work, most=10, receivers=2, split=False)
-    tasks = await submit(batcher, *range(4))
-    await turn()
-    assert work.batches == [[0, 1, 2, 3]]
-    tasks += await submit(batcher, *range(4, 8))
-    await turn()
-    assert work.batches[1:] == [[4, 5, 6, 7]]
-    work.may.set()
-    assert await results(*tasks) == [2 * number for number in range(8)]
-
-
-async def test_an_item_behind_a_cancelled_one_is_cancelled() -> None:
-    work = Work()
-    batcher = Batcher(work, most=10, key=lambda number: number % 10, receivers=2)
-    tasks = await submit(batcher, 1, 11)
-    await turn()
-    for task in asyncio.all_tasks():
-        if task.get_name() == "batcher":
-            task.cancel()
-    found = await results(*tasks)
-    assert all(isinstance(result, asyncio.CancelledError) for result in found)
-
-
 async def test_an_item_after_a_cancelled_receiver_is_processed() -> None:
     work = Work()
     batcher = Batcher(work, most=100, turns=4)

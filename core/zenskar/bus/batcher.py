@@ -24,15 +24,14 @@ class _Request(NamedTuple, Generic[T, R]):
 class Batcher(Generic[T, R]):
     """Batches the items of one turn of the loop, or of the time while all receivers are busy.
 
-    `process` returns a result for each item in order, or the error for its caller. Items
-    with an equal `key` are in progress one at a time.
+    `process` returns a result for each item in order, or the error for its caller. With one
+    receiver, a batch holds one of the items with an equal `key`.
 
     Several receivers share a burst evenly, so that one processes while another waits for the
-    database. Without `split`, one of them takes all that waits, and another one what arrives later.
-    While a batch is in progress, a receiver waits for its whole share. Otherwise it waits as long
-    as items arrive within `turns` turns of the loop. A caller with a result may submit again at
-    once, and without the wait a burst would split into smaller and smaller batches. A turn of an
-    idle loop takes microseconds.
+    database. While a batch is in progress, a receiver waits for its whole share. Otherwise it waits
+    as long as items arrive within `turns` turns of the loop. A caller with a result may submit
+    again at once, and without the wait a burst would split into smaller and smaller batches. A turn
+    of an idle loop takes microseconds.
     """
 
     def __init__(
@@ -42,18 +41,14 @@ class Batcher(Generic[T, R]):
         most: int,
         key: Callable[[T], Hashable] | None = None,
         receivers: int = 1,
-        split: bool = True,
         turns: int = 0,
     ) -> None:
         self._process = process
         self._most = most
         self._key = key
         self._receivers = receivers
-        self._split = split
         self._turns = turns
         self._waiting: deque[_Request[T, R]] = deque()
-        self._behind: dict[Hashable, list[_Request[T, R]]] = {}
-        """The requests that wait for an item with the same key, by the key of each in progress."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._collecting = False
         self._in_progress = 0
@@ -88,7 +83,6 @@ class Batcher(Generic[T, R]):
                         await self._process_batch(batch)
                 finally:
                     self._in_progress -= len(batch)
-                    self._release(batch)
         finally:
             self._collecting = False
             self._tasks.discard(asyncio.current_task())
@@ -117,33 +111,20 @@ class Batcher(Generic[T, R]):
             quiet = 0 if len(self._waiting) > before else quiet + 1
 
     def _take_batch(self) -> Sequence[_Request[T, R]]:
-        waiting = self._waiting
+        waiting, key = self._waiting, self._key
         # Callers with results will submit again, so the expected burst shrinks slowly.
         self._burst = max(len(waiting) + self._in_progress, self._burst * _BURST_DECAY)
-        most = self._share()[1] if self._split else self._most
-        taken: list[_Request[T, R]] = []
-        while waiting and len(taken) < most:
+        if key is None:
+            count = min(self._share()[1], len(waiting))
+            return [waiting.popleft() for _ in range(count)]
+        taken: dict[Hashable, _Request[T, R]] = {}
+        later: list[_Request[T, R]] = []
+        while waiting and len(taken) < self._most:
             request = waiting.popleft()
-            if self._is_first(request):
-                taken.append(request)
-        return taken
-
-    def _is_first(self, request: _Request[T, R]) -> bool:
-        """Return whether no item with the same key is in progress; otherwise let it wait."""
-        if self._key is None:
-            return True
-        key = self._key(request.item)
-        if key in self._behind:
-            self._behind[key].append(request)
-            return False
-        self._behind[key] = []
-        return True
-
-    def _release(self, batch: Sequence[_Request[T, R]]) -> None:
-        if self._key is None:
-            return
-        behind = [r for done in batch for r in self._behind.pop(self._key(done.item))]
-        self._waiting.extendleft(reversed(behind))
+            if taken.setdefault(key(request.item), request) is not request:
+                later.append(request)
+        waiting.extendleft(reversed(later))
+        return list(taken.values())
 
     async def _process_batch(self, batch: Sequence[_Request[T, R]]) -> None:
         try:

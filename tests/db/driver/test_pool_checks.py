@@ -45,3 +45,17 @@ async def test_idle_connections_to_a_server_that_hangs_are_replaced_after_one_pi
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         await engine.dispose()
+
+
+async def test_an_idle_connection_that_answers_is_kept(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new connection costs 60 ms, so an idle one must not be replaced each time."""
+    monkeypatch.setattr(pool_checks, "_IDLE_SECONDS", 0.0)
+    engine = create_engine(database_url, pool_size=1)
+    found = []
+    for _ in range(3):
+        async with transaction(engine) as db:
+            found.append((await db.execute(PID)).scalar_one())
+    await engine.dispose()
+    assert len(set(found)) == 1

@@ -42,7 +42,7 @@ class PoolChecks:
         if used_at is None or time.monotonic() - used_at < _IDLE_SECONDS:
             return
         try:
-            connection.run_async(lambda driver: driver.execute("", timeout=_PING_SECONDS))
+            connection.run_async(lambda driver: driver.fetchrow(";", timeout=_PING_SECONDS))
         except TimeoutError as error:
             # The server is gone, or hangs: the other connections of the pool lead to it too.
             self._silent_at = time.monotonic()

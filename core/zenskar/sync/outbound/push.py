@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -47,8 +46,6 @@ _log = get_logger(__name__)
 
 _BATCH = 64
 """The most jobs that one transaction plans."""
-_RECEIVERS = 2
-"""The transactions at once: a job that arrives during one does not wait for its commit."""
 _OFF_SECONDS = 5.0
 """The delay of a message whose integration does not work in this process."""
 _MOST_CALLS = 12
@@ -76,9 +73,8 @@ class OutboundSync:
         self._planner = StepPlanner(context.router, context.translator, context.broadcaster)
         self._failed_calls = FailedCalls(context, self._planner, failure_handler, accounts)
         self._enrichment = PushEnrichment(context)
-        together: dict[str, Any] = {"most": _BATCH, "receivers": _RECEIVERS, "split": False}
-        self._first_steps = Batcher(self._begin, key=lambda job: job.subject, **together)
-        self._answers = Batcher(self._apply, key=lambda answer: answer.job.subject, **together)
+        self._first_steps = Batcher(self._begin, most=_BATCH, key=lambda job: job.subject)
+        self._answers = Batcher(self._apply, most=_BATCH, key=lambda answer: answer.job.subject)
 
     async def process(self, envelope: Envelope, delivery: Delivery) -> JobResult:
         """Process one message by the present state of its record, not the message's.
