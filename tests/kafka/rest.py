@@ -18,6 +18,12 @@ _BUSY = """
     SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM sync_events
             WHERE status IN ('pending', 'processing', 'retrying'))
 """
+# A create without an answer, whose record was deleted, is searched for as long as it may arrive.
+_AGE = """
+    UPDATE push_intents SET created_at = created_at - interval '10 minutes' WHERE state = 'unknown'
+"""
+_SECONDS_OF_REQUESTS = 60.0
+"""Longer than any request of a trial takes to arrive."""
 _HISTORY = "SELECT detail FROM sync_event_history WHERE detail IS NOT NULL"
 _STEPS = "SELECT count(*) FROM sync_event_history"
 
@@ -59,6 +65,11 @@ async def rest(topology: Topology, seconds: float, *, traced: bool = True) -> Fo
         still = not await _busy(topology) and await _steps(topology) == before
         return still and not (traced and seen[0].untraced)
 
+    with suppress(TimeoutError):
+        await until(check, _SECONDS_OF_REQUESTS, "rest")
+        return seen[0]
+    async with database(topology) as connection:
+        await connection.execute(_AGE)
     try:
         await until(check, seconds, "rest")
     except TimeoutError as error:
