@@ -28,6 +28,7 @@ async def run(flow: Flow) -> None:
     await ReconcileJob(flow.runtime.context, reconciler).run("fake", await state(flow))
 
 
+# A scheduler would run the requested job beside the test.
 async def test_a_run_that_was_stopped_before_the_loss_is_not_resumed(database_url: str) -> None:
     async with synced(database_url, 2) as (flow, system):
 
@@ -39,7 +40,7 @@ async def test_a_run_that_was_stopped_before_the_loss_is_not_resumed(database_ur
         system.create(name="Lost")
         system.webhooks.clear()
         await request(flow)
-        async with running_worker(flow.runtime):
+        async with running_worker(flow.runtime, "inbound", "outbound"):
             await run(flow)
         assert "Lost" in await names(flow)
         assert await state(flow) == {}
