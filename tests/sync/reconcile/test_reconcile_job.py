@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.drift import factory, names, reconcile, synced
-from tests.support.flow import Flow, running_worker
+from tests.support.drift import execute, factory, names, reconcile, synced
+from tests.support.flow import DEADLINE_SECONDS, Flow, running_worker
 from zenskar.db import schedules
 from zenskar.db.driver.engine import in_transaction
 from zenskar.sync.reconcile.reconcile_job import ReconcileJob
@@ -60,3 +60,32 @@ async def test_a_request_during_the_run_stays(database_url: str) -> None:
         assert await state(flow) == {"wanted": True}
         await run(flow)
         assert await state(flow) == {}
+
+
+async def test_another_worker_resumes_the_run_soon_after_the_last_renewal(
+    database_url: str,
+) -> None:
+    held = "SELECT due_at > now() FROM schedules WHERE name = :name"
+    minutes = (
+        "SELECT ceil(extract(epoch FROM due_at - now()) / 60) FROM schedules WHERE name = :name"
+    )
+    async with synced(database_url, 1) as (flow, _):
+        renewed = asyncio.Event()
+
+        class Endless:
+            async def run(self, source: str, entity_type: str, **_options: bool) -> Report:
+                await execute(flow, "UPDATE schedules SET due_at = now()")
+                await flow.until_scalar(held, name=NAME)
+                renewed.set()
+                return await asyncio.Event().wait()  # type: ignore[return-value]
+
+        await request(flow)
+        job = ReconcileJob(flow.runtime.context, Endless(), renew_seconds=0.05)  # type: ignore[arg-type]
+        running = asyncio.create_task(job.run("fake", await state(flow)))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await renewed.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert await flow.scalar(minutes, name=NAME) == 1
+        assert await state(flow) == {"wanted": True, "begun": True}

@@ -1,20 +1,22 @@
 """Reconcile a whole connection in the background after a loss of messages."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import connections, schedules
 from zenskar.db.driver.engine import in_transaction
-from zenskar.errors import StateConflict
+from zenskar.errors import StateConflict, Unavailable
 from zenskar.model.fields import SHAPES
 from zenskar.sync.context import SyncContext
 from zenskar.sync.reconcile.reconciler import Reconciler
 from zenskar.telemetry.logs import get_logger
 
-_HOLD_SECONDS = 3600.0
-"""No other worker begins during this time. A run whose worker died resumes after it."""
+_HOLD_SECONDS, _RENEW_SECONDS = 60.0, 15.0
+"""A running job renews its hold. After the last renewal another worker resumes its run."""
 _WANTED = {"wanted": True}
 _BEGUN = {"wanted": True, "begun": True}
 _log = get_logger(__name__)
@@ -23,9 +25,16 @@ _log = get_logger(__name__)
 class ReconcileJob:
     """Runs a requested reconcile with repair."""
 
-    def __init__(self, context: SyncContext, reconciler: Reconciler) -> None:
+    def __init__(
+        self,
+        context: SyncContext,
+        reconciler: Reconciler,
+        *,
+        renew_seconds: float = _RENEW_SECONDS,
+    ) -> None:
         self._context = context
         self._reconciler = reconciler
+        self._renew_seconds = renew_seconds
 
     @staticmethod
     def schedule(source: str) -> str:
@@ -46,11 +55,21 @@ class ReconcileJob:
             return
         name, engine = self.schedule(source), self._context.engine
         await in_transaction(engine, lambda c: _begin(c, name))
-        complete, restart = True, not state.get("begun")
-        for entity_type in self._context.router.owner(source).entities:
-            if entity_type in SHAPES:
-                complete = await self._reconcile(source, entity_type, restart=restart) and complete
+        renewal = asyncio.create_task(self._renew(name), name=f"renew {name}")
+        try:
+            complete = await self._reconcile_all(source, restart=not state.get("begun"))
+        finally:
+            renewal.cancel()
         await in_transaction(engine, lambda c: _end(c, name, complete=complete))
+
+    async def _renew(self, name: str) -> None:
+        """Keep other workers from this run, as long as this worker lives."""
+        while True:
+            await asyncio.sleep(self._renew_seconds)
+            with suppress(Unavailable):
+                await in_transaction(
+                    self._context.engine, lambda c: schedules.hold(c, name, _HOLD_SECONDS)
+                )
 
     async def _is_held(self, source: str) -> bool:
         states = await in_transaction(self._context.engine, connections.states)
@@ -59,6 +78,14 @@ class ReconcileJob:
         if self._context.limiter is not None:
             held = held or self._context.limiter.left(source, "list_page") > 0
         return held or (source in states and states[source].paused)
+
+    async def _reconcile_all(self, source: str, *, restart: bool) -> bool:
+        """Reconcile every entity type; return whether all runs were complete."""
+        complete = True
+        for entity_type in self._context.router.owner(source).entities:
+            if entity_type in SHAPES:
+                complete = await self._reconcile(source, entity_type, restart=restart) and complete
+        return complete
 
     async def _reconcile(self, source: str, entity_type: str, *, restart: bool) -> bool:
         try:
