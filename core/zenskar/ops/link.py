@@ -9,7 +9,7 @@ from zenskar.db.connections import PAUSED_BY_OPERATOR
 from zenskar.db.driver.engine import in_transaction
 from zenskar.db.events import look_events, sync_events
 from zenskar.db.events.sync_events import Transition
-from zenskar.errors import NotFound, StateConflict
+from zenskar.errors import CallFailed, FailureKind, InvalidInput, NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.kernel import Verdict, is_former
 from zenskar.model.actor import Actor
@@ -74,13 +74,13 @@ class ObjectLinker:
         """Fetch an unlinked object, and link it with a free record, or with a new one for None.
 
         A repeat ends the dead letters of an object that is linked with the record already.
-        Raises `NotFound` without such a record, `StateConflict` when the object or the record is
-        not free, `CallFailed` when the external system does not show the object, and the errors of
-        `check_ready`. Nothing is changed then.
+        Raises `NotFound` without such a record or such an object, `InvalidInput` when the external
+        system refuses the id, `StateConflict` when the object or the record is not free,
+        `CallFailed` when the call fails, and the errors of `check_ready`. Nothing is changed then.
         """
         allowed = (PAUSED_BY_OPERATOR,)
         await check_ready(self.context, self.accounts, source, entity_type, allowed=allowed)
-        snapshot = await self.reader.fetch(source, entity_type, external_id)
+        snapshot = await self._fetch(source, entity_type, external_id)
         if snapshot.seen.data is None:
             raise StateConflict(f"the object {external_id} of {source} is deleted")
         chosen = record_id or new_id()
@@ -103,6 +103,17 @@ class ObjectLinker:
             self.context.engine, lambda c: self._settle(c, source, entity_type, link, by)
         )
         return replace(link, done=True, dead_letters=ended)
+
+    async def _fetch(self, source: str, entity_type: str, external_id: str) -> Snapshot:
+        try:
+            return await self.reader.fetch(source, entity_type, external_id)
+        except CallFailed as error:
+            # The caller chose the id: it may be mistyped.
+            if error.failure.kind is FailureKind.NOT_VISIBLE:
+                raise NotFound(f"{source} shows no object with the id {external_id}") from error
+            if error.failure.kind is FailureKind.REJECTED:
+                raise InvalidInput(f"{source} refuses the id {external_id}") from error
+            raise
 
     async def _publish(self, source: str, entity_type: str, named: Snapshot) -> None:
         run_id, kind = new_id(), ObservationKind.FETCH

@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.support.api import UNKNOWN_ID, Api, body_of, open_api, problem_of
+from tests.support.fake import FakeError
+from zenskar.errors import FailureKind
 
 PATH = "/connections/fake/link"
 
@@ -32,3 +36,22 @@ async def test_a_choice_is_needed(api: Api) -> None:
     await post(api, 400, external_id="1")
     await post(api, 400, external_id="1", customer_id=UNKNOWN_ID, new=True)
     await post(api, 404, "/connections/nothing/link", external_id="1", new=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "text"),
+    [
+        (FailureKind.NOT_VISIBLE, 404, "fake shows no object with the id obj_7"),
+        (FailureKind.REJECTED, 400, "fake refuses the id obj_7"),
+        (FailureKind.TRANSIENT, 502, "transient"),
+    ],
+)
+async def test_a_mistyped_object_is_no_fault_of_the_external_system(
+    api: Api, kind: FailureKind, status: int, text: str
+) -> None:
+    def refuse(_hook: str, _about: str | None) -> None:
+        raise FakeError(kind)
+
+    api.flow.systems["fake"].reading = refuse
+    problem = await post(api, status, external_id="obj_7", new=True)
+    assert text in problem["detail"]

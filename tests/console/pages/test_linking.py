@@ -78,7 +78,7 @@ async def test_a_choice_that_cannot_be_linked_is_asked_again(console: OpenConsol
         for query, problem in (
             ("external_id=&record_id=", "The id of the object is needed."),
             ("external_id=obj_0&record_id=7", "The id of the record must be a uuid."),
-            ("external_id=obj_7&record_id=", "Fake shows no object with this id."),
+            ("external_id=obj_7&record_id=", "Fake shows no object with the id obj_7"),
             (f"external_id=obj_0&record_id={new_id()}", "There is no customer with the id"),
             ("external_id=obj_0&entity=invoice&record_id=", "Must be one of the choices."),
         ):

@@ -7,14 +7,7 @@ from zenskar.api.http.clients import client_address
 from zenskar.api.http.problems import problem_of
 from zenskar.console.page import ROOT, Action, ActionField, Done, Preview, Visit
 from zenskar.db.driver.engine import in_transaction
-from zenskar.errors import (
-    CallFailed,
-    FailureKind,
-    InvalidInput,
-    StateConflict,
-    Unavailable,
-    ZenskarError,
-)
+from zenskar.errors import InvalidInput, StateConflict, Unavailable, ZenskarError
 from zenskar.ids import is_id
 from zenskar.model.actor import Actor
 from zenskar.model.scope import Scope
@@ -48,7 +41,7 @@ async def preview(visit: Visit) -> Preview:
     except Unavailable:
         raise
     except ZenskarError as error:
-        return await _ask(visit, _problem(name, error))
+        return await _ask(visit, problem_of(error).detail)
     record = "a new one" if planned.creates_record else planned.record_id
     text = "The object is fetched again, and both sides are merged like every change."
     if planned.outside:
@@ -105,12 +98,6 @@ async def _ask(visit: Visit, problem: str = "") -> Preview:
         asks=True,
         problem=problem,
     )
-
-
-def _problem(name: str, error: ZenskarError) -> str:
-    if isinstance(error, CallFailed) and error.failure.kind is FailureKind.NOT_VISIBLE:
-        return f"{name} shows no object with this id"
-    return problem_of(error).detail
 
 
 async def _doubt(visit: Visit) -> list[str]:
