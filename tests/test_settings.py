@@ -79,6 +79,8 @@ def test_an_env_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_whose_name_has_a_null_byte_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="ZENSKAR_PORT_FILE: has more than 100000 char"):
+        load({"ZENSKAR_PORT_FILE": "/dev/zero"})
     with pytest.raises(ConfigurationError, match="ZENSKAR_PORT_FILE: embedded null byte"):
         load({"ZENSKAR_PORT_FILE": "a\0b"})
 

@@ -26,6 +26,8 @@ _REDELIVERY_DAYS = 31
 """Stripe, for example, sends an event again on request for 30 days."""
 _MOST_DAYS = 36_500
 """A hundred years: a time that long ago, or that far ahead, still has a date."""
+_MOST_CHARACTERS = 100_000
+"""The longest value in a file: a device that is named by mistake has no end."""
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 Policy = Literal["internal_wins", "external_wins", "latest_wins"]
 S = TypeVar("S", bound=BaseSettings)
@@ -220,7 +222,7 @@ def lookup(environment: Mapping[str, str], variable: str) -> str | None:
     """Return a variable's value, or the text of the file that `<variable>_FILE` names.
 
     Spaces and ends of lines around either are dropped: an environment file of Windows leaves them.
-    Raises `ConfigurationError` when the file cannot be read.
+    Raises `ConfigurationError` when the file cannot be read, or is too large for a value.
     """
     value = environment.get(variable, "").strip()
     if value:
@@ -229,9 +231,14 @@ def lookup(environment: Mapping[str, str], variable: str) -> str | None:
     if not path:
         return None
     try:
-        return Path(path).read_text(encoding=_TEXT).strip() or None
+        with Path(path).open(encoding=_TEXT) as file:
+            content = file.read(_MOST_CHARACTERS + 1)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{variable}_FILE: {_reason(error)}: {path}") from error
+    if len(content) > _MOST_CHARACTERS:
+        limit = f"has more than {_MOST_CHARACTERS} characters"
+        raise ConfigurationError(f"{variable}_FILE: {limit}: {path}")
+    return content.strip() or None
 
 
 def _reason(error: OSError | ValueError) -> str:

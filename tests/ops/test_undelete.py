@@ -7,6 +7,7 @@ from tests.support.flow import Flow, open_flow
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
+from zenskar.ops.explain.explainer import explain
 from zenskar.ops.undelete import LinkState, RestoredLink
 
 BY = Actor("ada", "a test")
@@ -55,6 +56,36 @@ async def test_a_record_and_its_link_come_back(database_url: str) -> None:
         assert dict((await reconcile(flow)).found) == {}
         history = "SELECT detail FROM sync_event_history WHERE detail LIKE '%a test%'"
         assert len(await flow.rows(history)) == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "winner", "phone"),
+    [("internal_wins", "internal", "+91 here"), ("external_wins", "external", "+91 there")],
+)
+async def test_a_conflict_with_the_living_object_is_recorded(
+    database_url: str, policy: str, winner: str, phone: str
+) -> None:
+    async with open_flow(database_url, conflict_policy=policy) as flow:
+        record_id, external_id = await deleted_wrongly(flow)
+        system = flow.systems["fake"]
+        system.edit(external_id, phone="+91 there", email="there@example.com")
+        system.webhooks.clear()
+        # The edit of the record was not pushed before the delete.
+        await execute(flow, "UPDATE customers SET phone = '+91 here'")
+        await undelete(flow, record_id)
+        assert ((await flow.record(record_id))["phone"], system.objects[external_id]["phone"]) == (
+            phone,
+            phone,
+        )
+        timeline = await explain(flow.runtime.engine, record_id)
+        (step,) = [one for one in timeline.steps if one.conflicts]
+        (conflict,) = step.conflicts
+        assert (conflict.path, conflict.winner) == ("/phone", winner)
+        assert (conflict.internal, conflict.external) == ("+91 here", "+91 there")
+        assert {"/email"} <= {change.path for change in step.changes}
+        assert timeline.missing_versions == ()
+        reason = "SELECT reason FROM sync_events WHERE event_type = 'customer.undeleted'"
+        assert await flow.scalar(reason) == "conflict"
 
 
 async def test_an_object_that_is_proven_deleted_gets_a_successor(database_url: str) -> None:

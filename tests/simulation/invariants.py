@@ -1,5 +1,6 @@
 """The invariants at rest, after any history. Each breach is one readable line."""
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,10 +8,12 @@ from typing import Any
 
 from tests.simulation.beside import unequal_beside
 from tests.simulation.emptied import ENTRIES, wrong_fields
-from tests.simulation.memory import Memory
+from tests.simulation.memory import Memory, Restored
 from tests.simulation.world import PATIENCE_SECONDS, World
 from zenskar.model.fields import CUSTOMER, flatten, keep, name_of
+from zenskar_stripe.sandbox import FaultKind
 
+_LATE = (FaultKind.DROP_REQUEST, FaultKind.ZOMBIE)
 _PUSHES_FOR_EACH = 6
 _PUSHES_ANYWAY = 20
 _QUOTED = re.compile(r"""(?<=['"])[\w@.+-]+(?=['"])""")
@@ -20,6 +23,7 @@ MAPPINGS = (
     "SELECT *, CAST(entity_id AS text) AS key FROM external_mappings WHERE source_system = 'stripe'"
 )
 _MAPPINGS_BESIDE = MAPPINGS.replace("stripe", "salesforce")
+_PUSHES = "SELECT CAST(id AS text) AS id, CAST(entity_id AS text) AS key, changes FROM push_intents"
 OPEN_PUSHES = "SELECT id, kind, state, changes FROM push_intents WHERE state IN ('sent', 'unknown')"
 UNFINISHED = (
     "SELECT status, event_type, error_kind, error_message FROM sync_events"
@@ -51,6 +55,8 @@ class Sides:
     contact_mappings: list[dict[str, Any]] = field(default_factory=list)
     entries: list[dict[str, Any]] = field(default_factory=list)
     """The history entries with their record, their object and their detail."""
+    late_pushes: list[dict[str, Any]] = field(default_factory=list)
+    """The pushes whose request was lost or arrived late."""
 
     @property
     def conflicts(self) -> int:
@@ -85,8 +91,14 @@ async def breaches(
         contacts=None if world.org is None else world.org.contacts(),
         contact_mappings=await world.rows(_MAPPINGS_BESIDE),
         entries=await world.rows(ENTRIES),
+        late_pushes=await _late_pushes(world),
     )
     return breaches_between(sides, memory)
+
+
+async def _late_pushes(world: World) -> list[dict[str, Any]]:
+    prompt = {c.idempotency_key for c in world.sandbox.requests if c.fault not in _LATE}
+    return [push for push in await world.rows(_PUSHES) if push["id"] not in prompt]
 
 
 def breaches_between(sides: Sides, memory: Memory) -> list[str]:
@@ -189,19 +201,34 @@ def doubled(sides: Sides, memory: Memory) -> list[str]:
 def reverted(sides: Sides, memory: Memory) -> list[str]:
     """An external edit without a competing edit is applied, after any pushes.
 
-    Such a system's integration cannot distinguish such an edit from a push that arrives late.
+    Where only names are seen, such an edit looks like a push that arrives late. Elsewhere it may
+    look so while such a push can arrive; then the history records the conflict (rule 6).
     """
     if sides.names_only:
         return []
     return [
-        f"the edit of {record['key']} back to {due[record['key']].value} is reverted"
+        f"the edit of {record['key']} back to {one.value} is reverted"
         for due in [{one.whose: one for one in memory.restored}]
         for record in sides.records
-        if record["key"] in due
+        if (one := due.get(record["key"])) is not None
         and record["deleted_at"] is None
-        and name_of(due[record["key"]].path) in sides.held
-        and flatten(CUSTOMER, record).get(due[record["key"]].path) != due[record["key"]].value
+        and name_of(one.path) in sides.held
+        and flatten(CUSTOMER, record).get(one.path) != one.value
+        and not _taken_for_late_push(sides, one)
     ]
+
+
+def _taken_for_late_push(sides: Sides, one: Restored) -> bool:
+    details = [json.loads(e["detail"]) for e in sides.entries if e["record"] == one.whose]
+    recorded = any(
+        (conflict["path"], conflict["external"]) == (one.path, one.value)
+        for detail in details
+        for conflict in detail.get("conflicts", ())
+    )
+    return recorded and any(
+        push["key"] == one.whose and json.loads(push["changes"]).get(one.path) == one.value
+        for push in sides.late_pushes
+    )
 
 
 def lost(sides: Sides, memory: Memory) -> list[str]:

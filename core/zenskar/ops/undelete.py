@@ -8,20 +8,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from zenskar.db import mappings, records
 from zenskar.db.driver.engine import in_transaction
+from zenskar.db.events import sync_events
+from zenskar.db.events.sync_events import NewEntry
 from zenskar.errors import CallFailed, FailureKind, NotFound, StateConflict
+from zenskar.kernel import Outcome
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import OUTBOUND
+from zenskar.model.history_detail import HistoryDetail
 from zenskar.model.observation import Observation, ObservationKind
 from zenskar.model.operator_action import ActionKind
 from zenskar.model.record import ExternalMapping, Record
+from zenskar.model.sync_event import SyncStatus
 from zenskar.ops.audit import AuditEntry
 from zenskar.sync import fanout
 from zenskar.sync.account_check import AccountCheck
 from zenskar.sync.context import SyncContext
-from zenskar.sync.fanout import RecordChange
+from zenskar.sync.fanout import Cause, RecordChange
+from zenskar.sync.outcome_history import broadcast, describe
 from zenskar.sync.reconcile.publisher import NotRead, SnapshotPublisher
 from zenskar.sync.reconcile.reader import ExternalReader, Snapshot
 from zenskar.sync.work import work_storage
+from zenskar.sync.work.unit_of_work import UnitOfWork
 
 
 class LinkState(StrEnum):
@@ -44,6 +51,16 @@ class RestoredLink:
     source_system: str
     external_id: str
     state: LinkState
+
+
+@dataclass(frozen=True, slots=True)
+class _Restored:
+    """A link, and the merge of the record with its living object."""
+
+    link: RestoredLink
+    work: UnitOfWork
+    seen: Observation | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +88,26 @@ class Undeleter:
             if known is not None:
                 former[source] = known, await self._fetch(source, entity_type, known.external_id)
 
-        async def undelete(db: AsyncConnection) -> list[RestoredLink]:
-            record = await _deleted(db, entity_type, record_id)
-            await records.update(db, entity_type, [_alive(record)])
-            links = [
+        async def undelete(db: AsyncConnection) -> list[_Restored]:
+            alive = _alive(await _deleted(db, entity_type, record_id))
+            await records.update(db, entity_type, [alive])
+            restored = [
                 await self._revive(db, source, entity_type, *former[source])
                 for source in sorted(former)
             ]
-            await self._enqueue(db, entity_type, record_id, by, correlation_id)
-            states = {link.source_system: link.state.value for link in links}
+            detail: HistoryDetail = {**by.detail, "record_version": alive.version}
+            causes = await self._enqueue(db, entity_type, record_id, detail, correlation_id)
+            for one in restored:
+                await self._note_merge(db, record_id, one, causes[one.link.source_system])
+            states = {one.link.source_system: one.link.state.value for one in restored}
             entry = AuditEntry(ActionKind.UNDELETE, by, record_id, result={"links": states})
             await entry.write(db)
-            return links
+            return restored
 
-        links = await in_transaction(self.context.engine, undelete)
+        restored = await in_transaction(self.context.engine, undelete)
         self.context.wake(OUTBOUND)
-        return links
+        self._count_conflicts(restored)
+        return [one.link for one in restored]
 
     async def _last_mapping(
         self, source: str, entity_type: str, record_id: str
@@ -116,7 +137,7 @@ class Undeleter:
         entity_type: str,
         known: ExternalMapping,
         snapshot: Snapshot | None,
-    ) -> RestoredLink:
+    ) -> _Restored:
         """Link an object that lives with the record again, or release one that is deleted."""
         work = await work_storage.load(
             db,
@@ -126,6 +147,8 @@ class Undeleter:
         )
         if work.mappings[known.external_id].revision != known.revision:
             raise StateConflict(f"{known.external_id} of {source} changed meanwhile: try again")
+        seen: Observation | None = None
+        outcome: Outcome | None = None
         if snapshot is None:
             state = LinkState.NOT_VISIBLE
         elif snapshot.seen.merged_into is not None:
@@ -136,10 +159,32 @@ class Undeleter:
             state = LinkState.RECREATED
         else:
             revived = work.revive(known.external_id)
-            work.observe(self._seen(source, revived, snapshot))
+            seen = self._seen(source, revived, snapshot)
+            _, outcome = work.observe(seen)
             state = LinkState.LINKED
         await work_storage.flush(db, work)
-        return RestoredLink(source, known.external_id, state)
+        return _Restored(RestoredLink(source, known.external_id, state), work, seen, outcome)
+
+    async def _note_merge(
+        self, db: AsyncConnection, record_id: str, restored: _Restored, cause: Cause
+    ) -> None:
+        """Record how the edits of a living object were merged, and the values that lost."""
+        work, seen, outcome = restored.work, restored.seen, restored.outcome
+        if seen is None or outcome is None:
+            return
+        detail: HistoryDetail = {
+            **describe(work, record_id, seen, outcome),
+            **broadcast(self.context.broadcaster, work, record_id, outcome, cause),
+        }
+        await sync_events.note(db, [NewEntry(cause.event_id, SyncStatus.PENDING, detail)])
+        if outcome.conflicts:
+            await sync_events.mark(db, cause.event_id, sync_events.CONFLICT)
+
+    def _count_conflicts(self, restored: Sequence[_Restored]) -> None:
+        for one in restored:
+            for conflict in one.outcome.conflicts if one.outcome else ():
+                source, winner = one.link.source_system, conflict.winner.value
+                self.context.metrics.conflicts.labels(source, winner).inc()
 
     def _seen(self, source: str, known: ExternalMapping, snapshot: Snapshot) -> Observation:
         """Return the observation of a living object, whatever record id it carries."""
@@ -153,16 +198,19 @@ class Undeleter:
         db: AsyncConnection,
         entity_type: str,
         record_id: str,
-        by: Actor,
+        detail: HistoryDetail,
         correlation_id: str,
-    ) -> None:
+    ) -> Mapping[str, Cause]:
+        """Queue the record as it is now, and return the cause of each connection's event."""
         record = (await records.lock(db, entity_type, [record_id]))[record_id]
-        change = RecordChange.of(
-            entity_type, record, fanout.UNDELETED, correlation_id, by=by.detail
-        )
+        change = RecordChange.of(entity_type, record, fanout.UNDELETED, correlation_id, by=detail)
         sources: Sequence[str] = self.context.router.owners_of(entity_type)
-        await fanout.enqueue(db, [(change, source) for source in sources])
+        event_ids = await fanout.enqueue(db, [(change, source) for source in sources])
         fanout.announce_change(self.context.broadcaster, change)
+        return {
+            source: Cause(correlation_id, event_id)
+            for source, event_id in zip(sources, event_ids, strict=True)
+        }
 
 
 async def _deleted(db: AsyncConnection, entity_type: str, record_id: str) -> Record:

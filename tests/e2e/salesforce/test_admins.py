@@ -51,7 +51,7 @@ async def test_a_backfill_goes_on_at_its_page_when_the_next_day_has_calls(
     database_url: str,
 ) -> None:
     async with both_sides(database_url, **HOURLY) as both:
-        # An answer to the poll may still tell the limit of the first day after LATER.
+        # An answer to the poll could otherwise report the first day again after LATER.
         await both.flow.until_scalar(POLLED)
         for number in range(30):
             both.org.add(LastName=f"n{number}")
