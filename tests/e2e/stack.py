@@ -91,11 +91,15 @@ class Stack:
         return list(reversed((await self.ask("GET", f"/sync-events?{query}"))["data"]))
 
     async def settled(self) -> None:
-        """Wait until every sync event has ended."""
+        """Wait until no message is left, and every sync event has ended.
+
+        An accepted webhook is a message alone before it is applied.
+        """
 
         async def check() -> bool:
             final = {"succeeded", "ignored", "dead"}
-            return all(event["status"] in final for event in await self.events("limit=200"))
+            left = sum((await self.runtime.bus.depth()).values())
+            return not left and all(e["status"] in final for e in await self.events("limit=200"))
 
         await until(check)
 

@@ -45,6 +45,8 @@ _OPTIONS = {
     "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
     "port": "5432",
+    # Many processes may share the server, each with a pool.
+    "max_connections": "300",
 }
 _log = get_logger(__name__)
 
