@@ -28,6 +28,8 @@ from zenskar_stripe.sandbox import StripeSandbox
 SECRET = "whsec_simulation"
 WORKERS = 2
 _POLL_SECONDS = 0.05
+_REQUEST_SECONDS = 10
+"""Longer than any request of a story is under way."""
 PATIENCE_SECONDS = 30.0
 """The time without any progress after which a world counts as stuck."""
 _QUESTIONS = 10
@@ -96,15 +98,20 @@ class World:
     async def settle(self, patience: float) -> None:
         """Wait for rest, without further faults.
 
-        Raises TimeoutError when nothing changes for this long, or after ten times as long.
+        Raises TimeoutError when nothing changes for this long, or after ten times as long. The
+        clock advances once, so that no search waits for a request without an answer.
         """
         for system in (self.sandbox, *self.others):
             system.faults.clear()
         began = changed = time.monotonic()
-        progress = await self._progress()
+        progress, aged = await self._progress(), False
         while not await self._at_rest():
             await asyncio.sleep(_POLL_SECONDS)
             now, before = time.monotonic(), progress
+            if not aged and now - began > _REQUEST_SECONDS:
+                aged = True
+                await self._ask(lambda c: c.execute(text(_AGE_OLD)))
+                await self._ask(lambda c: c.execute(text(_DUE)))
             progress = await self._progress()
             changed = now if progress != before else changed
             if now - changed > patience or now - began > 10 * patience:
@@ -234,6 +241,8 @@ _AGE = """
                             lease_until = lease_until - interval '1 hour'
     WHERE state IN ('sent', 'unknown')
 """
+_AGE_OLD = f"{_AGE} AND created_at < now() - interval '{_REQUEST_SECONDS} seconds'"
+_DUE = "UPDATE outbox SET available_at = now() WHERE claimed_until IS NULL AND NOT parked"
 _UNFINISHED = """
     SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM sync_events
             WHERE status IN ('pending', 'processing', 'retrying'))
