@@ -146,7 +146,7 @@ class Moves:
             intent = Sent(kid, rid, _PUSHES[step], changes, sent_at, IntentState.SENT)
             world = world._replace(intents=(*world.intents, intent))
         elif step is StepKind.RESEND:
-            world = settle(world, (kid,), IntentState.SENT)
+            world = _sent_again(settle(world, (kid,), IntentState.SENT), kid)
         if step not in {StepKind.FETCH, StepKind.FIND}:
             world = world._replace(slack=world.slack - 1)
         makes = step in {StepKind.CREATE, StepKind.RESEND}
@@ -158,7 +158,7 @@ class Moves:
             rev,
             world.now,
             late=record.deleted and makes,
-            early=step is StepKind.FIND and any(c.kid == kid for c in world.calls),
+            early=step is StepKind.FIND and self._may_arrive(world, kid),
             version=live.version if live and step in _CONDITIONAL else 0,
         )
         return world._replace(calls=(*world.calls, call))
@@ -219,9 +219,14 @@ class Moves:
     def _found_later(self, world: World, rid: int) -> World:
         """Take the record up for a find, unless a request of its create is still on its way."""
         step, _, kid = self.shell.plan(world, rid)
-        if step is not StepKind.FIND or any(c.kid == kid for c in world.calls):
+        if step is not StepKind.FIND or self._may_arrive(world, kid):
             return world
         return world._replace(waiting=world.waiting | 1 << rid)
+
+    def _may_arrive(self, world: World, kid: int) -> bool:
+        """Whether a request of a create is on its way, unless the create counts as too old."""
+        arrives = any(i.kid == kid and i.arrives for i in world.intents)
+        return arrives and any(c.kid == kid for c in world.calls)
 
     def _not_found(self, world: World, call: Call) -> World:
         """Plan on after a find without a result, which proves nothing while a request may arrive.
@@ -372,3 +377,9 @@ def _hook(hook: Hook) -> str:
     shows = "deleted" if hook.fields == GONE else hook.fields
     by = f" by k{hook.origin}" if hook.origin else " by nobody of ours" * bool(hook.changed)
     return f"object {hook.eid} {shows} at {hook.low}{by}"
+
+
+def _sent_again(world: World, kid: int) -> World:
+    """Let the age of a create count from its last request."""
+    again = (i._replace(arrives=True) if i.kid == kid else i for i in world.intents)
+    return world._replace(intents=tuple(again))

@@ -151,6 +151,11 @@ def small() -> list[Bounds]:
             overlap=True,
         ),
         Bounds(
+            "a create is sent again after the lifetime of its request",
+            fresh(faults=2, internal_deletes=1, undeletes=1, lifetimes=1),
+            crash=False,
+        ),
+        Bounds(
             "a new record is deleted",
             fresh(faults=1, internal_deletes=1, external_deletes=1, forgets=1),
             overlap=True,

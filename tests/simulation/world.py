@@ -238,6 +238,7 @@ class World:
 OPEN = "SELECT count(*) FROM push_intents WHERE state IN ('sent', 'unknown')"
 _AGE = """
     UPDATE push_intents SET created_at = created_at - interval '1 hour',
+                            resent_at = resent_at - interval '1 hour',
                             lease_until = lease_until - interval '1 hour'
     WHERE state IN ('sent', 'unknown')
 """

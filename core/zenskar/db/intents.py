@@ -32,7 +32,7 @@ _OPEN = """
            CASE WHEN state = 'sent' AND lease_until < now() THEN 'unknown' ELSE state END AS state,
            state = 'sent' AND lease_until < now() AS lapsed,
            NOT key_spent AND created_at > now() - make_interval(secs => $5) AS key_alive,
-           created_at > now() - make_interval(secs => $6) AS may_arrive
+           COALESCE(resent_at, created_at) > now() - make_interval(secs => $6) AS may_arrive
     FROM push_intents
     WHERE source_system = $1 AND entity_type = $2
       AND ((entity_id = ANY($3::uuid[]) AND state IN ('sent', 'unknown')) OR id = ANY($4::text[]))
@@ -78,7 +78,7 @@ _LAPSED = text("""
 """)
 
 _TOO_OLD = """i.state IN ('sent', 'unknown') AND i.state = 'unknown' AND i.source_system = :source
-      AND i.created_at < now() - make_interval(secs => :request_seconds)"""
+      AND COALESCE(i.resent_at, i.created_at) < now() - make_interval(secs => :request_seconds)"""
 _LIVE = """SELECT FROM external_mappings AS m
         WHERE m.entity_id = i.entity_id AND m.source_system = i.source_system
           AND m.entity_type = i.entity_type AND m.state = 'active'"""
@@ -128,7 +128,8 @@ _TRACES = """
 """
 
 _TAKE = """
-    UPDATE push_intents SET state = 'sent', lease_until = now() + make_interval(secs => $2)
+    UPDATE push_intents
+    SET state = 'sent', lease_until = now() + make_interval(secs => $2), resent_at = now()
     WHERE id = ANY($1::text[]) AND (state = 'unknown' OR lease_until < now())
 """
 
@@ -214,7 +215,7 @@ async def traceparents(db: AsyncConnection, intent_ids: Sequence[str]) -> dict[s
 
 
 async def take(db: AsyncConnection, intent_ids: Sequence[str], lease_seconds: float) -> None:
-    """Lease intents without an answer, to resolve them."""
+    """Lease intents without an answer, which are sent again."""
     if intent_ids:
         await driver(db).execute(_TAKE, list(intent_ids), lease_seconds)
 

@@ -97,7 +97,7 @@ class Intent:
     `changes` are the written fields. `revision` is the mapping's revision when the push was sent:
     0 without a mapping; for a create after a release, the revision of the released object's
     tombstone. `body` is the JSON of the exact bytes in the plugin's own terms. `key_alive` says
-    whether the external system still remembers the key, `may_arrive` whether a request of that age
+    whether the external system still remembers the key, `may_arrive` whether its last request
     may still take effect.
     """
 

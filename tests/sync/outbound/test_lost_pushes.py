@@ -291,14 +291,18 @@ class LateCreate:
 
 
 @asynccontextmanager
-async def late_create(database_url: str) -> AsyncIterator[LateCreate]:
-    """Yield while the answer of the find is on its way."""
+async def late_create(database_url: str, *, requests: int = 1) -> AsyncIterator[LateCreate]:
+    """Yield while the answer of the find is on its way; only the last request can arrive."""
     called: asyncio.Future[Push] = asyncio.get_running_loop().create_future()
     asked, may_answer = asyncio.Event(), asyncio.Event()
+    earlier = iter(range(requests - 1))
     async with open_flow(database_url) as flow:
         system = flow.systems["fake"]
 
         async def lose(push: Push) -> None:
+            if next(earlier, None) is not None:
+                await execute(flow, AGE)
+                raise FakeError(FailureKind.UNKNOWN_OUTCOME)
             system.on_the_way = None
             await flow.runtime.customers.delete(push.record_id, correlation_id="test")
             called.set_result(push)
@@ -329,8 +333,12 @@ async def test_a_find_ends_no_create_of_a_record_that_returned(database_url: str
         assert len(flow.systems["fake"].objects) == 1
 
 
-async def test_a_find_is_repeated_while_the_create_may_arrive(database_url: str) -> None:
-    async with late_create(database_url) as late:
+@pytest.mark.parametrize("requests", [1, 2])
+async def test_a_find_is_repeated_while_the_create_may_arrive(
+    database_url: str, requests: int
+) -> None:
+    """A second request may arrive, though the first one is too old."""
+    async with late_create(database_url, requests=requests) as late:
         flow = late.flow
         late.may_answer.set()
         await flow.until_scalar(DELAYED)

@@ -196,6 +196,7 @@ push_intents = Table(
     Column("key_spent", Boolean, nullable=False, server_default=text("false")),
     time_column("lease_until"),
     time_column("created_at", nullable=False),
+    time_column("resent_at"),
     time_column("resolved_at"),
     Column("traceparent", Text),
     Index(
