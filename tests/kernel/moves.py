@@ -380,6 +380,6 @@ def _hook(hook: Hook) -> str:
 
 
 def _sent_again(world: World, kid: int) -> World:
-    """Let the age of a create count from its last request."""
+    """Count the age of a create from its last request."""
     again = (i._replace(arrives=True) if i.kid == kid else i for i in world.intents)
     return world._replace(intents=tuple(again))

@@ -111,6 +111,7 @@ def breaches_between(sides: Sides, memory: Memory) -> list[str]:
         *unequal_at_salesforce(sides),
         *erased(sides, memory),
         *doubled(sides, memory),
+        *risen(sides, memory),
         *(f"{row}" for row in sides.unfinished),
         *(f"the push {row} is open" for row in sides.open_pushes),
         *(f"{record_id} is not in sync, it says" for record_id in sides.out_of_sync),
@@ -196,6 +197,12 @@ def doubled(sides: Sides, memory: Memory) -> list[str]:
     if len(sides.records) > most:
         found.append(f"{len(sides.records)} records of {most}")
     return found
+
+
+def risen(sides: Sides, memory: Memory) -> list[str]:
+    """No record was made of an object that was deleted long before its first event."""
+    owned = {m["external_id"] for m in sides.mappings if m["entity_id"] is not None}
+    return [f"{name} was deleted, and got a record" for name in sorted(memory.ghosts & owned)]
 
 
 def reverted(sides: Sides, memory: Memory) -> list[str]:

@@ -79,13 +79,17 @@ class Memory:
     """The deleted customers that may be restored, by id."""
     returned: set[str] = field(default_factory=set)
     """The ids of the customers that were restored."""
+    ghosts: set[str] = field(default_factory=set)
+    """The ids of the customers that were deleted long before their first event."""
+    waited: float = 0.0
+    """The seconds without a change before late webhooks."""
     copies: dict[str, tuple[int, int]] = field(default_factory=dict)
     """The numbers of records and objects of each person before both sides are joined."""
     full: bool = False
     """Whether both sides hold the same people before they are joined."""
     joined: bool = True
-    guesses: list[str] = field(default_factory=list)
-    """Breaches that were found before the connection worked."""
+    wrong: list[str] = field(default_factory=list)
+    """Breaches that were found before the end."""
     faults: int = 0
     set_back: bool = False
     unlisted: bool = False

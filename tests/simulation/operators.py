@@ -1,11 +1,11 @@
-"""The acts of an operator: pause, resume, undelete, retry, repair, backfill, poll."""
+"""The acts of an operator: pause, resume, undelete, retry, poll."""
 
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TypeVar
 
-from tests.simulation.memory import Act, Loss, Memory
+from tests.simulation.memory import Act, Memory
 from tests.simulation.world import World
 from zenskar.db import polls
 from zenskar.db.driver.engine import in_transaction
@@ -13,24 +13,20 @@ from zenskar.db.events.event_log import EventFilter
 from zenskar.errors import CallFailed, NotFound, StateConflict, Unavailable
 from zenskar.model.actor import Actor
 from zenskar.model.envelope import INBOUND, OUTBOUND
-from zenskar.model.missing import Missing
 from zenskar.ops import connections, dead_letters
 from zenskar.ops.connections import ResumeRequest
-from zenskar.ops.runs.bulk_work import BulkWork, RepairOptions
-from zenskar.sync.reconcile.report import Report
 
 T = TypeVar("T")
 TICK_SECONDS = 0.05
 OPERATOR = Actor("ada", "the simulation")
 PAUSES = ("now", "outbound.stored_intent", "outbound.called", "outbound.stored_answer")
 """The times of a pause: at once, or between two steps of the next push."""
-REPAIRS = ("plain", "plain", "recreate", "delete", "plan")
-_STRIPE, _CUSTOMER = "stripe", "customer"
-_SETTLE_SECONDS, _BRIEF_SECONDS = 0.02, 5.0
+STRIPE, CUSTOMER = "stripe", "customer"
+_BRIEF_SECONDS = 5.0
 _ROUNDS = 4
 _DELETED = "SELECT CAST(id AS text) AS id FROM customers WHERE deleted_at IS NOT NULL"
 _LIVING = _DELETED.replace("IS NOT NULL", "IS NULL")
-_DEAD = "SELECT count(*) FROM sync_events WHERE status = 'dead'"
+DEAD = "SELECT count(*) FROM sync_events WHERE status = 'dead'"
 
 
 async def pause_connection(world: World) -> None:
@@ -40,7 +36,7 @@ async def pause_connection(world: World) -> None:
     world.paused = True
     async with world.operator:
         await in_transaction(
-            world.runtime.engine, lambda c: connections.pause(c, _STRIPE, OPERATOR, broadcaster)
+            world.runtime.engine, lambda c: connections.pause(c, STRIPE, OPERATOR, broadcaster)
         )
 
 
@@ -51,7 +47,7 @@ async def resume_connection(world: World) -> None:
     async with world.operator:
         await in_transaction(
             world.runtime.engine,
-            lambda c: connections.resume(c, _STRIPE, OPERATOR, request, broadcaster),
+            lambda c: connections.resume(c, STRIPE, OPERATOR, request, broadcaster),
         )
     world.paused = False
     for topic in (OUTBOUND, INBOUND):
@@ -101,7 +97,7 @@ async def undelete(world: World, act: Act, memory: Memory) -> bool:
     undeleter = world.runtime.operations().undeleter()
     for _ in range(_ROUNDS):
         with suppress(NotFound, StateConflict, CallFailed):
-            links = await undeleter.undelete(_CUSTOMER, record_id, OPERATOR, "simulation")
+            links = await undeleter.undelete(CUSTOMER, record_id, OPERATOR, "simulation")
             break
         await asyncio.sleep(TICK_SECONDS)
     else:
@@ -122,55 +118,16 @@ async def retry_dead(world: World, _act: Act, _memory: Memory) -> bool:
     return acted.done > 0
 
 
-async def repair(world: World, act: Act, memory: Memory) -> bool:
-    """Repair the connection, with a choice for missing objects, or by a plan."""
-    if not memory.joined or (memory.full and act.what != "plain"):
-        return False
-    if act.what == "plan":
-        return await _briefly(world, _apply_plan(world, act)) is True
-    missing = {"recreate": Missing.RECREATE, "delete": Missing.DELETE}.get(act.what)
-    report = await _briefly(world, _repair(world, missing))
-    return report is not None and sum(report.found.values()) > 0
-
-
-async def backfill(world: World, act: Act, memory: Memory) -> bool:
-    """Import all objects."""
-    if not memory.joined:
-        return False
-    work = BulkWork(world.runtime.operations(), OPERATOR)
-    count = await _briefly(world, work.backfill(_STRIPE, _CUSTOMER, restart=act.who % 2 == 0))
-    return count is not None and count.published > 0
-
-
 async def poll(world: World, _act: Act, _memory: Memory) -> bool:
     """Request a poll of the feed."""
-    await world.runtime.operations().prompter().poll(_STRIPE, OPERATOR)
+    await world.runtime.operations().prompter().poll(STRIPE, OPERATOR)
     return True
-
-
-async def heal(world: World, memory: Memory, patience: float) -> list[str]:
-    """Repair what lost webhooks have left, when nothing else moves; return what stays.
-
-    A run that the story has stopped is not resumed: its list is older than the loss.
-    """
-    if memory.effects[f"lose {Loss.FAILED}"]:
-        await read_feed(world, patience)
-        await world.settle(patience)
-    if not memory.unlisted:
-        return []
-    for _ in range(_ROUNDS):
-        report = await _briefly(world, _repair(world, None, restart=True), patience)
-        await world.settle(patience)
-        # Two copies of a person are a drift until somebody decides between them.
-        if report is not None and report.complete and (memory.full or not report.found):
-            return []
-    return [f"no repair removes the drift: {report}"]
 
 
 async def retry_all(world: World, act: Act, memory: Memory, patience: float) -> None:
     """Retry dead letters until there is none, a few times."""
     for _ in range(_ROUNDS):
-        if not await world.scalar(_DEAD):
+        if not await world.scalar(DEAD):
             return
         memory.effects["retry at the end"] += await retry_dead(world, act, memory)
         await world.settle(patience)
@@ -190,24 +147,10 @@ async def read_feed(world: World, patience: float) -> None:
 
 async def _polled_at(world: World) -> object:
     known = await in_transaction(world.runtime.engine, polls.read)
-    return known[_STRIPE].polled_at if _STRIPE in known else None
+    return known[STRIPE].polled_at if STRIPE in known else None
 
 
-async def _repair(world: World, missing: Missing | None, *, restart: bool = False) -> Report:
-    work = BulkWork(world.runtime.operations(), OPERATOR)
-    options = RepairOptions(missing, force=True, restart=restart, settle_seconds=_SETTLE_SECONDS)
-    return await work.repair(_STRIPE, _CUSTOMER, options)
-
-
-async def _apply_plan(world: World, act: Act) -> bool:
-    work = BulkWork(world.runtime.operations(), OPERATOR)
-    options = RepairOptions(force=True, settle_seconds=_SETTLE_SECONDS)
-    plan = await work.plan_repair(_STRIPE, _CUSTOMER, options)
-    await asyncio.sleep(act.seconds)
-    return (await work.apply_repair(plan)).done > 0
-
-
-async def _briefly(
+async def briefly(
     world: World, operation: Awaitable[T], patience: float = _BRIEF_SECONDS
 ) -> T | None:
     """Return the result of an operation that an operator stops if it lasts too long."""

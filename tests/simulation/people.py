@@ -117,7 +117,7 @@ async def join(world: World, memory: Memory, *, planned: bool) -> None:
         await _repeat(world, lambda: _apply_plan(world))
     if not memory.joined:
         memory.joined = True
-        memory.guesses += [line for person in await _people(world) for line in person.chosen()]
+        memory.wrong += [line for person in await _people(world) for line in person.chosen()]
     await resume_connection(world)
     await _repeat(world, lambda: _backfill(world))
 
@@ -191,7 +191,7 @@ class Person:
 async def end(world: World, memory: Memory, patience: float) -> list[str]:
     """Decide on the ambiguous copies of two sides that are joined; return every breach."""
     people = await _people(world)
-    wrong = memory.guesses + [line for one in people for line in one.guessed(memory.copies)]
+    wrong = [line for one in people for line in one.guessed(memory.copies)]
     for _ in range(_ROUNDS):
         wrong += [line for person in people for line in person.silent()]
         for person in people:

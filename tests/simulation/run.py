@@ -2,6 +2,7 @@
 
 python -m tests.simulation.run --seeds 5000 [--first 0] [--jobs 4]
 python -m tests.simulation.run --seed 42 [--times 20]
+python -m tests.simulation.run --mutations [--seeds 60] [--only "late events"]
 """
 
 import argparse
@@ -9,17 +10,19 @@ import asyncio
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
-from tests.simulation import operators, people
+from tests.simulation import operators, people, repairs
 from tests.simulation.beside import org_beside
 from tests.simulation.clock import Clock
 from tests.simulation.disturbances import SHIFTS
 from tests.simulation.invariants import breaches
 from tests.simulation.memory import Act, Memory
+from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.partial import System, system_of
 from tests.simulation.story import draw, perform
 from tests.simulation.webhooks import hear
@@ -28,10 +31,13 @@ from tests.support import postgres
 from tests.support.databases import Databases
 from zenskar.plugins.discovery import Plugin, discover
 from zenskar.telemetry import logs
+from zenskar_stripe import lookup
 
 _REPORT_EVERY = 100
 _ATTEMPTS = (100, 100, 2)
 """In one of three systems, a second fault leads to a dead letter."""
+_PAGE = 2
+"""The size of Stripe's pages, so that few objects fill several."""
 _POLICIES = ("internal_wins", "external_wins", "latest_wins")
 
 
@@ -128,7 +134,7 @@ class Stage:
             if system.full:
                 await people.join(world, memory, planned=False)
             await world.settle(self.patience)
-            wrong = await operators.heal(world, memory, self.patience)
+            wrong = memory.wrong + await repairs.heal(world, memory, self.patience)
             if world.org is not None:
                 await world.org.show_everything(world.runtime, self.patience)
                 await world.settle(self.patience)
@@ -141,6 +147,13 @@ class Stage:
         return wrong + await breaches(
             world, memory, system.held, names_only=system.names_only, patience=self.patience
         )
+
+
+@contextmanager
+def small_pages() -> Iterator[None]:
+    """Make the pages of Stripe's lists small."""
+    with patch.object(lookup, "PAGE", _PAGE):
+        yield
 
 
 async def run_seeds(
@@ -159,8 +172,37 @@ async def run_seeds(
                 failures.append(failure)
                 print(failure, flush=True)
 
-    await asyncio.gather(*(work() for _ in range(jobs)))
+    with small_pages():
+        await asyncio.gather(*(work() for _ in range(jobs)))
     return failures
+
+
+async def run_mutations(stage: Stage, seeds: Sequence[int], jobs: int, only: str) -> int:
+    """Run seeds without each duty in turn, until some fail; return the number of those missed."""
+    missed = 0
+    for mutation in (each for each in MUTATIONS if only in each.name):
+        with mutation.applied(), small_pages():
+            found = await _first_failures(stage, mutation, seeds, jobs)
+        missed += found is None
+        print(f"{mutation.name:34} {found or 'MISSED'}", flush=True)
+    return missed
+
+
+async def _first_failures(
+    stage: Stage, mutation: Mutation, seeds: Sequence[int], jobs: int
+) -> str | None:
+    """Return the number of seeds until some fail by the expected breach; None without."""
+    others = Counter[str]()
+    for start in range(0, len(seeds), jobs):
+        some = seeds[start : start + jobs]
+        failures = await asyncio.gather(*(stage.run_seed(each, shorten=False) for each in some))
+        lines = [line for each in failures if each is not None for line in each.breaches]
+        wrong = [line for line in lines if mutation.breach in line]
+        if wrong:
+            more = f" ({sum(others.values())} other breaches)" if others else ""
+            return f"{start + len(some):3} seeds: {wrong[0]}{more}"
+        others.update(lines)
+    return f"none by {mutation.breach!r}, but {others.most_common(2)}" if others else None
 
 
 def _settings(seed: int) -> dict[str, Any]:
@@ -188,6 +230,8 @@ def main() -> int:
         default=PATIENCE_SECONDS,
         help="seconds without progress until a story is stuck; more on a busy machine",
     )
+    parser.add_argument("--mutations", action="store_true", help="the duties taken out, as a table")
+    parser.add_argument("--only", default="", help="mutations whose name contains this")
     parser.add_argument("--no-shorten", action="store_true", help="show a failing story whole")
     options = parser.parse_args()
     logs.configure("error", "json")
@@ -199,6 +243,9 @@ def main() -> int:
     postgres.prepare_session()
     try:
         stage = Stage(Databases(postgres.server_url()), discover(), options.patience)
+        if options.mutations:
+            wanted = run_mutations(stage, seeds, options.jobs, options.only)
+            return 1 if asyncio.run(wanted) else 0
         failures = asyncio.run(
             run_seeds(stage, seeds, options.jobs, shorten=not options.no_shorten)
         )

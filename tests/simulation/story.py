@@ -3,8 +3,10 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
 
-from tests.simulation import disturbances, edits, lives, operators, people, webhooks
+from tests.simulation import disturbances, edits, lives, operators, people, repairs, webhooks
 from tests.simulation.beside import FAULTS as BESIDE_FAULTS
 from tests.simulation.memory import Act, Memory
 from tests.simulation.partial import system_of
@@ -26,11 +28,12 @@ _WEIGHTS = {
     "undelete": 2,
     "pause": 2,
     "retry_dead": 2,
-    "repair": 2,
-    "backfill": 1,
+    "repair": 4,
+    "backfill": 2,
     "poll": 1,
     "lose": 2,
     "resend": 3,
+    "ghost": 2,
     "tick": 2,
     "rest": 5,
     "calm": 3,
@@ -40,11 +43,15 @@ _WEIGHTS = {
     "set_their_clock": 1,
 }
 _RESTORES = {"delete_outside": 4, "restore_outside": 6}
-_NAMED = frozenset({"edit", "edit_outside", "put", "pause", "repair", "resend"})
+_NAMED = frozenset({"edit", "edit_outside", "put", "pause", "repair", "resend", "drift"})
 """The acts whose effects are counted by their variants."""
 _ENDS = {"pause": ("edit", "resume"), "lose": ("edit_outside", "hear")}
 _HEALS = ("repair", "backfill", "poll", "resend", "rest")
 """The acts after a loss of webhooks."""
+_DRIFTS_OF_TEN = 9
+"""So many of ten repairs and backfills find a change without an event."""
+_DRIFT_FOR = {"recreate": "delete", "delete": "delete", "backfill": "create"}
+"""The change that the variant of a repair, or a backfill, is for."""
 _BESIDE = {"create_beside": 2, "edit_beside": 6, "delete_beside": 1, "fault_beside": 4}
 
 
@@ -58,16 +65,29 @@ def draw(seed: int) -> list[Act]:
     first = rng.choice(["create", "create_outside"])
     filled = _filling(rng) if system.full else []
     kinds = _with_ends([first, *picked], rng)
-    return filled + [_act(kind, number, rng) for number, kind in enumerate(kinds, len(filled))]
+    acts = [_act(kind, number, rng) for number, kind in enumerate(kinds, len(filled))]
+    return filled + [_fitting(*two) for two in pairwise([*acts, Act("end")])]
+
+
+def _fitting(act: Act, then: Act) -> Act:
+    """Return an act; before a repair, the change that this repair is for."""
+    wanted = _DRIFT_FOR.get(then.what or then.kind)
+    return replace(act, what=wanted) if act.kind == "drift" and wanted else act
 
 
 def _with_ends(kinds: list[str], rng: random.Random) -> list[str]:
-    """Return the acts with an edit after each pause and loss, and with its end somewhat later."""
+    """Return the acts with an edit after each pause and loss, and with its end somewhat later.
+
+    Before most repairs something changes that only a repair can find.
+    """
     for kind, (edit, end) in _ENDS.items():
         for place in reversed([n for n, each in enumerate(kinds) if each == kind]):
             last = place + rng.randint(1, 4)
             kinds[last:last] = [end] if kind == "pause" else [end, rng.choice(_HEALS)]
             kinds[place + 1 : place + 1] = [edit]
+    for place in reversed([n for n, each in enumerate(kinds) if each in {"repair", "backfill"}]):
+        if rng.randrange(10) < _DRIFTS_OF_TEN:
+            kinds[place:place] = ["drift"]
     return kinds
 
 
@@ -86,7 +106,9 @@ def _act(kind: str, number: int, rng: random.Random) -> Act:
         "empty_both": edits.EMPTYINGS,
         "put": edits.REPLACEMENTS,
         "pause": operators.PAUSES,
-        "repair": operators.REPAIRS,
+        "repair": repairs.REPAIRS,
+        "drift": webhooks.DRIFTS,
+        "ghost": webhooks.LATE,
         "lose": webhooks.LOSSES,
         "resend": tuple(webhooks.AGES),
         "edit_beside": ("name", "phone", "no_phone"),
@@ -133,8 +155,10 @@ _ACTS: Mapping[str, Callable[[World, Act, Memory], Awaitable[bool]]] = {
     "pause": operators.pause,
     "resume": operators.resume,
     "retry_dead": operators.retry_dead,
-    "repair": operators.repair,
-    "backfill": operators.backfill,
+    "drift": webhooks.drift,
+    "ghost": webhooks.ghost,
+    "repair": repairs.repair,
+    "backfill": repairs.backfill,
     "poll": operators.poll,
     "lose": webhooks.lose,
     "hear": webhooks.hear,

@@ -242,7 +242,9 @@ _AGE = """
                             lease_until = lease_until - interval '1 hour'
     WHERE state IN ('sent', 'unknown')
 """
-_AGE_OLD = f"{_AGE} AND created_at < now() - interval '{_REQUEST_SECONDS} seconds'"
+_AGE_OLD = (
+    f"{_AGE} AND COALESCE(resent_at, created_at) < now() - interval '{_REQUEST_SECONDS} seconds'"
+)
 _DUE = "UPDATE outbox SET available_at = now() WHERE claimed_until IS NULL AND NOT parked"
 _UNFINISHED = """
     SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM sync_events
