@@ -1,14 +1,18 @@
 """A deleted record comes back, and is linked again where its object lives."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from tests.support.drift import execute, factory, names, reconcile
-from tests.support.flow import Flow, open_flow
+from tests.support.flow import DEADLINE_SECONDS, Flow, open_flow
+from zenskar import Push
 from zenskar.errors import NotFound, StateConflict
 from zenskar.ids import new_id
 from zenskar.model.actor import Actor
 from zenskar.ops.explain.explainer import explain
-from zenskar.ops.undelete import LinkState, RestoredLink
+from zenskar.ops.undelete import LinkState, RestoredLink, Undeleter
 
 BY = Actor("ada", "a test")
 
@@ -138,3 +142,38 @@ async def test_what_is_not_deleted_is_refused(database_url: str) -> None:
             await undelete(flow, record_id)
         with pytest.raises(NotFound):
             await undelete(flow, new_id())
+
+
+async def test_an_object_whose_create_is_answered_meanwhile_is_not_doubled(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The undelete knew of no object, so the record got another one."""
+    async with open_flow(database_url, propagate_deletes=False) as flow:
+        system, may_answer = flow.systems["fake"], asyncio.Event()
+        called: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def wait(push: Push) -> None:
+            system.on_the_way_back = None
+            called.set_result(push.record_id)
+            await may_answer.wait()
+
+        system.on_the_way_back = wait
+        await flow.create(name="Ada")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            record_id = await called
+        await flow.runtime.customers.delete(record_id, correlation_id="test")
+        read = Undeleter._last_mapping
+
+        async def answered_meanwhile(*about: Any) -> Any:
+            found = await read(*about)
+            may_answer.set()
+            await flow.settle()
+            return found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Undeleter, "_last_mapping", answered_meanwhile)
+            with pytest.raises(StateConflict, match="try again"):
+                await undelete(flow, record_id)
+        (link,) = await undelete(flow, record_id)
+        assert link.state is LinkState.LINKED
+        assert len(system.objects) == 1

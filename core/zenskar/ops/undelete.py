@@ -1,6 +1,6 @@
 """Undelete a record, and link it with its external objects that still live."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -90,6 +90,7 @@ class Undeleter:
 
         async def undelete(db: AsyncConnection) -> list[_Restored]:
             alive = _alive(await _deleted(db, entity_type, record_id))
+            await self._check_unlinked(db, entity_type, record_id, former)
             await records.update(db, entity_type, [alive])
             restored = [
                 await self._revive(db, source, entity_type, *former[source])
@@ -118,6 +119,15 @@ class Undeleter:
             lambda c: mappings.around(c, source, entity_type, (), [record_id]),
         )
         return found[0].mapping if found else None
+
+    async def _check_unlinked(
+        self, db: AsyncConnection, entity_type: str, record_id: str, former: Collection[str]
+    ) -> None:
+        """Raise `StateConflict` when the answer to a create has linked the record meanwhile."""
+        for source in self.context.router.owners_of(entity_type):
+            known = source in former
+            if not known and await mappings.around(db, source, entity_type, (), [record_id]):
+                raise StateConflict(f"an object of {source} was linked meanwhile: try again")
 
     async def _fetch(self, source: str, entity_type: str, external_id: str) -> Snapshot | None:
         """Fetch an object of the connection's own account; None when it is not visible."""
