@@ -20,7 +20,9 @@ _BUSY = """
 """
 # A create without an answer, whose record was deleted, is searched for as long as it may arrive.
 _AGE = """
-    UPDATE push_intents SET created_at = created_at - interval '10 minutes' WHERE state = 'unknown'
+    UPDATE push_intents SET created_at = created_at - interval '10 minutes',
+                            resent_at = resent_at - interval '10 minutes'
+    WHERE state = 'unknown'
 """
 _SECONDS_OF_REQUESTS = 60.0
 """Longer than any request of a trial takes to arrive."""
